@@ -1,0 +1,62 @@
+# Every target sets up .venv by itself on a fresh clone (once; again when the dependencies change).
+#
+#     make tour     train, look inside, dream; says where its page is
+#     make test     the tests
+#     make check    formatting, lint, types
+#     make bench    the benchmarks; some of them:  make bench NAMES="training patterns"
+#     make docs     write the generated pages of docs/
+#
+# Another interpreter for a new .venv:  make PYTHON=python3.12 test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= tour
+NAMES ?=
+ARGS ?=
+
+# MNIST that lies beside the clone is used where the environment names no other place.
+ifeq ($(origin PELLUCID_DATA), undefined)
+ifneq ($(wildcard ../shared/data),)
+export PELLUCID_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: tour test check format bench docs clean
+
+tour: $(READY)
+	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(NAMES)
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+
+.PHONY: venv
+venv: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+	  f"Pellucid needs Python 3.11 or newer, but $(PYTHON) is {v[0]}.{v[1]}; name another: make PYTHON=python3.12 ...")'
+	@echo "Setting up $(VENV) (minutes the first time: PyTorch is large)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt hatchling editables
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
