@@ -1,0 +1,81 @@
+"""The front door: its names are exactly the documented ones, and walking in costs nothing."""
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pellucid
+
+NAMES = """
+    load_data Data Split
+    Network train evaluate check_gradients
+    open_model patterns pattern dream inspect
+    PellucidError
+""".split()
+
+HEAVY = {"torch", "numba", "numpy", "scipy", "sklearn", "matplotlib", "pydantic", "PIL"}
+
+
+def test_exported_names_are_the_documented_ones():
+    """Rejects a front door that grows by accident, or drops a name that others build on."""
+    assert pellucid.__all__ == NAMES
+    assert set(NAMES) <= set(dir(pellucid))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_resolves_to_the_object_of_its_room(name):
+    """Rejects a table that names a room which lacks the object, and a lookup that makes a new object each time."""
+    found = getattr(pellucid, name)
+    assert found is getattr(importlib.import_module(found.__module__), name)
+    assert found is getattr(pellucid, name)
+    assert found.__doc__
+
+
+def test_checkers_and_interpreter_see_the_same_names():
+    """Rejects an import for type checkers that differs from the table used at run time."""
+    tree = ast.parse(Path(pellucid.__file__).read_text(encoding="utf-8"))
+    block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    imports = [n for n in block.body if isinstance(n, ast.ImportFrom)]
+    assert {alias.asname: n.module for n in imports for alias in n.names} == pellucid._HOMES
+    assert all(alias.asname == alias.name for n in imports for alias in n.names)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    """Rejects a front door that answers to any name, so that `hasattr` lies and typos surface far away."""
+    with pytest.raises(AttributeError, match="no attribute 'patern'"):
+        _ = pellucid.patern
+    assert not hasattr(pellucid, "torch")
+
+
+def test_version_is_the_installed_one():
+    """Rejects a version written down twice."""
+    assert pellucid.__version__ == importlib.import_module("importlib.metadata").version("pellucid")
+
+
+def test_import_loads_nothing_heavy():
+    """Rejects `import torch` (or numba) anywhere on the way in."""
+    code = "import sys, json; import pellucid; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))
+    assert "pellucid" in loaded
+    assert not loaded & HEAVY
+
+
+def seconds(code: str) -> float:
+    """The quickest of five runs of the interpreter, for the slow ones measure other processes."""
+    runs = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        runs.append(time.perf_counter() - start)
+    return min(runs)
+
+
+def test_import_takes_under_300_ms():
+    """Rejects an eager front door; measured against the start of a bare interpreter."""
+    assert seconds("import pellucid") - seconds("pass") < 0.3
