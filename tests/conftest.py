@@ -44,7 +44,7 @@ def checked_modules() -> list[str]:
 
 if any(name.partition(".")[0] == "pellucid" for name in sys.modules):
     raise RuntimeError("Pellucid was imported before the hook that checks its shapes was installed.")
-install_import_hook(checked_modules(), "beartype.beartype")
+install_import_hook(checked_modules(), "typecheck.checked")
 
 # The first example of a test may compile kernels, so no deadline; the same examples in every run.
 hypothesis_settings.register_profile("pellucid", deadline=None, derandomize=True, max_examples=25)

@@ -12,12 +12,12 @@ import pytest
 
 import pellucid
 
-NAMES = """
-    load_data Data Split
-    Network train evaluate check_gradients
-    open_model patterns pattern dream inspect
-    PellucidError
-""".split()
+NAMES = [
+    *("load_data", "Data", "Split"),
+    *("Network", "train", "evaluate", "check_gradients"),
+    *("open_model", "patterns", "pattern", "dream", "inspect"),
+    "PellucidError",
+]
 
 HEAVY = {"torch", "numba", "numpy", "scipy", "sklearn", "matplotlib", "pydantic", "PIL"}
 

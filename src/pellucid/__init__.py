@@ -42,7 +42,7 @@ _HOMES = {
     "PellucidError": "pellucid.errors",
 }
 
-__all__ = [*_HOMES]
+__all__ = [*_HOMES]  # noqa: PLE0604 (they are strings)
 
 
 if not TYPE_CHECKING:  # a checker that saw this would believe in every name

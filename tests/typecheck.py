@@ -1,0 +1,18 @@
+"""typecheck: a function -> the same function, which beartype checks on every call (for jaxtyping's import hook).
+
+The hook decorates methods one by one, where beartype cannot know the class that `Self` stands for and refuses; that
+one annotation is taken for `Any`, and all others of the same method are checked.
+"""
+
+from typing import Any, Self
+
+from beartype import beartype
+
+
+def checked(function: Any) -> Any:
+    """`function`, checked by beartype, whatever it says of `Self`."""
+    if isinstance(function, type):
+        return beartype(function)
+    annotations = {name: Any if "Self" in str(hint) else hint for name, hint in function.__annotations__.items()}
+    function.__annotations__ = annotations
+    return beartype(function)
