@@ -1,0 +1,1 @@
+"""Learn: networks from scratch. NumPy and Numba, every gradient by hand; no autograd."""

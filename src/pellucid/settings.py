@@ -1,0 +1,109 @@
+"""Settings: every knob once, with its default, its range and one line of words.
+
+knob: (default, words, range) -> a field that becomes a keyword of the front door, an option of the command line
+(with its range in `--help`), a slider of the studio, and the sentence that refuses a value out of range.
+
+`of(**values)` is how the library builds settings; it raises `PellucidError`, never pydantic's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pellucid.errors import PellucidError, unknown
+
+
+def knob(
+    default: Any,
+    words: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+) -> Any:
+    """A settings field; the range is appended to the words, so that help and documents state it.
+
+    ge, gt, le, lt: the limits of a number, as pydantic spells them (>=, >, <=, <).
+    """
+    low = f"at least {ge:g}" if ge is not None else f"above {gt:g}" if gt is not None else ""
+    high = f"at most {le:g}" if le is not None else f"below {lt:g}" if lt is not None else ""
+    limits = ", ".join(part for part in (low, high) if part)
+    return Field(default, description=f"{words} ({limits})" if limits else words, ge=ge, gt=gt, le=le, lt=lt)
+
+
+class Settings(BaseModel):
+    """A frozen group of knobs; unknown names and values out of range are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
+        """Settings from keywords over an optional mapping of defaults.
+
+        Raises PellucidError for an unknown keyword (with the nearest names) or a value out of range.
+        """
+        merged = {**(defaults or {}), **values}
+        for name in merged:
+            if name not in cls.model_fields:
+                raise unknown("setting", name, cls.model_fields)
+        try:
+            return cls(**merged)
+        except ValidationError as error:
+            raise PellucidError(sentence(error)) from None
+
+
+def sentence(error: ValidationError) -> str:
+    """The first complaint of a pydantic error as one sentence: setting, value, and what is allowed."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return f"Setting '{name}' is {first['input']!r}, but it {message}."
+
+
+class TrainSettings(Settings):
+    """How a network is trained (DESIGN 4.1, 4.2, 4.5); architectures bring their own defaults."""
+
+    epochs: int = knob(1, "how many times every training image is seen", ge=0, le=10_000)
+    batch: int = knob(128, "images per step; the last batch of an epoch may be smaller", ge=1, le=65_536)
+    optimizer: Literal["sgd", "momentum", "nesterov"] = knob("momentum", "the rule that turns gradients into steps")
+    rate: float = knob(0.05, "learning rate, on the loss averaged over a batch", gt=0, le=100)
+    momentum: float = knob(0.9, "share of the last step that is kept", ge=0, lt=1)
+    schedule: Literal["constant", "inverse", "exponential", "cosine"] = knob(
+        "cosine", "how the rate falls: rate, rate / (1 + decay t), rate exp(-decay t), or a half cosine to zero"
+    )
+    decay: float = knob(0.0, "decay per epoch of the inverse and exponential schedules", ge=0)
+    ridge: float = knob(0.0, "ridge term lambda of the L2 penalty on weights", ge=0)
+    shift: int = knob(0, "augmentation: shift each image by up to this many pixels", ge=0, le=16)
+    seed: int = knob(0, "seed of the shuffling and the augmentation", ge=0)
+    check: bool = knob(True, "check the hand-written gradients before the first step")
+
+
+class PatternSettings(Settings):
+    """How the pattern of a unit is found (DESIGN 4.3, 4.6)."""
+
+    ascent: Literal["power", "normalized"] = knob(
+        "power", "the rule uphill: annealed power ascent, or the classic small normalized steps"
+    )
+    steps: int = knob(30, "steps uphill", ge=1, le=100_000)
+    first: float = knob(100.0, "power ascent: weight of the gradient against the image at the first step", gt=0)
+    last: float = knob(0.1, "power ascent: the same at the last step; it falls geometrically", gt=0)
+    rate: float = knob(0.01, "normalized ascent: length of a step, in deviations of the image", gt=0)
+    scales: tuple[int, ...] = knob((3, 7, 14, 28), "cells a side of the noises that are superposed into a start")
+    candidates: int = knob(512, "noises scored in one pass, from which each unit takes its best start", ge=1, le=65_536)
+    retries: int = knob(3, "further starts for a unit that is still silent", ge=0, le=100)
+    seed: int = knob(0, "seed of the starts", ge=0)
+
+
+class DreamSettings(Settings):
+    """How a pattern is carved into a photograph (DESIGN 4.4)."""
+
+    size: int = knob(560, "longer side of the working picture in pixels", ge=8, le=20_000)
+    rounds: int = knob(4, "rounds of down, ascend, up, give back the detail", ge=0, le=100)
+    steps: int = knob(30, "steps uphill in a round", ge=1, le=10_000)
+    rate: float = knob(0.02, "length of a step, in deviations of the image", gt=0, le=10)
+    contrast: float = knob(1.1, "contrast of the finished dream; 1 leaves it alone", ge=1, le=10)
+    seed: int = knob(0, "seed of whatever is drawn", ge=0)
