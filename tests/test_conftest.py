@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from beartype.roar import BeartypeCallHintParamViolation
 from jaxtyping import TypeCheckError
-from typecheck import checked
 
 from pellucid.data.scaling import Scaling
+from typecheck import checked
 
 
 def test_a_wrong_number_of_axes_is_caught_by_the_annotation():

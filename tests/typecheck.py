@@ -4,7 +4,7 @@ The hook decorates methods one by one, where beartype cannot know the class that
 one annotation is taken for `Any`, and all others of the same method are checked.
 """
 
-from typing import Any, Self
+from typing import Any
 
 from beartype import beartype
 
