@@ -1,0 +1,191 @@
+"""Files: how every room reads from outside and writes to disk.
+
+atomic_path:   path -> a temporary sibling that takes the path's place once it is whole
+output_folder: path -> the same path, now a folder that can be written to
+read_bytes:    path -> its bytes, never more than a limit
+bundled_file:  package and path -> a file that an installed package carries
+
+Nothing half-written is ever left under the name that was asked for: a file is written beside it and renamed at the
+end. Every failure that a person can mend is one sentence. The surprise: folders that do not exist are made by
+`output_folder` only, so that a misspelt path is noticed before long work and not after it.
+"""
+
+import difflib
+import errno
+import importlib.util
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from pellucid.errors import PellucidError
+
+StrPath = str | os.PathLike[str]
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another folder",
+    errno.EFBIG: "it is too large for this disk; choose another folder",
+    errno.EACCES: "permission is denied; choose a folder that you may write to",
+    errno.EPERM: "permission is denied; choose a folder that you may write to",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+@contextmanager
+def atomic_path(path: StrPath) -> Iterator[Path]:
+    """A temporary sibling of `path`, with its suffix, to write to; it takes the path's place when the block succeeds.
+
+    When the block fails, or is interrupted, the sibling is removed and an older file at `path` stays as it was. The
+    sibling exists (empty) from the start, so that a folder that cannot be written to is reported before the work.
+    A link is followed: the file that it points to is replaced, not the link.
+
+    Raises PellucidError where `path` is a folder or a device, its folder does not exist, or the disk refuses.
+
+    >>> with atomic_path("notes.txt") as temporary:  # doctest: +SKIP
+    ...     temporary.write_text("whole, or not at all")
+    """
+    shown = os.fspath(path)
+    target = _writable(shown)
+    temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, os.fspath(temporary)):
+            raise  # the block's own business: a file that it reads, say
+        raise PellucidError(f"Cannot write '{shown}': {_reason(error)}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def output_folder(path: StrPath) -> Path:
+    """The folder `path`, made with its parents where it does not exist yet.
+
+    Raises PellucidError where a file is in the way, or the folder cannot be made or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise PellucidError(
+            f"Cannot make the folder '{folder}': a file is in the way; choose another name or remove the file."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise PellucidError(f"Cannot make the folder '{folder}': {_reason(error)}.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PellucidError(f"Cannot write into the folder '{folder}': {_REASONS[errno.EACCES]}.")
+    return folder
+
+
+def input_file(path: StrPath, what: str, limit: int | None = None) -> Path:
+    """`path`, once it is known to be a regular file of at most `limit` bytes; `what` names its role in a sentence.
+
+    Raises PellucidError for a path that does not exist (with the nearest name in its folder), a folder, a device,
+    a file that may not be read, and one that is too large.
+    """
+    shown = os.fspath(path)
+    try:
+        found = os.stat(shown)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PellucidError(f"There is no {what} '{shown}'; {_nearest(Path(shown))}.") from error
+    except (OSError, ValueError) as error:
+        raise PellucidError(f"Cannot read the {what} '{shown}': {_reason(error)}.") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise PellucidError(f"The {what} '{shown}' is a folder; give the file itself.")
+    if not stat.S_ISREG(found.st_mode):
+        raise PellucidError(f"The {what} '{shown}' is a pipe or a device; give a regular file.")
+    if not os.access(shown, os.R_OK):
+        raise PellucidError(f"Cannot read the {what} '{shown}': permission is denied; change its permissions.")
+    if limit is not None and found.st_size > limit:
+        raise too_large(what, shown, found.st_size, limit)
+    return Path(shown)
+
+
+def read_bytes(path: StrPath, what: str, limit: int) -> bytes:
+    """The bytes of a file, at most `limit` of them; `what` names its role in a sentence ("photo", "table").
+
+    Raises PellucidError as `input_file` does, and where the disk fails.
+    """
+    checked = input_file(path, what, limit)
+    try:
+        with checked.open("rb") as file:
+            content = file.read(limit + 1)  # the file may have grown since its size was looked at
+    except OSError as error:
+        raise PellucidError(f"Cannot read the {what} '{checked}': {_reason(error)}.") from error
+    if len(content) > limit:
+        raise too_large(what, os.fspath(checked), len(content), limit)
+    return content
+
+
+def bundled_file(package: str, relative: str) -> Path:
+    """A file that an installed package carries, found without importing the package (scikit-learn takes a second).
+
+    Raises PellucidError where the package is not installed or no longer carries the file.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if (found := Path(folder, relative)).is_file():
+            return found
+    raise PellucidError(f"The package '{package}' has no file '{relative}'; install it again with pip.")
+
+
+def too_large(what: str, shown: str, size: int, limit: int) -> PellucidError:
+    """The error for a file (or what it unpacks to) of more than `limit` bytes."""
+    return PellucidError(
+        f"The {what} '{shown}' has {readable(size)}, but at most {readable(limit)} are read; give a smaller one."
+    )
+
+
+def readable(size: int) -> str:
+    """A number of bytes in words.
+
+    >>> readable(1), readable(999), readable(47_040_016)
+    ('1 byte', '999 bytes', '47.04 MB')
+    """
+    if size < 1000:
+        return f"{size} byte" + ("" if size == 1 else "s")
+    power = min(4, (len(str(size)) - 1) // 3)
+    return f"{size / 1000**power:.4g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def _writable(shown: str) -> Path:
+    """Where `atomic_path` shall really write, links followed; raises PellucidError where it cannot."""
+    try:
+        target = Path(os.path.realpath(shown))
+        mode = target.stat().st_mode if target.exists() else None
+        parent_there = target.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise PellucidError(f"Cannot write '{shown}': {_reason(error)}.") from error
+    if mode is not None and stat.S_ISDIR(mode):
+        raise PellucidError(f"Cannot write '{shown}': it is a folder; give the name of a file.")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise PellucidError(f"Cannot write '{shown}': it is a pipe or a device; give the name of a file.")
+    if mode is not None and not os.access(target, os.W_OK):
+        raise PellucidError(f"Cannot write '{shown}': the file is read-only; choose another name.")
+    if not parent_there:
+        raise PellucidError(f"Cannot write '{shown}': the folder '{target.parent}' does not exist; make it first.")
+    return target
+
+
+def _nearest(missing: Path) -> str:
+    """What to do about a path that does not exist: the nearest name in its folder, where there is one."""
+    try:
+        with os.scandir(missing.parent) as entries:
+            names = [entry.name for entry in islice(entries, 1000)]
+    except OSError:
+        return f"its folder '{missing.parent}' does not exist either"
+    close = difflib.get_close_matches(missing.name, names, n=1)
+    return f"the nearest name there is '{close[0]}'" if close else "check the path"
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Why the system refused, and what to do, in words that fit after a colon."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return _REASONS.get(error.errno, os.strerror(error.errno).lower())
+    return str(error)
