@@ -1,0 +1,118 @@
+"""IDX: the format of MNIST's four files, read and written, packed with gzip or not.
+
+read_idx:  file -> array;  write_idx: array -> file
+
+An IDX file is two zero bytes, one byte for the type, one for the number of axes, a big-endian 32-bit size for each
+axis, and the numbers, big-endian, the last axis fastest (http://yann.lecun.com/exdb/mnist, "file formats"). Whether a
+file is packed is seen from its first bytes, not from its name, for browsers unpack without renaming. What is unpacked
+is bounded by what the header declares, and what the header may declare by what deflate can do to the file's size.
+"""
+
+import gzip
+import io
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, atomic_path, input_file, readable
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MOST_AXES = 8
+DEFLATE_RATIO = 1032  # a byte of deflate never unpacks to more
+_GZIP = b"\x1f\x8b"
+_IMAGES, _LABELS = b"\0\0\x08\x03", b"\0\0\x08\x01"
+
+
+def read_idx(path: StrPath) -> Shaped[np.ndarray, "..."]:
+    """The array of an IDX file, of any type and shape that it declares, in the machine's byte order.
+
+    Raises PellucidError for a file that is missing, no IDX file, cut short, too long or damaged.
+    """
+    file = input_file(path, "IDX file")
+    try:
+        with file.open("rb") as raw:
+            packed = raw.read(2) == _GZIP
+            raw.seek(0)
+            stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
+            most = file.stat().st_size * (DEFLATE_RATIO if packed else 1)
+            return _read(file, stream, most)
+    except (EOFError, OSError, zlib.error) as error:
+        raise PellucidError(f"The IDX file '{file}' cannot be unpacked ({error}); fetch it again.") from error
+
+
+def write_idx(path: StrPath, array: Shaped[np.ndarray, "..."]) -> None:
+    """Write an array as an IDX file, packed where the name ends in ".gz"; the same array gives the same bytes.
+
+    Raises PellucidError for a type that IDX lacks, no axes or too many, an empty array, and where the disk refuses.
+    """
+    codes = {np.dtype(spelling).newbyteorder("="): code for code, spelling in TYPES.items()}
+    kind = array.dtype.newbyteorder("=")
+    if kind not in codes:
+        raise PellucidError(f"IDX cannot hold {array.dtype}; convert to one of {', '.join(map(str, codes))}.")
+    if not 1 <= array.ndim <= MOST_AXES or array.size == 0:
+        raise PellucidError(f"IDX cannot hold an array of shape {array.shape}; need 1 to {MOST_AXES} axes, none empty.")
+    content = b"".join(
+        (
+            struct.pack(">HBB", 0, codes[kind], array.ndim),
+            struct.pack(f">{array.ndim}I", *array.shape),
+            array.astype(TYPES[codes[kind]]).tobytes(),
+        )
+    )
+    if Path(path).suffix == ".gz":
+        content = gzip.compress(content, compresslevel=6, mtime=0)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _read(file: Path, stream: io.BufferedIOBase, most: int) -> Shaped[np.ndarray, "..."]:
+    """The array in an open IDX stream that cannot hold more than `most` bytes."""
+    kind, shape = _header(file, stream)
+    size = math.prod(shape) * kind.itemsize
+    if size > most:
+        raise PellucidError(
+            f"The IDX file '{file}' declares {_times(shape)} numbers ({readable(size)}), more than a file of its size "
+            f"can hold; it is cut short or damaged, so fetch it again."
+        )
+    content = np.empty(size, np.uint8)
+    filled = 0
+    while filled < size:
+        count = stream.readinto(content.data[filled:])
+        if count == 0:
+            raise PellucidError(
+                f"The IDX file '{file}' ends after {readable(filled)} of the {readable(size)} that its header "
+                f"declares ({_times(shape)}); it is cut short, so fetch it again."
+            )
+        filled += count
+    if stream.read(1):  # at the end of a gzip stream this checks its checksum, too
+        raise PellucidError(
+            f"The IDX file '{file}' goes on after the {readable(size)} that its header declares ({_times(shape)}); "
+            f"it is damaged, so fetch it again."
+        )
+    array = content.view(kind).reshape(shape)
+    return array.astype(kind.newbyteorder("="), copy=False)
+
+
+def _header(file: Path, stream: io.BufferedIOBase) -> tuple[np.dtype, tuple[int, ...]]:
+    """The type and the shape that an IDX stream declares; raises PellucidError where it declares none."""
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not 1 <= magic[3] <= MOST_AXES:
+        raise PellucidError(
+            f"The file '{file}' is no IDX file: it begins with {magic!r}, but images of bytes begin with "
+            f"{_IMAGES!r} and labels with {_LABELS!r}; give another file."
+        )
+    sizes = stream.read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
+        raise PellucidError(f"The IDX file '{file}' ends within its header; it is cut short, so fetch it again.")
+    shape = struct.unpack(f">{magic[3]}I", sizes)
+    if 0 in shape:
+        raise PellucidError(f"The IDX file '{file}' declares {_times(shape)} numbers, so none; fetch it again.")
+    return np.dtype(TYPES[magic[2]]), shape
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape)

@@ -1,0 +1,140 @@
+"""MNIST: 70,000 handwritten digits of 28 x 28 gray pixels, from four IDX files.
+
+load_mnist: places -> Data of 50,000 training, 10,000 dev and 10,000 test images
+
+Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. The files are looked for by name, packed or not, in
+`root`, then in $PELLUCID_DATA, then in the user's cache, each time in the folder itself and in its `mnist` subfolder.
+Found nowhere, they are downloaded into the cache and checked against the SHA-256 of the originals. The dev split is
+the last 10,000 training images, as is usual. The surprise: files that a person put there are not held against these
+sums, since unpacking and packing them again changes the bytes; their shapes are.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pellucid.data.idx import read_idx
+from pellucid.data.scaling import unit_pixels
+from pellucid.data.splits import Data, Split
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, output_folder
+
+VARIABLE = "PELLUCID_DATA"
+SUBFOLDER = "mnist"
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+SUMS = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+TRAIN, DEV, TEST, SIDE = 50_000, 10_000, 10_000, 28
+
+
+def load_mnist(root: StrPath | None = None) -> Data:
+    """MNIST as images (n, 1, 28, 28) in [0, 1]: 50,000 to train, the last 10,000 of them as dev, and test.
+
+    Raises PellucidError where `root` or $PELLUCID_DATA is no folder or holds only some of the files, a file is
+    damaged or has another shape, or the download fails.
+    """
+    files = find_mnist(root)
+    if files is None:
+        files = _download(cache_folder())
+    images, labels, test_images, test_labels = (read_idx(files[name]) for name in SUMS)
+    _check_shape(files["train-images-idx3-ubyte.gz"], images, (TRAIN + DEV, SIDE, SIDE))
+    _check_shape(files["train-labels-idx1-ubyte.gz"], labels, (TRAIN + DEV,))
+    _check_shape(files["t10k-images-idx3-ubyte.gz"], test_images, (TEST, SIDE, SIDE))
+    _check_shape(files["t10k-labels-idx1-ubyte.gz"], test_labels, (TEST,))
+    pixels = unit_pixels(images)[:, None]
+    return Data(
+        train=Split(pixels[:TRAIN], labels[:TRAIN]),
+        dev=Split(pixels[TRAIN:], labels[TRAIN:]),
+        test=Split(unit_pixels(test_images)[:, None], test_labels),
+        name="mnist",
+        classes=tuple("0123456789"),
+    )
+
+
+def find_mnist(root: StrPath | None = None) -> dict[str, Path] | None:
+    """Where MNIST's four files lie, by their original names; None where no place has them.
+
+    Raises PellucidError where `root` or $PELLUCID_DATA is no folder, or holds only some of the files.
+    """
+    for place in _places(root):
+        for folder in (place, place / SUBFOLDER):
+            files = _files_in(folder)
+            if len(files) == len(SUMS):
+                return files
+            if files and folder != cache_folder():  # in the cache, a download goes on where it stopped
+                missing = next(name for name in SUMS if name not in files)
+                raise PellucidError(
+                    f"The folder '{folder}' holds MNIST's '{next(iter(files))}' but no '{missing}'; put it there, too."
+                )
+    return None
+
+
+def cache_folder() -> Path:
+    """Where downloaded MNIST files are kept: a `mnist` folder in the user's cache."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("pellucid") / SUBFOLDER
+
+
+def _places(root: StrPath | None) -> Iterator[Path]:
+    """The folders to look in, first things first."""
+    given = {"data folder": root, f"${VARIABLE}": os.environ.get(VARIABLE, "")}
+    for words, folder in given.items():
+        if folder is None or folder == "":
+            continue
+        if not os.path.isdir(folder):
+            raise PellucidError(f"The {words} '{folder}' is no folder; give the one that holds MNIST's four files.")
+        yield Path(folder)
+    yield cache_folder().parent
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
+    """Those of the four files that lie in a folder, packed or not, by their original names."""
+    candidates = {name: (folder / name, folder / name.removesuffix(".gz")) for name in SUMS}
+    found = {name: next((path for path in paths if os.path.isfile(path)), None) for name, paths in candidates.items()}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _check_shape(file: Path, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or array.dtype != np.uint8:
+        raise PellucidError(
+            f"The file '{file}' holds {array.dtype} numbers of shape {array.shape}, but MNIST's has bytes of shape "
+            f"{shape}; put the original file there, or load the folder by its path."
+        )
+
+
+def _download(folder: Path) -> dict[str, Path]:
+    """Fetch what is missing into the cache, each file from the first mirror that gives the right bytes."""
+    output_folder(folder)
+    files = _files_in(folder)
+    for name, checksum in SUMS.items():
+        if name not in files:
+            files[name] = _fetch(folder, name, checksum)
+    return files
+
+
+def _fetch(folder: Path, name: str, checksum: str) -> Path:
+    """One file from the first mirror that gives the right bytes, written whole or not at all (pooch sees to it)."""
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)  # the progress bar says it already
+    reasons = []
+    for mirror in MIRRORS:
+        try:
+            downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
+            return Path(pooch.retrieve(mirror + name, f"sha256:{checksum}", name, folder, downloader=downloader))
+        except ValueError:  # pooch's word for a wrong checksum
+            reasons.append(f"{mirror}: its SHA-256 is not the original's")
+        except OSError as error:  # those of requests are among them, without a strerror
+            reasons.append(f"{mirror}: {type(error).__name__ if error.strerror is None else error.strerror}")
+    raise PellucidError(
+        f"MNIST's '{name}' could not be downloaded ({'; '.join(reasons)}); put the four files {', '.join(SUMS)} "
+        f"into '{folder}' by hand, or into a folder named by --data-dir or ${VARIABLE}."
+    )

@@ -1,0 +1,193 @@
+"""Photos: pictures of any size from outside, read upright, and pictures of ours, written.
+
+read_photo: file -> Photo(image (channel, height, width) in [0, 1], alpha (height, width) or none)
+save_photo: the same -> PNG, JPEG or WebP, whole or not at all
+to_gray:    three channels -> one, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
+
+Gray pictures, of 1, 8 or 16 bits, give one channel; all others (palette, CMYK, YCbCr, Lab) three, in RGB. A picture
+that carries transparency gives it apart, as `alpha`, and its colours as they are stored, not multiplied by it. Of an
+animation the first frame is read. Colour profiles are not applied. The surprise: pictures of more than 89
+million pixels are refused, where Pillow itself would warn and read up to twice as many.
+"""
+
+import struct
+import threading
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pellucid.data.scaling import byte_pixels, unit_pixels
+from pellucid.errors import PellucidError, unknown
+from pellucid.files import StrPath, atomic_path, bundled_file, input_file
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")  # none that runs other programs
+GRAY = (0.299, 0.587, 0.114)
+MOST_PIXELS = 89_478_485  # Pillow's own limit, which holds here even where another library lifted it
+BUNDLED = ("flower.jpg", "china.jpg")
+WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"quality": 95}),
+}
+LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+# What Pillow's decoders raise on damaged or hostile files.
+_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError,
+           AttributeError, MemoryError, struct.error, zlib.error)  # fmt: skip
+_one_at_a_time = threading.Lock()  # Python's warning filters are global
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A picture: `image` (channel, height, width) in [0, 1], one or three channels; `alpha` (height, width) or None."""
+
+    image: Float32[np.ndarray, "channel height width"]
+    alpha: Float32[np.ndarray, "height width"] | None = None
+
+    def over(self, ground: float = 1.0) -> Float32[np.ndarray, "channel height width"]:
+        """The picture laid over an even ground (1 is white): alpha x image + (1 - alpha) x ground."""
+        if self.alpha is None:
+            return self.image
+        laid: np.ndarray = self.image * self.alpha + (1 - self.alpha) * np.float32(ground)
+        return laid
+
+
+def read_photo(path: StrPath) -> Photo:
+    """A picture from a file, upright by its EXIF orientation, its pixels float32 in [0, 1].
+
+    Raises PellucidError for a file that is missing, no picture, cut short or damaged, or has too many pixels.
+    """
+    file = input_file(path, "photo")
+    try:
+        with _open(file) as picture:
+            _check_size(file, picture)
+            picture.load()
+            return _photo(file, ImageOps.exif_transpose(picture))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PellucidError(f"The photo '{file}' has too many pixels ({error}); give a smaller one.") from error
+    except UnidentifiedImageError as error:
+        raise PellucidError(
+            f"The file '{file}' is no picture that can be read; give one of {', '.join(FORMATS)}."
+        ) from error
+    except _BROKEN as error:
+        raise PellucidError(
+            f"The photo '{file}' is damaged or cut short ({str(error)[:100]}); fetch it again."
+        ) from error
+
+
+def bundled_photo(name: str) -> Photo:
+    """One of the two photographs that come with scikit-learn, 427 x 640 in colour: "flower.jpg" or "china.jpg".
+
+    Raises PellucidError for another name.
+    """
+    if name not in BUNDLED:
+        raise unknown("bundled photo", name, BUNDLED)
+    return read_photo(bundled_file("sklearn", f"datasets/images/{name}"))
+
+
+def to_gray(
+    image: Float32[np.ndarray, "*batch channel height width"],
+) -> Float32[np.ndarray, "*batch 1 height width"]:
+    """One channel from three, 0.299 R + 0.587 G + 0.114 B; one channel is given back as it is.
+
+    Works on one image or a batch. Raises PellucidError for another number of channels.
+    """
+    channels = image.shape[-3]
+    if channels == 1:
+        return image
+    if channels != 3:
+        raise PellucidError(f"An image to turn gray has {channels} channels; need 1 or 3.")
+    gray = np.tensordot(np.asarray(GRAY), image, axes=(0, -3))[..., None, :, :]
+    return np.clip(gray, 0, 1).astype(np.float32)  # the weights add up to 1, but for rounding
+
+
+def save_photo(
+    path: StrPath,
+    image: Float[np.ndarray, "channel height width"],
+    alpha: Float[np.ndarray, "height width"] | None = None,
+) -> Path:
+    """Write a picture in [0, 1] of one or three channels, as PNG (exact to a byte), JPEG or WebP by the suffix.
+
+    Raises PellucidError for another suffix, number of channels, shape or range, for alpha in a JPEG, for sides that
+    the format cannot hold, and where the disk refuses.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITERS:
+        raise unknown("picture format", suffix, WRITERS)
+    kind, options = WRITERS[suffix]
+    picture = _picture(path, image, alpha)
+    if alpha is not None and kind == "JPEG":
+        raise PellucidError(f"'{path}' cannot keep transparency; save a .png or .webp, or lay it over a ground first.")
+    if max(picture.size) > LONGEST.get(kind, 2**31 - 1):
+        raise PellucidError(
+            f"'{path}' cannot hold {picture.width} x {picture.height} pixels, for {kind} ends at {LONGEST[kind]} a "
+            f"side; save a .png."
+        )
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format=kind, **options)
+    return Path(path)
+
+
+def _open(file: Path) -> Image.Image:
+    """Pillow's picture, its header read; Pillow's own warning about many pixels is left to `_check_size`."""
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file, formats=FORMATS)
+
+
+def _check_size(file: Path, picture: Image.Image) -> None:
+    if picture.width * picture.height > MOST_PIXELS:
+        raise PellucidError(
+            f"The photo '{file}' has {picture.width} x {picture.height} pixels, more than the {MOST_PIXELS} that are "
+            f"read; give a smaller one."
+        )
+
+
+def _photo(file: Path, picture: Image.Image) -> Photo:
+    """Pixels and transparency of an open picture of any mode."""
+    if picture.has_transparency_data and not picture.mode.startswith(("I", "F")):
+        colour = np.asarray(picture.convert("RGBA"))
+        pixels, alpha = unit_pixels(colour[..., :3]), unit_pixels(colour[..., 3])
+        pixels = pixels[..., :1] if picture.mode in ("1", "L", "LA", "La") else pixels
+        return Photo(np.ascontiguousarray(pixels.transpose(2, 0, 1)), alpha)
+    if picture.mode.startswith(("I", "F")):
+        return Photo(_deep(file, np.asarray(picture))[None])
+    if picture.mode in ("1", "L"):
+        return Photo(unit_pixels(np.asarray(picture.convert("L")))[None])
+    return Photo(np.ascontiguousarray(unit_pixels(np.asarray(picture.convert("RGB"))).transpose(2, 0, 1)))
+
+
+def _deep(file: Path, pixels: np.ndarray) -> np.ndarray:
+    """Gray pixels of 16 bits, or of floats in [0, 1], as float32 in [0, 1]."""
+    scale = 1.0 if pixels.dtype.kind == "f" else 65_535.0
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= 0 and high <= scale):
+        raise PellucidError(
+            f"The pixels of '{file}' run from {low:g} to {high:g}; need 0 to {scale:g}, so save it with 8 or 16 bits."
+        )
+    return (pixels / scale).astype(np.float32)
+
+
+def _picture(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
+    """Pillow's picture of ours; raises PellucidError where it is none."""
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.size == 0:
+        raise PellucidError(f"A picture for '{path}' has shape {image.shape}; need (1 or 3, height, width).")
+    if alpha is not None and alpha.shape != image.shape[1:]:
+        raise PellucidError(
+            f"The alpha for '{path}' has shape {alpha.shape}; need that of the picture, {image.shape[1:]}."
+        )
+    planes = [*image] if alpha is None else [*image, alpha]
+    for plane in planes:
+        if not (plane.min() >= 0 and plane.max() <= 1):
+            raise PellucidError(
+                f"Pixels for '{path}' run from {plane.min():g} to {plane.max():g}; need [0, 1], so use displayable()."
+            )
+    return Image.merge("RGBA"[: len(planes)] if len(planes) > 2 else "LA"[: len(planes)], [
+        Image.fromarray(byte_pixels(plane)) for plane in planes
+    ])  # fmt: skip

@@ -1,0 +1,188 @@
+"""Scaling: images in [0, 1] -> model space, what the network itself receives, and back.
+
+unit:           x, as it is
+standardized:   (x - mean) / deviation, image by image, over all its pixels, the deviation floored at 1 / sqrt(pixels)
+mean-deviation: (x - mean) / deviation, with fixed numbers, one for all, one per channel, or one per feature
+displayable:    images of any range -> [0, 1] to look at;  unit_pixels, byte_pixels: bytes -> [0, 1] -> bytes
+
+The floor is that of TensorFlow's `per_image_standardization`: an even image becomes zeros, not noise blown up. The
+surprise: a scaling of one axis is per channel, (channel,) -> (channel, 1, 1), as the field lists means for R, G, B,
+and not along the width, as NumPy alone would have it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from numpy.typing import ArrayLike
+
+from pellucid.errors import PellucidError, unknown
+
+Kind = Literal["unit", "standardized", "mean-deviation"]
+LEAST_DEVIATION = 1 / 255
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """How images in [0, 1] are scaled for a model.
+
+    kind: "unit", "standardized" or "mean-deviation"; only the last takes `mean` and `deviation`, each a number,
+    (channel,), or anything that broadcasts to (channel, height, width), in units of the [0, 1] pixels. They are kept
+    as float32 arrays of no or three axes. Raises PellucidError for an unknown kind, and for numbers missing, not
+    finite, or a deviation that is not positive.
+    """
+
+    kind: Kind = "unit"
+    mean: Any = None
+    deviation: Any = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown("scaling", self.kind, get_args(Kind))
+        if self.kind != "mean-deviation":
+            if self.mean is not None or self.deviation is not None:
+                raise PellucidError(
+                    f"Scaling '{self.kind}' takes no mean or deviation; use 'mean-deviation' for these."
+                )
+            return
+        if self.mean is None or self.deviation is None:
+            raise PellucidError("Scaling 'mean-deviation' needs both a mean and a deviation; give both.")
+        object.__setattr__(self, "mean", _constants("mean", self.mean))
+        object.__setattr__(self, "deviation", _constants("deviation", self.deviation))
+        if not (self.deviation > 0).all():
+            raise PellucidError(
+                f"The deviation of a scaling is {self.deviation.min():g} somewhere; it must be positive."
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scaling) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(repr(self.to_dict()))
+
+    @classmethod
+    def measured(
+        cls, images: Float32[np.ndarray, "image channel height width"], per: Literal["channel", "feature"] = "channel"
+    ) -> Self:
+        """The mean-deviation scaling of these images, measured for each channel or each feature (pixel of a channel).
+
+        A deviation is at least 1/255: what varies by less than one gray level is not blown up, and a feature that is
+        the same in all images becomes zero. Raises PellucidError for an unknown `per`.
+        """
+        if per not in ("channel", "feature"):
+            raise unknown("way to measure a scaling", per, ("channel", "feature"))
+        axes = (0, 2, 3) if per == "channel" else (0,)
+        mean = images.mean(axis=axes, dtype=np.float64)
+        deviation = np.maximum(images.std(axis=axes, dtype=np.float64), LEAST_DEVIATION)
+        return cls("mean-deviation", mean, deviation)
+
+    def apply(
+        self, images: Float[np.ndarray, "image channel height width"]
+    ) -> Float32[np.ndarray, "image channel height width"]:
+        """Images in [0, 1] to model space; "unit" returns float32 images themselves, not a copy.
+
+        Raises PellucidError where the numbers of a mean-deviation scaling do not fit the images' shape.
+        """
+        images = images.astype(np.float32, copy=False)
+        if self.kind == "unit":
+            return images
+        if self.kind == "standardized":
+            pixels = math.prod(images.shape[1:])
+            centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
+            deviation = np.sqrt(np.square(centred).mean(axis=(1, 2, 3), keepdims=True))
+            standardized: np.ndarray = centred / np.maximum(deviation, np.float32(1 / math.sqrt(pixels)))
+            return standardized
+        self._check(images.shape[1:])
+        scaled: np.ndarray = (images - self.mean) / self.deviation
+        return scaled
+
+    def invert(
+        self, images: Float[np.ndarray, "image channel height width"]
+    ) -> Float32[np.ndarray, "image channel height width"]:
+        """Images in model space back to the scale of [0, 1], not clipped to it.
+
+        Raises PellucidError for "standardized", which forgets each image's mean and deviation (`displayable` makes an
+        image to look at), and where the numbers do not fit the images' shape.
+        """
+        images = images.astype(np.float32, copy=False)
+        if self.kind == "unit":
+            return images
+        if self.kind == "standardized":
+            raise PellucidError("Scaling 'standardized' cannot be inverted; use displayable(images) to look at them.")
+        self._check(images.shape[1:])
+        unscaled: np.ndarray = images * self.deviation + self.mean
+        return unscaled
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scaling as what JSON can hold; `from_dict` gives it back exactly."""
+        if self.kind != "mean-deviation":
+            return {"kind": self.kind}
+        return {"kind": self.kind, "mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+
+    @classmethod
+    def from_dict(cls, fields: object) -> Self:
+        """The scaling that `to_dict` described; raises PellucidError for anything else."""
+        if not isinstance(fields, Mapping) or not isinstance(fields.get("kind"), str):
+            raise PellucidError(f"A scaling is {fields!r:.80}; need a kind, and for some a mean and a deviation.")
+        for name in fields:
+            if name not in ("kind", "mean", "deviation"):
+                raise unknown("field of a scaling", name, ("kind", "mean", "deviation"))
+        return cls(fields["kind"], fields.get("mean"), fields.get("deviation"))
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        for name, numbers in (("mean", self.mean), ("deviation", self.deviation)):
+            fits = all(n in (1, s) for n, s in zip(numbers.shape, shape, strict=False))
+            if not fits:
+                raise PellucidError(
+                    f"The {name} of the scaling has shape {numbers.shape}, which does not fit images of {shape}; "
+                    f"give images of the shape that the model was made for."
+                )
+
+
+def unit_pixels(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    """Bytes 0 to 255 as float32 in [0, 1], each divided by 255 (times 1/255 would not round alike)."""
+    scaled: np.ndarray = np.divide(pixels, np.float32(255), dtype=np.float32)
+    return scaled
+
+
+def byte_pixels(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Pixels in [0, 1] as the nearest bytes 0 to 255; what `unit_pixels` made comes back exactly."""
+    return np.rint(pixels * np.float32(255)).astype(np.uint8)
+
+
+def displayable(
+    images: Float[np.ndarray, "*batch channel height width"],
+) -> Float32[np.ndarray, "*batch channel height width"]:
+    """Images of any range to [0, 1], each stretched by itself from its smallest to its largest value.
+
+    All channels of an image are stretched alike, so colours keep their hue; an even image becomes middle gray. Works
+    on one image (channel, height, width) or a batch. Raises PellucidError for NaN or infinity.
+    """
+    axes = (-3, -2, -1)
+    low = images.min(axis=axes, keepdims=True).astype(np.float64)
+    span = images.max(axis=axes, keepdims=True).astype(np.float64) - low
+    if not np.isfinite(span).all():
+        raise PellucidError("An image to display holds NaN or infinity; every pixel must be finite.")
+    even = span == 0
+    stretched = np.clip((images - low) / np.where(even, 1, span), 0, 1)
+    return np.where(even, 0.5, stretched).astype(np.float32)
+
+
+def _constants(name: str, numbers: ArrayLike) -> Float32[np.ndarray, "..."]:
+    """The numbers of a scaling as a float32 array of no or three axes; raises PellucidError where they are none."""
+    try:
+        array = np.asarray(numbers, dtype=np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise PellucidError(
+            f"The {name} of a scaling is {numbers!r:.80}; need a number or an array of them."
+        ) from error
+    if array.ndim not in (0, 1, 3) or array.size == 0:
+        raise PellucidError(
+            f"The {name} of a scaling has shape {array.shape}; need a number, (channel,) or (channel, height, width)."
+        )
+    if not np.isfinite(array).all():
+        raise PellucidError(f"The {name} of a scaling is not finite everywhere; give finite numbers.")
+    return array.reshape(-1, 1, 1) if array.ndim == 1 else array

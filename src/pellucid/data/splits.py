@@ -1,0 +1,188 @@
+"""Splits: labelled images, apart for training, for choosing (dev) and for judging (test).
+
+Split: images (image, channel, height, width) in [0, 1] with labels (image,)
+Data:  three splits of one shape, with the names of the classes
+stratified_order: labels -> an order of them in which every stretch holds each class in its overall proportion
+
+Both classes check what they are given when they are made, so that no other room has to. The surprise: floats of any
+width become float32 and integer labels of any width int64 (nothing is lost), but images of integers are refused, for
+nobody can tell 0 to 255 from 0 to 1 by looking at a dark one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64, Integer
+
+from pellucid.errors import PellucidError
+
+MOST_CLASSES = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled images: `images` (image, channel, height, width), float32 in [0, 1]; `labels` (image,), int64, from 0.
+
+    Arrays are taken as they are, without a copy, where their type allows it. Raises PellucidError for a wrong number
+    of axes, integer pixels, values outside [0, 1], NaN, negative labels, different lengths, and no images at all.
+    """
+
+    images: Float32[np.ndarray, "image channel height width"]
+    labels: Int64[np.ndarray, "image"]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", _checked_images(np.asarray(self.images)))
+        object.__setattr__(self, "labels", _checked_labels(np.asarray(self.labels)))
+        if len(self.images) != len(self.labels):
+            raise PellucidError(
+                f"There are {len(self.images)} images but {len(self.labels)} labels; each image needs one label."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self)} images of {self.images.shape[1:]})"
+
+    def take(self, which: int | Sequence[int] | Integer[np.ndarray, "chosen"]) -> "Split":
+        """The first `which` images, or the images at these positions (0 to len - 1), in their order.
+
+        Raises PellucidError for more images than there are, positions that do not exist, or none.
+        """
+        if isinstance(which, int):
+            if not 0 < which <= len(self):
+                raise PellucidError(f"{which} images were asked for; there are {len(self)}, so take 1 to {len(self)}.")
+            return Split(self.images[:which], self.labels[:which])
+        positions = np.asarray(which)
+        if positions.ndim != 1 or positions.dtype.kind not in "iu" or positions.size == 0:
+            raise PellucidError(
+                f"Positions have shape {positions.shape} and type {positions.dtype}; give whole numbers in one row."
+            )
+        low, high = int(positions.min()), int(positions.max())
+        if low < 0 or high >= len(self):
+            raise PellucidError(f"Positions run from {low} to {high}; there are only 0 to {len(self) - 1}.")
+        return Split(self.images[positions], self.labels[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Three splits of one image shape; `classes` names the labels (the numbers up to the largest, if not given).
+
+    Raises PellucidError where the splits' shapes differ or a label has no class.
+    """
+
+    train: Split
+    dev: Split
+    test: Split
+    name: str = "data"
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        splits = {"train": self.train, "dev": self.dev, "test": self.test}
+        for which, split in splits.items():
+            if split.images.shape[1:] != self.input_shape:
+                raise PellucidError(
+                    f"The {which} images of '{self.name}' have shape {split.images.shape[1:]}, but those of train "
+                    f"{self.input_shape}; all need the same (channel, height, width)."
+                )
+        largest = max(int(split.labels.max()) for split in splits.values())
+        if not self.classes:
+            if largest >= MOST_CLASSES:
+                raise PellucidError(
+                    f"The largest label of '{self.name}' is {largest}; without class names it must be below "
+                    f"{MOST_CLASSES}, so number the classes from 0."
+                )
+            object.__setattr__(self, "classes", tuple(str(label) for label in range(largest + 1)))
+        if largest >= len(self.classes):
+            raise PellucidError(
+                f"The largest label of '{self.name}' is {largest}, but there are {len(self.classes)} classes; "
+                f"labels must be 0 to {len(self.classes) - 1}."
+            )
+        object.__setattr__(self, "classes", tuple(str(label) for label in self.classes))
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channel, height, width) of every image."""
+        _, channel, height, width = self.train.images.shape
+        return channel, height, width
+
+
+def stratified_order(labels: Int64[np.ndarray, "image"], seed: int) -> Int64[np.ndarray, "image"]:
+    """Positions of all images in a random order whose every stretch holds each class in its overall proportion.
+
+    So cutting it anywhere gives stratified parts of exactly the sizes wanted. Each class is shuffled and spread evenly
+    over (0, 1); the order is that of these numbers, ties by lot. A class of one image lands in the middle.
+    """
+    rng = np.random.default_rng(seed)
+    lot = rng.permutation(len(labels))
+    by_class = lot[np.argsort(labels[lot], kind="stable")]
+    _, counts = np.unique(labels, return_counts=True)
+    place = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
+    tie = rng.random(len(labels))
+    return by_class[np.lexsort((tie, place))].astype(np.int64)
+
+
+def split_three_ways(
+    whole: Split, seed: int, *, sizes: tuple[int, int, int] | None = None, name: str = "data"
+) -> tuple[Split, Split, Split]:
+    """Train, dev and test from one split, stratified by class: 80, 10 and 10%, or exactly `sizes`.
+
+    Raises PellucidError for fewer than three images, or sizes that do not add up.
+    """
+    if len(whole) < 3:
+        raise PellucidError(
+            f"'{name}' has {len(whole)} images; at least 3 are needed to split into train, dev and test."
+        )
+    tenth = max(1, len(whole) // 10)
+    train, dev, test = sizes if sizes is not None else (len(whole) - 2 * tenth, tenth, tenth)
+    if min(train, dev, test) < 1 or train + dev + test != len(whole):
+        raise PellucidError(f"Sizes {train}, {dev} and {test} must be positive and add up to {len(whole)} images.")
+    order = stratified_order(whole.labels, seed)
+    return whole.take(order[:train]), whole.take(order[train : train + dev]), whole.take(order[train + dev :])
+
+
+def set_apart(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """All but `count` images, and `count` images, stratified by class: a dev split out of a training split.
+
+    Raises PellucidError where either would be empty.
+    """
+    if not 0 < count < len(whole):
+        raise PellucidError(f"{count} of {len(whole)} training images cannot be set apart; give more images.")
+    order = stratified_order(whole.labels, seed)
+    return whole.take(order[:-count]), whole.take(order[-count:])
+
+
+def _checked_images(images: np.ndarray) -> np.ndarray:
+    """Images as float32; raises PellucidError where they are not (image, channel, height, width) in [0, 1]."""
+    if images.ndim != 4:
+        hint = "add the channel with images[:, None]" if images.ndim == 3 else "reshape them"
+        raise PellucidError(f"Images have shape {images.shape}; need (image, channel, height, width), so {hint}.")
+    if images.dtype.kind in "iub":
+        raise PellucidError(f"Images have type {images.dtype}; need floats in [0, 1], so divide by the largest value.")
+    if images.dtype.kind != "f":
+        raise PellucidError(f"Images have type {images.dtype}; need floats in [0, 1].")
+    if images.size == 0:
+        raise PellucidError(f"Images have shape {images.shape}, so there are none; give at least one of one pixel.")
+    low, high = float(images.min()), float(images.max())
+    if np.isnan(low) or np.isnan(high):
+        raise PellucidError("Images hold NaN; every pixel must be a number in [0, 1].")
+    if low < 0 or high > 1:
+        raise PellucidError(
+            f"Pixels run from {low:g} to {high:g}; need [0, 1], so rescale them (bytes: divide by 255)."
+        )
+    return images.astype(np.float32, copy=False)
+
+
+def _checked_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels as int64; raises PellucidError where they are not whole numbers from 0 in one row."""
+    if labels.ndim != 1:
+        hint = "take labels.argmax(axis=1) if they are one-hot" if labels.ndim == 2 else "flatten them"
+        raise PellucidError(f"Labels have shape {labels.shape}; need one number for each image, so {hint}.")
+    if labels.dtype.kind not in "iu":
+        raise PellucidError(f"Labels have type {labels.dtype}; need whole numbers from 0, so number the classes.")
+    if labels.size > 0 and int(labels.min()) < 0:
+        raise PellucidError(f"The smallest label is {labels.min()}; number the classes from 0.")
+    if labels.size > 0 and int(labels.max()) > np.iinfo(np.int64).max:
+        raise PellucidError(f"The largest label is {labels.max()}; number the classes from 0.")
+    return labels.astype(np.int64, copy=False)
