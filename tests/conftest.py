@@ -20,15 +20,9 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from jaxtyping import install_import_hook
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "src"
+from sources import SOURCE, module_name
+
 UNCHECKED = ("pellucid", "pellucid.__main__", "pellucid.cli", "pellucid.usage", "pellucid.settings")
-
-
-def module_name(path: Path) -> str:
-    """`src/pellucid/see/models.py` -> `pellucid.see.models`."""
-    parts = path.relative_to(SOURCE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def checked_modules() -> list[str]:
