@@ -9,6 +9,7 @@ knob: (default, words, range) -> a field that becomes a keyword of the front doo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -106,4 +107,17 @@ class DreamSettings(Settings):
     steps: int = knob(30, "steps uphill in a round", ge=1, le=10_000)
     rate: float = knob(0.02, "length of a step, in deviations of the image", gt=0, le=10)
     contrast: float = knob(1.1, "contrast of the finished dream; 1 leaves it alone", ge=1, le=10)
+    seed: int = knob(0, "seed of whatever is drawn", ge=0)
+
+
+class DataSettings(Settings):
+    """Which images are used, where they lie, and how they are split."""
+
+    data: str = knob("digits", "the images: 'digits', 'mnist', or a CSV file, an NPZ file or a folder of IDX files")
+    data_dir: Path | None = knob(None, "folder of MNIST's files; else $PELLUCID_DATA, the user's cache, a download")
+
+
+class SeedSettings(Settings):
+    """The one knob of whatever else is random."""
+
     seed: int = knob(0, "seed of whatever is drawn", ge=0)

@@ -1,0 +1,30 @@
+"""Usage: what was wrong with a command line -> one sentence.
+
+sentence: cyclopts' error -> the command or option found, what was expected, the nearest names
+
+cyclopts words its errors for a panel of several lines; a shell, a log and a person in a hurry want one.
+"""
+
+from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+from pydantic import ValidationError
+
+from pellucid import settings
+from pellucid.errors import PellucidError, unknown
+
+
+def sentence(error: CycloptsError, commands: list[str]) -> str:
+    """One sentence for a command line that cannot be understood; `commands` are the verbs there are."""
+    verb = " ".join(error.command_chain) if error.command_chain else ""
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        return str(unknown("command", error.unused_tokens[0], commands))
+    if isinstance(error, UnknownOptionError):
+        found = error.token.keyword if error.token.keyword is not None else error.token.value
+        options = [name for argument in error.argument_collection if argument.parse for name in argument.names]
+        return str(unknown(f"option of '{verb}'", found.partition("=")[0], [o for o in options if o.startswith("--")]))
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"'{verb}' has no use for '{error.unused_tokens[0]}'; see `pellucid {verb} --help`."
+    if isinstance(error.__cause__, ValidationError):
+        return settings.sentence(error.__cause__)
+    if isinstance(error.__cause__, PellucidError):
+        return str(error.__cause__)
+    return f"{' '.join(str(error).split())} See `{' '.join(['pellucid', verb]).strip()} --help`."
