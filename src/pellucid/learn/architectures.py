@@ -1,0 +1,85 @@
+"""Architectures: a name -> layers, input scaling, initialization, and the training settings that suit it.
+
+mlp-deep        784-1250-1000-750-500-250-100-25-10: deep enough to watch what layers make of each other
+cnn-4-4-8-16    four small convolutions; trains in seconds a pass and shows every part of a convolutional network
+mnist-cnn       32-64-128 maps on images standardized one by one; the model whose every map the tour shows
+mlp-70-30       784-70-30-10 with sigmoids and a ridge term; the subject of studies and of learning from clusters
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pellucid.errors import unknown
+from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`layers` from image to logits; `scaling` is measured on the training images where it says "features".
+
+    recipe: keywords of TrainSettings that train it well untuned.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    scaling: Literal["unit", "standardized", "features"] = "unit"
+    initialization: str = "he"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _mlp(units: Sequence[int], activation: Literal["relu", "sigmoid"]) -> tuple[Layer, ...]:
+    *hidden, classes = units
+    return (Flatten(), *(Dense(width, activation) for width in hidden), Dense(classes, "linear"))
+
+
+_ALL = (
+    Architecture(
+        "mlp-deep",
+        _mlp((1250, 1000, 750, 500, 250, 100, 25, 10), "relu"),
+        recipe={"optimizer": "sgd", "rate": 0.05, "batch": 32},
+    ),
+    Architecture(
+        "cnn-4-4-8-16",
+        (Conv(4, 5), Conv(4, 5), Pool(2), Conv(8, 3), Conv(16, 3), Pool(2), Flatten(), Dense(128), Dense(10, "linear")),
+        scaling="standardized",
+        recipe={"rate": 0.05, "batch": 128},
+    ),
+    Architecture(
+        "mnist-cnn",
+        (Conv(32, 3), Pool(2), Conv(64, 3), Pool(2), Conv(128, 3), Flatten(), Dense(100), Dense(10, "linear")),
+        scaling="standardized",
+        recipe={"rate": 0.05, "batch": 128},
+    ),
+    Architecture(
+        "mlp-70-30",
+        _mlp((70, 30, 10), "sigmoid"),
+        scaling="features",
+        initialization="uniform:1",
+        recipe={"rate": 0.5, "batch": 500, "ridge": 0.2},
+    ),
+)
+
+ARCHITECTURES: dict[str, Architecture] = {architecture.name: architecture for architecture in _ALL}
+
+
+def architecture(name: str) -> Architecture:
+    """The preset of this name; raises PellucidError with the nearest names otherwise."""
+    if name not in ARCHITECTURES:
+        raise unknown("architecture", name, ARCHITECTURES)
+    return ARCHITECTURES[name]
+
+
+def layer_names(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """A name for each layer: conv1, pool1, conv2, ..., flatten, dense (dense1, dense2, ... if several), logits.
+
+    The last layer is the logits; convolutions and pools are counted even if there is one.
+    """
+    counts: dict[str, int] = {}
+    hidden = sum(layer.kind == "dense" for layer in layers[:-1])
+    names = []
+    for layer in layers[:-1]:
+        counts[layer.kind] = counts.get(layer.kind, 0) + 1
+        numbered = layer.kind in ("conv", "pool") or (layer.kind == "dense" and hidden > 1) or counts[layer.kind] > 1
+        names.append(f"{layer.kind}{counts[layer.kind]}" if numbered else layer.kind)
+    return (*names, "logits")

@@ -1,0 +1,174 @@
+"""Gradient check: the hand-written gradients against central differences, entry by entry, in float64.
+
+    error = |a - n| / max(|a| + |n|, floor)      n = (loss(w + h) - loss(w - h)) / 2h
+
+Each sampled entry is judged on its own: an average over entries hides a wrong one. A ReLU or a maximum may switch
+between w - h and w + h; such an entry is measured again with smaller steps and, where the kink stays inside, is left
+out and counted as such. `noise` is what float64 cannot resolve: 1e-14 / h relative to the loss.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from pellucid.errors import PellucidError
+from pellucid.learn.losses import cross_entropy
+from pellucid.learn.network import Network, Trace
+
+Array = np.ndarray
+
+BAR = 1e-6
+"""Largest relative error of one entry that is accepted."""
+
+STEPS = (1e-5, 1e-6, 1e-7)
+"""Differences in the parameter's own units, tried in turn until no kink lies between."""
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """One parameter array (or "input"): entries compared, entries left out at a kink, and the worst relative error."""
+
+    name: str
+    size: int
+    checked: int
+    kinks: int
+    worst: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every compared entry agrees, and some entry could be compared."""
+        return self.worst <= BAR and self.checked > 0
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """All rows, and the layers none of whose units was active for any of the images."""
+
+    rows: tuple[GradientRow, ...]
+    dead_layers: tuple[str, ...]
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error of all."""
+        return max(row.worst for row in self.rows)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row passed."""
+        return all(row.passed for row in self.rows)
+
+    def __str__(self) -> str:
+        lines = [f"{'parameter':<16}{'entries':>9}{'compared':>10}{'at kinks':>10}{'worst error':>13}"]
+        for row in self.rows:
+            mark = "" if row.passed else "  WRONG"
+            lines.append(f"{row.name:<16}{row.size:>9,}{row.checked:>10}{row.kinks:>10}{row.worst:>13.1e}{mark}")
+        return "\n".join(lines + [f"layer '{name}' is dead for these images" for name in self.dead_layers])
+
+
+def check_gradients(
+    network: Network,
+    images: Float[Array, "batch channel height width"],
+    labels: Integer[Array, " batch"],
+    *,
+    samples: int = 12,
+    seed: int = 0,
+) -> GradientReport:
+    """Compare `samples` entries of every parameter array and of the input (images in [0, 1]).
+
+    Raises PellucidError, naming the worst parameter and its error, where any entry's relative error exceeds 1e-6.
+    """
+    double = network.astype(np.float64)
+    x = double.innermost(double.checked(images))
+    trace = double.forward(x)
+    _, dlogits = cross_entropy(trace.output, labels)
+    gradients, dx = double.backward(trace, dlogits / len(labels))
+    assert dx is not None
+    rng = np.random.default_rng(seed)
+    arrays = {**double.parameters, "input": x}
+    rows = []
+    for name, value in arrays.items():
+        hand = dx if name == "input" else gradients[name]
+        entries = rng.choice(value.size, min(samples, value.size), replace=False)
+        rows.append(_row(name, _Probe(double, x, labels, trace, value), hand, entries))
+    report = GradientReport(tuple(rows), _dead_layers(trace))
+    if not report.passed:
+        wrong = max((row for row in rows if not row.passed), key=lambda row: row.worst)
+        raise PellucidError(
+            f"The hand-written gradient of '{wrong.name}' is wrong: its relative error is {wrong.worst:.1e} over "
+            f"{wrong.checked} entries, and {BAR:g} is the most allowed; mend the layer's backward pass."
+        )
+    return report
+
+
+class _Probe:
+    """The loss as a function of one entry of one array, with the switches (signs and winners) that it passed."""
+
+    def __init__(self, network: Network, x: Array, labels: Array, trace: Trace, value: Array) -> None:
+        # A copy of the parameters, so that nobody else's arrays are nudged.
+        self.network = network.with_parameters({k: v.copy() if v is value else v for k, v in network.parameters.items()})
+        own = [name for name, v in network.parameters.items() if v is value]
+        self.x = x.copy() if not own else x
+        self.flat = (self.network.parameters[own[0]] if own else self.x).reshape(-1)
+        self.labels = labels
+        self.switches = _switches(trace)
+
+    def difference(self, entry: int, step: float) -> tuple[float, float, bool]:
+        """(central difference, floor, whether no switch lies between)."""
+        original = self.flat[entry]
+        losses, smooth = [], True
+        for sign in (1, -1):
+            self.flat[entry] = original + sign * step
+            trace = self.network.forward(self.x)
+            losses.append(float(cross_entropy(trace.output, self.labels)[0].mean()))
+            smooth &= all(np.array_equal(a, b) for a, b in zip(_switches(trace), self.switches, strict=True))
+        self.flat[entry] = original
+        floor = 1e-15 * (1 + max(losses)) / step / BAR
+        return (losses[0] - losses[1]) / (2 * step), floor, smooth
+
+
+def _row(name: str, probe: _Probe, hand: Array, entries: Array) -> GradientRow:
+    worst, checked, kinks = 0.0, 0, 0
+    for entry in entries:
+        analytic = float(hand.reshape(-1)[entry])
+        error = _error(analytic, lambda step, entry=entry: probe.difference(int(entry), step))
+        if error is None:
+            kinks += 1
+        else:
+            checked += 1
+            worst = max(worst, error)
+    return GradientRow(name, hand.size, checked, kinks, worst)
+
+
+def _error(analytic: float, difference: Callable[[float], tuple[float, float, bool]]) -> float | None:
+    """The relative error at the first step that stays clear of kinks and resolves the value; None at a kink."""
+    best = None
+    for step in STEPS:
+        numeric, floor, smooth = difference(step)
+        if not smooth:
+            continue
+        error = abs(analytic - numeric) / max(abs(analytic) + abs(numeric), floor)
+        best = error if best is None else min(best, error)
+        if best <= BAR:
+            return best
+    return best
+
+
+def _switches(trace: Trace) -> list[Array]:
+    """What makes the network piecewise: which units are active, and which pixel won each pool."""
+    found = []
+    for layer, cache, y in zip(trace.layers, trace.caches, trace.outputs, strict=True):
+        if layer.kind == "pool" and cache[0] is not None:
+            found.append(cache[0])
+        elif getattr(layer, "activation", "") == "relu":
+            found.append(y > 0)
+    return found
+
+
+def _dead_layers(trace: Trace) -> tuple[str, ...]:
+    return tuple(
+        name
+        for layer, name, y in zip(trace.layers, trace.names, trace.outputs, strict=True)
+        if getattr(layer, "activation", "") == "relu" and not (y > 0).any()
+    )

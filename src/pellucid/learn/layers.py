@@ -1,0 +1,246 @@
+"""Layers: each a forward map and its gradient, without state.
+
+forward:  (parameters, x) -> y, cache
+backward: (parameters, cache, dy) -> gradients of the parameters, dx
+
+A layer is a frozen description; its parameters are passed in, and what backward needs is passed back as a cache, so
+that one network can be read by several threads at once. Arrays have the batch innermost: `(channel, height, width,
+batch)` before a `Flatten`, `(feature, batch)` after it. The surprise: an activation belongs to its layer
+(`Conv(4, 5, activation="relu")`), so that a layer's output is what its units say, and bias and ReLU cost no pass.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from pellucid.errors import PellucidError, unknown
+from pellucid.learn import activations, kernels
+from pellucid.learn.activations import ACTIVATIONS
+
+Array = np.ndarray
+Parameters = dict[str, Array]
+Shape = tuple[int, ...]
+
+
+class Layer(ABC):
+    """A frozen description of a layer; see the module for the arrows."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of one image's output for that of its input, both without the batch.
+
+        Raises PellucidError where the input does not fit.
+        """
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Name -> shape of the parameters for an input of this shape; weights have two axes or more, biases one."""
+        return {}
+
+    @abstractmethod
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        """y, and what `backward` needs."""
+
+    @abstractmethod
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: "Wanted" = "both"
+    ) -> tuple[Parameters, Array | None]:
+        """The gradients of the parameters, summed over the batch (empty unless wanted), and of x (None unless wanted)."""
+
+
+Wanted = Literal["both", "parameters", "input"]
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """Convolution (cross-correlation) at stride 1 with `maps` filters of `kernel` pixels, square or (height, width).
+
+    padding: "valid" shrinks the image by kernel - 1; "same" keeps its size with zeros around it, the odd one of an
+    even kernel at the bottom and right, as Keras and TensorFlow do.
+    """
+
+    maps: int
+    kernel: int | tuple[int, int]
+    activation: activations.Name = "relu"
+    padding: Literal["valid", "same"] = "valid"
+    kind: ClassVar[str] = "conv"
+
+    def __post_init__(self) -> None:
+        _require_positive("A convolution's maps and kernel", self.maps, *self.window)
+        _require_activation(self.activation)
+        if self.padding not in ("valid", "same"):
+            raise unknown("padding", self.padding, ("valid", "same"))
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(height, width) of the filter."""
+        return (self.kernel, self.kernel) if isinstance(self.kernel, int) else (self.kernel[0], self.kernel[1])
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _require_image("A convolution", shape)
+        if self.padding == "same":
+            return (self.maps, *shape[1:])
+        height, width = shape[1] - self.window[0] + 1, shape[2] - self.window[1] + 1
+        if min(height, width) < 1:
+            raise PellucidError(
+                f"A {self.window[0]} x {self.window[1]} filter does not fit an image of {shape[1]} x {shape[2]}; "
+                f"use a smaller one, padding 'same', or fewer pools before it."
+            )
+        return self.maps, height, width
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": (self.maps, shape[0], *self.window), "bias": (self.maps,)}
+
+    def _borders(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        (top, left) = ((size - 1) // 2 for size in self.window)
+        return (top, self.window[0] - 1 - top), (left, self.window[1] - 1 - left)
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        if self.padding == "same":
+            x = np.pad(x, ((0, 0), *self._borders(), (0, 0)))
+        y = kernels.convolve(x, parameters["weight"], parameters["bias"], self.activation == "relu")
+        if self.activation != "relu":
+            y = ACTIVATIONS[self.activation].forward(y)
+        return y, (x, y)
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        x, y = cache
+        dz = ACTIVATIONS[self.activation].gradient(y, dy)
+        gradients: Parameters = {}
+        if wanted != "input":
+            gradients["weight"] = kernels.convolve_weight_gradient(x, dz, *self.window)
+            gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
+        if wanted == "parameters":
+            return gradients, None
+        dx = kernels.convolve_input_gradient(dz, parameters["weight"])
+        if self.padding == "same":
+            (top, bottom), (left, right) = self._borders()
+            dx = np.ascontiguousarray(dx[:, top : dx.shape[1] - bottom, left : dx.shape[2] - right])
+        return gradients, dx
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """The largest (or the mean) of each size x size window, stride `size`; a narrower border is left out.
+
+    Of several equal largest pixels the first gets the whole gradient.
+    """
+
+    size: int = 2
+    method: Literal["max", "average"] = "max"
+    kind: ClassVar[str] = "pool"
+
+    def __post_init__(self) -> None:
+        _require_positive("A pool's size", self.size)
+        if self.size > 15:
+            raise PellucidError(f"A pool's size is {self.size}; at most 15 is possible.")
+        if self.method not in ("max", "average"):
+            raise unknown("pooling method", self.method, ("max", "average"))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _require_image("A pool", shape)
+        if min(shape[1:]) < self.size:
+            raise PellucidError(
+                f"A pool of {self.size} x {self.size} does not fit an image of {shape[1]} x {shape[2]}; use fewer pools."
+            )
+        return shape[0], shape[1] // self.size, shape[2] // self.size
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        if self.method == "average":
+            return kernels.average_pool(x, self.size), (None, x.shape)
+        y, winner = kernels.max_pool(x, self.size)
+        return y, (winner, x.shape)
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        winner, (_, height, width, _) = cache
+        if wanted == "parameters":
+            return {}, None
+        dy = np.ascontiguousarray(dy)
+        if winner is None:
+            return {}, kernels.average_pool_gradient(dy, self.size, height, width)
+        return {}, kernels.max_pool_gradient(dy, winner, self.size, height, width)
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """(channel, height, width) -> (feature,), in that order, as PyTorch does. With the batch innermost it is free."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        return x.reshape(-1, x.shape[-1]), x.shape
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        return {}, None if wanted == "parameters" else dy.reshape(cache)
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Every unit sees every feature: y = activation(w x + b)."""
+
+    units: int
+    activation: activations.Name = "relu"
+    kind: ClassVar[str] = "dense"
+
+    def __post_init__(self) -> None:
+        _require_positive("A dense layer's units", self.units)
+        _require_activation(self.activation)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise PellucidError(f"A dense layer needs features, but gets images of shape {shape}; put a Flatten before it.")
+        return (self.units,)
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": (self.units, shape[0]), "bias": (self.units,)}
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        z = parameters["weight"] @ x
+        z += parameters["bias"][:, None]
+        y = ACTIVATIONS[self.activation].forward(z)
+        return y, (x, y)
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        x, y = cache
+        dz = ACTIVATIONS[self.activation].gradient(y, dy)
+        gradients: Parameters = {}
+        if wanted != "input":
+            gradients["weight"] = dz @ x.T
+            gradients["bias"] = dz.sum(axis=1)
+        if wanted == "parameters":
+            return gradients, None
+        return gradients, parameters["weight"].T @ dz
+
+
+KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)}
+
+
+def _require_positive(what: str, *numbers: int) -> None:
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise PellucidError(f"{what} must be whole numbers from 1, not {number!r}.")
+
+
+def _require_activation(name: str) -> None:
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+
+
+def _require_image(what: str, shape: Shape) -> None:
+    if len(shape) != 3:
+        raise PellucidError(f"{what} needs images, but gets features of shape {shape}; put it before the Flatten.")

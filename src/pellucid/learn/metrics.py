@@ -1,0 +1,53 @@
+"""Metrics: a network and labelled images -> how often it is right, and what it takes for what."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from pellucid.data.splits import Split
+from pellucid.errors import PellucidError
+from pellucid.learn.losses import cross_entropy
+from pellucid.learn.network import Network
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a network does on a split.
+
+    accuracy in [0, 1]; loss: mean cross-entropy in nats; confusion[truth, guess] counts images; predictions (image,).
+    precision, recall (class,): NaN where nothing was guessed, or nothing is, of a class.
+    """
+
+    accuracy: float
+    loss: float
+    confusion: Int64[Array, "truth guess"]
+    predictions: Int64[Array, " image"]
+
+    @property
+    def precision(self) -> Float[Array, " class"]:
+        """Of the images guessed to be of a class, the share that are."""
+        return _share(np.diag(self.confusion), self.confusion.sum(axis=0))
+
+    @property
+    def recall(self) -> Float[Array, " class"]:
+        """Of the images of a class, the share guessed to be."""
+        return _share(np.diag(self.confusion), self.confusion.sum(axis=1))
+
+
+def evaluate(network: Network, split: Split) -> Scores:
+    """Accuracy, loss and confusion on a split; raises PellucidError where shapes or labels do not fit the network."""
+    if int(split.labels.max()) >= network.classes:
+        raise PellucidError(f"A label is {split.labels.max()}, but the network has classes 0 to {network.classes - 1}.")
+    logits = network.logits(split.images)
+    predictions = logits.argmax(axis=1)
+    confusion = np.zeros((network.classes, network.classes), np.int64)
+    np.add.at(confusion, (split.labels, predictions), 1)
+    losses, _ = cross_entropy(logits.T.astype(np.float64), split.labels)
+    return Scores(float(np.mean(predictions == split.labels)), float(losses.mean()), confusion, predictions)
+
+
+def _share(part: Array, whole: Array) -> Array:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)

@@ -1,0 +1,300 @@
+"""Network: images in [0, 1] -> class probabilities, through layers whose gradients are written by hand.
+
+forward:  x (channel, height, width, batch) in model space -> Trace: every layer's output and what backward needs
+backward: Trace, gradient of its last output -> gradients of the parameters, summed over the batch, and of x
+
+A network holds its layers, its parameters by name ("conv1.weight") and the scaling of its images; it keeps no state
+of a computation, so several threads may use it at once. The surprise: inside `learn` the batch is the last axis
+(see kernels.py); everything public takes and gives `(batch, channel, height, width)`.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, Self
+
+import numpy as np
+from jaxtyping import Float, Float32, Integer
+
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError, unknown
+from pellucid.learn import initializations
+from pellucid.learn.architectures import Architecture, architecture, layer_names
+from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Shape, Wanted
+from pellucid.learn.losses import cross_entropy, softmax
+from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One pass forward: the layers run, their outputs, what backward needs, and each layer's seconds."""
+
+    layers: tuple[Layer, ...]
+    names: tuple[str, ...]
+    outputs: list[Array] = field(default_factory=list)
+    caches: list[Any] = field(default_factory=list)
+    forward_seconds: list[float] = field(default_factory=list)
+    backward_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def output(self) -> Array:
+        """The last layer's output, (..., batch)."""
+        return self.outputs[-1]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The loss of a batch and what follows from it.
+
+    losses (batch,) in nats; correct (batch,), whether the largest logit was the label's; gradients of the *mean* loss.
+    """
+
+    losses: Float[Array, " batch"]
+    correct: Array
+    gradients: Parameters
+    forward_seconds: Array
+    backward_seconds: Array
+
+
+class Network:
+    """A feed-forward network from an architecture's name or a list of layers, the last one `Dense(classes, "linear")`.
+
+    input_shape: (channel, height, width), (1, 28, 28) if not given; classes: overrides the width of the last layer;
+    scaling: a `Scaling` or its kind; "features" is measured on the training images when training begins;
+    initialization: "he", "normal:s" or "uniform:c"; seed: of the weights.
+    Raises PellucidError for unknown names and layers that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        architecture: str | Architecture | Sequence[Layer],
+        *,
+        input_shape: tuple[int, int, int] = (1, 28, 28),
+        classes: int | None = None,
+        scaling: Scaling | Literal["unit", "standardized", "features"] | None = None,
+        initialization: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        plan = _plan(architecture)
+        self.architecture = plan.name
+        self.layers = plan.layers if classes is None else (*plan.layers[:-1], Dense(classes, "linear"))
+        self.names = layer_names(self.layers)
+        self.input_shape = _checked_shape(input_shape)
+        self.recipe: Mapping[str, Any] = plan.recipe
+        wanted = plan.scaling if scaling is None else scaling
+        self.scaling: Scaling | None = None if wanted == "features" else _scaling(wanted)
+        self.initialization = plan.initialization if initialization is None else initialization
+        self.seed = seed
+        self.provenance: dict[str, Any] = {}
+        self.shapes, parameter_shapes = _shapes(self.layers, self.names, self.input_shape)
+        rng = np.random.default_rng(seed)
+        self.parameters: Parameters = {
+            name: initializations.draw(self.initialization, shape, rng)
+            if len(shape) > 1
+            else np.zeros(shape, np.float32)
+            for name, shape in parameter_shapes.items()
+        }
+
+    def __repr__(self) -> str:
+        numbers = sum(parameter.size for parameter in self.parameters.values())
+        return f"Network({self.architecture!r}, {numbers:,} parameters, input {self.input_shape})"
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network tells apart."""
+        return self.shapes["logits"][0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 as made, float64 after `astype`."""
+        return next(iter(self.parameters.values())).dtype
+
+    def astype(self, dtype: type[np.floating[Any]]) -> Self:
+        """A copy whose parameters have this type; float64 is for checking gradients."""
+        return self.with_parameters({name: value.astype(dtype) for name, value in self.parameters.items()})
+
+    def with_parameters(self, parameters: Parameters) -> Self:
+        """A copy with other parameters of the same names and shapes; raises PellucidError where they differ."""
+        for name, value in self.parameters.items():
+            if name not in parameters or parameters[name].shape != value.shape:
+                found = parameters[name].shape if name in parameters else "nothing"
+                raise PellucidError(f"Parameter '{name}' must have shape {value.shape}, but there is {found}.")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.provenance = dict(self.provenance)
+        copy.parameters = {name: parameters[name] for name in self.parameters}
+        return copy
+
+    def forward(self, x: Array, *, upto: str | None = None, linear: bool = False) -> Trace:
+        """Run the layers up to and including `upto` (all, if not given) on x in model space, batch innermost.
+
+        linear: leave out the last layer's own activation, so that its output is the pre-activation.
+        """
+        stop = len(self.layers) - 1 if upto is None else self._index(upto)
+        layers = self.layers[: stop + 1]
+        last = layers[-1]
+        if linear and isinstance(last, (Conv, Dense)):
+            layers = (*layers[:-1], replace(last, activation="linear"))
+        trace = Trace(layers, self.names[: stop + 1])
+        for layer, name in zip(layers, trace.names, strict=True):
+            begin = perf_counter()
+            x, cache = layer.forward(self._of_layer(name), x)
+            trace.outputs.append(x)
+            trace.caches.append(cache)
+            trace.forward_seconds.append(perf_counter() - begin)
+        return trace
+
+    def backward(self, trace: Trace, gradient: Array, *, wanted: Wanted = "both") -> tuple[Parameters, Array | None]:
+        """Gradients of the parameters by name, summed over the batch, and of x, from that of the trace's output."""
+        gradients: Parameters = {}
+        dy: Array | None = gradient
+        for index in reversed(range(len(trace.layers))):
+            begin = perf_counter()
+            name = trace.names[index]
+            needed: Wanted = "both" if wanted == "parameters" and index > 0 else wanted
+            assert dy is not None
+            own, dy = trace.layers[index].backward(self._of_layer(name), trace.caches[index], dy, wanted=needed)
+            gradients.update({f"{name}.{part}": value for part, value in own.items()})
+            trace.backward_seconds.append(perf_counter() - begin)
+        return gradients, dy
+
+    def input_gradient(self, trace: Trace, gradient: Array) -> Array:
+        """The gradient of x alone, (channel, height, width, batch)."""
+        dx = self.backward(trace, gradient, wanted="input")[1]
+        assert dx is not None
+        return dx
+
+    def step(
+        self, images: Float[Array, "batch channel height width"], labels: Integer[Array, " batch"]
+    ) -> Step:
+        """Losses and the gradients of their mean for images in [0, 1]: forward and backward, shard by shard."""
+        parts = run_in_order(lambda part: self._shard_step(images[part], labels[part], len(labels)), self.shards(len(labels)))
+        gradients = parts[0].gradients
+        for part in parts[1:]:
+            for name, value in part.gradients.items():
+                gradients[name] += value
+        return Step(
+            np.concatenate([part.losses for part in parts]),
+            np.concatenate([part.correct for part in parts]),
+            gradients,
+            sum((part.forward_seconds for part in parts), np.zeros(len(self.layers))),
+            sum((part.backward_seconds for part in parts), np.zeros(len(self.layers))),
+        )
+
+    def _shard_step(self, images: Array, labels: Array, total: int) -> Step:
+        trace = self.forward(self.innermost(images))
+        losses, gradient = cross_entropy(trace.output, labels)
+        correct = trace.output.argmax(axis=0) == labels
+        gradients, _ = self.backward(trace, gradient / gradient.dtype.type(total), wanted="parameters")
+        return Step(losses, correct, gradients, np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
+
+    def logits(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
+        """What the last layer says of images in [0, 1], before the softmax."""
+        return self._collect(images, lambda x: self.forward(x).output)
+
+    def predict(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
+        """Class probabilities of images in [0, 1]; raises PellucidError where their shape does not fit."""
+        return self._collect(images, lambda x: softmax(self.forward(x).output))
+
+    def activations(self, images: Float[Array, "batch channel height width"]) -> dict[str, Array]:
+        """Every layer's output for images in [0, 1], by the layer's name, (batch, ...)."""
+        trace = self.forward(self.innermost(self.checked(images)))
+        return {name: np.ascontiguousarray(np.moveaxis(y, -1, 0)) for name, y in zip(trace.names, trace.outputs, strict=True)}
+
+    def innermost(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "channel height width batch"]:
+        """Images in [0, 1] to model space, batch innermost, in the network's precision."""
+        if self.scaling is None:
+            raise PellucidError(
+                "This network scales each feature by its mean and deviation in the training images, which it has not "
+                "seen yet; train it first, or give a scaling."
+            )
+        return np.ascontiguousarray(self.scaling.apply(images).transpose(1, 2, 3, 0), dtype=self.dtype)
+
+    def checked(self, images: Array) -> Array:
+        """The images, or a PellucidError where their shape is not that of the network's input."""
+        if images.ndim != 4 or images.shape[1:] != self.input_shape:
+            raise PellucidError(
+                f"Images have shape {images.shape}, but the network sees (batch, {', '.join(map(str, self.input_shape))})."
+            )
+        return images
+
+    def shards(self, count: int) -> list[slice]:
+        """How a batch is cut for parallel work; without convolutions it stays whole, and BLAS takes all threads."""
+        return shards(count) if self.sharded else [slice(0, count)]
+
+    @property
+    def sharded(self) -> bool:
+        """Whether batches are cut into shards: where there are convolutions."""
+        return any(isinstance(layer, Conv) for layer in self.layers)
+
+    def save(self, path: str | Path) -> None:
+        """One safetensors file with parameters, architecture, scaling and provenance; see storage.py."""
+        from pellucid.learn.storage import save_network
+
+        save_network(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Network":
+        """The network of such a file; raises PellucidError, and runs nothing, whatever the file holds."""
+        from pellucid.learn.storage import load_network
+
+        return load_network(Path(path))
+
+    def _collect(self, images: Array, read: Callable[[Array], Array]) -> Float32[Array, "batch classes"]:
+        self.checked(images)
+        pieces = shards(len(images), 32 if self.sharded else 1024)
+        with single_threaded_blas():
+            results = run_in_order(lambda piece: read(self.innermost(images[piece])).T, pieces)
+        return np.concatenate(results)
+
+    def _of_layer(self, name: str) -> Parameters:
+        return {part: self.parameters[f"{name}.{part}"] for part in ("weight", "bias") if f"{name}.{part}" in self.parameters}
+
+    def _index(self, name: str) -> int:
+        if name not in self.names:
+            raise unknown("layer", name, self.names)
+        return self.names.index(name)
+
+
+def _plan(given: str | Architecture | Sequence[Layer]) -> Architecture:
+    if isinstance(given, Architecture):
+        plan = given
+    elif isinstance(given, str):
+        plan = architecture(given)
+    else:
+        plan = Architecture("own", tuple(given))
+    for layer in plan.layers:
+        if not isinstance(layer, Layer):
+            raise PellucidError(f"An architecture is a list of layers such as Conv(4, 5), but one of them is {layer!r}.")
+    if not plan.layers or not isinstance(plan.layers[-1], Dense) or plan.layers[-1].activation != "linear":
+        raise PellucidError('The last layer must be Dense(classes, "linear"): the loss takes its softmax itself.')
+    return plan
+
+
+def _scaling(given: Scaling | str) -> Scaling:
+    return given if isinstance(given, Scaling) else Scaling(given)  # type: ignore[arg-type]
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise PellucidError(f"An input shape is (channel, height, width) in whole numbers from 1, not {tuple(shape)}.")
+    return shape[0], shape[1], shape[2]
+
+
+def _shapes(
+    layers: Sequence[Layer], names: Sequence[str], shape: Shape
+) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Each layer's output shape, and each parameter's shape, by name."""
+    outputs: dict[str, Shape] = {}
+    parameters: dict[str, Shape] = {}
+    for layer, name in zip(layers, names, strict=True):
+        output = layer.output_shape(shape)
+        parameters |= {f"{name}.{part}": size for part, size in layer.parameter_shapes(shape).items()}
+        if math.prod(output) * 4 > 2**34 or any(math.prod(size) * 4 > 2**34 for size in parameters.values()):
+            raise PellucidError(f"Layer '{name}' of shape {output} would take more than 16 GiB; make it smaller.")
+        outputs[name] = shape = output
+    return outputs, parameters

@@ -1,0 +1,63 @@
+"""Parallel: a batch cut into shards of fixed size, worked on side by side, given back in order.
+
+Kernels and BLAS release the interpreter's lock, so plain threads suffice. The shards' size does not depend on the
+number of threads and their results are combined in their order, hence the sums come out the same to the last bit
+on any number of cores. Inside a shard BLAS keeps to one thread: the shards are what is parallel.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+SHARD = 32
+"""Images of a shard: their activations fit the second-level cache, and a batch of 128 keeps four cores busy."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def thread_count() -> int:
+    """Threads to use: $PELLUCID_THREADS, else the processors that this process may run on."""
+    wanted = os.environ.get("PELLUCID_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shards(count: int, size: int = SHARD) -> list[slice]:
+    """Slices of `size` that cover `count` items; the last may be shorter.
+
+    >>> shards(70)
+    [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)]
+    """
+    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="pellucid")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """BLAS keeps to one thread inside; for the whole of a long loop, since entering costs some microseconds."""
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """[function(item) for item in items], several at a time; the first exception is raised."""
+    threads = min(thread_count(), len(items))
+    if threads <= 1:
+        return [function(item) for item in items]
+    return list(_pool(thread_count()).map(function, items))
