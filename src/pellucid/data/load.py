@@ -107,8 +107,8 @@ def _idx_split(folder: Path, images: str, labels: str) -> Split:
     pixels, numbers = read_idx(folder / images), read_idx(folder / labels)
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
         raise PellucidError(
-            f"The IDX file '{folder / images}' holds {pixels.dtype} numbers of shape {pixels.shape}; need bytes of shape "
-            f"(n, height, width)."
+            f"The IDX file '{folder / images}' holds {pixels.dtype} numbers of shape {pixels.shape}; need bytes of "
+            f"shape (n, height, width)."
         )
     scaled = unit_pixels(pixels)
     try:

@@ -109,10 +109,12 @@ def to_gray(
 
 def save_photo(
     path: StrPath,
-    image: Float[np.ndarray, "channel height width"],
-    alpha: Float[np.ndarray, "height width"] | None = None,
+    image: Float[np.ndarray, "..."],
+    alpha: Float[np.ndarray, "..."] | None = None,
 ) -> Path:
-    """Write a picture in [0, 1] of one or three channels, as PNG (exact to a byte), JPEG or WebP by the suffix.
+    """Write a picture in [0, 1] as PNG (exact to a byte), JPEG or WebP, by the suffix of `path`, which is given back.
+
+    image: (1 or 3, height, width); alpha: (height, width), or None for a picture that is opaque.
 
     Raises PellucidError for another suffix, number of channels, shape or range, for alpha in a JPEG, for sides that
     the format cannot hold, and where the disk refuses.

@@ -13,15 +13,14 @@ and not along the width, as NumPy alone would have it.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
-from numpy.typing import ArrayLike
 
 from pellucid.errors import PellucidError, unknown
 
-Kind = Literal["unit", "standardized", "mean-deviation"]
+KINDS = ("unit", "standardized", "mean-deviation")
 LEAST_DEVIATION = 1 / 255
 
 
@@ -35,13 +34,13 @@ class Scaling:
     finite, or a deviation that is not positive.
     """
 
-    kind: Kind = "unit"
+    kind: str = "unit"
     mean: Any = None
     deviation: Any = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise unknown("scaling", self.kind, get_args(Kind))
+        if self.kind not in KINDS:
+            raise unknown("scaling", self.kind, KINDS)
         if self.kind != "mean-deviation":
             if self.mean is not None or self.deviation is not None:
                 raise PellucidError(
@@ -64,9 +63,7 @@ class Scaling:
         return hash(repr(self.to_dict()))
 
     @classmethod
-    def measured(
-        cls, images: Float32[np.ndarray, "image channel height width"], per: Literal["channel", "feature"] = "channel"
-    ) -> Self:
+    def measured(cls, images: Float32[np.ndarray, "image channel height width"], per: str = "channel") -> Self:
         """The mean-deviation scaling of these images, measured for each channel or each feature (pixel of a channel).
 
         A deviation is at least 1/255: what varies by less than one gray level is not blown up, and a feature that is
@@ -171,7 +168,7 @@ def displayable(
     return np.where(even, 0.5, stretched).astype(np.float32)
 
 
-def _constants(name: str, numbers: ArrayLike) -> Float32[np.ndarray, "..."]:
+def _constants(name: str, numbers: Any) -> Float32[np.ndarray, "..."]:
     """The numbers of a scaling as a float32 array of no or three axes; raises PellucidError where they are none."""
     try:
         array = np.asarray(numbers, dtype=np.float32)

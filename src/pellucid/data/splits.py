@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, Integer
+from jaxtyping import Float32, Int64
 
 from pellucid.errors import PellucidError
 
 MOST_CLASSES = 100_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Split:
     """Labelled images: `images` (image, channel, height, width), float32 in [0, 1]; `labels` (image,), int64, from 0.
 
@@ -31,9 +31,9 @@ class Split:
     images: Float32[np.ndarray, "image channel height width"]
     labels: Int64[np.ndarray, "image"]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "images", _checked_images(np.asarray(self.images)))
-        object.__setattr__(self, "labels", _checked_labels(np.asarray(self.labels)))
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        object.__setattr__(self, "images", _checked_images(np.asarray(images)))
+        object.__setattr__(self, "labels", _checked_labels(np.asarray(labels)))
         if len(self.images) != len(self.labels):
             raise PellucidError(
                 f"There are {len(self.images)} images but {len(self.labels)} labels; each image needs one label."
@@ -45,7 +45,7 @@ class Split:
     def __repr__(self) -> str:
         return f"Split({len(self)} images of {self.images.shape[1:]})"
 
-    def take(self, which: int | Sequence[int] | Integer[np.ndarray, "chosen"]) -> "Split":
+    def take(self, which: int | Sequence[int] | np.ndarray) -> "Split":
         """The first `which` images, or the images at these positions (0 to len - 1), in their order.
 
         Raises PellucidError for more images than there are, positions that do not exist, or none.

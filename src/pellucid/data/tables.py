@@ -193,8 +193,8 @@ def _split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Spl
     if images.dtype.kind in "iu" and images.size > 0:
         if images.min() < 0 or images.max() > 255:
             raise PellucidError(
-                f"'{name}' in the NPZ file '{file}' runs from {images.min()} to {images.max()}; need whole numbers 0 to "
-                f"255, or floats from 0 to 1."
+                f"'{name}' in the NPZ file '{file}' runs from {images.min()} to {images.max()}; need whole numbers 0 "
+                f"to 255, or floats from 0 to 1."
             )
         images = unit_pixels(images.astype(np.uint8, copy=False))
     if images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] > 4:

@@ -1,0 +1,204 @@
+"""Files: whole or not at all, and every refusal one sentence."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from pellucid.errors import PellucidError
+from pellucid.files import atomic_path, bundled_file, input_file, output_folder, read_bytes, readable
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_a_file_appears_whole_under_its_name(tmp_path: Path) -> None:
+    """Rejects writing in place (the name is there before the end) and leaving the sibling behind."""
+    target = tmp_path / "result.json"
+    with atomic_path(target) as temporary:
+        temporary.write_text("half")
+        assert not target.exists()
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".json"
+    assert target.read_text() == "half"
+    assert names(tmp_path) == ["result.json"]
+
+
+@pytest.mark.parametrize("failure", [ValueError("ours"), KeyboardInterrupt(), PellucidError("ours")])
+def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path: Path, failure: BaseException) -> None:
+    """Rejects opening the target itself, cleaning up after `Exception` only, and swallowing what was raised."""
+    target = tmp_path / "weights.bin"
+    target.write_text("old")
+
+    def write() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("new, but not whole")
+            raise failure
+
+    with pytest.raises(type(failure)) as caught:
+        write()
+    assert caught.value is failure
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["weights.bin"]
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    """Rejects renaming over the link, which would leave the file that it names as it was."""
+    (tmp_path / "there").mkdir()
+    real, link = tmp_path / "there" / "real.txt", tmp_path / "link.txt"
+    real.write_text("old")
+    link.symlink_to(real)
+    with atomic_path(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    """Rejects letting the system's error through, and leaving a half-written sibling on a full disk."""
+
+    def write() -> None:
+        with atomic_path(tmp_path / "film.gif") as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(PellucidError, match=r"film\.gif': the disk is full; free some space"):
+        write()
+    assert names(tmp_path) == []
+
+
+def test_an_error_of_another_file_is_not_blamed_on_the_target(tmp_path: Path) -> None:
+    """Rejects turning every OSError in the block into "cannot write"."""
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out.txt"):
+        (tmp_path / "input that is not there").read_text()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (".", "it is a folder; give the name of a file"),
+        ("nowhere/out.txt", "nowhere' does not exist; make it first"),
+        ("pipe", "it is a pipe or a device"),
+        ("x" * 300 + ".txt", "the name is too long; choose a shorter one"),
+        ("nul\0.txt", "embedded null"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_before_the_block_runs(tmp_path: Path, name: str, words: str) -> None:
+    """Rejects finding out only after long work, and renaming a file over a folder or a device such as /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PellucidError, match=words), atomic_path(tmp_path / name):
+        pytest.fail("the block ran")
+
+
+def test_a_folder_without_permission_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejects a traceback where the sibling cannot be made (simulated, for tests may run as root)."""
+
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+
+    monkeypatch.setattr(Path, "touch", refused)
+    words = r"a\.png': permission is denied; choose a folder"
+    with pytest.raises(PellucidError, match=words), atomic_path(tmp_path / "a.png"):
+        pytest.fail("the block ran")
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejects replacing a protected file, which a rename does without asking (simulated, as root may write all)."""
+    (tmp_path / "kept.txt").write_text("kept")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PellucidError, match="read-only"), atomic_path(tmp_path / "kept.txt"):
+        pytest.fail("the block ran")
+
+
+def test_output_folder_is_made_with_its_parents_and_may_exist(tmp_path: Path) -> None:
+    """Rejects making one level only, and refusing a folder that is there already."""
+    folder = tmp_path / "a" / "b"
+    assert output_folder(folder) == folder
+    assert output_folder(folder).is_dir()
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_output_folder_refuses_a_file_in_the_way(tmp_path: Path, name: str) -> None:
+    """Rejects a FileExistsError or NotADirectoryError that reaches the person."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PellucidError, match="a file is in the way"):
+        output_folder(tmp_path / name)
+
+
+def test_output_folder_must_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejects accepting a folder that every later write will fail in (simulated)."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PellucidError, match="permission is denied"):
+        output_folder(tmp_path)
+
+
+def test_read_bytes_gives_all_up_to_the_limit(tmp_path: Path) -> None:
+    """Rejects a limit that is off by one, on either side."""
+    (tmp_path / "five").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "five", "table", limit=5) == b"12345"
+    with pytest.raises(PellucidError, match=r"table .*five' has 5 bytes, but at most 4 bytes are read"):
+        read_bytes(tmp_path / "five", "table", limit=4)
+
+
+def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    """Rejects a bare "no such file" where a letter was missed."""
+    (tmp_path / "roses.jpg").write_text("")
+    with pytest.raises(PellucidError, match=r"no photo .*rose\.jpg'; the nearest name there is 'roses\.jpg'\.$"):
+        input_file(tmp_path / "rose.jpg", "photo")
+    with pytest.raises(PellucidError, match=r"its folder .* does not exist either"):
+        input_file(tmp_path / "nowhere" / "rose.jpg", "photo")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (".", "is a folder; give the file itself"),
+        ("pipe", "is a pipe or a device"),
+        ("file/below", "There is no model"),
+        ("x" * 300, "the name is too long"),
+        ("nul\0", "embedded null"),
+    ],
+)
+def test_what_is_no_regular_file_is_one_sentence(tmp_path: Path, name: str, words: str) -> None:
+    """Rejects waiting for a pipe forever, and the system's own errors."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PellucidError, match=words):
+        read_bytes(tmp_path / name, "model", limit=10)
+
+
+def test_a_file_that_may_not_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejects a PermissionError that reaches the person (simulated)."""
+    (tmp_path / "secret").write_text("")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PellucidError, match="permission is denied; change its permissions"):
+        input_file(tmp_path / "secret", "photo")
+
+
+def test_bundled_files_are_those_of_the_package() -> None:
+    """Rejects guessing at a path: the same file as the package's own import finds."""
+    import pooch
+
+    assert bundled_file("pooch", "__init__.py") == Path(pooch.__file__)
+    for package, relative in (("pooch", "nothing.bin"), ("no_such_package_at_all", "x")):
+        with pytest.raises(PellucidError, match=f"'{package}' has no file '{relative}'"):
+            bundled_file(package, relative)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (47_040_016, "47.04 MB"),
+        (3 * 10**13, "30 TB"),
+    ],
+)
+def test_sizes_in_words(size: int, words: str) -> None:
+    """Rejects a unit one step off, and "1 bytes"."""
+    assert readable(size) == words
