@@ -23,7 +23,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numba import njit
 
+from pellucid.learn.vectors import widen
+
 Array = np.ndarray
+
+widen()
 
 CHUNK = np.uint64(512)
 """Elements of a row worked on at once: eight such pieces of float32 are 16 KiB, half of a small first-level cache."""
