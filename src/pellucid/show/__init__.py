@@ -1,0 +1,1 @@
+"""Show: figures, films and pages of what was trained, found and dreamt."""

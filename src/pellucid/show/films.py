@@ -1,0 +1,54 @@
+"""Films: frames -> a GIF or WebP that plays for ever.
+
+The suffix of the path chooses the format. WebP is lossless here; a GIF holds 256 colours, so gray frames are exact in
+both and colour frames are exact in WebP only. The surprise: equal neighbours become one longer frame, in both.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from pellucid.errors import PellucidError, unknown
+from pellucid.files import atomic_path
+from pellucid.show.sprites import enlarge
+
+FORMATS = (".gif", ".webp")
+
+
+def save_film(
+    frames: UInt8[np.ndarray, "frame height width"] | UInt8[np.ndarray, "frame height width 3"],
+    path: str | os.PathLike[str],
+    *,
+    milliseconds: int | Sequence[int] = 120,
+    hold: int = 1200,
+    multiple: int = 1,
+) -> Path:
+    """Write frames as an endless film and return its path; the last frame stays `hold` milliseconds longer.
+
+    milliseconds: of every frame, or one number for all. multiple: each pixel is repeated so often, never interpolated.
+    Raises PellucidError for another suffix, no frames, or as many durations as there are not frames.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in FORMATS:
+        raise unknown("film format", target.suffix, FORMATS)
+    if not len(frames):
+        raise PellucidError(f"The film '{target}' was given no frames; give at least one.")
+    each = [milliseconds] * len(frames) if isinstance(milliseconds, int) else list(milliseconds)
+    if len(each) != len(frames):
+        raise PellucidError(f"The film '{target}' has {len(frames)} frames but {len(each)} durations.")
+    each[-1] += hold
+    gray = frames.ndim == 3
+    tall = enlarge(frames, multiple) if gray else np.moveaxis(enlarge(np.moveaxis(frames, -1, 1), multiple), 1, -1)
+    pictures = [Image.fromarray(frame) for frame in tall]
+    with atomic_path(target) as temporary:
+        if target.suffix.lower() == ".gif":
+            pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=each, loop=0)
+        else:
+            pictures[0].save(
+                temporary, "WEBP", save_all=True, append_images=pictures[1:], duration=each, loop=0, lossless=True
+            )
+    return target

@@ -1,0 +1,106 @@
+"""Style: the one palette, the type and the tones that figures, films and pages share.
+
+tone: standardized image -> gray in 0..255, where 128 is the image's mean. The same curve for every picture, so that two
+tiles can be compared; it bends instead of clipping, because patterns reach twelve deviations and stripes barely two.
+
+Grays are shown as a duotone from ink to ivory: the numbers stay those of the gray image, only the two ends are tinted.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+TONE_SOFTNESS = 1.5  # deviations at which the tone curve reaches tanh(1), 88% of full white
+INK = (10, 13, 18)  # where a duotone begins
+IVORY = (250, 246, 236)  # where it ends
+
+SERIF = '"Iowan Old Style", "Palatino Nova", "Palatino Linotype", Palatino, "URW Palladio L", P052, Georgia, serif'
+SANS = (
+    'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif'
+)
+MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace'
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours by what they are for, as `#rrggbb`; every text colour has a contrast of at least 4.5 on `paper`."""
+
+    paper: str  # the page
+    raised: str  # what lies on it: dialogs, code
+    ink: str  # text
+    muted: str  # text of less weight
+    line: str  # hairlines and empty bars
+    accent: str  # what can be followed, and the curve that matters
+    truth: str  # the right class, a passed check
+    wrong: str  # a wrong guess, a failed check
+
+
+LIGHT = Palette(
+    paper="#f8f5ee",
+    raised="#fffdf8",
+    ink="#16191d",
+    muted="#625e56",
+    line="#ddd7ca",
+    accent="#0c6068",
+    truth="#24744a",
+    wrong="#b03a2b",
+)
+DARK = Palette(
+    paper="#181b20",
+    raised="#21252b",
+    ink="#ece8de",
+    muted="#aaa59a",
+    line="#353a42",
+    accent="#84cbc6",
+    truth="#74c294",
+    wrong="#f08c7b",
+)
+
+
+def css_variables(palette: Palette) -> str:
+    """The palette as CSS custom properties: `--paper: #f8f5ee; ...`."""
+    return " ".join(f"--{field.name}: {getattr(palette, field.name)};" for field in fields(palette))
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two `#rrggbb` colours, 1 to 21, as WCAG 2 defines it."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def tone(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Grays 0..255 of images in deviations from their own mean (which becomes 128); monotone, the same for all."""
+    return np.rint(127.5 * (1 + np.tanh(images / TONE_SOFTNESS))).astype(np.uint8)
+
+
+def light(activations: Float[np.ndarray, "*shape"], largest: float | None = None) -> UInt8[np.ndarray, "*shape"]:
+    """Grays 0..255 of activations: 0 (and below) is dark, `largest` (default: the largest of them) is full light."""
+    top = float(activations.max(initial=0.0)) if largest is None else largest
+    if top <= 0:
+        return np.zeros(activations.shape, np.uint8)
+    return np.rint(255 * np.clip(activations / top, 0, 1)).astype(np.uint8)
+
+
+def signed(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Grays 0..255 of weights: zero is 128, the largest magnitude reaches an end."""
+    top = float(np.abs(weights).max(initial=0.0))
+    return np.asarray(np.rint(127.5 * (1 + weights / (top if top > 0 else 1.0))), np.uint8)
+
+
+def picture(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Grays (or colours) 0..255 of pixels in [0, 1]; what lies outside is clipped."""
+    return np.asarray(np.rint(255 * np.clip(images, 0, 1)), np.uint8)
+
+
+def duotone(grays: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Grays as colours between ink and ivory; different grays stay different colours."""
+    share = np.arange(256)[:, None] / 255
+    table: UInt8[np.ndarray, "256 3"] = np.rint(INK + share * (np.array(IVORY) - INK)).astype(np.uint8)
+    return np.asarray(table[grays])
