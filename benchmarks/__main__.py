@@ -20,6 +20,7 @@ from benchmarks.harness import Row, missing, table
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("pellucid", "numpy", "numba", "scikit-learn", "torch")
+BUSY = 0.3  # load per core from which others' work blurs the times; spinning threads suffer first
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -33,6 +34,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     facts = surroundings()
     print("\n".join(f"{key}: {value}" for key, value in facts.items()), end="\n\n", flush=True)
+    if load() > BUSY * (os.cpu_count() or 1):
+        print("This machine is busy with other work: the times below are not to be quoted.\n", flush=True)
     rows = []
     for name in chosen if chosen else names:
         for row in measured(name):
@@ -65,8 +68,14 @@ def surroundings() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads of PyTorch": torch.get_num_threads(),
         "threads of Numba": numba.get_num_threads(),
+        "load": f"{load():.2f} threads on average in the minute before",
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
+
+
+def load() -> float:
+    """How many threads wanted to run in the last minute; NaN where the system does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
 
 
 def processor() -> str:
