@@ -41,10 +41,10 @@ def load_data(name: StrPath, root: StrPath | None = None, seed: int = 0) -> Data
     if name == "mnist":
         return load_mnist(root)
     path = Path(name)
-    if os.path.isdir(path):
+    if os.path.isdir(name):
         return _three(_idx_folder(path), seed, path.name)
     suffix = path.suffix.lower()
-    if not os.path.exists(path) and suffix not in (".csv", ".npz") and not set(os.fspath(name)) & {os.sep, "/"}:
+    if not os.path.exists(name) and suffix not in (".csv", ".npz") and not set(os.fspath(name)) & {os.sep, "/"}:
         raise unknown("data set", name, KINDS)
     input_file(path, "data set")
     if suffix == ".csv":
@@ -57,7 +57,7 @@ def load_data(name: StrPath, root: StrPath | None = None, seed: int = 0) -> Data
 def _three(splits: dict[str, Split], seed: int, name: str) -> Data:
     """Data from the splits that a file has: all in one, or train and test, or these with dev."""
     brightest = max(float(split.images.max()) for split in splits.values())
-    if brightest <= 1 / 255:
+    if brightest < 1.5 / 255:
         raise PellucidError(
             f"The brightest pixel of '{name}' is {brightest * 255:.2g} of 255, as if it were scaled twice; save bytes "
             f"from 0 to 255, or floats from 0 to 1."

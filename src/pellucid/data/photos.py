@@ -10,6 +10,7 @@ animation the first frame is read. Colour profiles are not applied. The surprise
 million pixels are refused, where Pillow itself would warn and read up to twice as many.
 """
 
+import io
 import struct
 import threading
 import warnings
@@ -24,10 +25,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pellucid.data.scaling import byte_pixels, unit_pixels
 from pellucid.errors import PellucidError, unknown
-from pellucid.files import StrPath, atomic_path, bundled_file, input_file
+from pellucid.files import StrPath, atomic_path, bundled_file, read_bytes
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")  # none that runs other programs
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")  # none that runs other programs
 GRAY = (0.299, 0.587, 0.114)
+MOST_BYTES = 10**9
 MOST_PIXELS = 89_478_485  # Pillow's own limit, which holds here even where another library lifted it
 BUNDLED = ("flower.jpg", "china.jpg")
 WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -63,9 +65,10 @@ def read_photo(path: StrPath) -> Photo:
 
     Raises PellucidError for a file that is missing, no picture, cut short or damaged, or has too many pixels.
     """
-    file = input_file(path, "photo")
+    file = Path(path)
+    content = read_bytes(file, "photo", MOST_BYTES)
     try:
-        with _open(file) as picture:
+        with _open(content) as picture:
             _check_size(file, picture)
             picture.load()
             return _photo(file, ImageOps.exif_transpose(picture))
@@ -136,11 +139,15 @@ def save_photo(
     return Path(path)
 
 
-def _open(file: Path) -> Image.Image:
-    """Pillow's picture, its header read; Pillow's own warning about many pixels is left to `_check_size`."""
+def _open(content: bytes) -> Image.Image:
+    """Pillow's picture, its header read; Pillow's own warning about many pixels is left to `_check_size`.
+
+    From memory, for Pillow maps files, and one that another program cuts short meanwhile would end this one.
+    """
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file, formats=FORMATS)
+        Image.init()  # not every build of Pillow knows every format
+        return Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def _check_size(file: Path, picture: Image.Image) -> None:

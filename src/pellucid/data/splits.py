@@ -158,12 +158,12 @@ def _checked_images(images: np.ndarray) -> np.ndarray:
     if images.ndim != 4:
         hint = "add the channel with images[:, None]" if images.ndim == 3 else "reshape them"
         raise PellucidError(f"Images have shape {images.shape}; need (image, channel, height, width), so {hint}.")
+    if images.size == 0:
+        raise PellucidError(f"Images have shape {images.shape}, so there are none; give at least one of one pixel.")
     if images.dtype.kind in "iub":
         raise PellucidError(f"Images have type {images.dtype}; need floats in [0, 1], so divide by the largest value.")
     if images.dtype.kind != "f":
         raise PellucidError(f"Images have type {images.dtype}; need floats in [0, 1].")
-    if images.size == 0:
-        raise PellucidError(f"Images have shape {images.shape}, so there are none; give at least one of one pixel.")
     low, high = float(images.min()), float(images.max())
     if np.isnan(low) or np.isnan(high):
         raise PellucidError("Images hold NaN; every pixel must be a number in [0, 1].")
