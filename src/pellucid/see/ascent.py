@@ -1,0 +1,103 @@
+"""Ascents: rules that move points uphill. Which way, and how far, from the gradient; every image by itself.
+
+ascent: points, gradient, step of each image, memory -> moved points, memory
+
+power (ours): point + size * direction, where the direction is the standardized gradient, averaged over the last steps,
+    and the size falls geometrically from 100 to 0.1. A mean of rectified maps is nearly convex and homogeneous, where
+    replacing the point by its gradient climbs by leaps and never falls: the power method (Journee, Nesterov, Richtarik
+    and Sepulchre, "Generalized power method for sparse PCA", JMLR 2010). Deep layers are not quite convex, so the leaps
+    calm down, and the average keeps them from oscillating.
+normalized (classic): point + size * gradient / rms(gradient), one small size for all steps.
+
+The surprise: the first steps of `power` forget the image that they start from almost entirely.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from pellucid.see.images import LEAST_DEVIATION, standardized
+from pellucid.settings import PatternSettings
+
+
+class Ascent(ABC):
+    """A rule uphill. Stateless: what it has to remember of an image travels in `memory`, one row for each image."""
+
+    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
+        """What is remembered of images before their first step."""
+        return torch.zeros_like(points)
+
+    @abstractmethod
+    def step(
+        self,
+        points: Float[Tensor, "batch *point"],
+        gradient: Float[Tensor, "batch *point"],
+        step: Int64[Tensor, "batch"],
+        memory: Float[Tensor, "batch ..."],
+    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        """The points after their next step, not projected yet, and the memory; `step` counts from 0, image by image."""
+
+
+@dataclass(frozen=True)
+class Power(Ascent):
+    """Annealed power ascent over `steps` steps; the memory is the averaged direction.
+
+    first, last: the size of the first and the last step.  average: the share of the old direction in the new one.
+    """
+
+    steps: int
+    first: float = 100.0
+    last: float = 0.1
+    average: float = 0.3
+
+    def step(
+        self,
+        points: Float[Tensor, "batch *point"],
+        gradient: Float[Tensor, "batch *point"],
+        step: Int64[Tensor, "batch"],
+        memory: Float[Tensor, "batch ..."],
+    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        """A leap at first, a small step in the end."""
+        fresh = standardized(gradient)
+        direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.average))
+        time = step.to(points.dtype) / max(1, self.steps - 1)
+        size = self.first * (self.last / self.first) ** time
+        return points + _each(size, points) * direction, direction
+
+
+@dataclass(frozen=True)
+class Normalized(Ascent):
+    """Classic ascent: every step is `size` deviations long."""
+
+    size: float = 0.01
+
+    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
+        """Nothing."""
+        return points.new_zeros(len(points), 0)
+
+    def step(
+        self,
+        points: Float[Tensor, "batch *point"],
+        gradient: Float[Tensor, "batch *point"],
+        step: Int64[Tensor, "batch"],
+        memory: Float[Tensor, "batch ..."],
+    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        """A small step along the gradient."""
+        del step
+        rms = gradient.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
+        return points + self.size * gradient / _each(rms, points), memory
+
+
+def ascent_of(settings: PatternSettings) -> Ascent:
+    """The rule that the settings name."""
+    if settings.ascent == "power":
+        return Power(settings.steps, settings.first, settings.last, settings.average)
+    return Normalized(settings.rate)
+
+
+def _each(numbers: Tensor, points: Tensor) -> Tensor:
+    """(batch,) shaped so that it acts on each image of `points`."""
+    return numbers.view(-1, *[1] * (points.ndim - 1))

@@ -1,0 +1,127 @@
+"""Objectives: what is to become large, one number per image.
+
+objective: {layer: Reading} -> Score of (batch,);  nothing couples the images of a batch
+Units:     one unit for each image, the mean over its map (unit -1: the mean over the whole layer)
+
+Every image has its own job, so that a whole layer is one batch: image i climbs `units[i]`. The surprise: a Score says
+which images leave their unit *silent* (its output is exactly zero everywhere, so that it has no gradient), and gives
+what to climb there instead: the largest pre-activation, which is the shortest way to waking the unit.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from pellucid.see.models import Reading
+
+WHOLE_LAYER = -1  # the unit that stands for all of them
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What a batch of images is worth.
+
+    value: the objective.  silent: where its gradient is zero because the unit does not answer.  beneath: what is
+    climbed there instead.  hidden: where that is the value itself, so that rectifiers have to pass gradients.
+    """
+
+    value: Float[Tensor, "batch"]
+    silent: Bool[Tensor, "batch"]
+    beneath: Float[Tensor, "batch"]
+    hidden: Bool[Tensor, "batch"]
+
+    @property
+    def climbed(self) -> Float[Tensor, "batch"]:
+        """What has a gradient: the value, or what lies beneath it."""
+        return torch.where(self.silent, self.beneath, self.value)
+
+    @property
+    def rank(self) -> Float[Tensor, "batch"]:
+        """Orders images, silent ones too: by value, and those that are silent by how near they are to waking."""
+        return torch.where(self.silent, self.beneath.clamp_max(0), self.value)
+
+
+class Objective(ABC):
+    """One number per image; bigger is better. `layers` are what it has to read."""
+
+    @property
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """The layers that a Reader has to give."""
+
+    @abstractmethod
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """The score of each image, image i for job i."""
+
+    @abstractmethod
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """The value of each image for every job; with `rank`, silent images are told apart (see Score.rank)."""
+
+    @abstractmethod
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only, in this order; one job may occur several times."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many jobs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units(Objective):
+    """The mean of one unit's map for each image; -1 stands for the mean of the whole layer."""
+
+    layer: str
+    units: Int64[Tensor, "job"]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only."""
+        return type(self)(self.layer, self.units[jobs.to(self.units.device)])
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """Image i is scored by unit i."""
+        reading = readings[self.layer]
+        output = self._own(reading.output)
+        value, silent = output.mean(1), (output == 0).all(1)
+        if reading.linear is None:
+            return Score(value, silent, value, silent)
+        return Score(value, silent, self._own(reading.linear).amax(1), torch.zeros_like(silent))
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """Each image is scored by every unit."""
+        reading = readings[self.layer]
+        output = reading.output.flatten(2) if reading.output.ndim > 2 else reading.output.unsqueeze(2)
+        value = _with_whole(output.mean(2), output.mean((1, 2)))[:, self.units]
+        if reading.linear is None or not rank:
+            return value
+        linear = reading.linear.flatten(2) if reading.linear.ndim > 2 else reading.linear.unsqueeze(2)
+        beneath = _with_whole(linear.amax(2), linear.amax((1, 2)))[:, self.units]
+        silent = _with_whole((output == 0).all(2), (output == 0).flatten(1).all(1))[:, self.units]
+        return torch.where(silent, beneath.clamp_max(0), value)
+
+    def _own(self, layer: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch place"]:
+        """Of each image, what its own unit says at every position; the whole layer for unit -1, repeated to fit."""
+        flat = layer.flatten(2) if layer.ndim > 2 else layer.unsqueeze(2)
+        rows = torch.arange(len(flat), device=flat.device)
+        if not bool((self.units < 0).any()):
+            return flat[rows, self.units]
+        whole = flat.flatten(1)
+        own = flat[rows, self.units.clamp_min(0)].repeat_interleave(flat.shape[1], dim=1)
+        return torch.where((self.units < 0)[:, None], whole, own)
+
+
+def _with_whole(units: Tensor, whole: Tensor) -> Tensor:
+    """A column for the whole layer after those of the units, where index -1 finds it."""
+    return torch.cat([units, whole[:, None]], dim=1)

@@ -1,0 +1,230 @@
+"""Patterns: for every unit of a layer, the image that it answers to most.
+
+patterns: model, layer, units -> Patterns: images (unit, channel, height, width) with their activations
+pattern:  model, layer, unit -> Pattern: one of them
+
+All units climb at once, each in its own row. Each begins where it answers best among many noises (one pass of the
+noises scores every unit: the precursor). A unit that is silent climbs its pre-activation until it wakes; if it does
+not, it gets other starts, and at last the training image that excites it most. Only a unit that no start and no
+training image made positive is called dead, and the result says how many were tried.
+The surprise: images are in model space, what the network itself receives, not in [0, 1].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pellucid.data.splits import Data, Split
+from pellucid.errors import PellucidError
+from pellucid.see.models import Model, open_model
+from pellucid.see.objectives import WHOLE_LAYER, Units
+from pellucid.see.progress import Progress
+from pellucid.see.search import search
+from pellucid.settings import PatternSettings
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """How the ascents went: `activations` after 0, 1, 2 ... steps, NaN after a unit's last."""
+
+    activations: Float32[np.ndarray, "unit moment"]
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """The images on their way: `images` and `activations` as they were after `steps` steps, one shot for each."""
+
+    steps: tuple[int, ...]
+    images: Float32[np.ndarray, "shot unit channel height width"]
+    activations: Float32[np.ndarray, "shot unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
+
+    images: in model space.  activations: of these very images, in float32.  dead: no start and no training image made
+    the unit positive; `tried_starts` and `tried_images` say how many there were (images are looked at for units that no
+    start wakes).  steps: made uphill.
+    """
+
+    model: str
+    layer: str
+    units: Int64[np.ndarray, "unit"]
+    images: Float32[np.ndarray, "unit channel height width"]
+    activations: Float32[np.ndarray, "unit"]
+    dead: Bool[np.ndarray, "unit"]
+    steps: Int64[np.ndarray, "unit"]
+    tried_starts: Int64[np.ndarray, "unit"]
+    tried_images: Int64[np.ndarray, "unit"]
+    history: History
+    film: Film
+    settings: PatternSettings
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.images, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        dead = int(self.dead.sum())
+        return f"Patterns({len(self)} units of '{self.layer}' in '{self.model}', {dead} dead)"
+
+    def one(self, unit: int) -> "Pattern":
+        """The pattern of this unit; raises PellucidError where it is not among `units`."""
+        found = np.flatnonzero(self.units == unit)
+        if len(found) == 0:
+            raise PellucidError(
+                f"Unit {unit} of '{self.layer}' is not among the {len(self)} units that were asked for."
+            )
+        i = int(found[0])
+        return Pattern(
+            model=self.model,
+            layer=self.layer,
+            unit=unit,
+            image=self.images[i],
+            activation=float(self.activations[i]),
+            dead=bool(self.dead[i]),
+            steps=int(self.steps[i]),
+            tried_starts=int(self.tried_starts[i]),
+            tried_images=int(self.tried_images[i]),
+            history=History(self.history.activations[i : i + 1]),
+            film=Film(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
+            settings=self.settings,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """The pattern of one unit: `image` (channel, height, width) in model space; for the rest see Patterns."""
+
+    model: str
+    layer: str
+    unit: int
+    image: Float32[np.ndarray, "channel height width"]
+    activation: float
+    dead: bool
+    steps: int
+    tried_starts: int
+    tried_images: int
+    history: History
+    film: Film
+    settings: PatternSettings
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.image, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        state = "dead" if self.dead else f"activation {self.activation:.4g}"
+        return f"Pattern(unit {self.unit} of '{self.layer}' in '{self.model}', {state})"
+
+
+def patterns(
+    model: Any,
+    layer: str,
+    *,
+    units: Sequence[int] | Int64[np.ndarray, "unit"] | None = None,
+    start: ArrayLike | None = None,
+    data: Data | Split | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Patterns:
+    """The patterns of all units of a layer, or of these `units`, in one batch.
+
+    model: a Model, or whatever `open_model` takes.  start: an image to begin from instead of noise, (channel, height,
+    width) in model space, or one for each unit.  data: training images, to prove units alive or dead.  progress:
+    called with (done, total); without it a bar shows on stderr if this takes over two seconds.
+    settings: fields of PatternSettings. The same seed gives the same bytes, and a unit's pattern is the same alone.
+
+    Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
+    """
+    chosen = PatternSettings.of(**settings)
+    opened = model if isinstance(model, Model) else open_model(model)
+    numbers = _checked_units(opened, layer, units)
+    begin = None if start is None else _checked_start(opened, start, len(numbers))
+    images = _checked_images(data)
+    objective = Units(layer, torch.from_numpy(numbers).to(opened.device))
+    found = search(opened, objective, chosen, start=begin, images=images, progress=progress)
+    climbed = found.climbed
+    history = climbed.history.cpu().numpy()
+    return Patterns(
+        model=opened.name,
+        layer=layer,
+        units=numbers,
+        images=climbed.images.cpu().numpy(),
+        activations=climbed.values.cpu().numpy(),
+        dead=found.dead.cpu().numpy(),
+        steps=climbed.steps.cpu().numpy(),
+        tried_starts=found.tried_starts.cpu().numpy(),
+        tried_images=found.tried_images.cpu().numpy(),
+        history=History(history),
+        film=Film(climbed.moments, climbed.film.cpu().numpy(), _shown(history, climbed.moments)),
+        settings=chosen,
+    )
+
+
+def pattern(
+    model: Any,
+    layer: str,
+    unit: int,
+    *,
+    start: ArrayLike | None = None,
+    data: Data | Split | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Pattern:
+    """The pattern of one unit; -1 stands for the whole layer. The arguments and errors are those of `patterns`."""
+    found = patterns(model, layer, units=[unit], start=start, data=data, progress=progress, **settings)
+    return found.one(unit)
+
+
+def _checked_units(
+    model: Model, layer: str, units: Sequence[int] | Int64[np.ndarray, "unit"] | None
+) -> Int64[np.ndarray, "unit"]:
+    """The units as numbers of the layer; raises PellucidError for one that it does not have, or for none at all."""
+    count = model.layer(layer).units
+    if units is None:
+        return np.arange(count)
+    numbers = np.asarray(units)
+    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
+        raise PellucidError(f"Units are {units!r:.80}; give a list of one or more whole numbers.")
+    wrong = numbers[(numbers < WHOLE_LAYER) | (numbers >= count)]
+    if wrong.size > 0:
+        raise PellucidError(
+            f"There is no unit {wrong[0]} in layer '{layer}'; choose 0 to {count - 1}, or -1 for the whole layer."
+        )
+    return numbers.astype(np.int64)
+
+
+def _checked_start(model: Model, start: ArrayLike, count: int) -> Float32[Tensor, "unit channel height width"]:
+    """The start of each unit; raises PellucidError where it does not fit the model, or is not finite."""
+    array = np.asarray(start, dtype=np.float32)
+    if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):
+        raise PellucidError(
+            f"A start has shape {array.shape}; give one image of {model.input_shape}, or one for each of {count} units."
+        )
+    if not np.isfinite(array).all():
+        raise PellucidError("A start holds NaN or infinity; every pixel must be finite.")
+    whole = np.broadcast_to(array, (count, *model.input_shape))
+    return torch.from_numpy(whole.copy()).to(model.device)
+
+
+def _checked_images(data: Data | Split | None) -> Float32[np.ndarray, "image channel height width"] | None:
+    """The training images of what was given."""
+    if data is None:
+        return None
+    return data.train.images if isinstance(data, Data) else data.images
+
+
+def _shown(history: Float32[np.ndarray, "unit moment"], moments: Sequence[int]) -> Float32[np.ndarray, "shot unit"]:
+    """The activations at these moments; after a unit's last step, its last."""
+    last = np.isfinite(history).sum(axis=1) - 1
+    rows = np.arange(len(history))
+    return np.stack([history[rows, np.minimum(moment, last)] for moment in moments])

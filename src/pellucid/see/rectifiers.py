@@ -1,0 +1,106 @@
+"""Rectifiers: ReLU and its kin inside any PyTorch model, watched, and made to pass gradients where a unit is silent.
+
+Rectifiers: a TorchFunctionMode; rectifier(x) -> the same values; gradient -> the image's own, or all of it
+
+Below zero a rectifier has no gradient, so an image that leaves a unit silent gives ascent nothing to climb. While the
+mode is on, every rectifier (relu, relu6, hardtanh, threshold, clamp; as function, method or in place) does two things:
+
+- it remembers what it was given, so that a layer that ends in a rectifier can be read before it as well (`beneath`);
+- for the images named in `passing`, and only those, its backward pass is the identity ("straight through": Bengio et
+  al., arXiv:1308.3432). The surprise: this is decided image by image, after the forward pass and before the backward.
+
+A `TorchFunctionMode` sees functions as they are called from Python, so models written with modules, functions or
+methods are all reached, and nothing is changed on the model.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (its common name)
+from torch.overrides import TorchFunctionMode
+
+# Rectifiers that take a flag `inplace`, and the position at which it may stand.
+_FLAGGED: dict[Callable[..., Any], int] = {F.relu: 1, F.relu6: 1, F.hardtanh: 3, F.threshold: 3}
+# Rectifiers in place, and the same out of place.
+_IN_PLACE: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.relu_: torch.relu,
+    Tensor.relu_: torch.relu,
+    torch.clamp_: torch.clamp,
+    Tensor.clamp_: torch.clamp,
+    torch.clamp_min_: torch.clamp_min,
+    Tensor.clamp_min_: torch.clamp_min,
+    Tensor.clip_: torch.clamp,
+}
+_PLAIN: frozenset[Any] = frozenset(
+    {torch.relu, Tensor.relu, torch.clamp, Tensor.clamp, torch.clip, Tensor.clip, torch.clamp_min, Tensor.clamp_min}
+    | {torch.threshold}
+)
+
+
+class Rectifiers(TorchFunctionMode):
+    """While it is on, rectifiers remember their input, and pass the gradients of the images in `passing`.
+
+    passing: which images' gradients pass, (batch,); None for none. Read when gradients flow back.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passing: Bool[Tensor, "batch"] | None = None
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def beneath(self, output: Tensor) -> Tensor | None:
+        """What the last rectifier was given, if `output` is what it returned; None otherwise."""
+        return self._last[1] if self._last is not None and self._last[0] is output else None
+
+    def forget(self) -> None:
+        """Let go of the last rectifier's tensors."""
+        self._last = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = {} if kwargs is None else dict(kwargs)
+        if func in _PLAIN or func in _IN_PLACE or func in _FLAGGED:
+            return self._rectified(func, list(args), named)
+        return func(*args, **named)
+
+    def _rectified(self, func: Callable[..., Any], args: list[Any], named: dict[str, Any]) -> Any:
+        given = args.pop(0) if args else named.pop("input")
+        in_place = func in _IN_PLACE
+        if func in _FLAGGED:
+            position = _FLAGGED[func] - 1
+            in_place = args.pop(position) if len(args) > position else named.pop("inplace", False)
+        before = given.clone() if in_place else given
+        after = _IN_PLACE.get(func, func)(before, *args, **named)
+        if after.requires_grad:
+            after = _StraightThrough.apply(before, after, self)  # type: ignore[no-untyped-call]
+        if in_place:
+            after = given.copy_(after)
+        self._last = (after, before)
+        return after
+
+
+class _StraightThrough(torch.autograd.Function):
+    """(before, after) -> after; backward: the gradient to `before` for the images that pass, to `after` for others."""
+
+    @staticmethod
+    def forward(ctx: Any, before: Tensor, after: Tensor, mode: Rectifiers) -> Tensor:
+        """`after`, as it is."""
+        ctx.mode = mode
+        return after.view_as(after)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """The gradient, parted by image."""
+        passing = ctx.mode.passing
+        if passing is None or len(passing) != len(gradient):
+            return None, gradient, None
+        passing = passing.view(-1, *[1] * (gradient.ndim - 1))
+        return torch.where(passing, gradient, 0), torch.where(passing, 0, gradient), None

@@ -1,0 +1,130 @@
+"""The bridge: a network from `learn`, with every gradient written by hand, as a Model.
+
+images (batch, channel, height, width) in model space -> learn's forward -> pre-activation; backward: learn's own
+
+One `torch.autograd.Function` wraps both, so that every objective and image works on such a network and nothing is
+derived twice. `learn` keeps the batch innermost; here it is turned around. The network runs as far as the nearest
+layer with weights, whose *pre-activation* crosses the bridge; its activation, and pooling behind it, are applied on
+this side, so that what lies beneath a rectifier is always known. Shards of the batch run side by side.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (its common name)
+
+from pellucid.errors import PellucidError
+from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
+from pellucid.learn.network import Network
+from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
+from pellucid.see.models import LayerInfo, Model, Reader, Reading
+
+SHARD = 16  # images; every batch is a multiple of it, so an image's result does not depend on its company
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda linear: linear,
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScratchModel(Model):
+    """A `Network` that can be looked into."""
+
+    network: Network
+
+    @contextmanager
+    def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
+        """A Reader of these layers; inside the block BLAS keeps to one thread, since shards are what is parallel."""
+        with single_threaded_blas(), torch.inference_mode(False):
+            yield _Reader(self.network, [self.layer(name).name for name in layers])
+
+
+class _Reader(Reader):
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        self._network, self._names = network, names
+
+    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
+        return {name: _read(self._network, name, images) for name in self._names}
+
+
+class _Bridge(torch.autograd.Function):
+    """images -> the pre-activation of a layer; gradient of that -> gradient of the images. Both are learn's."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, network: Network, layer: str) -> Tensor:
+        """Shard by shard."""
+        batch = images.detach().numpy()
+        ctx.network, ctx.parts, ctx.dtype = network, shards(len(batch), SHARD), batch.dtype
+
+        def run(part: slice) -> Any:
+            innermost = np.ascontiguousarray(batch[part].transpose(1, 2, 3, 0), dtype=network.dtype)
+            return network.forward(innermost, upto=layer, linear=True)
+
+        ctx.traces = run_in_order(run, ctx.parts)
+        return _batch_first([trace.output for trace in ctx.traces], batch.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Shard by shard."""
+        array = np.moveaxis(gradient.numpy(), 0, -1)
+
+        def run(index: int) -> np.ndarray:
+            dy = np.ascontiguousarray(array[..., ctx.parts[index]], dtype=ctx.network.dtype)
+            found: np.ndarray = ctx.network.input_gradient(ctx.traces[index], dy)
+            return found
+
+        return _batch_first(run_in_order(run, range(len(ctx.parts))), ctx.dtype), None, None
+
+
+def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
+    """A network of `learn` as a Model; raises PellucidError where it has no scaling yet, for then it is untrained."""
+    if network.scaling is None:
+        raise PellucidError(
+            f"The network '{network.architecture}' scales each feature as in its training images, which it has not "
+            f"seen yet; train it first, or give a scaling."
+        )
+    layers = tuple(
+        LayerInfo(layer_name, type(layer).__name__, network.shapes[layer_name][0], tuple(network.shapes[layer_name]))
+        for layer_name, layer in zip(network.names, network.layers, strict=True)
+    )
+    name = network.architecture if name is None else name
+    return ScratchModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
+
+
+def _read(network: Network, name: str, images: Tensor) -> Reading:
+    """One layer's Reading: from the nearest layer with weights over the bridge, the rest on this side."""
+    stop = network.names.index(name)
+    base = next((i for i in range(stop, -1, -1) if isinstance(network.layers[i], Conv | Dense)), None)
+    if base is None:
+        linear, activation = images, "linear"
+    else:
+        weighted = network.layers[base]
+        assert isinstance(weighted, Conv | Dense)
+        linear = _Bridge.apply(images, network, network.names[base])  # type: ignore[no-untyped-call]
+        activation = weighted.activation
+    output = ACTIVATIONS[activation](linear)
+    for layer in network.layers[0 if base is None else base + 1 : stop + 1]:
+        output, linear = _weightless(layer, output), _weightless(layer, linear)
+    return Reading(output, linear if activation == "relu" else None)
+
+
+def _weightless(layer: Layer, x: Tensor) -> Tensor:
+    """A pool or a flatten, as `learn` defines them."""
+    if isinstance(layer, Flatten):
+        return x.flatten(1)
+    assert isinstance(layer, Pool)
+    return F.max_pool2d(x, layer.size) if layer.method == "max" else F.avg_pool2d(x, layer.size)
+
+
+def _batch_first(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:
+    """Shards (..., batch) as one tensor (batch, ...)."""
+    whole = np.concatenate([np.moveaxis(part, -1, 0) for part in parts])
+    return torch.from_numpy(np.ascontiguousarray(whole, dtype=dtype))

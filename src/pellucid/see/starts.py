@@ -1,0 +1,59 @@
+"""Starts: the images from which an ascent begins.
+
+multi_scale_noise: seed -> images: uniform noise on several coarse grids, each scaled up bicubically, superposed
+generator:         numbers -> a torch.Generator of their own, the same on every machine and in every company
+
+Superposing grids gives noise with waves of every length, where plain pixel noise has almost nothing but the shortest,
+to which deep units are blind.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (its common name)
+
+from pellucid.errors import PellucidError
+from pellucid.see.images import standardized
+from pellucid.see.models import InputShape
+
+CHUNK = 64  # noises drawn at a time; part of what a seed means, so it never depends on the machine
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """A generator whose stream depends on these numbers only (NumPy's SeedSequence mixes them)."""
+    state = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)
+
+
+def multi_scale_noise(
+    shape: InputShape, count: int, seed: Sequence[int], scales: Sequence[int], weights: Sequence[float] = ()
+) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+    """`count` standardized noise images of `shape`, in chunks of at most 64 (so that memory stays flat).
+
+    scales: cells along the shorter side, one noise each, at most as many as pixels; the longer side has cells of the
+    same size. weights: one for each scale, none for equal weights. seed: numbers that choose the stream.
+    Raises PellucidError for no scales, cells below 1, or weights that are not one for each scale.
+    """
+    if not scales or min(scales) < 1:
+        raise PellucidError(f"Setting 'scales' is {tuple(scales)}; give one or more numbers of cells, each at least 1.")
+    if weights and len(weights) != len(scales):
+        raise PellucidError(f"There are {len(weights)} weights for {len(scales)} scales; give one for each, or none.")
+    stream = generator(*seed)
+    for begin in range(0, count, CHUNK):
+        total = torch.zeros(min(CHUNK, count - begin), *shape)
+        for number, weight in zip(scales, weights if weights else [1.0] * len(scales), strict=True):
+            total += weight * _one_scale(shape, len(total), number, stream)
+        yield standardized(total)
+
+
+def _one_scale(shape: InputShape, count: int, number: int, stream: torch.Generator) -> Tensor:
+    channel, height, width = shape
+    pixels = max(1.0, min(height, width) / number)  # of one cell's side
+    grid = round(height / pixels), round(width / pixels)
+    cells = torch.rand(count, channel, *grid, generator=stream) * 2 - 1
+    if grid == (height, width):
+        return cells
+    return F.interpolate(cells, size=(height, width), mode="bicubic", align_corners=False)
