@@ -1,0 +1,307 @@
+"""The command line: words -> one call of the library, a line saying where its result lies, and an exit code.
+
+One thin command per verb. Its options are the fields of groups of settings, so that names, defaults, ranges and words
+exist once. An option that is not given is not passed on: an architecture keeps its own defaults. Results go to stdout,
+progress and errors to stderr. Exit codes: 0, all is well; 2, one line says what is wrong and how to mend it; 130,
+interrupted. A traceback is a bug of ours, or was asked for with `--debug`.
+
+Rooms are imported inside the commands, so that `pellucid --help` does not wait for PyTorch.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from cyclopts import App, CycloptsError, Parameter
+
+from pellucid import usage
+from pellucid.errors import PellucidError
+from pellucid.files import atomic_path
+from pellucid.settings import DataSettings, DreamSettings, PatternSettings, SeedSettings, Settings, TrainSettings
+
+if TYPE_CHECKING:
+    from pellucid.data.splits import Data
+    from pellucid.learn.network import Network
+
+T = TypeVar("T")
+Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
+Architecture = Annotated[str, Parameter(help="an architecture's name, such as cnn-4-4-8-16")]
+Model = Annotated[str, Parameter(help="a bundled network's name, such as mnist-cnn, or a file")]
+Layer = Annotated[str, Parameter(help="a layer's name (see: pellucid layers MODEL)")]
+Unit = Annotated[int, Parameter(help="one unit of the layer, from 0; -1 is the mean of the whole layer")]
+Which = Annotated[Literal["train", "dev", "test"], Parameter(help="which of the images")]
+Out = Annotated[Path, Parameter(help="where the result is written")]
+
+app = App(
+    name="pellucid",
+    help="""Train an image network from scratch, see what every unit answers to, let it dream on a photograph.
+
+Start with `pellucid tour`. Every command explains itself: `pellucid COMMAND --help`. With `--debug`, an error shows
+where it came from.""",
+    version=lambda: metadata.version("pellucid"),
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    suppress_keyboard_interrupt=False,
+)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command that the words (those of the shell, if None) spell, and return the exit code."""
+    tokens = list(sys.argv[1:] if words is None else words)
+    debug = "--debug" in tokens
+    try:
+        app(
+            [token for token in tokens if token != "--debug"],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _refuse(usage.sentence(error, verbs()), debug)
+    except PellucidError as error:
+        return _refuse(str(error), debug)
+    except KeyboardInterrupt:
+        print("Interrupted; nothing half-written was left.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `pellucid layers mnist-cnn | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def verbs() -> list[str]:
+    """The names of all commands."""
+    return [name for name in app if not name.startswith("-")]
+
+
+@app.command
+def tour(
+    *,
+    out: Annotated[Path, Parameter(help="the folder that the page is written to")] = Path("tour"),
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+) -> None:
+    """Train a network, open another, see its maps, dream: one page to look at."""
+    from pellucid.show.tour import tour as guide
+
+    _wrote(guide(out, data=source.data, data_dir=source.data_dir, seed=drawn.seed))
+
+
+@app.command
+def train(
+    architecture: Architecture,
+    /,
+    *,
+    out: Out = Path("net.safetensors"),
+    source: Flat[DataSettings] = DataSettings(),
+    settings: Flat[TrainSettings] = TrainSettings(),
+) -> None:
+    """Train a network from scratch, by hand-written gradients, and save it.
+
+    An architecture brings its own defaults for some of these options; what is given here comes first.
+    """
+    from pellucid.learn.metrics import evaluate as score
+    from pellucid.learn.network import Network
+    from pellucid.learn.training import train as fit
+
+    images = _data(source, settings.seed)
+    with atomic_path(out) as temporary:  # found to be writable before the work, not after it
+        net = Network(architecture, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
+        fit(net, images, **_given(settings))
+        net.save(temporary)
+    print(f"Accuracy {score(net, images.test).accuracy:.2%} on {len(images.test):,} test images of {images.name}.")
+    _wrote(out)
+
+
+@app.command
+def evaluate(
+    model: Model,
+    /,
+    *,
+    split: Which = "test",
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+) -> None:
+    """Print how often a network is right, and what it takes for what."""
+    from pellucid.learn.metrics import evaluate as score
+
+    net, images = _network(model), _data(source, drawn.seed)
+    chosen = getattr(images, split)
+    scores = score(net, chosen)
+    print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {split} images of {images.name}.")
+    print("Rows are the truth, columns what the network says:")
+    names = [images.classes[i] if i < len(images.classes) else str(i) for i in range(len(scores.confusion))]
+    _table(["", *names], [[name, *row] for name, row in zip(names, scores.confusion.tolist(), strict=True)])
+
+
+@app.command
+def check(
+    network: Annotated[str, Parameter(help="an architecture's name, a bundled network's name, or a file")],
+    /,
+    *,
+    images: Annotated[int, Parameter(help="how many training images the loss is taken of")] = 4,
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+) -> None:
+    """Hold every hand-written gradient of a network against central differences."""
+    from pellucid.learn.architectures import ARCHITECTURES
+    from pellucid.learn.gradients import check_gradients
+    from pellucid.learn.network import Network
+
+    data = _data(source, drawn.seed)
+    few = data.train.take(images)
+    if network in ARCHITECTURES and not Path(network).exists():
+        net = Network(network, input_shape=data.input_shape, classes=len(data.classes), seed=drawn.seed)
+    else:
+        net = _network(network)
+    print(check_gradients(net, few.images, few.labels, seed=drawn.seed))
+
+
+@app.command
+def layers(model: Model, /, *, drawn: Flat[SeedSettings] = SeedSettings()) -> None:
+    """List a model's layers: name, kind, units, shape."""
+    from pellucid.see.models import open_model
+
+    found = open_model(model).layers
+    shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
+    rows = [[layer.name, layer.kind, layer.units, shape] for layer, shape in zip(found, shapes, strict=True)]
+    _table(["layer", "kind", "units", "shape"], rows)
+
+
+@app.command
+def pattern(
+    model: Model,
+    layer: Layer,
+    unit: Unit,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="where it is written: .png, or .npz for the numbers")] = Path("pattern.png"),
+    multiple: Annotated[int, Parameter(help="each pixel becomes a square of so many a side")] = 8,
+    film: Annotated[Path | None, Parameter(help="how it came about: a .gif or .webp, or a strip as .png")] = None,
+    settings: Flat[PatternSettings] = PatternSettings(),
+) -> None:
+    """Find the image that one unit answers to most."""
+    from pellucid.see.patterns import pattern as find
+    from pellucid.show import prints
+
+    prints.format_of(out, prints.PICTURES)
+    if film is not None:
+        prints.format_of(film, prints.FILMS)
+    found = find(model, layer, unit, **_given(settings))
+    print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
+    _wrote(prints.save_pattern(found, out, multiple))
+    if film is not None:
+        _wrote(prints.save_strip(found, film))
+
+
+@app.command
+def patterns(
+    model: Model,
+    layer: Layer,
+    /,
+    *,
+    units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
+    out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
+    settings: Flat[PatternSettings] = PatternSettings(),
+) -> None:
+    """Find the patterns of all units of a layer at once."""
+    from pellucid.see.patterns import patterns as find
+    from pellucid.show import prints
+
+    prints.format_of(out, prints.WALLS)
+    found = find(model, layer, units=units if units else None, **_given(settings))
+    print(
+        f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
+    )
+    _wrote(prints.save_patterns(found, out))
+
+
+@app.command
+def inspect(
+    model: Model,
+    picture: Annotated[Path | None, Parameter(help="an image file, instead of one of the data")] = None,
+    /,
+    *,
+    index: Annotated[int, Parameter(help="which image of the data, from 0")] = 0,
+    split: Which = "test",
+    out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("inspect.png"),
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+) -> None:
+    """Show every map of every layer for one image, and what the network says."""
+
+
+@app.command
+def dream(
+    photo: Annotated[Path, Parameter(help="a photograph")],
+    /,
+    *,
+    layer: Layer,
+    unit: Unit,
+    model: Model = "mnist-cnn",
+    out: Annotated[Path, Parameter(help="where the picture is written: .png, .jpg or .webp")] = Path("dream.png"),
+    settings: Flat[DreamSettings] = DreamSettings(),
+) -> None:
+    """Carve what a unit likes into a photograph."""
+    from pellucid.see.dreams import dream as carve
+
+    _wrote(carve(photo, model, layer=layer, unit=unit, **_given(settings)).save(out))
+
+
+@app.command
+def data(*, source: Flat[DataSettings] = DataSettings(), drawn: Flat[SeedSettings] = SeedSettings()) -> None:
+    """Print what there is to learn from: sizes, classes, ranges."""
+    print(_data(source, drawn.seed).summary())
+
+
+def _data(source: DataSettings, seed: int) -> "Data":
+    from pellucid.data.load import load_data
+
+    return load_data(source.data, source.data_dir, seed)
+
+
+def _network(model: str) -> "Network":
+    """The network of `learn` behind a name or a file."""
+    from pellucid.see.models import open_model
+    from pellucid.see.scratch import ScratchModel
+
+    opened = open_model(model)
+    if not isinstance(opened, ScratchModel):
+        raise PellucidError(
+            f"'{model}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
+        )
+    return opened.network
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    """The options that were given, and no others."""
+    return settings.model_dump(exclude_unset=True)
+
+
+def _wrote(path: Path) -> None:
+    print(f"Wrote {path}")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as they must be; numbers to the right."""
+    lines = [list(heads), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    right = [all(isinstance(row[column], int) for row in rows) for column in range(len(heads))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, right, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _refuse(sentence: str, debug: bool) -> int:
+    """One line on stderr, after the traceback if that was asked for; the exit code of a refusal."""
+    if debug:
+        traceback.print_exc()
+    print(" ".join(sentence.split()), file=sys.stderr)
+    return 2

@@ -1,0 +1,128 @@
+"""Prints: what was found -> files, in the format that the name asks for.
+
+save_figure:   figure -> PNG, PDF or SVG
+save_pattern:  one unit's pattern -> a picture of whole pixels, or its arrays
+save_patterns: a layer's patterns -> a wall, their arrays, or a folder with all of it
+save_strip:    one unit's ascent -> a film strip, or a film
+
+Every file is whole or not there. `format_of` is asked before the work begins, so that nobody waits for a result that
+has nowhere to go. The surprise: patterns are drawn in deviations from their own mean, whatever range a model takes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+
+from pellucid.data.photos import save_photo
+from pellucid.data.scaling import Scaling
+from pellucid.errors import unknown
+from pellucid.files import StrPath, atomic_path, output_folder
+from pellucid.see.patterns import Pattern, Patterns
+from pellucid.show import figures
+from pellucid.show.films import save_film
+from pellucid.show.sprites import enlarge
+
+FIGURES = (".png", ".pdf", ".svg")
+PICTURES = (".png", ".npz")
+WALLS = (*FIGURES, ".npz", "")  # the last one is a folder
+FILMS = (*FIGURES, ".gif", ".webp")
+MULTIPLE = 8  # each pixel of a small image becomes so many a side
+SHARPNESS = 200  # dots per inch, on figures laid out for 100
+
+
+def format_of(path: StrPath, formats: Sequence[str]) -> str:
+    """The suffix of a file's name, in lower case; raises PellucidError for one that is not among `formats`."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in formats:
+        raise unknown(f"way to write '{path}': the format", suffix, [name for name in formats if name])
+    return suffix
+
+
+def save_figure(figure: Figure, path: StrPath) -> Path:
+    """Write a figure; raises PellucidError for another format than PNG, PDF or SVG, and where the disk refuses."""
+    suffix = format_of(path, FIGURES)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=suffix[1:], dpi=SHARPNESS)
+    return Path(path)
+
+
+def save_pattern(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
+    """Write one pattern: `.png`, each pixel a square of `multiple` (at least 1) without interpolation; `.npz`, arrays.
+
+    Raises PellucidError for another format and where the disk refuses.
+    """
+    if format_of(path, PICTURES) == ".npz":
+        return _save_arrays(
+            path,
+            image=found.image,
+            activation=np.float32(found.activation),
+            dead=np.bool_(found.dead),
+            unit=np.int64(found.unit),
+        )
+    return _save_picture(found.image, path, multiple)
+
+
+def save_patterns(found: Patterns, path: StrPath) -> Path:
+    """Write a layer's patterns: a figure of all; `.npz`, arrays; without a suffix, a folder of a picture for each unit.
+
+    Raises PellucidError for another format and where the disk refuses.
+    """
+    suffix = format_of(path, WALLS)
+    if suffix == ".npz":
+        return _save_arrays(
+            path,
+            images=found.images,
+            activations=found.activations,
+            dead=found.dead,
+            steps=found.steps,
+            units=found.units,
+        )
+    if suffix:
+        return save_figure(_wall(found), path)
+    folder = output_folder(path)
+    save_patterns(found, folder / "patterns.npz")
+    save_patterns(found, folder / "patterns.png")
+    for unit, image in zip(found.units, found.images, strict=True):
+        _save_picture(image, folder / f"unit-{unit:03d}.png", MULTIPLE)
+    return folder
+
+
+def save_strip(found: Pattern, path: StrPath) -> Path:
+    """Write how a pattern came about: a film strip (PNG, PDF, SVG) or a film (GIF, WebP).
+
+    Raises PellucidError for another format and where the disk refuses.
+    """
+    shots = found.film.images[:, 0]
+    if format_of(path, FILMS) in FIGURES:
+        title = f"{found.model}, {found.layer}, unit {found.unit}"
+        steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
+        return save_figure(figures.strip(_drawable(shots), steps, activations, title=title), path)
+    return save_film(figures.grays(_drawable(shots)), path, milliseconds=400, multiple=MULTIPLE)
+
+
+def _wall(found: Patterns) -> Figure:
+    title = f"{found.model}, {found.layer}"
+    units = [int(unit) for unit in found.units]
+    return figures.wall(_drawable(found.images), found.activations, found.dead, units=units, title=title)
+
+
+def _drawable(
+    images: Float[np.ndarray, "image channel height width"],
+) -> Float[np.ndarray, "image channel height width"]:
+    """Images of any model's range in deviations from their own mean, as figures want them."""
+    return Scaling("standardized").apply(images)
+
+
+def _save_picture(image: Float[np.ndarray, "channel height width"], path: StrPath, multiple: int) -> Path:
+    grays: UInt8[np.ndarray, "..."] = figures.grays(_drawable(image[None]))[0]
+    channels = grays[None] if grays.ndim == 2 else np.moveaxis(grays, -1, 0)
+    return save_photo(path, enlarge(channels, multiple).astype(np.float32) / 255)
+
+
+def _save_arrays(path: StrPath, **arrays: np.ndarray | np.generic) -> Path:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    return Path(path)
