@@ -92,10 +92,17 @@ class PatternSettings(Settings):
     steps: int = knob(30, "steps uphill", ge=1, le=100_000)
     first: float = knob(100.0, "power ascent: weight of the gradient against the image at the first step", gt=0)
     last: float = knob(0.1, "power ascent: the same at the last step; it falls geometrically", gt=0)
+    average: float = knob(0.3, "power ascent: share of the last direction in the next one", ge=0, lt=1)
     rate: float = knob(0.01, "normalized ascent: length of a step, in deviations of the image", gt=0)
+    tolerance: float = knob(
+        0.0, "stop an image whose activation changes by less than this share of it; 0 never", ge=0, lt=1
+    )
+    patience: int = knob(5, "in how many successive steps it has to", ge=1, le=1000)
     scales: tuple[int, ...] = knob((3, 7, 14, 28), "cells a side of the noises that are superposed into a start")
+    weights: tuple[float, ...] = knob((), "weights of these noises, one for each; none for equal ones")
     candidates: int = knob(512, "noises scored in one pass, from which each unit takes its best start", ge=1, le=65_536)
     retries: int = knob(3, "further starts for a unit that is still silent", ge=0, le=100)
+    shots: int = knob(8, "pictures kept of each ascent, at steps that double", ge=0, le=1000)
     seed: int = knob(0, "seed of the starts", ge=0)
 
 
