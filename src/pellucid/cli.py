@@ -86,9 +86,10 @@ def tour(
     drawn: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Train a network, open another, see its maps, dream: one page to look at."""
-    from pellucid.show.tour import tour as guide
+    from pellucid.show.tour import run_tour
 
-    _wrote(guide(out, data=source.data, data_dir=source.data_dir, seed=drawn.seed))
+    data = source.data if source.data_dir is None else _data(source, drawn.seed)
+    _wrote(run_tour(out, data, seed=drawn.seed).page)
 
 
 @app.command
@@ -233,6 +234,25 @@ def inspect(
     drawn: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show every map of every layer for one image, and what the network says."""
+    from pellucid.data.fitting import fitted
+    from pellucid.data.photos import read_photo
+    from pellucid.see.internals import inspect as look
+    from pellucid.see.models import open_model
+    from pellucid.show import prints
+    from pellucid.show.journey import journey
+
+    prints.format_of(out, prints.FIGURES)
+    opened = open_model(model)
+    if picture is not None:
+        image, truth, classes = fitted(read_photo(picture).over(), opened.input_shape), None, None
+    else:
+        data = _data(source, drawn.seed)
+        chosen = getattr(data, split).take([index])
+        image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
+    inside = look(opened, image)
+    _wrote(
+        prints.save_figure(journey(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out)
+    )
 
 
 @app.command

@@ -1,0 +1,353 @@
+"""The command line: what a person gets wrong is one line and exit code 2, and nothing half-written is left."""
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pellucid import cli, settings
+from pellucid.errors import PellucidError
+from pellucid.learn.network import Network
+
+NET = "net.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path, monkeypatch):
+    """Every command runs in an empty folder, so that whatever it leaves behind is seen."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def small_net(tmp_path_factory):
+    """An untrained network in a file."""
+    path = tmp_path_factory.mktemp("nets") / NET
+    Network("cnn-4-4-8-16", seed=1).save(path)
+    return path
+
+
+def refused(capsys, *words, code=2):
+    """The one line with which the command is refused; nothing is on stdout, and no file is left behind."""
+    before = {path: path.stat().st_mtime_ns for path in Path.cwd().rglob("*")}
+    assert cli.main([str(word) for word in words]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    assert {path: path.stat().st_mtime_ns for path in Path.cwd().rglob("*")} == before
+    return err.strip()
+
+
+def done(capsys, *words):
+    """What a command that succeeds prints on stdout."""
+    assert cli.main([str(word) for word in words]) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+VERBS = ["tour", "train", "evaluate", "check", "layers", "pattern", "patterns", "inspect", "dream", "data"]
+
+
+def test_the_verbs_are_the_documented_ones():
+    """Rejects a verb that was forgotten, or that appeared by accident."""
+    assert cli.verbs() == VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_and_takes_a_seed(capsys, verb):
+    """Rejects a verb without a first line, without words for an option, or without --seed."""
+    told = done(capsys, verb, "--help")
+    assert "--seed" in told
+    assert cli.app[verb].help.strip()
+    for argument in cli.app[verb].assemble_argument_collection():
+        assert argument.parameter.help or not argument.parse or argument.children, argument.name
+
+
+def test_without_a_verb_help_is_shown(capsys):
+    """Rejects a traceback, or silence, for the very first thing that people type."""
+    assert "tour" in done(capsys)
+
+
+def test_options_state_the_range_that_is_enforced(capsys):
+    """Rejects help that was written by hand beside the settings."""
+    told = " ".join(done(capsys, "train", "--help").replace("│", " ").split())
+    for field in settings.TrainSettings.model_fields.values():
+        assert field.description in told
+
+
+# What is wrong with a command line itself.
+
+
+def test_an_unknown_verb_lists_the_verbs(capsys):
+    """Rejects cyclopts' box of several lines."""
+    line = refused(capsys, "trian", "cnn-4-4-8-16")
+    assert "no command 'trian'" in line
+    assert "'train'" in line
+
+
+def test_an_unknown_option_names_the_nearest(capsys):
+    """Rejects an option that is swallowed, and a message without a hint."""
+    line = refused(capsys, "train", "cnn-4-4-8-16", "--epohcs", "3")
+    assert "'--epohcs'" in line
+    assert "'--epochs'" in line
+
+
+def test_an_option_of_another_verb_is_refused(capsys):
+    """Rejects options that are silently ignored because some other verb knows them."""
+    assert "'--epochs'" in refused(capsys, "layers", "mnist-cnn", "--epochs", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--epochs", "-1"], "greater than or equal to 0"),
+        (["--epochs", "99999999"], "10000"),
+        (["--epochs", "three"], "integer"),
+        (["--rate", "0"], "greater than 0"),
+        (["--rate", "nan"], "finite"),
+        (["--optimizer", "adma"], "'momentum'"),
+        (["--seed", "-1"], "greater than or equal to 0"),
+        (["--epochs"], "--epochs requires an argument"),
+        (["--epochs", "1", "--epochs", "2"], "--epochs specified multiple times"),
+        (["too-much"], "no use for 'too-much'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_value_out_of_range_says_what_is_allowed(capsys, words, said):
+    """Rejects pydantic's page of text, and a value that is clipped without a word."""
+    assert said in refused(capsys, "train", "cnn-4-4-8-16", *words)
+
+
+def test_a_missing_argument_is_named(capsys):
+    """Rejects a usage page where one word is missing."""
+    line = refused(capsys, "train")
+    assert "ARCHITECTURE" in line
+    assert "pellucid train --help" in line
+
+
+# What is wrong with names and files.
+
+
+def test_an_unknown_architecture_names_the_nearest(capsys):
+    """Rejects a KeyError."""
+    assert "'cnn-4-4-8-16'" in refused(capsys, "train", "cnn-4-4-8")
+
+
+def test_unknown_data_are_refused(capsys):
+    """Rejects a download, or a traceback, for a misspelt name."""
+    assert "'mnsit'" in refused(capsys, "train", "cnn-4-4-8-16", "--data", "mnsit")
+
+
+def test_an_unknown_model_names_the_bundled_ones(capsys):
+    """Rejects "file not found" for a misspelt name."""
+    assert "'mnist-cn'" in refused(capsys, "layers", "mnist-cn")
+
+
+@pytest.mark.parametrize("verb", ["layers", "evaluate", "check"])
+def test_a_missing_file_is_named(capsys, verb):
+    """Rejects a traceback of open()."""
+    assert "'nowhere.safetensors'" in refused(capsys, verb, "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("words", [["layers"], ["evaluate"], ["patterns", "conv1"], ["pattern", "conv1", "0"]])
+def test_a_text_file_is_no_model(capsys, words):
+    """Rejects a parser's own exception, and whatever pickle would have done with it."""
+    Path("model.safetensors").write_text("This is a letter, not a network.\n" * 20)
+    verb, *rest = words
+    assert "'model.safetensors'" in refused(capsys, verb, "model.safetensors", *rest)
+
+
+def test_a_model_cut_short_is_refused(capsys, small_net):
+    """Rejects a network with some of its weights."""
+    Path(NET).write_bytes(small_net.read_bytes()[:-1000])
+    assert NET in refused(capsys, "layers", NET)
+
+
+def test_a_truncated_idx_is_refused(capsys, mnist_folder):
+    """Rejects a data set with as many images as happened to arrive."""
+    for file in mnist_folder.glob("*.gz"):
+        shutil.copy(file, ".")
+    name = "train-images-idx3-ubyte.gz"
+    Path(name).chmod(0o644)
+    Path(name).write_bytes((mnist_folder / name).read_bytes()[:100_000])
+    line = refused(capsys, "train", "cnn-4-4-8-16", "--data", "mnist", "--data-dir", ".")
+    assert name in line
+
+
+def test_an_idx_shorter_than_it_declares_is_refused(capsys):
+    """Rejects trust in the header of a file: the sum of the gzip is right here, only the images are missing."""
+    header = bytes([0, 0, 8, 3, *(100).to_bytes(4), *(5).to_bytes(4), *(7).to_bytes(4)])
+    Path("idx").mkdir()
+    Path("idx/images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(99 * 35)))
+    Path("idx/labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *(100).to_bytes(4)]) + bytes(100))
+    assert "images-idx3-ubyte.gz" in refused(capsys, "train", "cnn-4-4-8-16", "--data", "idx")
+
+
+def test_an_unknown_layer_and_unit_name_the_valid_ones(capsys, small_net):
+    """Rejects an IndexError, and a layer that is taken for the nearest one."""
+    assert "'conv4'" in refused(capsys, "patterns", small_net, "conv5")
+    assert "unit 16" in refused(capsys, "pattern", small_net, "conv4", "16")
+    assert "unit -2" in refused(capsys, "patterns", small_net, "conv4", "--units", "3", "-2")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".txt", ""])
+def test_a_format_that_cannot_be_written_is_refused_before_the_work(capsys, small_net, suffix, monkeypatch):
+    """Rejects a search whose result has nowhere to go."""
+    monkeypatch.setattr("pellucid.see.patterns.patterns", lambda *_, **__: pytest.fail("the work had begun"))
+    assert f"'out{suffix}'" in refused(capsys, "pattern", small_net, "conv1", "0", "--out", f"out{suffix}")
+
+
+def test_a_folder_that_does_not_exist_is_named_before_the_work(capsys, monkeypatch):
+    """Rejects an hour of training that ends with "no such directory"."""
+    monkeypatch.setattr("pellucid.learn.training.train", lambda *_, **__: pytest.fail("the work had begun"))
+    assert "nowhere" in refused(capsys, "train", "cnn-4-4-8-16", "--out", "nowhere/net.safetensors")
+
+
+def test_a_training_that_fails_leaves_the_older_network_as_it_was(capsys, monkeypatch):
+    """Rejects a result that is opened for writing before there is one."""
+    Path(NET).write_text("the older one")
+
+    def fail(*_, **__):
+        raise PellucidError("The loss is nan.")
+
+    monkeypatch.setattr("pellucid.learn.training.train", fail)
+    assert refused(capsys, "train", "cnn-4-4-8-16", "--out", NET) == "The loss is nan."
+    assert Path(NET).read_text() == "the older one"
+
+
+def test_an_interruption_is_one_line_and_130(capsys, monkeypatch):
+    """Rejects a traceback for Ctrl-C, and a network that is half trained under the name that was asked for."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pellucid.learn.training.train", interrupt)
+    assert "Interrupted" in refused(capsys, "train", "cnn-4-4-8-16", code=130)
+
+
+def test_debug_shows_where_an_error_came_from(capsys):
+    """Rejects a flag that does nothing."""
+    assert cli.main(["layers", "nowhere.safetensors", "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("There is no")
+
+
+def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake_of_the_person(monkeypatch):
+    """Rejects `except Exception`."""
+    monkeypatch.setattr("pellucid.data.load.load_data", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["data"])
+
+
+# What the commands do.
+
+
+def test_layers_lists_names_units_and_shapes(capsys, small_net):
+    """Rejects a table of the input's shapes, or without pooling's effect."""
+    told = done(capsys, "layers", small_net)
+    row = next(line.split() for line in told.splitlines() if line.startswith("conv4"))
+    assert row[2] == "16"
+    assert " ".join(row[3:]) == "16 x 6 x 6"
+
+
+def test_train_then_evaluate_print_the_same_accuracy(capsys):
+    """Rejects a network that is saved before it is trained, or loaded with another scaling."""
+    told = done(capsys, "train", "cnn-4-4-8-16", "--epochs", "2", "--rate", "0.02", "--out", NET)
+    assert told.splitlines()[-1] == f"Wrote {NET}"
+    accuracy = told.split("%")[0]
+    scored = done(capsys, "evaluate", NET)
+    assert scored.startswith(accuracy + "%")
+    confusion = np.array([[int(cell) for cell in line.split()[1:]] for line in scored.splitlines()[3:]])
+    assert confusion.shape == (10, 10)
+    assert f"{np.trace(confusion) / confusion.sum():.2%}" in scored
+    assert list(Path.cwd().iterdir()) == [Path.cwd() / NET]
+
+
+def test_options_not_given_leave_the_architecture_its_own_defaults(monkeypatch, capsys):
+    """Rejects a command line that overrides an architecture's recipe with the general defaults."""
+    seen = {}
+    monkeypatch.setattr("pellucid.learn.training.train", lambda *_, **given: seen.update(given))
+    done(capsys, "train", "cnn-4-4-8-16", "--epochs", "1")
+    assert seen == {"epochs": 1}
+
+
+@pytest.mark.parametrize("network", ["cnn-4-4-8-16", "file"])
+def test_check_prints_a_row_for_every_parameter(capsys, network, small_net):
+    """Rejects a check that leaves parameters out, or that passes for lack of any."""
+    told = done(capsys, "check", small_net if network == "file" else network, "--images", "2")
+    assert {line.split()[0] for line in told.splitlines()} >= set(Network("cnn-4-4-8-16").parameters)
+
+
+def test_patterns_are_written_in_each_format(capsys, small_net):
+    """Rejects a format that is announced and not written, and numbers that differ between formats."""
+    quick = ["--steps", "3", "--candidates", "16", "--retries", "0"]
+    assert done(capsys, "patterns", small_net, "conv2", *quick, "--out", "all.npz").endswith("Wrote all.npz\n")
+    with np.load("all.npz") as arrays:
+        assert arrays["images"].shape == (4, 1, 28, 28)
+        third = arrays["images"][2]
+    done(capsys, "patterns", small_net, "conv2", *quick, "--out", "wall.png")
+    done(capsys, "patterns", small_net, "conv2", *quick, "--units", "2", "0", "--out", "folder")
+    assert sorted(path.name for path in Path("folder").iterdir()) == [
+        *("patterns.npz", "patterns.png", "unit-000.png", "unit-002.png")
+    ]
+    with np.load("folder/patterns.npz") as arrays:
+        np.testing.assert_array_equal(arrays["images"][0], third)
+
+
+def test_a_pattern_is_written_in_whole_pixels(capsys, small_net):
+    """Rejects an interpolated picture: each pixel must be an even square."""
+    words = ["--steps", "3", "--candidates", "16", "--retries", "0", "--multiple", "5", "--film", "film.gif"]
+    told = done(capsys, "pattern", small_net, "conv2", "2", *words)
+    assert told.splitlines()[1:] == ["Wrote pattern.png", "Wrote film.gif"]
+    pixels = np.asarray(Image.open("pattern.png"))
+    assert pixels.shape == (140, 140)
+    squares = pixels.reshape(28, 5, 28, 5)
+    assert (squares == squares[:, :1, :, :1]).all()
+    assert pixels.std() > 10
+
+
+def test_inspect_takes_an_image_of_the_data_or_a_file(capsys, small_net):
+    """Rejects a picture that is not made to fit, and two images that give the same figure."""
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 41, 3), np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    done(capsys, "inspect", small_net, "photo.png", "--out", "one.png")
+    done(capsys, "inspect", small_net, "--index", "3", "--out", "two.png")
+    assert Path("one.png").read_bytes() != Path("two.png").read_bytes()
+
+
+def test_an_image_that_is_not_there_or_none_is_refused(capsys, small_net):
+    """Rejects a negative index that counts from the end, and a text that is read as an image."""
+    assert "-1" in refused(capsys, "inspect", small_net, "--index", "-1")
+    assert "1000000" in refused(capsys, "inspect", small_net, "--index", "1000000")
+    Path("photo.png").write_text("no picture")
+    assert "'photo.png'" in refused(capsys, "inspect", small_net, "photo.png")
+    assert "'nowhere.png'" in refused(capsys, "inspect", small_net, "nowhere.png")
+
+
+def test_python_dash_m_is_the_same_command():
+    """Rejects a `__main__` that swallows the exit code."""
+    run = subprocess.run([sys.executable, "-m", "pellucid", "nonsense"], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr.startswith("There is no command 'nonsense'")
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    """Rejects heavy imports at the top of the command line; the quickest of three runs, beside a bare interpreter."""
+    code = "import sys, json; from pellucid.cli import main; main(['--help']); print(json.dumps(sorted(sys.modules)))"
+    runs = {"help": [], "bare": []}
+    for _ in range(3):
+        for name, words in (("help", code), ("bare", "pass")):
+            start = time.perf_counter()
+            out = subprocess.run([sys.executable, "-c", words], capture_output=True, check=True, text=True).stdout
+            runs[name].append(time.perf_counter() - start)
+            loaded = set(json.loads(out.splitlines()[-1])) if name == "help" else set()
+            assert not loaded & {"torch", "numba", "numpy", "matplotlib", "scipy", "sklearn"}
+    assert min(runs["help"]) - min(runs["bare"]) < 0.5
