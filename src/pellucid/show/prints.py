@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from pellucid.data.photos import save_photo
 from pellucid.data.scaling import Scaling
-from pellucid.errors import unknown
+from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, output_folder
 from pellucid.see.patterns import Pattern, Patterns
 from pellucid.show import figures
@@ -37,7 +37,10 @@ def format_of(path: StrPath, formats: Sequence[str]) -> str:
     """The suffix of a file's name, in lower case; raises PellucidError for one that is not among `formats`."""
     suffix = Path(path).suffix.lower()
     if suffix not in formats:
-        raise unknown(f"way to write '{path}': the format", suffix, [name for name in formats if name])
+        ends = f"ends in '{suffix}'" if suffix else "has no suffix"
+        raise PellucidError(
+            f"Cannot write '{path}': its name {ends}; let it end in {', '.join(filter(None, formats))}."
+        )
     return suffix
 
 
@@ -96,6 +99,10 @@ def save_strip(found: Pattern, path: StrPath) -> Path:
     Raises PellucidError for another format and where the disk refuses.
     """
     shots = found.film.images[:, 0]
+    if len(shots) == 0:
+        raise PellucidError(
+            f"There is nothing to write to '{path}': no shots of the ascent were kept; set shots above 0."
+        )
     if format_of(path, FILMS) in FIGURES:
         title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]

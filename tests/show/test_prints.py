@@ -1,0 +1,88 @@
+"""Prints: the file says what was found, in the format that its name asks for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pellucid.errors import PellucidError
+from pellucid.learn.layers import Conv, Dense, Flatten
+from pellucid.learn.network import Network
+from pellucid.see.patterns import Film, patterns
+from pellucid.show import prints
+
+LAYERS = [Conv(3, 3), Flatten(), Dense(4, "linear")]
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The patterns of three maps on images of 7 x 12 pixels."""
+    net = Network(LAYERS, input_shape=(1, 7, 12), scaling="unit", seed=2)
+    return patterns(net, "conv1", steps=4, candidates=8, retries=0, shots=3, scales=(2, 4))
+
+
+def test_the_arrays_of_a_file_are_those_that_were_found(found, tmp_path):
+    """Rejects a cast to bytes, and arrays under each other's names."""
+    with np.load(prints.save_patterns(found, tmp_path / "all.npz")) as arrays:
+        np.testing.assert_array_equal(arrays["images"], found.images)
+        np.testing.assert_array_equal(arrays["activations"], found.activations)
+        np.testing.assert_array_equal(arrays["units"], [0, 1, 2])
+    with np.load(prints.save_pattern(found.one(1), tmp_path / "one.npz")) as arrays:
+        np.testing.assert_array_equal(arrays["image"], found.images[1])
+        assert arrays["activation"] == found.activations[1]
+
+
+def test_a_picture_is_not_transposed_and_keeps_the_order_of_its_grays(found, tmp_path):
+    """Rejects height for width, and a stretch that is not monotone."""
+    path = prints.save_pattern(found.one(2), tmp_path / "one.png", multiple=3)
+    pixels = np.asarray(Image.open(path)).astype(float)
+    assert pixels.shape == (21, 36)
+    grays, values = pixels[::3, ::3].ravel(), found.images[2, 0].ravel()
+    assert (np.diff(grays[np.argsort(values)]) >= 0).all()
+    assert len(np.unique(grays)) > 10
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_a_wall_is_written_in_the_format_of_its_name(found, tmp_path, suffix):
+    """Rejects a PNG under every name."""
+    starts = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
+    assert prints.save_patterns(found, tmp_path / f"wall{suffix}").read_bytes().startswith(starts[suffix])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".webp"])
+def test_a_film_has_a_frame_for_every_shot(found, tmp_path, suffix):
+    """Rejects a film of the last image only."""
+    with Image.open(prints.save_strip(found.one(0), tmp_path / f"film{suffix}")) as picture:
+        frames = getattr(picture, "n_frames", 1)
+    assert frames == (1 if suffix == ".png" else len(found.film.steps))
+
+
+@pytest.mark.parametrize(
+    ("save", "name"),
+    [
+        (prints.save_patterns, "wall.bmp"),
+        (lambda found, path: prints.save_pattern(found.one(0), path), "one.gif"),
+        (lambda found, path: prints.save_strip(found.one(0), path), "film.mp4"),
+        (lambda _, path: prints.save_figure(Figure(), path), "figure"),
+    ],
+)
+def test_another_format_is_refused_by_name(found, tmp_path, save, name):
+    """Rejects a file that was opened before its format was looked at."""
+    with pytest.raises(PellucidError, match="let it end in"):
+        save(found, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_capital_suffixes_are_the_same_formats(found, tmp_path):
+    """Rejects a comparison of suffixes letter by letter."""
+    assert prints.save_pattern(found.one(0), tmp_path / "ONE.PNG").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_film_without_shots_is_refused(found, tmp_path):
+    """Rejects an empty strip."""
+    one = found.one(0)
+    bare = replace(one, film=Film((), one.film.images[:0], one.film.activations[:0]))
+    with pytest.raises(PellucidError, match="no shots"):
+        prints.save_strip(bare, tmp_path / "film.gif")
