@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -66,17 +66,21 @@ def sentence(error: ValidationError) -> str:
 
 
 class TrainSettings(Settings):
-    """How a network is trained (DESIGN 4.1, 4.2, 4.5); architectures bring their own defaults."""
+    """How a network is trained; architectures bring their own defaults."""
 
     epochs: int = knob(1, "how many times every training image is seen", ge=0, le=10_000)
     batch: int = knob(128, "images per step; the last batch of an epoch may be smaller", ge=1, le=65_536)
     optimizer: Literal["sgd", "momentum", "nesterov"] = knob("momentum", "the rule that turns gradients into steps")
     rate: float = knob(0.05, "learning rate, on the loss averaged over a batch", gt=0, le=100)
     momentum: float = knob(0.9, "share of the last step that is kept", ge=0, lt=1)
-    schedule: Literal["constant", "inverse", "exponential", "cosine"] = knob(
-        "cosine", "how the rate falls: rate, rate / (1 + decay t), rate exp(-decay t), or a half cosine to zero"
+    schedule: Literal["constant", "linear", "inverse", "exponential", "cosine"] = knob(
+        "cosine",
+        "how the rate falls: not, rate - decay t, rate / (1 + decay t), rate exp(-decay t), or a half cosine to zero",
     )
-    decay: float = knob(0.0, "decay per epoch of the inverse and exponential schedules", ge=0)
+    decay: float = knob(0.0, "decay per epoch of the linear, inverse and exponential schedules", ge=0)
+    rates: tuple[Annotated[float, Field(gt=0, le=100)], ...] = knob(
+        (), "a rate for each epoch in turn, the last one for all further ones; overrides rate and schedule"
+    )
     ridge: float = knob(0.0, "ridge term lambda of the L2 penalty on weights", ge=0)
     shift: int = knob(0, "augmentation: shift each image by up to this many pixels", ge=0, le=16)
     seed: int = knob(0, "seed of the shuffling and the augmentation", ge=0)

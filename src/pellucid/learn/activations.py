@@ -33,11 +33,13 @@ def _relu_gradient(y: Array, dy: Array) -> Array:
 
 def _relu(z: Array) -> Array:
     # np.maximum keeps NaN, which a comparison would turn into zero.
-    return np.maximum(z, 0, out=z)
+    np.maximum(z, 0, out=z)
+    return z
 
 
 def _sigmoid(z: Array) -> Array:
-    return expit(z, out=z)  # type: ignore[no-any-return]
+    expit(z, out=z)
+    return z
 
 
 ACTIVATIONS: dict[str, Activation] = {

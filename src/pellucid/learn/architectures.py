@@ -13,6 +13,8 @@ from typing import Any, Literal
 from pellucid.errors import unknown
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
 
+ScalingName = Literal["unit", "standardized", "features"]
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -23,7 +25,7 @@ class Architecture:
 
     name: str
     layers: tuple[Layer, ...]
-    scaling: Literal["unit", "standardized", "features"] = "unit"
+    scaling: ScalingName = "unit"
     initialization: str = "he"
     recipe: Mapping[str, Any] = field(default_factory=dict)
 

@@ -19,12 +19,17 @@ import numpy as np
 from pellucid.errors import PellucidError, unknown
 from pellucid.learn import activations, kernels
 from pellucid.learn.activations import ACTIVATIONS
+from pellucid.learn.matrices import multiply
+
+MOST = 2**24
+"""Of whatever a layer has; what is larger is a mistake, or somebody's joke."""
 
 Array = np.ndarray
 Parameters = dict[str, Array]
 Shape = tuple[int, ...]
 
 
+@dataclass(frozen=True)
 class Layer(ABC):
     """A frozen description of a layer; see the module for the arrows."""
 
@@ -49,7 +54,7 @@ class Layer(ABC):
     def backward(
         self, parameters: Parameters, cache: Any, dy: Array, *, wanted: "Wanted" = "both"
     ) -> tuple[Parameters, Array | None]:
-        """The gradients of the parameters, summed over the batch (empty unless wanted), and of x (None unless wanted)."""
+        """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted)."""
 
 
 Wanted = Literal["both", "parameters", "input"]
@@ -70,6 +75,7 @@ class Conv(Layer):
     kind: ClassVar[str] = "conv"
 
     def __post_init__(self) -> None:
+        _require_window(self.kernel)
         _require_positive("A convolution's maps and kernel", self.maps, *self.window)
         _require_activation(self.activation)
         if self.padding not in ("valid", "same"):
@@ -78,7 +84,7 @@ class Conv(Layer):
     @property
     def window(self) -> tuple[int, int]:
         """(height, width) of the filter."""
-        return (self.kernel, self.kernel) if isinstance(self.kernel, int) else (self.kernel[0], self.kernel[1])
+        return (self.kernel, self.kernel) if isinstance(self.kernel, int) else self.kernel
 
     def output_shape(self, shape: Shape) -> Shape:
         _require_image("A convolution", shape)
@@ -147,7 +153,8 @@ class Pool(Layer):
         _require_image("A pool", shape)
         if min(shape[1:]) < self.size:
             raise PellucidError(
-                f"A pool of {self.size} x {self.size} does not fit an image of {shape[1]} x {shape[2]}; use fewer pools."
+                f"A pool of {self.size} x {self.size} does not fit an image of {shape[1]} x {shape[2]}; "
+                f"use fewer pools."
             )
         return shape[0], shape[1] // self.size, shape[2] // self.size
 
@@ -201,14 +208,16 @@ class Dense(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
-            raise PellucidError(f"A dense layer needs features, but gets images of shape {shape}; put a Flatten before it.")
+            raise PellucidError(
+                f"A dense layer needs features, but gets images of shape {shape}; put a Flatten before it."
+            )
         return (self.units,)
 
     def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": (self.units, shape[0]), "bias": (self.units,)}
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
-        z = parameters["weight"] @ x
+        z = multiply(parameters["weight"], x)
         z += parameters["bias"][:, None]
         y = ACTIVATIONS[self.activation].forward(z)
         return y, (x, y)
@@ -220,24 +229,29 @@ class Dense(Layer):
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
         gradients: Parameters = {}
         if wanted != "input":
-            gradients["weight"] = dz @ x.T
+            gradients["weight"] = multiply(dz, x.T)
             gradients["bias"] = dz.sum(axis=1)
         if wanted == "parameters":
             return gradients, None
-        return gradients, parameters["weight"].T @ dz
+        return gradients, multiply(parameters["weight"].T, dz)
 
 
 KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)}
 
 
-def _require_positive(what: str, *numbers: int) -> None:
+def _require_positive(what: str, *numbers: object) -> None:
     for number in numbers:
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise PellucidError(f"{what} must be whole numbers from 1, not {number!r}.")
+        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST:
+            raise PellucidError(f"{what} must be whole numbers from 1 to {MOST:,}, not {number!r:.80}.")
 
 
-def _require_activation(name: str) -> None:
-    if name not in ACTIVATIONS:
+def _require_window(kernel: object) -> None:
+    if not isinstance(kernel, int) and not (isinstance(kernel, tuple) and len(kernel) == 2):
+        raise PellucidError(f"A convolution's kernel is {kernel!r:.80}; need a number or (height, width).")
+
+
+def _require_activation(name: object) -> None:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise unknown("activation", name, ACTIVATIONS)
 
 

@@ -12,12 +12,15 @@ from jaxtyping import Float, Integer
 Array = np.ndarray
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def softmax(logits: Float[Array, "classes batch"]) -> Float[Array, "classes batch"]:
     """Probabilities, each column adding up to 1."""
-    exponentials = np.exp(logits - logits.max(axis=0))
-    return exponentials / exponentials.sum(axis=0)  # type: ignore[no-any-return]
+    exponentials: Array = np.exp(logits - logits.max(axis=0))
+    exponentials /= exponentials.sum(axis=0)
+    return exponentials
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def cross_entropy(
     logits: Float[Array, "classes batch"], labels: Integer[Array, " batch"]
 ) -> tuple[Float[Array, " batch"], Float[Array, "classes batch"]]:

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from pellucid.data.splits import Split
-from pellucid.errors import PellucidError
 from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
 
@@ -39,8 +38,7 @@ class Scores:
 
 def evaluate(network: Network, split: Split) -> Scores:
     """Accuracy, loss and confusion on a split; raises PellucidError where shapes or labels do not fit the network."""
-    if int(split.labels.max()) >= network.classes:
-        raise PellucidError(f"A label is {split.labels.max()}, but the network has classes 0 to {network.classes - 1}.")
+    network.checked_labels(split.labels, len(split))
     logits = network.logits(split.images)
     predictions = logits.argmax(axis=1)
     confusion = np.zeros((network.classes, network.classes), np.int64)
@@ -50,4 +48,6 @@ def evaluate(network: Network, split: Split) -> Scores:
 
 
 def _share(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    share = np.full(len(part), np.nan)
+    np.divide(part, whole, out=share, where=whole > 0)
+    return share

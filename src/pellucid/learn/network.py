@@ -8,21 +8,20 @@ of a computation, so several threads may use it at once. The surprise: inside `l
 (see kernels.py); everything public takes and gives `(batch, channel, height, width)`.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Float, Float32, Integer
+from jaxtyping import Float, Integer
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn import initializations
-from pellucid.learn.architectures import Architecture, architecture, layer_names
-from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Shape, Wanted
+from pellucid.learn import assembly, initializations
+from pellucid.learn.architectures import Architecture, ScalingName, layer_names
+from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Wanted
 from pellucid.learn.losses import cross_entropy, softmax
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
 
@@ -61,43 +60,44 @@ class Step:
 
 
 class Network:
-    """A feed-forward network from an architecture's name or a list of layers, the last one `Dense(classes, "linear")`.
+    """A feed-forward network from layers, the last one `Dense(classes, "linear")`.
 
+    architecture: a preset's name, a TOML file (a path that ends in .toml), a list of layers, or an `Architecture`;
     input_shape: (channel, height, width), (1, 28, 28) if not given; classes: overrides the width of the last layer;
     scaling: a `Scaling` or its kind; "features" is measured on the training images when training begins;
-    initialization: "he", "normal:s" or "uniform:c"; seed: of the weights.
-    Raises PellucidError for unknown names and layers that do not fit each other.
+    initialization: "he", "normal:s" or "uniform:c"; seed: of the weights; parameters: to begin with, none are drawn.
+    Raises PellucidError for unknown names, and layers or parameters that do not fit each other.
     """
 
     def __init__(
         self,
-        architecture: str | Architecture | Sequence[Layer],
+        architecture: str | Path | Architecture | Sequence[Layer],
         *,
         input_shape: tuple[int, int, int] = (1, 28, 28),
         classes: int | None = None,
-        scaling: Scaling | Literal["unit", "standardized", "features"] | None = None,
+        scaling: Scaling | ScalingName | None = None,
         initialization: str | None = None,
         seed: int = 0,
+        parameters: Mapping[str, Array] | None = None,
     ) -> None:
-        plan = _plan(architecture)
+        plan = assembly.plan_of(architecture)
         self.architecture = plan.name
         self.layers = plan.layers if classes is None else (*plan.layers[:-1], Dense(classes, "linear"))
         self.names = layer_names(self.layers)
-        self.input_shape = _checked_shape(input_shape)
+        self.input_shape = assembly.checked_shape(input_shape)
         self.recipe: Mapping[str, Any] = plan.recipe
         wanted = plan.scaling if scaling is None else scaling
-        self.scaling: Scaling | None = None if wanted == "features" else _scaling(wanted)
+        self.scaling: Scaling | None = None if wanted == "features" else assembly.scaling_of(wanted)
         self.initialization = plan.initialization if initialization is None else initialization
         self.seed = seed
         self.provenance: dict[str, Any] = {}
-        self.shapes, parameter_shapes = _shapes(self.layers, self.names, self.input_shape)
-        rng = np.random.default_rng(seed)
-        self.parameters: Parameters = {
-            name: initializations.draw(self.initialization, shape, rng)
-            if len(shape) > 1
-            else np.zeros(shape, np.float32)
-            for name, shape in parameter_shapes.items()
-        }
+        self.shapes, shapes = assembly.shapes_of(self.layers, self.names, self.input_shape)
+        initializations.parse(self.initialization)
+        self.parameters: Parameters = (
+            assembly.drawn(shapes, self.initialization, seed)
+            if parameters is None
+            else assembly.fitting(shapes, parameters)
+        )
 
     def __repr__(self) -> str:
         numbers = sum(parameter.size for parameter in self.parameters.values())
@@ -117,22 +117,20 @@ class Network:
         """A copy whose parameters have this type; float64 is for checking gradients."""
         return self.with_parameters({name: value.astype(dtype) for name, value in self.parameters.items()})
 
-    def with_parameters(self, parameters: Parameters) -> Self:
+    def with_parameters(self, parameters: Mapping[str, Array]) -> Self:
         """A copy with other parameters of the same names and shapes; raises PellucidError where they differ."""
-        for name, value in self.parameters.items():
-            if name not in parameters or parameters[name].shape != value.shape:
-                found = parameters[name].shape if name in parameters else "nothing"
-                raise PellucidError(f"Parameter '{name}' must have shape {value.shape}, but there is {found}.")
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.provenance = dict(self.provenance)
-        copy.parameters = {name: parameters[name] for name in self.parameters}
+        copy.parameters = assembly.fitting({name: value.shape for name, value in self.parameters.items()}, parameters)
         return copy
 
+    @np.errstate(over="ignore", invalid="ignore")
     def forward(self, x: Array, *, upto: str | None = None, linear: bool = False) -> Trace:
         """Run the layers up to and including `upto` (all, if not given) on x in model space, batch innermost.
 
-        linear: leave out the last layer's own activation, so that its output is the pre-activation.
+        linear: leave out the last layer's own activation, so that its output is the pre-activation. Overflow is not
+        reported here: infinity and NaN go through to the output, for whoever reads it to judge.
         """
         stop = len(self.layers) - 1 if upto is None else self._index(upto)
         layers = self.layers[: stop + 1]
@@ -148,6 +146,7 @@ class Network:
             trace.forward_seconds.append(perf_counter() - begin)
         return trace
 
+    @np.errstate(over="ignore", invalid="ignore")
     def backward(self, trace: Trace, gradient: Array, *, wanted: Wanted = "both") -> tuple[Parameters, Array | None]:
         """Gradients of the parameters by name, summed over the batch, and of x, from that of the trace's output."""
         gradients: Parameters = {}
@@ -168,11 +167,11 @@ class Network:
         assert dx is not None
         return dx
 
-    def step(
-        self, images: Float[Array, "batch channel height width"], labels: Integer[Array, " batch"]
-    ) -> Step:
+    def step(self, images: Float[Array, "batch channel height width"], labels: Integer[Array, " batch"]) -> Step:
         """Losses and the gradients of their mean for images in [0, 1]: forward and backward, shard by shard."""
-        parts = run_in_order(lambda part: self._shard_step(images[part], labels[part], len(labels)), self.shards(len(labels)))
+        parts = run_in_order(
+            lambda part: self._shard_step(images[part], labels[part], len(labels)), self.shards(len(labels))
+        )
         gradients = parts[0].gradients
         for part in parts[1:]:
             for name, value in part.gradients.items():
@@ -193,19 +192,28 @@ class Network:
         return Step(losses, correct, gradients, np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
 
     def logits(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
-        """What the last layer says of images in [0, 1], before the softmax."""
+        """What the last layer says of images in [0, 1], before the softmax; errors as for `predict`."""
         return self._collect(images, lambda x: self.forward(x).output)
 
     def predict(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
-        """Class probabilities of images in [0, 1]; raises PellucidError where their shape does not fit."""
+        """Class probabilities of images in [0, 1].
+
+        Raises PellucidError where the images' shape does not fit, or they or the outcome hold NaN or infinity.
+        """
         return self._collect(images, lambda x: softmax(self.forward(x).output))
 
     def activations(self, images: Float[Array, "batch channel height width"]) -> dict[str, Array]:
         """Every layer's output for images in [0, 1], by the layer's name, (batch, ...)."""
         trace = self.forward(self.innermost(self.checked(images)))
-        return {name: np.ascontiguousarray(np.moveaxis(y, -1, 0)) for name, y in zip(trace.names, trace.outputs, strict=True)}
+        return {
+            name: np.ascontiguousarray(np.moveaxis(y, -1, 0))
+            for name, y in zip(trace.names, trace.outputs, strict=True)
+        }
 
-    def innermost(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "channel height width batch"]:
+    @np.errstate(over="ignore", invalid="ignore")
+    def innermost(
+        self, images: Float[Array, "batch channel height width"]
+    ) -> Float[Array, "channel height width batch"]:
         """Images in [0, 1] to model space, batch innermost, in the network's precision."""
         if self.scaling is None:
             raise PellucidError(
@@ -217,13 +225,25 @@ class Network:
     def checked(self, images: Array) -> Array:
         """The images, or a PellucidError where their shape is not that of the network's input."""
         if images.ndim != 4 or images.shape[1:] != self.input_shape:
-            raise PellucidError(
-                f"Images have shape {images.shape}, but the network sees (batch, {', '.join(map(str, self.input_shape))})."
-            )
+            wanted = ", ".join(map(str, self.input_shape))
+            raise PellucidError(f"Images have shape {images.shape}, but the network sees (batch, {wanted}).")
         return images
 
+    def checked_labels(self, labels: Array, count: int) -> Array:
+        """The labels, or a PellucidError where they are not `count` whole numbers that name the network's classes."""
+        if labels.shape != (count,) or labels.dtype.kind not in "iu":
+            raise PellucidError(
+                f"Labels have shape {labels.shape} and type {labels.dtype}; need {count} whole numbers, one an image."
+            )
+        if count > 0 and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+            raise PellucidError(
+                f"Labels run from {labels.min()} to {labels.max()}, but the network's classes are 0 to "
+                f"{self.classes - 1}."
+            )
+        return labels
+
     def shards(self, count: int) -> list[slice]:
-        """How a batch is cut for parallel work; without convolutions it stays whole, and BLAS takes all threads."""
+        """How a batch is cut for parallel work; without convolutions it stays whole, and products are cut instead."""
         return shards(count) if self.sharded else [slice(0, count)]
 
     @property
@@ -244,57 +264,43 @@ class Network:
 
         return load_network(Path(path))
 
-    def _collect(self, images: Array, read: Callable[[Array], Array]) -> Float32[Array, "batch classes"]:
+    def _collect(self, images: Array, read: Callable[[Array], Array]) -> Float[Array, "batch classes"]:
         self.checked(images)
-        pieces = shards(len(images), 32 if self.sharded else 1024)
+        result = np.empty((len(images), self.classes), self.dtype)
+
+        def fill(piece: slice) -> None:
+            result[piece] = read(self.innermost(images[piece])).T
+
         with single_threaded_blas():
-            results = run_in_order(lambda piece: read(self.innermost(images[piece])).T, pieces)
-        return np.concatenate(results)
+            run_in_order(fill, shards(len(images), 32 if self.sharded else 1024))
+        if not np.isfinite(result).all():
+            raise self._no_number(images)
+        return result
+
+    def _no_number(self, images: Array) -> PellucidError:
+        """The error for an outcome that is NaN or infinity: is it the images, or which layer?"""
+        if not np.isfinite(images).all():
+            return PellucidError("The images hold NaN or infinity; every pixel must be a number in [0, 1].")
+        name = self.overflowing(images)
+        return PellucidError(f"Layer '{name}' gives NaN or infinity for these images; train the network again.")
+
+    def overflowing(self, images: Float[Array, "batch channel height width"]) -> str:
+        """The first layer whose output holds NaN or infinity for these images, else the last one."""
+        for piece in self.shards(len(images)):
+            trace = self.forward(self.innermost(images[piece]))
+            for name, y in zip(trace.names, trace.outputs, strict=True):
+                if not np.isfinite(y).all():
+                    return name
+        return self.names[-1]
 
     def _of_layer(self, name: str) -> Parameters:
-        return {part: self.parameters[f"{name}.{part}"] for part in ("weight", "bias") if f"{name}.{part}" in self.parameters}
+        return {
+            part: self.parameters[f"{name}.{part}"]
+            for part in ("weight", "bias")
+            if f"{name}.{part}" in self.parameters
+        }
 
     def _index(self, name: str) -> int:
         if name not in self.names:
             raise unknown("layer", name, self.names)
         return self.names.index(name)
-
-
-def _plan(given: str | Architecture | Sequence[Layer]) -> Architecture:
-    if isinstance(given, Architecture):
-        plan = given
-    elif isinstance(given, str):
-        plan = architecture(given)
-    else:
-        plan = Architecture("own", tuple(given))
-    for layer in plan.layers:
-        if not isinstance(layer, Layer):
-            raise PellucidError(f"An architecture is a list of layers such as Conv(4, 5), but one of them is {layer!r}.")
-    if not plan.layers or not isinstance(plan.layers[-1], Dense) or plan.layers[-1].activation != "linear":
-        raise PellucidError('The last layer must be Dense(classes, "linear"): the loss takes its softmax itself.')
-    return plan
-
-
-def _scaling(given: Scaling | str) -> Scaling:
-    return given if isinstance(given, Scaling) else Scaling(given)  # type: ignore[arg-type]
-
-
-def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise PellucidError(f"An input shape is (channel, height, width) in whole numbers from 1, not {tuple(shape)}.")
-    return shape[0], shape[1], shape[2]
-
-
-def _shapes(
-    layers: Sequence[Layer], names: Sequence[str], shape: Shape
-) -> tuple[dict[str, Shape], dict[str, Shape]]:
-    """Each layer's output shape, and each parameter's shape, by name."""
-    outputs: dict[str, Shape] = {}
-    parameters: dict[str, Shape] = {}
-    for layer, name in zip(layers, names, strict=True):
-        output = layer.output_shape(shape)
-        parameters |= {f"{name}.{part}": size for part, size in layer.parameter_shapes(shape).items()}
-        if math.prod(output) * 4 > 2**34 or any(math.prod(size) * 4 > 2**34 for size in parameters.values()):
-            raise PellucidError(f"Layer '{name}' of shape {output} would take more than 16 GiB; make it smaller.")
-        outputs[name] = shape = output
-    return outputs, parameters

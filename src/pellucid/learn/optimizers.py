@@ -6,32 +6,52 @@ nesterov:  v = momentum v - rate g;  w += momentum v - rate g       (as Sutskeve
 
 with g = gradient of the mean loss + ridge / batch * w for weights (not biases), which is the gradient of
 ridge / (2 batch) * sum of w^2: the ridge term of the mean loss, or ridge / 2 * sum of w^2 beside the *summed* loss.
-One pass over memory does it all.
+One pass over memory does it all; large arrays are cut into pieces of fixed size that are worked on side by side.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
 
 from pellucid.learn.layers import Parameters
+from pellucid.learn.parallel import run_in_order, shards
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
+Result = TypeVar("Result")
+
+LARGEST_GRADIENT = 1e30
+"""A gradient beyond this is taken for infinite: the step that follows would overflow."""
+
+PIECE = 2**18
+"""Numbers of a piece; an array of fewer is not cut."""
+
+_FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 
 
-@njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
-def _descend(w, g, v, rate, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]
+@njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
+def _descend(w, g, v, rate, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     for i in range(len(w)):
         push = rate * (g[i] + ridge * w[i])
         v[i] = momentum * v[i] - push
         w[i] += momentum * v[i] - push if nesterov else v[i]
 
 
-@njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
-def _descend_plainly(w, g, rate, ridge):  # type: ignore[no-untyped-def]
+@njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
+def _descend_plainly(w, g, rate, ridge):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     for i in range(len(w)):
         w[i] -= rate * (g[i] + ridge * w[i])
+
+
+@njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
+def _count_overflows(g, largest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    count = 0
+    for i in range(len(g)):
+        count += 0 if abs(g[i]) <= largest else 1  # NaN is not <=
+    return count
 
 
 class Optimizer:
@@ -43,34 +63,66 @@ class Optimizer:
         self.velocities = {} if plain else {name: np.zeros_like(value) for name, value in parameters.items()}
 
     def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, batch: int) -> None:
-        """One step in place; `rate` is that of this step, `batch` the number of images behind the gradients."""
+        """One step in place; `rate` is that of this step, `batch` the number of images behind the gradients.
+
+        Look for `overflow` first: a step along an infinite gradient cannot be taken back.
+        """
         nesterov = self.settings.optimizer == "nesterov"
-        for name, w in parameters.items():
-            number = w.dtype.type
-            ridge = number(self.settings.ridge / batch if w.ndim > 1 else 0.0)
-            flat, gradient = w.reshape(-1), np.ascontiguousarray(gradients[name]).reshape(-1)
+
+        def descend(piece: tuple[str, slice]) -> None:
+            name, part = piece
+            whole = parameters[name]
+            number = whole.dtype.type
+            ridge = number(self.settings.ridge / batch if whole.ndim > 1 else 0.0)
+            w, g = whole.reshape(-1)[part], gradients[name].reshape(-1)[part]
             if self.velocities:
-                v = self.velocities[name].reshape(-1)
-                _descend(flat, gradient, v, number(rate), number(self.settings.momentum), ridge, nesterov)
+                v = self.velocities[name].reshape(-1)[part]
+                _descend(w, g, v, number(rate), number(self.settings.momentum), ridge, nesterov)
             else:
-                _descend_plainly(flat, gradient, number(rate), ridge)
+                _descend_plainly(w, g, number(rate), ridge)
+
+        _piecewise(descend, parameters)
+
+
+def overflow(gradients: Mapping[str, Array]) -> str | None:
+    """The name of the first gradient that holds NaN, infinity or a number beyond 1e30; None where all is well."""
+
+    def count(piece: tuple[str, slice]) -> str | None:
+        name, part = piece
+        return name if _count_overflows(gradients[name].reshape(-1)[part], LARGEST_GRADIENT) > 0 else None
+
+    return next((name for name in _piecewise(count, gradients) if name is not None), None)
+
+
+def _piecewise(work: Callable[[tuple[str, slice]], Result], arrays: Mapping[str, Array]) -> list[Result]:
+    """`work` on every piece of every array, (name, slice of the flat array), side by side where that pays."""
+    pieces = [(name, part) for name, array in arrays.items() for part in shards(array.size, PIECE)]
+    if sum(array.size for array in arrays.values()) <= PIECE:
+        return [work(piece) for piece in pieces]
+    return run_in_order(work, pieces)
 
 
 def rate_at(settings: TrainSettings, progress: float) -> float:
-    """The learning rate after `progress` epochs (a fraction inside an epoch), by the settings' schedule.
+    """The learning rate after `progress` epochs (a fraction inside an epoch), by the settings' `rates` or schedule.
 
-    constant r;  inverse r / (1 + decay t);  exponential r exp(-decay t);  cosine r (1 + cos(pi t / epochs)) / 2
+    constant r;  linear r - decay t, not below 0;  inverse r / (1 + decay t);  exponential r exp(-decay t);
+    cosine r (1 + cos(pi t / epochs)) / 2.  Where `rates` are given, the n-th epoch has the n-th of them and every
+    epoch after the last rate keeps it.
     """
     rate, decay = settings.rate, settings.decay
+    if settings.rates:
+        return settings.rates[min(int(progress), len(settings.rates) - 1)]
     match settings.schedule:
         case "constant":
             return rate
+        case "linear":
+            return max(rate - decay * progress, 0.0)
         case "inverse":
             return rate / (1 + decay * progress)
         case "exponential":
-            return float(rate * np.exp(-decay * progress))
+            return rate * math.exp(-decay * progress)
         case "cosine":
-            return float(rate * (1 + np.cos(np.pi * min(progress / max(settings.epochs, 1), 1))) / 2)
+            return rate * (1 + math.cos(math.pi * min(progress / max(settings.epochs, 1), 1))) / 2
 
 
 def ridge_term(parameters: Parameters, ridge: float, batch: int) -> float:

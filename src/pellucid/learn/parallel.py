@@ -6,6 +6,7 @@ on any number of cores. Inside a shard BLAS keeps to one thread: the shards are 
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,9 +39,16 @@ def shards(count: int, size: int = SHARD) -> list[slice]:
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
+_worker = threading.local()
+
+
+def _become_worker() -> None:
+    _worker.busy = True
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="pellucid")
+    return ThreadPoolExecutor(threads, thread_name_prefix="pellucid", initializer=_become_worker)
 
 
 @cache
@@ -56,8 +64,11 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """[function(item) for item in items], several at a time; the first exception is raised."""
+    """[function(item) for item in items], several at a time; the first exception is raised.
+
+    Inside such a function one at a time: a worker that waits for other workers could wait for ever.
+    """
     threads = min(thread_count(), len(items))
-    if threads <= 1:
+    if threads <= 1 or getattr(_worker, "busy", False):
         return [function(item) for item in items]
     return list(_pool(thread_count()).map(function, items))

@@ -1,52 +1,36 @@
 """Storage: a network <-> one safetensors file.
 
 Parameters are tensors under their names; the metadata's entry `pellucid` is JSON with the format's version, the
-architecture (layers and their fields), input shape, scaling, initialization, seed and provenance. Nothing of a file
-is ever run, and every shape is checked against the architecture before a network is made of it.
+architecture (layers and their fields), input shape, scaling, initialization, seed, recipe and provenance. A checkpoint
+(see checkpoints.py) is such a file with more in it, and opens as a network, too. Nothing of a file is ever run, and
+nothing is made by what it describes before its tensors are known to have the sizes that follow from that.
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError
 from pellucid.files import atomic_path, read_bytes
 from pellucid.learn.architectures import ARCHITECTURES, Architecture
-from pellucid.learn.layers import KINDS, Layer
+from pellucid.learn.descriptions import layer_to_dict, layers_from_list, recipe_from_dict
 from pellucid.learn.network import Network
+
+Array = np.ndarray
 
 FORMAT = 1
 LARGEST_FILE = 4 * 2**30
-
-
-def layer_to_dict(layer: Layer) -> dict[str, Any]:
-    """A layer as its kind and its fields."""
-    return {"kind": layer.kind, **asdict(layer)}  # type: ignore[call-overload]
-
-
-def layer_from_dict(fields: object) -> Layer:
-    """The layer that `layer_to_dict`, or an architecture file, describes; raises PellucidError for anything else."""
-    if not isinstance(fields, Mapping) or "kind" not in fields:
-        raise PellucidError(f"A layer is described as {fields!r:.80}; need a table with a kind, such as 'conv'.")
-    kind = fields["kind"]
-    if kind not in KINDS:
-        raise unknown("kind of layer", kind, KINDS)
-    known = [name for name in KINDS[kind].__dataclass_fields__ if name != "kind"]
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items() if name != "kind"}
-    for name in values:
-        if name not in known:
-            raise unknown(f"field of a {kind} layer", name, known)
-    try:
-        return KINDS[kind](**values)
-    except TypeError:
-        raise PellucidError(f"A {kind} layer needs {', '.join(known)}; found {sorted(values)}.") from None
+LARGEST_HEADER = 16 * 2**20
+TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
+BESIDE = ":"
+"""What is in the name of a tensor that lies beside the parameters: "velocity:conv1.weight"."""
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -59,80 +43,143 @@ def describe(network: Network) -> dict[str, Any]:
         "scaling": None if network.scaling is None else network.scaling.to_dict(),
         "initialization": network.initialization,
         "seed": network.seed,
+        "recipe": dict(network.recipe),
         "provenance": network.provenance,
     }
 
 
 def save_network(network: Network, path: Path) -> None:
-    """Write the network to `path`, whole or not at all."""
-    metadata = {"pellucid": json.dumps(describe(network), allow_nan=False)}
+    """Write the network to `path`, whole or not at all; raises PellucidError where it could not be read again."""
+    write_tensors(path, network.parameters, describe(network))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Array], description: Mapping[str, Any]) -> None:
+    """A safetensors file of these tensors and this description, whole or not at all."""
+    for name, value in tensors.items():
+        if value.dtype not in TYPES.values() or (BESIDE not in name and value.dtype != np.float32):
+            raise PellucidError(
+                f"'{name}' has type {value.dtype}; files hold float32, so take network.astype(np.float32)."
+            )
+        if not np.isfinite(value).all() and BESIDE not in name:
+            raise PellucidError(f"Parameter '{name}' holds NaN or infinity; nothing was written, so train again.")
+    metadata = {"pellucid": json.dumps(description, allow_nan=False)}
+    content = save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save({name: np.ascontiguousarray(value) for name, value in network.parameters.items()}, metadata))
+        temporary.write_bytes(content)
 
 
 def load_network(path: Path) -> Network:
     """The network in the file `path`; raises PellucidError, naming the file, for whatever else it may hold."""
-    content = read_bytes(path, "a network", limit=LARGEST_FILE)
+    content = read_bytes(path, "network", limit=LARGEST_FILE)
     try:
         return network_from_bytes(content)
     except PellucidError as error:
-        raise PellucidError(f"'{path}' is no network that Pellucid can open: {_uncapitalized(str(error))}") from None
+        raise PellucidError(f"'{path}' is no network that Pellucid can open: {uncapitalized(str(error))}") from None
 
 
 def network_from_bytes(content: bytes) -> Network:
     """The network in the content of a safetensors file; raises PellucidError for whatever else it may hold."""
-    description, parameters = _read(content)
-    network = _network_of(description)
-    for name in parameters:
-        if name not in network.parameters:
-            raise PellucidError(f"It holds a parameter '{name}' that its architecture does not have; make the file anew.")
-    for name, value in parameters.items():
-        if not np.isfinite(value).all():
-            raise PellucidError(f"Parameter '{name}' holds NaN or infinity; use an earlier checkpoint.")
-    return network.with_parameters(parameters)
+    description, tensors = read_tensors(content)
+    return network_of(description, tensors)
 
 
-def _read(content: bytes) -> tuple[Mapping[str, Any], dict[str, np.ndarray]]:
-    """The description and the float32 tensors of a safetensors file."""
-    try:
-        tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        description = json.loads(header["__metadata__"]["pellucid"])
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise PellucidError(
-            f"It is no whole safetensors file ({_first_line(error)}); give a file that 'pellucid train' wrote."
-        ) from None
-    except KeyError:
+def read_tensors(content: bytes) -> tuple[Mapping[str, Any], dict[str, Array]]:
+    """The description and the tensors of a safetensors file, float32 but for those that lie beside the parameters."""
+    header = _header(content)
+    for name, entry in header.items():
+        kind = str(entry.get("dtype")) if isinstance(entry, Mapping) and name != "__metadata__" else "F32"
+        if kind not in TYPES or (kind != "F32" and BESIDE not in name):
+            raise PellucidError(f"Tensor '{name:.80}' has type {kind!r:.40}; need F32.")
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, Mapping) or "pellucid" not in metadata:
         raise PellucidError(
             "Its metadata have no entry 'pellucid'; weights of another tool need their module: open_model(module)."
-        ) from None
+        )
+    description = _parsed(metadata["pellucid"])
     if not isinstance(description, Mapping):
-        raise PellucidError("Its entry 'pellucid' is not a table; make the file anew.")
-    for name, tensor in tensors.items():
-        if tensor.dtype != np.float32:
-            raise PellucidError(f"Parameter '{name}' has type {tensor.dtype}; need float32.")
-    return description, tensors
+        raise PellucidError("Its entry 'pellucid' is no table; make the file anew.")
+    try:
+        return description, load(content)
+    except (SafetensorError, ValueError, OverflowError, MemoryError) as error:
+        raise PellucidError(_damaged(error)) from None
 
 
-def _network_of(description: Mapping[str, Any]) -> Network:
+def network_of(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> Network:
+    """The network that a file describes, with its parameters; raises PellucidError where they do not fit each other."""
     if description.get("format") != FORMAT:
-        raise PellucidError(f"It has format {description.get('format')!r:.40}; this version of Pellucid reads format {FORMAT}.")
-    layers, shape, seed = description.get("layers"), description.get("input_shape"), description.get("seed")
-    if not isinstance(layers, list) or not isinstance(shape, list) or not isinstance(seed, int) or seed < 0:
-        raise PellucidError("Its description lacks the layers, the input shape or the seed; make the file anew.")
-    name, initialization = str(description.get("architecture")), str(description.get("initialization"))
-    recipe = ARCHITECTURES[name].recipe if name in ARCHITECTURES else {}
-    plan = Architecture(name, tuple(layer_from_dict(layer) for layer in layers), "features", initialization, recipe)
-    network = Network(plan, input_shape=tuple(shape), seed=seed)  # type: ignore[arg-type]
+        found = f"{description.get('format')!r:.40}"
+        raise PellucidError(f"It has format {found}; this version of Pellucid reads format {FORMAT}.")
+    shape, seed, name = description.get("input_shape"), description.get("seed"), description.get("architecture")
+    if not isinstance(shape, list) or not isinstance(seed, int) or seed < 0 or not isinstance(name, str):
+        raise PellucidError("Its description lacks the input shape, the seed or the name; make the file anew.")
+    preset = ARCHITECTURES[name].recipe if name in ARCHITECTURES else {}
+    recipe = recipe_from_dict(description["recipe"]) if "recipe" in description else preset
+    layers = layers_from_list(description.get("layers"))
+    initialization = description.get("initialization")
+    if not isinstance(initialization, str):
+        raise PellucidError(f"Its initialization is {initialization!r:.80}; need a word such as 'he'.")
+    plan = Architecture(name, layers, "features", initialization, recipe)
+    parameters = {name: value for name, value in tensors.items() if BESIDE not in name}
+    for parameter, value in parameters.items():
+        if not np.isfinite(value).all():
+            raise PellucidError(f"Parameter '{parameter:.80}' holds NaN or infinity; use an earlier checkpoint.")
+    network = Network(plan, input_shape=tuple(shape), seed=seed, parameters=parameters)
     scaling, provenance = description.get("scaling"), description.get("provenance", {})
     network.scaling = None if scaling is None else Scaling.from_dict(scaling)
+    if network.scaling is not None:
+        _require_scaling_fits(network.scaling, network.input_shape)
     network.provenance = dict(provenance) if isinstance(provenance, Mapping) else {}
     return network
 
 
-def _uncapitalized(sentence: str) -> str:
+def _require_scaling_fits(scaling: Scaling, shape: tuple[int, int, int]) -> None:
+    for numbers in (scaling.mean, scaling.deviation):
+        sizes = np.shape(numbers) if numbers is not None else ()
+        if any(size not in (1, whole) for size, whole in zip(sizes, shape, strict=False)):
+            raise PellucidError(f"Its scaling has numbers of shape {sizes}, which do not fit images of {shape}.")
+
+
+def uncapitalized(sentence: str) -> str:
+    """A sentence as it stands after a colon."""
     return sentence[:1].lower() + sentence[1:]
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+def _header(content: bytes) -> Mapping[str, Any]:
+    """The JSON at the beginning of a safetensors file; safetensors itself judges what it says of the tensors."""
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or not 2 <= size <= len(content) - 8:
+        raise PellucidError(_damaged("it is cut short or something else"))
+    if size > LARGEST_HEADER:
+        raise PellucidError(
+            f"Its header has {size:,} bytes; at most {LARGEST_HEADER:,} are read, so make the file anew."
+        )
+    header = _parsed(content[8 : 8 + size])
+    if not isinstance(header, Mapping):
+        raise PellucidError(_damaged("its header is no table"))
+    return header
+
+
+def _parsed(text: object) -> object:
+    """JSON as Python objects, NaN and infinity refused; raises PellucidError where it is none."""
+    if not isinstance(text, str | bytes):
+        raise PellucidError(_damaged("its metadata are no text"))
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise PellucidError(_damaged(error)) from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits:.40} is too large")
+    return number
+
+
+def _damaged(why: object) -> str:
+    first = str(why).splitlines()[0][:100] if str(why) else type(why).__name__
+    return f"It is no whole safetensors file ({first}); give a file that 'pellucid train' wrote."

@@ -7,7 +7,6 @@ in the middle of an epoch goes on exactly as it would have.
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -62,7 +61,14 @@ class History:
     gradients: GradientReport | None = None
 
 
-def train(network: Network, data: Data, *, progress: bool = True, on_epoch: Callable[[Epoch], None] | None = None, **settings: Any) -> History:
+def train(
+    network: Network,
+    data: Data,
+    *,
+    progress: bool = True,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    **settings: Any,
+) -> History:
     """Train in place; keywords are those of `TrainSettings` over the architecture's own defaults.
 
     progress: a bar on standard error once it takes over two seconds.
@@ -103,8 +109,7 @@ class Trainer:
         begin = perf_counter()
         seen: list[tuple[Batch, int]] = []
         label = f"epoch {epoch + 1}/{self.settings.epochs}"
-        # Shards are what runs in parallel; a network without shards leaves the threads to BLAS.
-        with single_threaded_blas() if self.network.sharded else nullcontext():
+        with single_threaded_blas():
             bar = tqdm(batches, desc=label, unit="batch", delay=2, disable=not progress, leave=False)
             for number, chosen in enumerate(bar):
                 batch = self._step(epoch, number, len(batches), train.images[chosen], train.labels[chosen])
