@@ -8,15 +8,14 @@ rival gets its images standardized beforehand, ours does it batch by batch. PyTo
 import os
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.harness import Row, compare
+from benchmarks.rivals import as_module
 from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data, Split
-from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
 
@@ -89,22 +88,3 @@ def train_rival(data: Data, accuracies: dict[str, float], epochs: int, layout: t
 def tensors(net: Network, split: Split) -> tuple[Tensor, Tensor]:
     """A split in model space."""
     return torch.from_numpy(net.scaling.apply(split.images)), torch.from_numpy(split.labels)
-
-
-def as_module(net: Network) -> nn.Sequential:
-    """A PyTorch module with the layers and the weights of a network."""
-    parts: list[nn.Module] = []
-    for layer, name in zip(net.layers, net.names, strict=True):
-        if isinstance(layer, Pool):
-            parts.append(nn.MaxPool2d(layer.size))
-        elif isinstance(layer, Flatten):
-            parts.append(nn.Flatten())
-        elif isinstance(layer, Conv | Dense):
-            weight, bias = (torch.from_numpy(np.array(net.parameters[f"{name}.{part}"])) for part in ("weight", "bias"))
-            shape = weight.shape
-            parts.append(
-                nn.Conv2d(shape[1], shape[0], shape[2:]) if isinstance(layer, Conv) else nn.Linear(shape[1], shape[0])
-            )
-            parts[-1].weight.data, parts[-1].bias.data = weight, bias
-            parts += [nn.ReLU()] if layer.activation == "relu" else []
-    return nn.Sequential(*parts)

@@ -1,0 +1,97 @@
+"""The patterns of a layer's maps of `mnist-cnn`: all at once, beside the classic ascent, one map at a time, in PyTorch.
+
+The rival is the method of the write-ups: 600 steps of x <- standardize(x + 0.01 g / rms(g)) on the mean of one map,
+from superposed noise. MAPS maps of the layer are climbed (all of them by default) and the time is scaled to the layer.
+The activation is compared as the mean over the maps that the rival wakes.
+"""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import pellucid as pc
+from benchmarks.harness import Row, compare
+from benchmarks.rivals import as_module
+from pellucid.see.scratch import ScratchModel
+
+STEPS, RATE, SCALES = 600, 0.01, (3, 7, 14, 28)
+
+
+def rows() -> Iterator[Row]:
+    """conv3, whose maps are the hardest; LAYERS="conv1 conv2 conv3" for others too."""
+    model = pc.open_model("mnist-cnn")
+    assert isinstance(model, ScratchModel)
+    for layer in os.environ.get("LAYERS", "conv3").split():
+        units = model.layer(layer).units
+        maps = min(int(os.environ.get("MAPS", units)), units)
+        module = as_module(model.network, layer)
+        found: dict[str, np.ndarray] = {}
+
+        def ours(layer: str = layer, found: dict[str, np.ndarray] = found) -> None:
+            found["ours"] = pc.patterns(model, layer, seed=0).activations
+
+        def classic(module: nn.Module = module, maps: int = maps, found: dict[str, np.ndarray] = found) -> None:
+            found["classic"] = np.array([climbed(module, unit) for unit in range(maps)])
+
+        ours()
+        row = compare(
+            f"patterns of the {maps} first maps of {layer}"
+            if maps < units
+            else f"patterns of the {units} maps of {layer}",
+            ours,
+            classic,
+            against="classic ascent, one map at a time, PyTorch",
+            repeats=1,
+            warm=0,
+        )
+        yield summed_up(row, found, maps, units)
+
+
+def summed_up(row: Row, found: dict[str, np.ndarray], maps: int, units: int) -> Row:
+    """The row with times for the whole layer, and how high both climbed."""
+    assert row.rival is not None
+    assert row.ours is not None
+    rival = row.rival * units / maps
+    awake = found["classic"] > 0
+    reached = found["ours"][:maps][awake].mean() / found["classic"][awake].mean()
+    notes = {
+        "sooner": f"{rival / row.ours:.0f} times",
+        "activation over classic's": float(reached),
+        "silent, classic": int((~awake).sum()),
+        "silent, ours": int((found["ours"][:maps] <= 0).sum()),
+    }
+    ratio = row.ours / rival
+    return Row(row.name, row.ours, rival, ratio, (ratio, ratio), row.repeats, row.against, notes)
+
+
+def climbed(module: nn.Module, unit: int) -> float:
+    """The activation that the classic ascent reaches for one map."""
+    image = noise(unit)
+    for _ in range(STEPS):
+        image.requires_grad_(True)
+        (gradient,) = torch.autograd.grad(activation(module, image, unit), image)
+        with torch.no_grad():
+            image = standardized(image + RATE * gradient / gradient.square().mean().sqrt().clamp_min(1e-12))
+    with torch.no_grad():
+        return float(activation(module, image, unit))
+
+
+def activation(module: nn.Module, image: Tensor, unit: int) -> Tensor:
+    """The mean of one map."""
+    return module(image)[:, unit].mean()
+
+
+def noise(seed: int) -> Tensor:
+    """Uniform noises of several scales, superposed."""
+    generator = torch.Generator().manual_seed(seed)
+    layers = [torch.rand(1, 1, size, size, generator=generator) * 2 - 1 for size in SCALES]
+    return standardized(torch.stack([nn.functional.interpolate(n, (28, 28), mode="bicubic") for n in layers]).sum(0))
+
+
+def standardized(image: Tensor) -> Tensor:
+    """Zero mean, unit deviation."""
+    centred = image - image.mean()
+    return centred / centred.square().mean().sqrt().clamp_min(1e-12)
