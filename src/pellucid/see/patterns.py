@@ -130,7 +130,7 @@ def patterns(
     model: Any,
     layer: str,
     *,
-    units: Sequence[int] | Int64[np.ndarray, "unit"] | None = None,
+    units: ArrayLike | None = None,
     start: ArrayLike | None = None,
     data: Data | Split | None = None,
     progress: Progress | None = None,
@@ -185,9 +185,7 @@ def pattern(
     return found.one(unit)
 
 
-def _checked_units(
-    model: Model, layer: str, units: Sequence[int] | Int64[np.ndarray, "unit"] | None
-) -> Int64[np.ndarray, "unit"]:
+def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[np.ndarray, "unit"]:
     """The units as numbers of the layer; raises PellucidError for one that it does not have, or for none at all."""
     count = model.layer(layer).units
     if units is None:
@@ -227,4 +225,5 @@ def _shown(history: Float32[np.ndarray, "unit moment"], moments: Sequence[int]) 
     """The activations at these moments; after a unit's last step, its last."""
     last = np.isfinite(history).sum(axis=1) - 1
     rows = np.arange(len(history))
-    return np.stack([history[rows, np.minimum(moment, last)] for moment in moments])
+    shown = [history[rows, np.minimum(moment, last)] for moment in moments]
+    return np.array(shown, dtype=np.float32).reshape(len(moments), len(history))

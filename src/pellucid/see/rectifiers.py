@@ -19,11 +19,16 @@ from typing import Any
 import torch
 from jaxtyping import Bool
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (its common name)
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 # Rectifiers that take a flag `inplace`, and the position at which it may stand.
-_FLAGGED: dict[Callable[..., Any], int] = {F.relu: 1, F.relu6: 1, F.hardtanh: 3, F.threshold: 3}
+_FLAGGED: dict[Callable[..., Any], int] = {
+    functional.relu: 1,
+    functional.relu6: 1,
+    functional.hardtanh: 3,
+    functional.threshold: 3,
+}
 # Rectifiers in place, and the same out of place.
 _IN_PLACE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.relu_: torch.relu,

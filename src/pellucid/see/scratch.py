@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (its common name)
+from torch.nn import functional
 
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
@@ -121,7 +121,7 @@ def _weightless(layer: Layer, x: Tensor) -> Tensor:
     if isinstance(layer, Flatten):
         return x.flatten(1)
     assert isinstance(layer, Pool)
-    return F.max_pool2d(x, layer.size) if layer.method == "max" else F.avg_pool2d(x, layer.size)
+    return functional.max_pool2d(x, layer.size) if layer.method == "max" else functional.avg_pool2d(x, layer.size)
 
 
 def _batch_first(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:

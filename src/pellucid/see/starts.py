@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (its common name)
+from torch.nn import functional
 
 from pellucid.errors import PellucidError
 from pellucid.see.images import standardized
@@ -56,4 +56,4 @@ def _one_scale(shape: InputShape, count: int, number: int, stream: torch.Generat
     cells = torch.rand(count, channel, *grid, generator=stream) * 2 - 1
     if grid == (height, width):
         return cells
-    return F.interpolate(cells, size=(height, width), mode="bicubic", align_corners=False)
+    return functional.interpolate(cells, size=(height, width), mode="bicubic", align_corners=False)

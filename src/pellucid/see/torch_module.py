@@ -52,9 +52,8 @@ class TorchModel(Model):
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; inside the block the module is in eval mode and carries hooks."""
         wanted = {self.layer(name).name: self.places[name] for name in layers}
-        weights = _weights(self.module, self.channels_last)
         with _lock, _evaluating(self.module):
-            reader = _Reader(self, wanted, weights)
+            reader = _Reader(self, wanted, _weights(self.module, self.channels_last))
             handles = [module.register_forward_hook(reader.hear) for module in {p.module for p in wanted.values()}]
             try:
                 yield reader

@@ -1,0 +1,243 @@
+"""patterns: every unit of a layer, alone or in company, awake or proven dead."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pellucid.data.scaling import Scaling
+from pellucid.data.splits import Data, Split
+from pellucid.errors import PellucidError
+from pellucid.learn.network import Network
+from pellucid.see.models import open_model
+from pellucid.see.patterns import pattern, patterns
+from tests.see.conftest import Functional, small_cnn, small_mlp
+
+QUICK = {"steps": 12, "candidates": 64}
+
+
+def opened(module, shape=(1, 13, 9), scaling="standardized"):
+    return open_model(module, input_shape=shape, scaling=scaling)
+
+
+def stubborn_cnn(bias):
+    """A small network of which unit 2 of the second convolution has this bias."""
+    torch.manual_seed(5)
+    module = small_cnn()
+    with torch.no_grad():
+        module.conv2.bias[2] = bias
+    return module
+
+
+def mean_activations(module, layers, images):
+    """The mean of each map (or unit) over its positions, straight from the module."""
+    with torch.no_grad():
+        output = module[:layers](torch.from_numpy(images))
+    return output.flatten(2).mean(2).numpy() if output.ndim > 2 else output.numpy()
+
+
+def test_the_activations_are_those_of_the_images(cnn):
+    """Rejects the activation of another step, of another unit, or in another scaling."""
+    found = patterns(opened(cnn), "relu2", **QUICK)
+    expected = mean_activations(cnn, 5, found.images)[np.arange(6), np.arange(6)]
+    np.testing.assert_allclose(found.activations, expected, rtol=1e-5, atol=1e-6)
+    assert not found.dead.any()
+
+
+def test_power_ascent_beats_the_classic_one(cnn):
+    """Rejects an ascent that goes nowhere, or downhill: 200 small classic steps are the yardstick."""
+    ours = patterns(opened(cnn), "relu2", **QUICK)
+    classic = patterns(opened(cnn), "relu2", ascent="normalized", rate=0.03, steps=200, candidates=1, retries=0)
+    assert ours.activations.mean() > 0.97 * classic.activations.mean()
+    assert (np.diff(classic.history.activations, axis=1) > -0.05 * classic.activations[:, None]).all()
+
+
+def test_a_unit_s_pattern_is_the_same_alone_and_in_company():
+    """Rejects one stream of random numbers for the batch, and any mean, step or test that couples its images."""
+    model = opened(small_cnn(maps=40))
+    whole = patterns(model, "relu2", **QUICK)
+    alone = patterns(model, "relu2", units=[37], **QUICK)
+    some = patterns(model, "relu2", units=[39, 37, 0], **QUICK)
+    assert np.array_equal(alone.images[0], whole.images[37])
+    assert np.array_equal(some.images[1], whole.images[37])
+    assert alone.activations[0] == whole.activations[37]
+
+
+def test_the_same_seed_gives_the_same_bytes(cnn):
+    """Rejects a global generator, and a seed that is ignored."""
+    first, again, other = (patterns(opened(cnn), "relu1", seed=seed, **QUICK) for seed in (4, 4, 5))
+    assert first.images.tobytes() == again.images.tobytes()
+    assert first.images.tobytes() != other.images.tobytes()
+
+
+def test_a_silent_unit_is_woken():
+    """Rejects giving up by luck: no noise excites unit 2, but an image exists that does."""
+    module = stubborn_cnn(-1.6)
+    model = opened(module)
+    classic = patterns(model, "relu2", units=[2], ascent="normalized", steps=5, candidates=32, retries=0)
+    assert classic.history.activations[0, 0] == 0
+    found = patterns(model, "relu2", units=[2], **QUICK)
+    assert found.activations[0] > 0
+    assert not found.dead[0]
+
+
+def test_a_dead_unit_is_reported_with_its_proof():
+    """Rejects a dead unit that is passed off as alive, one that takes others with it, and a proof without numbers."""
+    split = Split(np.random.default_rng(0).random((20, 1, 13, 9), dtype=np.float32), np.zeros(20, np.int64))
+    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", data=split, retries=2, **QUICK)
+    assert found.dead.tolist() == [False, False, True, False, False, False]
+    assert found.tried_starts.tolist() == [64, 64, 192, 64, 64, 64]
+    assert found.tried_images.tolist() == [0, 0, 20, 0, 0, 0]
+    assert np.isfinite(found.images).all()
+
+
+class Spot(nn.Module):
+    """One unit that answers to a single bright pixel on black: a cliff, to which no gradient leads in a few steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit = nn.ReLU()
+        image = torch.zeros(1, 13, 9)
+        image[0, 4, 4] = 1
+        self.register_buffer("spot", (image - image.mean()) / image.std(correction=0))
+
+    def forward(self, x):
+        likeness = (x * self.spot).flatten(1).mean(1, keepdim=True)
+        return self.unit(1e-9 * likeness - 1e-6 + 0.5 * (likeness > 0.9))
+
+
+def test_an_image_that_excites_a_unit_proves_it_alive():
+    """Rejects calling a unit dead that a training image wakes."""
+    images = np.zeros((3, 1, 13, 9), np.float32)
+    images[1, 0, 4, 4] = 1
+    data = Data(*[Split(images, np.zeros(3, np.int64))] * 3)
+    timid = {"ascent": "normalized", "rate": 1e-4, "retries": 0, **QUICK}
+    without = patterns(opened(Spot()), "unit", **timid)
+    found = patterns(opened(Spot()), "unit", data=data, **timid)
+    assert without.dead[0]
+    assert not found.dead[0]
+    assert found.tried_images[0] == 3
+    assert found.activations[0] == pytest.approx(0.5, abs=1e-4)
+    assert found.images[0, 0, 4, 4] == found.images[0].max()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7])
+@pytest.mark.parametrize("scaling", ["unit", "standardized"])
+def test_any_channels_size_and_scaling(channels, scaling):
+    """Rejects constants of RGB, of squares, of ImageNet."""
+    found = patterns(opened(small_cnn(channels), (channels, 13, 9), scaling), "relu2", **QUICK)
+    assert found.images.shape == (6, channels, 13, 9)
+    assert not found.dead.any()
+    if scaling == "unit":
+        assert 0 <= found.images.min() < found.images.max() <= 1
+
+
+def test_a_model_without_convolutions():
+    """Rejects the expectation of maps; also of a layer whose answers add up to one."""
+    model = opened(small_mlp(), (1, 7, 5), Scaling("mean-deviation", 0.3, 0.2))
+    for layer, units in (("2", 12), ("4", 3)):
+        found = patterns(model, layer, **QUICK)
+        assert found.images.shape == (units, 1, 7, 5)
+        assert not found.dead.any()
+    assert found.activations.min() > 0.5
+
+
+def test_functional_rectifiers_and_batch_norm():
+    """Rejects silence behind a rectifier that is no module, in training mode."""
+    model = opened(Functional(), (3, 9, 13))
+    assert not patterns(model, "out", **QUICK).dead.any()
+    assert not patterns(model, "norm", **QUICK).dead.any()
+
+
+def test_a_network_of_learn_and_its_twin_in_torch_agree():
+    """Rejects a bridge that loses accuracy on the way: both climb alike from the same start."""
+    network = Network("cnn-4-4-8-16", seed=2, scaling="standardized")
+    twin = nn.Sequential(nn.Conv2d(1, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 4, 5, padding=2), nn.ReLU())
+    shape = network.parameters["conv2.weight"].shape
+    if network.shapes["conv1"] != (4, 28, 28):
+        twin = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Conv2d(4, 4, 5), nn.ReLU())
+    assert shape == (4, 4, 5, 5)
+    for module, name in ((twin[0], "conv1"), (twin[2], "conv2")):
+        module.weight.data = torch.from_numpy(network.parameters[f"{name}.weight"])
+        module.bias.data = torch.from_numpy(network.parameters[f"{name}.bias"])
+    ours = patterns(network, "conv2", steps=3, candidates=32)
+    theirs = patterns(opened(twin, (1, 28, 28)), "3", steps=3, candidates=32)
+    np.testing.assert_allclose(ours.activations, theirs.activations, rtol=1e-3)
+    np.testing.assert_allclose(ours.history.activations[:, 0], theirs.history.activations[:, 0], rtol=1e-4)
+
+
+def test_a_start_is_begun_from(cnn):
+    """Rejects noise where a person gave an image, and one start for all where there is one for each."""
+    starts = np.random.default_rng(3).normal(size=(6, 1, 13, 9)).astype(np.float32)
+    starts = (starts - starts.mean((1, 2, 3), keepdims=True)) / starts.std((1, 2, 3), keepdims=True)
+    found = patterns(opened(cnn), "relu2", start=starts, steps=1, ascent="normalized", retries=0)
+    np.testing.assert_allclose(
+        found.history.activations[:, 0], mean_activations(cnn, 5, starts)[np.arange(6), np.arange(6)], atol=1e-6
+    )
+    again = patterns(opened(cnn), "relu2", start=found, steps=1, retries=0)
+    assert (again.activations >= found.activations - 1e-6).all()
+    with pytest.raises(PellucidError, match="A start has shape"):
+        patterns(opened(cnn), "relu2", start=starts[:2])
+
+
+def test_one_pattern_is_that_of_the_layer(cnn):
+    """Rejects a second code path for one unit."""
+    model = opened(cnn)
+    one, whole = pattern(model, "relu2", 3, **QUICK), patterns(model, "relu2", **QUICK)
+    assert np.array_equal(np.asarray(one), whole.images[3])
+    assert np.array_equal(np.asarray(one), np.asarray(whole.one(3)))
+    assert one.activation == whole.activations[3]
+    assert np.array_equal(one.film.images, whole.film.images[:, 3:4])
+
+
+def test_the_whole_layer_as_one_unit(cnn):
+    """Rejects the last unit under the index -1."""
+    one = pattern(opened(cnn), "relu2", -1, **QUICK)
+    assert one.activation == pytest.approx(mean_activations(cnn, 5, one.image[None]).mean(), rel=1e-4)
+
+
+def test_the_film_begins_with_the_start_and_tells_its_activations(cnn):
+    """Rejects a film of one job under the name of another."""
+    found = patterns(opened(cnn), "relu2", **QUICK)
+    assert found.film.steps == (0, 1, 2, 4, 8, 11)
+    for shot, activations in zip(found.film.images, found.film.activations, strict=True):
+        np.testing.assert_allclose(
+            activations, mean_activations(cnn, 5, shot)[np.arange(6), np.arange(6)], rtol=1e-4, atol=1e-5
+        )
+    without = patterns(opened(cnn), "relu2", shots=0, **QUICK)
+    assert without.film.images.shape == (0, 6, 1, 13, 9)
+
+
+def test_a_result_is_an_array(cnn):
+    """Rejects an array of another dtype than asked for, and a view where a copy was asked for."""
+    found = patterns(opened(cnn), "relu2", units=[1, 2], **QUICK)
+    assert np.asarray(found) is found.images
+    assert np.asarray(found, dtype=np.float64).dtype == np.float64
+    assert np.array(found) is not found.images
+    assert len(found) == 2
+    assert "2 units of 'relu2'" in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": "relu9"}, "no layer 'relu9'.*'relu1'"),
+        ({"units": [6]}, "no unit 6 in layer 'relu2'; choose 0 to 5"),
+        ({"units": []}, "one or more whole numbers"),
+        ({"units": [1.5]}, "one or more whole numbers"),
+        ({"step": 5}, "no setting 'step'"),
+        ({"steps": 0}, "'steps' is 0"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_work(cnn, arguments, message):
+    """Rejects a traceback, and a unit counted from the end."""
+    with pytest.raises(PellucidError, match=message):
+        patterns(opened(cnn), **{"layer": "relu2", **arguments})
+
+
+def test_progress_reaches_its_total(cnn):
+    """Rejects a bar that stops short or runs over, restarts included."""
+    told = []
+    patterns(opened(stubborn_cnn(-100.0)), "relu2", progress=lambda *done: told.append(done), retries=2, **QUICK)
+    assert told[-1][0] == told[-1][1]
+    assert all(done <= total for done, total in told)
