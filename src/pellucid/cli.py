@@ -214,7 +214,7 @@ def patterns(
     from pellucid.show import prints
 
     prints.format_of(out, prints.WALLS)
-    found = find(model, layer, units=units if units else None, **_given(settings))
+    found = find(model, layer, units=list(units) if units else None, **_given(settings))
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
     )
