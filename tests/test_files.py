@@ -15,13 +15,15 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_file_appears_whole_under_its_name(tmp_path: Path) -> None:
-    """Rejects writing in place (the name is there before the end) and leaving the sibling behind."""
+    """Rejects writing in place (the name is there before the end), copying there, and leaving the sibling behind."""
     target = tmp_path / "result.json"
     with atomic_path(target) as temporary:
         temporary.write_text("half")
         assert not target.exists()
         assert temporary.parent == tmp_path
         assert temporary.suffix == ".json"
+        written = temporary.stat().st_ino
+    assert target.stat().st_ino == written
     assert target.read_text() == "half"
     assert names(tmp_path) == ["result.json"]
 
@@ -141,6 +143,14 @@ def test_read_bytes_gives_all_up_to_the_limit(tmp_path: Path) -> None:
     assert read_bytes(tmp_path / "five", "table", limit=5) == b"12345"
     with pytest.raises(PellucidError, match=r"table .*five' has 5 bytes, but at most 4 bytes are read"):
         read_bytes(tmp_path / "five", "table", limit=4)
+
+
+def test_a_file_that_grew_since_it_was_looked_at_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejects trusting the size that the system gave a moment ago."""
+    (tmp_path / "log").write_bytes(b"12345")
+    monkeypatch.setattr("pellucid.files.input_file", lambda path, *_: Path(path))
+    with pytest.raises(PellucidError, match="at most 4 bytes are read"):
+        read_bytes(tmp_path / "log", "table", limit=4)
 
 
 def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_packing_is_told_by_the_bytes_and_repeatable(tmp_path: Path) -> None:
     write_idx(tmp_path / "a.gz", array)
     write_idx(tmp_path / "b.gz", array)
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+    assert (tmp_path / "a.gz").read_bytes()[4:8] == bytes(4)  # the time
     (tmp_path / "packed").write_bytes((tmp_path / "a.gz").read_bytes())
     (tmp_path / "plain.gz").write_bytes(gzip.decompress((tmp_path / "a.gz").read_bytes()))
     assert np.array_equal(read_idx(tmp_path / "packed"), array)

@@ -149,9 +149,10 @@ def test_what_is_found_nowhere_is_downloaded_once(served: Any, tmp_path: Path, c
     assert len(asked) == 8
 
 
-def test_a_download_goes_on_where_it_stopped(served: Any, tmp_path: Path, cache: Path) -> None:
-    """Rejects fetching everything again after the last of four files failed."""
-    put(cache, but="t10k-labels-idx1-ubyte")
+@pytest.mark.parametrize("suffix", [".gz", ""])
+def test_a_download_goes_on_where_it_stopped(served: Any, tmp_path: Path, cache: Path, suffix: str) -> None:
+    """Rejects fetching everything again after the last of four files failed, or what was put there unpacked."""
+    put(cache, suffix, but="t10k-labels-idx1-ubyte")
     asked = served(lambda url, output: Path(output).write_bytes(original(tmp_path, url)))
     assert len(load_mnist().test) == 3
     assert asked == [MIRRORS[0] + "t10k-labels-idx1-ubyte.gz"]

@@ -146,6 +146,7 @@ def test_bytes_come_back_from_unit_pixels(pixels: np.ndarray) -> None:
     assert scaled.dtype == np.float32
     assert np.array_equal(scaled, pixels.astype(np.float32) / np.float32(255))
     assert np.array_equal(byte_pixels(scaled), pixels)
+    assert byte_pixels(np.array([0.4, 0.6, 254.4, 254.6], np.float32) / 255).tolist() == [0, 1, 254, 255]
 
 
 @given(

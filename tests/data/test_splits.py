@@ -49,6 +49,7 @@ def test_types_that_lose_nothing_are_converted(floats: type, integers: type) -> 
         (np.zeros((0, 1, 3, 3)), [], r"\(0, 1, 3, 3\), so there are none"),
         (np.zeros((1, 1, 0, 3)), [0], r"\(1, 1, 0, 3\), so there are none"),
         (images() * 255, [0] * 4, r"Pixels run from .* to 25\d.*; need \[0, 1\]"),
+        (np.full((1, 1, 1, 1), 1.001), [0], r"Pixels run from 1\.001 to 1\.001"),
         (images() - 0.5, [0] * 4, r"Pixels run from -0\.\d+ to"),
         (np.where(np.arange(60).reshape(2, 2, 3, 5) == 17, np.nan, 0.5), [0, 1], "hold NaN"),
         (np.where(np.arange(60).reshape(2, 2, 3, 5) == 17, np.inf, 0.5), [0, 1], "to inf; need"),
@@ -140,6 +141,12 @@ def test_every_cut_of_an_order_is_stratified(counts: list[int], data: st.DataObj
     head = labels[stratified_order(labels, seed=0)[:cut]]
     share = np.asarray(counts) * cut / len(labels)
     assert (np.abs(np.bincount(head, minlength=len(counts)) - share) <= 1 + 1e-9).all()
+
+
+def test_ties_between_classes_are_broken_by_lot() -> None:
+    """Rejects giving what does not divide evenly to the first classes every time."""
+    firsts = {int(stratified_order(np.arange(10), seed)[0]) for seed in range(40)}
+    assert len(firsts) > 5
 
 
 def test_the_seed_chooses_among_the_images_of_a_class() -> None:

@@ -62,6 +62,7 @@ def write(tmp_path: Path, text: str) -> Path:
     "text",
     [
         "7,0,51,102,255\n1,255,0,0,0\n",
+        "\ufeff7,0,51,102,255\n1,255,0,0,0",
         "label,pixel0,pixel1,pixel2,pixel3\n7,0,51,102,255\n1,255,0,0,0",
         '\ufeff"label","1x1","1x2","2x1","2x2"\r\n7,0,51,102,255\r\n\r\n1,255,0,0,0\r\n',
         "label,a,b,c,d\n 7, 0, 51, 102, 255\n\n1,255,0,0,0\n\n",
@@ -193,8 +194,9 @@ def npy(header: str, content: bytes = b"") -> bytes:
         npy("(" * 5000),
         npy("[" * 9000 + "]" * 9000),
         npy("{'descr': '''\n  \n x"),
+        npy("if x:\n  y\n z\n"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_hostile_arrays_are_one_sentence(tmp_path: Path, content: bytes) -> None:
     """Rejects trusting a header: too short, too large, a pickle, no expression, one too deep to parse."""

@@ -106,8 +106,8 @@ def to_gray(
         return image
     if channels != 3:
         raise PellucidError(f"An image to turn gray has {channels} channels; need 1 or 3.")
-    gray = np.tensordot(np.asarray(GRAY), image, axes=(0, -3))[..., None, :, :]
-    return np.clip(gray, 0, 1).astype(np.float32)  # the weights add up to 1, but for rounding
+    gray: np.ndarray = np.einsum("c,...chw->...hw", np.asarray(GRAY, np.float32), image)[..., None, :, :]
+    return gray
 
 
 def save_photo(
