@@ -110,13 +110,15 @@ def _convolve_weight_gradient(x, taps, dy, outputs, height, length, row, dw):  #
     """dw (outputs, taps), both padded to multiples of four; a surplus output repeats the last one and is cut off."""
     plane, last = height * length, outputs - _ONE
     for o in range(_ZERO, outputs, _FOUR):
-        p0, p1, p2, p3 = o * plane, min(o + _ONE, last) * plane, min(o + _TWO, last) * plane, min(o + _THREE, last) * plane
+        p0, p1 = o * plane, min(o + _ONE, last) * plane
+        p2, p3 = min(o + _TWO, last) * plane, min(o + _THREE, last) * plane
         for r in range(height):
             for begin in range(_ZERO, length, CHUNK):
                 count = min(CHUNK, length - begin)
                 there, here = r * length + begin, r * row + begin
                 for t in range(_ZERO, np.uint64(len(taps)), _FOUR):
-                    ia, ib, ic, id = here + taps[t], here + taps[t + _ONE], here + taps[t + _TWO], here + taps[t + _THREE]
+                    ia, ib = here + taps[t], here + taps[t + _ONE]
+                    ic, id = here + taps[t + _TWO], here + taps[t + _THREE]
                     i0, i1, i2, i3 = there + p0, there + p1, there + p2, there + p3
                     _dot_4x4(dy, i0, i1, i2, i3, x, ia, ib, ic, id, dw, o, t, count)
 
