@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pellucid.errors import PellucidError
 from pellucid.show import sprites, style
@@ -147,7 +148,7 @@ def loss_curve(
     if smoothed is not None:
         axes.plot(steps, smoothed, color=palette.accent, lw=2.2)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.10f}".rstrip("0").rstrip("."))
     axes.yaxis.set_minor_formatter("")
     return figure
 
@@ -163,6 +164,7 @@ def accuracy_curve(
         percent = 100 * np.asarray(values, float)
         axes.plot(epochs, percent, color=colour, lw=2.2, marker="o", ms=4 if len(percent) < 30 else 0)
         ends.append([percent[-1], name, colour])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     low, high = axes.get_ylim()
     _spread(ends, least=(high - low) / 11)
     for end, name, colour in ends:

@@ -49,13 +49,11 @@ class Pictures:
 
     films: tuple[Sheet, ...]  # a sheet for each layer: a column per map, a row per frame, the last row the pattern
     samples: Sheet  # width and height of the whole picture here
-    numbers: tuple[tuple[int, ...], ...]  # one digit's pixels, 0 to 99
     digit: str
     mistakes: tuple[str, ...]
     windows: Sheet | None  # the first convolution's filters, where it looks straight at a gray image
     path: tuple[Sheet, ...]
     path_of: Mapping[str, int]  # layer -> index in `path`
-    bars: Mapping[str, tuple[float, ...]]  # dense layer -> share of its largest activation, per unit
     loss: Markup
     accuracy: Markup
     before: str
@@ -75,7 +73,7 @@ def render(results: Results, pictures: Pictures) -> str:
     walls = [
         {
             "layer": layer.layer,
-            "film_steps": layer.film_steps,
+            "film_steps": [*map(str, layer.film_steps), "best"],
             "maps": [
                 {**one.model_dump(), "film_activations": [round(value, 4) for value in one.film_activations]}
                 for one in layer.maps
@@ -98,6 +96,7 @@ def render(results: Results, pictures: Pictures) -> str:
         cell_shade=words.cell_shade,
         layer_words=words.layer_words,
         path_words=words.path_words,
+        data_words=words.data_words,
         light=Markup(style.css_variables(style.LIGHT)),
         dark=Markup(style.css_variables(style.DARK)),
         serif=Markup(style.SERIF),
@@ -120,8 +119,11 @@ def frieze(results: Results) -> Iterator[tuple[int, int]]:
         yield -index, unit
 
 
-def themed_svg(figure: Figure) -> Markup:
-    """A figure drawn in `style.LIGHT` as inline SVG whose colours follow the page's palette; words stay words."""
+def themed_svg(figure: Figure, name: str) -> Markup:
+    """A figure drawn in `style.LIGHT` as inline SVG whose colours follow the page's palette; words stay words.
+
+    name: begins every id in it, since those of several figures on one page must differ.
+    """
     memory = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "pellucid"}):
         figure.savefig(memory, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -132,6 +134,7 @@ def themed_svg(figure: Figure) -> Markup:
     drawing = re.sub(
         r'<svg[^>]*viewBox="([^"]*)"[^>]*>', r'<svg class="chart" viewBox="\1" aria-hidden="true">', drawing, count=1
     )
-    for name, colour in vars(style.LIGHT).items():
-        drawing = drawing.replace(colour, f"var(--{name})")
+    drawing = re.sub(r'(id="|"#|url\(#)', rf"\g<1>{name}-", drawing)
+    for role, colour in vars(style.LIGHT).items():
+        drawing = drawing.replace(colour, f"var(--{role})")
     return Markup(drawing)

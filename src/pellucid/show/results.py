@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """A frozen group of numbers; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataFacts(Record):
@@ -30,6 +30,7 @@ class Gradient(Record):
     parameter: str
     shape: tuple[int, ...]
     entries: int  # how many of its entries were compared
+    kinks: int  # how many could not be, because a rectifier switches there
     worst: float  # worst relative error
     tolerance: float
     right: bool
@@ -83,6 +84,7 @@ class Seen(Record):
     shape: tuple[int, ...]
     largest: float
     silent: int  # maps (or units) that stay at zero
+    values: tuple[float, ...] = ()  # the activations themselves, of units only
 
 
 class Digit(Record):
@@ -91,6 +93,7 @@ class Digit(Record):
     image: int
     truth: int
     guess: int
+    pixels: tuple[tuple[int, ...], ...]  # 0 to 99
     probabilities: tuple[float, ...]
     layers: tuple[Seen, ...]
 
@@ -100,22 +103,24 @@ class Opened(Record):
 
     name: str
     layers: tuple[str, ...]
-    accuracy: float | None  # on its own test images, as its card states
-    trained_on: str
+    trained_on: str | None  # None where its file does not say so
+    accuracy: float | None  # on the test images of that; None where neither its file nor the data at hand tell
 
 
 class MapFound(Record):
-    """The pattern of one map, and how it came about."""
+    """The pattern of one map, and how it came about; dead: none of the starts and training images tried woke it."""
 
     unit: int
     activation: float
     dead: bool
     steps: int
-    film_activations: tuple[float, ...]  # at each frame of its film
+    tried_starts: int
+    tried_images: int
+    film_activations: tuple[float, ...]  # at each step of `film_steps`, and of the pattern itself
 
 
 class LayerFound(Record):
-    """The patterns of all maps of a layer; `film_steps` are the steps at which every film has a frame."""
+    """The patterns of all maps of a layer; a film has a frame at each of `film_steps`, and last the pattern itself."""
 
     layer: str
     seconds: float

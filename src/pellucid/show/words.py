@@ -87,6 +87,13 @@ def cell_shade(share: float, right: bool) -> float:
     return round(0.25 + 0.65 * share, 3) if right else round(min(0.9, 0.2 + 2 * share), 3)
 
 
+def data_words(name: str) -> str:
+    """What a data set is, for a person."""
+    return {"mnist": "MNIST, a large collection of handwritten digits", "digits": "scikit-learn’s digits"}.get(
+        name, name
+    )
+
+
 def layer_words(layer: LayerFound) -> str:
     """A sentence or two on what one sees on a layer's wall; nothing for a layer of another model."""
     return WALLS.get(layer.layer, "")

@@ -79,7 +79,8 @@
     frames.replaceChildren(...layer.film_steps.map((step, frame) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.setAttribute("aria-label", `Step ${step}, activation ${map.film_activations[frame].toFixed(3)}`);
+      const when = step === "best" ? "The best" : `Step ${step}`;
+      button.setAttribute("aria-label", `${when}, activation ${map.film_activations[frame].toFixed(3)}`);
       const tile = document.createElement("span");
       tile.className = style.className;
       tile.style.setProperty("--u", map.unit);

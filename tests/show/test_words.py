@@ -1,0 +1,37 @@
+"""Words for numbers do not say more than the numbers do."""
+
+import doctest
+
+import pytest
+
+from pellucid.show import words
+from pellucid.show.results import Seen
+
+
+def test_examples_in_the_docstrings_hold():
+    """Rejects examples that drifted from what the functions do."""
+    failed, tried = doctest.testmod(words)
+    assert failed == 0
+    assert tried >= 4
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.9996, "99.9%"), (1.0, "100.0%"), (0.0, "0.0%"), (0.12345, "12.3%")])
+def test_nearly_all_is_not_all(share: float, shown: str):
+    """Rejects plain rounding, which calls one mistake in 3,000 none."""
+    assert words.percent(share) == shown
+
+
+def test_one_mistake_can_be_seen_and_none_cannot():
+    """Rejects a colour in proportion to the share, at which one mistake in a hundred is white."""
+    assert words.cell_shade(0.0, right=False) == 0
+    assert words.cell_shade(0.01, right=False) >= 0.2
+    assert words.cell_shade(1.0, right=True) > words.cell_shade(0.5, right=True)
+
+
+def test_silent_maps_are_told_and_none_is_not_mentioned():
+    """Rejects '0 of 4 found nothing'."""
+    seen = Seen(layer="conv1", kind="maps", shape=(4, 3, 3), largest=1.0, silent=2)
+    assert "2 of 4 found nothing" in words.path_words(seen)
+    assert "found nothing" not in words.path_words(seen.model_copy(update={"silent": 0}))
+    units = Seen(layer="dense", kind="units", shape=(9,), largest=1.0, silent=0)
+    assert "none keeps silent" in words.path_words(units)
