@@ -1,0 +1,42 @@
+"""Colors: brightness changed, colours kept.
+
+relit:   picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
+limited: change, how far it may go up and down -> the same change while it is small, never beyond
+
+Adding one number to red, green and blue changes a pixel's luminance (0.299 R + 0.587 G + 0.114 B) and neither of its
+colour differences. Where that would leave [0, 1], the colour is drawn towards gray just as far as it takes, so that the
+luminance still is what was asked for. The surprise: where nothing changes, the picture is given back to the bit.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pellucid.data.photos import GRAY
+
+LEAST_ROOM = 1e-6
+
+
+def luminance(picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "1 height width"]:
+    """0.299 R + 0.587 G + 0.114 B of three channels; their mean for any other number, so one is given back as it is."""
+    if len(picture) == 3:
+        return (picture * picture.new_tensor(GRAY).view(3, 1, 1)).sum(0, keepdim=True)
+    return picture if len(picture) == 1 else picture.mean(0, keepdim=True)
+
+
+def relit(
+    picture: Float[Tensor, "channel height width"], change: Float[Tensor, "1 height width"]
+) -> Float[Tensor, "channel height width"]:
+    """The picture, brighter by `change`, within [0, 1]; luminance + change has to lie there already."""
+    wanted = luminance(picture) + change
+    moved = picture + change
+    difference = moved - wanted
+    room = torch.where(difference > 0, 1 - wanted, wanted) / difference.abs().clamp_min(LEAST_ROOM)
+    share = room.amin(0, keepdim=True).clamp(0, 1)
+    return torch.where(share < 1, wanted + share * difference, moved).clamp(0, 1)
+
+
+def limited(change: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """`change`, bent so that it approaches `up` and -`down` and never passes them: r tanh(change / r)."""
+    room = torch.where(change > 0, up, down).clamp_min(LEAST_ROOM)
+    return room * torch.tanh(change / room)

@@ -1,0 +1,58 @@
+"""tiles: overlapping pieces, cut and joined without seams."""
+
+from itertools import pairwise
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pellucid.see.tiles import tiling
+
+SIDES = st.integers(1, 70)
+
+
+@given(SIDES, SIDES, st.integers(1, 5), st.sampled_from([(1, 1), (28, 28), (13, 9), (1, 3)]))
+def test_what_is_cut_and_joined_is_the_picture(height, width, cells, proportions):
+    """Rejects uncovered pixels, weights that do not add up to one, and places that run over the edge."""
+    tiles = tiling(height, width, cells, proportions)
+    picture = torch.randn(2, height, width)
+    pieces = tiles.cut(picture)
+    assert pieces.shape == (len(tiles), 2, tiles.tile_height, tiles.tile_width)
+    torch.testing.assert_close(tiles.join(pieces), picture, atol=1e-5, rtol=1e-5)
+
+
+@given(st.integers(20, 200), st.integers(20, 200), st.integers(1, 5), st.sampled_from([(1, 1), (13, 9)]))
+def test_pieces_have_the_model_s_proportions_and_overlap(height, width, cells, proportions):
+    """Rejects squeezed pieces, and neighbours that only touch."""
+    tiles = tiling(height, width, cells, proportions)
+    if min(tiles.tile_height, tiles.tile_width) > 8:
+        assert abs(tiles.tile_height / tiles.tile_width - proportions[0] / proportions[1]) < 0.15
+    for places, side in ((tiles.tops, tiles.tile_height), (tiles.lefts, tiles.tile_width)):
+        assert all(after - before <= 0.55 * side + 1 for before, after in pairwise(places))
+    assert (tiles.tops[-1] + tiles.tile_height, tiles.lefts[-1] + tiles.tile_width) == (height, width)
+
+
+def test_the_whole_of_a_square_is_one_piece_and_a_long_picture_needs_more():
+    """Rejects cutting what fits, and leaving out an end."""
+    assert len(tiling(560, 560, 1, (28, 28))) == 1
+    assert tiling(374, 560, 1, (28, 28)).corners == [(0, 0), (0, 186)]
+    assert [len(tiling(560, 560, cells, (28, 28))) for cells in (2, 4, 8)] == [4, 16, 64]
+
+
+def test_a_piece_fades_towards_its_edges():
+    """Rejects a box for a window: where one piece differs, its edge must not show."""
+    tiles = tiling(40, 60, 1, (1, 1))
+    pieces = torch.zeros(len(tiles), 1, 40, 40)
+    pieces[0] = 1
+    joined = tiles.join(pieces)
+    across = joined[0, 20]
+    assert across[0] == 1
+    assert across[-1] == 0
+    assert (across[1:] - across[:-1]).abs().max() < 0.12
+
+
+def test_a_strip_of_one_pixel_is_not_cut_into_pixels():
+    """Rejects as many pieces as pixels: proportions are given up before size."""
+    tiles = tiling(1, 500, 1, (28, 28))
+    assert (tiles.tile_height, tiles.tile_width) == (1, 8)
+    assert len(tiling(1, 1, 3, (28, 28))) == 1
