@@ -113,11 +113,14 @@ class PatternSettings(Settings):
 class DreamSettings(Settings):
     """How a pattern is carved into a photograph (DESIGN 4.4)."""
 
-    size: int = knob(560, "longer side of the working picture in pixels", ge=8, le=20_000)
-    rounds: int = knob(4, "rounds of down, ascend, up, give back the detail", ge=0, le=100)
+    size: int = knob(560, "longer side of the working picture in pixels, if the photo has as many", ge=8, le=20_000)
+    levels: int = knob(2, "1: in pieces as large as fit; 2: in pieces half as large as well; and so on", ge=1, le=8)
+    rounds: int = knob(4, "rounds over all levels; 0 gives back the photo", ge=0, le=100)
     steps: int = knob(30, "steps uphill in a round", ge=1, le=10_000)
     rate: float = knob(0.02, "length of a step, in deviations of the image", gt=0, le=10)
+    strength: float = knob(0.3, "how much brighter or darker a pixel may become; 1 is from black to white", gt=0, le=1)
     contrast: float = knob(1.1, "contrast of the finished dream; 1 leaves it alone", ge=1, le=10)
+    color: bool = knob(True, "keep the photo's colours, and change its brightness only; else a gray dream")
     seed: int = knob(0, "seed of whatever is drawn", ge=0)
 
 
