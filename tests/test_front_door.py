@@ -5,7 +5,6 @@ import importlib
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import pellucid
 
 NAMES = [
     *("load_data", "Data", "Split"),
-    *("Network", "train", "evaluate", "check_gradients"),
+    *("Network", "Conv", "Pool", "Flatten", "Dense", "train", "evaluate", "check_gradients"),
     *("open_model", "patterns", "pattern", "dream", "inspect"),
     "PellucidError",
 ]
@@ -66,16 +65,10 @@ def test_import_loads_nothing_heavy():
     assert not loaded & HEAVY
 
 
-def seconds(code: str) -> float:
-    """The quickest of five runs of the interpreter, for the slow ones measure other processes."""
-    runs = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        runs.append(time.perf_counter() - start)
-    return min(runs)
-
-
 def test_import_takes_under_300_ms():
-    """Rejects an eager front door; measured against the start of a bare interpreter."""
-    assert seconds("import pellucid") - seconds("pass") < 0.3
+    """Rejects an eager front door. Seconds of the processor, the least of five, so that other work does not count."""
+    code = "import time; start = time.process_time(); import pellucid; print(time.process_time() - start)"
+    runs = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(5)
+    ]
+    assert min(runs) < 0.3

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pellucid.data.splits import Split as Split
     from pellucid.errors import PellucidError as PellucidError
     from pellucid.learn.gradients import check_gradients as check_gradients
+    from pellucid.learn.layers import Conv as Conv
+    from pellucid.learn.layers import Dense as Dense
+    from pellucid.learn.layers import Flatten as Flatten
+    from pellucid.learn.layers import Pool as Pool
     from pellucid.learn.metrics import evaluate as evaluate
     from pellucid.learn.network import Network as Network
     from pellucid.learn.training import train as train
@@ -31,6 +35,10 @@ _HOMES = {
     "Data": "pellucid.data.splits",
     "Split": "pellucid.data.splits",
     "Network": "pellucid.learn.network",
+    "Conv": "pellucid.learn.layers",
+    "Pool": "pellucid.learn.layers",
+    "Flatten": "pellucid.learn.layers",
+    "Dense": "pellucid.learn.layers",
     "train": "pellucid.learn.training",
     "evaluate": "pellucid.learn.metrics",
     "check_gradients": "pellucid.learn.gradients",

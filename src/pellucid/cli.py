@@ -88,7 +88,7 @@ def tour(
     """Train a network, open another, see its maps, dream: one page to look at."""
     from pellucid.show.tour import run_tour
 
-    data = source.data if source.data_dir is None else _data(source, drawn.seed)
+    data = _data(source, drawn.seed)  # a wrong name is found before anything is begun
     _wrote(run_tour(out, data, seed=drawn.seed).page)
 
 
@@ -189,9 +189,9 @@ def pattern(
     from pellucid.see.patterns import pattern as find
     from pellucid.show import prints
 
-    prints.format_of(out, prints.PICTURES)
+    prints.ready(out, prints.PICTURES)
     if film is not None:
-        prints.format_of(film, prints.FILMS)
+        prints.ready(film, prints.FILMS)
     found = find(model, layer, unit, **_given(settings))
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
     _wrote(prints.save_pattern(found, out, multiple))
@@ -213,7 +213,7 @@ def patterns(
     from pellucid.see.patterns import patterns as find
     from pellucid.show import prints
 
-    prints.format_of(out, prints.WALLS)
+    prints.ready(out, prints.WALLS)
     found = find(model, layer, units=list(units) if units else None, **_given(settings))
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
@@ -241,7 +241,7 @@ def inspect(
     from pellucid.show import prints
     from pellucid.show.journey import journey
 
-    prints.format_of(out, prints.FIGURES)
+    prints.ready(out, prints.FIGURES)
     opened = open_model(model)
     if picture is not None:
         image, truth, classes = fitted(read_photo(picture).over(), opened.input_shape), None, None
@@ -261,21 +261,26 @@ def dream(
     /,
     *,
     layer: Layer,
-    unit: Unit,
+    unit: Annotated[tuple[int, ...], Parameter(help="a unit, from 0, or one for each level; -1 is the whole layer")],
     model: Model = "mnist-cnn",
     out: Annotated[Path, Parameter(help="where the picture is written: .png, .jpg or .webp")] = Path("dream.png"),
     settings: Flat[DreamSettings] = DreamSettings(),
 ) -> None:
     """Carve what a unit likes into a photograph."""
+    from pellucid.data.photos import WRITERS
     from pellucid.see.dreams import dream as carve
+    from pellucid.show import prints
 
-    _wrote(carve(photo, model, layer=layer, unit=unit, **_given(settings)).save(out))
+    prints.ready(out, tuple(WRITERS))
+    _wrote(carve(photo, model, layer=layer, unit=unit[0] if len(unit) == 1 else unit, **_given(settings)).save(out))
 
 
 @app.command
 def data(*, source: Flat[DataSettings] = DataSettings(), drawn: Flat[SeedSettings] = SeedSettings()) -> None:
-    """Print what there is to learn from: sizes, classes, ranges."""
-    print(_data(source, drawn.seed).summary())
+    """Print what there is to learn from: sizes, brightness, classes."""
+    from pellucid.data.summary import summary
+
+    print(summary(_data(source, drawn.seed)))
 
 
 def _data(source: DataSettings, seed: int) -> "Data":

@@ -1,6 +1,7 @@
 """Files: how every room reads from outside and writes to disk.
 
 atomic_path:   path -> a temporary sibling that takes the path's place once it is whole
+require_writable: path -> nothing, or the error that writing there would be
 output_folder: path -> the same path, now a folder that can be written to
 read_bytes:    path -> its bytes, never more than a limit
 bundled_file:  package and path -> a file that an installed package carries
@@ -62,6 +63,16 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         raise PellucidError(f"Cannot write '{shown}': {_reason(error)}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: StrPath) -> None:
+    """Nothing, where a file could be written to `path` now: to be asked before long work.
+
+    Raises PellucidError as `atomic_path` does, without touching the disk.
+    """
+    folder = _writable(os.fspath(path)).parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PellucidError(f"Cannot write '{os.fspath(path)}': {_REASONS[errno.EACCES]}.")
 
 
 def output_folder(path: StrPath) -> Path:

@@ -5,7 +5,7 @@ save_pattern:  one unit's pattern -> a picture of whole pixels, or its arrays
 save_patterns: a layer's patterns -> a wall, their arrays, or a folder with all of it
 save_strip:    one unit's ascent -> a film strip, or a film
 
-Every file is whole or not there. `format_of` is asked before the work begins, so that nobody waits for a result that
+Every file is whole or not there. `ready` is asked before the work begins, so that nobody waits for a result that
 has nowhere to go. The surprise: patterns are drawn in deviations from their own mean, whatever range a model takes.
 """
 
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from pellucid.data.photos import save_photo
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, atomic_path, output_folder
+from pellucid.files import StrPath, atomic_path, output_folder, require_writable
 from pellucid.see.patterns import Pattern, Patterns
 from pellucid.show import figures
 from pellucid.show.films import save_film
@@ -42,6 +42,12 @@ def format_of(path: StrPath, formats: Sequence[str]) -> str:
             f"Cannot write '{path}': its name {ends}; let it end in {', '.join(filter(None, formats))}."
         )
     return suffix
+
+
+def ready(path: StrPath, formats: Sequence[str]) -> None:
+    """Nothing, where a file of one of these formats could be written to `path` now; PellucidError otherwise."""
+    if format_of(path, formats):
+        require_writable(path)
 
 
 def save_figure(figure: Figure, path: StrPath) -> Path:
