@@ -2,7 +2,8 @@
 
 The hook makes beartype check every jaxtyping annotation of Pellucid ("batch channel height width") on every call. It
 acts while a module is imported, so it is installed here, before any test imports Pellucid. Modules that Numba compiles
-stay as they are, and so does the command line, whose annotations are read by cyclopts.
+stay as they are, and so do the command line, whose annotations are read by cyclopts, and the layers, whose fields come
+from files: they refuse wrong types themselves, in a sentence, and that is tested.
 """
 
 import importlib
@@ -22,7 +23,14 @@ from jaxtyping import install_import_hook
 
 from sources import SOURCE, module_name
 
-UNCHECKED = ("pellucid", "pellucid.__main__", "pellucid.cli", "pellucid.usage", "pellucid.settings")
+UNCHECKED = (
+    "pellucid",
+    "pellucid.__main__",
+    "pellucid.cli",
+    "pellucid.usage",
+    "pellucid.settings",
+    "pellucid.learn.layers",
+)
 
 
 def checked_modules() -> list[str]:

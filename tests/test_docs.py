@@ -3,6 +3,7 @@
 import importlib.util
 
 import pytest
+
 from sources import ROOT
 
 PATH = ROOT / "docs" / "generate.py"
