@@ -29,9 +29,9 @@ LARGEST_NETWORK = 2**32
 """Parameters, 16 GiB of them: more than fits is found out now, and not by an exhausted machine."""
 
 
-def drawn(shapes: Mapping[str, Shape], initialization: str, seed: int) -> Parameters:
+def drawn(shapes: Mapping[str, Shape], initialization: str, seed: object) -> Parameters:
     """Weights drawn from the seed in the order of the shapes, and biases of zero; raises PellucidError for no seed."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise PellucidError(f"The seed is {seed!r:.80}; need a whole number from 0.")
     rng = np.random.default_rng(seed)
     return {

@@ -41,6 +41,8 @@ from pellucid.settings import TrainSettings
 
 LARGEST_FILE = 2**18
 MOST_LAYERS = 1000
+MOST_DOTS = 100
+"""In a line: a key of many parts, a.a.a.a and so on, keeps the parser of the standard library busy for minutes."""
 
 
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
@@ -78,7 +80,10 @@ def read_architecture(path: Path) -> Architecture:
     """The architecture in a TOML file; raises PellucidError, naming the file, for whatever else it may hold."""
     content = read_bytes(path, "architecture", limit=LARGEST_FILE)
     try:
-        table = tomllib.loads(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        if any(line.count(".") > MOST_DOTS for line in text.split("\n") if not line.lstrip().startswith("#")):
+            raise ValueError(f"a line has more than {MOST_DOTS} dots")
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested too deeply
         raise PellucidError(f"The architecture '{path}' is no TOML file: {_first_line(error)}.") from None
     try:

@@ -20,6 +20,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path, read_bytes
 from pellucid.learn.architectures import ARCHITECTURES, Architecture
+from pellucid.learn.assembly import checked_shape
 from pellucid.learn.descriptions import layer_to_dict, layers_from_list, recipe_from_dict
 from pellucid.learn.network import Network
 
@@ -123,7 +124,7 @@ def network_of(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> 
     for parameter, value in parameters.items():
         if not np.isfinite(value).all():
             raise PellucidError(f"Parameter '{parameter:.80}' holds NaN or infinity; use an earlier checkpoint.")
-    network = Network(plan, input_shape=tuple(shape), seed=seed, parameters=parameters)
+    network = Network(plan, input_shape=checked_shape(shape), seed=seed, parameters=parameters)
     scaling, provenance = description.get("scaling"), description.get("provenance", {})
     network.scaling = None if scaling is None else Scaling.from_dict(scaling)
     if network.scaling is not None:

@@ -1,0 +1,57 @@
+"""Loss: by hand, beside PyTorch, and where naive formulas overflow."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beside import differences, distance
+from pellucid.learn.losses import cross_entropy, softmax
+
+
+def test_worked_out_by_hand():
+    """Rejects a loss in bits, one summed over classes, and a gradient without the label's -1."""
+    logits = np.array([[0, 5], [math.log(3), 5]], np.float32)
+    losses, gradient = cross_entropy(logits, np.array([0, 1]))
+    np.testing.assert_allclose(losses, [math.log(4), math.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[0.25 - 1, 0.5], [0.75, 0.5 - 1]], rtol=1e-6)
+    np.testing.assert_allclose(softmax(logits), [[0.25, 0.5], [0.75, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("large", [1e2, 1e4, 1e30])
+def test_huge_logits_give_the_exact_loss(large):
+    """Rejects a softmax without a shift or shifted by the mean, and 1e-8 added to probabilities."""
+    logits = np.array([[large], [-large], [0]], np.float32)
+    for label, loss in [(0, 0), (1, 2 * large), (2, large)]:
+        losses, gradient = cross_entropy(logits, np.array([label]))
+        assert losses[0] == pytest.approx(loss, rel=1e-6)
+        np.testing.assert_allclose(gradient[:, 0], [1 - (label == 0), -(label == 1), -(label == 2)], atol=1e-40)
+    np.testing.assert_allclose(softmax(logits)[:, 0], [1, 0, 0], atol=1e-40)
+
+
+def test_what_is_no_number_is_not_hidden():
+    """Rejects a loss that looks healthy after an overflow."""
+    for bad in (np.nan, np.inf):
+        losses, _ = cross_entropy(np.array([[0], [bad]], np.float32), np.array([0]))
+        assert not np.isfinite(losses).any()
+
+
+@given(st.integers(1, 9), st.integers(1, 5), st.sampled_from([0.1, 1, 30]), st.integers(0, 2**32 - 1))
+def test_agrees_with_pytorch_and_with_central_differences(classes, batch, scale, seed):
+    """Rejects a gradient that does not belong to this loss; one class alone has no loss."""
+    rng = np.random.default_rng(seed)
+    logits = scale * rng.standard_normal((classes, batch))
+    labels = rng.integers(0, classes, batch)
+    losses, gradient = cross_entropy(logits.astype(np.float32), labels)
+    theirs = torch.tensor(logits.T.astype(np.float32), requires_grad=True)
+    each = torch.nn.functional.cross_entropy(theirs, torch.from_numpy(labels), reduction="none")
+    each.sum().backward()
+    assert np.abs(losses - each.detach().numpy()).max() < 1e-5 * max(1, scale)
+    assert np.abs(gradient - theirs.grad.numpy().T).max() < 1e-6
+    assert np.allclose(softmax(logits).sum(axis=0), 1, rtol=1e-12)
+    exact = cross_entropy(logits, labels)[1]
+    numeric = differences(lambda: float(cross_entropy(logits, labels)[0].sum()), logits, 1e-5)
+    assert classes == 1 or np.abs(exact - numeric).max() < 1e-8 * max(1, scale) ** 2 or distance(exact, numeric) < 1e-6

@@ -1,0 +1,105 @@
+"""Optimizers and rates: beside torch.optim on the same gradients, and the formulas in numbers."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from beside import distance
+from pellucid.errors import PellucidError
+from pellucid.learn import optimizers
+from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term
+from pellucid.settings import TrainSettings
+
+SHAPES = {"conv1.weight": (5, 3, 2, 3), "conv1.bias": (5,), "logits.weight": (3, 7), "logits.bias": (3,)}
+KINDS = [("sgd", 0.0, False), ("momentum", 0.9, False), ("nesterov", 0.9, True), ("nesterov", 0.5, True)]
+
+
+@pytest.mark.parametrize(("kind", "momentum", "nesterov"), KINDS)
+@pytest.mark.parametrize("ridge", [0.0, 1.28])
+@pytest.mark.parametrize("piece", [2**18, 10])
+def test_steps_are_those_of_pytorch(kind, momentum, nesterov, ridge, piece, monkeypatch):
+    """Rejects a velocity without the rate in it, a ridge term on biases or not divided by the batch, a piece left out.
+
+    PyTorch keeps velocities apart from the rate, so the two agree as long as the rate stays.
+    """
+    monkeypatch.setattr(optimizers, "PIECE", piece)
+    rng = np.random.default_rng(0)
+    start = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+    ours = {name: value.copy() for name, value in start.items()}
+    theirs = {name: torch.tensor(value, requires_grad=True) for name, value in start.items()}
+    groups = [
+        {"params": [value for name, value in theirs.items() if name.endswith(part)], "weight_decay": decay}
+        for part, decay in (("weight", ridge / 128), ("bias", 0))
+    ]
+    rival = torch.optim.SGD(groups, lr=0.1, momentum=0 if kind == "sgd" else momentum, nesterov=nesterov)
+    optimizer = Optimizer(TrainSettings(optimizer=kind, momentum=momentum, ridge=ridge), ours)
+    for _ in range(20):
+        gradients = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+        optimizer.step(ours, gradients, 0.1, batch=128)
+        for name, value in theirs.items():
+            value.grad = torch.from_numpy(gradients[name])
+        rival.step()
+    for name, value in theirs.items():
+        assert distance(ours[name], value.detach().numpy()) < 1e-5
+    assert (optimizer.velocities == {}) == (kind == "sgd")
+
+
+def test_two_steps_of_momentum_worked_out_by_hand():
+    """Rejects a velocity that forgets, or that is scaled by a rate which has changed since."""
+    w = {"a": np.array([[1.0]], np.float32)}
+    optimizer = Optimizer(TrainSettings(optimizer="momentum", momentum=0.5), w)
+    optimizer.step(w, {"a": np.array([[2.0]], np.float32)}, 0.1, batch=1)  # v = -0.2
+    assert w["a"][0, 0] == pytest.approx(0.8)
+    optimizer.step(w, {"a": np.array([[1.0]], np.float32)}, 0.01, batch=1)  # v = -0.1 - 0.01
+    assert w["a"][0, 0] == pytest.approx(0.69)
+
+
+def test_the_ridge_term_and_its_gradient_belong_together():
+    """Rejects ridge sum w^2 without the half, one that counts biases, and a step along another gradient."""
+    rng = np.random.default_rng(0)
+    w = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
+    squares = sum(float((value**2).sum()) for name, value in w.items() if name.endswith("weight"))
+    assert ridge_term(w, 0.8, 50) == pytest.approx(0.8 / 2 / 50 * squares)
+    assert ridge_term(w, 0.0, 50) == 0
+    step = 1e-6
+    before = ridge_term(w, 0.8, 50)
+    moved = {name: value.copy() for name, value in w.items()}
+    none = {name: np.zeros_like(value) for name, value in w.items()}
+    Optimizer(TrainSettings(optimizer="sgd", ridge=0.8), moved).step(moved, none, step, 50)
+    steepness = sum(float(((0.8 / 50 * value) ** 2).sum()) for name, value in w.items() if name.endswith("weight"))
+    assert (before - ridge_term(moved, 0.8, 50)) / step == pytest.approx(steepness, rel=1e-4)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e31])
+@pytest.mark.parametrize("piece", [2**18, 4])
+def test_an_overflowing_gradient_is_named(bad, piece, monkeypatch):
+    """Rejects a check that fast math has optimized away, and one that looks at the first piece only."""
+    monkeypatch.setattr(optimizers, "PIECE", piece)
+    gradients = {name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}
+    assert overflow(gradients) is None
+    gradients["logits.weight"][-1, -1] = bad
+    assert overflow(gradients) == "logits.weight"
+
+
+def rates(progress, **settings):
+    return [rate_at(TrainSettings(rate=0.2, **settings), t) for t in progress]
+
+
+def test_schedules_are_their_formulas():
+    """Rejects decay per batch for decay per epoch, and a cosine that ends anywhere but at zero."""
+    assert rates([0, 3.5, 9], schedule="constant", epochs=9) == [0.2] * 3
+    assert rates([0, 1, 4], schedule="inverse", decay=0.25) == [0.2, 0.16, 0.1]
+    assert rates([0, 2], schedule="exponential", decay=0.5) == pytest.approx([0.2, 0.2 * math.exp(-1)])
+    assert rates([0, 1, 2, 3, 4], schedule="cosine", epochs=4) == pytest.approx(
+        [0.2, 0.1 * (1 + math.sqrt(0.5)), 0.1, 0.1 * (1 - math.sqrt(0.5)), 0]
+    )
+    assert rates([0, 1, 4, 5], schedule="linear", decay=0.05) == pytest.approx([0.2, 0.15, 0, 0])
+
+
+def test_rates_by_epoch_change_between_epochs_and_the_last_one_stays():
+    """Rejects a rate that slides inside an epoch, and an index beyond the last."""
+    assert rates([0, 0.9, 1, 1.5, 7], rates=(0.01, 0.003), schedule="cosine") == [0.01, 0.01, 0.003, 0.003, 0.003]
+    with pytest.raises(PellucidError, match=r"Setting 'rates.1' is -1.*greater than 0"):
+        TrainSettings.of(rates=(0.1, -1))
