@@ -8,6 +8,7 @@ rival gets its images standardized beforehand, ours does it batch by batch. PyTo
 import os
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
