@@ -4,7 +4,7 @@
 #     make test     the tests
 #     make check    formatting, lint, types
 #     make bench    the benchmarks; some of them:  make bench NAMES="training patterns"
-#     make docs     write the generated pages of docs/
+#     make docs     write the generated pages of docs/; make pictures  draw the README's pictures again
 #
 # Another interpreter for a new .venv:  make PYTHON=python3.12 test
 
@@ -23,7 +23,7 @@ export PELLUCID_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: tour test check format bench docs clean
+.PHONY: tour test check format bench docs pictures clean
 
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
@@ -45,6 +45,9 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+pictures: $(READY)
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
