@@ -1,5 +1,7 @@
 """Every stage tells what was really measured."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,8 @@ from pellucid.data.splits import Data, Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.models import open_model
-from pellucid.see.patterns import Patterns, patterns
+from pellucid.see.patterns import Film, History, Patterns, patterns
 from pellucid.show import stages
-from pellucid.show.results import LayerFound, MapFound
 
 CLASSES = 3
 
@@ -136,16 +137,45 @@ def test_a_layer_is_told_map_by_map(found: Patterns):
     assert told.dead == found.dead.sum()
 
 
-def test_strips_show_the_strongest_map_and_the_one_that_grew_most():
-    """Rejects the same map twice, and a fixed choice that may be dead."""
-    films = [(0.5, 0.6), (2.9, 3.0), (0.1, 2.0)]
-    maps = tuple(
-        MapFound(
-            unit=i, activation=film[-1], dead=False, steps=9, tried_starts=1, tried_images=0, film_activations=film
-        )
-        for i, film in enumerate(films)
+def with_images(found: Patterns, images: np.ndarray, activations: np.ndarray) -> Patterns:
+    """Patterns with other images and activations, of units 10, 11, ..."""
+    count = len(images)
+    numbers = {name: np.ones(count, np.int64) for name in ("steps", "tried_starts", "tried_images")}
+    return replace(
+        found,
+        images=images,
+        activations=activations,
+        units=np.arange(10, 10 + count),
+        dead=np.zeros(count, bool),
+        history=History(np.zeros((count, 2), np.float32)),
+        film=Film((0,), images[None], activations[None]),
+        **numbers,
     )
-    layer = LayerFound(layer="conv1", seconds=1.0, dead=0, mean_activation=2.0, film_steps=(0,), maps=maps)
-    assert [(strip.layer, strip.unit) for strip in stages.strips((layer,))] == [("conv1", 1), ("conv1", 2)]
-    alone = layer.model_copy(update={"maps": maps[:1]})
-    assert [strip.unit for strip in stages.strips((alone,))] == [0]
+
+
+def test_strips_show_the_strongest_map_and_the_strong_one_most_unlike_it(found: Patterns):
+    """Rejects the same map twice, two maps of the same stripes, and a faint one that is unlike because it is noise."""
+    rows, columns = np.mgrid[:9, :8]
+    down, shifted, across = np.sin(rows * 2.0), np.sin(rows * 2.0 + 1), np.sin(columns * 2.0)
+    noise = np.random.default_rng(0).normal(size=(9, 8))
+    images = np.stack([shifted, across, down, noise, noise, noise, noise, noise])[:, None].astype(np.float32)
+    activations = np.array([7.5, 6.0, 8.0, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
+    layer = with_images(found, images, activations)
+    assert [(strip.layer, strip.unit) for strip in stages.strips([layer])] == [("conv1", 12), ("conv1", 11)]
+    alone = with_images(found, images[:1], activations[:1])
+    assert [strip.unit for strip in stages.strips([alone])] == [10]
+
+
+def test_likeness_does_not_ask_where_the_strokes_lie():
+    """Rejects a plain correlation of pixels, which calls the same stripes a step further opposite."""
+    stripes = np.sin(np.arange(16) * np.pi / 2)[None, :, None] * np.ones((1, 16, 16))
+    there, across = np.roll(stripes, 2, axis=1), stripes.transpose(0, 2, 1)
+    alike = stages.likeness(stripes.astype(np.float32), np.stack([there, across]).astype(np.float32))
+    assert alike[0] == pytest.approx(1, abs=1e-5)
+    assert alike[1] < 0.1
+
+
+def test_the_strongest_map_dreams(found: Patterns):
+    """Rejects a fixed map, which in another network may be dead."""
+    told = stages.layer_found(found, 0.5)
+    assert stages.strongest(told) == int(found.units[found.activations.argmax()])

@@ -4,6 +4,7 @@ The order is check_gradients -> train -> test -> one digit -> patterns of every 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,10 @@ from jaxtyping import Float, Float32
 from pellucid.data.photos import bundled_photo
 from pellucid.data.splits import Data
 from pellucid.learn.gradients import BAR, check_gradients
+from pellucid.learn.history import History
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
-from pellucid.learn.training import History, train
+from pellucid.learn.training import train
 from pellucid.see.models import Model
 from pellucid.see.patterns import Patterns, patterns
 from pellucid.show.results import (
@@ -209,15 +211,31 @@ def film_activations(found: Patterns) -> Float32[np.ndarray, "unit frame"]:
     return np.concatenate([found.film.activations[:-1], found.activations[None]]).T
 
 
-def strips(layers: tuple[LayerFound, ...]) -> tuple[Strip, ...]:
-    """Of each layer two maps worth watching: the strongest, and the one that grew most from its noise."""
+def strips(found: Sequence[Patterns]) -> tuple[Strip, ...]:
+    """Of each layer two maps worth watching: the strongest, and of the stronger half the one most unlike it."""
     chosen: list[Strip] = []
-    for layer in layers:
-        strongest = max(layer.maps, key=lambda one: one.activation)
-        others = [one for one in layer.maps if one is not strongest]
-        grown = max(others, key=lambda one: one.activation - 2 * one.film_activations[0], default=strongest)
-        chosen += [Strip(layer=layer.layer, unit=one.unit) for one in dict.fromkeys((strongest, grown))]
+    for layer in found:
+        order = np.argsort(-layer.activations, kind="stable")
+        half = order[1 : max(2, len(order) // 2)]
+        alike = likeness(layer.images[order[0]], layer.images[half])
+        pair = (*order[:1], *half[alike.argsort(kind="stable")[:1]])
+        chosen += [Strip(layer=layer.layer, unit=int(layer.units[index])) for index in pair]
     return tuple(chosen)
+
+
+def likeness(
+    one: Float32[np.ndarray, "channel height width"], others: Float32[np.ndarray, "other channel height width"]
+) -> Float[np.ndarray, " other"]:
+    """How alike images are wherever their strokes lie: the correlation of their amplitude spectra, -1 to 1."""
+    spectra = np.abs(np.fft.fft2(np.concatenate([one[None], others]))).reshape(len(others) + 1, -1)
+    spectra -= spectra.mean(axis=1, keepdims=True)
+    spectra /= np.linalg.norm(spectra, axis=1, keepdims=True) + 1e-12
+    return np.asarray(spectra[1:] @ spectra[0])
+
+
+def strongest(layer: LayerFound) -> int:
+    """The map that answers most to its own pattern."""
+    return max(layer.maps, key=lambda one: one.activation).unit
 
 
 def photo() -> tuple[str, Float32[np.ndarray, "channel height width"]]:

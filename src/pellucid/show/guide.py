@@ -1,0 +1,167 @@
+"""Guide: the stages of a tour in their order -> its results, its page and its patterns.
+
+Everything heavy (PyTorch, Numba, matplotlib) is imported with this module, which `tour.py` does as the first stage.
+"""
+
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from pellucid.data.load import load_data
+from pellucid.data.splits import Data
+from pellucid.files import StrPath
+from pellucid.learn.metrics import evaluate
+from pellucid.learn.network import Network
+from pellucid.see.dreams import Dream, dream
+from pellucid.see.models import Model, open_model
+from pellucid.see.patterns import Patterns
+from pellucid.see.scratch import ScratchModel
+from pellucid.show import exhibits, stages
+from pellucid.show.clock import Clock
+from pellucid.show.page import Pictures, render
+from pellucid.show.results import DreamMade, Gradient, LayerFound, Opened, Results, Test, Training
+from pellucid.show.sprites import data_uri
+
+MODEL = "mnist-cnn"
+PHOTO_SIZE = 640  # the bundled photograph as it is
+LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "matplotlib")
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """What a tour brings home: every number, the page, and each layer's patterns in model space."""
+
+    results: Results
+    html: str
+    patterns: dict[str, Float32[np.ndarray, "unit channel height width"]]
+
+
+def guide(data: Any, data_dir: StrPath | None, seed: int, clock: Clock) -> Guided:
+    """All stages; `data` is a Data, or a name or path for `load_data`."""
+    with clock("reading the images"):
+        images = data if isinstance(data, Data) else load_data(data, data_dir, seed)
+    learnt = _learn(images, seed, clock)
+    with clock(f"opening {MODEL}"):
+        model = open_model(MODEL)
+    found, layers = _ask(model, images, seed, clock)
+    with clock("dreaming"):
+        name, photo = stages.photo()
+        deepest = layers[-1]
+        dreamt = dream(photo, model, layer=deepest.layer, unit=stages.strongest(deepest), size=PHOTO_SIZE, seed=seed)
+    with clock("drawing the page"):
+        pictures = _draw(images, learnt, found, dreamt)
+    results = Results(
+        command=_command(images.name, seed),
+        seed=seed,
+        threads=torch.get_num_threads(),
+        seconds=clock.seconds,
+        versions=versions(),
+        data=stages.facts(images),
+        gradients=learnt.gradients,
+        training=learnt.training,
+        test=learnt.test,
+        digit=learnt.digit.record,
+        model=_opened(model, images),
+        layers=layers,
+        strips=stages.strips(found),
+        dream=_dream_made(name, dreamt),
+    )
+    return Guided(results, render(results, pictures), {one.layer: one.images for one in found})
+
+
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    """What the first half of a tour found."""
+
+    network: Network
+    gradients: tuple[Gradient, ...]
+    training: Training
+    test: Test
+    digit: stages.Followed
+
+
+def _learn(data: Data, seed: int, clock: Clock) -> _Learnt:
+    """Check, train, test, and follow one digit."""
+    network = Network(stages.ARCHITECTURE, input_shape=data.input_shape, classes=len(data.classes), seed=seed)
+    with clock("checking gradients"):
+        gradients = stages.checked(network, data, seed)
+    with clock("training"):
+        training = stages.trained(network, data, seed)
+    with clock("testing"):
+        test, probabilities = stages.tested(network, data)
+        digit = stages.followed(network, data, probabilities)
+    return _Learnt(network, gradients, training, test, digit)
+
+
+def _ask(model: Model, data: Data, seed: int, clock: Clock) -> tuple[tuple[Patterns, ...], tuple[LayerFound, ...]]:
+    """The pattern of every map of every convolution."""
+    found, layers = [], []
+    for layer in stages.convolutions(model):
+        stage = f"patterns of {layer}"
+        with clock(stage):
+            found.append(stages.asked(model, layer, data, seed))
+        layers.append(stages.layer_found(found[-1], clock.seconds[stage]))
+    return tuple(found), tuple(layers)
+
+
+def _draw(data: Data, learnt: _Learnt, found: Sequence[Patterns], dreamt: Dream) -> Pictures:
+    """Every picture of the page."""
+    path, path_of = exhibits.journey(learnt.digit.activations)
+    loss, accuracy = exhibits.curves(learnt.training)
+    return Pictures(
+        films=tuple(exhibits.film(stages.film_frames(one)) for one in found),
+        samples=exhibits.samples(data.train, len(data.classes)),
+        digit=data_uri(exhibits.gray(data.test.images[learnt.digit.record.image])),
+        mistakes=exhibits.mistakes(data.test, learnt.test.mistakes),
+        windows=exhibits.windows(learnt.network.parameters["conv1.weight"]),
+        path=path,
+        path_of=path_of,
+        loss=loss,
+        accuracy=accuracy,
+        before=exhibits.photo(dreamt.before),
+        after=exhibits.photo(dreamt.image),
+        rounds=tuple(exhibits.small(frame) for frame in (dreamt.before, *dreamt.frames)),
+    )
+
+
+def _opened(model: Model, data: Data) -> Opened:
+    """The model that is asked, and how well it reads: measured, where its own test images are at hand."""
+    provenance = model.network.provenance if isinstance(model, ScratchModel) else {}
+    trained_on, accuracy = provenance.get("data"), provenance.get("test_accuracy")
+    if isinstance(model, ScratchModel) and data.name == trained_on:
+        accuracy = evaluate(model.network, data.test).accuracy
+    return Opened(
+        name=model.name, layers=tuple(layer.name for layer in model.layers), accuracy=accuracy, trained_on=trained_on
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of every library whose work the page shows."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def _dream_made(name: str, dreamt: Dream) -> DreamMade:
+    """How the dream was made."""
+    _, height, width = dreamt.image.shape
+    return DreamMade(
+        photo=name,
+        layer=dreamt.layer,
+        unit=dreamt.units[0],
+        levels=dreamt.settings.levels,
+        rounds=dreamt.settings.rounds,
+        steps=dreamt.settings.steps,
+        height=height,
+        width=width,
+    )
+
+
+def _command(data: str, seed: int) -> str:
+    """What a person types to get the same page."""
+    return f"pellucid tour --data {shlex.quote(data)} --seed {seed}"
