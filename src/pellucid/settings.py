@@ -85,6 +85,17 @@ class TrainSettings(Settings):
     shift: int = knob(0, "augmentation: shift each image by up to this many pixels", ge=0, le=16)
     seed: int = knob(0, "seed of the shuffling and the augmentation", ge=0)
     check: bool = knob(True, "check the hand-written gradients before the first step")
+    test: bool = knob(False, "judge the test images after every epoch, too, and not only the dev images")
+    alpha: float = knob(0.99, "share of the past in the moving average of the loss", ge=0, lt=1)
+    checkpoint: Path | None = knob(None, "file that keeps the state of the training, to go on after an interruption")
+    resume: bool = knob(False, "go on from the checkpoint, where there is one")
+    checkpoint_batches: int = knob(0, "batches between two checkpoints; 0 to go by the seconds", ge=0)
+    checkpoint_seconds: float = knob(30, "seconds between two checkpoints; 0 to go by the batches", ge=0)
+
+    def course(self) -> dict[str, Any]:
+        """The settings that determine what is learnt and recorded, as JSON can hold them: not where it is kept."""
+        beside = {"check", "checkpoint", "resume", "checkpoint_batches", "checkpoint_seconds"}
+        return self.model_dump(mode="json", exclude=beside)
 
 
 class PatternSettings(Settings):

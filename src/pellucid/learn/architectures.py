@@ -39,7 +39,7 @@ _ALL = (
     Architecture(
         "mlp-deep",
         _mlp((1250, 1000, 750, 500, 250, 100, 25, 10), "relu"),
-        recipe={"optimizer": "sgd", "rate": 0.05, "batch": 32},
+        recipe={"optimizer": "sgd", "rate": 0.05, "batch": 32, "alpha": 0.9999},
     ),
     Architecture(
         "cnn-4-4-8-16",

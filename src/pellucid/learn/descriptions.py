@@ -114,6 +114,10 @@ def recipe_from_dict(table: object) -> dict[str, Any]:
     """The training settings of an architecture; raises PellucidError for names and values that are none."""
     if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
         raise PellucidError(f"The training settings are {table!r:.80}; need a table such as rate = 0.05.")
+    course = TrainSettings().course()
+    for name in table:
+        if name not in course:  # such as a path to write to, which is for the person to give and not for a file
+            raise unknown("setting of an architecture", name, course)
     given = TrainSettings.of(table)
     return {name: getattr(given, name) for name in table}
 

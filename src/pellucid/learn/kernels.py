@@ -38,14 +38,14 @@ _njit = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_
 
 
 @_njit
-def _multiply_add_4x4(y, i0, i1, i2, i3, x, ia, ib, ic, id, w, o, t, count):  # type: ignore[no-untyped-def]
-    """y[i_k + n] += sum over l of w[o + k, t + l] * x[i_l + n], for four rows of y and four of x."""
+def _multiply_add_4x4(y, i0, i1, i2, i3, x, j0, j1, j2, j3, w, o, t, count):  # type: ignore[no-untyped-def]
+    """y[i_k + n] += sum over l of w[o + k, t + l] * x[j_l + n], for four rows of y and four of x."""
     a0, b0, c0, d0 = w[o, t], w[o, t + _ONE], w[o, t + _TWO], w[o, t + _THREE]
     a1, b1, c1, d1 = w[o + _ONE, t], w[o + _ONE, t + _ONE], w[o + _ONE, t + _TWO], w[o + _ONE, t + _THREE]
     a2, b2, c2, d2 = w[o + _TWO, t], w[o + _TWO, t + _ONE], w[o + _TWO, t + _TWO], w[o + _TWO, t + _THREE]
     a3, b3, c3, d3 = w[o + _THREE, t], w[o + _THREE, t + _ONE], w[o + _THREE, t + _TWO], w[o + _THREE, t + _THREE]
     for n in range(count):
-        a, b, c, d = x[ia + n], x[ib + n], x[ic + n], x[id + n]
+        a, b, c, d = x[j0 + n], x[j1 + n], x[j2 + n], x[j3 + n]
         y[i0 + n] += a0 * a + b0 * b + c0 * c + d0 * d
         y[i1 + n] += a1 * a + b1 * b + c1 * c + d1 * d
         y[i2 + n] += a2 * a + b2 * b + c2 * c + d2 * d
@@ -53,20 +53,20 @@ def _multiply_add_4x4(y, i0, i1, i2, i3, x, ia, ib, ic, id, w, o, t, count):  # 
 
 
 @_njit
-def _multiply_add_1x4(y, i, x, ia, ib, ic, id, w, o, t, count):  # type: ignore[no-untyped-def]
+def _multiply_add_1x4(y, i, x, j0, j1, j2, j3, w, o, t, count):  # type: ignore[no-untyped-def]
     """The same for one row of y: an image of one channel has no four."""
     a, b, c, d = w[o, t], w[o, t + _ONE], w[o, t + _TWO], w[o, t + _THREE]
     for n in range(count):
-        y[i + n] += a * x[ia + n] + b * x[ib + n] + c * x[ic + n] + d * x[id + n]
+        y[i + n] += a * x[j0 + n] + b * x[j1 + n] + c * x[j2 + n] + d * x[j3 + n]
 
 
 @_njit
-def _dot_4x4(p, i0, i1, i2, i3, x, ia, ib, ic, id, sums, o, t, count):  # type: ignore[no-untyped-def]
-    """sums[o + k, t + l] += sum over n of p[i_k + n] * x[i_l + n]: sixteen dot products in one reading of eight rows."""
+def _dot_4x4(p, i0, i1, i2, i3, x, j0, j1, j2, j3, sums, o, t, count):  # type: ignore[no-untyped-def]
+    """sums[o + k, t + l] += sum over n of p[i_k + n] * x[j_l + n]: sixteen products in one reading of eight rows."""
     a0 = b0 = c0 = d0 = a1 = b1 = c1 = d1 = sums.dtype.type(0)
     a2 = b2 = c2 = d2 = a3 = b3 = c3 = d3 = sums.dtype.type(0)
     for n in range(count):
-        a, b, c, d = x[ia + n], x[ib + n], x[ic + n], x[id + n]
+        a, b, c, d = x[j0 + n], x[j1 + n], x[j2 + n], x[j3 + n]
         e, f, g, h = p[i0 + n], p[i1 + n], p[i2 + n], p[i3 + n]
         a0, b0, c0, d0 = a0 + e * a, b0 + e * b, c0 + e * c, d0 + e * d
         a1, b1, c1, d1 = a1 + f * a, b1 + f * b, c1 + f * c, d1 + f * d
@@ -98,8 +98,8 @@ def _convolve(x, taps, w, b, y, height, length, row, rectify):  # type: ignore[n
                     y[i0 + n], y[i1 + n], y[i2 + n], y[i3 + n] = b[o], b[o + _ONE], b[o + _TWO], b[o + _THREE]
                 here = r * row + begin
                 for t in range(_ZERO, np.uint64(len(taps)), _FOUR):
-                    ia, ib, ic, id = taps[t], taps[t + _ONE], taps[t + _TWO], taps[t + _THREE]
-                    _multiply_add_4x4(y, i0, i1, i2, i3, x, here + ia, here + ib, here + ic, here + id, w, o, t, count)
+                    j0, j1, j2, j3 = taps[t], taps[t + _ONE], taps[t + _TWO], taps[t + _THREE]
+                    _multiply_add_4x4(y, i0, i1, i2, i3, x, here + j0, here + j1, here + j2, here + j3, w, o, t, count)
                 if rectify:
                     for i in (i0, i1, i2, i3):
                         _rectify(y, i, count)
@@ -117,32 +117,32 @@ def _convolve_weight_gradient(x, taps, dy, outputs, height, length, row, dw):  #
                 count = min(CHUNK, length - begin)
                 there, here = r * length + begin, r * row + begin
                 for t in range(_ZERO, np.uint64(len(taps)), _FOUR):
-                    ia, ib = here + taps[t], here + taps[t + _ONE]
-                    ic, id = here + taps[t + _TWO], here + taps[t + _THREE]
+                    j0, j1 = here + taps[t], here + taps[t + _ONE]
+                    j2, j3 = here + taps[t + _TWO], here + taps[t + _THREE]
                     i0, i1, i2, i3 = there + p0, there + p1, there + p2, there + p3
-                    _dot_4x4(dy, i0, i1, i2, i3, x, ia, ib, ic, id, dw, o, t, count)
+                    _dot_4x4(dy, i0, i1, i2, i3, x, j0, j1, j2, j3, dw, o, t, count)
 
 
 @_njit
 def _convolve_input_gradient(dy, outputs, height, length, w, dx, channels, rows, row, batch):  # type: ignore[no-untyped-def]
-    """w (kh, kw, channels, outputs padded to four); dy flat (outputs, height, length); dx flat (channels, rows, row), zero."""
+    """w (kh, kw, channels, outputs padded); dy flat (outputs, height, length); dx flat (channels, rows, row), zero."""
     plane, last = height * length, outputs - _ONE
     for c in range(_ZERO, channels, _FOUR):
         for r in range(rows):
             for i in range(r - min(r, height - _ONE), min(np.uint64(w.shape[0]), r + _ONE)):
                 source, target = (r - i) * length, (c * rows + r) * row
                 for o in range(_ZERO, outputs, _FOUR):
-                    ia, ib = source + o * plane, source + min(o + _ONE, last) * plane
-                    ic, id = source + min(o + _TWO, last) * plane, source + min(o + _THREE, last) * plane
+                    j0, j1 = source + o * plane, source + min(o + _ONE, last) * plane
+                    j2, j3 = source + min(o + _TWO, last) * plane, source + min(o + _THREE, last) * plane
                     for j in range(_ZERO, np.uint64(w.shape[1])):
                         i0 = target + j * batch
                         if c + _FOUR <= channels:
                             i1, i2, i3 = i0 + rows * row, i0 + _TWO * rows * row, i0 + _THREE * rows * row
-                            _multiply_add_4x4(dx, i0, i1, i2, i3, dy, ia, ib, ic, id, w[i, j], c, o, length)
+                            _multiply_add_4x4(dx, i0, i1, i2, i3, dy, j0, j1, j2, j3, w[i, j], c, o, length)
                         else:
                             for k in range(c, channels):
                                 start = i0 + (k - c) * rows * row
-                                _multiply_add_1x4(dx, start, dy, ia, ib, ic, id, w[i, j], k, o, length)
+                                _multiply_add_1x4(dx, start, dy, j0, j1, j2, j3, w[i, j], k, o, length)
 
 
 @lru_cache(maxsize=256)
@@ -214,49 +214,71 @@ def convolve_input_gradient(
 
 
 @_njit
-def max_pool(x, size):
-    """The largest of each size x size window, and which one it was: a tie counts for the first, so that the
-    gradient goes to one pixel. x (channels, height, width, batch) -> y, winner (uint8: size * i + j).
+def _max_pool(x, y, winner, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """x flat (channels, height, width, batch); y and winner flat, filled window by window."""
+    out = _ZERO
+    for c in range(channels):
+        for r in range(height // size):
+            for s in range(width // size):
+                first = ((c * height + r * size) * width + s * size) * batch
+                for n in range(batch):
+                    y[out + n] = x[first + n]
+                for k in range(_ONE, size * size):
+                    here, which = first + ((k // size) * width + k % size) * batch, np.uint8(k)
+                    for n in range(batch):
+                        # Written so that NaN wins: a diverging network must not look healthy behind a pool.
+                        better = not (x[here + n] <= y[out + n])
+                        y[out + n] = x[here + n] if better else y[out + n]
+                        winner[out + n] = which if better else winner[out + n]
+                out += batch
 
-    A border narrower than `size` is left out.
+
+@_njit
+def _max_pool_gradient(dy, winner, dx, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """The way back of `_max_pool`; dx flat, zero."""
+    out = _ZERO
+    for c in range(channels):
+        for r in range(height // size):
+            for s in range(width // size):
+                first = ((c * height + r * size) * width + s * size) * batch
+                for k in range(_ZERO, size * size):
+                    here, which = first + ((k // size) * width + k % size) * batch, np.uint8(k)
+                    for n in range(batch):
+                        dx[here + n] = dy[out + n] if winner[out + n] == which else 0
+                out += batch
+
+
+def max_pool(
+    x: Float[Array, "channel height width batch"], size: int
+) -> tuple[Float[Array, "channel out_height out_width batch"], UInt8[Array, "channel out_height out_width batch"]]:
+    """The largest of each size x size window, and which one it was (size * i + j).
+
+    A tie counts for the first, so that the gradient goes to one pixel. A border narrower than `size` is left out.
     """
     channels, height, width, batch = x.shape
     y = np.empty((channels, height // size, width // size, batch), x.dtype)
     winner = np.zeros(y.shape, np.uint8)
-    for c in range(channels):
-        for r in range(y.shape[1]):
-            for s in range(y.shape[2]):
-                best, which = y[c, r, s], winner[c, r, s]
-                best[:] = x[c, r * size, s * size]
-                for k in range(1, size * size):
-                    candidate = x[c, r * size + k // size, s * size + k % size]
-                    for n in range(batch):
-                        # Written so that NaN wins: a diverging network must not look healthy behind a pool.
-                        better = not (candidate[n] <= best[n])
-                        best[n] = candidate[n] if better else best[n]
-                        which[n] = k if better else which[n]
+    _max_pool(x.reshape(-1), y.reshape(-1), winner.reshape(-1), *map(np.uint64, x.shape), np.uint64(size))
     return y, winner
 
 
-@_njit
-def max_pool_gradient(dy, winner, size, height, width):
-    """dy goes to the pixel that won; all others get zero. -> (channels, height, width, batch)"""
-    channels, rows, columns, batch = dy.shape
+def max_pool_gradient(
+    dy: Float[Array, "channel out_height out_width batch"],
+    winner: UInt8[Array, "channel out_height out_width batch"],
+    size: int,
+    height: int,
+    width: int,
+) -> Float[Array, "channel height width batch"]:
+    """dy goes to the pixel that won; all others get zero."""
+    channels, _, _, batch = dy.shape
     dx = np.zeros((channels, height, width, batch), dy.dtype)
-    for c in range(channels):
-        for r in range(rows):
-            for s in range(columns):
-                which, upstream = winner[c, r, s], dy[c, r, s]
-                for k in range(size * size):
-                    target = dx[c, r * size + k // size, s * size + k % size]
-                    for n in range(batch):
-                        target[n] = upstream[n] if which[n] == k else 0
+    _max_pool_gradient(dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), *map(np.uint64, dx.shape), np.uint64(size))
     return dx
 
 
 @_njit
-def average_pool(x, size):
-    """The mean of each size x size window. (channels, height, width, batch) -> (channels, height // size, width // size, batch)"""
+def average_pool(x: Array, size: int) -> Array:
+    """The mean of each size x size window; a border narrower than `size` is left out. x and y as in `max_pool`."""
     channels, height, width, batch = x.shape
     y = np.zeros((channels, height // size, width // size, batch), x.dtype)
     share = x.dtype.type(1 / (size * size))
@@ -270,7 +292,7 @@ def average_pool(x, size):
 
 
 @_njit
-def average_pool_gradient(dy, size, height, width):
+def average_pool_gradient(dy: Array, size: int, height: int, width: int) -> Array:
     """Every pixel of a window gets an equal share of dy. -> (channels, height, width, batch)"""
     channels, rows, columns, batch = dy.shape
     dx = np.zeros((channels, height, width, batch), dy.dtype)
@@ -285,7 +307,7 @@ def average_pool_gradient(dy, size, height, width):
 
 
 @_njit
-def relu_gradient(y, dy):
+def relu_gradient(y: Array, dy: Array) -> Array:
     """dy where the unit was active, zero elsewhere. y, dy: flat, of one length -> new array
 
     At the kink (y exactly 0) the gradient is 0. A NaN in y lets dy through, so that it is not hidden.

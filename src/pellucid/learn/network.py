@@ -24,6 +24,7 @@ from pellucid.learn.architectures import Architecture, ScalingName, layer_names
 from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Wanted
 from pellucid.learn.losses import cross_entropy, softmax
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
+from pellucid.learn.pulse import pulse
 
 Array = np.ndarray
 
@@ -49,7 +50,8 @@ class Trace:
 class Step:
     """The loss of a batch and what follows from it.
 
-    losses (batch,) in nats; correct (batch,), whether the largest logit was the label's; gradients of the *mean* loss.
+    losses (batch,) in nats; correct (batch,), whether the largest logit was the label's; gradients of the *mean* loss;
+    seconds of each layer, added up over shards; largest, dead (layer,): the pulse of the first shard, where asked for.
     """
 
     losses: Float[Array, " batch"]
@@ -57,6 +59,8 @@ class Step:
     gradients: Parameters
     forward_seconds: Array
     backward_seconds: Array
+    largest: Array | None = None
+    dead: Array | None = None
 
 
 class Network:
@@ -167,10 +171,16 @@ class Network:
         assert dx is not None
         return dx
 
-    def step(self, images: Float[Array, "batch channel height width"], labels: Integer[Array, " batch"]) -> Step:
-        """Losses and the gradients of their mean for images in [0, 1]: forward and backward, shard by shard."""
+    def step(
+        self, images: Float[Array, "batch channel height width"], labels: Integer[Array, " batch"], watch: bool = False
+    ) -> Step:
+        """Losses and the gradients of their mean for images in [0, 1]: forward and backward, shard by shard.
+
+        watch: take the pulse of the first shard as well.
+        """
         parts = run_in_order(
-            lambda part: self._shard_step(images[part], labels[part], len(labels)), self.shards(len(labels))
+            lambda part: self._shard_step(images[part], labels[part], len(labels), watch and part.start == 0),
+            self.shards(len(labels)),
         )
         gradients = parts[0].gradients
         for part in parts[1:]:
@@ -182,14 +192,17 @@ class Network:
             gradients,
             sum((part.forward_seconds for part in parts), np.zeros(len(self.layers))),
             sum((part.backward_seconds for part in parts), np.zeros(len(self.layers))),
+            parts[0].largest,
+            parts[0].dead,
         )
 
-    def _shard_step(self, images: Array, labels: Array, total: int) -> Step:
+    def _shard_step(self, images: Array, labels: Array, total: int, watch: bool) -> Step:
         trace = self.forward(self.innermost(images))
         losses, gradient = cross_entropy(trace.output, labels)
         correct = trace.output.argmax(axis=0) == labels
         gradients, _ = self.backward(trace, gradient / gradient.dtype.type(total), wanted="parameters")
-        return Step(losses, correct, gradients, np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
+        seconds = (np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
+        return Step(losses, correct, gradients, *seconds, *(pulse(trace.layers, trace.outputs) if watch else ()))
 
     def logits(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
         """What the last layer says of images in [0, 1], before the softmax; errors as for `predict`."""

@@ -26,6 +26,9 @@ Result = TypeVar("Result")
 LARGEST_GRADIENT = 1e30
 """A gradient beyond this is taken for infinite: the step that follows would overflow."""
 
+ORDINARY_GRADIENT = 1e3
+"""A mean gradient of a bias beyond this is a reason to look closer."""
+
 PIECE = 2**18
 """Numbers of a piece; an array of fewer is not cut."""
 
@@ -47,7 +50,7 @@ def _descend_plainly(w, g, rate, ridge):  # type: ignore[no-untyped-def]  # noqa
 
 
 @njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
-def _count_overflows(g, largest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _count_beyond(g, largest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     count = 0
     for i in range(len(g)):
         count += 0 if abs(g[i]) <= largest else 1  # NaN is not <=
@@ -85,13 +88,18 @@ class Optimizer:
 
 
 def overflow(gradients: Mapping[str, Array]) -> str | None:
-    """The name of the first gradient that holds NaN, infinity or a number beyond 1e30; None where all is well."""
+    """The name of the first gradient that holds NaN, infinity or a number beyond 1e30; None where all is well.
 
-    def count(piece: tuple[str, slice]) -> str | None:
-        name, part = piece
-        return name if _count_overflows(gradients[name].reshape(-1)[part], LARGEST_GRADIENT) > 0 else None
+    Weights are looked at only where some bias is out of the ordinary: what is NaN or infinite behind the gradient of a
+    weight is so in that of its bias, the sum, and a product of ordinary numbers does not overflow.
+    """
+    if not any(_exceeds(value, ORDINARY_GRADIENT) for value in gradients.values() if value.ndim == 1):
+        return None
+    return next((name for name, value in gradients.items() if _exceeds(value, LARGEST_GRADIENT)), None)
 
-    return next((name for name in _piecewise(count, gradients) if name is not None), None)
+
+def _exceeds(array: Array, largest: float) -> bool:
+    return bool(_count_beyond(array.reshape(-1), array.dtype.type(largest)) > 0)
 
 
 def _piecewise(work: Callable[[tuple[str, slice]], Result], arrays: Mapping[str, Array]) -> list[Result]:

@@ -2,13 +2,13 @@
 
 Every epoch sees each training image once, in an order drawn from (seed, epoch); the gradients are checked before the
 first step. All randomness is derived from (seed, epoch, batch) and nothing else, so that a training that is resumed
-in the middle of an epoch goes on exactly as it would have.
+in the middle of an epoch goes on exactly as it would have. The surprise: the parameters are moved in place, and where
+a training ends early (Ctrl-C, a loss that is no number) they are those after the last step that was whole.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,49 +16,26 @@ from tqdm.auto import tqdm
 
 from pellucid.data.augmentation import shifted
 from pellucid.data.scaling import Scaling
-from pellucid.data.splits import Data, Split
+from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
-from pellucid.learn.gradients import GradientReport, check_gradients
+from pellucid.learn.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
+from pellucid.learn.gradients import check_gradients
+from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_layer, ridge_share
+from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.metrics import evaluate
-from pellucid.learn.network import Network
-from pellucid.learn.optimizers import Optimizer, rate_at, ridge_term
+from pellucid.learn.network import Network, Step
+from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term
 from pellucid.learn.parallel import single_threaded_blas
+from pellucid.learn.pulse import pulse
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
+PULSE = 10
+"""Batches from one pulse (see pulse.py) to the next: it costs about a hundredth of a step."""
 
-@dataclass(frozen=True)
-class Batch:
-    """One step: mean loss (ridge term apart), the ridge term, share of right guesses before the step, and the rate."""
-
-    epoch: int
-    loss: float
-    ridge: float
-    accuracy: float
-    rate: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass: means over its batches, scores on the dev images after it, and seconds of training alone."""
-
-    epoch: int
-    loss: float
-    train_accuracy: float
-    dev_loss: float
-    dev_accuracy: float
-    seconds: float
-
-
-@dataclass
-class History:
-    """What happened: one `Batch` a step, one `Epoch` a pass, the settings, and the gradient check."""
-
-    settings: TrainSettings
-    batches: list[Batch] = field(default_factory=list)
-    epochs: list[Epoch] = field(default_factory=list)
-    gradients: GradientReport | None = None
+LOOKED_AT = 256
+"""Dev images, at most, over which an epoch's pulse is taken; and no more than a hundredth of the training images."""
 
 
 def train(
@@ -66,99 +43,192 @@ def train(
     data: Data,
     *,
     progress: bool = True,
+    on_batch: Callable[["Trainer"], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     **settings: Any,
 ) -> History:
     """Train in place; keywords are those of `TrainSettings` over the architecture's own defaults.
 
-    progress: a bar on standard error once it takes over two seconds.
-    Raises PellucidError for settings out of range, data that do not fit, gradients that fail their check, and a loss
-    that is no longer finite (the parameters are then those before the step).
+    progress: a bar on standard error once it takes over two seconds; on_batch, on_epoch: called after each.
+    checkpoint: a file for the state, written every `checkpoint_seconds` or `checkpoint_batches`, at Ctrl-C and at the
+    end; with resume=True the training goes on from it, where it is there yet, and ends as if it had never stopped.
+
+    Raises PellucidError for settings out of range, data that do not fit, gradients that fail their check, a checkpoint
+    of another training, and a loss or gradient that is no longer finite (the parameters are those before the step, and
+    the last checkpoint stays).
     """
     trainer = Trainer(network, data, TrainSettings.of(network.recipe, **settings))
-    for epoch in trainer.run(progress=progress):
+    for epoch in trainer.run(progress=progress, on_batch=on_batch):
         if on_epoch is not None:
             on_epoch(epoch)
     return trainer.history
 
 
 class Trainer:
-    """The loop with its state: network, optimizer, history."""
+    """The loop with its state: network, data, settings, optimizer, history."""
 
     def __init__(self, network: Network, data: Data, settings: TrainSettings) -> None:
-        _require_fit(network, data)
+        require_fit(network, data)
         if network.scaling is None:
             network.scaling = Scaling.measured(data.train.images, per="feature")
         self.network, self.data, self.settings = network, data, settings
         self.optimizer = Optimizer(settings, network.parameters)
-        self.history = History(settings)
+        self.history = History(settings, network.names)
+        self.average = math.nan
+        self._average = MovingAverage(settings.alpha)
+        self._saved = (monotonic(), 0)
+        if settings.resume and settings.checkpoint is None:
+            raise PellucidError("There is no checkpoint to resume from; give its file with checkpoint.")
+        self._fingerprint = "" if settings.checkpoint is None else fingerprint(data)
+        if settings.checkpoint is not None and settings.checkpoint.exists():
+            self._resume(settings)
 
-    def run(self, *, progress: bool = True) -> Iterator[Epoch]:
+    def run(self, *, progress: bool = True, on_batch: Callable[["Trainer"], None] | None = None) -> Iterator[Epoch]:
         """Train epoch by epoch; yields each epoch's record once it is done."""
         if self.settings.check and self.history.gradients is None:
             few = self.data.train.take(min(4, len(self.data.train)))
-            self.history.gradients = check_gradients(self.network, few.images, few.labels, samples=6)
+            with single_threaded_blas():
+                self.history.gradients = check_gradients(self.network, few.images, few.labels, samples=6)
+        self.save()  # what cannot be written shall be found out now
         for epoch in range(len(self.history.epochs), self.settings.epochs):
-            yield self._epoch(epoch, progress)
-        self.network.provenance |= {"data": self.data.name, "training": self.settings.model_dump()}
+            yield self._epoch(epoch, progress, on_batch)
+        self.network.provenance |= {"data": self.data.name, "training": self.settings.course()}
+        self.save()
 
-    def _epoch(self, epoch: int, progress: bool) -> Epoch:
-        train = self.data.train
-        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(train))
+    def save(self) -> None:
+        """Write the checkpoint now, where there is to be one."""
+        if self.settings.checkpoint is not None:
+            state = (self.network, self.optimizer, self.history, self._fingerprint)
+            save_checkpoint(self.settings.checkpoint, *state)
+            self._saved = (monotonic(), len(self.history.batches))
+
+    def _resume(self, settings: TrainSettings) -> None:
+        path = settings.checkpoint
+        assert path is not None
+        if not settings.resume:
+            raise PellucidError(f"There is a checkpoint '{path}' already; go on from it with resume, or remove it.")
+        checkpoint = load_checkpoint(path)
+        require_same(checkpoint, path, self.network, settings, self._fingerprint)
+        require_in_order(checkpoint.history, -(-len(self.data.train) // settings.batch), path)
+        for name, value in self.network.parameters.items():
+            value[...] = checkpoint.network.parameters[name]
+        self.network.scaling = checkpoint.network.scaling
+        self.network.provenance = checkpoint.network.provenance
+        self.optimizer.velocities = {name: value.copy() for name, value in checkpoint.velocities.items()}
+        for batch in checkpoint.history.batches:
+            self._add(batch)
+        self.history.epochs = checkpoint.history.epochs
+        self.history.gradients = checkpoint.history.gradients
+        self._saved = (monotonic(), len(self.history.batches))
+
+    def _epoch(self, epoch: int, progress: bool, on_batch: Callable[["Trainer"], None] | None) -> Epoch:
+        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.data.train))
         batches = [order[begin : begin + self.settings.batch] for begin in range(0, len(order), self.settings.batch)]
-        begin = perf_counter()
-        seen: list[tuple[Batch, int]] = []
+        done = sum(batch.epoch == epoch for batch in self.history.batches[-len(batches) :])
         label = f"epoch {epoch + 1}/{self.settings.epochs}"
-        with single_threaded_blas():
-            bar = tqdm(batches, desc=label, unit="batch", delay=2, disable=not progress, leave=False)
-            for number, chosen in enumerate(bar):
-                batch = self._step(epoch, number, len(batches), train.images[chosen], train.labels[chosen])
-                self.history.batches.append(batch)
-                seen.append((batch, len(chosen)))
-                if number % 20 == 0:
-                    bar.set_postfix(loss=f"{batch.loss:.3f}", accuracy=f"{batch.accuracy:.1%}", refresh=False)
-        seconds = perf_counter() - begin
-        record = self._record(epoch, seen, seconds)
-        self.history.epochs.append(record)
-        return record
+        shown = max(1, len(batches) // 10)
+        with (
+            single_threaded_blas(),
+            deferred_interrupts() as interrupt,
+            tqdm(
+                desc=label, total=len(batches), initial=done, unit="batch", delay=2, disable=not progress, leave=False
+            ) as bar,
+        ):
+            for number in range(done, len(batches)):
+                self._add(self._step(epoch, number, batches))
+                self._keep()
+                if on_batch is not None:
+                    on_batch(self)
+                if interrupt.raised:
+                    break
+                bar.update()
+                if number % shown == shown - 1:
+                    bar.set_postfix(loss=f"{self.average:.3f}", refresh=False)
+            else:
+                self.history.epochs.append(self._record(epoch, len(self.history.batches) - len(batches)))
+            if interrupt.raised:
+                self.save()
+                raise KeyboardInterrupt
+        return self.history.epochs[-1]
 
-    def _step(self, epoch: int, number: int, batches: int, images: Array, labels: Array) -> Batch:
-        settings = self.settings
+    def _add(self, batch: Batch) -> None:
+        self.history.batches.append(batch)
+        self.average = self._average.add(batch.loss)
+
+    def _step(self, epoch: int, number: int, batches: list[Array]) -> Batch:
+        begin = perf_counter()
+        settings, chosen = self.settings, batches[number]
+        images, labels = self.data.train.images[chosen], self.data.train.labels[chosen]
         if settings.shift > 0:
             images = shifted(images, settings.shift, np.random.default_rng([settings.seed, epoch, number]))
-        rate = rate_at(settings, epoch + number / batches)
-        step = self.network.step(images, labels)
+        rate = rate_at(settings, epoch + number / len(batches))
+        step = self.network.step(images, labels, watch=number % PULSE == 0)
         loss = float(step.losses.mean())
         ridge = ridge_term(self.network.parameters, settings.ridge, len(labels))
-        if not math.isfinite(loss + ridge):
-            raise PellucidError(
-                f"The loss is {loss + ridge} in epoch {epoch + 1}, batch {number + 1}, at rate {rate:g}; "
-                f"train again with a smaller rate."
-            )
+        self._require_finite(loss + ridge, step, images, f"in epoch {epoch + 1}, batch {number + 1}, at rate {rate:g}")
         self.optimizer.step(self.network.parameters, step.gradients, rate, len(labels))
-        return Batch(epoch, loss, ridge, float(step.correct.mean()), rate)
+        error = -float(np.expm1(-step.losses).mean())
+        scores = (loss, ridge, error, float(step.correct.mean()), rate)
+        times = (perf_counter() - begin, step.forward_seconds, step.backward_seconds)
+        return Batch(epoch, number, len(labels), *scores, *times, step.largest, step.dead)
 
-    def _record(self, epoch: int, seen: list[tuple[Batch, int]], seconds: float) -> Epoch:
-        counts = [count for _, count in seen]
+    def _require_finite(self, cost: float, step: Step, images: Array, where: str) -> None:
+        """Stop before a step that would spoil the parameters."""
+        parameter = overflow(step.gradients)
+        if math.isfinite(cost) and parameter is None:
+            return
+        path = self.settings.checkpoint
+        kept = "" if path is None or not path.exists() else f", or go on from the checkpoint '{path}'"
+        if not math.isfinite(cost):
+            what = f"The loss is {cost}, first in layer '{self.network.overflowing(images)}',"
+        else:
+            what = f"The gradient of '{parameter}' is no longer finite"
+        raise PellucidError(f"{what} {where}; train again with a smaller rate{kept}.")
+
+    def _keep(self) -> None:
+        """Write the checkpoint where it is time to."""
+        seconds, batches = self.settings.checkpoint_seconds, self.settings.checkpoint_batches
+        then, count = self._saved
+        if (batches > 0 and len(self.history.batches) - count >= batches) or (0 < seconds <= monotonic() - then):
+            self.save()
+
+    def _record(self, epoch: int, begin: int) -> Epoch:
+        """The epoch's record, from its batches (those from `begin` on) and from the dev images."""
+        history = self.history
+        own = {name: history.column(name, begin) for name in ("images", "loss", "ridge", "accuracy", "seconds")}
         dev = evaluate(self.network, self.data.dev)
+        few = self.data.dev.images[: min(LOOKED_AT, max(1, len(self.data.train) // 100))]
+        largest, dead = pulse(self.network.layers, self.network.forward(self.network.innermost(few)).outputs)
+        loss, ridge, accuracy = (
+            float(np.average(own[name], weights=own["images"])) for name in ("loss", "ridge", "accuracy")
+        )
         return Epoch(
-            epoch,
-            float(np.average([batch.loss for batch, _ in seen], weights=counts)),
-            float(np.average([batch.accuracy for batch, _ in seen], weights=counts)),
-            dev.loss,
-            dev.accuracy,
-            seconds,
+            epoch=epoch,
+            loss=loss,
+            average=self.average,
+            ridge_share=float(ridge_share(np.array([loss]), np.array([ridge]))[0]),
+            error=history.batches[-1].error,
+            train_accuracy=accuracy,
+            dev_loss=dev.loss,
+            dev_accuracy=dev.accuracy,
+            test_accuracy=evaluate(self.network, self.data.test).accuracy if self.settings.test else None,
+            rate=history.batches[-1].rate,
+            seconds=float(own["seconds"].sum()),
+            forward_seconds=by_layer(history.layers, history.column("forward_seconds", begin).sum(axis=0)),
+            backward_seconds=by_layer(history.layers, history.column("backward_seconds", begin).sum(axis=0)),
+            largest=by_layer(history.layers, largest),
+            dead=by_layer(history.layers, dead),
         )
 
 
-def _require_fit(network: Network, data: Data) -> None:
+def require_fit(network: Network, data: Data) -> None:
+    """Raise PellucidError where the shapes or the labels of the data are not those of the network."""
     if data.input_shape != network.input_shape:
         raise PellucidError(
             f"The images of '{data.name}' have shape {data.input_shape}, but the network sees {network.input_shape}; "
             f"make it with input_shape={data.input_shape}."
         )
-    splits: dict[str, Split] = {"train": data.train, "dev": data.dev, "test": data.test}
-    for name, split in splits.items():
+    for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
         if int(split.labels.max()) >= network.classes:
             raise PellucidError(
                 f"A {name} label of '{data.name}' is {split.labels.max()}, but the network has {network.classes} "

@@ -1,0 +1,207 @@
+"""History: what happened in a training, batch by batch and epoch by epoch.
+
+moving_average: losses, alpha -> a_t / (1 - alpha^t) with a_t = alpha a_(t-1) + (1 - alpha) loss_t
+
+The average is corrected for its start at zero (Kingma & Ba 2015, "Adam"), so that it is right from the first batch on
+and the losses of an untrained network do not linger in it. Times are seconds of work, added up over threads, but for
+the `seconds` of a batch, which are those on the wall. Whatever is no time is the same in every run of the same seed.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64, Shaped
+
+from pellucid.errors import PellucidError, unknown
+from pellucid.files import StrPath, atomic_path
+from pellucid.learn.gradients import GradientReport
+from pellucid.settings import TrainSettings
+
+Array = np.ndarray
+
+PER_LAYER = ("forward_seconds", "backward_seconds", "largest", "dead")
+DERIVED = ("average", "ridge_share")
+TIMES = ("seconds", "forward_seconds", "backward_seconds")
+"""What differs between two runs of the same seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One step; all scores are those of the batch before the step.
+
+    epoch, number: counted from 0, the number within the epoch; images: how many; loss: mean, in nats, without the ridge
+    term; ridge: the ridge term; error: mean of 1 - (probability of the right class); accuracy: share of right guesses;
+    rate; seconds: of the whole step; forward_seconds, backward_seconds (layer,); largest, dead (layer,): see pulse.py,
+    None for a batch where they were not taken.
+    """
+
+    epoch: int
+    number: int
+    images: int
+    loss: float
+    ridge: float
+    error: float
+    accuracy: float
+    rate: float
+    seconds: float
+    forward_seconds: Float64[Array, " layer"]
+    backward_seconds: Float64[Array, " layer"]
+    largest: Float64[Array, " layer"] | None
+    dead: Float64[Array, " layer"] | None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images.
+
+    loss, train_accuracy: means over its images, each as it was before its step; average: the moving average at its end;
+    ridge_share: of the cost (loss + ridge), over the epoch; error: of its last batch; dev_loss, dev_accuracy: on the
+    dev images after it, and test_accuracy on the test images where that was asked for, else None; rate: of its last
+    step; largest, dead: by layer, over up to 256 dev images after it, dead for ReLU layers only; times as in `Batch`.
+    """
+
+    epoch: int
+    loss: float
+    average: float
+    ridge_share: float
+    error: float
+    train_accuracy: float
+    dev_loss: float
+    dev_accuracy: float
+    test_accuracy: float | None
+    rate: float
+    seconds: float
+    forward_seconds: dict[str, float]
+    backward_seconds: dict[str, float]
+    largest: dict[str, float]
+    dead: dict[str, float]
+
+    @property
+    def dead_layers(self) -> tuple[str, ...]:
+        """ReLU layers none of whose units answered to any of the dev images looked at."""
+        return tuple(name for name, share in self.dead.items() if share == 1)
+
+
+@dataclass
+class History:
+    """What happened: one `Batch` a step, one `Epoch` a pass, the layers' names, the settings, the gradient check."""
+
+    settings: TrainSettings
+    layers: tuple[str, ...] = ()
+    batches: list[Batch] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
+    gradients: GradientReport | None = None
+
+    def column(self, name: str, begin: int = 0) -> Shaped[Array, "batch *layer"]:
+        """One number of every batch from `begin` on: a field of `Batch`, "average" or "ridge_share".
+
+        Shape (batch,), or (batch, layer) for the numbers of layers, in the order of `layers`. Where the pulse was not
+        taken, "largest" and "dead" are NaN. Raises PellucidError for another name.
+        """
+        if name == "average":
+            return moving_average(self.column("loss"), self.settings.alpha)[begin:]
+        if name == "ridge_share":
+            return ridge_share(self.column("loss", begin), self.column("ridge", begin))
+        names = [item.name for item in fields(Batch)]
+        if name not in names:
+            raise unknown("column of a history", name, [*names, *DERIVED])
+        values = [getattr(batch, name) for batch in self.batches[begin:]]
+        if name not in PER_LAYER:
+            return np.array(values, np.int64 if name in ("epoch", "number", "images") else np.float64)
+        nothing = np.full(len(self.layers), np.nan)
+        return np.array([nothing if value is None else value for value in values]).reshape(
+            len(values), len(self.layers)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as what JSON can hold: columns by name, epochs one by one, None where there is no number."""
+        names = [item.name for item in fields(Batch)]
+        return {
+            "settings": self.settings.course(),
+            "layers": list(self.layers),
+            "gradients": None if self.gradients is None else asdict(self.gradients),
+            "batches": {name: _plain(self.column(name).tolist()) for name in (*names, *DERIVED)},
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+        }
+
+    def save(self, path: StrPath) -> None:
+        """Write it, by the path's ending: .json holds everything; .csv has a row for each batch.
+
+        In a CSV table numbers of layers are columns such as "dead.conv1", and the scores of an epoch stand in the row
+        of its last batch. Raises PellucidError for another ending, and where the disk refuses.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix not in (".json", ".csv"):
+            raise PellucidError(f"A history is saved as .json or .csv, not as '{path}'; choose one of these endings.")
+        with atomic_path(path) as temporary:
+            if suffix == ".json":
+                temporary.write_text(json.dumps(self.to_dict(), allow_nan=False), encoding="utf-8")
+            else:
+                temporary.write_text("".join(f"{line}\n" for line in self._lines()), encoding="utf-8")
+
+    def _lines(self) -> Iterator[str]:
+        """The rows of a CSV table, its header first; numbers in as many digits as bring them back exactly."""
+        columns: dict[str, list[float]] = {}
+        for name in [item.name for item in fields(Batch)] + list(DERIVED):
+            values = self.column(name)
+            if values.ndim == 2:
+                columns |= {f"{name}.{layer}": values[:, index].tolist() for index, layer in enumerate(self.layers)}
+            else:
+                columns[name] = values.tolist()
+        scores = ("dev_loss", "dev_accuracy", "test_accuracy")
+        yield ",".join([*columns, *scores])
+        for row, batch in enumerate(self.batches):
+            last = row + 1 == len(self.batches) or self.batches[row + 1].epoch != batch.epoch
+            epoch = self.epochs[batch.epoch] if last and batch.epoch < len(self.epochs) else None
+            ends = [None if epoch is None else getattr(epoch, score) for score in scores]
+            yield ",".join(_cell(value) for value in [*(column[row] for column in columns.values()), *ends])
+
+
+class MovingAverage:
+    """The moving average as numbers come in."""
+
+    def __init__(self, alpha: float) -> None:
+        self._alpha, self._total, self._left = alpha, 0.0, 1.0
+
+    def add(self, number: float) -> float:
+        """The average with this number in it."""
+        self._total = self._alpha * self._total + (1 - self._alpha) * number
+        self._left *= self._alpha
+        return self._total / (1 - self._left)
+
+
+def moving_average(losses: Float[Array, " batch"], alpha: float) -> Float64[Array, " batch"]:
+    """The exponential moving average of the losses, corrected for its start; alpha = 0 gives the losses themselves."""
+    average = MovingAverage(alpha)
+    return np.array([average.add(loss) for loss in losses.tolist()])
+
+
+def ridge_share(loss: Float[Array, " batch"], ridge: Float[Array, " batch"]) -> Float64[Array, " batch"]:
+    """The ridge term's share of the cost, 0 where there is no cost at all."""
+    cost = loss + ridge
+    share = np.zeros(len(cost))
+    np.divide(ridge, cost, out=share, where=cost > 0)
+    return share
+
+
+def by_layer(layers: Sequence[str], values: Float[Array, " layer"]) -> dict[str, float]:
+    """Numbers by the layers' names; NaN is left out."""
+    return {name: value for name, value in zip(layers, values.tolist(), strict=True) if not math.isnan(value)}
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    """NaN as None, at any depth."""
+    return [_plain(value) if isinstance(value, list) else None if _is_nan(value) else value for value in values]
+
+
+def _cell(value: float | int | None) -> str:
+    return "" if value is None or _is_nan(value) else repr(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,40 @@
+"""Interrupts: Ctrl-C -> a flag that the loop looks at between two steps.
+
+An exception in the middle of a step would leave some parameters moved and others not. So the first Ctrl-C only raises
+the flag, and the second one, for the impatient, is the usual exception at once. Where a program has a handler of its
+own, or outside the main thread, nothing is changed.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Flag:
+    """`raised` once Ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[Flag]:
+    """Inside, the first Ctrl-C raises the flag and nothing else; what was before is restored at the end."""
+    flag = Flag()
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield flag
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if flag.raised:
+            signal.default_int_handler(number, frame)
+        flag.raised = True
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
