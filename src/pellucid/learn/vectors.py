@@ -6,8 +6,12 @@ for all that Numba compiles afterwards in this process; it changes speed, and th
 Whoever sets NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is obeyed.
 """
 
+from typing import Any
+
 import llvmlite.binding as llvm
-from numba.core import config
+import numba
+
+config: Any = numba.config
 
 
 def widen() -> None:
