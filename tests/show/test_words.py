@@ -2,10 +2,12 @@
 
 import doctest
 
+import numpy as np
 import pytest
 
 from pellucid.show import words
 from pellucid.show.results import Seen
+from pellucid.show.style import DARK, LIGHT, Palette, contrast
 
 
 def test_examples_in_the_docstrings_hold():
@@ -26,6 +28,21 @@ def test_one_mistake_can_be_seen_and_none_cannot():
     assert words.cell_shade(0.0, right=False) == 0
     assert words.cell_shade(0.01, right=False) >= 0.2
     assert words.cell_shade(1.0, right=True) > words.cell_shade(0.5, right=True)
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+def test_counts_can_be_read_on_every_shade(palette: Palette, right: bool):
+    """Rejects light words on a half-tinted cell, where they vanish."""
+    for share in np.linspace(0.001, 1, 200):
+        shade = words.cell_shade(float(share), right)
+        ground = mixed(palette.truth if right else palette.wrong, palette.paper, shade)
+        assert contrast(ground, palette.paper if shade == 1 else palette.ink) >= 4.5, share
+
+
+def mixed(colour: str, paper: str, share: float) -> str:
+    parts = [(int(colour[at : at + 2], 16), int(paper[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * one + (1 - share) * other):02x}" for one, other in parts)
 
 
 def test_silent_maps_are_told_and_none_is_not_mentioned():

@@ -247,5 +247,5 @@ def _cell(axes: Axes, left: int, top: int, size: int, number: int, share: float,
     strength = cell_shade(float(share), right)
     if number:
         axes.fill_between([left + 1, left + size - 1], top + 1, top + size - 1, color=colour, alpha=strength, lw=0)
-    ink = palette.paper if strength > 0.6 else palette.ink if number else palette.line
+    ink = palette.paper if strength == 1 else palette.ink if number else palette.line
     write(axes, str(number) if number else "·", left + size / 2, top + 13, colour=ink, at="center")

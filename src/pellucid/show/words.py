@@ -81,10 +81,15 @@ def log_share(number: float, low: float = 1e-12, high: float = 1.0) -> str:
 
 
 def cell_shade(share: float, right: bool) -> float:
-    """How strongly a cell of the confusion matrix is coloured, 0 to 1; one mistake in a hundred must still be seen."""
+    """How strongly a cell of the confusion matrix is coloured: 0, up to 0.4 (words in ink), or 1 (words in paper).
+
+    One mistake in a hundred must still be seen, and the count be readable, which in between it is in neither colour.
+    """
     if share == 0:
         return 0.0
-    return round(0.25 + 0.65 * share, 3) if right else round(min(0.9, 0.2 + 2 * share), 3)
+    if share >= 0.6:
+        return 1.0
+    return round(0.15 + 0.4 * share, 3) if right else round(min(0.4, 0.2 + 2 * share), 3)
 
 
 def data_words(name: str) -> str:
