@@ -54,15 +54,48 @@ def test_rows_and_grain_do_not_change_what_is_found(rows, grain):
     assert all(batch % grain == 0 for batch in reader.batches)
 
 
+class Peaked(Matching):
+    """The same, but largest where an image is half like its template, so that long steps lead beyond."""
+
+    def __call__(self, images):
+        return {"match": Reading(1 - (super().__call__(images)["match"].output - 0.5).abs())}
+
+
 def test_the_best_image_is_kept_and_not_the_last():
     """Rejects returning where the ascent ended: a wild rule overshoots."""
-    found = run(Normalized(3.0), Limits(6))
+    found = run(Normalized(3.0), Limits(6), reader=Peaked())
     torch.testing.assert_close(found.values, found.history.amax(1))
-    reader = Matching()
-    torch.testing.assert_close(
-        values_of(reader, Units("match", torch.arange(5)), found.images, rows=4, grain=2), found.values
-    )
+    assert (found.values > found.history[:, -1]).any()
+    reader = Peaked()
+    again = values_of(reader, Units("match", torch.arange(5)), found.images, rows=4, grain=2)
+    torch.testing.assert_close(again, found.values)
     assert reader.batches == [4, 2]
+
+
+class Scripted(Reader):
+    """A unit that says what the script says, whatever it is shown."""
+
+    def __init__(self, script):
+        self.script = iter(script)
+
+    def __call__(self, images):
+        said = next(self.script) + 1e-9 * images.flatten(1)[:, :1]
+        return {"match": Reading(said)}
+
+
+@pytest.mark.parametrize(
+    ("script", "steps"),
+    [
+        ([1.0, 1, 1, 1, 1, 1, 1, 1], 2),
+        ([1.0, 1, 2, 2, 3, 3, 4, 4], 7),
+        ([8.0, 7, 6, 5, 4, 3, 2, 1], 7),
+        ([1.0, 2, 3, 3, 3, 4, 5, 6], 4),
+    ],
+)
+def test_convergence_is_little_change_either_way_in_successive_steps(script, steps):
+    """Rejects a signed difference, for which falling is converged, and calm steps that need not follow each other."""
+    found = run(Normalized(1e-3), Limits(7, 1e-3, 2), starts=STARTS[:1], units=(0,), reader=Scripted(script))
+    assert found.steps.tolist() == [steps]
 
 
 def test_an_image_stops_by_itself_when_it_has_converged():

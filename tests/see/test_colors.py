@@ -52,6 +52,7 @@ def test_a_change_is_bent_and_never_clipped():
     assert bent.max() <= 0.5
     assert bent.min() >= -0.1
     assert (bent[1:] >= bent[:-1]).all()
+    assert (bent[2:] - 2 * bent[1:-1] + bent[:-2]).abs().max() < 1e-3  # no corner anywhere
     torch.testing.assert_close(
         limited(change * 1e-4, change * 0 + 0.5, change * 0 + 0.1), change * 1e-4, atol=1e-9, rtol=1e-4
     )
