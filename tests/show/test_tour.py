@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from pellucid.data.digits import load_digits
+from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.learn.network import Network
 from pellucid.see.models import open_model
@@ -122,7 +123,7 @@ def test_a_tour_that_fails_leaves_the_older_one(tmp_path: Path, monkeypatch: pyt
 
     (tmp_path / "index.html").write_text("older", encoding="utf-8")
 
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise PellucidError("The hand-written gradient of 'conv1.weight' is wrong.")
 
     monkeypatch.setattr(guide, "guide", failing)
@@ -138,7 +139,26 @@ def test_a_folder_that_cannot_be_is_refused_before_the_work(tmp_path: Path):
     told: list[str] = []
     with pytest.raises(PellucidError, match="a file is in the way"):
         tours.run_tour(tmp_path / "file", progress=lambda stage, _: told.append(stage))
-    assert told == []
+    assert set(told) == {"reading the images"}
+
+
+def test_a_wrong_name_is_refused_before_anything_is_made(tmp_path: Path):
+    """Rejects an empty folder left for data that do not exist, and PyTorch opened for nothing."""
+    told: list[str] = []
+    with pytest.raises(PellucidError, match="digits"):
+        tours.run_tour(tmp_path / "tour", "digts", progress=lambda stage, _: told.append(stage))
+    assert set(told) == {"reading the images"}
+    assert not (tmp_path / "tour").exists()
+
+
+def test_the_command_on_the_page_makes_the_same_page():
+    """Rejects a name without its quotes, and a command line for data that only their owner has."""
+    assert tours.command("digits", 0) == "pellucid tour --data digits --seed 0"
+    assert tours.command("my digits.csv", 3) == "pellucid tour --data 'my digits.csv' --seed 3"
+    digits = load_digits(0)
+    assert tours.command(digits, 1) == "pellucid tour --data digits --seed 1"
+    own = Data(digits.train, digits.dev, digits.test, name="mine")
+    assert tours.command(own, 1) == "run_tour(out, mine, seed=1)"
 
 
 def test_a_stage_that_fails_is_not_counted():

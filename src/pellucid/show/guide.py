@@ -4,19 +4,15 @@ Everything heavy (PyTorch, Numba, matplotlib) is imported with this module, whic
 """
 
 import platform
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 
-from pellucid.data.load import load_data
 from pellucid.data.splits import Data
-from pellucid.files import StrPath
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.see.dreams import Dream, dream
@@ -43,10 +39,8 @@ class Guided:
     patterns: dict[str, Float32[np.ndarray, "unit channel height width"]]
 
 
-def guide(data: Any, data_dir: StrPath | None, seed: int, clock: Clock) -> Guided:
-    """All stages; `data` is a Data, or a name or path for `load_data`."""
-    with clock("reading the images"):
-        images = data if isinstance(data, Data) else load_data(data, data_dir, seed)
+def guide(images: Data, seed: int, clock: Clock, *, command: str) -> Guided:
+    """All stages; `command` is what a person types for the same again."""
     learnt = _learn(images, seed, clock)
     with clock(f"opening {MODEL}"):
         model = open_model(MODEL)
@@ -58,7 +52,7 @@ def guide(data: Any, data_dir: StrPath | None, seed: int, clock: Clock) -> Guide
     with clock("drawing the page"):
         pictures = _draw(images, learnt, found, dreamt)
     results = Results(
-        command=_command(images.name, seed),
+        command=command,
         seed=seed,
         threads=torch.get_num_threads(),
         seconds=clock.seconds,
@@ -160,8 +154,3 @@ def _dream_made(name: str, dreamt: Dream) -> DreamMade:
         height=height,
         width=width,
     )
-
-
-def _command(data: str, seed: int) -> str:
-    """What a person types to get the same page."""
-    return f"pellucid tour --data {shlex.quote(data)} --seed {seed}"
