@@ -172,7 +172,7 @@ HOSTILE = {
         content({"scaling": Scaling("mean-deviation", np.zeros((2, 7, 6)), 1).to_dict()}),
         "scaling has numbers of shape (2, 7, 6), which do not fit images of (2, 7, 5)",
     ),
-    "a recipe that is none": (content({"recipe": {"speed": 3}}), "there is no setting 'speed'"),
+    "a recipe that is none": (content({"recipe": {"speed": 3}}), "there is no training setting 'speed'"),
 }
 
 

@@ -85,7 +85,7 @@ def read_architecture(path: Path) -> Architecture:
             raise ValueError(f"a line has more than {MOST_DOTS} dots")
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested too deeply
-        raise PellucidError(f"The architecture '{path}' is no TOML file: {_first_line(error)}.") from None
+        raise PellucidError(f"The architecture '{path}' is no TOML file: {first_line(error)}.") from None
     try:
         return _architecture(table, default_name=path.stem)
     except PellucidError as error:
@@ -117,10 +117,11 @@ def recipe_from_dict(table: object) -> dict[str, Any]:
     course = TrainSettings().course()
     for name in table:
         if name not in course:  # such as a path to write to, which is for the person to give and not for a file
-            raise unknown("setting of an architecture", name, course)
+            raise unknown("training setting", name, course)
     given = TrainSettings.of(table)
     return {name: getattr(given, name) for name in table}
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error, short."""
     return str(error).splitlines()[0][:100] if str(error) else type(error).__name__

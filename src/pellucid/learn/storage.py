@@ -30,6 +30,7 @@ FORMAT = 1
 LARGEST_FILE = 4 * 2**30
 LARGEST_HEADER = 16 * 2**20
 TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
+FILE = "safetensors file"
 BESIDE = ":"
 """What is in the name of a tensor that lies beside the parameters: "velocity:conv1.weight"."""
 
@@ -70,9 +71,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], description: Mapping
 
 
 def load_network(path: Path) -> Network:
-    """The network in the file `path`; raises PellucidError, naming the file, for whatever else it may hold."""
-    content = read_bytes(path, "network", limit=LARGEST_FILE)
+    """The network in the file `path`, or in a folder of tables (see tables.py).
+
+    Raises PellucidError, naming the file, for whatever else it may hold.
+    """
+    content = b"" if path.is_dir() else read_bytes(path, "network", limit=LARGEST_FILE)
     try:
+        if path.is_dir():
+            from pellucid.learn.tables import load_folder
+
+            return load_folder(path)
         return network_from_bytes(content)
     except PellucidError as error:
         raise PellucidError(f"'{path}' is no network that Pellucid can open: {uncapitalized(str(error))}") from None
@@ -96,7 +104,7 @@ def read_tensors(content: bytes) -> tuple[Mapping[str, Any], dict[str, Array]]:
         raise PellucidError(
             "Its metadata have no entry 'pellucid'; weights of another tool need their module: open_model(module)."
         )
-    description = _parsed(metadata["pellucid"])
+    description = parsed(metadata["pellucid"], FILE)
     if not isinstance(description, Mapping):
         raise PellucidError("Its entry 'pellucid' is no table; make the file anew.")
     try:
@@ -154,20 +162,20 @@ def _header(content: bytes) -> Mapping[str, Any]:
         raise PellucidError(
             f"Its header has {size:,} bytes; at most {LARGEST_HEADER:,} are read, so make the file anew."
         )
-    header = _parsed(content[8 : 8 + size])
+    header = parsed(content[8 : 8 + size], FILE)
     if not isinstance(header, Mapping):
         raise PellucidError(_damaged("its header is no table"))
     return header
 
 
-def _parsed(text: object) -> object:
-    """JSON as Python objects, NaN and infinity refused; raises PellucidError where it is none."""
+def parsed(text: object, what: str) -> object:
+    """JSON as Python objects, NaN and infinity refused; raises PellucidError, with what it should be, for none."""
     if not isinstance(text, str | bytes):
-        raise PellucidError(_damaged("its metadata are no text"))
+        raise PellucidError(_damaged("its metadata are no text", what))
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise PellucidError(_damaged(error)) from None
+        raise PellucidError(_damaged(error, what)) from None
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -181,6 +189,6 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _damaged(why: object) -> str:
+def _damaged(why: object, what: str = FILE) -> str:
     first = str(why).splitlines()[0][:100] if str(why) else type(why).__name__
-    return f"It is no whole safetensors file ({first}); give a file that 'pellucid train' wrote."
+    return f"It is no whole {what} ({first}); give one that 'pellucid train' wrote."
