@@ -81,6 +81,20 @@ def test_a_silent_unit_is_woken():
     assert not found.dead[0]
 
 
+def test_a_unit_behind_silent_units_is_woken():
+    """Rejects a rescue of the last rectifier only: here the one before it lets nothing through either."""
+    template = torch.randn(1, 35, generator=torch.Generator().manual_seed(0))
+    module = nn.Sequential(nn.Flatten(), nn.Linear(35, 1), nn.ReLU(), nn.Linear(1, 1), nn.ReLU())
+    with torch.no_grad():
+        module[1].weight.copy_(template / template.norm() / 35**0.5)
+        module[1].bias.fill_(-0.8)  # more likeness than any noise has
+        module[3].weight.fill_(1.0)
+        module[3].bias.fill_(-0.05)
+    found = patterns(opened(module, (1, 7, 5)), "4", retries=0, **QUICK)
+    assert found.history.activations[0, 0] == 0
+    assert found.activations[0] == pytest.approx(0.15, abs=0.01)
+
+
 def test_a_dead_unit_is_reported_with_its_proof():
     """Rejects a dead unit that is passed off as alive, one that takes others with it, and a proof without numbers."""
     split = Split(np.random.default_rng(0).random((20, 1, 13, 9), dtype=np.float32), np.zeros(20, np.int64))
