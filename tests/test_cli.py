@@ -3,8 +3,10 @@
 import gzip
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -378,20 +380,42 @@ def test_what_cannot_be_dreamt_is_refused(capsys, small_net):
 
 def test_the_tour_refuses_data_before_it_begins(capsys):
     """Rejects a folder that is made, and libraries that are opened, for a misspelt name."""
-    assert "'mnsit'" in refused(capsys, "tour", "--data", "mnsit")
+    assert cli.main(["tour", "--data", "mnsit"]) == 2
+    progress, line = capsys.readouterr().err.splitlines()
+    assert "images" in progress
+    assert "'mnsit'" in line
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_the_tour_says_where_its_page_is(capsys, monkeypatch):
     """Rejects a tour that hides its page, and options that do not arrive. (The tour itself is tested in show.)"""
     seen = {}
 
-    def run_tour(out, data, *, seed):
-        seen.update(out=out, data=data.name, seed=seed)
+    def run_tour(out, data, **options):
+        seen.update(out=out, data=data, **options)
         return types.SimpleNamespace(page=out / "index.html")
 
     monkeypatch.setattr("pellucid.show.tour.run_tour", run_tour)
-    assert done(capsys, "tour", "--out", "here", "--seed", "3") == f"Wrote {Path('here', 'index.html')}\n"
-    assert seen == {"out": Path("here"), "data": "digits", "seed": 3}
+    told = done(capsys, "tour", "--out", "here", "--seed", "3", "--data-dir", "there")
+    assert told == f"Wrote {Path('here', 'index.html')}\n"
+    assert seen == {"out": Path("here"), "data": "digits", "data_dir": Path("there"), "seed": 3}
+
+
+def test_a_training_that_is_interrupted_goes_on_to_the_same_bytes(capsys, tmp_path):
+    """Rejects an interruption that loses the work, and a --resume that begins anew or ends elsewhere."""
+    words = ["train", "cnn-4-4-8-16", "--epochs", "15", "--no-check"]
+    done(capsys, *words, "--out", "whole.safetensors")
+    command = [sys.executable, "-m", "pellucid", *words, "--checkpoint", "state.safetensors", "--out", NET]
+    with subprocess.Popen([*command, "--checkpoint-batches", "5"], stderr=subprocess.PIPE, text=True) as run:
+        while run.poll() is None and not Path("state.safetensors").exists():
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        err = run.communicate()[1]
+    assert run.returncode == 130
+    assert "Interrupted" in err.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.safetensors", "whole.safetensors"]
+    done(capsys, *words, "--checkpoint", "state.safetensors", "--resume", "--out", NET)
+    assert Path(NET).read_bytes() == Path("whole.safetensors").read_bytes()
 
 
 def test_python_dash_m_is_the_same_command():

@@ -88,8 +88,7 @@ def tour(
     """Train a network, open another, see its maps, dream: one page to look at."""
     from pellucid.show.tour import run_tour
 
-    data = _data(source, drawn.seed)  # a wrong name is found before anything is begun
-    _wrote(run_tour(out, data, seed=drawn.seed).page)
+    _wrote(run_tour(out, source.data, data_dir=source.data_dir, seed=drawn.seed).page)
 
 
 @app.command
