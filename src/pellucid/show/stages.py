@@ -35,7 +35,7 @@ from pellucid.show.results import (
 )
 
 ARCHITECTURE = "cnn-4-4-8-16"
-LOOKS = 24_000  # images that the training looks at in all: 21 rounds through the digits, one through MNIST
+LOOKS, FEWEST_EPOCHS = 24_000, 3  # images that the training looks at in all: 21 rounds of the digits, 3 of MNIST
 RECIPE: dict[str, Any] = {"batch": 32, "rate": 0.01, "shift": 1}  # few images: gently, and never quite the same twice
 MOST_MISTAKES = 12
 THOUGHTFUL = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
@@ -76,7 +76,7 @@ def checked(network: Network, data: Data, seed: int) -> tuple[Gradient, ...]:
 
 def trained(network: Network, data: Data, seed: int) -> Training:
     """Train the network in place, on about `LOOKS` images; its gradients have been checked before."""
-    epochs = math.ceil(LOOKS / len(data.train))
+    epochs = max(FEWEST_EPOCHS, math.ceil(LOOKS / len(data.train)))
     history = train(network, data, epochs=epochs, seed=seed, check=False, **RECIPE)
     return Training(
         architecture=network.architecture,

@@ -89,7 +89,7 @@ def cell_shade(share: float, right: bool) -> float:
         return 0.0
     if share >= 0.6:
         return 1.0
-    return round(0.15 + 0.4 * share, 3) if right else round(min(0.4, 0.2 + 2 * share), 3)
+    return round(0.15 + 0.4 * share, 3) if right else round(min(0.4, 0.1 + share**0.5), 3)
 
 
 def data_words(name: str) -> str:
