@@ -42,9 +42,20 @@ class ScratchModel(Model):
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
-        """A Reader of these layers; inside the block BLAS keeps to one thread, since shards are what is parallel."""
-        with single_threaded_blas(), torch.inference_mode(False):
+        """A Reader of these layers; inside the block BLAS and PyTorch keep to one thread: shards are what is parallel."""
+        with single_threaded_blas(), _single_threaded_torch(), torch.inference_mode(False):
             yield _Reader(self.network, [self.layer(name).name for name in layers])
+
+
+@contextmanager
+def _single_threaded_torch() -> Iterator[None]:
+    """Small tensors gain nothing from PyTorch's threads, which spin while they wait: on a busy machine, for long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Reader(Reader):
@@ -97,6 +108,17 @@ def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
     )
     name = network.architecture if name is None else name
     return ScratchModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
+
+
+@contextmanager
+def _single_threaded_torch() -> Iterator[None]:
+    """PyTorch's own part is small: on a busy machine its threads would wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _read(network: Network, name: str, images: Tensor) -> Reading:
