@@ -42,7 +42,7 @@ class ScratchModel(Model):
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
-        """A Reader of these layers; inside the block BLAS and PyTorch keep to one thread: shards are what is parallel."""
+        """A Reader of these layers; inside, BLAS and PyTorch keep to one thread: shards are what is parallel."""
         with single_threaded_blas(), _single_threaded_torch(), torch.inference_mode(False):
             yield _Reader(self.network, [self.layer(name).name for name in layers])
 
