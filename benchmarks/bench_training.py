@@ -29,6 +29,8 @@ SETTINGS = {
     "momentum": MOMENTUM,
     "optimizer": "momentum",
     "schedule": "constant",
+    "warmup": 0,
+    "clip": 0,
 }
 
 

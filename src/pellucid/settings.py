@@ -81,6 +81,8 @@ class TrainSettings(Settings):
     rates: tuple[Annotated[float, Field(gt=0, le=100)], ...] = knob(
         (), "a rate for each epoch in turn, the last one for all further ones; overrides rate and schedule"
     )
+    warmup: int = knob(0, "steps over which the rate rises from nearly zero to its full size", ge=0)
+    clip: float = knob(0.0, "longest gradient, all parameters together; a longer one is cut to it, 0 for none", ge=0)
     ridge: float = knob(0.0, "ridge term lambda of the L2 penalty on weights", ge=0)
     shift: int = knob(0, "augmentation: shift each image by up to this many pixels", ge=0, le=16)
     seed: int = knob(0, "seed of the shuffling and the augmentation", ge=0)
@@ -96,6 +98,17 @@ class TrainSettings(Settings):
         """The settings that determine what is learnt and recorded, as JSON can hold them: not where it is kept."""
         beside = {"check", "checkpoint", "resume", "checkpoint_batches", "checkpoint_seconds"}
         return self.model_dump(mode="json", exclude=beside)
+
+
+class WatchSettings(Settings):
+    """What is kept of a training beside the network, and how it is watched."""
+
+    live: Path | None = knob(None, "a picture redrawn while it trains: curves, and an image in every layer (.png)")
+    live_batches: int = knob(50, "batches from one such picture, or one entry in TensorBoard's log, to the next", ge=1)
+    tensorboard: Path | None = knob(None, "folder for TensorBoard's log, which needs the package tensorboard")
+    curves: Path | None = knob(None, "figure of the curves, once it is over: .png, .pdf or .svg")
+    history: Path | None = knob(None, "file for the numbers of every batch and epoch: .json or .csv")
+    tables: Path | None = knob(None, "folder for weights and biases, one CSV table a layer")
 
 
 class PatternSettings(Settings):
@@ -125,13 +138,14 @@ class DreamSettings(Settings):
     """How a pattern is carved into a photograph (DESIGN 4.4)."""
 
     size: int = knob(560, "longer side of the working picture in pixels, if the photo has as many", ge=8, le=20_000)
-    levels: int = knob(2, "1: in pieces as large as fit; 2: in pieces half as large as well; and so on", ge=1, le=8)
+    levels: int = knob(2, "1: the whole picture; 2: its 4 tiles as well; 3: its 16, too; then 64 ...", ge=1, le=8)
     rounds: int = knob(4, "rounds over all levels; 0 gives back the photo", ge=0, le=100)
     steps: int = knob(30, "steps uphill in a round", ge=1, le=10_000)
     rate: float = knob(0.02, "length of a step, in deviations of the image", gt=0, le=10)
     strength: float = knob(0.3, "how much brighter or darker a pixel may become; 1 is from black to white", gt=0, le=1)
     contrast: float = knob(1.1, "contrast of the finished dream; 1 leaves it alone", ge=1, le=10)
     color: bool = knob(True, "keep the photo's colours, and change its brightness only; else a gray dream")
+    frame: int = knob(1000, "longer side of the frames kept of the rounds, in pixels; 0 for none", ge=0, le=20_000)
     seed: int = knob(0, "seed of whatever is drawn", ge=0)
 
 

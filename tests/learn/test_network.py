@@ -132,7 +132,7 @@ def test_the_presets_are_those_of_the_literature():
     deep = (784, 1250, 1000, 750, 500, 250, 100, 25, 10)
     assert sizes["mlp-deep"] == sum(b * (a + 1) for a, b in itertools.pairwise(deep))
     assert sizes["mlp-70-30"] == 70 * 785 + 30 * 71 + 10 * 31
-    assert sizes["cnn-4-4-8-16"] == 4 * 26 + 4 * 101 + 8 * 37 + 16 * 73 + 128 * (16 * 3 * 3 + 1) + 10 * 129
+    assert sizes["cnn-4-4-8-16"] == 4 * 26 + 4 * 101 + 8 * 37 + 16 * 73 + 128 * (16 * 7 * 7 + 1) + 10 * 129
     assert sizes["mnist-cnn"] == 32 * 10 + 64 * 289 + 128 * 577 + 100 * (128 * 9 + 1) + 10 * 101
 
 

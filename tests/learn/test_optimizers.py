@@ -9,7 +9,7 @@ import torch
 from beside import distance
 from pellucid.errors import PellucidError
 from pellucid.learn import optimizers
-from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term
+from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term, shrinkage, warmth
 from pellucid.settings import TrainSettings
 
 SHAPES = {"conv1.weight": (5, 3, 2, 3), "conv1.bias": (5,), "logits.weight": (3, 7), "logits.bias": (3,)}
@@ -104,3 +104,27 @@ def test_rates_by_epoch_change_between_epochs_and_the_last_one_stays():
     assert rates([0, 0.9, 1, 1.5, 7], rates=(0.01, 0.003), schedule="cosine") == [0.01, 0.01, 0.003, 0.003, 0.003]
     with pytest.raises(PellucidError, match=r"Setting 'rates.1' is -1.*greater than 0"):
         TrainSettings.of(rates=(0.1, -1))
+
+
+def test_the_rate_warms_up_in_a_straight_line():
+    """Rejects a first step of rate zero (an epoch of one batch would learn nothing) and a last one short of the rate."""
+    settings = TrainSettings(warmup=4)
+    assert [warmth(settings, step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert warmth(TrainSettings(), 0) == 1
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "nesterov"])
+def test_a_gradient_that_is_too_long_is_cut_as_a_whole(kind):
+    """Rejects clipping array by array or entry by entry, which turns the gradient, and one that cuts the ridge term."""
+    gradients = {"a.weight": np.array([[3.0, 0.0]], np.float32), "a.bias": np.array([4.0], np.float32)}
+    assert shrinkage(gradients, 2.5) == 0.5
+    assert shrinkage(gradients, 5.5) == shrinkage(gradients, 0) == 1
+    ends = {}
+    for clip, scale in ((2.5, 1.0), (0.0, 0.5)):
+        w = {"a.weight": np.ones((1, 2), np.float32), "a.bias": np.ones(1, np.float32)}
+        optimizer = Optimizer(TrainSettings(optimizer=kind, ridge=0.5, clip=clip), w)
+        for _ in range(3):
+            optimizer.step(w, {name: np.float32(scale) * g for name, g in gradients.items()}, 0.1, batch=10)
+        ends[clip] = w
+    for name in gradients:
+        np.testing.assert_array_equal(ends[2.5][name], ends[0.0][name])

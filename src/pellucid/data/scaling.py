@@ -63,17 +63,22 @@ class Scaling:
         return hash(repr(self.to_dict()))
 
     @classmethod
-    def measured(cls, images: Float32[np.ndarray, "image channel height width"], per: str = "channel") -> Self:
+    def measured(
+        cls,
+        images: Float32[np.ndarray, "image channel height width"],
+        per: str = "channel",
+        least: float = LEAST_DEVIATION,
+    ) -> Self:
         """The mean-deviation scaling of these images, measured for each channel or each feature (pixel of a channel).
 
-        A deviation is at least 1/255: what varies by less than one gray level is not blown up, and a feature that is
+        A deviation is at least `least`: what varies by less than one gray level is not blown up, and a feature that is
         the same in all images becomes zero. Raises PellucidError for an unknown `per`.
         """
         if per not in ("channel", "feature"):
             raise unknown("way to measure a scaling", per, ("channel", "feature"))
         axes = (0, 2, 3) if per == "channel" else (0,)
         mean = images.mean(axis=axes, dtype=np.float64)
-        deviation = np.maximum(images.std(axis=axes, dtype=np.float64), LEAST_DEVIATION)
+        deviation = np.maximum(images.std(axis=axes, dtype=np.float64), least)
         return cls("mean-deviation", mean, deviation)
 
     def apply(

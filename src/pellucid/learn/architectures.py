@@ -35,17 +35,21 @@ def _mlp(units: Sequence[int], activation: Literal["relu", "sigmoid"]) -> tuple[
     return (Flatten(), *(Dense(width, activation) for width in hidden), Dense(classes, "linear"))
 
 
+def _same(maps: int, kernel: int) -> Conv:
+    return Conv(maps, kernel, padding="same")
+
+
 _ALL = (
     Architecture(
         "mlp-deep",
         _mlp((1250, 1000, 750, 500, 250, 100, 25, 10), "relu"),
-        recipe={"optimizer": "sgd", "rate": 0.05, "batch": 32, "alpha": 0.9999},
+        recipe={"epochs": 10, "batch": 32, "optimizer": "sgd", "rate": 0.05, "shift": 1, "alpha": 0.9999},
     ),
     Architecture(
         "cnn-4-4-8-16",
-        (Conv(4, 5), Conv(4, 5), Pool(2), Conv(8, 3), Conv(16, 3), Pool(2), Flatten(), Dense(128), Dense(10, "linear")),
+        (_same(4, 5), _same(4, 5), Pool(2), _same(8, 3), _same(16, 3), Pool(2), *_mlp((128, 10), "relu")),
         scaling="standardized",
-        recipe={"rate": 0.05, "batch": 128},
+        recipe={"batch": 128, "optimizer": "nesterov", "rate": 0.1, "warmup": 40, "clip": 2},
     ),
     Architecture(
         "mnist-cnn",
@@ -65,7 +69,7 @@ _ALL = (
         _mlp((70, 30, 10), "sigmoid"),
         scaling="features",
         initialization="uniform:1",
-        recipe={"rate": 0.5, "batch": 500, "ridge": 0.2},
+        recipe={"epochs": 20, "batch": 100, "rate": 0.3, "ridge": 0.02, "shift": 1},
     ),
 )
 

@@ -6,6 +6,9 @@ nesterov:  v = momentum v - rate g;  w += momentum v - rate g       (as Sutskeve
 
 with g = gradient of the mean loss + ridge / batch * w for weights (not biases), which is the gradient of
 ridge / (2 batch) * sum of w^2: the ridge term of the mean loss, or ridge / 2 * sum of w^2 beside the *summed* loss.
+With `clip` the gradient of the mean loss, all parameters together, is shortened to that length where it is longer
+(Pascanu et al. 2013, "On the difficulty of training recurrent neural networks"): a few first steps from He weights are
+many times as steep as all later ones, and would throw the units where no gradient reaches them any more.
 One pass over memory does it all; large arrays are cut into pieces of fixed size that are worked on side by side.
 """
 
@@ -36,17 +39,17 @@ _FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 
 
 @njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
-def _descend(w, g, v, rate, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _descend(w, g, v, rate, shrink, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     for i in range(len(w)):
-        push = rate * (g[i] + ridge * w[i])
+        push = rate * (shrink * g[i] + ridge * w[i])
         v[i] = momentum * v[i] - push
         w[i] += momentum * v[i] - push if nesterov else v[i]
 
 
 @njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
-def _descend_plainly(w, g, rate, ridge):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _descend_plainly(w, g, rate, shrink, ridge):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     for i in range(len(w)):
-        w[i] -= rate * (g[i] + ridge * w[i])
+        w[i] -= rate * (shrink * g[i] + ridge * w[i])
 
 
 @njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
@@ -71,6 +74,7 @@ class Optimizer:
         Look for `overflow` first: a step along an infinite gradient cannot be taken back.
         """
         nesterov = self.settings.optimizer == "nesterov"
+        shrink = shrinkage(gradients, self.settings.clip)
 
         def descend(piece: tuple[str, slice]) -> None:
             name, part = piece
@@ -80,11 +84,19 @@ class Optimizer:
             w, g = whole.reshape(-1)[part], gradients[name].reshape(-1)[part]
             if self.velocities:
                 v = self.velocities[name].reshape(-1)[part]
-                _descend(w, g, v, number(rate), number(self.settings.momentum), ridge, nesterov)
+                _descend(w, g, v, number(rate), number(shrink), number(self.settings.momentum), ridge, nesterov)
             else:
-                _descend_plainly(w, g, number(rate), ridge)
+                _descend_plainly(w, g, number(rate), number(shrink), ridge)
 
         _piecewise(descend, parameters)
+
+
+def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:
+    """What all gradients are multiplied by so that together they are no longer than `clip`; 1 where that is 0."""
+    if clip == 0:
+        return 1.0
+    length = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()))
+    return clip / length if length > clip else 1.0
 
 
 def overflow(gradients: Mapping[str, Array]) -> str | None:
@@ -131,6 +143,11 @@ def rate_at(settings: TrainSettings, progress: float) -> float:
             return rate * math.exp(-decay * progress)
         case "cosine":
             return rate * (1 + math.cos(math.pi * min(progress / max(settings.epochs, 1), 1))) / 2
+
+
+def warmth(settings: TrainSettings, step: int) -> float:
+    """The share of its rate that a step has, steps counted from 0: 1 / warmup, 2 / warmup ... 1."""
+    return min(1.0, (step + 1) / settings.warmup) if settings.warmup > 0 else 1.0
 
 
 def ridge_term(parameters: Parameters, ridge: float, batch: int) -> float:

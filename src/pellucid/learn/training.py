@@ -24,12 +24,15 @@ from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_laye
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network, Step
-from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term
+from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term, warmth
 from pellucid.learn.parallel import single_threaded_blas
 from pellucid.learn.pulse import pulse
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
+
+FAINT = 0.1
+"""Least deviation of a feature: a pixel lit in one image of ten thousand would enter it at a hundred deviations."""
 
 PULSE = 10
 """Batches from one pulse (see pulse.py) to the next: it costs about a hundredth of a step."""
@@ -65,16 +68,20 @@ def train(
 
 
 class Trainer:
-    """The loop with its state: network, data, settings, optimizer, history."""
+    """The loop with its state: network, data, settings, optimizer, history.
+
+    average: the moving average of the loss so far; sample: an image and a label of the last batch, before any shift.
+    """
 
     def __init__(self, network: Network, data: Data, settings: TrainSettings) -> None:
         require_fit(network, data)
         if network.scaling is None:
-            network.scaling = Scaling.measured(data.train.images, per="feature")
+            network.scaling = Scaling.measured(data.train.images, per="feature", least=FAINT)
         self.network, self.data, self.settings = network, data, settings
         self.optimizer = Optimizer(settings, network.parameters)
         self.history = History(settings, network.names)
         self.average = math.nan
+        self.sample: tuple[Array, int] = (data.train.images[0], int(data.train.labels[0]))
         self._average = MovingAverage(settings.alpha)
         self._saved = (monotonic(), 0)
         if settings.resume and settings.checkpoint is None:
@@ -159,9 +166,10 @@ class Trainer:
         begin = perf_counter()
         settings, chosen = self.settings, batches[number]
         images, labels = self.data.train.images[chosen], self.data.train.labels[chosen]
+        self.sample = (images[0], int(labels[0]))
         if settings.shift > 0:
             images = shifted(images, settings.shift, np.random.default_rng([settings.seed, epoch, number]))
-        rate = rate_at(settings, epoch + number / len(batches))
+        rate = rate_at(settings, epoch + number / len(batches)) * warmth(settings, epoch * len(batches) + number)
         step = self.network.step(images, labels, watch=number % PULSE == 0)
         loss = float(step.losses.mean())
         ridge = ridge_term(self.network.parameters, settings.ridge, len(labels))
