@@ -30,8 +30,8 @@ def test_the_arrays_of_a_file_are_those_that_were_found(found, tmp_path):
         np.testing.assert_array_equal(arrays["activations"], found.activations)
         np.testing.assert_array_equal(arrays["units"], [0, 1, 2])
     with np.load(prints.save_pattern(found.one(1), tmp_path / "one.npz")) as arrays:
-        np.testing.assert_array_equal(arrays["image"], found.images[1])
-        assert arrays["activation"] == found.activations[1]
+        np.testing.assert_array_equal(arrays["images"], found.images[1:2])
+        assert arrays["activations"] == found.activations[1]
 
 
 def test_a_picture_is_not_transposed_and_keeps_the_order_of_its_grays(found, tmp_path):

@@ -15,7 +15,7 @@ import re
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -90,16 +90,32 @@ def read_npz(path: StrPath) -> dict[str, Split]:
     for a file that is missing, damaged, or no NPZ, arrays that are missing or of the wrong kind, and pickled ones.
     """
     file = input_file(path, "NPZ file", NPZ_LIMIT)
+    wanted: dict[str, tuple[str, str]] = {}
+
+    def choose(members: Mapping[str, object]) -> list[str]:
+        wanted.update(_wanted(file, members))
+        return [name for pair in wanted.values() for name in pair]
+
+    arrays = read_arrays(file, choose)
+    return {which: _split(file, images, arrays[images], arrays[labels]) for which, (images, labels) in wanted.items()}
+
+
+def read_arrays(
+    path: StrPath, choose: Callable[[Mapping[str, object]], Sequence[str]]
+) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """Arrays of an NPZ file by name; `choose` is given the names that it holds and says which are read.
+
+    Raises PellucidError for a file that is missing, damaged, or no NPZ, and for pickled arrays; what `choose` raises.
+    """
+    file = input_file(path, "NPZ file", NPZ_LIMIT)
     try:
         with zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            wanted = _wanted(file, members)
-            arrays = {name: _array(file, archive, members[name]) for pair in wanted.values() for name in pair}
+            return {name: _array(file, archive, members[name]) for name in choose(members)}
     except _BROKEN as error:
         raise PellucidError(
             f"The file '{file}' is no NPZ file, or damaged ({_first(error)}); save it again."
         ) from error
-    return {which: _split(file, images, arrays[images], arrays[labels]) for which, (images, labels) in wanted.items()}
 
 
 def write_npz(path: StrPath, splits: Mapping[str, Split]) -> None:

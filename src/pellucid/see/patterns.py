@@ -11,12 +11,11 @@ The surprise: images are in model space, what the network itself receives, not i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -25,105 +24,11 @@ from pellucid.errors import PellucidError
 from pellucid.see.models import Model, open_model
 from pellucid.see.objectives import WHOLE_LAYER, Units
 from pellucid.see.progress import Progress
+from pellucid.see.results import Film, History, Pattern, Patterns
 from pellucid.see.search import search
 from pellucid.settings import PatternSettings
 
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """How the ascents went: `activations` after 0, 1, 2 ... steps, NaN after a unit's last."""
-
-    activations: Float32[np.ndarray, "unit moment"]
-
-
-@dataclass(frozen=True, eq=False)
-class Film:
-    """The images on their way: `images` and `activations` as they were after `steps` steps, one shot for each."""
-
-    steps: tuple[int, ...]
-    images: Float32[np.ndarray, "shot unit channel height width"]
-    activations: Float32[np.ndarray, "shot unit"]
-
-
-@dataclass(frozen=True, eq=False)
-class Patterns:
-    """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
-
-    images: in model space.  activations: of these very images, in float32.  dead: no start and no training image made
-    the unit positive; `tried_starts` and `tried_images` say how many there were (images are looked at for units that no
-    start wakes).  steps: made uphill.
-    """
-
-    model: str
-    layer: str
-    units: Int64[np.ndarray, "unit"]
-    images: Float32[np.ndarray, "unit channel height width"]
-    activations: Float32[np.ndarray, "unit"]
-    dead: Bool[np.ndarray, "unit"]
-    steps: Int64[np.ndarray, "unit"]
-    tried_starts: Int64[np.ndarray, "unit"]
-    tried_images: Int64[np.ndarray, "unit"]
-    history: History
-    film: Film
-    settings: PatternSettings
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.images, dtype=dtype, copy=copy)
-
-    def __repr__(self) -> str:
-        dead = int(self.dead.sum())
-        return f"Patterns({len(self)} units of '{self.layer}' in '{self.model}', {dead} dead)"
-
-    def one(self, unit: int) -> "Pattern":
-        """The pattern of this unit; raises PellucidError where it is not among `units`."""
-        found = np.flatnonzero(self.units == unit)
-        if len(found) == 0:
-            raise PellucidError(
-                f"Unit {unit} of '{self.layer}' is not among the {len(self)} units that were asked for."
-            )
-        i = int(found[0])
-        return Pattern(
-            model=self.model,
-            layer=self.layer,
-            unit=unit,
-            image=self.images[i],
-            activation=float(self.activations[i]),
-            dead=bool(self.dead[i]),
-            steps=int(self.steps[i]),
-            tried_starts=int(self.tried_starts[i]),
-            tried_images=int(self.tried_images[i]),
-            history=History(self.history.activations[i : i + 1]),
-            film=Film(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
-            settings=self.settings,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Pattern:
-    """The pattern of one unit: `image` (channel, height, width) in model space; for the rest see Patterns."""
-
-    model: str
-    layer: str
-    unit: int
-    image: Float32[np.ndarray, "channel height width"]
-    activation: float
-    dead: bool
-    steps: int
-    tried_starts: int
-    tried_images: int
-    history: History
-    film: Film
-    settings: PatternSettings
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.image, dtype=dtype, copy=copy)
-
-    def __repr__(self) -> str:
-        state = "dead" if self.dead else f"activation {self.activation:.4g}"
-        return f"Pattern(unit {self.unit} of '{self.layer}' in '{self.model}', {state})"
+__all__ = ["Film", "History", "Pattern", "Patterns", "pattern", "patterns"]
 
 
 def patterns(

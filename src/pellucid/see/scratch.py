@@ -110,17 +110,6 @@ def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
     return ScratchModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
 
 
-@contextmanager
-def _single_threaded_torch() -> Iterator[None]:
-    """PyTorch's own part is small: on a busy machine its threads would wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _read(network: Network, name: str, images: Tensor) -> Reading:
     """One layer's Reading: from the nearest layer with weights over the bridge, the rest on this side."""
     stop = network.names.index(name)

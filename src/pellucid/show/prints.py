@@ -13,21 +13,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from pellucid.data.photos import save_photo
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, output_folder, require_writable
-from pellucid.see.patterns import Pattern, Patterns
+from pellucid.see.display import wall
+from pellucid.see.results import SUFFIXES, Pattern, Patterns
 from pellucid.show import figures
 from pellucid.show.films import save_film
-from pellucid.show.sprites import enlarge
 
 FIGURES = (".png", ".pdf", ".svg")
-PICTURES = (".png", ".npz")
-WALLS = (*FIGURES, ".npz", "")  # the last one is a folder
+PICTURES = SUFFIXES
+WALLS = (*FIGURES, ".npz", ".csv", "")  # the last one is a folder
 FILMS = (*FIGURES, ".gif", ".webp")
 MULTIPLE = 8  # each pixel of a small image becomes so many a side
 SHARPNESS = 200  # dots per inch, on figures laid out for 100
@@ -59,43 +59,29 @@ def save_figure(figure: Figure, path: StrPath) -> Path:
 
 
 def save_pattern(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
-    """Write one pattern: `.png`, each pixel a square of `multiple` (at least 1) without interpolation; `.npz`, arrays.
+    """Write one pattern: `.png`, each pixel a square of `multiple` (at least 1); `.npz`, all of it; `.csv`, a table.
 
     Raises PellucidError for another format and where the disk refuses.
     """
-    if format_of(path, PICTURES) == ".npz":
-        return _save_arrays(
-            path,
-            image=found.image,
-            activation=np.float32(found.activation),
-            dead=np.bool_(found.dead),
-            unit=np.int64(found.unit),
-        )
-    return _save_picture(found.image, path, multiple)
+    format_of(path, PICTURES)
+    return found.save(path, multiple)
 
 
 def save_patterns(found: Patterns, path: StrPath) -> Path:
-    """Write a layer's patterns: a figure of all; `.npz`, arrays; without a suffix, a folder of a picture for each unit.
+    """Write a layer's patterns: a figure; `.npz` or `.csv`; without a suffix, a folder of a picture for each unit.
 
     Raises PellucidError for another format and where the disk refuses.
     """
     suffix = format_of(path, WALLS)
-    if suffix == ".npz":
-        return _save_arrays(
-            path,
-            images=found.images,
-            activations=found.activations,
-            dead=found.dead,
-            steps=found.steps,
-            units=found.units,
-        )
+    if suffix in (".npz", ".csv"):
+        return found.save(path)
     if suffix:
         return save_figure(_wall(found), path)
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")
     for unit, image in zip(found.units, found.images, strict=True):
-        _save_picture(image, folder / f"unit-{unit:03d}.png", MULTIPLE)
+        save_photo(folder / f"unit-{unit:03d}.png", wall(image[None], multiple=MULTIPLE))
     return folder
 
 
@@ -127,15 +113,3 @@ def _drawable(
 ) -> Float[np.ndarray, "image channel height width"]:
     """Images of any model's range in deviations from their own mean, as figures want them."""
     return Scaling("standardized").apply(images)
-
-
-def _save_picture(image: Float[np.ndarray, "channel height width"], path: StrPath, multiple: int) -> Path:
-    grays: UInt8[np.ndarray, "..."] = figures.grays(_drawable(image[None]))[0]
-    channels = grays[None] if grays.ndim == 2 else np.moveaxis(grays, -1, 0)
-    return save_photo(path, enlarge(channels, multiple).astype(np.float32) / 255)
-
-
-def _save_arrays(path: StrPath, **arrays: np.ndarray | np.generic) -> Path:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    return Path(path)

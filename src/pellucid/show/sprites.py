@@ -6,7 +6,6 @@ enlarged tile, read back at every `multiple`-th pixel, is the array that went in
 
 import base64
 import io
-import math
 from typing import Literal
 
 import numpy as np
@@ -14,43 +13,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pellucid.errors import PellucidError
+from pellucid.see.display import columns_for, enlarge, place, sheet
 from pellucid.show.style import duotone
 
+__all__ = ["Form", "columns_for", "data_uri", "enlarge", "film_sheet", "place", "sheet"]
+
 Form = Literal["png", "webp", "jpeg"]
-
-
-def enlarge(grays: UInt8[np.ndarray, "*lead height width"], multiple: int) -> UInt8[np.ndarray, "*lead tall wide"]:
-    """Every pixel repeated `multiple` times along height and width."""
-    if multiple < 1:
-        raise PellucidError(f"Pixels were to be repeated {multiple} times, but the multiple is at least 1.")
-    return grays.repeat(multiple, axis=-2).repeat(multiple, axis=-1)
-
-
-def columns_for(tiles: int, *, height: int = 1, width: int = 1, aspect: float | int = 1.6) -> int:
-    """The number of columns that brings a sheet of `tiles` tiles nearest to `aspect` (width over height)."""
-    ideal = math.sqrt(tiles * aspect * height / width)
-    return max(1, min(tiles, round(ideal)))
-
-
-def sheet(
-    tiles: UInt8[np.ndarray, "tile height width"], columns: int, *, gap: int = 0, background: int = 0
-) -> UInt8[np.ndarray, "tall wide"]:
-    """Tiles in rows of `columns`, `gap` pixels of `background` between them; empty places are background too."""
-    count, height, width = tiles.shape
-    if columns < 1 or count < 1:
-        raise PellucidError(f"A sheet of {count} tiles in {columns} columns was asked for, but both are at least 1.")
-    rows = -(-count // columns)
-    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), background, np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = place(index, columns, height, width, gap)
-        whole[top : top + height, left : left + width] = tile
-    return whole
-
-
-def place(index: int, columns: int, height: int, width: int, gap: int = 0) -> tuple[int, int]:
-    """The upper left pixel `(top, left)` of a sheet's tile."""
-    row, column = divmod(index, columns)
-    return row * (height + gap), column * (width + gap)
 
 
 def film_sheet(frames: UInt8[np.ndarray, "unit frame height width"]) -> UInt8[np.ndarray, "tall wide"]:

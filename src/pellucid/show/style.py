@@ -1,7 +1,6 @@
 """Style: the one palette, the type and the tones that figures, films and pages share.
 
-tone: standardized image -> gray in 0..255, where 128 is the image's mean. The same curve for every picture, so that two
-tiles can be compared; it bends instead of clipping, because patterns reach twelve deviations and stripes barely two.
+tone: standardized image -> gray in 0..255, where 128 is the image's mean; the one curve (see/display.py).
 
 Grays are shown as a duotone from ink to ivory: the numbers stay those of the gray image, only the two ends are tinted.
 """
@@ -11,7 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float, UInt8
 
-TONE_SOFTNESS = 1.5  # deviations at which the tone curve reaches tanh(1), 88% of full white
+from pellucid.see.display import tone as tone  # noqa: PLC0414 (one of the tones of this module)
+
 INK = (10, 13, 18)  # where a duotone begins
 IVORY = (250, 246, 236)  # where it ends
 
@@ -73,11 +73,6 @@ def _luminance(colour: str) -> float:
     channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
-
-
-def tone(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Grays 0..255 of images in deviations from their own mean (which becomes 128); monotone, the same for all."""
-    return np.rint(127.5 * (1 + np.tanh(images / TONE_SOFTNESS))).astype(np.uint8)
 
 
 def light(activations: Float[np.ndarray, "*shape"], largest: float | None = None) -> UInt8[np.ndarray, "*shape"]:

@@ -1,0 +1,95 @@
+"""Display: what was found -> pixels to look at, exact to the pixel.
+
+tone:   standardized image -> gray in 0..255, where 128 is the image's mean
+sheet:  (tile, height, width) -> one picture of all tiles;  enlarge: each pixel a square, never interpolated
+wall:   images in model space (image, channel, height, width) -> one picture in [0, 1]
+
+The curve is the same for every picture, (1 + tanh(deviations / 1.5)) / 2, so that two tiles can be compared; it bends
+instead of clipping, because patterns reach twelve deviations and stripes barely two. The surprise: images are drawn in
+deviations from their own mean, whatever range a model takes.
+"""
+
+import base64
+import io
+import math
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image
+
+from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
+from pellucid.errors import PellucidError
+
+TONE_SOFTNESS = 1.5  # deviations at which the tone curve reaches tanh(1), 88% of full white
+GAP = 1  # pixels between the tiles of a wall, before they are enlarged
+
+
+def tone(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Grays 0..255 of images in deviations from their own mean (which becomes 128); monotone, the same for all."""
+    return np.rint(127.5 * (1 + np.tanh(images / TONE_SOFTNESS))).astype(np.uint8)
+
+
+def enlarge(grays: UInt8[np.ndarray, "*lead height width"], multiple: int) -> UInt8[np.ndarray, "*lead tall wide"]:
+    """Every pixel repeated `multiple` times along height and width."""
+    if multiple < 1:
+        raise PellucidError(f"Pixels were to be repeated {multiple} times, but the multiple is at least 1.")
+    return grays.repeat(multiple, axis=-2).repeat(multiple, axis=-1)
+
+
+def columns_for(tiles: int, *, height: int = 1, width: int = 1, aspect: float | int = 1.6) -> int:
+    """The number of columns that brings a sheet of `tiles` tiles nearest to `aspect` (width over height)."""
+    ideal = math.sqrt(tiles * aspect * height / width)
+    return max(1, min(tiles, round(ideal)))
+
+
+def sheet(
+    tiles: UInt8[np.ndarray, "tile height width"], columns: int, *, gap: int = 0, background: int = 0
+) -> UInt8[np.ndarray, "tall wide"]:
+    """Tiles in rows of `columns`, `gap` pixels of `background` between them; empty places are background too."""
+    count, height, width = tiles.shape
+    if columns < 1 or count < 1:
+        raise PellucidError(f"A sheet of {count} tiles in {columns} columns was asked for, but both are at least 1.")
+    rows = -(-count // columns)
+    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), background, np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = place(index, columns, height, width, gap)
+        whole[top : top + height, left : left + width] = tile
+    return whole
+
+
+def place(index: int, columns: int, height: int, width: int, gap: int = 0) -> tuple[int, int]:
+    """The upper left pixel `(top, left)` of a sheet's tile."""
+    row, column = divmod(index, columns)
+    return row * (height + gap), column * (width + gap)
+
+
+def toned(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image colour height wide"]:
+    """Images of any range as bytes: gray for one channel, colours for three, else the channels side by side."""
+    grays = tone(Scaling("standardized").apply(images))
+    count, channels, height, width = grays.shape
+    if channels in (1, 3):
+        return grays
+    return grays.transpose(0, 2, 1, 3).reshape(count, 1, height, channels * width)
+
+
+def wall(
+    images: Float[np.ndarray, "image channel height width"], *, multiple: int = 1, columns: int | None = None
+) -> Float32[np.ndarray, "colour tall wide"]:
+    """All images in one picture in [0, 1], each pixel a square of `multiple` a side; a single image has no border."""
+    tiles = toned(images)
+    count, colours, height, width = tiles.shape
+    across = columns_for(count, height=height, width=width) if columns is None else columns
+    sheets = np.stack([sheet(tiles[:, colour], across, gap=GAP) for colour in range(colours)])
+    return unit_pixels(enlarge(sheets, multiple))
+
+
+def picture_tag(picture: Float32[np.ndarray, "colour tall wide"], words: str, scale: int = 1) -> str:
+    """A picture as an HTML `<img>` that carries its own bytes, shown `scale` times as large, pixel by pixel."""
+    pixels = np.moveaxis(byte_pixels(picture), 0, -1)
+    memory = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(memory, "PNG", optimize=True)
+    height, width = pixels.shape[:2]
+    return (
+        f'<img alt="{words}" width="{scale * width}" height="{scale * height}" style="image-rendering: pixelated" '
+        f'src="data:image/png;base64,{base64.b64encode(memory.getvalue()).decode("ascii")}">'
+    )

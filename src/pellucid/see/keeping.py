@@ -1,0 +1,116 @@
+"""Keeping: patterns <-> files that can be opened again, to query them or to go on from them.
+
+write_arrays, read_arrays: arrays and what they are about <-> NPZ; nothing in it is ever run (no pickle)
+write_table:  images with some columns beside them -> CSV: a row for each image, a column for each pixel ("c0y3x5")
+load_images:  NPZ or such a CSV -> images (image, channel, height, width), whatever else the file holds
+
+The surprise: a CSV's pixels are written with nine digits, which is all that a float32 has, so they come back exactly.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from pellucid.data.tables import read_arrays as read_npz_arrays
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, atomic_path, read_bytes
+
+FORMAT = 1
+ABOUT = "about"  # the array that holds JSON as bytes
+CSV_LIMIT = 10**9
+_PIXEL = re.compile(r"c(\d{1,6})y(\d{1,6})x(\d{1,6})")
+
+
+def write_arrays(path: StrPath, arrays: Mapping[str, Shaped[np.ndarray, "..."]], about: Mapping[str, Any]) -> Path:
+    """An NPZ file of these arrays, and of what they are about (whatever JSON can hold); whole, or not there."""
+    text = json.dumps({"format": FORMAT, **about}, allow_nan=False).encode()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **{ABOUT: np.frombuffer(text, np.uint8), **arrays})
+    return Path(path)
+
+
+def read_arrays(path: StrPath, names: Sequence[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], Mapping[str, Any]]:
+    """The arrays of these names from a file that `write_arrays` wrote, and what they are about.
+
+    Raises PellucidError for a file that is missing or damaged, arrays that it lacks, and one of a later format.
+    """
+    arrays = read_npz_arrays(path, lambda held: _all_held(path, held, [ABOUT, *names]))
+    try:
+        about = json.loads(arrays.pop(ABOUT).tobytes())
+    except ValueError as error:
+        raise PellucidError(f"What '{path}' is about cannot be read; save the patterns once more.") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise PellucidError(f"The file '{path}' is not of format {FORMAT}; open it with the Pellucid that wrote it.")
+    return arrays, about
+
+
+def write_table(
+    path: StrPath,
+    images: Float32[np.ndarray, "image channel height width"],
+    beside: Mapping[str, Shaped[np.ndarray, " image"]],
+) -> Path:
+    """A CSV file with a row for each image: the columns of `beside`, then every pixel."""
+    pixels = [f"c{c}y{y}x{x}" for c, y, x in np.ndindex(*images.shape[1:])]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*beside, *pixels])
+        for index, image in enumerate(images):
+            writer.writerow([*(_cell(column[index]) for column in beside.values()), *map(_cell, image.ravel())])
+    return Path(path)
+
+
+def load_images(path: StrPath) -> Float32[np.ndarray, "image channel height width"]:
+    """The images in model space that a saved pattern, or patterns, hold: from NPZ or CSV, by the suffix.
+
+    Raises PellucidError for another suffix, a file that is missing or damaged, and pixels that are not finite.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".npz", ".csv"):
+        raise PellucidError(f"Cannot take images from '{path}'; give an .npz or .csv file of saved patterns.")
+    if suffix == ".csv":
+        images = _read_table(path)
+    else:
+        images = read_npz_arrays(path, lambda held: _all_held(path, held, ["images"]))["images"]
+    if images.ndim != 4 or images.dtype.kind not in "fiu" or images.size == 0 or not np.isfinite(images).all():
+        raise PellucidError(
+            f"'{path}' holds no finite images (image, channel, height, width), but {images.dtype} {images.shape}; "
+            f"give a file of saved patterns."
+        )
+    return images.astype(np.float32)
+
+
+def _read_table(path: StrPath) -> Float32[np.ndarray, "..."]:
+    """The pixels of a CSV file that `write_table` wrote."""
+    text = read_bytes(path, "table", CSV_LIMIT).decode("utf-8", errors="replace")
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    matched = [_PIXEL.fullmatch(name) for name in (rows[0] if rows else [])]
+    first = next((i for i, match in enumerate(matched) if match), None)
+    last = matched[-1] if matched else None
+    if first is None or last is None:
+        raise PellucidError(f"The table '{path}' names no pixels as 'c0y0x0' in its first line; save patterns as .csv.")
+    channel, height, width = (int(number) + 1 for number in last.groups())
+    count = len(rows[0]) - first
+    if channel * height * width != count or any(len(row) != len(rows[0]) for row in rows):
+        raise PellucidError(f"The table '{path}' has not {count} pixels in every row; save the patterns once more.")
+    try:
+        numbers = np.array([[float(cell) for cell in row[first:]] for row in rows[1:]], dtype=np.float32)
+    except ValueError as error:
+        raise PellucidError(f"The table '{path}' holds a pixel that is no number: {error}.") from error
+    return numbers.reshape(-1, channel, height, width)
+
+
+def _all_held(path: StrPath, held: Mapping[str, object], names: Sequence[str]) -> Sequence[str]:
+    missing = [name for name in names if name not in held]
+    if missing:
+        raise PellucidError(f"The file '{path}' holds no '{missing[0]}'; give one of saved patterns.")
+    return names
+
+
+def _cell(number: Any) -> str:
+    return f"{number:.9g}" if isinstance(number, np.floating) else str(number)

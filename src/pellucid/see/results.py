@@ -1,0 +1,238 @@
+"""Results: the patterns that were found, as plain objects that fit where people work.
+
+Patterns: a layer's; Pattern: one unit's. Both are arrays (`np.asarray`), show themselves in a notebook, draw themselves
+on Matplotlib's axes (`plot`), and write themselves (`save`): a picture of whole pixels, NPZ or CSV. From NPZ they come
+back (`Patterns.load`), to be looked at, asked again, or gone on from: any result can be the next call's `start`.
+"""
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pellucid.data.photos import save_photo
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath
+from pellucid.see.display import picture_tag, wall
+from pellucid.see.keeping import read_arrays, write_arrays, write_table
+from pellucid.settings import PatternSettings
+
+SUFFIXES = (".png", ".npz", ".csv")
+MULTIPLE = 4  # each pixel of a small image becomes so many a side
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """How the ascents went: `activations` after 0, 1, 2 ... steps, NaN after a unit's last."""
+
+    activations: Float32[np.ndarray, "unit moment"]
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """The images on their way: `images` and `activations` as they were after `steps` steps, one shot for each."""
+
+    steps: tuple[int, ...]
+    images: Float32[np.ndarray, "shot unit channel height width"]
+    activations: Float32[np.ndarray, "shot unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
+
+    images: in model space.  activations: of these very images, in float32.  dead: no start and no training image made
+    the unit positive; `tried_starts` and `tried_images` say how many there were (images are looked at for units that no
+    start wakes).  steps: made uphill.
+    """
+
+    model: str
+    layer: str
+    units: Int64[np.ndarray, "unit"]
+    images: Float32[np.ndarray, "unit channel height width"]
+    activations: Float32[np.ndarray, "unit"]
+    dead: Bool[np.ndarray, "unit"]
+    steps: Int64[np.ndarray, "unit"]
+    tried_starts: Int64[np.ndarray, "unit"]
+    tried_images: Int64[np.ndarray, "unit"]
+    history: History
+    film: Film
+    settings: PatternSettings
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.images, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        dead = int(self.dead.sum())
+        return f"Patterns({len(self)} units of '{self.layer}' in '{self.model}', {dead} dead)"
+
+    def save(self, path: StrPath, multiple: int = MULTIPLE) -> Path:
+        """Write all: `.png`, each pixel a square of `multiple` a side; `.npz`, everything; `.csv`, a table.
+
+        Nothing is interpolated. Raises PellucidError for another suffix, and where the disk refuses.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".png":
+            return save_photo(path, wall(self.images, multiple=multiple))
+        if suffix == ".csv":
+            beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
+            return write_table(path, self.images, beside)
+        if suffix != ".npz":
+            raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        kept = {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
+        about = {"model": self.model, "layer": self.layer, "settings": self.settings.model_dump(mode="json")}
+        return write_arrays(path, {**arrays, **kept, "moments": np.array(self.film.steps, np.int64)}, about)
+
+    @classmethod
+    def load(cls, path: StrPath) -> Self:
+        """What `save` wrote to an NPZ file, all of it as it was.
+
+        Raises PellucidError for a file that is missing, damaged, or something else. For the images of a CSV see
+        `pellucid.see.keeping.load_images`.
+        """
+        arrays, about = read_arrays(path, [*_ARRAYS, "history", "film", "shown", "moments"])
+        count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
+        wrong = [name for name, array in arrays.items() if not _fits(name, array, count)]
+        known = isinstance(about.get("settings"), dict) and {"model", "layer"} <= about.keys()
+        if wrong or not known:
+            raise PellucidError(
+                f"The file '{path}' holds {'no settings' if not wrong else f'a {wrong[0]!r} that does not fit'}; "
+                f"give one that patterns were saved to."
+            )
+        film = Film(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
+        history = History(arrays.pop("history"))
+        settings = PatternSettings.of(**about["settings"])
+        model, layer = str(about["model"]), str(about["layer"])
+        return cls(model=model, layer=layer, history=history, film=film, settings=settings, **arrays)
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """All images on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
+        dead = f", {self.dead.sum()} dead" if self.dead.any() else ""
+        return _plotted(self.images, f"{self.model}, {self.layer}: {len(self)} units{dead}", axes)
+
+    def _repr_html_(self) -> str:
+        return picture_tag(wall(self.images), html.escape(repr(self), quote=True), scale=2)
+
+    def one(self, unit: int) -> "Pattern":
+        """The pattern of this unit; raises PellucidError where it is not among `units`."""
+        found = np.flatnonzero(self.units == unit)
+        if len(found) == 0:
+            raise PellucidError(
+                f"Unit {unit} of '{self.layer}' is not among the {len(self)} units that were asked for."
+            )
+        i = int(found[0])
+        return Pattern(
+            model=self.model,
+            layer=self.layer,
+            unit=unit,
+            image=self.images[i],
+            activation=float(self.activations[i]),
+            dead=bool(self.dead[i]),
+            steps=int(self.steps[i]),
+            tried_starts=int(self.tried_starts[i]),
+            tried_images=int(self.tried_images[i]),
+            history=History(self.history.activations[i : i + 1]),
+            film=Film(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
+            settings=self.settings,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """The pattern of one unit: `image` (channel, height, width) in model space; for the rest see Patterns."""
+
+    model: str
+    layer: str
+    unit: int
+    image: Float32[np.ndarray, "channel height width"]
+    activation: float
+    dead: bool
+    steps: int
+    tried_starts: int
+    tried_images: int
+    history: History
+    film: Film
+    settings: PatternSettings
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.image, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        state = "dead" if self.dead else f"activation {self.activation:.4g}"
+        return f"Pattern(unit {self.unit} of '{self.layer}' in '{self.model}', {state})"
+
+    def save(self, path: StrPath, multiple: int = MULTIPLE) -> Path:
+        """Write it as `Patterns.save` does; an NPZ file is one of patterns with one unit."""
+        return self.alone().save(path, multiple)
+
+    @classmethod
+    def load(cls, path: StrPath) -> "Pattern":
+        """What `save` wrote to an NPZ file; raises PellucidError as `Patterns.load`, and where there are several."""
+        found = Patterns.load(path)
+        if len(found) != 1:
+            raise PellucidError(f"The file '{path}' holds {len(found)} patterns, not one; open it by Patterns.load.")
+        return found.one(int(found.units[0]))
+
+    def alone(self) -> Patterns:
+        """The same as the patterns of one unit."""
+        return Patterns(
+            model=self.model,
+            layer=self.layer,
+            units=np.array([self.unit]),
+            images=self.image[None],
+            activations=np.array([self.activation], np.float32),
+            dead=np.array([self.dead]),
+            steps=np.array([self.steps]),
+            tried_starts=np.array([self.tried_starts]),
+            tried_images=np.array([self.tried_images]),
+            history=self.history,
+            film=self.film,
+            settings=self.settings,
+        )
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """The image on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
+        state = "dead" if self.dead else f"{self.activation:.3f}"
+        return _plotted(self.image[None], f"{self.layer}, unit {self.unit}: {state}", axes)
+
+    def _repr_html_(self) -> str:
+        return picture_tag(wall(self.image[None]), html.escape(repr(self), quote=True), scale=6)
+
+
+_ARRAYS = {
+    "units": (1, np.int64),
+    "images": (4, np.float32),
+    "activations": (1, np.float32),
+    "dead": (1, np.bool_),
+    "steps": (1, np.int64),
+    "tried_starts": (1, np.int64),
+    "tried_images": (1, np.int64),
+}
+_KEPT = {"history": (2, np.float32, 0), "film": (5, np.float32, 1), "shown": (2, np.float32, 1)}
+
+
+def _fits(name: str, array: np.ndarray, count: int) -> bool:
+    """Whether an array from a file is of the kind that was saved under this name, for so many units."""
+    if name == "moments":
+        return array.ndim == 1 and array.dtype == np.int64
+    axes, dtype, units = _KEPT[name] if name in _KEPT else (*_ARRAYS[name], 0)
+    return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
+
+
+def _plotted(images: Float32[np.ndarray, "image channel height width"], title: str, axes: Axes | None) -> Axes:
+    if axes is None:
+        axes = Figure(layout="constrained").subplots()
+    picture = np.moveaxis(wall(images), 0, -1)
+    axes.imshow(picture[..., 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
+    axes.set_title(title)
+    axes.set_axis_off()
+    return axes

@@ -1,0 +1,145 @@
+"""results: what was found, on disk and back, in a notebook, on axes."""
+
+import re
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pellucid.errors import PellucidError
+from pellucid.see.display import tone, wall
+from pellucid.see.keeping import load_images
+from pellucid.see.models import open_model
+from pellucid.see.patterns import Pattern, Patterns, patterns
+from tests.see.conftest import small_cnn
+
+QUICK = {"steps": 4, "candidates": 16, "retries": 0, "scales": (2, 4)}
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The patterns of three units on images of 13 x 9."""
+    return patterns(
+        open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized"), "relu2", units=[4, 0, 2], **QUICK
+    )
+
+
+def test_an_npz_holds_all_of_it(found, tmp_path):
+    """Rejects a field that is left out, cast, or swapped with another."""
+    back = Patterns.load(found.save(tmp_path / "all.npz"))
+    for name in ("units", "images", "activations", "dead", "steps", "tried_starts", "tried_images"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
+        assert getattr(back, name).dtype == getattr(found, name).dtype
+    np.testing.assert_array_equal(back.history.activations, found.history.activations)
+    np.testing.assert_array_equal(back.film.images, found.film.images)
+    np.testing.assert_array_equal(back.film.activations, found.film.activations)
+    assert (back.film.steps, back.settings) == (found.film.steps, found.settings)
+    assert (back.model, back.layer) == (found.model, found.layer)
+
+
+def test_one_pattern_comes_back_and_several_are_not_one(found, tmp_path):
+    """Rejects the first of several in place of the one."""
+    back = Pattern.load(found.one(2).save(tmp_path / "one.npz"))
+    assert (back.unit, back.activation) == (2, found.one(2).activation)
+    np.testing.assert_array_equal(back.image, found.images[2])
+    with pytest.raises(PellucidError, match="3 patterns, not one"):
+        Pattern.load(found.save(tmp_path / "all.npz"))
+
+
+def test_a_table_gives_back_every_pixel(found, tmp_path):
+    """Rejects rounded pixels, a transposed image, and a unit in the next one's row."""
+    path = found.save(tmp_path / "all.csv")
+    np.testing.assert_array_equal(load_images(path), found.images)
+    head, first, *_ = path.read_text().splitlines()
+    assert head.split(",")[:6] == ["unit", "activation", "dead", "steps", "c0y0x0", "c0y0x1"]
+    assert first.split(",")[0] == "4"
+    assert float(first.split(",")[1]) == found.activations[0]
+
+
+def test_what_was_saved_is_gone_on_from(found, tmp_path):
+    """Rejects a way back on which the images change."""
+    start = load_images(found.save(tmp_path / "all.npz"))
+    model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
+    again = patterns(model, "relu2", units=[4, 0, 2], start=start, **QUICK)
+    np.testing.assert_allclose(again.film.images[0], found.images, atol=1e-5)
+
+
+@pytest.mark.parametrize("multiple", [1, 3])
+def test_a_picture_has_every_pixel_as_it_is(found, tmp_path, multiple):
+    """Rejects interpolation, a border around a single image, and a stretch of each image by itself."""
+    image = found.images[1, 0].astype(np.float64)
+    pixels = np.asarray(Image.open(found.one(0).save(tmp_path / "one.png", multiple)))
+    assert pixels.shape == (13 * multiple, 9 * multiple)
+    expected = tone((image - image.mean()) / image.std()).repeat(multiple, 0).repeat(multiple, 1)
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+    whole = np.asarray(Image.open(found.save(tmp_path / "all.png", multiple)))
+    assert whole.shape[0] % multiple == 0
+    np.testing.assert_array_equal(whole[: 13 * multiple, 10 * multiple : 19 * multiple], pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7])
+def test_any_number_of_channels_can_be_looked_at(channels):
+    """Rejects a wall that only knows gray and colours, and colours in place of channels side by side."""
+    images = np.random.default_rng(0).random((4, channels, 5, 8), dtype=np.float32)
+    picture = wall(images, columns=2)
+    wide = 8 * channels if channels == 7 else 8
+    assert picture.shape == (3 if channels == 3 else 1, 11, 2 * wide + 1)
+
+
+def test_a_notebook_shows_it_and_words_cannot_break_out(found):
+    """Rejects a tag without its picture, and a model's name that is taken for HTML."""
+    assert re.fullmatch(r'<img alt="[^"<>]*" .*src="data:image/png;base64,[\w+/=]+">', found._repr_html_())
+    hostile = Patterns(**{**vars(found), "model": '"><script>'})
+    assert "<script>" not in hostile._repr_html_()
+    assert "<img" in found.one(4)._repr_html_()
+
+
+def test_plots_go_where_they_are_asked_to(found):
+    """Rejects pyplot's global figure, and axes that are made where some were given."""
+    axes = Figure().subplots()
+    assert found.plot(axes) is axes
+    assert found.one(4).plot().get_title().startswith("relu2, unit 4")
+
+
+@pytest.mark.parametrize("name", ["patterns.bmp", "patterns"])
+def test_another_suffix_is_refused(found, tmp_path, name):
+    """Rejects a file of a guessed format."""
+    with pytest.raises(PellucidError, match="let its name end in"):
+        found.save(tmp_path / name)
+    with pytest.raises(PellucidError, match=r"give an \.npz or \.csv"):
+        load_images(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_and_damaged_files_are_refused_in_a_sentence(found, tmp_path):
+    """Rejects a traceback, and an array of another kind that is believed."""
+    whole = found.save(tmp_path / "all.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    np.savez(tmp_path / "other.npz", images=found.images)
+    arrays = dict(np.load(tmp_path / "all.npz"))
+    np.savez(tmp_path / "wrong.npz", **{**arrays, "dead": arrays["steps"]})
+    np.savez(tmp_path / "later.npz", **{**arrays, "about": np.frombuffer(b'{"format": 2}', np.uint8)})
+    np.savez(tmp_path / "torn.npz", **{**arrays, "about": np.frombuffer(b"{", np.uint8)})
+    expected = {"cut": "damaged", "other": "no 'about'", "wrong": "'dead' that does not fit", "later": "format 1"}
+    for name, message in (*expected.items(), ("torn", "cannot be read"), ("missing", "There is no NPZ file")):
+        with pytest.raises(PellucidError, match=message):
+            Patterns.load(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "names no pixels"),
+        ("unit,c0y0x0,c0y0x1\n1,2\n", "has not 2 pixels"),
+        ("unit,c0y0x0,c0y0x2\n1,2,3\n", "has not 2 pixels"),
+        ("unit,c0y0x0\n1,black\n", "no number"),
+        ("unit,c0y0x0\n1,nan\n", "no finite images"),
+        ("unit,c0y0x0\n", "no finite images"),
+    ],
+)
+def test_tables_that_are_none(tmp_path, text, message):
+    """Rejects rows of another length, numbers that are none, and a table without rows."""
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(PellucidError, match=message):
+        load_images(tmp_path / "table.csv")
