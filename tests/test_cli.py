@@ -16,7 +16,9 @@ from PIL import Image
 
 from pellucid import cli, settings
 from pellucid.errors import PellucidError
+from pellucid.learn.history import History
 from pellucid.learn.network import Network
+from pellucid.settings import TrainSettings
 
 NET = "net.safetensors"
 
@@ -55,7 +57,7 @@ def done(capsys, *words):
     return capsys.readouterr().out
 
 
-VERBS = ["tour", "train", "evaluate", "check", "layers", "pattern", "patterns", "inspect", "dream", "data"]
+VERBS = ["tour", "train", "evaluate", "average", "check", "layers", "pattern", "patterns", "inspect", "dream", "data"]
 
 
 def test_the_verbs_are_the_documented_ones():
@@ -270,7 +272,7 @@ def test_layers_lists_names_units_and_shapes(capsys, small_net):
     told = done(capsys, "layers", small_net)
     row = next(line.split() for line in told.splitlines() if line.startswith("conv4"))
     assert row[2] == "16"
-    assert " ".join(row[3:]) == "16 x 6 x 6"
+    assert " ".join(row[3:]) == "16 x 14 x 14"
 
 
 def test_train_then_evaluate_print_the_same_accuracy(capsys):
@@ -280,18 +282,61 @@ def test_train_then_evaluate_print_the_same_accuracy(capsys):
     accuracy = told.split("%")[0]
     scored = done(capsys, "evaluate", NET)
     assert scored.startswith(accuracy + "%")
-    confusion = np.array([[int(cell) for cell in line.split()[1:]] for line in scored.splitlines()[3:]])
+    confusion = np.array([[int(cell) for cell in line.split()[1:]] for line in scored.splitlines()[3:13]])
     assert confusion.shape == (10, 10)
     assert f"{np.trace(confusion) / confusion.sum():.2%}" in scored
+    classes = [line.split() for line in scored.splitlines()[15:]]
+    assert [int(row[1]) for row in classes] == confusion.sum(axis=1).tolist()
+    shares = np.diag(confusion) / np.maximum(confusion.sum(axis=1), 1)
+    assert [row[3] for row in classes] == [f"{share:.2%}" for share in shares]
     assert list(Path.cwd().iterdir()) == [Path.cwd() / NET]
 
 
 def test_options_not_given_leave_the_architecture_its_own_defaults(monkeypatch, capsys):
     """Rejects a command line that overrides an architecture's recipe with the general defaults."""
     seen = {}
-    monkeypatch.setattr("pellucid.learn.training.train", lambda *_, **given: seen.update(given))
+    history = History(TrainSettings())
+    monkeypatch.setattr("pellucid.learn.training.train", lambda *_, **given: seen.update(given) or history)
     done(capsys, "train", "cnn-4-4-8-16", "--epochs", "1")
-    assert seen == {"epochs": 1}
+    assert seen.keys() == {"epochs", "on_batch", "on_epoch"}
+    assert seen["epochs"] == 1
+
+
+def test_a_training_leaves_beside_the_network_what_was_asked_for(capsys):
+    """Rejects files that are announced and not written, tables that no command reads, a picture that is never drawn."""
+    words = ["--live", "live.png", "--live-batches", "3", "--curves", "curves.png", "--history", "told.json"]
+    plan = "[[layers]]\nkind = 'flatten'\n[[layers]]\nkind = 'dense'\nunits = 10\nactivation = 'linear'\n"
+    Path("mine.toml").write_text(plan, encoding="utf-8")
+    told = done(capsys, "train", "mine.toml", *words, "--tables", "tables", "--out", NET)
+    files = [NET, "live.png", "curves.png", "told.json", "tables"]
+    assert told.splitlines()[-5:] == [f"Wrote {name}" for name in files]
+    assert all(Path(name).exists() for name in files)
+    assert done(capsys, "evaluate", "tables") == done(capsys, "evaluate", NET)
+    assert "logits.weight" in done(capsys, "check", "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--history", "told.txt"], "Cannot write 'told.txt': let its name end in .json or .csv."),
+        (["--curves", "no/curves.png"], "the folder"),
+        (["--live", "live.gif"], "let its name end in .png"),
+        (["--resume"], "There is no checkpoint to resume from; give its file with checkpoint."),
+    ],
+)
+def test_what_a_training_could_not_write_is_refused_before_it(capsys, words, sentence):
+    """Rejects an error at the end of a long training."""
+    assert sentence in refused(capsys, "train", "cnn-4-4-8-16", *words)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_average_says_how_many_images_each_class_has(capsys, small_net):
+    """Rejects a class without images that is passed over."""
+    told = done(capsys, "average", small_net, "--threshold", "0.9999999").splitlines()
+    assert len(told) == 11
+    assert all(line.startswith(f"class '{index}': ") for index, line in enumerate(told[:10]))
+    assert told[-1] == "Wrote average.png"
+    assert Path("average.png").exists()
 
 
 @pytest.mark.parametrize("network", ["cnn-4-4-8-16", "file"])

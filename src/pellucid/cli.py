@@ -20,8 +20,16 @@ from cyclopts import App, CycloptsError, Parameter
 
 from pellucid import usage
 from pellucid.errors import PellucidError
-from pellucid.files import atomic_path
-from pellucid.settings import DataSettings, DreamSettings, PatternSettings, SeedSettings, Settings, TrainSettings
+from pellucid.files import require_writable
+from pellucid.settings import (
+    DataSettings,
+    DreamSettings,
+    PatternSettings,
+    SeedSettings,
+    Settings,
+    TrainSettings,
+    WatchSettings,
+)
 
 if TYPE_CHECKING:
     from pellucid.data.splits import Data
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
-Architecture = Annotated[str, Parameter(help="an architecture's name, such as cnn-4-4-8-16")]
+Architecture = Annotated[str, Parameter(help="an architecture's name, such as cnn-4-4-8-16, or a TOML file")]
 Model = Annotated[str, Parameter(help="a bundled network's name, such as mnist-cnn, or a file")]
 Layer = Annotated[str, Parameter(help="a layer's name (see: pellucid layers MODEL)")]
 Unit = Annotated[int, Parameter(help="one unit of the layer, from 0; -1 is the mean of the whole layer")]
@@ -99,22 +107,34 @@ def train(
     out: Out = Path("net.safetensors"),
     source: Flat[DataSettings] = DataSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
+    watch: Flat[WatchSettings] = WatchSettings(),
 ) -> None:
     """Train a network from scratch, by hand-written gradients, and save it.
 
-    An architecture brings its own defaults for some of these options; what is given here comes first.
+    An architecture brings its own defaults for some of these options; what is given here comes first. With a
+    checkpoint, a training that was interrupted goes on with the same command and --resume, and ends in the same bytes.
     """
     from pellucid.learn.metrics import evaluate as score
     from pellucid.learn.network import Network
     from pellucid.learn.training import train as fit
+    from pellucid.show.watch import keep, watched
 
+    require_writable(out)
     images = _data(source, settings.seed)
-    with atomic_path(out) as temporary:  # found to be writable before the work, not after it
-        net = Network(architecture, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
-        fit(net, images, **_given(settings))
-        net.save(temporary)
+    net = Network(architecture, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
+    try:
+        with watched(watch) as (on_batch, on_epoch):
+            history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **_given(settings))
+    except KeyboardInterrupt:
+        if settings.checkpoint is not None:
+            print(f"All steps so far are in {settings.checkpoint}; go on with --resume.", file=sys.stderr)
+        raise
+    net.save(out)
+    for name in history.epochs[-1].dead_layers if history.epochs else ():
+        print(f"Layer '{name}' is dead: no image makes any of it positive; train with a smaller rate or another seed.")
     print(f"Accuracy {score(net, images.test).accuracy:.2%} on {len(images.test):,} test images of {images.name}.")
-    _wrote(out)
+    for path in (out, *keep(watch, net, history)):
+        _wrote(path)
 
 
 @app.command
@@ -128,19 +148,42 @@ def evaluate(
 ) -> None:
     """Print how often a network is right, and what it takes for what."""
     from pellucid.learn.metrics import evaluate as score
+    from pellucid.show.text import scores_text
 
     net, images = _network(model), _data(source, drawn.seed)
     chosen = getattr(images, split)
     scores = score(net, chosen)
     print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {split} images of {images.name}.")
-    print("Rows are the truth, columns what the network says:")
-    names = [images.classes[i] if i < len(images.classes) else str(i) for i in range(len(scores.confusion))]
-    _table(["", *names], [[name, *row] for name, row in zip(names, scores.confusion.tolist(), strict=True)])
+    print(scores_text(scores, _classes(images, net.classes)))
+
+
+@app.command
+def average(
+    model: Model,
+    /,
+    *,
+    threshold: Annotated[float, Parameter(help="the probability that an image's must exceed")] = 0.9,
+    split: Which = "train",
+    out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("average.png"),
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+) -> None:
+    """Show, for each class, the mean of the images that a network is sure belong to it."""
+    from pellucid.learn.averages import average as mean
+    from pellucid.show import prints
+    from pellucid.show.averages import averages_figure
+
+    prints.ready(out, prints.FIGURES)
+    net, images = _network(model), _data(source, drawn.seed)
+    found = mean(net, getattr(images, split), threshold)
+    names = _classes(images, net.classes)
+    print("\n".join(found.sentences(names)))
+    _wrote(prints.save_figure(averages_figure(found, names), out))
 
 
 @app.command
 def check(
-    network: Annotated[str, Parameter(help="an architecture's name, a bundled network's name, or a file")],
+    network: Annotated[str, Parameter(help="an architecture's name or TOML file, a bundled network's name, or a file")],
     /,
     *,
     images: Annotated[int, Parameter(help="how many training images the loss is taken of")] = 4,
@@ -154,7 +197,7 @@ def check(
 
     data = _data(source, drawn.seed)
     few = data.train.take(images)
-    if network in ARCHITECTURES and not Path(network).exists():
+    if network.endswith(".toml") or (network in ARCHITECTURES and not Path(network).exists()):
         net = Network(network, input_shape=data.input_shape, classes=len(data.classes), seed=drawn.seed)
     else:
         net = _network(network)
@@ -165,11 +208,12 @@ def check(
 def layers(model: Model, /, *, drawn: Flat[SeedSettings] = SeedSettings()) -> None:
     """List a model's layers: name, kind, units, shape."""
     from pellucid.see.models import open_model
+    from pellucid.show.text import table
 
     found = open_model(model).layers
     shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
     rows = [[layer.name, layer.kind, layer.units, shape] for layer, shape in zip(found, shapes, strict=True)]
-    _table(["layer", "kind", "units", "shape"], rows)
+    print(table(["layer", "kind", "units", "shape"], rows))
 
 
 @app.command
@@ -288,6 +332,11 @@ def _data(source: DataSettings, seed: int) -> "Data":
     return load_data(source.data, source.data_dir, seed)
 
 
+def _classes(images: "Data", count: int) -> list[str]:
+    """Names for a network's classes, numbers beyond those that the data name."""
+    return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
+
+
 def _network(model: str) -> "Network":
     """The network of `learn` behind a name or a file."""
     from pellucid.see.models import open_model
@@ -308,19 +357,6 @@ def _given(settings: Settings) -> dict[str, Any]:
 
 def _wrote(path: Path) -> None:
     print(f"Wrote {path}")
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as they must be; numbers to the right."""
-    lines = [list(heads), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    right = [all(isinstance(row[column], int) for row in rows) for column in range(len(heads))]
-    for line in lines:
-        cells = [
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(line, widths, right, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
 
 
 def _refuse(sentence: str, debug: bool) -> int:

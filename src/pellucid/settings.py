@@ -149,6 +149,28 @@ class DreamSettings(Settings):
     seed: int = knob(0, "seed of whatever is drawn", ge=0)
 
 
+class AtlasSettings(Settings):
+    """What an atlas shows of every unit."""
+
+    layers: tuple[str, ...] = knob((), "layers to show; none for every layer with weights (all, if none has any)")
+    variants: int = knob(3, "patterns of each unit, each from other starts; the strongest stands on the wall", ge=1, le=16)
+    steps: int = knob(30, "steps uphill for each pattern", ge=1, le=100_000)
+    shots: int = knob(8, "pictures of each film strip, at steps that double", ge=1, le=16)
+    examples: int = knob(16, "strongest images of the data shown for each unit", ge=1, le=64)
+    links: int = knob(8, "units before and after that are named, those of the largest weights", ge=1, le=64)
+    seed: int = knob(0, "seed of the first pattern's starts; the others take the seeds after it", ge=0)
+    resume: bool = knob(True, "take over finished layers from the folder, if model, data and settings are the same")
+
+
+class AtlasDataSettings(Settings):
+    """Which images an atlas is made with, if any."""
+
+    data: str | None = knob(
+        None, "images: 'digits', 'mnist', a CSV or NPZ file, or a folder of IDX files; none leaves out what needs them"
+    )
+    data_dir: Path | None = knob(None, "folder of MNIST's files; else $PELLUCID_DATA, the user's cache, a download")
+
+
 class DataSettings(Settings):
     """Which images are used, where they lie, and how they are split."""
 

@@ -118,6 +118,14 @@ class History:
             len(values), len(self.layers)
         )
 
+    def pulse(self) -> tuple[Float64[Array, " layer"], Float64[Array, " layer"]]:
+        """The newest (largest, dead) that was taken, each (layer,); NaN where none was."""
+        for batch in reversed(self.batches):
+            if batch.largest is not None and batch.dead is not None:
+                return batch.largest, batch.dead
+        nothing = np.full(len(self.layers), np.nan)
+        return nothing, nothing
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON can hold: columns by name, epochs one by one, None where there is no number."""
         names = [item.name for item in fields(Batch)]

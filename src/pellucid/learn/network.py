@@ -144,7 +144,7 @@ class Network:
         trace = Trace(layers, self.names[: stop + 1])
         for layer, name in zip(layers, trace.names, strict=True):
             begin = perf_counter()
-            x, cache = layer.forward(self._of_layer(name), x)
+            x, cache = layer.forward(self.of_layer(name), x)
             trace.outputs.append(x)
             trace.caches.append(cache)
             trace.forward_seconds.append(perf_counter() - begin)
@@ -160,7 +160,7 @@ class Network:
             name = trace.names[index]
             needed: Wanted = "both" if wanted == "parameters" and index > 0 else wanted
             assert dy is not None
-            own, dy = trace.layers[index].backward(self._of_layer(name), trace.caches[index], dy, wanted=needed)
+            own, dy = trace.layers[index].backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
             gradients.update({f"{name}.{part}": value for part, value in own.items()})
             trace.backward_seconds.append(perf_counter() - begin)
         return gradients, dy
@@ -306,7 +306,8 @@ class Network:
                     return name
         return self.names[-1]
 
-    def _of_layer(self, name: str) -> Parameters:
+    def of_layer(self, name: str) -> Parameters:
+        """The parameters of a layer, by "weight" and "bias"; none for a layer that has none."""
         return {
             part: self.parameters[f"{name}.{part}"]
             for part in ("weight", "bias")
