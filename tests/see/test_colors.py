@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.data.photos import to_gray
-from pellucid.see.colors import limited, luminance, relit
+from pellucid.see import colors
+from pellucid.see.colors import banded, limited, luminance, relit
 
 
 @given(st.integers(0, 10_000), st.floats(-1, 1))
@@ -57,3 +58,11 @@ def test_a_change_is_bent_and_never_clipped():
         limited(change * 1e-4, change * 0 + 0.5, change * 0 + 0.1), change * 1e-4, atol=1e-9, rtol=1e-4
     )
     assert torch.equal(limited(torch.zeros(2), torch.zeros(2), torch.zeros(2)), torch.zeros(2))
+
+
+def test_bands_make_the_same_picture(monkeypatch):
+    """Rejects a last band that is left out, and bands across the wrong axis."""
+    picture, change = torch.rand(3, 23, 11), 0.1 * torch.randn(1, 23, 11)
+    whole = relit(picture, change)
+    monkeypatch.setattr(colors, "BAND", 50)
+    assert torch.equal(banded(relit, picture, change), whole)

@@ -2,11 +2,14 @@
 
 relit:   picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
 limited: change, how far it may go up and down -> the same change while it is small, never beyond
+banded:  a function of pixels, pictures -> its picture, worked out a band of rows at a time
 
 Adding one number to red, green and blue changes a pixel's luminance (0.299 R + 0.587 G + 0.114 B) and neither of its
 colour differences. Where that would leave [0, 1], the colour is drawn towards gray just as far as it takes, so that the
 luminance still is what was asked for. The surprise: where nothing changes, the picture is given back to the bit.
 """
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +18,7 @@ from torch import Tensor
 from pellucid.data.photos import GRAY
 
 LEAST_ROOM = 1e-6
+BAND = 2**17  # pixels: what is worked out on the way stays small beside the picture
 
 
 def luminance(picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "1 height width"]:
@@ -33,10 +37,30 @@ def relit(
     difference = moved - wanted
     room = torch.where(difference > 0, 1 - wanted, wanted) / difference.abs().clamp_min(LEAST_ROOM)
     share = room.amin(0, keepdim=True).clamp(0, 1)
-    return torch.where(share < 1, wanted + share * difference, moved).clamp(0, 1)
+    faded = torch.where(share < 1, wanted + share * difference, moved).clamp(0, 1)
+    return torch.where(change == 0, picture, faded)
 
 
 def limited(change: Tensor, up: Tensor, down: Tensor) -> Tensor:
     """`change`, bent so that it approaches `up` and -`down` and never passes them: r tanh(change / r)."""
     room = torch.where(change > 0, up, down).clamp_min(LEAST_ROOM)
     return room * torch.tanh(change / room)
+
+
+def banded(
+    function: Callable[..., Tensor], *pictures: Float[Tensor, "_ height width"]
+) -> Float[Tensor, "channel height width"]:
+    """function(*pictures), where every pixel of the result follows from the same pixel of the pictures alone.
+
+    All pictures have one height and width; what the function makes on the way never has more than a band's rows.
+    """
+    _, height, width = pictures[0].shape
+    rows = max(1, BAND // width)
+    result: Tensor | None = None
+    for top in range(0, height, rows):
+        part = function(*(picture[:, top : top + rows] for picture in pictures))
+        if result is None:
+            result = part.new_empty(len(part), height, width)
+        result[:, top : top + rows] = part
+    assert result is not None  # a picture has at least one row
+    return result

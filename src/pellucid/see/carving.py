@@ -1,0 +1,200 @@
+"""Carving: what units like, carved into a picture, round by round.
+
+Carver: model, what each level wishes, a picture -> `rounds()`, the change of luminance after each round
+
+In every round, at every level, the picture is cut into overlapping pieces; each is scaled down to the model's size
+(bicubic, with antialiasing), standardized, and climbs gently (the classic ascent); the *change* is scaled up and added,
+times the piece's own deviation. What has changed in all is bent softly, so that strokes never saturate to black or
+white. The surprise: of all this only luminance is kept at full size, so that a photograph of 43 million pixels fits
+into two gigabytes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from pellucid.see.ascent import Normalized
+from pellucid.see.choices import Wish, asks_auto, chosen, preferred, votes
+from pellucid.see.climbing import BUDGET, Limits, climb, rows_for, values_of
+from pellucid.see.colors import banded, limited, luminance, relit
+from pellucid.see.images import LEAST_DEVIATION, sphere_of, standardized
+from pellucid.see.models import Model, Reader
+from pellucid.see.objectives import WHOLE_LAYER, Units
+from pellucid.see.progress import Report
+from pellucid.see.resampling import resized
+from pellucid.see.tiles import Tiling, tiling
+from pellucid.settings import DreamSettings
+
+HEADROOM = 0.8  # of the way to black or white: no stroke goes further
+REHEARSED = 32  # noises that say how far a layer reaches
+REFERENCE = 4  # cells a side, whose pieces say what units usually answer on a photo
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The pieces of one size. dreamt: which of them climb.  units: what these climb.  area: where it is to be seen."""
+
+    tiles: Tiling
+    dreamt: Int64[Tensor, "piece"]
+    units: Int64[Tensor, "piece"]
+    area: Float[Tensor, "1 height width"] | None
+
+
+class Carver:
+    """One dream at work: the picture, and what stays the same from round to round."""
+
+    def __init__(
+        self,
+        model: Model,
+        read: Reader,
+        layer: str,
+        wishes: Sequence[Wish],
+        areas: Sequence[Float[Tensor, "1 height width"] | None],
+        settings: DreamSettings,
+        picture: Float[Tensor, "channel height width"],
+        report: Report,
+    ) -> None:
+        self._model, self._read, self._layer, self._settings, self._report = model, read, layer, settings, report
+        self._picture, self._light = picture, banded(luminance, picture)
+        self._space, self._small = sphere_of(model), model.input_shape[1:]
+        self._rows, _ = rows_for(model)
+        self._reach = _reach(model, read, layer)
+        self._chunk = max(1, min(256, BUDGET // int(np.prod(model.input_shape))))
+        _, height, width = picture.shape
+        tilings = [tiling(height, width, 2**level, self._small) for level in range(len(wishes))]
+        usual = self._usual(height, width) if any(asks_auto(wish) for wish in wishes) else None
+        self.levels = [
+            self._level(tiles, wish, area, usual) for tiles, wish, area in zip(tilings, wishes, areas, strict=True)
+        ]
+
+    def rounds(self) -> Iterator[Float[Tensor, "1 height width"]]:
+        """The change of luminance after each round; the same tensor every time, so it is to be used at once."""
+        chosen = self._settings
+        self._report.expect(chosen.rounds * sum(len(level.dreamt) for level in self.levels) * (chosen.steps + 1))
+        change = torch.zeros_like(self._light)
+        for _ in range(chosen.rounds):
+            for level in self.levels:
+                carved = self._carved(change, level)
+                if level.area is not None:
+                    carved *= level.area
+                change = banded(self._bent, change, carved, self._light)
+            yield change
+
+    def activations(self, change: Float[Tensor, "1 height width"]) -> Float32[np.ndarray, "piece"]:
+        """What their units say of every dreamt piece of every level, with that change of luminance."""
+        found = []
+        for level in self.levels:
+            images = self._space.images(standardized(self._shrunk(change, level.tiles)[level.dreamt]))
+            objective = Units(self._layer, level.units)
+            found.append(values_of(self._read, objective, images, rows=self._rows, grain=1))
+        return torch.cat(found).cpu().numpy()
+
+    def _level(self, tiles: Tiling, wish: Wish, area: Tensor | None, usual: Tensor | None) -> Level:
+        """The pieces that the area touches, each with its unit."""
+        device = self._light.device
+        dreamt = torch.arange(len(tiles), device=device)
+        if area is not None:
+            area = area.to(device)
+            dreamt = torch.nonzero(torch.stack([(part > 0).any() for part in tiles.cut(area)])).flatten()
+        favourites = None
+        if usual is not None and asks_auto(wish):
+            favourites = preferred(self._votes(tiles), usual)
+        return Level(tiles, dreamt, chosen(wish, tiles, favourites, device)[dreamt], area)
+
+    def _usual(self, height: int, width: int) -> Float[Tensor, "unit"]:
+        """What each unit says of the photo's pieces on average."""
+        return self._votes(tiling(height, width, REFERENCE, self._small)).mean(0)
+
+    def _votes(self, tiles: Tiling) -> Float[Tensor, "piece unit"]:
+        """What every unit says of every piece of the photo."""
+        images = self._space.images(standardized(self._shrunk(torch.zeros_like(self._light), tiles)))
+        return votes(self._model, self._read, self._layer, images)
+
+    def _carved(self, change: Tensor, level: Level) -> Float[Tensor, "1 height width"]:
+        """The change of luminance that the pieces of a level want, at full size."""
+        small = self._shrunk(change, level.tiles)
+        wanted = small.new_zeros(len(small), 1, *self._small)
+        for begin in range(0, len(level.dreamt), self._chunk):
+            part = level.dreamt[begin : begin + self._chunk]
+            wanted[part] = self._climbed(small[part], level.units[begin : begin + self._chunk])
+        return level.tiles.grown(wanted, self._reach)
+
+    def _climbed(self, small: Tensor, units: Tensor) -> Float[Tensor, "piece 1 height width"]:
+        """How pieces change in luminance where they climb."""
+        deviation = small.flatten(1).std(1, correction=0).clamp_min(LEAST_DEVIATION)
+        starts = self._space.images(standardized(small))
+        climbed = climb(
+            self._read,
+            Units(self._layer, units),
+            self._space,
+            Normalized(self._settings.rate),
+            starts,
+            Limits(self._settings.steps),
+            rows=self._rows,
+            grain=1,
+            advance=self._report.advance,
+        )
+        changes = self._space.points(climbed.images) - self._space.points(starts)
+        return torch.stack([scale * luminance(change) for change, scale in zip(changes, deviation, strict=True)])
+
+    def _shrunk(self, change: Tensor, tiles: Tiling) -> Float[Tensor, "piece channel height width"]:
+        """The pieces of the changed picture at the model's size, in as many channels as it takes."""
+        channels = self._model.input_shape[0]
+        if channels == len(self._picture) and channels > 1:
+            return tiles.shrunk(banded(relit, self._picture, change), self._small)
+        return tiles.shrunk(self._light + change, self._small).expand(-1, channels, -1, -1).contiguous()
+
+    def _bent(self, change: Tensor, carved: Tensor, light: Tensor) -> Tensor:
+        """Both changes, limited by the strength asked for and by the way to black and white."""
+        strength = self._settings.strength
+        up, down = (HEADROOM * (1 - light)).clamp_max(strength), (HEADROOM * light).clamp_max(strength)
+        return limited(change + carved, up, down)
+
+
+def _reach(model: Model, read: Reader, layer: str) -> tuple[Float[Tensor, "height"], Float[Tensor, "width"]]:
+    """How strongly a layer's gradient moves each row and each column of an image, the strongest 1.
+
+    It fades towards the edges, which fewer positions of a convolution look at; without making up for that, the middle
+    of every piece would show in a dream. Of noise, so it says nothing of the photo, and mirrored, so it leans nowhere.
+    """
+    channels, height, width = model.input_shape
+    generator = torch.Generator().manual_seed(0)
+    waves = torch.rand(REHEARSED, channels, -(-height // 3), -(-width // 3), generator=generator)
+    points = standardized(torch.stack([resized(wave, (height, width)) for wave in waves])).to(model.device)
+    space, rows = sphere_of(model), min(REHEARSED, rows_for(model)[0])
+    squares = torch.zeros(height, width)
+    for begin in range(0, REHEARSED, rows):
+        some = points[begin : begin + rows].requires_grad_(True)
+        whole = torch.full((len(some),), WHOLE_LAYER, device=model.device)
+        climbed = Units(layer, whole)(read(space.images(some))).climbed
+        if climbed.requires_grad:
+            squares += torch.autograd.grad(climbed.sum(), some)[0].square().sum((0, 1)).cpu()
+    squares = squares + squares.flip(0)
+    squares = squares + squares.flip(1)
+    sides = squares.sum(1).sqrt(), squares.sum(0).sqrt()
+    if not bool(squares.any()):
+        return torch.ones(height), torch.ones(width)
+    return sides[0] / sides[0].max(), sides[1] / sides[1].max()
+
+
+def finished(
+    picture: Float[Tensor, "channel height width"],
+    change: Float[Tensor, "1 height width"],
+    contrast: float,
+    area: Float[Tensor, "1 height width"] | None = None,
+) -> Float[Tensor, "channel height width"]:
+    """The picture with this change and more contrast around its mean luminance, softly, where the area is."""
+    middle = luminance(picture.mean((1, 2), keepdim=True))
+
+    def work(picture: Tensor, change: Tensor, *areas: Tensor) -> Tensor:
+        light = luminance(picture)
+        more = limited((contrast - 1) * (light + change - middle), 1 - light - change, light + change)
+        for where in areas:
+            more = more * where
+        return relit(picture, change + more)
+
+    return banded(work, picture, change, *([] if area is None else [area]))

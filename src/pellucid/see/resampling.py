@@ -1,0 +1,46 @@
+"""Resampling: pictures made smaller and larger, by two small matrices.
+
+weights: length, size -> matrix (size, length): a row of `length` pixels times it is that row with `size` pixels
+
+Bicubic (R. Keys, 1981, a = -0.5, as Pillow and PyTorch's antialiased resizing have it); where a picture shrinks, the
+kernel grows with it, so that nothing is aliased. Both ways of a picture are independent, so `down @ picture @ across.T`
+resizes it. The surprise: for many pieces of one picture this is several times quicker than resizing each of them.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+SHARPNESS = -0.5
+REACH = 2  # pixels to each side of the kernel's centre
+
+
+def weights(length: int, size: int) -> Float[Tensor, "size length"]:
+    """How much each of `length` pixels (columns) counts in each of `size` pixels (rows); every row adds up to one."""
+    step = length / size
+    spread = max(1.0, step)
+    centers = (torch.arange(size, dtype=torch.float64) + 0.5) * step
+    distance = ((torch.arange(length, dtype=torch.float64) + 0.5)[None] - centers[:, None]).abs() / spread
+    rows = torch.where(distance < REACH, _cubic(distance), torch.zeros_like(distance))
+    return (rows / rows.sum(1, keepdim=True)).float()
+
+
+def resized(
+    picture: Float[Tensor, "channel height width"], size: tuple[int, int]
+) -> Float[Tensor, "channel new_height new_width"]:
+    """A picture at another (height, width); as it is, to the bit, where the size is the same."""
+    if picture.shape[1:] == size:
+        return picture
+    if 1 in size:  # where PyTorch's own repeats one row for all
+        return (
+            weights(picture.shape[1], size[0]).to(picture) @ picture @ weights(picture.shape[2], size[1]).to(picture).T
+        )
+    return functional.interpolate(picture[None], size=size, mode="bicubic", align_corners=False, antialias=True)[0]
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """Keys' kernel for distances of 0 to 2 pixels."""
+    near = ((SHARPNESS + 2) * x - (SHARPNESS + 3)) * x * x + 1
+    far = ((x - 5) * x + 8) * x * SHARPNESS - 4 * SHARPNESS
+    return torch.where(x < 1, near, far)
