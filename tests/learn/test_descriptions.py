@@ -11,6 +11,7 @@ from pellucid.errors import PellucidError
 from pellucid.learn.descriptions import layer_from_dict, layer_to_dict, read_architecture
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
+from sources import ROOT
 
 MINE = """
 scaling = "standardized"
@@ -63,6 +64,15 @@ def test_a_network_from_a_file(tmp_path, as_text):
     assert Network(path, classes=3).shapes["logits"] == (3,)
     net.save(tmp_path / "net.safetensors")
     assert Network.load(tmp_path / "net.safetensors").recipe == net.recipe
+
+
+def test_the_example_in_the_documents_works(tmp_path):
+    """Rejects a page that shows fields which are no longer there."""
+    page = (ROOT / "docs" / "learning.md").read_text(encoding="utf-8")
+    example = page.split("```toml")[1].split("```")[0]
+    net = Network(written(tmp_path, example))
+    assert net.layers == (Conv(8, (3, 5), padding="same"), Pool(2), Flatten(), Dense(10, "linear"))
+    assert net.recipe == {"rate": 0.02}
 
 
 @pytest.mark.parametrize("layer", LAYERS)
