@@ -57,7 +57,20 @@ def done(capsys, *words):
     return capsys.readouterr().out
 
 
-VERBS = ["tour", "train", "evaluate", "average", "check", "layers", "pattern", "patterns", "inspect", "dream", "data"]
+VERBS = [
+    "tour",
+    "train",
+    "evaluate",
+    "average",
+    "check",
+    "layers",
+    "pattern",
+    "patterns",
+    "inspect",
+    "dream",
+    "atlas",
+    "data",
+]
 
 
 def test_the_verbs_are_the_documented_ones():

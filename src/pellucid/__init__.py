@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pellucid.see.models import open_model as open_model
     from pellucid.see.patterns import pattern as pattern
     from pellucid.see.patterns import patterns as patterns
+    from pellucid.show.atlas import atlas as atlas
 
     __version__: str
 
@@ -47,6 +48,7 @@ _HOMES = {
     "pattern": "pellucid.see.patterns",
     "dream": "pellucid.see.dreams",
     "inspect": "pellucid.see.internals",
+    "atlas": "pellucid.show.atlas",
     "PellucidError": "pellucid.errors",
 }
 

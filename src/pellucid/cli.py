@@ -22,6 +22,8 @@ from pellucid import usage
 from pellucid.errors import PellucidError
 from pellucid.files import require_writable
 from pellucid.settings import (
+    AtlasDataSettings,
+    AtlasSettings,
     DataSettings,
     DreamSettings,
     PatternSettings,
@@ -316,6 +318,21 @@ def dream(
 
     prints.ready(out, tuple(WRITERS))
     _wrote(carve(photo, model, layer=layer, unit=unit[0] if len(unit) == 1 else unit, **_given(settings)).save(out))
+
+
+@app.command
+def atlas(
+    model: Model,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="the folder that the site is written to")] = Path("atlas"),
+    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
+    settings: Flat[AtlasSettings] = AtlasSettings(),
+) -> None:
+    """Write a site that shows every unit of a model: its patterns, its strongest images, its neighbours."""
+    from pellucid.show.atlas import atlas as make
+
+    _wrote(make(model, out, source.data, data_dir=source.data_dir, **_given(settings)).page)
 
 
 @app.command

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pellucid.errors import PellucidError, unknown
 
@@ -112,26 +112,73 @@ class WatchSettings(Settings):
 
 
 class PatternSettings(Settings):
-    """How the pattern of a unit is found (DESIGN 4.3, 4.6)."""
+    """How the pattern of a unit is found."""
 
-    ascent: Literal["power", "normalized"] = knob(
-        "power", "the rule uphill: annealed power ascent, or the classic small normalized steps"
+    preset: Literal["none", "mlp-deep"] = knob(
+        "none", "defaults of a published method instead of ours; what is given beside it comes first"
+    )
+    ascent: Literal["power", "normalized", "adam", "gradient"] = knob(
+        "power", "the rule uphill: annealed power ascent, classic normalized steps, Adam, or the bare gradient"
     )
     steps: int = knob(30, "steps uphill", ge=1, le=100_000)
     first: float = knob(100.0, "power ascent: weight of the gradient against the image at the first step", gt=0)
     last: float = knob(0.1, "power ascent: the same at the last step; it falls geometrically", gt=0)
     average: float = knob(0.3, "power ascent: share of the last direction in the next one", ge=0, lt=1)
-    rate: float = knob(0.01, "normalized ascent: length of a step, in deviations of the image", gt=0)
+    rate: float | None = knob(
+        None, "length of a step of the other rules; normalized 0.01, adam 0.05, gradient 0.1 where none is given", gt=0
+    )
     tolerance: float = knob(
         0.0, "stop an image whose activation changes by less than this share of it; 0 never", ge=0, lt=1
     )
     patience: int = knob(5, "in how many successive steps it has to", ge=1, le=1000)
+    tries: int = knob(1, "starts of each unit, the best pattern of which is kept", ge=1, le=100)
+    image: Literal["sphere", "box", "fourier", "box-fourier"] = knob(
+        "sphere", "what is ascended: standardized pixels, pixels in [0, 1], or Fourier coefficients of either"
+    )
+    colors: Literal["plain", "decorrelated"] = knob(
+        "plain", "color channels as they are, or taken apart as the data's images have them"
+    )
+    at: tuple[int, int] | None = knob(None, "row and column of one neuron of each map, instead of the map's mean")
+    others: float = knob(0.0, "penalty: weight of the mean of the layer's other units", ge=0)
+    tv: float = knob(0.0, "penalty: weight of the total variation", ge=0)
+    l1: float = knob(0.0, "penalty: weight of the absolute values of the pixels", ge=0)
+    l2: float = knob(0.0, "penalty: weight of the squares of the pixels", ge=0)
+    relative: bool = knob(True, "penalties are means over pixels and grow with the activation; else plain sums")
+    jitter: float | None = knob(None, "transform: shift by up to so many pixels; 4 from 64 pixels on, else 0", ge=0)
+    zoom: float | None = knob(None, "transform: scale by up to this share; 0.05 from 64 pixels on, else 0", ge=0)
+    turn: float | None = knob(None, "transform: rotate by up to so many degrees; 5 from 64 pixels on, else 0", ge=0)
+    grain: float | None = knob(None, "transform: deviation of the noise that is added; 0 if not given", ge=0)
+    noise: Literal["scales", "fourier", "zero", "normal"] = knob(
+        "scales", "the start: noises of several scales, a random spectrum, almost black, or N(0.5, 0.1)"
+    )
     scales: tuple[int, ...] = knob((3, 7, 14, 28), "cells a side of the noises that are superposed into a start")
     weights: tuple[float, ...] = knob((), "weights of these noises, one for each; none for equal ones")
     candidates: int = knob(512, "noises scored in one pass, from which each unit takes its best start", ge=1, le=65_536)
     retries: int = knob(3, "further starts for a unit that is still silent", ge=0, le=100)
     shots: int = knob(8, "pictures kept of each ascent, at steps that double", ge=0, le=1000)
     seed: int = knob(0, "seed of the starts", ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        """What a preset says, where nothing else is said."""
+        if isinstance(values, Mapping) and values.get("preset") == "mlp-deep":
+            return {**MLP_DEEP, **values}
+        return values
+
+
+# The deep MLP's write-up: pixels near black, thirty plain steps, sums of penalties, no choice among starts.
+MLP_DEEP: Mapping[str, Any] = {
+    "ascent": "gradient",
+    "steps": 30,
+    "rate": 0.1,
+    "image": "box",
+    "tv": 0.256,
+    "l1": 0.0256,
+    "relative": False,
+    "noise": "zero",
+    "candidates": 1,
+}
 
 
 class DreamSettings(Settings):
@@ -153,7 +200,7 @@ class AtlasSettings(Settings):
     """What an atlas shows of every unit."""
 
     layers: tuple[str, ...] = knob((), "layers to show; none for every layer with weights (all, if none has any)")
-    variants: int = knob(3, "patterns of each unit, each from other starts; the strongest stands on the wall", ge=1, le=16)
+    variants: int = knob(3, "patterns of each unit, from other starts each; the strongest is on the wall", ge=1, le=16)
     steps: int = knob(30, "steps uphill for each pattern", ge=1, le=100_000)
     shots: int = knob(8, "pictures of each film strip, at steps that double", ge=1, le=16)
     examples: int = knob(16, "strongest images of the data shown for each unit", ge=1, le=64)

@@ -1,0 +1,211 @@
+"""Scan: what every unit of many layers says of a whole data set, in one streaming pass.
+
+scan:      model, layers, images -> {layer: LayerScan}: means, class means, histograms, the strongest images of a unit
+unit_means: model, layers -> a function: images in [0, 1] -> {layer: (image, unit)}, the mean over each unit's map
+
+Nothing is kept of an image but what it changes, so memory depends on the number of units, not on that of images. The
+surprise: a histogram needs no first pass for its bounds. It covers [-bound, bound), where `bound` is a power of two
+that doubles when a value does not fit; then bins merge in pairs, so that the counts are those of a second pass.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+
+from pellucid.data.splits import Split
+from pellucid.errors import PellucidError
+from pellucid.learn.parallel import run_in_order, single_threaded_blas
+from pellucid.see.models import Model
+from pellucid.see.progress import Progress, reporting
+from pellucid.see.scratch import ScratchModel
+
+BATCH, SHARD = 512, 32  # images read at a time, and by one thread of a network of `learn`
+BATCH_NUMBERS = 2**25  # numbers that the layers of a batch may hold
+BINS = 512  # a multiple of four: half of them are merged in pairs
+SMALLEST_BOUND = 2.0**-20
+
+UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerScan:
+    """What the units of one layer said of all images; an image's value is the mean over the unit's map.
+
+    positions, values: the strongest images of each unit, strongest first, the earlier of equals first.
+    means: over all images.  awake: the share of images whose value is above zero.  class_means: over the images of each
+    class, NaN for a class without images.  counts: of the values, in bins of equal width over [-bounds, bounds).
+    """
+
+    positions: Int64[np.ndarray, "unit rank"]
+    values: Float32[np.ndarray, "unit rank"]
+    means: Float32[np.ndarray, "unit"]
+    awake: Float32[np.ndarray, "unit"]
+    class_means: Float32[np.ndarray, "unit class"]
+    bounds: Float32[np.ndarray, "unit"]
+    counts: Int64[np.ndarray, "unit bin"]
+
+
+class Joined:
+    """Several splits as one row of images; position 0 is the first image of the first."""
+
+    def __init__(self, splits: Mapping[str, Split]) -> None:
+        self._splits = dict(splits)
+
+    def __len__(self) -> int:
+        return sum(len(split) for split in self._splits.values())
+
+    def batches(self, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(position of the first image, images, labels), at most `size` of them; no copies."""
+        before = 0
+        for split in self._splits.values():
+            for begin in range(0, len(split), size):
+                yield before + begin, split.images[begin : begin + size], split.labels[begin : begin + size]
+            before += len(split)
+
+    def where(self, position: int) -> tuple[str, int]:
+        """The name of the split that an image lies in, and its position there."""
+        for name, split in self._splits.items():
+            if position < len(split):
+                return name, position
+            position -= len(split)
+        raise IndexError(position)
+
+    def one(self, position: int) -> tuple[Float32[np.ndarray, "channel height width"], int]:
+        """The image at this position, and its label."""
+        name, index = self.where(position)
+        return self._splits[name].images[index], int(self._splits[name].labels[index])
+
+    def take(self, positions: Int64[np.ndarray, "chosen"]) -> Float32[np.ndarray, "chosen channel height width"]:
+        """The images at these positions."""
+        return np.stack([self.one(int(position))[0] for position in positions])
+
+
+def scan(
+    model: Model,
+    layers: Sequence[str],
+    images: Joined,
+    *,
+    classes: int,
+    top: int = 16,
+    progress: Progress | None = None,
+) -> dict[str, LayerScan]:
+    """One pass over all images. Raises PellucidError for unknown layers, a wrong image shape, and NaN from a layer."""
+    tallies = {name: _Tally(model.layer(name).units, classes, min(top, len(images))) for name in layers}
+    with unit_means(model, layers) as read, reporting("scanning the images", progress) as report:
+        report.expect(len(images))
+        for offset, batch, labels in images.batches(_batch(model)):
+            for name, values in read(batch).items():
+                if not np.isfinite(values).all():
+                    raise PellucidError(
+                        f"Layer '{name}' of '{model.name}' gives NaN or infinity for an image between {offset} and "
+                        f"{offset + len(batch) - 1}; leave that layer out, or mend the model."
+                    )
+                tallies[name].add(values, labels, offset)
+            report.advance(len(batch))
+    return {name: tally.result() for name, tally in tallies.items()}
+
+
+@contextmanager
+def unit_means(model: Model, layers: Sequence[str]) -> Iterator[UnitMeans]:
+    """A function from images in [0, 1] to the mean over each unit's map, layer by layer, valid inside the block."""
+    names = [model.layer(name).name for name in layers]
+    if isinstance(model, ScratchModel):  # its Reader would run the first layers once for each later one
+        with single_threaded_blas():
+            yield lambda images: _scratch_means(model, names, images)
+        return
+    with model.reading(names) as read:
+
+        def means(images: np.ndarray) -> dict[str, np.ndarray]:
+            with torch.no_grad():
+                readings = read(model.prepared(images))
+            outputs = {name: readings[name].output for name in names}
+            return {name: (y.flatten(2).mean(2) if y.ndim > 2 else y).cpu().numpy() for name, y in outputs.items()}
+
+        yield means
+
+
+def _scratch_means(model: ScratchModel, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    network = model.network
+    deepest = max(names, key=network.names.index)
+    parts = [slice(begin, begin + SHARD) for begin in range(0, len(images), SHARD)]
+
+    def run(part: slice) -> dict[str, np.ndarray]:
+        trace = network.forward(network.innermost(network.checked(images[part])), upto=deepest)
+        outputs = dict(zip(trace.names, trace.outputs, strict=True))
+        return {name: outputs[name].reshape(len(outputs[name]), -1, outputs[name].shape[-1]).mean(1) for name in names}
+
+    found = run_in_order(run, parts)
+    return {name: np.concatenate([one[name].T for one in found]).astype(np.float32, copy=False) for name in names}
+
+
+def _batch(model: Model) -> int:
+    return max(1, min(BATCH, BATCH_NUMBERS // model.cost))
+
+
+class _Tally:
+    """What is kept of one layer while the images go by."""
+
+    def __init__(self, units: int, classes: int, top: int) -> None:
+        self._top = top
+        self._values = np.full((0, units), -np.inf, np.float32)
+        self._positions = np.zeros((0, units), np.int64)
+        self._sums = np.zeros((classes, units))
+        self._images = np.zeros(classes, np.int64)
+        self._awake = np.zeros(units, np.int64)
+        self._bounds = np.full(units, SMALLEST_BOUND)
+        self._counts = np.zeros((units, BINS), np.int64)
+
+    def add(self, values: Float32[np.ndarray, "batch unit"], labels: Int64[np.ndarray, "batch"], offset: int) -> None:
+        """A further batch, whose first image has the position `offset`."""
+        hot = np.zeros((len(values), len(self._images)), np.float32)
+        hot[np.arange(len(values)), labels] = 1
+        self._sums += hot.T @ values
+        self._images += np.bincount(labels, minlength=len(self._images))
+        self._awake += (values > 0).sum(0)
+        self._rank(values, offset)
+        self._count(values)
+
+    def _rank(self, values: np.ndarray, offset: int) -> None:
+        """Keep the strongest; those kept come first, so that a stable order prefers the earlier of equals."""
+        short = len(self._values) < self._top
+        news = np.arange(values.shape[1]) if short else np.flatnonzero(values.max(0) > self._values[-1])
+        if len(news) == 0:
+            return
+        positions = np.broadcast_to(np.arange(offset, offset + len(values))[:, None], (len(values), len(news)))
+        both = np.concatenate([self._values[:, news], values[:, news]])
+        where = np.concatenate([self._positions[:, news], positions])
+        order = np.argsort(-both, axis=0, kind="stable")[: self._top]
+        best, places = np.take_along_axis(both, order, 0), np.take_along_axis(where, order, 0)
+        if short:
+            self._values, self._positions = best, places
+        else:
+            self._values[:, news], self._positions[:, news] = best, places
+
+    def _count(self, values: np.ndarray) -> None:
+        largest = np.abs(values).max(0)
+        while (small := largest >= self._bounds).any():
+            pairs = self._counts[small].reshape(int(small.sum()), BINS // 2, 2).sum(2)
+            self._counts[small] = 0
+            self._counts[np.ix_(small, np.arange(BINS // 4, 3 * BINS // 4))] = pairs
+            self._bounds[small] *= 2
+        bins = np.floor((values / self._bounds + 1) * (BINS / 2)).astype(np.int64).clip(0, BINS - 1)
+        flat = bins + BINS * np.arange(values.shape[1])
+        self._counts += np.bincount(flat.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+
+    def result(self) -> LayerScan:
+        """Everything, units first."""
+        total = self._images.sum()
+        class_means = np.where(self._images > 0, self._sums.T / np.maximum(self._images, 1), np.nan)
+        return LayerScan(
+            positions=np.ascontiguousarray(self._positions.T),
+            values=np.ascontiguousarray(self._values.T),
+            means=(self._sums.sum(0) / total).astype(np.float32),
+            awake=(self._awake / total).astype(np.float32),
+            class_means=class_means.astype(np.float32),
+            bounds=self._bounds.astype(np.float32),
+            counts=self._counts,
+        )

@@ -1,0 +1,192 @@
+"""Atlas: a static site that shows every unit of a model.
+
+atlas: model, folder, data -> Atlas: `index.html`, sheets of pictures, `atlas.json` (every number), `arrays/*.npz`
+
+The site asks nothing of the network and works from a folder. Each layer's arrays are kept as soon as they are found,
+so an atlas that was interrupted goes on where it stopped. The surprise: without data the parts that need images are
+absent, not empty; and numbers reach the browser as scripts, because a page opened from a folder may not fetch files.
+"""
+
+import os
+import platform
+import re
+import shlex
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pellucid.data.load import NAMES, load_data
+from pellucid.data.splits import Data
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, output_folder
+from pellucid.see.links import links
+from pellucid.see.models import LayerInfo, Model, open_model
+from pellucid.see.progress import Progress as Ticks
+from pellucid.see.receptive import receptive_field
+from pellucid.see.scan import Joined
+from pellucid.see.scratch import ScratchModel
+from pellucid.settings import AtlasSettings
+from pellucid.show import atlas_parts, atlas_records, atlas_site
+from pellucid.show.atlas_records import Place
+from pellucid.show.clock import Clock, Progress, on_stderr
+
+WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear")
+LIBRARIES = ("pellucid", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Where the site lies, every number on it, and how many of its parts were taken over from before."""
+
+    page: Path
+    record: dict[str, Any]
+    resumed: int
+
+    def __repr__(self) -> str:
+        units = sum(layer["units"] for layer in self.record["layers"])
+        return f"Atlas({units} units of '{self.record['model']['name']}', '{self.page}')"
+
+
+def atlas(
+    model: Any,
+    out: StrPath = "atlas",
+    data: Data | StrPath | None = None,
+    *,
+    data_dir: StrPath | None = None,
+    progress: Progress = on_stderr,
+    ticks: Ticks | None = None,
+    **settings: Any,
+) -> Atlas:
+    """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
+
+    model: a Model, or whatever `open_model` takes.  data: a name or path that `load_data` takes, with `data_dir` as its
+    root, or a `Data`; its train and dev images are scanned.  progress: told of every stage as it begins and ends.
+    ticks: called with (done, total) inside a stage, instead of a bar.  settings: fields of AtlasSettings.
+
+    Raises PellucidError for what cannot be opened or written to, data that does not fit the model, and unknown layers
+    and settings (with the nearest).
+    """
+    chosen = AtlasSettings.of(**settings)
+    clock = Clock(progress)
+    with clock("opening the model"):
+        opened = model if isinstance(model, Model) else open_model(model)
+        layers = _layers(opened, chosen)
+    images = None
+    if data is not None:
+        with clock("reading the images"):
+            images = data if isinstance(data, Data) else load_data(data, data_dir, chosen.seed)
+            if images.input_shape != opened.input_shape:
+                raise PellucidError(
+                    f"The images of '{images.name}' have shape {images.input_shape}, but '{opened.name}' takes "
+                    f"{opened.input_shape}; give data of that (channel, height, width)."
+                )
+    folder = output_folder(out)
+    places, resumed = _places(opened, layers, chosen, images, output_folder(folder / "arrays"), clock, ticks)
+    joined = None if images is None else Joined({"train": images.train, "dev": images.dev})
+    with clock("writing the pages"):
+        record = _facts(opened, chosen, images, places, command(model, data, images, chosen, folder))
+        record["layers"] = [atlas_records.layer_record(place, chosen, images, joined) for place in places]
+        page = atlas_site.write(folder, opened, record, places, images, joined)
+    return Atlas(page, record, resumed)
+
+
+def _layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
+    """Those asked for, in the order in which they run, else those with weights, else all."""
+    if settings.layers:
+        wanted = {model.layer(name).name for name in settings.layers}
+        return tuple(layer for layer in model.layers if layer.name in wanted)
+    weighted = tuple(layer for layer in model.layers if WEIGHTED.fullmatch(layer.kind))
+    return weighted if weighted else model.layers
+
+
+def _places(
+    model: Model,
+    layers: tuple[LayerInfo, ...],
+    settings: AtlasSettings,
+    data: Data | None,
+    folder: Path,
+    clock: Clock,
+    ticks: Ticks | None,
+) -> tuple[list[Place], int]:
+    """Everything known of each layer, computed or taken over, and how many parts were taken over."""
+    names = [layer.name for layer in layers]
+    mark = atlas_parts.fingerprint(model, data, settings, names)
+    resumed = 0
+    said: atlas_parts.Arrays = {}
+    if data is not None:
+        with clock("scanning the images"):
+            said, old = atlas_parts.kept(
+                folder / "scan.npz",
+                mark,
+                settings.resume,
+                lambda: atlas_parts.scan_part(model, names, settings, data, ticks),
+            )
+            resumed += old
+    linked = links(model, names)
+    places = []
+    for index, info in enumerate(layers):
+        with clock(f"{info.units} units of {info.name}"):
+            found, old = atlas_parts.kept(
+                folder / f"layer-{index:03d}.npz",
+                mark,
+                settings.resume,
+                lambda name=info.name: atlas_parts.layer_part(model, name, settings, data, ticks),  # type: ignore[misc]
+            )
+            resumed += old
+        own = {key.partition(":")[2]: array for key, array in said.items() if key.startswith(f"{index}:")}
+        after = atlas_records.following(names, linked, info.name)
+        places.append(Place(info, found, own, receptive_field(model, info.name), linked.get(info.name), after))
+        if "confusion" in said and index == len(layers) - 1:
+            own["confusion"] = said["confusion"]
+    return places, resumed
+
+
+def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: list[Place], said: str) -> dict[str, Any]:
+    """The model's card."""
+    facts: dict[str, Any] = {
+        "command": said,
+        "settings": settings.model_dump(mode="json", exclude={"resume"}),
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
+        "model": {
+            "name": model.name,
+            "input_shape": list(model.input_shape),
+            "scaling": model.scaling.kind,
+            "layers": [
+                {"name": layer.name, "kind": layer.kind, "units": layer.units, "shape": list(layer.shape)}
+                for layer in model.layers
+            ],
+        },
+    }
+    if isinstance(model, ScratchModel):
+        facts["model"]["architecture"] = model.network.architecture
+        facts["model"]["parameters"] = sum(int(array.size) for array in model.network.parameters.values())
+        facts["model"]["provenance"] = model.network.provenance
+    if data is not None:
+        facts["data"] = {
+            "name": data.name,
+            "scanned": len(data.train) + len(data.dev),
+            "classes": list(data.classes),
+        }
+        confusion = places[-1].said.get("confusion")
+        if confusion is not None:
+            facts["data"]["test"] = int(confusion.sum())
+            facts["data"]["accuracy"] = float(confusion.trace() / confusion.sum())
+            facts["data"]["confusion"] = confusion.tolist()
+    return facts
+
+
+def command(model: Any, data: Data | StrPath | None, images: Data | None, settings: AtlasSettings, out: Path) -> str:
+    """What a person types to get the same atlas; for a model or data of their own, what they call."""
+    changed = {name: value for name, value in settings.model_dump(exclude_defaults=True).items() if name != "resume"}
+    named = images is None or not isinstance(data, Data) or images.name in NAMES
+    if isinstance(model, str | os.PathLike) and named:
+        words = ["pellucid", "atlas", os.fspath(model)]
+        if images is not None:
+            words += ["--data", images.name if isinstance(data, Data) or data is None else os.fspath(data)]
+        for name, value in changed.items():
+            words += [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+        return shlex.join([*words, "--out", os.fspath(out)])
+    rest = "".join(f", {name}={value!r}" for name, value in changed.items())
+    given = "" if images is None else f", data={images.name!r}"
+    return f"pellucid.atlas({model if isinstance(model, str) else type(model).__name__}{given}{rest})"

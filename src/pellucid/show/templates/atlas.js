@@ -1,0 +1,525 @@
+"use strict";
+(() => {
+  const atlas = window.PELLUCID;
+  const layers = atlas.layers;
+  const classes = atlas.data ? atlas.data.classes : null;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const main = $("#main");
+
+  // Elements: words become text, never markup, so a name cannot be anything else.
+  const h = (tag, given, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(given || {})) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name === "style") for (const [key, one] of Object.entries(value)) element.style.setProperty(key, one);
+      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    return element;
+  };
+  const short = (value) => value === null || value === undefined ? "–"
+    : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Math.abs(value) >= 9.995 ? value.toFixed(1)
+    : value === 0 ? "0" : Math.abs(value) >= 0.0995 ? value.toFixed(2) : Math.abs(value) >= 0.0005 ? value.toPrecision(2) : value.toExponential(0);
+  const percent = (share) => share > 0.9995 && share < 1 ? ">99.9%" : share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.1 || share > 0.995 ? 1 : 0)}%`;
+  const many = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
+  const label = (at) => at === null || at === undefined ? "–" : classes[at];
+  const kindOf = (layer) => layer.shape.length === 3 ? "map" : "unit";
+
+  // Addresses: "#layer", "#layer/unit", "#/path", "#/card".
+  const address = (at, unit) => `#${encodeURIComponent(layers[at].name)}${unit === undefined ? "" : `/${unit}`}`;
+  const named = (name) => layers.findIndex((layer) => layer.name === name);
+  const parse = () => {
+    let hash = location.hash.slice(1);
+    if (!hash || hash === "main") return { page: "front" };
+    if (hash === "/card" || (hash === "/path" && atlas.path)) return { page: hash.slice(1) };
+    const slash = hash.lastIndexOf("/");
+    const decode = (word) => { try { return decodeURIComponent(word); } catch { return word; } };
+    if (named(decode(hash)) >= 0) return { page: "layer", at: named(decode(hash)) };
+    const at = named(decode(hash.slice(0, slash)));
+    const unit = Number(hash.slice(slash + 1));
+    if (slash > 0 && at >= 0 && Number.isInteger(unit) && unit >= 0 && unit < layers[at].units) return { page: "unit", at, unit };
+    return { page: "lost", hash: decode(hash) };
+  };
+
+  // What the units of a layer say comes from a script of its own, once.
+  const details = new Map();
+  const arrivals = new Map();
+  window.pellucidLayer = (at, more) => arrivals.get(at)(more);
+  const load = (at) => {
+    if (!details.has(at)) {
+      details.set(at, new Promise((resolve, reject) => {
+        arrivals.set(at, resolve);
+        document.head.append(h("script", { src: `data/layer-${String(at).padStart(3, "0")}.js`, onerror: () => { details.delete(at); reject(new Error("missing")); } }));
+      }));
+    }
+    return details.get(at);
+  };
+
+  // Tiles: whole multiples of their pixels, as near to a size as that allows.
+  const narrow = () => innerWidth < 768;
+  const times = (size, tile) => Math.max(1, Math.round(size / Math.max(...tile)));
+  const within = (size, tile) => Math.max(1, Math.floor((narrow() ? Math.min(size, 78) : size) / Math.max(...tile)));
+  const large = (size, tile) => Math.max(1, Math.floor(size / Math.max(...tile)));
+  const tileOf = (sheet, [height, width], columns, rows, column, row, k) => h("span", { class: "tile", style: {
+    "background-image": `url("images/${sheet}")`, "--w": width, "--h": height, "--n": columns, "--m": rows, "--u": column, "--f": row, ...(k ? { "--k": k } : {}),
+  } });
+  const wallTile = (at, unit, k) => {
+    const layer = layers[at];
+    return tileOf(layer.wall, layer.tile, layer.columns, layer.rows, unit % layer.columns, Math.floor(unit / layer.columns), k);
+  };
+  const rowsOf = (layer, sheet) => Math.min(layer.per_sheet, layer.units - sheet * layer.per_sheet);
+  const unitTile = (at, unit, column, k) => {
+    const layer = layers[at];
+    const sheet = Math.floor(unit / layer.per_sheet);
+    return tileOf(layer.sheets[sheet], layer.tile, layer.tiles, rowsOf(layer, sheet), column, unit % layer.per_sheet, k);
+  };
+  const isDead = (at, unit) => layers[at].gone.has(unit);
+  for (const layer of layers) layer.gone = new Set(layer.dead);
+  const saying = (at, unit) => `${layers[at].name}, ${kindOf(layers[at])} ${unit}, ${isDead(at, unit) ? "dead" : `activation ${short(layers[at].activation[unit])}`}`;
+  const mate = (at, unit, k, words, className = "") => h("li", { class: isDead(at, unit) ? "dead" : null },
+    h("a", { href: address(at, unit), "aria-label": `${saying(at, unit)}${typeof words === "string" ? `, ${words}` : ""}` }, wallTile(at, unit, k),
+      h("span", { class: "caption" }, h("span", {}, String(unit)), h("b", { class: className }, words))));
+
+  // Order and choice of a wall; kept from layer to layer.
+  let order = "index";
+  let only = "";
+  const orders = { index: "Index", activation: "Activation", ...(classes ? { awake: "Aliveness", class: "Class" } : {}) };
+  const sorted = (at) => {
+    const layer = layers[at];
+    const units = [...layer.activation.keys()].filter((unit) => only === "" || layer.class[unit] === Number(only));
+    const strong = (one, other) => layer.activation[other] - layer.activation[one] || one - other;
+    if (order === "activation") units.sort((one, other) => layer.gone.has(one) - layer.gone.has(other) || strong(one, other));
+    if (order === "awake") units.sort((one, other) => layer.awake[other] - layer.awake[one] || one - other);
+    if (order === "class") units.sort((one, other) => (layer.class[one] ?? 1e9) - (layer.class[other] ?? 1e9) || strong(one, other));
+    return units;
+  };
+  const remark = (at, unit) => {
+    const layer = layers[at];
+    if (isDead(at, unit)) return "dead";
+    if (order === "awake") return percent(layer.awake[unit]);
+    if (order === "class") return label(layer.class[unit]);
+    return short(layer.activation[unit]);
+  };
+
+  const facts = (rows) => h("dl", { class: "facts" }, rows.filter(Boolean).map(([value, words, className]) => h("div", { class: className || null }, h("dt", {}, words), h("dd", {}, value))));
+  const heading = (...words) => h("h1", { tabindex: "-1" }, ...words);
+  const wallSize = (tile) => ({ "--w": tile[1], "--h": tile[0], "--kw": times(84, tile), "--kn": times(62, tile) });
+
+  const front = () => {
+    const units = layers.reduce((sum, layer) => sum + layer.units, 0);
+    const gone = layers.reduce((sum, layer) => sum + layer.dead.length, 0);
+    return [
+      heading(`What every unit of ${atlas.model.name} looks for`),
+      h("p", { class: "lede" }, "Each picture was made by asking one unit of the network what it most wants to see, and by following its answer from noise, step by step. "
+        + "Nothing in them is drawn, and none of them is an image that the network was shown."),
+      facts([
+        [units.toLocaleString("en"), `units in ${many(layers.length, "layer")}`],
+        gone ? [gone.toLocaleString("en"), "of them dead: nothing wakes them", "dead"] : ["none", "of them dead"],
+        atlas.data && [atlas.data.scanned.toLocaleString("en"), `images scanned (${atlas.data.name})`],
+        atlas.data && atlas.data.accuracy !== undefined && [percentage(atlas.data.accuracy), `of ${atlas.data.test.toLocaleString("en")} test images read correctly`],
+      ]),
+      ...layers.map((layer, at) => {
+        const units = [...layer.activation.keys()].filter((unit) => !layer.gone.has(unit)).sort((one, other) => layer.activation[other] - layer.activation[one]).slice(0, 60);
+        const size = { ...wallSize(layer.tile), "--kw": times(84, layer.tile), "--kn": times(56, layer.tile) };
+        return h("a", { class: "band", href: address(at), "aria-label": `Layer ${layer.name}, ${many(layer.units, kindOf(layer))}` },
+          h("header", {}, h("h2", {}, layer.name), h("span", { class: "label" }, many(layer.units, kindOf(layer)) + (layer.dead.length ? `, ${layer.dead.length} dead` : ""))),
+          h("div", { class: "row", "aria-hidden": "true", style: size }, units.map((unit) => wallTile(at, unit))));
+      }),
+    ];
+  };
+  const percentage = (share) => `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)}%`;
+
+  const sees = (layer) => layer.receptive_field
+    ? `Each position of a map sees ${layer.receptive_field[0]} × ${layer.receptive_field[1]} pixels of the image. `
+    : "Each unit sees the whole image. ";
+
+  const layerPage = ({ at }) => {
+    const layer = layers[at];
+    const wall = h("ol", { class: "wall", style: wallSize(layer.tile), "aria-label": `Units of ${layer.name}` });
+    const fill = () => {
+      const units = sorted(at);
+      wall.replaceChildren(...units.map((unit) => mate(at, unit, null, remark(at, unit))));
+      $("#told").textContent = `${many(units.length, "unit")}, by ${orders[order].toLowerCase()}`;
+    };
+    const buttons = Object.entries(orders).map(([value, words]) => h("button", { type: "button", value, "aria-pressed": String(order === value), onclick: () => {
+      order = value;
+      buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === value)));
+      fill();
+    } }, words));
+    const select = classes && h("label", {}, "Prefers", h("select", { onchange: (event) => { only = event.target.value; fill(); } },
+      h("option", { value: "" }, "any class"), classes.map((name, index) => h("option", { value: index, selected: String(index) === only }, name))));
+    fill();
+    const more = h("div", { class: "more" });
+    load(at).then((found) => more.replaceChildren(...layerMore(at, found))).catch(() => more.replaceChildren(gone()));
+    return [
+      heading(layer.name),
+      h("p", { class: "lede" }, sees(layer), layer.dead.length ? `${many(layer.dead.length, "unit")} of it ${layer.dead.length === 1 ? "is" : "are"} dead.` : "None of them is dead."),
+      facts([
+        [layer.units.toLocaleString("en"), kindOf(layer) === "map" ? `maps of ${layer.shape.slice(1).join(" × ")} (${layer.kind})` : `units (${layer.kind})`],
+        [short(layer.mean_activation), "activation that their patterns reach, on average"],
+        layer.awake && [percent(layer.awake.reduce((sum, share) => sum + share, 0) / layer.units), "of the images make a unit positive, on average"],
+        layer.dead.length ? [String(layer.dead.length), "dead", "dead"] : null,
+      ]),
+      h("div", { class: "tools" }, h("div", { class: "sort", role: "group", "aria-label": "Order of the units" }, buttons), select),
+      wall, more,
+    ];
+  };
+
+  const layerMore = (at, found) => {
+    const layer = layers[at];
+    const parts = [];
+    if (layer.dead.length) {
+      parts.push(h("section", {}, h("h2", {}, "Dead units, and the proof"),
+        h("p", { class: "note" }, "A unit counts as dead only where no start of an ascent made it positive, nor any training image that was tried."),
+        h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Dead units" }, h("table", { class: "ruled" },
+          h("thead", {}, h("tr", {}, ["unit", "starts tried", "images tried", "largest activation"].map((words) => h("th", { scope: "col" }, words)))),
+          h("tbody", {}, layer.dead.map((unit) => { const entry = found.entries[unit]; return h("tr", {},
+            h("th", { scope: "row" }, h("a", { href: address(at, unit) }, `${layer.name} ${unit}`)), h("td", { class: "num" }, entry.tried_starts.toLocaleString("en")),
+            h("td", { class: "num" }, entry.tried_images.toLocaleString("en")), h("td", { class: "num" }, short(entry.variants[0].activation))); }))))));
+    }
+    if (classes && classes.length <= 60) parts.push(heat(at, found.class_means));
+    return parts;
+  };
+
+  // Averages: a row for each class, a column for each unit, both ends of a unit's own range.
+  const heat = (at, means) => {
+    const layer = layers[at];
+    const kept = order, chosen = only;
+    order = "class"; only = "";
+    const units = sorted(at);
+    order = kept; only = chosen;
+    const canvas = h("canvas", { style: { height: `${1.25 * classes.length}rem` }, width: units.length, height: classes.length, role: "img", "aria-label": `Mean activation of the ${layer.units} units of ${layer.name} for each of ${classes.length} classes` });
+    const paint = canvas.getContext("2d");
+    const pixels = paint.createImageData(units.length, classes.length);
+    units.forEach((unit, x) => {
+      const row = means[unit].map((value) => value ?? 0);
+      const low = Math.min(...row, 0), span = Math.max(...row, 0) - low || 1;
+      row.forEach((value, y) => {
+        const share = (value - low) / span;
+        [[10, 250], [13, 246], [18, 236]].forEach(([dark, bright], channel) => { pixels.data[4 * (y * units.length + x) + channel] = dark + share * (bright - dark); });
+        pixels.data[4 * (y * units.length + x) + 3] = 255;
+      });
+    });
+    paint.putImageData(pixels, 0, 0);
+    canvas.addEventListener("click", (event) => {
+      const box = canvas.getBoundingClientRect();
+      location.hash = address(at, units[Math.min(units.length - 1, Math.floor((event.clientX - box.left) / box.width * units.length))]);
+    });
+    return h("section", {}, h("h2", {}, "Which classes they answer to"),
+      h("p", { class: "note" }, "A row for each class, a column for each unit: how strongly it answers on average, from dark to its own largest mean. Units are in the order of the class that they prefer; choose a column to see its unit."),
+      h("div", { class: "heat" }, h("ol", {}, classes.map((name) => h("li", { title: name }, name))), canvas));
+  };
+
+  const unitPage = ({ at, unit }) => {
+    const layer = layers[at];
+    const units = sorted(at);
+    const here = units.indexOf(unit);
+    const next = (by) => here < 0 ? (unit + by + layer.units) % layer.units : units[(here + by + units.length) % units.length];
+    const body = h("div", {}, h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`));
+    load(at).then((found) => { body.replaceChildren(...unitBody(at, unit, found.entries[unit])); if (main.contains(body)) focusOn(); }).catch(() => body.replaceChildren(gone()));
+    return [
+      h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: address(at) }, `All of ${layer.name}`),
+        h("span", { class: "turn" }, h("a", { href: address(at, next(-1)), rel: "prev", "aria-label": `Before: unit ${next(-1)}` }, "← ", String(next(-1))),
+          h("a", { href: address(at, next(1)), rel: "next", "aria-label": `Next: unit ${next(1)}` }, String(next(1)), " →"))),
+      body,
+    ];
+  };
+
+  let playing = 0;
+  const unitBody = (at, unit, entry) => {
+    const layer = layers[at];
+    const shots = layer.film_steps.length;
+    const first = entry.variants.length;
+    const big = unitTile(at, unit, 0);
+    big.classList.add("big");
+    big.style.setProperty("--kw", large(400, layer.tile));
+    big.style.setProperty("--kn", large(Math.min(350, innerWidth - 40), layer.tile));
+    big.setAttribute("role", "img");
+    big.setAttribute("aria-label", `The pattern of ${saying(at, unit)}`);
+    const frames = [];
+    const show = (frame) => {
+      big.style.setProperty("--u", frame === shots ? 0 : first + frame);
+      frames.forEach((button, index) => button.setAttribute("aria-pressed", String(index === frame)));
+    };
+    const columns = [...layer.film_steps.map((step, index) => [first + index, `step ${step}`, entry.film[index]]), [0, "best", entry.variants[0].activation]];
+    columns.forEach(([column, words, value], index) => frames.push(h("button", { type: "button", "aria-pressed": "false",
+      "aria-label": `${words}, activation ${short(value)}`, onclick: () => { clearTimeout(playing); show(index); } },
+      unitTile(at, unit, column, within(92, layer.tile)), h("span", { class: "caption" }, h("span", {}, words.replace("step ", "")), h("b", {}, short(value))))));
+    clearTimeout(playing);
+    const step = (frame) => { show(frame); if (frame < shots) playing = setTimeout(step, frame ? 140 : 420, frame + 1); };
+    if (still || entry.dead) show(shots); else step(0);
+    return [
+      h("div", { class: "portrait" }, big, h("div", {},
+        h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`),
+        h("p", { class: "lede" }, story(at, entry)),
+        facts([
+          entry.dead ? ["dead", "nothing made it positive", "dead"] : [short(entry.variants[0].activation), "activation of its pattern"],
+          entry.ratio && [`${short(entry.ratio)} ×`, "the activation of the strongest image"],
+          entry.awake !== undefined && [percent(entry.awake), "of the images make it positive"],
+          classes && layer.class[unit] !== null && [label(layer.class[unit]), "the class that it prefers"],
+        ]),
+        entry.variants.length > 1 && h("section", { style: { "margin-top": "2rem" } },
+          h("p", { class: "note", style: { "margin-bottom": "0.6rem" } }, "Its patterns from other starts"),
+          h("ol", { class: "mates" }, entry.variants.map((one, index) => h("li", {}, withLabel(unitTile(at, unit, index, within(112, layer.tile)), `Pattern of seed ${one.seed}, activation ${short(one.activation)}`),
+            h("span", { class: "caption" }, h("span", {}, `seed ${one.seed}`), h("b", {}, short(one.activation))))))))),
+      h("section", { class: "film", style: { "margin-top": "3.2rem" } }, h("h2", {}, "Out of noise"),
+        h("p", { class: "note" }, "The ascent, step by step; under each picture the step and the activation."), h("div", { class: "mates" }, frames)),
+      entry.examples && !(entry.dead && entry.awake === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + shots)),
+      entry.class_means && h("div", { class: "two" },
+        h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
+        h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all ${atlas.data.scanned.toLocaleString("en")} images; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),
+      (entry.before || entry.after) && h("div", { class: "two" },
+        entry.before && neighbours(named(layer.before), entry.before, "What it is made of", `The units of ${layer.before} that it weighs most; green adds, red takes away.`),
+        entry.after && neighbours(named(layer.after), entry.after, "What is made of it", `The units of ${layer.after} that weigh it most; green adds, red takes away.`)),
+    ].filter(Boolean);
+  };
+  const withLabel = (element, words) => { element.setAttribute("role", "img"); element.setAttribute("aria-label", words); return element; };
+
+  const story = (at, entry) => {
+    if (entry.dead) {
+      return `No start made it positive, of ${entry.tried_starts.toLocaleString("en")} tried${entry.tried_images ? `, and none of ${entry.tried_images.toLocaleString("en")} images` : ""}. It is dead; the picture is as near as an ascent came.`;
+    }
+    const [low, high] = [entry.film[0], entry.variants[0].activation];
+    return `${sees(layers[at])}From noise that moved it to ${short(low)}, an ascent of ${many(entry.variants[0].steps, "step")} reached ${short(high)}.`;
+  };
+
+  const exampleWall = (at, unit, entry, from) => {
+    const layer = layers[at];
+    const k = within(112, layer.tile);
+    const shrink = atlas.model.input_shape[2] / layer.tile[1];
+    const wall = h("ol", { class: "examples", style: { "--w": layer.tile[1], "--h": layer.tile[0], "--k": k } }, entry.examples.map((example, index) => {
+      const words = `Image ${example.index} of ${example.split}, class ${label(example.label)}, activation ${short(example.activation)}`;
+      const whole = h("span", { class: "whole", style: { display: "block" } }, withLabel(unitTile(at, unit, from + index, k), words));
+      const parts = [whole];
+      if (example.box) {
+        const [top, left, height, width] = example.box.map((pixels) => pixels / shrink);
+        whole.append(h("i", { style: { top: `${top * k}px`, left: `${left * k}px`, width: `${width * k}px`, height: `${height * k}px` } }));
+        const scale = Math.max(1, Math.floor(layer.tile[1] * k / Math.max(width, height)));
+        const sheet = Math.floor(unit / layer.per_sheet);
+        parts.push(h("span", { class: "crop", style: {
+          display: "block", width: `${width * scale}px`, height: `${height * scale}px`, "background-image": `url("images/${layer.sheets[sheet]}")`,
+          "background-size": `${layer.tiles * layer.tile[1] * scale}px ${rowsOf(layer, sheet) * layer.tile[0] * scale}px`,
+          "background-position": `${-((from + index) * layer.tile[1] + left) * scale}px ${-((unit % layer.per_sheet) * layer.tile[0] + top) * scale}px`,
+        } }));
+      }
+      return h("li", { title: words }, ...parts, h("span", { class: "caption" }, h("span", {}, short(example.activation)), h("b", {}, label(example.label))));
+    }));
+    const words = entry.examples[0].box
+      ? "Each whole, with a frame around what its map saw where it answered most, and that piece alone; under it the activation and the class."
+      : "Under each the activation and the class.";
+    return h("div", {}, h("p", { class: "note" }, words), wall);
+  };
+
+  const classBars = (means, mark = {}) => {
+    const known = means.map((value) => value ?? 0);
+    const low = Math.min(0, ...known), span = Math.max(0, ...known) - low || 1;
+    const best = known.indexOf(Math.max(...known));
+    const rows = [...known.keys()];
+    const shown = rows.length > 20 ? rows.sort((one, other) => known[other] - known[one]).slice(0, 20) : rows;
+    return h("dl", { class: "bars" }, shown.map((index) => h("div", { class: mark[index] || (index === best && !Object.keys(mark).length ? "best" : null) }, h("dt", { title: label(index) }, label(index)),
+      h("dd", { class: "bar" }, h("i", { style: { "--x": (Math.min(0, known[index]) - low) / span, "--v": Math.abs(known[index]) / span } })),
+      h("dd", { class: "num" }, mark.percent ? percent(known[index]) : short(means[index])))));
+  };
+
+  const histogram = ({ low, width, counts }) => {
+    const top = Math.sqrt(Math.max(...counts, 1));
+    const high = low + width * counts.length;
+    return h("div", {}, h("div", { class: "histogram", role: "img", "aria-label": `Distribution of the activations from ${short(low)} to ${short(high)}` },
+      counts.map((count, index) => h("i", { class: count ? null : "none", title: `${short(low + width * index)} to ${short(low + width * (index + 1))}: ${many(count, "image")}`, style: { "--v": Math.sqrt(count) / top } }))),
+      h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, short(low)), h("span", {}, short(high))));
+  };
+
+  const neighbours = (at, list, title, words) => h("section", {}, h("h2", {}, title), h("p", { class: "note" }, words),
+    h("ol", { class: "mates" }, list.map(([unit, weight]) => mate(at, unit, times(72, layers[at].tile), `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`, weight < 0 ? "weight minus" : "weight"))));
+
+  let pick = 0;
+  const pathPage = () => {
+    const path = atlas.path;
+    const k = times(84, path.tile);
+    const body = h("ol", { class: "pathway" });
+    const fill = () => {
+      const image = path.images[pick];
+      body.replaceChildren(...layers.map((layer, at) => h("li", {}, h("div", {}, h("h2", {}, h("a", { href: address(at) }, layer.name)), h("p", { class: "label" }, layer.shape.join(" × "))), answer(at, path.layers[at]))),
+        ...(image.probabilities ? [h("li", {}, h("div", {}, h("h2", {}, "What it says"), h("p", { class: "label" }, "probability")), verdict(image))] : []));
+    };
+    const answer = (at, layer) => {
+      if (layer.values) {
+        const values = layer.values[pick];
+        const low = Math.min(0, ...values), span = Math.max(0, ...values) - low || 1;
+        return h("div", { class: "columns" }, values.map((value, unit) => h("a", { href: address(at, unit), class: value === 0 ? "silent" : null, title: `${unit}: ${short(value)}`, "aria-label": `Unit ${unit}, ${short(value)}` }, h("i", { style: { "--v": (value - low) / span } }))));
+      }
+      const count = layer.units[pick].length;
+      const size = times(64, layer.tile);
+      return h("div", { class: "maps" }, layer.units[pick].map((unit, column) => h("a", { href: address(at, unit), title: `${layers[at].name} ${unit}`, "aria-label": `${layers[at].name}, map ${unit}` },
+        tileOf(layer.sheet, layer.tile, count, path.images.length, column, pick, size))));
+    };
+    const verdict = (image) => {
+      const guess = image.probabilities.indexOf(Math.max(...image.probabilities));
+      return classBars(image.probabilities, { percent: true, [guess]: "wrong", [image.label]: "truth" });
+    };
+    const picks = path.images.map((image, index) => h("button", { type: "button", "aria-pressed": String(index === pick), "aria-label": `Test image ${image.index}, class ${label(image.label)}`, onclick: () => {
+      pick = index;
+      picks.forEach((button, other) => button.setAttribute("aria-pressed", String(other === index)));
+      fill();
+    } }, tileOf("path.webp", path.tile, path.images.length, 1, index, 0, k)));
+    fill();
+    return [heading("One image’s path"),
+      h("p", { class: "lede" }, "A test image goes through the network: bright is where a map found what it looks for. Of a layer of many maps, those that answer most are shown. Choose an image, then a map to see what it wants."),
+      h("div", { class: "picks" }, picks), body];
+  };
+
+  const cardPage = () => {
+    const { model, data } = atlas;
+    const lines = (pairs) => h("dl", { class: "card" }, pairs.filter(([, value]) => value !== undefined).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+    const flat = (value) => value !== null && typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name} ${Array.isArray(one) ? one.join(", ") || "none" : one}`).join(" · ") : String(value);
+    return [
+      heading(`The card of ${model.name}`),
+      h("section", {}, h("h2", {}, "The model"), lines([
+        ["architecture", model.architecture], ["parameters", model.parameters && model.parameters.toLocaleString("en")],
+        ["input", `${model.input_shape.join(" × ")}, scaling ${model.scaling}`],
+        ...Object.entries(model.provenance || {}).map(([name, value]) => [name.replaceAll("_", " "), flat(value)]),
+      ])),
+      data && data.confusion && h("section", {}, h("h2", {}, `${percentage(data.accuracy)} of ${data.test.toLocaleString("en")} test images`),
+        h("p", { class: "note" }, `Measured while this atlas was made, on ${data.name}. Rows are the truth, columns what the network says.`), confusion(data)),
+      h("section", {}, h("h2", {}, "Its layers"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Layers" }, h("table", { class: "ruled" },
+        h("thead", {}, h("tr", {}, ["layer", "kind", "units", "output"].map((words) => h("th", { scope: "col" }, words)))),
+        h("tbody", {}, model.layers.map((layer) => h("tr", {}, h("th", { scope: "row" }, named(layer.name) >= 0 ? h("a", { href: address(named(layer.name)) }, layer.name) : layer.name),
+          h("td", {}, layer.kind), h("td", { class: "num" }, layer.units.toLocaleString("en")), h("td", { class: "num" }, layer.shape.join(" × ")))))))),
+      h("section", {}, h("h2", {}, "This atlas"), lines([
+        ["command", h("code", {}, atlas.command)], ["images", data && `${data.scanned.toLocaleString("en")} of ${data.name}, train and dev`],
+        ["settings", flat(atlas.settings)], ["versions", flat(atlas.versions)],
+      ])),
+    ].filter(Boolean);
+  };
+
+  const confusion = ({ classes: names, confusion: counts }) => {
+    if (names.length > 40) return h("p", { class: "note" }, "The counts are in atlas.json.");
+    return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, h("table", { class: "confusion" },
+      h("thead", {}, h("tr", {}, h("td", {}), names.map((name) => h("th", { scope: "col", title: name }, name)))),
+      h("tbody", {}, counts.map((row, truth) => {
+        const total = row.reduce((sum, count) => sum + count, 0) || 1;
+        return h("tr", {}, h("th", { scope: "row", title: names[truth] }, names[truth]), row.map((count, guess) => {
+          const share = count / total;
+          const shade = !count ? 0 : share >= 0.6 ? 1 : truth === guess ? 0.15 + 0.4 * share : Math.min(0.4, 0.1 + Math.sqrt(share));
+          return h("td", { class: !count ? null : shade === 1 ? "strong" : "some", style: { "--v": shade, "--shade": `var(--${truth === guess ? "truth" : "wrong"})` } }, count ? String(count) : "·");
+        }));
+      }))));
+  };
+
+  const gone = () => h("p", {}, "The numbers of this layer are missing: the folder “data” must lie beside index.html.");
+  const lost = ({ hash }) => [heading("There is no such place"), h("p", { class: "lede" }, `Nothing here is called “${hash}”. `, h("a", { href: "#" }, "See all layers"), ".")];
+
+  // Pages: what the address says; a page that was left is found again where it was.
+  const pages = { front, layer: layerPage, unit: unitPage, path: pathPage, card: cardPage, lost };
+  const positions = new Map();
+  let route = null;
+  let address0 = location.hash;
+  const focusOn = () => { const title = $("h1", main); if (title && document.activeElement !== search && moved) title.focus({ preventScroll: true }); };
+  let moved = false;
+  const draw = () => {
+    if (location.hash === "#main") return main.focus();
+    positions.set(address0, scrollY);
+    const from = route;
+    route = parse();
+    clearTimeout(playing);
+    main.replaceChildren(...pages[route.page](route));
+    const title = $("h1", main).textContent;
+    document.title = route.page === "front" ? `${atlas.model.name} · an atlas` : `${title} · ${atlas.model.name}`;
+    for (const link of all(".strip a")) {
+      if (Number(link.dataset.at) === route.at) { link.setAttribute("aria-current", "true"); link.scrollIntoView({ block: "nearest", inline: "nearest" }); } else link.removeAttribute("aria-current");
+    }
+    const back = from && from.page === "unit" && route.page === "layer";
+    scrollTo({ top: back || (from && route.page === "front") ? positions.get(location.hash) || 0 : 0, behavior: "instant" });
+    address0 = location.hash;
+    focusOn();
+    moved = true;
+    if (back && from.at === route.at) { const link = $(`.wall a[href="${CSS.escape(address(from.at, from.unit)).replace(/\\/g, "\\")}"]`, main); if (link) link.focus({ preventScroll: true }); }
+    return undefined;
+  };
+
+  // Finding: every word must fit: a layer's name, a number, "dead", or "class" and its name.
+  const search = $("#search");
+  const results = $("#results");
+  const find = (words) => {
+    const found = [];
+    const wanted = words.toLowerCase().replace(/\bclass\s+/g, "class:").split(/[\s/,]+/).filter(Boolean);
+    if (!wanted.length) return null;
+    const fits = (at, unit, word) => {
+      if (word.startsWith("class:")) return Boolean(classes) && layers[at].class[unit] !== null && label(layers[at].class[unit]).toLowerCase().startsWith(word.slice(6));
+      if (word === "dead") return isDead(at, unit);
+      if (/^\d+$/.test(word)) return unit === Number(word) || layers[at].name === word;
+      return layers[at].name.toLowerCase().includes(word) || (Boolean(classes) && layers[at].class[unit] !== null && label(layers[at].class[unit]).toLowerCase() === word);
+    };
+    layers.forEach((layer, at) => { for (let unit = 0; unit < layer.units; unit++) if (wanted.every((word) => fits(at, unit, word))) found.push([at, unit]); });
+    return found;
+  };
+  const refresh = () => {
+    const found = find(search.value);
+    results.hidden = found === null;
+    if (found === null) return;
+    const tiles = found.slice(0, 60).map(([at, unit]) => { const item = mate(at, unit, times(56, layers[at].tile), layers[at].name); $(".caption b", item).classList.add("small"); return item; });
+    results.replaceChildren(h("p", { class: "label", role: "status" }, found.length === 0 ? "Nothing fits. Try a layer and a number, such as “" + layers[0].name + " 3”." : found.length > 60 ? `60 of ${found.length.toLocaleString("en")} units` : many(found.length, "unit")), h("ol", { class: "mates" }, tiles));
+  };
+  const leave = () => { results.hidden = true; search.value = ""; };
+  search.addEventListener("input", refresh);
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { leave(); search.blur(); event.stopPropagation(); }
+    if (event.key === "Enter") { const link = $("a", results); if (link && !results.hidden) { leave(); search.blur(); link.click(); } }
+    if (event.key === "ArrowDown") { const link = $("a", results); if (link) { event.preventDefault(); link.focus(); } }
+  });
+  results.addEventListener("click", (event) => { if (event.target.closest("a")) leave(); });
+  document.addEventListener("click", (event) => { if (!event.target.closest(".search")) results.hidden = true; });
+
+  // Keys: units, layers, up, find; on a wall the arrows move the focus.
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    const group = event.target.closest && event.target.closest(".wall, .mates");
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key === "/") { event.preventDefault(); search.focus(); return; }
+    if (event.key === "Escape") {
+      if (!results.hidden) { leave(); return; }
+      location.hash = route.page === "unit" ? address(route.at) : "";
+      return;
+    }
+    if (group && event.target.closest("a") && (by || ["ArrowUp", "ArrowDown"].includes(event.key))) {
+      const links = all("a", group);
+      const across = Math.max(1, links.filter((link) => link.offsetTop === links[0].offsetTop).length);
+      const to = links[links.indexOf(event.target.closest("a")) + (by || (event.key === "ArrowUp" ? -across : across))];
+      if (to) { event.preventDefault(); to.focus(); }
+      return;
+    }
+    if (by && route.page === "unit") { event.preventDefault(); $(`.turn a[rel="${by < 0 ? "prev" : "next"}"]`).click(); }
+    const layer = { "[": -1, "]": 1 }[event.key];
+    if (layer) { const at = route.at === undefined ? (layer > 0 ? 0 : layers.length - 1) : (route.at + layer + layers.length) % layers.length; location.hash = address(at); }
+  });
+
+  // Dark and light: the system's choice until a person chooses.
+  const theme = $(".theme");
+  const remembered = (() => { try { return localStorage.getItem("pellucid-theme"); } catch { return null; } })();
+  if (remembered) document.documentElement.dataset.theme = remembered;
+  const dark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const name = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-label", `Use ${dark() ? "light" : "dark"} colours`); };
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    document.documentElement.dataset.theme = dark() ? "light" : "dark";
+    try { localStorage.setItem("pellucid-theme", document.documentElement.dataset.theme); } catch { /* a folder may keep nothing */ }
+    name();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
+  name();
+
+  for (const link of all(".strip a")) {
+    const layer = layers[Number(link.dataset.at)];
+    const k = times(20, layer.tile);
+    const swatch = $(".swatch", link);
+    swatch.style.backgroundImage = `url("images/${layer.wall}")`;
+    swatch.style.backgroundSize = `${layer.columns * layer.tile[1] * k}px ${layer.rows * layer.tile[0] * k}px`;
+  }
+  $("[data-skip]").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+  history.scrollRestoration = "manual";
+  addEventListener("hashchange", draw);
+  draw();
+})();
