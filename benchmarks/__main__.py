@@ -11,7 +11,9 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from benchmarks.harness import Row, missing, table
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("pellucid", "numpy", "numba", "scikit-learn", "torch")
-BUSY = 0.3  # load per core from which others' work blurs the times; spinning threads suffer first
+BUSY = 0.05  # share of the processors that others may use before times mean nothing
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -34,13 +36,14 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     facts = surroundings()
     print("\n".join(f"{key}: {value}" for key, value in facts.items()), end="\n\n", flush=True)
-    if load() > BUSY * (os.cpu_count() or 1):
-        print("This machine is busy with other work: the times below are not to be quoted.\n", flush=True)
     rows = []
+    begin = processor_seconds()
     for name in chosen if chosen else names:
         for row in measured(name):
-            print(table([row]).splitlines()[-1], flush=True)
-            rows.append(row)
+            end = processor_seconds()
+            rows.append(judged(row, begin, end))
+            print(table(rows).splitlines()[-1], flush=True)
+            begin = end
     print(f"\n{table(rows)}\nWrote {keep(facts, rows)}")
     return 0
 
@@ -68,14 +71,29 @@ def surroundings() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads of PyTorch": torch.get_num_threads(),
         "threads of Numba": numba.get_num_threads(),
-        "load": f"{load():.2f} threads on average in the minute before",
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
 
 
-def load() -> float:
-    """How many threads wanted to run in the last minute; NaN where the system does not tell."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+def processor_seconds() -> tuple[float, float, float] | None:
+    """Seconds of the clock, of all processors' work, and of our own part in it; None where the system does not tell."""
+    path = Path("/proc/stat")
+    if not path.is_file():
+        return None
+    user, nice, system, _, _, irq, softirq, steal = map(int, path.read_text(encoding="utf-8").split()[1:9])
+    used = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic(), used, time.process_time()
+
+
+def judged(row: Row, begin: tuple[float, float, float] | None, end: tuple[float, float, float] | None) -> Row:
+    """The row, with a warning where others used the processors meanwhile: spinning threads suffer first, and most."""
+    if begin is None or end is None:
+        return row
+    clock, used, own = (after - before for before, after in zip(begin, end, strict=True))
+    share = (used - own) / (clock * (os.cpu_count() or 1))
+    if share <= BUSY:
+        return row
+    return replace(row, notes={**row.notes, "NOT TO BE QUOTED": f"others used {share:.0%} of the processors meanwhile"})
 
 
 def processor() -> str:

@@ -1,6 +1,8 @@
 """The benchmarks' harness: turns, medians, and what happens where a rival is not installed."""
 
+import os
 import sys
+import time
 import types
 
 import pytest
@@ -75,6 +77,27 @@ def test_a_bug_of_ours_is_no_missing_rival(monkeypatch):
     monkeypatch.setitem(sys.modules, "benchmarks.bench_sample", module)
     with pytest.raises(ModuleNotFoundError, match=r"pellucid\.nowhere"):
         list(runner.measured("sample"))
+
+
+@pytest.mark.parametrize(("own", "quoted"), [(19.5, True), (10.0, False)])
+def test_times_that_others_disturbed_say_so(monkeypatch, own, quoted):
+    """Rejects a number from a busy machine: a look at the load before the run does not see who comes meanwhile."""
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 2)
+    row = runner.judged(harness.Row("x", ours=1.0), (100.0, 50.0, 5.0), (110.0, 70.0, 5.0 + own))
+    assert ("NOT TO BE QUOTED" not in row.notes) == quoted
+    assert "50%" in str(row.notes) or quoted
+
+
+def test_processor_seconds_count_our_own_work():
+    """Rejects ticks that are taken for seconds."""
+    begin = runner.processor_seconds()
+    if begin is None:
+        pytest.skip("the system does not tell")
+    while time.process_time() - begin[2] < 0.3:
+        pass
+    clock, used, own = (after - before for before, after in zip(begin, runner.processor_seconds(), strict=True))
+    assert own <= used + 0.1
+    assert used <= clock * (os.cpu_count() or 1) + 0.1
 
 
 def test_an_unknown_name_is_refused(capsys):
