@@ -302,22 +302,35 @@ def inspect(
 
 @app.command
 def dream(
-    photo: Annotated[Path, Parameter(help="a photograph")],
+    photo: Annotated[str, Parameter(help="a photograph; a folder or a glob of them, quoted")],
     /,
     *,
     layer: Layer,
-    unit: Annotated[tuple[int, ...], Parameter(help="a unit, from 0, or one for each level; -1 is the whole layer")],
+    unit: Annotated[
+        tuple[int | Literal["auto"], ...],
+        Parameter(
+            help="a unit, from 0, or one for each level; -1 is the whole layer, auto what each tile excites most"
+        ),
+    ],
     model: Model = "mnist-cnn",
-    out: Annotated[Path, Parameter(help="where the picture is written: .png, .jpg or .webp")] = Path("dream.png"),
+    out: Annotated[
+        Path | None, Parameter(help="the picture, .png (dream.png), .jpg or .webp; for many photos a folder (dreams)")
+    ] = None,
+    film: Annotated[Path | None, Parameter(help="a film of the rounds as well: .gif, .webp or .mp4")] = None,
+    zoom: Annotated[int, Parameter(help="the film shows so many dreams, each nearer, instead of the rounds")] = 0,
+    panel: Annotated[Path | None, Parameter(help="photo, gray, dream, contrast as one figure as well")] = None,
+    mask: Annotated[Path | None, Parameter(help="a picture, white where to dream and black where not")] = None,
+    area: Annotated[tuple[int, int, int, int] | None, Parameter(help="only in: left top right bottom, pixels")] = None,
+    tiles: Annotated[tuple[int, ...], Parameter(help="only in these tiles of the last level, row by row from 0")] = (),
     settings: Flat[DreamSettings] = DreamSettings(),
 ) -> None:
     """Carve what a unit likes into a photograph."""
-    from pellucid.data.photos import WRITERS
-    from pellucid.see.dreams import dream as carve
-    from pellucid.show import prints
+    from pellucid.show import albums
 
-    prints.ready(out, tuple(WRITERS))
-    _wrote(carve(photo, model, layer=layer, unit=unit[0] if len(unit) == 1 else unit, **_given(settings)).save(out))
+    where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
+    asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **_given(settings)}
+    for path in albums.save_dreams(photo, model, out=out, film=film, zoom=zoom, panel_path=panel, **asked):
+        _wrote(path)
 
 
 @app.command

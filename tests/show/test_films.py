@@ -1,5 +1,6 @@
 """Films play the frames that they were given."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,30 @@ def test_colour_frames_come_back_as_they_were(tmp_path: Path):
 
 def test_a_refused_film_leaves_nothing_behind(tmp_path: Path):
     """Rejects a half-written file, and an unknown suffix that is taken for GIF."""
-    with pytest.raises(PellucidError, match=r"no film format '\.mp4'"):
-        save_film(numbers(1, 2, 2), tmp_path / "film.mp4")
+    with pytest.raises(PellucidError, match=r"no film format '\.avi'"):
+        save_film(numbers(1, 2, 2), tmp_path / "film.avi")
     with pytest.raises(PellucidError, match="no frames"):
         save_film(numbers(0, 2, 2), tmp_path / "film.gif")
     with pytest.raises(PellucidError, match="2 frames but 1 durations"):
         save_film(numbers(2, 2, 2), tmp_path / "film.gif", milliseconds=[10])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg leaves its pipes open
+def test_an_mp4_holds_every_frame(tmp_path: Path):
+    """Rejects odd sides that the format refuses, and frames that are dropped."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    path = save_film(np.full((3, 33, 35, 3), 90, np.uint8), tmp_path / "film.mp4", milliseconds=100, hold=100)
+    reader = ffmpeg.read_frames(path)
+    assert next(reader)["size"] == (36, 34)
+    frames = [np.frombuffer(frame, np.uint8) for frame in reader]
+    assert len(frames) == 4
+    assert all(abs(frame.astype(int) - 90).max() < 8 for frame in frames)
+
+
+def test_an_mp4_without_its_package_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Rejects a traceback, and an empty file left behind."""
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(PellucidError, match="imageio-ffmpeg"):
+        save_film(numbers(2, 8, 8), tmp_path / "film.mp4")
+    assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,7 @@ from pellucid.see.resampling import resized
 from pellucid.see.tiles import Tiling, tiling
 from pellucid.settings import DreamSettings
 
-HEADROOM = 0.8  # of the way to black or white: no stroke goes further
+HEADROOM = 0.4  # of the way to black or white: no stroke goes further
 REHEARSED = 32  # noises that say how far a layer reaches
 REFERENCE = 4  # cells a side, whose pieces say what units usually answer on a photo
 

@@ -1,9 +1,11 @@
-"""Films: frames -> a GIF or WebP that plays for ever.
+"""Films: frames -> a GIF or WebP that plays for ever, or an MP4.
 
 The suffix of the path chooses the format. WebP is lossless here; a GIF holds 256 colours, so gray frames are exact in
-both and colour frames are exact in WebP only. The surprise: equal neighbours become one longer frame, in both.
+both and colour frames are exact in WebP only. An MP4 (H.264) is small, lossy, and needs the package imageio-ffmpeg. The
+surprise: equal neighbours become one longer frame in GIF and WebP; an MP4 repeats frames instead.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from pellucid.errors import PellucidError, unknown
 from pellucid.files import atomic_path
 from pellucid.show.sprites import enlarge
 
-FORMATS = (".gif", ".webp")
+FORMATS = (".gif", ".webp", ".mp4")
 
 
 def save_film(
@@ -30,7 +32,8 @@ def save_film(
     """Write frames as an endless film and return its path; the last frame stays `hold` milliseconds longer.
 
     milliseconds: of every frame, or one number for all. multiple: each pixel is repeated so often, never interpolated.
-    Raises PellucidError for another suffix, no frames, or as many durations as there are not frames.
+    Raises PellucidError for another suffix, an MP4 without imageio-ffmpeg, no frames, or another number of durations
+    than of frames.
     """
     target = Path(path)
     if target.suffix.lower() not in FORMATS:
@@ -45,10 +48,33 @@ def save_film(
     tall = enlarge(frames, multiple) if gray else np.moveaxis(enlarge(np.moveaxis(frames, -1, 1), multiple), 1, -1)
     pictures = [Image.fromarray(frame) for frame in tall]
     with atomic_path(target) as temporary:
-        if target.suffix.lower() == ".gif":
+        if target.suffix.lower() == ".mp4":
+            _save_mp4([np.asarray(picture.convert("RGB")) for picture in pictures], temporary, each)
+        elif target.suffix.lower() == ".gif":
             pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=each, loop=0)
         else:
             pictures[0].save(
                 temporary, "WEBP", save_all=True, append_images=pictures[1:], duration=each, loop=0, lossless=True
             )
     return target
+
+
+def _save_mp4(frames: Sequence[UInt8[np.ndarray, "height width 3"]], path: Path, each: Sequence[int]) -> None:
+    """H.264 of even sides, a border pixel repeated where a side is odd; each frame as often as its milliseconds ask."""
+    try:
+        import imageio_ffmpeg
+    except ModuleNotFoundError as error:
+        raise PellucidError(
+            "An .mp4 needs the package imageio-ffmpeg; run `pip install imageio-ffmpeg`, or write a .gif or .webp."
+        ) from error
+    height, width = frames[0].shape[:2]
+    tick = math.gcd(*each)
+    writer = imageio_ffmpeg.write_frames(
+        os.fspath(path), (width + width % 2, height + height % 2), fps=1000 / tick, quality=8, macro_block_size=2
+    )
+    writer.send(None)
+    for frame, milliseconds in zip(frames, each, strict=True):
+        even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        for _ in range(milliseconds // tick):
+            writer.send(np.ascontiguousarray(even))
+    writer.close()

@@ -1,0 +1,148 @@
+"""Albums: dreams -> what is kept of them: films of their rounds, panels to compare, pictures of many photos.
+
+save_dreams: photo, or many, and what to ask -> files
+photos_of:  a file, a folder or a glob -> the photos that it stands for
+save_film_of, save_zoom: dream, or pictures that come nearer -> GIF, WebP or MP4
+panel:      dream -> figure: photo, gray, dream, dream with contrast
+
+The surprise: a film plays the photo first, then a picture for each round, so one round makes two frames.
+"""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from matplotlib.figure import Figure
+
+from pellucid.data.photos import WRITERS, to_gray
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, output_folder
+from pellucid.see.dreams import Dream
+from pellucid.see.dreams import dream as carve
+from pellucid.see.models import open_model
+from pellucid.see.resampling import resized
+from pellucid.see.zooms import zoomed
+from pellucid.show import prints, style
+from pellucid.show.figures import GAP, MARGIN, board, put, write
+from pellucid.show.films import FORMATS, save_film
+from pellucid.show.style import LIGHT, Palette
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+PANEL = 480  # pixels: the longer side of each picture of a panel
+WORDS = ("photo", "gray", "dream", "dream, contrast")
+FOOT = 22
+
+
+def save_dreams(
+    source: StrPath,
+    model: Any,
+    *,
+    out: StrPath | None = None,
+    film: StrPath | None = None,
+    zoom: int = 0,
+    panel_path: StrPath | None = None,
+    **asked: Any,
+) -> Iterator[Path]:
+    """Dream on a photo, or on each photo of a folder or a glob, and write all of it; the paths, as they are written.
+
+    out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG.
+    film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
+    asked: what `dream` is asked. Every path is tried before the work.  Raises PellucidError as `dream` does.
+    """
+    photos = photos_of(source)
+    many = len(photos) > 1 or photos[0] != Path(source)
+    if many and (film is not None or panel_path is not None):
+        raise PellucidError(f"'{source}' stands for {len(photos)} photos; give one for a film or a panel.")
+    if zoom and film is None:
+        raise PellucidError("A zoom is a film; say where to write it with --film.")
+    if not many:
+        prints.ready("dream.png" if out is None else out, tuple(WRITERS))
+    for path, formats in ((film, FORMATS), (panel_path, prints.FIGURES)):
+        if path is not None:
+            prints.ready(path, formats)
+    opened = open_model(model)
+    if many:
+        folder = output_folder("dreams" if out is None else out)
+        for photo, name in zip(photos, _names(photos), strict=True):
+            yield carve(photo, opened, **asked).save(folder / name)
+        return
+    dreamt = carve(photos[0], opened, **asked)
+    yield dreamt.save("dream.png" if out is None else out)
+    if panel_path is not None:
+        yield prints.save_figure(panel(dreamt), panel_path)
+    if film is not None:
+        yield save_zoom(zoomed(photos[0], opened, frames=zoom, **asked), film) if zoom else save_film_of(dreamt, film)
+
+
+def _names(photos: list[Path]) -> list[str]:
+    """A PNG's name for each photo, none twice: where stems are equal, the suffix is kept."""
+    stems = Counter(photo.stem for photo in photos)
+    names = [f"{photo.stem if stems[photo.stem] == 1 else photo.name}.png" for photo in photos]
+    if len(set(names)) < len(names):
+        raise PellucidError("Several photos have the same name in different folders; dream on one folder at a time.")
+    return names
+
+
+def photos_of(source: StrPath) -> list[Path]:
+    """One file as it is; the pictures of a folder, or those that match a glob ("holiday/*.jpg"), in order of names.
+
+    Raises PellucidError for a folder or a glob in which there is no picture.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file())
+    elif not path.exists() and glob.has_magic(os.fspath(source)):
+        found = sorted(Path(name) for name in glob.glob(os.fspath(source), recursive=True) if Path(name).is_file())
+    else:
+        return [path]
+    if not found:
+        raise PellucidError(f"There is no picture in '{source}'; give a photo, a folder of photos, or a glob.")
+    return found
+
+
+def save_film_of(dream: Dream, path: StrPath, *, milliseconds: int = 400) -> Path:
+    """Write the photo and the picture after each round as a film (GIF, WebP, MP4); its path is given back.
+
+    Raises PellucidError where no frames were kept, for another format, and where the disk refuses.
+    """
+    if not dream.frames:
+        raise PellucidError(f"There is nothing to write to '{path}': the dream kept no frames; set rounds and frame.")
+    first = dream.frames[0]
+    photo = dream.before if len(dream.before) == len(first) else to_gray(dream.before)
+    start = resized(torch.from_numpy(photo), first.shape[1:]).clamp(0, 1).numpy()
+    return save_zoom([start, *dream.frames], path, milliseconds=milliseconds)
+
+
+def save_zoom(
+    pictures: Iterable[Float32[np.ndarray, "channel height width"]], path: StrPath, *, milliseconds: int = 80
+) -> Path:
+    """Write pictures of one size, in [0, 1], as a film (GIF, WebP, MP4); its path is given back."""
+    frames = np.stack([style.picture(picture) for picture in pictures])
+    shown = frames[:, 0] if frames.shape[1] == 1 else np.moveaxis(frames, 1, -1)
+    return save_film(np.ascontiguousarray(shown), os.fspath(path), milliseconds=milliseconds)
+
+
+def panel(dream: Dream, palette: Palette = LIGHT) -> Figure:
+    """The photo, gray, the dream, and the dream with its contrast, two by two."""
+    pictures = [_fitting(image) for image in (dream.before, to_gray(dream.before), dream.plain, dream.image)]
+    _, height, width = pictures[0].shape
+    figure, axes = board(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT), palette)
+    for index, (picture, word) in enumerate(zip(pictures, WORDS, strict=True)):
+        left, top = MARGIN + index % 2 * (width + GAP), MARGIN + index // 2 * (height + FOOT)
+        pixels = np.moveaxis(style.picture(picture), 0, -1)
+        put(axes, pixels.repeat(3, -1) if pixels.shape[-1] == 1 else pixels, left, top)
+        write(axes, word, left, top + height + 5, size=9, colour=palette.muted)
+    return figure
+
+
+def _fitting(image: Float32[np.ndarray, "channel height width"]) -> Float32[np.ndarray, "channel new_height new_width"]:
+    _, height, width = image.shape
+    scale = min(1.0, PANEL / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return resized(torch.from_numpy(image), size).clamp(0, 1).numpy()
