@@ -14,7 +14,7 @@ import pellucid
 NAMES = [
     *("load_data", "Data", "Split"),
     *("Network", "Conv", "Pool", "Flatten", "Dense", "train", "evaluate", "check_gradients"),
-    *("open_model", "patterns", "pattern", "dream", "inspect", "atlas"),
+    *("open_model", "patterns", "pattern", "dream", "octaves", "zoomed", "inspect", "atlas"),
     "PellucidError",
 ]
 

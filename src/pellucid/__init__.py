@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from pellucid.see.dreams import dream as dream
     from pellucid.see.internals import inspect as inspect
     from pellucid.see.models import open_model as open_model
+    from pellucid.see.octaves import octaves as octaves
     from pellucid.see.patterns import pattern as pattern
     from pellucid.see.patterns import patterns as patterns
+    from pellucid.see.zooms import zoomed as zoomed
     from pellucid.show.atlas import atlas as atlas
 
     __version__: str
@@ -47,6 +49,8 @@ _HOMES = {
     "patterns": "pellucid.see.patterns",
     "pattern": "pellucid.see.patterns",
     "dream": "pellucid.see.dreams",
+    "octaves": "pellucid.see.octaves",
+    "zoomed": "pellucid.see.zooms",
     "inspect": "pellucid.see.internals",
     "atlas": "pellucid.show.atlas",
     "PellucidError": "pellucid.errors",

@@ -218,6 +218,19 @@ class AtlasDataSettings(Settings):
     data_dir: Path | None = knob(None, "folder of MNIST's files; else $PELLUCID_DATA, the user's cache, a download")
 
 
+class OctaveSettings(Settings):
+    """How a classic deep dream climbs, for models that take images of any size."""
+
+    size: int = knob(560, "longer side of the working picture in pixels, if the photo has as many", ge=8, le=20_000)
+    octaves: int = knob(4, "sizes at which it is dreamt, the last one the full size", ge=1, le=20)
+    scale: float = knob(1.4, "how much larger each size is than the one before", gt=1, le=4)
+    steps: int = knob(10, "steps uphill at each size; 0 gives back the photo", ge=0, le=10_000)
+    rate: float = knob(0.01, "mean change of a pixel in a step; 1 is from black to white", gt=0, le=1)
+    jitter: int = knob(32, "random shift before each step, up to so many pixels", ge=0, le=1000)
+    tile: int = knob(400, "side of the tiles whose gradients are taken one by one, in pixels", ge=16, le=10_000)
+    seed: int = knob(0, "seed of the shifts", ge=0)
+
+
 class DataSettings(Settings):
     """Which images are used, where they lie, and how they are split."""
 

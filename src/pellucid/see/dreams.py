@@ -105,8 +105,8 @@ def dream(
     chosen = DreamSettings.of(**settings)
     opened = model if isinstance(model, Model) else open_model(model)
     wishes = choices.resolved(opened, layer, unit, chosen.levels)
-    given = _opened_photo(photo)
-    shot = _sized(given, chosen.size)
+    given = opened_photo(photo)
+    shot = sized(given, chosen.size)
     where = _areas(given.image.shape[1:], shot.image.shape[1:], chosen.levels, mask, area, tiles)
     image = torch.from_numpy(shot.image)
     before = (image if chosen.color else banded(luminance, image)).to(opened.device)
@@ -145,7 +145,7 @@ def _areas(
     """Where to dream at each level, None for everywhere; what is asked for together holds together."""
     everywhere = []
     if mask is not None:
-        everywhere.append(areas.masked(_opened_photo(mask, "mask"), working))
+        everywhere.append(areas.masked(opened_photo(mask, "mask"), working))
     if area is not None:
         everywhere.append(areas.rectangle(area, photo, working))
     each: list[Any] = [None] * levels
@@ -194,7 +194,7 @@ def _within(height: int, width: int, longest: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _sized(photo: Photo, longest: int) -> Photo:
+def sized(photo: Photo, longest: int) -> Photo:
     """The photo, its longer side at most `longest` pixels."""
     _, height, width = photo.image.shape
     size = _within(height, width, longest)
@@ -206,7 +206,7 @@ def _sized(photo: Photo, longest: int) -> Photo:
     return Photo(image, resized(torch.from_numpy(photo.alpha)[None], size)[0].clamp(0, 1).numpy())
 
 
-def _opened_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:
+def opened_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:
     """A photo from whatever was given; raises PellucidError where it is none."""
     if isinstance(photo, Photo):
         return photo

@@ -1,6 +1,7 @@
 """Tiles: a picture cut into overlapping pieces of one size, and put together again without seams.
 
 tiling: size of a picture, cells along its shorter way, shape of a piece -> Tiling
+spread: size of a picture, side of a piece -> Tiling, of as many pieces as it takes
 shrunk: picture (channel, height, width) -> pieces, scaled down (tile, channel, small height, small width)
 grown:  such pieces -> picture: each scaled up, and at every pixel a weighted mean of the pieces there
 cut, join: the same without scaling
@@ -126,6 +127,12 @@ def tiling(height: int, width: int, cells: int, proportions: tuple[int, int]) ->
     scale = min(height / proportions[0], width / proportions[1]) / reach
     tile_height = min(height, max(LEAST_SIDE, round(scale * proportions[0])))
     tile_width = min(width, max(LEAST_SIDE, round(scale * proportions[1])))
+    return Tiling(height, width, tile_height, tile_width, _places(height, tile_height), _places(width, tile_width))
+
+
+def spread(height: int, width: int, side: int) -> Tiling:
+    """Square pieces of `side` pixels (or as many as there are), as many as it takes to cover the picture."""
+    tile_height, tile_width = min(height, side), min(width, side)
     return Tiling(height, width, tile_height, tile_width, _places(height, tile_height), _places(width, tile_width))
 
 
