@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from pellucid.learn.parallel import run_in_order
 
-WORTHWHILE = 2**22
+WORTHWHILE = 2**23
 """Multiplications from which cutting pays for handing blocks to threads."""
 
 MOST_ROWS = 384
@@ -24,8 +24,10 @@ def multiply(
 ) -> Float[np.ndarray, "rows columns"]:
     """a @ b, C-contiguous. Call it where BLAS is limited to one thread, as `single_threaded_blas` does."""
     rows, columns = len(a), b.shape[1]
-    product = np.empty((rows, columns), np.result_type(a, b))
     block = block_rows(rows, a.size * columns)
+    if block >= rows:
+        return a @ b
+    product = np.empty((rows, columns), np.result_type(a, b))
     starts = range(0, rows, block)
     run_in_order(lambda s: np.matmul(a[s : s + block], b, out=product[s : s + block]), starts)
     return product

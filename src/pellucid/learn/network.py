@@ -155,13 +155,15 @@ class Network:
         """Gradients of the parameters by name, summed over the batch, and of x, from that of the trace's output."""
         gradients: Parameters = {}
         dy: Array | None = gradient
+        # Beneath the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
+        lowest = next(i for i, name in enumerate(trace.names) if self.of_layer(name)) if wanted == "parameters" else 0
         for index in reversed(range(len(trace.layers))):
             begin = perf_counter()
-            name = trace.names[index]
-            needed: Wanted = "both" if wanted == "parameters" and index > 0 else wanted
-            assert dy is not None
-            own, dy = trace.layers[index].backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
-            gradients.update({f"{name}.{part}": value for part, value in own.items()})
+            if dy is not None:
+                name = trace.names[index]
+                needed: Wanted = "both" if wanted == "parameters" and index > lowest else wanted
+                own, dy = trace.layers[index].backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
+                gradients.update({f"{name}.{part}": value for part, value in own.items()})
             trace.backward_seconds.append(perf_counter() - begin)
         return gradients, dy
 
@@ -233,7 +235,9 @@ class Network:
                 "This network scales each feature by its mean and deviation in the training images, which it has not "
                 "seen yet; train it first, or give a scaling."
             )
-        return np.ascontiguousarray(self.scaling.apply(images).transpose(1, 2, 3, 0), dtype=self.dtype)
+        x = self.scaling.apply(images).transpose(1, 2, 3, 0)
+        # Convolutions walk through memory; a product of matrices reads either order equally fast.
+        return np.ascontiguousarray(x, self.dtype) if self.sharded else x.astype(self.dtype, copy=False)
 
     def checked(self, images: Array) -> Array:
         """The images, or a PellucidError where their shape is not that of the network's input."""

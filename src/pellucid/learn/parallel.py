@@ -68,7 +68,6 @@ def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> l
 
     Inside such a function one at a time: a worker that waits for other workers could wait for ever.
     """
-    threads = min(thread_count(), len(items))
-    if threads <= 1 or getattr(_worker, "busy", False):
+    if len(items) <= 1 or getattr(_worker, "busy", False) or (threads := thread_count()) == 1:
         return [function(item) for item in items]
-    return list(_pool(thread_count()).map(function, items))
+    return list(_pool(threads).map(function, items))
