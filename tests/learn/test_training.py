@@ -90,6 +90,14 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(monkeypatch):
     assert not np.array_equal(first, second)
 
 
+def test_every_batch_of_every_epoch_is_shifted_anew(monkeypatch):
+    """Rejects one draw for all batches of an epoch, which would shift the n-th image of each alike."""
+    drawn = []
+    monkeypatch.setattr(training, "shifted", lambda images, most, rng: drawn.append(rng.integers(2**40)) or images)
+    train(small.network(), small.data(), epochs=2, shift=1, **QUICK)
+    assert len(set(drawn)) == len(drawn) == 10
+
+
 def test_one_image_and_one_class_are_enough():
     """Rejects batches of one that cannot be reshaped, and a division by the number of other classes."""
     one = Split(small.split(1, 0).images, np.array([0]))
