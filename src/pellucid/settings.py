@@ -199,7 +199,7 @@ class DreamSettings(Settings):
 class AtlasSettings(Settings):
     """What an atlas shows of every unit."""
 
-    layers: tuple[str, ...] = knob((), "layers to show; none for every layer with weights (all, if none has any)")
+    layers: tuple[str, ...] = knob((), "layers to show; none for every layer with weights, seen behind its rectifier")
     variants: int = knob(3, "patterns of each unit, from other starts each; the strongest is on the wall", ge=1, le=16)
     steps: int = knob(30, "steps uphill for each pattern", ge=1, le=100_000)
     shots: int = knob(8, "pictures of each film strip, at steps that double", ge=1, le=16)

@@ -22,6 +22,7 @@ from pellucid.see.models import Model
 from pellucid.see.scratch import ScratchModel
 from pellucid.see.torch_module import TorchModel
 
+BETWEEN = 2  # a normalization and a rectifier
 DISTURBANCE = 1e3  # so large that it passes rectifiers at rest
 
 
@@ -67,17 +68,32 @@ def _scratch_weight(model: ScratchModel, before: str, layer: str) -> np.ndarray 
 
 def _torch_weight(model: TorchModel, before: str, layer: str) -> np.ndarray | None:
     """The layer's weights, where the earlier layer is seen to feed it unit by unit."""
-    module = model.places[layer].module
+    source = _source(model, layer)
+    if source is None:
+        return None
+    module = model.places[source].module
     units = model.layer(before).units
     if not isinstance(module, nn.Conv2d | nn.Linear) or getattr(module, "groups", 1) != 1:
         return None
     features = module.weight.shape[1]
     if features != units and (isinstance(module, nn.Conv2d) or features % units != 0):
         return None
-    if not _feeds(model, before, layer, units // 2, features // units):
+    if not _feeds(model, before, source, units // 2, features // units):
         return None
     weight: np.ndarray = module.weight.detach().float().cpu().numpy()
     return weight
+
+
+def _source(model: TorchModel, layer: str) -> str | None:
+    """The layer itself, or that with weights right before it, whose normalization or rectifier it is."""
+    names = [one.name for one in model.layers]
+    end = names.index(layer)
+    for at in range(end, max(end - BETWEEN, 0) - 1, -1):
+        if model.layers[at].shape != model.layers[end].shape:
+            return None
+        if isinstance(model.places[names[at]].module, nn.Conv2d | nn.Linear):
+            return names[at]
+    return None
 
 
 def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) -> bool:

@@ -192,7 +192,7 @@ class _Tally:
             self._counts[small] = 0
             self._counts[np.ix_(small, np.arange(BINS // 4, 3 * BINS // 4))] = pairs
             self._bounds[small] *= 2
-        bins = np.floor((values / self._bounds + 1) * (BINS / 2)).astype(np.int64).clip(0, BINS - 1)
+        bins = np.floor(values * (BINS / 2 / self._bounds)).astype(np.int64) + BINS // 2  # exact: powers of two
         flat = bins + BINS * np.arange(values.shape[1])
         self._counts += np.bincount(flat.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
 

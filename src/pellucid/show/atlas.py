@@ -32,6 +32,7 @@ from pellucid.show.atlas_records import Place
 from pellucid.show.clock import Clock, Progress, on_stderr
 
 WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear")
+RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Softplus")
 LIBRARIES = ("pellucid", "torch", "numpy")
 
 
@@ -92,12 +93,26 @@ def atlas(
 
 
 def _layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
-    """Those asked for, in the order in which they run, else those with weights, else all."""
+    """Those asked for, in the order in which they run; else those with weights, rectified; else all."""
     if settings.layers:
         wanted = {model.layer(name).name for name in settings.layers}
         return tuple(layer for layer in model.layers if layer.name in wanted)
-    weighted = tuple(layer for layer in model.layers if WEIGHTED.fullmatch(layer.kind))
-    return weighted if weighted else model.layers
+    weighted = [at for at, layer in enumerate(model.layers) if WEIGHTED.fullmatch(layer.kind)]
+    return tuple(model.layers[_rectified(model, at)] for at in weighted) if weighted else model.layers
+
+
+def _rectified(model: Model, at: int) -> int:
+    """The place of the rectifier right behind a layer, perhaps behind its normalization; the layer's own without one.
+
+    Before it a map's mean says little: what is positive here is taken back by what is negative there.
+    """
+    for behind in range(at + 1, min(at + 3, len(model.layers))):
+        kind, same = model.layers[behind].kind, model.layers[behind].shape == model.layers[at].shape
+        if same and kind in RECTIFIERS:
+            return behind
+        if not (same and "Norm" in kind):
+            break
+    return at
 
 
 def _places(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 from pellucid.data.splits import Data
 from pellucid.files import atomic_path
@@ -135,13 +135,26 @@ def _piece(
         "activations": activations,
         "steps": np.stack([one.steps for one in found]),
         "best": best,
-        "dead": np.stack([one.dead for one in found]).all(0),
+        "dead": _dead(model, layer, found),
         "tried_starts": np.sum([one.tried_starts for one in found], axis=0),
         "tried_images": np.max([one.tried_images for one in found], axis=0),
         "film_steps": np.array(found[0].film.steps),
         "film": _chosen([atlas_pictures.drawn(_flat(one)) for one in found], best, len(units)),
         "film_activations": np.stack([found[b].film.activations[:, u] for u, b in enumerate(best)]),
     }
+
+
+def _dead(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.ndarray, "unit"]:
+    """Units that no ascent, no start and no image woke. Before its rectifier, a map whose mean is always negative may
+    still be positive somewhere: such a unit is not dead."""
+    dead: np.ndarray = np.stack([one.dead for one in found]).all(0)
+    suspects = np.flatnonzero(dead)
+    with model.reading((layer,)) as read, torch.no_grad():
+        for one in found:
+            for at in suspects:
+                output = read(torch.from_numpy(one.images[at : at + 1]).to(model.device))[layer].output
+                dead[at] &= not bool((output[0, one.units[at]] > 0).any())
+    return dead
 
 
 def _flat(found: Patterns) -> Float32[np.ndarray, "image channel height width"]:

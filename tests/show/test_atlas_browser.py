@@ -1,0 +1,151 @@
+"""The atlas in a real browser, opened from its folder: sorting, finding, units, links, keys, dark and light."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pellucid.data.splits import Data, Split
+from pellucid.learn.layers import Conv, Dense, Flatten, Pool
+from pellucid.learn.network import Network
+from pellucid.show.atlas import atlas
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
+HOSTILE = ("</script><script>window.broken=1</script>", "'><img src=x onerror=window.broken=1>", "two")
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+FLAGS += " --disable-component-update"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    split = Split(rng.random((30, 1, 11, 9)).astype(np.float32), np.arange(30) % 3)
+    layers = [Conv(6, 3), Pool(2), Flatten(), Dense(9), Dense(3, activation="linear")]
+    net = Network(layers, input_shape=(1, 11, 9), classes=3, scaling="standardized")
+    net.parameters["conv1.weight"][2] = 0
+    net.parameters["conv1.bias"][2] = -1
+    data = Data(split, split, split, classes=HOSTILE)
+    return atlas(net, tmp_path_factory.mktemp("site"), data, steps=3, variants=2, progress=lambda *_: None).page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    found = os.environ.get("PELLUCID_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("a Chromium is needed: install one, or set PELLUCID_CHROMIUM to its path")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=found, args=FLAGS.split())
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, site: Path) -> Iterator[Any]:
+    """The front page; afterwards nothing may have been asked of a network, said on the console, or broken out."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, color_scheme="light", reduced_motion="reduce"
+    )
+    one = context.new_page()
+    wrong: list[str] = []
+    one.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    one.on("pageerror", lambda error: wrong.append(str(error)))
+    one.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else wrong.append(asked.url))
+    one.goto(site.as_uri())
+    yield one
+    assert one.evaluate("window.broken") is None
+    assert wrong == []
+    context.close()
+
+
+def captions(page: Any) -> list[int]:
+    return [int(text) for text in page.locator(".wall .caption span").all_text_contents()]
+
+
+def test_a_wall_is_sorted_and_chosen_from(page):
+    """Rejects a sort that only moves a mark, and dead units among the strongest."""
+    page.click(".strip a >> nth=0")
+    assert captions(page) == [0, 1, 2, 3, 4, 5]
+    page.click(".sort button[value=activation]")
+    shown = [float(text) for text in page.locator(".wall .caption b").all_text_contents() if text != "dead"]
+    assert shown == sorted(shown, reverse=True)
+    assert captions(page)[-1] == 2
+    page.select_option("select", "2")
+    wanted = page.evaluate("PELLUCID.layers[0].class.map((c, u) => c === 2 ? u : -1).filter((u) => u >= 0)")
+    assert sorted(captions(page)) == wanted
+
+
+def test_a_unit_is_found_opened_and_left_by_its_weights(page):
+    """Rejects a search that finds no number, a unit page without its parts, and links that lead nowhere."""
+    page.keyboard.press("/")
+    page.keyboard.type("dense 4")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".portrait .big")
+    assert page.url.endswith("#dense/4")
+    assert page.locator(".examples li").count() == 16
+    assert page.locator(".histogram i").count() > 0
+    assert page.locator(".bars dt").all_text_contents() == list(HOSTILE)
+    page.click("text=What it is made of >> xpath=.. >> a >> nth=0")
+    page.wait_for_selector("h1:has-text('conv1 map')")
+    page.wait_for_selector(".examples .crop >> nth=15")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".wall")
+    assert page.url.endswith("#conv1")
+
+
+def test_deep_links_and_keys(page, site):
+    """Rejects an address that works only once the page is open, and arrows that leave the layer."""
+    page.goto(f"{site.as_uri()}#conv1/5")
+    page.reload()
+    page.wait_for_selector("h1:has-text('conv1 map 5')")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("h1:has-text('conv1 map 0')")
+    page.keyboard.press("]")
+    page.wait_for_selector("h1:text-is('dense')")
+    page.goto(f"{site.as_uri()}#nowhere/5")
+    page.wait_for_selector("h1:has-text('no such place')")
+
+
+def test_the_dead_are_told_with_their_proof(page, site):
+    """Rejects a dead unit that only looks pale."""
+    page.goto(f"{site.as_uri()}#conv1")
+    page.wait_for_selector("h2:has-text('Dead units')")
+    page.click(".ruled a")
+    page.wait_for_selector(".lede:has-text('It is dead')")
+
+
+def test_path_card_and_colours(page, site):
+    """Rejects a page that is forgotten, and a choice of colours that changes nothing."""
+    for address, title in (("#/path", "One image"), ("#/card", "The card")):
+        page.goto(f"{site.as_uri()}{address}")
+        page.wait_for_selector(f"h1:has-text('{title}')")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click(".theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_nothing_is_wider_than_the_window(page, site, width):
+    """Rejects a page that scrolls sideways on a telephone."""
+    page.set_viewport_size({"width": width, "height": 800})
+    for address in ("#", "#conv1", "#dense/1", "#/path", "#/card"):
+        page.goto(f"{site.as_uri()}{address}")
+        page.wait_for_selector("h1")
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+
+
+def test_controls_have_names(page, site):
+    """Rejects a link, button or picture that a screen reader cannot name."""
+    for address in ("#", "#conv1", "#conv1/0", "#/path", "#/card"):
+        page.goto(f"{site.as_uri()}{address}")
+        page.wait_for_timeout(150)
+        nameless = page.evaluate(
+            """[...document.querySelectorAll('a, button, [role=img], input, select')]
+            .filter((e) => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length))
+            .map((e) => e.outerHTML.slice(0, 120))"""
+        )
+        assert nameless == []
