@@ -279,13 +279,14 @@ def test_a_folder_that_is_not_there_is_noticed_before_the_work(tmp_path):
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
-    """A checkpoint's bytes, its tensors and its description."""
+    """A checkpoint's bytes, and its parts: the tensors, the metadata and the state."""
     path = tmp_path_factory.mktemp("content") / "run.safetensors"
     with pytest.raises(KilledError):
         train(small.network(), small.data(), on_batch=killed_after(6), checkpoint=path, checkpoint_batches=3, **COURSE)
     whole = path.read_bytes()
     header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
-    return whole, load_file(path), json.loads(header["__metadata__"]["pellucid"])
+    tensors = load_file(path)
+    return whole, tensors, header["__metadata__"], json.loads(tensors.pop("state:json").tobytes())
 
 
 def go_on(folder, content):
@@ -296,7 +297,7 @@ def go_on(folder, content):
 
 def test_truncations_are_refused(content, tmp_path):
     """Rejects a checkpoint that goes on from half a file."""
-    whole, _, _ = content
+    whole = content[0]
     for length in range(0, len(whole), 997):
         with pytest.raises(PellucidError, match="is no checkpoint to go on from"):
             go_on(tmp_path, whole[:length])
@@ -305,12 +306,12 @@ def test_truncations_are_refused(content, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda t, d: d.pop("checkpoint"), "holds a finished network, not a training"),
-        (lambda t, d: d["checkpoint"].pop("settings"), "holds a finished network, not a training"),
-        (lambda t, d: d["checkpoint"]["settings"].update(rate="x"), "Setting 'rate'"),
-        (lambda t, d: d["checkpoint"]["settings"].update(speed=1), "no setting 'speed'"),
-        (lambda t, d: d["checkpoint"].update(epochs=[3]), "epochs are described as"),
-        (lambda t, d: d["checkpoint"].update(gradients=[]), "gradient check are described as"),
+        (lambda t, d: d.clear(), "holds a finished network, not a training"),
+        (lambda t, d: d.pop("settings"), "its state is no table with settings"),
+        (lambda t, d: d["settings"].update(rate="x"), "Setting 'rate'"),
+        (lambda t, d: d["settings"].update(speed=1), "no setting 'speed'"),
+        (lambda t, d: d.update(epochs=[3]), "epochs are described as"),
+        (lambda t, d: d.update(gradients=[]), "gradient check are described as"),
         (lambda t, d: t.pop("velocity:conv1.bias"), "velocities do not fit"),
         (lambda t, d: t.update({"velocity:x": np.zeros(3, "f4")}), "velocities do not fit"),
         (lambda t, d: t.update({"velocity:conv1.bias": np.zeros(4)}), "velocities do not fit"),
@@ -319,17 +320,19 @@ def test_truncations_are_refused(content, tmp_path):
         (lambda t, d: t.update({"batch:dead": np.zeros((6, 2))}), "column 'dead' .* does not fit"),
         (lambda t, d: t.update({"batch:epoch": np.zeros(6)}), "column 'epoch' .* does not fit"),
         (lambda t, d: t.update({"batch:number": np.zeros(6, np.int64)}), "do not follow each other"),
-        (lambda t, d: d["checkpoint"].update(epochs=[]), "do not follow each other"),
+        (lambda t, d: d.update(epochs=[]), "do not follow each other"),
         (lambda t, d: t.update({"conv1.bias": np.full(4, np.nan, "f4")}), "'conv1.bias' holds NaN"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(content, tmp_path, spoil, sentence):
     """Rejects a checkpoint whose parts are of different runs."""
-    _, tensors, description = content
-    tensors, description = dict(tensors), json.loads(json.dumps(description))
-    spoil(tensors, description)
+    _, tensors, metadata, state = content
+    tensors, state = dict(tensors), json.loads(json.dumps(state))
+    spoil(tensors, state)
+    if state:
+        tensors["state:json"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
     with pytest.raises(PellucidError, match=f"(?i){sentence}"):
-        go_on(tmp_path, save(tensors, {"pellucid": json.dumps(description)}))
+        go_on(tmp_path, save(tensors, metadata))
 
 
 @settings(max_examples=60)

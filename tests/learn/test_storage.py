@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -138,7 +139,10 @@ HOSTILE = {
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "cut short or something else"),
     "a pickle": (b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00cos\nsystem\n.", "no whole safetensors file"),
     "a header beyond the end": (huge_header(2**63), "cut short or something else"),
-    "a header that is too large": (struct.pack("<Q", 2**25) + bytes(2**25), "header has 33,554,432 bytes"),
+    "a header that is too large": (
+        struct.pack("<Q", 2**25) + bytes(2**25),
+        "header has 33,554,432 bytes; at most 2,097,152",
+    ),
     "deep JSON in the header": (struct.pack("<Q", 200_000) + nested(100_000).encode(), "no whole safetensors file"),
     "deep JSON in the metadata": (content(metadata={"pellucid": nested(100_000)}), "no whole safetensors file"),
     "no metadata": (save(small().parameters), "no entry 'pellucid'; weights of another tool need their module"),
@@ -187,6 +191,17 @@ def test_what_is_wrong_is_said(name, tmp_path):
     assert HOSTILE[name][1] in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 500
+
+
+def test_no_file_takes_long():
+    """Rejects a reader that makes objects of a hundred megabytes of brackets, in seconds of the processor."""
+    begin = time.process_time()
+    brackets = b'{"__metadata__":{"pellucid":"[' + b"[]," * 690_000 + b'[]]"}}'
+    tensors = {str(index): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for index in range(30_000)}
+    for header in (brackets, json.dumps(tensors).encode()):
+        with pytest.raises(PellucidError):
+            network_from_bytes(struct.pack("<Q", len(header)) + header)
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -1,15 +1,16 @@
 """Checkpoints: the whole state of a training <-> one safetensors file, written beside and renamed.
 
-Tensors: the parameters under their names, "velocity:conv1.weight" and so on, and "batch:loss" and so on, the history's
-columns. Metadata: the network's description, and with it the settings, the data's fingerprint, the epochs' records and
-the gradient check. Whatever is drawn in a training follows from (seed, epoch, batch), so this is all there is to know:
-a training that goes on from here ends in the same bytes, parameters and history, as one that was never interrupted
-(but for the seconds in the history, which are what they were).
+It is a network's file (see storage.py) with tensors beside the parameters: "velocity:conv1.weight" and so on, the
+history's columns as "batch:loss" and so on, and "state:json", the settings, the data's fingerprint, the epochs' records
+and the gradient check as JSON. Whatever is drawn in a training follows from (seed, epoch, batch), so this is all there
+is to know: a training that goes on from here ends in the same bytes, parameters and history, as one that was never
+interrupted (but for the seconds in the history, which are what they were).
 
 The surprise: such a file opens as a network, too, so that there is something to look at long before the end.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,7 +27,15 @@ from pellucid.learn.history import PER_LAYER, Batch, Epoch, History
 from pellucid.learn.layers import Parameters
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer
-from pellucid.learn.storage import LARGEST_FILE, describe, network_of, read_tensors, uncapitalized, write_tensors
+from pellucid.learn.storage import (
+    LARGEST_FILE,
+    LARGEST_JSON,
+    network_of,
+    parsed,
+    read_tensors,
+    uncapitalized,
+    write_network,
+)
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
@@ -47,16 +56,16 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, network: Network, optimizer: Optimizer, history: History, fingerprint: str) -> None:
     """Write the state after the last batch of the history to `path`, whole or not at all."""
-    tensors = dict(network.parameters)
-    tensors |= {f"velocity:{name}": value for name, value in optimizer.velocities.items()}
-    tensors |= {f"batch:{item.name}": history.column(item.name) for item in fields(Batch)}
+    beside = {f"velocity:{name}": value for name, value in optimizer.velocities.items()}
+    beside |= {f"batch:{item.name}": history.column(item.name) for item in fields(Batch)}
     state = {
         "settings": history.settings.course(),
         "fingerprint": fingerprint,
         "epochs": [asdict(epoch) for epoch in history.epochs],
         "gradients": None if history.gradients is None else asdict(history.gradients),
     }
-    write_tensors(path, tensors, describe(network) | {"checkpoint": state})
+    beside["state:json"] = np.frombuffer(json.dumps(state, allow_nan=False).encode(), np.uint8)
+    write_network(path, network, beside)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -117,9 +126,12 @@ def require_in_order(history: History, batches: int, path: Path) -> None:
 
 
 def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> Checkpoint:
-    state = description.get("checkpoint")
-    if not isinstance(state, Mapping) or not isinstance(state.get("settings"), Mapping):
+    if "state:json" not in tensors:
         raise PellucidError("It holds a finished network, not a training; leave out resume, or give the checkpoint.")
+    text = tensors["state:json"].tobytes()
+    state = parsed(text if len(text) <= LARGEST_JSON else b"", "checkpoint")
+    if not isinstance(state, Mapping) or not isinstance(state.get("settings"), Mapping):
+        raise PellucidError("Its state is no table with settings; start the training anew.")
     network = network_of(description, tensors)
     settings = TrainSettings.of(state["settings"])
     parts = {name.removeprefix("velocity:"): value for name, value in tensors.items() if name.startswith("velocity:")}

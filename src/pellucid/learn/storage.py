@@ -1,9 +1,11 @@
 """Storage: a network <-> one safetensors file.
 
 Parameters are tensors under their names; the metadata's entry `pellucid` is JSON with the format's version, the
-architecture (layers and their fields), input shape, scaling, initialization, seed, recipe and provenance. A checkpoint
-(see checkpoints.py) is such a file with more in it, and opens as a network, too. Nothing of a file is ever run, and
-nothing is made by what it describes before its tensors are known to have the sizes that follow from that.
+architecture (layers and their fields), input shape, scaling, initialization, seed, recipe and provenance. What is large
+and no parameter lies beside them as a tensor with a colon in its name: the numbers of a scaling, and all that makes a
+checkpoint (see checkpoints.py), which opens as a network, too. So the metadata stay small, and a file is known to be
+strange before much time is spent on it. Nothing of a file is ever run, and nothing is made by what it describes before
+its tensors are known to have the sizes that follow from that.
 """
 
 import json
@@ -28,11 +30,13 @@ Array = np.ndarray
 
 FORMAT = 1
 LARGEST_FILE = 4 * 2**30
-LARGEST_HEADER = 16 * 2**20
-TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
+LARGEST_HEADER = 2**21
+LARGEST_JSON = 2**26
+TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 FILE = "safetensors file"
 BESIDE = ":"
 """What is in the name of a tensor that lies beside the parameters: "velocity:conv1.weight"."""
+SCALING = ("mean", "deviation")
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -52,11 +56,16 @@ def describe(network: Network) -> dict[str, Any]:
 
 def save_network(network: Network, path: Path) -> None:
     """Write the network to `path`, whole or not at all; raises PellucidError where it could not be read again."""
-    write_tensors(path, network.parameters, describe(network))
+    write_network(path, network, {})
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Array], description: Mapping[str, Any]) -> None:
-    """A safetensors file of these tensors and this description, whole or not at all."""
+def write_network(path: Path, network: Network, beside: Mapping[str, Array]) -> None:
+    """A safetensors file of the network, and what lies beside its parameters, whole or not at all."""
+    tensors, description = {**network.parameters, **beside}, describe(network)
+    scaling = description["scaling"]
+    if scaling is not None and len(scaling) > 1:
+        tensors |= {f"scaling:{name}": getattr(network.scaling, name) for name in SCALING}
+        description["scaling"] = {"kind": scaling["kind"]}
     for name, value in tensors.items():
         if value.dtype not in TYPES.values() or (BESIDE not in name and value.dtype != np.float32):
             raise PellucidError(
@@ -108,9 +117,13 @@ def read_tensors(content: bytes) -> tuple[Mapping[str, Any], dict[str, Array]]:
     if not isinstance(description, Mapping):
         raise PellucidError("Its entry 'pellucid' is no table; make the file anew.")
     try:
-        return description, load(content)
+        tensors = load(content)
     except (SafetensorError, ValueError, OverflowError, MemoryError) as error:
         raise PellucidError(_damaged(error)) from None
+    numbers = {name: tensors[f"scaling:{name}"] for name in SCALING if f"scaling:{name}" in tensors}
+    if numbers and isinstance(description.get("scaling"), Mapping):
+        description = {**description, "scaling": {**description["scaling"], **numbers}}
+    return description, tensors
 
 
 def network_of(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> Network:

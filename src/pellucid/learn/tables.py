@@ -23,7 +23,7 @@ from pellucid.learn.assembly import checked_shape, shapes_of
 from pellucid.learn.descriptions import first_line, layers_from_list
 from pellucid.learn.layers import Parameters, Shape
 from pellucid.learn.network import Network
-from pellucid.learn.storage import LARGEST_HEADER, describe, network_of, parsed
+from pellucid.learn.storage import LARGEST_JSON, describe, network_of, parsed
 
 LARGEST_TABLE = 4 * 10**9
 
@@ -56,7 +56,7 @@ def import_tables(network: Network, folder: StrPath) -> Network:
 
 def load_folder(folder: Path) -> Network:
     """The network that `export_tables` wrote; raises PellucidError for whatever else the folder may hold."""
-    content = read_bytes(folder / "network.json", "description of a network", limit=LARGEST_HEADER)
+    content = read_bytes(folder / "network.json", "description of a network", limit=LARGEST_JSON)
     description = parsed(content, "JSON file")
     if not isinstance(description, Mapping):
         raise PellucidError("Its network.json holds no table; export the network anew.")
