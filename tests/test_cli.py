@@ -230,7 +230,7 @@ def test_a_format_that_cannot_be_written_is_refused_before_the_work(capsys, smal
         ("see.patterns.pattern", ["pattern", "mnist-cnn", "conv1", "0", "--film", "nowhere/one.gif"]),
         ("see.patterns.patterns", ["patterns", "mnist-cnn", "conv1", "--out", "nowhere/all.npz"]),
         ("see.internals.inspect", ["inspect", "mnist-cnn", "--out", "nowhere/one.png"]),
-        ("see.dreams.dream", ["dream", "x.jpg", "--layer", "conv1", "--unit", "0", "--out", "nowhere/dream.png"]),
+        ("show.albums.carve", ["dream", "x.jpg", "--layer", "conv1", "--unit", "0", "--out", "nowhere/dream.png"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
