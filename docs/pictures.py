@@ -1,10 +1,12 @@
 """`make pictures`: Pellucid's own output, as the README shows it.
 
 wall.png: the patterns of every map of `mnist-cnn`, layer by layer.  photo.jpg, dream.jpg: a photograph, and the dream
-on it that the tour dreams.
+on it that the tour dreams. And the gallery, each of its pictures by the command that its page shows.
 """
 
 from pathlib import Path
+
+import gallery
 
 import pellucid as pc
 from pellucid.data.photos import Photo, bundled_photo, save_photo
@@ -47,5 +49,5 @@ def before_and_after() -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in [wall([pc.patterns(MODEL, layer, seed=0) for layer in LAYERS]), *before_and_after()]:
+    for path in [wall([pc.patterns(MODEL, layer, seed=0) for layer in LAYERS]), *before_and_after(), *gallery.main([])]:
         print(f"Wrote {path}")

@@ -29,7 +29,7 @@ from pellucid.see.resampling import resized
 from pellucid.see.tiles import Tiling, tiling
 from pellucid.settings import DreamSettings
 
-HEADROOM = 0.4  # of the way to black or white: no stroke goes further
+LIGHTEN, DARKEN = 0.5, 0.25  # of the way to white, to black: no stroke goes further; dark ones look harsh sooner
 REHEARSED = 32  # noises that say how far a layer reaches
 REFERENCE = 4  # cells a side, whose pieces say what units usually answer on a photo
 
@@ -151,7 +151,7 @@ class Carver:
     def _bent(self, change: Tensor, carved: Tensor, light: Tensor) -> Tensor:
         """Both changes, limited by the strength asked for and by the way to black and white."""
         strength = self._settings.strength
-        up, down = (HEADROOM * (1 - light)).clamp_max(strength), (HEADROOM * light).clamp_max(strength)
+        up, down = (LIGHTEN * (1 - light)).clamp_max(strength), (DARKEN * light).clamp_max(strength)
         return limited(change + carved, up, down)
 
 
