@@ -496,3 +496,13 @@ def test_help_is_quick_and_loads_nothing_heavy():
         runs.append(seconds)
         assert not set(loaded) & {"torch", "numba", "numpy", "matplotlib", "scipy", "sklearn"}
     assert min(runs) < 0.5
+
+
+def test_atlas_writes_a_site(capsys, small_net):
+    """Rejects an atlas command whose options do not reach the library, and a page that is not where it says."""
+    few = ["--variants", 1, "--steps", 2, "--shots", 2, "--layers", "conv1"]
+    assert done(capsys, "atlas", small_net, *few, "--out", "site").endswith("Wrote site/index.html\n")
+    told = json.loads(Path("site/atlas.json").read_text(encoding="utf-8"))
+    assert [layer["name"] for layer in told["layers"]] == ["conv1"]
+    assert told["command"].endswith("--layers conv1 --variants 1 --steps 2 --shots 2 --out site")
+    assert "'conv9'" in refused(capsys, "atlas", small_net, "--layers", "conv9", "--out", "other")

@@ -70,9 +70,8 @@ def atlas(
     """
     chosen = AtlasSettings.of(**settings)
     clock = Clock(progress)
-    with clock("opening the model"):
-        opened = model if isinstance(model, Model) else open_model(model)
-        layers = _layers(opened, chosen)
+    opened = model if isinstance(model, Model) else open_model(model)
+    layers = _layers(opened, chosen)
     images = None
     if data is not None:
         with clock("reading the images"):

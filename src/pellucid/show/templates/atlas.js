@@ -333,7 +333,7 @@
   };
 
   const neighbours = (at, list, title, words) => h("section", {}, h("h2", {}, title), h("p", { class: "note" }, words),
-    h("ol", { class: "mates" }, list.map(([unit, weight]) => mate(at, unit, times(72, layers[at].tile), `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`, weight < 0 ? "weight minus" : "weight"))));
+    h("ol", { class: "mates" }, list.map(([unit, weight]) => mate(at, unit, narrow() ? within(72, layers[at].tile) : times(72, layers[at].tile), `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`, weight < 0 ? "weight minus" : "weight"))));
 
   let pick = 0;
   const pathPage = () => {
@@ -349,7 +349,12 @@
       if (layer.values) {
         const values = layer.values[pick];
         const low = Math.min(0, ...values), span = Math.max(0, ...values) - low || 1;
-        return h("div", { class: "columns" }, values.map((value, unit) => h("a", { href: address(at, unit), class: value === 0 ? "silent" : null, title: `${unit}: ${short(value)}`, "aria-label": `Unit ${unit}, ${short(value)}` }, h("i", { style: { "--v": (value - low) / span } }))));
+        const few = values.length <= 24; // more would be too narrow to hit: a click on their picture leads on
+        const bars = values.map((value, unit) => h(few ? "a" : "span", { ...(few ? { href: address(at, unit), "aria-label": `Unit ${unit}, ${short(value)}` } : {}),
+          class: value === 0 ? "silent" : null, title: `${unit}: ${short(value)}`, "data-unit": unit }, h("i", { style: { "--v": (value - low) / span } })));
+        const silent = values.filter((value) => value === 0).length;
+        return h("div", { class: few ? "columns few" : "columns", ...(few ? {} : { role: "img", "aria-label": `The answers of ${values.length} units, ${silent} of them silent, the largest ${short(Math.max(...values))}`,
+          onclick: (event) => { const bar = event.target.closest("[data-unit]"); if (bar) location.hash = address(at, bar.dataset.unit); } }) }, bars);
       }
       const count = layer.units[pick].length;
       const size = times(64, layer.tile);
