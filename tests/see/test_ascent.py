@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pellucid.see.ascent import Normalized, Power, ascent_of
+from pellucid.see.ascent import Adam, Gradient, Normalized, Power, ascent_of
 from pellucid.see.images import standardized
 from pellucid.settings import PatternSettings
 
@@ -57,7 +57,7 @@ def test_normalized_steps_are_as_long_as_asked():
 def test_without_a_gradient_a_point_stays():
     """Rejects NaN for a silent image, in either rule."""
     points = torch.randn(1, 1, 3, 3)
-    for rule in (Power(steps=3), Normalized()):
+    for rule in (Power(steps=3), Normalized(), Adam(), Gradient()):
         moved, _ = rule.step(points, torch.zeros_like(points), torch.tensor([0]), rule.memory(points))
         assert torch.equal(moved, points)
 
@@ -67,3 +67,33 @@ def test_the_settings_name_the_rule():
     chosen = PatternSettings.of(ascent="power", steps=7, first=9.0, last=0.5, average=0.1)
     assert ascent_of(chosen) == Power(7, 9.0, 0.5, 0.1)
     assert ascent_of(PatternSettings.of(ascent="normalized", rate=0.02)) == Normalized(0.02)
+    assert ascent_of(PatternSettings.of(ascent="normalized")) == Normalized(0.01)
+    assert ascent_of(PatternSettings.of(ascent="adam")) == Adam(0.05)
+    assert ascent_of(PatternSettings.of(ascent="gradient", rate=0.5)) == Gradient(0.5)
+
+
+def test_adam_is_pytorch_s_image_by_image():
+    """Rejects a moment that is not corrected, one step count for the batch, and steps downhill."""
+    stream = torch.Generator().manual_seed(0)
+    begin = torch.randn(2, 1, 3, 4, generator=stream)
+    parameter = begin.clone().requires_grad_(True)
+    theirs = torch.optim.Adam([parameter], lr=0.05, maximize=True, eps=0)
+    rule, points = Adam(0.05), begin
+    memory = rule.memory(points)
+    for step in range(6):
+        gradient = torch.randn(2, 1, 3, 4, generator=stream)
+        parameter.grad = gradient.clone()
+        theirs.step()
+        points, memory = rule.step(points, gradient, torch.tensor([step, step]), memory)
+    torch.testing.assert_close(points, parameter.detach(), atol=1e-5, rtol=0)
+    late, _ = rule.step(points, gradient, torch.tensor([6, 0]), memory)
+    alone, _ = rule.step(points[1:], gradient[1:], torch.tensor([0]), memory[1:])
+    assert torch.equal(late[1:], alone)
+
+
+def test_the_bare_gradient_is_followed_as_it_is():
+    """Rejects a normalized one."""
+    points = torch.zeros(1, 1, 2, 2)
+    gradient = torch.tensor([[[[4.0, 0.0], [-2.0, 1.0]]]])
+    moved, _ = Gradient(0.1).step(points, gradient, torch.tensor([0]), Gradient().memory(points))
+    torch.testing.assert_close(moved, gradient / 10)

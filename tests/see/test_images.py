@@ -1,5 +1,7 @@
 """images: the sphere of standardized images, for every scaling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.data.scaling import Scaling
-from pellucid.see.images import Sphere, sphere_of, standardized
+from pellucid.errors import PellucidError
+from pellucid.see.images import Box, Sphere, space_of, sphere_of, standardized
 from pellucid.see.models import open_model
+from pellucid.settings import PatternSettings
 from tests.see.conftest import small_cnn
 
 
@@ -58,3 +62,61 @@ def test_a_clipped_pixel_has_no_gradient():
     points = torch.tensor([[[[-3.0, 0.0, 3.0]]]], requires_grad=True)
     (gradient,) = torch.autograd.grad(space.images(points).sum(), points)
     assert gradient.flatten().tolist() == [0.0, 0.25, 0.0]
+
+
+SCALINGS = [Scaling("unit"), Scaling("standardized"), Scaling("mean-deviation", [0.4, 0.5, 0.6], [0.2, 0.25, 0.3])]
+SPACES = ["sphere", "box", "fourier", "box-fourier"]
+
+
+def spaced(image, scaling, colors="plain"):
+    """A space for images (3, 13, 8), and the person's own images."""
+    images = np.random.default_rng(2).random((6, 3, 13, 8), dtype=np.float32)
+    model = open_model(small_cnn(3), input_shape=(3, 13, 9), scaling=scaling)
+    return space_of(replace(model, input_shape=(3, 13, 8)), PatternSettings.of(image=image, colors=colors), images)
+
+
+@pytest.mark.parametrize("colors", ["plain", "decorrelated"])
+@pytest.mark.parametrize("scaling", SCALINGS, ids=lambda scaling: scaling.kind)
+@pytest.mark.parametrize("image", SPACES)
+def test_every_parametrization_can_be_any_photo(image, scaling, colors):
+    """Rejects one that cannot reach some images, or whose points are not those of its images."""
+    space = spaced(image, scaling, colors)
+    photo = 0.2 + 0.6 * np.random.default_rng(3).random((2, 3, 13, 8), dtype=np.float32)
+    wanted = torch.from_numpy(scaling.apply(photo))
+    found = space.images(space.project(space.points(wanted)))
+    if image in ("box", "box-fourier"):
+        torch.testing.assert_close(found, wanted, atol=1e-3, rtol=0)
+    torch.testing.assert_close(standardized(found), standardized(wanted), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("image", SPACES)
+def test_images_of_a_batch_do_not_know_of_each_other(image):
+    """Rejects a mean or a norm over the batch, on the way there or back."""
+    space = spaced(image, SCALINGS[0])
+    photos = torch.rand(3, 3, 13, 8, generator=torch.Generator().manual_seed(0))
+    for way in (
+        space.points,
+        space.begun,
+        lambda x: space.images(space.points(x)),
+        lambda x: space.picture(space.points(x)),
+    ):
+        torch.testing.assert_close(way(photos)[1:2], way(photos[1:2]))
+
+
+def test_the_clip_gates_the_activation_and_not_the_penalties():
+    """Rejects a pixel that has gone beyond white and can never come back."""
+    box = Box(Scaling("unit"))
+    points = torch.tensor([[[[-0.5, 0.5, 1.5]]]], requires_grad=True)
+    (activation,) = torch.autograd.grad(box.images(points).sum(), points)
+    (penalty,) = torch.autograd.grad(box.picture(points).abs().sum(), points)
+    assert activation.flatten().tolist() == [0.0, 1.0, 0.0]
+    assert penalty.flatten().tolist() == [-1.0, 1.0, 1.0]
+
+
+def test_decorrelated_colours_need_three_and_data():
+    """Rejects a knob that is ignored where it cannot be kept."""
+    model = open_model(small_cnn(), input_shape=(1, 13, 9))
+    with pytest.raises(PellucidError, match="images of three channels"):
+        space_of(model, PatternSettings.of(colors="decorrelated"), np.zeros((2, 1, 13, 9), np.float32))
+    with pytest.raises(PellucidError, match="no data were given"):
+        space_of(open_model(small_cnn(3), input_shape=(3, 13, 9)), PatternSettings.of(colors="decorrelated"))

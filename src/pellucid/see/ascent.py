@@ -8,11 +8,13 @@ power (ours): point + size * direction, where the direction is the standardized 
     and Sepulchre, "Generalized power method for sparse PCA", JMLR 2010). Deep layers are not quite convex, so the leaps
     calm down, and the average keeps them from oscillating.
 normalized (classic): point + size * gradient / rms(gradient), one small size for all steps.
+adam: Kingma and Ba, arXiv:1412.6980, uphill.  gradient: point + rate * gradient, as it is.
 
 The surprise: the first steps of `power` forget the image that they start from almost entirely.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -91,11 +93,64 @@ class Normalized(Ascent):
         return points + self.size * gradient / _each(rms, points), memory
 
 
+@dataclass(frozen=True)
+class Adam(Ascent):
+    """Adam, each image with its own moments; the memory holds both, one after the other."""
+
+    rate: float = 0.05
+    first: float = 0.9
+    second: float = 0.999
+
+    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
+        """Two moments, zero."""
+        return torch.zeros_like(points).unsqueeze(1).repeat(1, 2, *[1] * (points.ndim - 1))
+
+    def step(
+        self,
+        points: Float[Tensor, "batch *point"],
+        gradient: Float[Tensor, "batch *point"],
+        step: Int64[Tensor, "batch"],
+        memory: Float[Tensor, "batch ..."],
+    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        """About `rate` in every coordinate; the gradient's scale does not matter."""
+        mean = torch.lerp(gradient, memory[:, 0], self.first)
+        square = torch.lerp(gradient.square(), memory[:, 1], self.second)
+        time = (step + 1).to(points.dtype)
+        unbiased = mean / _each(1 - self.first**time, points)
+        spread = (square / _each(1 - self.second**time, points)).sqrt()
+        moved = points + self.rate * unbiased / spread.clamp_min(LEAST_DEVIATION)
+        return moved, torch.stack([mean, square], dim=1)
+
+
+@dataclass(frozen=True)
+class Gradient(Ascent):
+    """The bare gradient, times `rate`."""
+
+    rate: float = 0.1
+
+    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
+        """Nothing."""
+        return points.new_zeros(len(points), 0)
+
+    def step(
+        self,
+        points: Float[Tensor, "batch *point"],
+        gradient: Float[Tensor, "batch *point"],
+        step: Int64[Tensor, "batch"],
+        memory: Float[Tensor, "batch ..."],
+    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        """As far as the gradient is long."""
+        del step
+        return points + self.rate * gradient, memory
+
+
 def ascent_of(settings: PatternSettings) -> Ascent:
-    """The rule that the settings name."""
+    """The rule that the settings name, at its own rate where they name none."""
     if settings.ascent == "power":
         return Power(settings.steps, settings.first, settings.last, settings.average)
-    return Normalized(settings.rate)
+    rules: dict[str, Callable[..., Ascent]] = {"normalized": Normalized, "adam": Adam, "gradient": Gradient}
+    rule = rules[settings.ascent]
+    return rule() if settings.rate is None else rule(settings.rate)
 
 
 def _each(numbers: Tensor, points: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from pellucid.see.ascent import Ascent
 from pellucid.see.images import Parametrization
 from pellucid.see.models import Model, Reader
 from pellucid.see.objectives import Objective, Score
+from pellucid.see.penalties import Penalties
+from pellucid.see.transforms import Transforms
 
 GRAIN = 16
 MOST_ROWS = 64
@@ -57,6 +59,11 @@ class Climbed:
     def valued(self, values: Float32[Tensor, "job"]) -> "Climbed":
         """The same with these values."""
         return replace(self, values=values)
+
+    def taken(self, jobs: Int64[Tensor, "chosen"]) -> "Climbed":
+        """Of these jobs only, in this order."""
+        fields = {name: getattr(self, name)[jobs] for name in ("images", "values", "steps", "history")}
+        return Climbed(**fields, moments=self.moments, film=self.film[:, jobs])
 
     def replaced(self, jobs: Int64[Tensor, "other"], other: "Climbed") -> "Climbed":
         """The same, where those of `jobs` whose value is larger in `other` are taken from there."""
@@ -125,11 +132,14 @@ def climb(
     *,
     rows: int,
     grain: int,
+    transforms: Transforms | None = None,
+    penalties: Penalties | None = None,
     moments: Sequence[int] = (),
     advance: Callable[[int], None] | None = None,
 ) -> Climbed:
     """Every start uphill, `rows` at a time, in a number of rows that `grain` divides; see the module.
 
+    transforms: what happens to an image before the model sees it.  penalties: what is subtracted from the objective.
     moments: the steps whose images are kept.  advance: told after every step how many images have made it.
     Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
     """
@@ -145,7 +155,7 @@ def climb(
         own = objective.take(work.job)
         done = torch.zeros(real, dtype=torch.bool, device=starts.device)
         while not bool(done.any()):
-            images, score, gradient = _uphill(read, own, space, work)
+            images, score, gradient = _uphill(read, own, space, work, transforms, penalties)
             record.note(work.job[:real], work.step[:real], images[:real], score)
             work = _moved(work, gradient, score, space, ascent, limits)
             done = ((work.step > limits.steps) | (work.calm >= limits.patience))[:real]
@@ -193,12 +203,22 @@ def _begun(starts: Tensor, first_job: int, space: Parametrization, ascent: Ascen
     )
 
 
-def _uphill(read: Reader, objective: Objective, space: Parametrization, work: _Rows) -> tuple[Tensor, Score, Tensor]:
+def _uphill(
+    read: Reader,
+    objective: Objective,
+    space: Parametrization,
+    work: _Rows,
+    transforms: Transforms | None,
+    penalties: Penalties | None,
+) -> tuple[Tensor, Score, Tensor]:
     """The images of the points, their score, and the gradient of what is climbed for the points."""
     with torch.enable_grad():
         points = work.points.detach().requires_grad_(True)
         images = space.images(points)
-        score = objective(read(images))
+        seen = images if transforms is None else transforms(images, objective.keys.to(images.device), work.step)
+        score = objective(read(seen))
+        if penalties is not None:
+            score = score.less(penalties(space.picture(points), score.value))
         climbed = score.climbed
         if not climbed.requires_grad:
             raise PellucidError(

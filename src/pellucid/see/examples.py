@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.see.models import Model
-from pellucid.see.objectives import Units
+from pellucid.see.objectives import Objective, Units
 
 CHUNK = 256  # images read at a time
 
@@ -37,10 +37,16 @@ def strongest(
     Raises PellucidError for an unknown layer or images of a wrong shape.
     """
     units = torch.arange(model.layer(layer).units) if units is None else units
-    objective = Units(layer, units)
-    best = torch.full((len(units),), -torch.inf)
-    where = torch.zeros(len(units), dtype=torch.int64)
-    with model.reading((layer,)) as read, torch.no_grad():
+    return strongest_for(model, Units(layer, units), images)
+
+
+def strongest_for(
+    model: Model, objective: Objective, images: Float[np.ndarray, "image channel height width"]
+) -> Strongest:
+    """The strongest of the images for each job of an objective; raises PellucidError for images of a wrong shape."""
+    best = torch.full((len(objective),), -torch.inf)
+    where = torch.zeros(len(objective), dtype=torch.int64)
+    with model.reading(objective.layers) as read, torch.no_grad():
         for begin in range(0, len(images), CHUNK):
             value, position = objective.every(read(model.prepared(images[begin : begin + CHUNK])), rank=False).max(0)
             better = value.cpu() > best

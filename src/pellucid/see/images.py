@@ -3,20 +3,28 @@
 standardized:    x -> (x - mean) / deviation, image by image
 Parametrization: point <-> image; `project` puts a point that has moved back where points belong
 Sphere:          points are standardized images: zero mean, unit deviation, a sphere; image = center + radius * point
+Box:             points are pixels; image = what the model's scaling makes of them, clipped to [0, 1]
+Based:           points are coefficients in another basis (see bases.py) of pixels on a sphere or in a box
 
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
 standardized images take the points themselves. For others the sphere lies around the middle of what they take, and
 the image is clipped to what a real image in [0, 1] would be there; a clipped pixel has no gradient until it returns.
+The surprise: `picture`, what penalties see, is the image before it is clipped, so that they can bring a pixel back.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError
+from pellucid.see.bases import Basis, Colors, Spectrum
 from pellucid.see.models import Model
+from pellucid.settings import PatternSettings
 
 LEAST_DEVIATION = 1e-12
 UNIT_CENTER, UNIT_RADIUS = 0.5, 0.25  # for images in [0, 1]: two deviations reach the ends
@@ -43,7 +51,19 @@ class Parametrization(ABC):
 
     @abstractmethod
     def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
-        """Points that have moved, back to where points belong."""
+        """Points that have moved, back to where points belong, differentiably."""
+
+    @abstractmethod
+    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """The images before they are clipped, which is what penalties are held against."""
+
+    @abstractmethod
+    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+        """The images of noise, which is given in deviations around a middle gray."""
+
+    def rescaled(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+        """Coefficients of points in another basis, at a size that makes the ascents' steps mean what they say."""
+        return coefficients
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +88,87 @@ class Sphere(Parametrization):
         """Back to the sphere."""
         return standardized(points)
 
+    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """center + radius * point."""
+        return self.center + self.radius * points
+
+    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+        """The noise, standardized, on the sphere."""
+        return self.images(standardized(noise))
+
+    def rescaled(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+        """Each with unit mean square: a standardized image has no size of its own."""
+        rms = coefficients.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
+        return coefficients / rms.view(-1, *[1] * (coefficients.ndim - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Box(Parametrization):
+    """Pixels in [0, 1], clipped and then scaled for the model; the points may leave it by the box's own width."""
+
+    scaling: Scaling
+
+    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """The pixels clipped; what is clipped has no gradient of the activation."""
+        pixels = points.clamp(0, 1)
+        if self.scaling.kind == "unit":
+            return pixels
+        if self.scaling.kind == "standardized":
+            return standardized(pixels)
+        return (pixels - self._number(self.scaling.mean, pixels)) / self._number(self.scaling.deviation, pixels)
+
+    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
+        """The pixels; of a standardized image, around middle gray, with as much contrast as there is room for."""
+        if self.scaling.kind == "unit":
+            return images.clone()
+        if self.scaling.kind == "standardized":
+            largest = images.abs().flatten(1).amax(1).clamp_min(1 / UNIT_CENTER)
+            return UNIT_CENTER + UNIT_CENTER * images / largest.view(-1, 1, 1, 1)
+        return images * self._number(self.scaling.deviation, images) + self._number(self.scaling.mean, images)
+
+    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+        """At most one width beyond the box: far enough for any step that means well, and never out of sight."""
+        return points.clamp(-1, 2)
+
+    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """The pixels, not clipped."""
+        return points
+
+    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+        """Middle gray and the noise, a deviation being a quarter."""
+        return self.images(UNIT_CENTER + UNIT_RADIUS * noise)
+
+    def _number(self, number: np.ndarray, like: Tensor) -> Tensor:
+        return torch.as_tensor(number, dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Based(Parametrization):
+    """Points are coefficients in `basis` of the points of `inner`."""
+
+    inner: Parametrization
+    basis: Basis
+
+    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """Through the basis, back to where the inner points belong, to images."""
+        return self.inner.images(self.inner.project(self.basis.pixels(points)))
+
+    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
+        """The coefficients of the inner points."""
+        return self.project(self.basis.coefficients(self.inner.points(images)))
+
+    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+        """The size that the inner points like."""
+        return self.inner.rescaled(points)
+
+    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """The inner picture."""
+        return self.inner.picture(self.inner.project(self.basis.pixels(points)))
+
+    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+        """As in the inner space."""
+        return self.inner.begun(noise)
+
 
 def sphere_of(model: Model) -> Sphere:
     """The sphere on which a model's images lie, from its scaling.
@@ -83,3 +184,24 @@ def sphere_of(model: Model) -> Sphere:
     if model.scaling.kind == "unit":
         return Sphere(UNIT_CENTER, UNIT_RADIUS, black, white)
     return Sphere(low=black, high=white)
+
+
+def space_of(
+    model: Model, settings: PatternSettings, images: Float[np.ndarray, "image channel height width"] | None = None
+) -> Parametrization:
+    """The parametrization that the settings name.
+
+    images: the person's own, in [0, 1], from which decorrelated colours are measured.
+    Raises PellucidError where colours are to be decorrelated without images, or where there are not three of them.
+    """
+    space: Parametrization = Box(model.scaling) if settings.image.startswith("box") else sphere_of(model)
+    if settings.colors == "decorrelated":
+        if images is None or model.input_shape[0] != 3:
+            raise PellucidError(
+                f"Decorrelated colors need images of three channels to measure them; '{model.name}' takes "
+                f"{model.input_shape[0]}, and {'no data were' if images is None else 'data were'} given."
+            )
+        space = Based(space, Colors.measured(images, model.device))
+    if settings.image.endswith("fourier"):
+        space = Based(space, Spectrum.of(*model.input_shape[1:], device=model.device))
+    return space

@@ -2,6 +2,10 @@
 
 objective: {layer: Reading} -> Score of (batch,);  nothing couples the images of a batch
 Units:     one unit for each image, the mean over its map (unit -1: the mean over the whole layer)
+Others:    what the rest of the layer says, on average, for each image
+Weighted:  weight * objective + weight * objective ...; written `Units(...) - 0.5 * Others(...)`
+
+Further ones are in aims.py: a neuron, a direction, the layer's square, an image's features.
 
 Every image has its own job, so that a whole layer is one batch: image i climbs `units[i]`. The surprise: a Score says
 which images leave their unit *silent* (its output is exactly zero everywhere, so that it has no gradient), and gives
@@ -40,6 +44,10 @@ class Score:
         """What has a gradient: the value, or what lies beneath it."""
         return torch.where(self.silent, self.beneath, self.value)
 
+    def less(self, penalty: Float[Tensor, "batch"]) -> "Score":
+        """The same, with a penalty held against each image."""
+        return Score(self.value - penalty, self.silent, self.beneath - penalty, self.hidden)
+
     @property
     def rank(self) -> Float[Tensor, "batch"]:
         """Orders images, silent ones too: by value, and those that are silent by how near they are to waking."""
@@ -70,6 +78,34 @@ class Objective(ABC):
     def __len__(self) -> int:
         """How many jobs."""
 
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """What each job's random numbers follow from: the same alone and in company."""
+        return torch.zeros(len(self), dtype=torch.int64)
+
+    @property
+    def target(self) -> "Objective":
+        """What is reported as the activation, and has to be positive for a unit to be alive."""
+        return self
+
+    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """Which of these values of the target show that it answers."""
+        return values > 0
+
+    def __mul__(self, weight: float | int) -> "Weighted":
+        return Weighted(((float(weight), self),))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Weighted":
+        return self * -1.0
+
+    def __add__(self, other: "Objective") -> "Weighted":
+        return Weighted((*(self * 1.0).parts, *(other * 1.0).parts))
+
+    def __sub__(self, other: "Objective") -> "Weighted":
+        return self + -other
+
 
 @dataclass(frozen=True, eq=False)
 class Units(Objective):
@@ -82,6 +118,11 @@ class Units(Objective):
     def layers(self) -> tuple[str, ...]:
         """The one layer."""
         return (self.layer,)
+
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """The units themselves."""
+        return self.units
 
     def __len__(self) -> int:
         return len(self.units)
@@ -120,6 +161,108 @@ class Units(Objective):
         whole = flat.flatten(1)
         own = flat[rows, self.units.clamp_min(0)].repeat_interleave(flat.shape[1], dim=1)
         return torch.where((self.units < 0)[:, None], whole, own)
+
+
+@dataclass(frozen=True, eq=False)
+class Others(Objective):
+    """The mean of all units of the layer but one, for each image; of a layer of one unit, zero."""
+
+    layer: str
+    units: Int64[Tensor, "job"]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """The units that are left out."""
+        return self.units
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only."""
+        return type(self)(self.layer, self.units[jobs.to(self.units.device)])
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """Image i without unit i; it has nothing to wake."""
+        means = _means(readings[self.layer].output)
+        own = means[torch.arange(len(means), device=means.device), self.units]
+        value = (means.sum(1) - own) / max(1, means.shape[1] - 1)
+        return never_silent(value)
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """Each image without each unit."""
+        means = _means(readings[self.layer].output)
+        return (means.sum(1, keepdim=True) - means[:, self.units]) / max(1, means.shape[1] - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Objective):
+    """A weighted sum; the first part is the target. Weights multiply once, however sums are nested."""
+
+    parts: tuple[tuple[float, Objective], ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those of all parts, each once."""
+        return tuple(dict.fromkeys(layer for _, part in self.parts for layer in part.layers))
+
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """Those of the target."""
+        return self.target.keys
+
+    @property
+    def target(self) -> Objective:
+        """That of the first part."""
+        return self.parts[0][1].target
+
+    def __len__(self) -> int:
+        return len(self.parts[0][1])
+
+    def __mul__(self, weight: float | int) -> "Weighted":
+        return Weighted(tuple((weight * own, part) for own, part in self.parts))
+
+    __rmul__ = __mul__
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only."""
+        return type(self)(tuple((weight, part.take(jobs)) for weight, part in self.parts))
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """Silent where a part that is wanted is; what lies beneath that is climbed together with the rest."""
+        scores = [(weight, part(readings)) for weight, part in self.parts]
+        value = sum_of([weight * score.value for weight, score in scores])
+        wanted = [score for weight, score in scores if weight > 0]
+        beneath = sum_of([weight * (s.climbed if weight > 0 else s.value) for weight, s in scores])
+        silent, hidden = torch.zeros_like(value, dtype=torch.bool), torch.zeros_like(value, dtype=torch.bool)
+        for score in wanted:
+            silent, hidden = silent | score.silent, hidden | score.hidden
+        return Score(value, silent, beneath, hidden)
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """The weighted sum of what the parts say."""
+        return sum_of([weight * part.every(readings, rank=rank and weight > 0) for weight, part in self.parts])
+
+
+def never_silent(value: Float[Tensor, "batch"]) -> Score:
+    """The score of an objective that always has a gradient."""
+    silent = torch.zeros_like(value, dtype=torch.bool)
+    return Score(value, silent, value, silent)
+
+
+def sum_of(tensors: list[Tensor]) -> Tensor:
+    """Their sum, in this order."""
+    return torch.stack(tensors).sum(0)
+
+
+def _means(output: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit"]:
+    """What each unit says on average over its positions."""
+    return output.flatten(2).mean(2) if output.ndim > 2 else output
 
 
 def _with_whole(units: Tensor, whole: Tensor) -> Tensor:

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
+from pellucid.see.aims import At
 from pellucid.see.models import Model, open_model
-from pellucid.see.objectives import WHOLE_LAYER, Units
+from pellucid.see.objectives import WHOLE_LAYER, Objective, Others, Units
 from pellucid.see.progress import Progress
 from pellucid.see.results import Film, History, Pattern, Patterns
 from pellucid.see.search import search
@@ -33,7 +34,7 @@ __all__ = ["Film", "History", "Pattern", "Patterns", "pattern", "patterns"]
 
 def patterns(
     model: Any,
-    layer: str,
+    layer: str | Objective,
     *,
     units: ArrayLike | None = None,
     start: ArrayLike | None = None,
@@ -43,25 +44,26 @@ def patterns(
 ) -> Patterns:
     """The patterns of all units of a layer, or of these `units`, in one batch.
 
-    model: a Model, or whatever `open_model` takes.  start: an image to begin from instead of noise, (channel, height,
-    width) in model space, or one for each unit.  data: training images, to prove units alive or dead.  progress:
-    called with (done, total); without it a bar shows on stderr if this takes over two seconds.
+    model: a Model, or whatever `open_model` takes.  layer: its name, or an Objective (objectives.py, aims.py), whose
+    jobs then stand for units.  units: one that is named several times gets several patterns, from other starts.
+    start: an image to begin from instead of noise, (channel, height, width) in model space, or one for each unit.
+    data: training images, to prove units alive or dead.  progress: called with (done, total); without it a bar shows
+    on stderr if this takes over two seconds.
     settings: fields of PatternSettings. The same seed gives the same bytes, and a unit's pattern is the same alone.
 
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
     """
     chosen = PatternSettings.of(**settings)
     opened = model if isinstance(model, Model) else open_model(model)
-    numbers = _checked_units(opened, layer, units)
+    objective, numbers = _wanted(opened, layer, units, chosen)
     begin = None if start is None else _checked_start(opened, start, len(numbers))
     images = _checked_images(data)
-    objective = Units(layer, torch.from_numpy(numbers).to(opened.device))
     found = search(opened, objective, chosen, start=begin, images=images, progress=progress)
     climbed = found.climbed
     history = climbed.history.cpu().numpy()
     return Patterns(
         model=opened.name,
-        layer=layer,
+        layer=", ".join(objective.layers),
         units=numbers,
         images=climbed.images.cpu().numpy(),
         activations=climbed.values.cpu().numpy(),
@@ -88,6 +90,26 @@ def pattern(
     """The pattern of one unit; -1 stands for the whole layer. The arguments and errors are those of `patterns`."""
     found = patterns(model, layer, units=[unit], start=start, data=data, progress=progress, **settings)
     return found.one(unit)
+
+
+def _wanted(
+    model: Model, layer: str | Objective, units: ArrayLike | None, settings: PatternSettings
+) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
+    """What is climbed, and the numbers under which it is reported."""
+    if isinstance(layer, Objective):
+        if units is not None or settings.at is not None or settings.others > 0:
+            raise PellucidError(
+                "An objective says itself what is climbed; give units, at and others with a layer only."
+            )
+        return layer, np.arange(len(layer))
+    numbers = _checked_units(model, layer, units)
+    jobs = torch.from_numpy(numbers).to(model.device)
+    own: Objective = Units(layer, jobs)
+    if settings.others > 0:
+        if bool((jobs < 0).any()):
+            raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
+        own = own - settings.others * Others(layer, jobs)
+    return own if settings.at is None else At(own, settings.at), numbers
 
 
 def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[np.ndarray, "unit"]:

@@ -19,12 +19,14 @@ from torch import Tensor
 
 from pellucid.see.ascent import ascent_of
 from pellucid.see.climbing import Climbed, Limits, climb, rows_for, snapshot_steps, values_of
-from pellucid.see.examples import strongest
-from pellucid.see.images import Parametrization, sphere_of
+from pellucid.see.examples import strongest_for
+from pellucid.see.images import space_of
 from pellucid.see.models import Model, Reader
-from pellucid.see.objectives import Objective, Units
+from pellucid.see.objectives import Objective
+from pellucid.see.penalties import penalties_of
 from pellucid.see.progress import Progress, Report, reporting
-from pellucid.see.starts import multi_scale_noise
+from pellucid.see.starts import noises
+from pellucid.see.transforms import transforms_of
 from pellucid.settings import PatternSettings
 
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
@@ -46,7 +48,7 @@ class Found:
 
 def search(
     model: Model,
-    objective: Units,
+    objective: Objective,
     settings: PatternSettings,
     *,
     start: Float32[Tensor, "job channel height width"] | None = None,
@@ -57,57 +59,80 @@ def search(
 
     images: training images in [0, 1], looked at for the jobs that no start wakes.
     """
-    with model.reading(objective.layers) as read, reporting(f"patterns of {objective.layer}", progress) as report:
-        explorer = _Explorer(model, read, settings, report)
-        count = explorer.candidates if start is None else 1
-        begin = explorer.precursor(objective, 0) if start is None else start
-        climbed = explorer.climb(objective, begin)
-        tried = torch.full((len(objective),), count)
+    words = f"patterns of {', '.join(objective.layers)}"
+    with model.reading(objective.layers) as read, reporting(words, progress) as report:
+        explorer = _Explorer(model, read, settings, report, images)
+        tries = explorer.candidates if start is None else 1
+        climbed = explorer.best_of_tries(objective) if start is None else explorer.climb(objective, start)
+        target = objective.target
+        values = explorer.values(objective, climbed)
+        tried = torch.full((len(objective),), tries)
         for attempt in range(1, settings.retries + 1):
-            silent = torch.nonzero(climbed.values <= 0).flatten()
+            silent = torch.nonzero(~target.awake(values)).flatten()
             if len(silent) == 0:
                 break
             again = objective.take(silent)
             climbed = climbed.replaced(silent, explorer.climb(again, explorer.precursor(again, attempt)))
+            values = explorer.values(objective, climbed)
             tried[silent.cpu()] += explorer.candidates
-        dead = climbed.values <= 0
+        dead = ~target.awake(values)
         looked = torch.zeros(len(objective), dtype=torch.int64)
         if images is not None and bool(dead.any()):
             silent = torch.nonzero(dead).flatten()
             looked[silent.cpu()] = len(images)
             climbed, alive = explorer.from_images(climbed, silent, objective.take(silent), images)
-            dead[silent] = ~alive
-    return Found(climbed, dead, tried, looked)
+            values = explorer.values(objective, climbed)
+            dead[silent] = ~(alive | target.awake(values)[silent])
+    return Found(climbed.valued(values), dead, tried, looked)
 
 
 class _Explorer:
     """The tools of one search: everything that stays the same from attempt to attempt."""
 
-    def __init__(self, model: Model, read: Reader, settings: PatternSettings, report: Report) -> None:
+    def __init__(
+        self,
+        model: Model,
+        read: Reader,
+        settings: PatternSettings,
+        report: Report,
+        images: Float32[np.ndarray, "image channel height width"] | None,
+    ) -> None:
         self._model, self._read, self._settings, self._report = model, read, settings, report
-        self._space: Parametrization = sphere_of(model)
+        self._space = space_of(model, settings, images)
+        self._penalties = penalties_of(settings)
+        self._transforms = transforms_of(settings, model.input_shape)
         affordable = CANDIDATE_NUMBERS // math.prod(model.input_shape)
         self.candidates = min(settings.candidates, max(FEWEST_CANDIDATES, affordable))
         self._rows, self._grain = rows_for(model)
 
     def precursor(self, objective: Objective, attempt: int) -> Float32[Tensor, "job channel height width"]:
-        """For each job the noise that it ranks highest; other noises in each attempt."""
-        chosen = self._settings
+        """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.
+
+        Other noises in each attempt.
+        """
         self._report.expect(self.candidates)
-        noises = multi_scale_noise(
-            self._model.input_shape, self.candidates, (chosen.seed, attempt), chosen.scales, chosen.weights
-        )
-        best = torch.full((len(objective),), -torch.inf, device=self._model.device)
-        starts = torch.zeros(len(objective), *self._model.input_shape, device=self._model.device)
-        for chunk in noises:
-            images = self._space.images(chunk.to(self._model.device))
+        chunks, ranks = [], []
+        for chunk in noises(self._settings, self._model.input_shape, self.candidates, attempt):
+            images = self._space.begun(chunk.to(self._model.device))
             with torch.no_grad():
-                rank, which = objective.every(self._read(images)).max(0)
-            better = rank > best
-            best = torch.where(better, rank, best)
-            starts[better] = images[which[better]]
+                ranks.append(objective.every(self._read(images)))
+            chunks.append(images)
             self._report.advance(len(chunk))
-        return starts
+        best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
+        turn = _turns(objective.keys).to(best.device) % self.candidates
+        return torch.cat(chunks)[best[turn, torch.arange(len(objective), device=best.device)]]
+
+    def best_of_tries(self, objective: Objective) -> Climbed:
+        """Every job uphill from several starts; of each, the best climb."""
+        tries = self._settings.tries
+        jobs = torch.arange(len(objective)).repeat_interleave(tries)
+        climbed = self.climb(all_jobs := objective.take(jobs), self.precursor(all_jobs, 0))
+        if tries == 1:
+            return climbed
+        best = climbed.values.view(-1, tries).argmax(1) + tries * torch.arange(
+            len(objective), device=climbed.values.device
+        )
+        return climbed.taken(best)
 
     def climb(self, objective: Objective, starts: Float32[Tensor, "job channel height width"]) -> Climbed:
         """Every job uphill; its values are those of the images returned, computed once more."""
@@ -122,24 +147,42 @@ class _Explorer:
             Limits(chosen.steps, chosen.tolerance, chosen.patience),
             rows=self._rows,
             grain=self._grain,
+            transforms=self._transforms,
+            penalties=self._penalties,
             moments=snapshot_steps(chosen.steps, chosen.shots),
             advance=self._report.advance,
         )
         values = values_of(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
         return climbed.valued(values)
 
+    def values(self, objective: Objective, climbed: Climbed) -> Float32[Tensor, "job"]:
+        """What the target says of the images, which is what the objective says where nothing is held against it."""
+        if objective.target is objective:
+            return climbed.values
+        return values_of(self._read, objective.target, climbed.images, rows=self._rows, grain=self._grain)
+
     def from_images(
         self,
         climbed: Climbed,
         silent: Int64[Tensor, "silent"],
-        again: Units,
+        again: Objective,
         images: Float32[np.ndarray, "image channel height width"],
     ) -> tuple[Climbed, Bool[Tensor, "silent"]]:
         """The silent jobs once more, each from the image that excites it most; and which of them some image excites."""
-        best = strongest(self._model, again.layer, images, again.units)
-        alive = torch.from_numpy(best.activations > 0).to(silent.device)
+        best = strongest_for(self._model, again.target, images)
+        alive = again.target.awake(torch.from_numpy(best.activations)).to(silent.device)
         if bool(alive.any()):
             waking = torch.nonzero(alive).flatten()
             starts = self._model.prepared(images[best.positions[waking.cpu().numpy()]])
             climbed = climbed.replaced(silent[waking], self.climb(again.take(waking), starts))
-        return climbed, alive | (climbed.values[silent] > 0)
+        return climbed, alive
+
+
+def _turns(keys: Int64[Tensor, "job"]) -> Int64[Tensor, "job"]:
+    """How many jobs of the same key come before each."""
+    seen: dict[int, int] = {}
+    turns = []
+    for key in keys.tolist():
+        turns.append(seen.get(key, 0))
+        seen[key] = turns[-1] + 1
+    return torch.tensor(turns, dtype=torch.int64)

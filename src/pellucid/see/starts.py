@@ -1,6 +1,8 @@
 """Starts: the images from which an ascent begins.
 
 multi_scale_noise: seed -> images: uniform noise on several coarse grids, each scaled up bicubically, superposed
+plain_noise:       seed -> images: a random spectrum that falls as 1 / frequency, almost black, or normal pixels
+noises:            settings -> one of these
 generator:         numbers -> a torch.Generator of their own, the same on every machine and in every company
 
 Superposing grids gives noise with waves of every length, where plain pixel noise has almost nothing but the shortest,
@@ -16,10 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from pellucid.errors import PellucidError
-from pellucid.see.images import standardized
+from pellucid.see.bases import Spectrum
+from pellucid.see.images import UNIT_CENTER, UNIT_RADIUS, standardized
 from pellucid.see.models import InputShape
+from pellucid.settings import PatternSettings
 
 CHUNK = 64  # noises drawn at a time; part of what a seed means, so it never depends on the machine
+ALMOST_BLACK, NORMAL_DEVIATION = 0.01, 0.1
 
 
 def generator(*numbers: int) -> torch.Generator:
@@ -47,6 +52,37 @@ def multi_scale_noise(
         for number, weight in zip(scales, weights if weights else [1.0] * len(scales), strict=True):
             total += weight * _one_scale(shape, len(total), number, stream)
         yield standardized(total)
+
+
+def plain_noise(
+    kind: str, shape: InputShape, count: int, seed: Sequence[int]
+) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+    """`count` noises in deviations (a quarter of the way from black to white) around middle gray, in chunks.
+
+    kind: "fourier", a random spectrum times 1 / frequency, standardized; "zero", pixels of 0 to 0.01; "normal", pixels
+    of N(0.5, 0.1).
+    """
+    stream = generator(*seed)
+    spectrum = Spectrum.of(*shape[1:])
+    for begin in range(0, count, CHUNK):
+        chunk = min(CHUNK, count - begin)
+        if kind == "fourier":
+            numbers = torch.randn(chunk, *shape[:2], 2 * (shape[2] // 2 + 1), generator=stream)
+            yield standardized(spectrum.pixels(numbers))
+        elif kind == "zero":
+            yield (ALMOST_BLACK * torch.rand(chunk, *shape, generator=stream) - UNIT_CENTER) / UNIT_RADIUS
+        else:
+            yield NORMAL_DEVIATION * torch.randn(chunk, *shape, generator=stream) / UNIT_RADIUS
+
+
+def noises(
+    settings: PatternSettings, shape: InputShape, count: int, attempt: int
+) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+    """The noises that the settings name, others in each attempt."""
+    seed = (settings.seed, attempt)
+    if settings.noise == "scales":
+        return multi_scale_noise(shape, count, seed, settings.scales, settings.weights)
+    return plain_noise(settings.noise, shape, count, seed)
 
 
 def _one_scale(shape: InputShape, count: int, number: int, stream: torch.Generator) -> Tensor:

@@ -1,0 +1,209 @@
+"""Aims: objectives beyond the mean of a unit.
+
+At:        an objective of maps -> the same at one position of them: a neuron
+Square:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
+Direction: a layer and vectors -> how far its units go along each vector, on average over positions
+Features:  a layer and images' activations -> how near an image's are (inversion), or how far they go along (caricature)
+
+(Mahendran and Vedaldi, CVPR 2015, for inversion; Olah et al., Distill 2017, for directions and caricatures.) Each gives
+one number per image, so they add up: `Direction(...) + 0.1 * Square(...)`.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from pellucid.errors import PellucidError
+from pellucid.see.models import Reading
+from pellucid.see.objectives import Objective, Score, never_silent
+
+LEAST = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class At(Objective):
+    """An objective that looks at one position of its maps only, (row, column)."""
+
+    inner: Objective
+    position: tuple[int, int]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those of the inner objective."""
+        return self.inner.layers
+
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """Those of the inner objective."""
+        return self.inner.keys
+
+    @property
+    def target(self) -> Objective:
+        """The inner target, at the position."""
+        return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
+
+    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """As the inner objective has it."""
+        return self.inner.awake(values)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only."""
+        return replace(self, inner=self.inner.take(jobs))
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """What the inner objective says of the position."""
+        return self.inner({name: self._cut(reading) for name, reading in readings.items()})
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """What the inner objective says of the position."""
+        return self.inner.every({name: self._cut(reading) for name, reading in readings.items()}, rank=rank)
+
+    def _cut(self, reading: Reading) -> Reading:
+        size = reading.output.shape[2:]
+        row, column = self.position
+        if len(size) != 2 or not (0 <= row < size[0] and 0 <= column < size[1]):
+            raise PellucidError(
+                f"There is no row {row}, column {column} in the layer's maps of {' x '.join(map(str, size)) or 'no'} "
+                f"positions; choose one that they have."
+            )
+        linear = reading.linear
+        same = linear is not None and linear.shape[2:] == size
+        return Reading(
+            reading.output[:, :, row, column], linear[:, :, row, column] if same and linear is not None else None
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Square(Objective):
+    """The mean square of a layer, in `jobs` images that differ by their starts."""
+
+    layer: str
+    jobs: int = 1
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    def __len__(self) -> int:
+        return self.jobs
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """As many."""
+        return replace(self, jobs=len(jobs))
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """Of each image."""
+        reading = readings[self.layer]
+        value = reading.output.square().flatten(1).mean(1)
+        silent = value == 0
+        if reading.linear is None:
+            return Score(value, silent, reading.output.flatten(1).mean(1), silent)
+        return Score(value, silent, reading.linear.flatten(1).amax(1), torch.zeros_like(silent))
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """All jobs ask the same."""
+        score = self(readings)
+        return (score.rank if rank else score.value)[:, None].expand(-1, self.jobs)
+
+
+@dataclass(frozen=True, eq=False)
+class Direction(Objective):
+    """The layer's units along a vector for each job, averaged over positions."""
+
+    layer: str
+    vectors: Float[Tensor, "job unit"]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """Numbers that follow from what is wanted, so that equal jobs have equal ones."""
+        return _digests(self.vectors)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only."""
+        return replace(self, vectors=self.vectors[jobs.to(self.vectors.device)])
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """Image i along vector i."""
+        return never_silent((_averaged(readings[self.layer].output) * self.vectors).sum(1))
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """Each image along each vector."""
+        return _averaged(readings[self.layer].output) @ self.vectors.T
+
+
+@dataclass(frozen=True, eq=False)
+class Features(Objective):
+    """What a layer says of a given image, for each job: to be met, or to be exaggerated.
+
+    wanted: the layer's output for each image.  caricature: 0 for inversion, minus the squared distance as a share of
+    the wanted's own square, so at most 0; above 0, the dot product per number, times the cosine to this power.
+    """
+
+    layer: str
+    wanted: Float[Tensor, "job unit *position"]
+    caricature: float = 0.0
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """Numbers that follow from what is wanted, so that equal jobs have equal ones."""
+        return _digests(self.wanted)
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only."""
+        return replace(self, wanted=self.wanted[jobs.to(self.wanted.device)])
+
+    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """All: a distance is never positive."""
+        return torch.ones_like(values, dtype=torch.bool)
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """Image i against the wanted i."""
+        return never_silent(self._likeness(readings[self.layer].output.flatten(1), self.wanted.flatten(1)))
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """Each image against each of the wanted, one after the other, which needs no room."""
+        output = readings[self.layer].output.flatten(1)
+        return torch.stack([self._likeness(output, wanted[None]) for wanted in self.wanted.flatten(1)], dim=1)
+
+    def _likeness(self, output: Float[Tensor, "batch number"], wanted: Float[Tensor, "_ number"]) -> Tensor:
+        if self.caricature == 0:
+            return -(output - wanted).square().sum(1) / wanted.square().sum(1).clamp_min(LEAST)
+        dot = (output * wanted).sum(1)
+        lengths = output.square().sum(1).clamp_min(LEAST).sqrt() * wanted.square().sum(1).clamp_min(LEAST).sqrt()
+        return dot / wanted.shape[1] * (dot / lengths).clamp_min(0.1) ** self.caricature
+
+
+def _averaged(output: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit"]:
+    return output.flatten(2).mean(2) if output.ndim > 2 else output
+
+
+def _digests(rows: Float[Tensor, "job *number"]) -> Int64[Tensor, "job"]:
+    """A checksum of each row."""
+    return torch.tensor(
+        [zlib.crc32(row.numpy().tobytes()) for row in rows.cpu().float().contiguous()], dtype=torch.int64
+    )

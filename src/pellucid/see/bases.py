@@ -1,0 +1,103 @@
+"""Bases: images written down in other coordinates, in which the same ascent takes other steps.
+
+Spectrum: Fourier coefficients times 1 / frequency, so that a step moves long waves as much as nature has of them
+Colors:   channels that vary together in real images, taken apart (a square root of their covariance)
+
+basis: coefficients (batch, channel, height, number) <-> pixels (batch, channel, height, width), linear
+
+(Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.) Nothing here changes which images there are,
+only which way is up. The surprise: nothing is taken from ImageNet; colours are those of the person's own images.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LEAST_SPREAD = 1e-3  # of a colour's deviation: a channel that never varies still can
+
+
+class Basis(ABC):
+    """A linear map between coefficients and pixels, both ways."""
+
+    @abstractmethod
+    def pixels(
+        self, coefficients: Float[Tensor, "batch channel height number"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Coefficients to pixels."""
+
+    @abstractmethod
+    def coefficients(
+        self, pixels: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height number"]:
+        """The coefficients whose pixels are these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum(Basis):
+    """Real and imaginary parts side by side, (width // 2 + 1) of each; `scale` is 1 / frequency, on average 1."""
+
+    width: int
+    scale: Float[Tensor, "height frequency"]
+
+    @classmethod
+    def of(cls, height: int, width: int, device: torch.device | None = None) -> Self:
+        """For images of this size; the constant counts as much as the longest wave."""
+        down = np.fft.fftfreq(height)[:, None]
+        right = np.fft.rfftfreq(width)[None]
+        scale = 1 / np.maximum(np.hypot(down, right), 1 / max(height, width))
+        scale /= np.sqrt(np.square(scale).mean())
+        return cls(width, torch.as_tensor(scale, dtype=torch.float32, device=device))
+
+    def pixels(
+        self, coefficients: Float[Tensor, "batch channel height number"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """The inverse transform."""
+        real, imaginary = coefficients.chunk(2, dim=3)
+        spectrum = torch.complex(real * self.scale, imaginary * self.scale)
+        pixels: Tensor = torch.fft.irfft2(spectrum, s=(self.scale.shape[0], self.width), norm="ortho")
+        return pixels
+
+    def coefficients(
+        self, pixels: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height number"]:
+        """The transform."""
+        if len(pixels) == 0:  # which MKL refuses
+            return pixels.new_zeros(0, pixels.shape[1], len(self.scale), 2 * self.scale.shape[1])
+        spectrum = torch.fft.rfft2(pixels, norm="ortho") / self.scale
+        return torch.cat([spectrum.real, spectrum.imag], dim=3)
+
+
+@dataclass(frozen=True, eq=False)
+class Colors(Basis):
+    """Pixels are `matrix` times coefficients, along the channels."""
+
+    matrix: Float[Tensor, "channel channel"]
+
+    @classmethod
+    def measured(
+        cls, images: Float[np.ndarray, "image channel height width"], device: torch.device | None = None
+    ) -> Self:
+        """The symmetric square root of the channels' covariance in these images, its largest value 1."""
+        colours = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1).astype(np.float64)
+        values, vectors = np.linalg.eigh(np.cov(colours).reshape(len(colours), len(colours)))
+        spreads = np.sqrt(np.maximum(values, 0))
+        top = spreads.max() if spreads.max() > 0 else 1.0
+        root = (vectors * np.maximum(spreads / top, LEAST_SPREAD)) @ vectors.T
+        return cls(torch.as_tensor(root, dtype=torch.float32, device=device))
+
+    def pixels(
+        self, coefficients: Float[Tensor, "batch channel height number"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Channels mixed."""
+        return torch.einsum("ck,bkhw->bchw", self.matrix, coefficients)
+
+    def coefficients(
+        self, pixels: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height number"]:
+        """Channels taken apart."""
+        return torch.einsum("ck,bkhw->bchw", torch.linalg.inv(self.matrix), pixels)
