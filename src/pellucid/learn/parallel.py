@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-SHARD = 32
-"""Images of a shard: their activations fit the second-level cache, and a batch of 128 keeps four cores busy."""
+SHARD = 64
+"""Images of a shard: enough that the kernels outweigh what lies between them, which only one thread at a time can do;
+few enough that a batch of 128 keeps two cores busy."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,7 +34,7 @@ def thread_count() -> int:
 def shards(count: int, size: int = SHARD) -> list[slice]:
     """Slices of `size` that cover `count` items; the last may be shorter.
 
-    >>> shards(70)
+    >>> shards(70, 32)
     [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)]
     """
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
