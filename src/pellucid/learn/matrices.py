@@ -26,7 +26,8 @@ def multiply(
     rows, columns = len(a), b.shape[1]
     block = block_rows(rows, a.size * columns)
     if block >= rows:
-        return a @ b
+        whole: np.ndarray = a @ b
+        return whole
     product = np.empty((rows, columns), np.result_type(a, b))
     starts = range(0, rows, block)
     run_in_order(lambda s: np.matmul(a[s : s + block], b, out=product[s : s + block]), starts)
