@@ -255,3 +255,89 @@ def test_progress_reaches_its_total(cnn):
     patterns(opened(stubborn_cnn(-100.0)), "relu2", progress=lambda *done: told.append(done), retries=2, **QUICK)
     assert told[-1][0] == told[-1][1]
     assert all(done <= total for done, total in told)
+
+
+@pytest.mark.parametrize("image", ["sphere", "box", "fourier", "box-fourier"])
+@pytest.mark.parametrize("ascent", ["power", "normalized", "adam", "gradient"])
+def test_images_and_ascents_are_independent_axes(cnn, image, ascent):
+    """Rejects a pair that goes nowhere, or to NaN."""
+    rate = {"normalized": 0.05, "gradient": 5.0}.get(ascent)
+    found = patterns(opened(cnn), "relu2", image=image, ascent=ascent, rate=rate, **QUICK)
+    assert np.isfinite(found.images).all()
+    assert found.activations.mean() > 1.05 * found.history.activations[:, 0].mean()
+
+
+@pytest.mark.parametrize("noise", ["scales", "fourier", "zero", "normal"])
+def test_starts_are_what_they_are_called(noise):
+    """Rejects one noise under the name of another."""
+    torch.manual_seed(5)
+    found = patterns(opened(small_cnn(), scaling="unit"), "conv1", image="box", noise=noise, steps=1, candidates=1)
+    start = found.film.images[0, 0]
+    assert 0 <= start.min() < start.max() <= 1
+    if noise == "zero":
+        assert start.max() <= 0.0101
+    if noise == "normal":
+        assert start.mean() == pytest.approx(0.5, abs=0.03)
+        assert start.std() == pytest.approx(0.1, abs=0.03)
+    if noise == "fourier":
+        assert np.corrcoef(start[0, :, 1:].ravel(), start[0, :, :-1].ravel())[0, 1] > 0.4
+
+
+def test_penalties_smooth_and_transforms_change_the_way():
+    """Rejects knobs that are accepted and ignored."""
+    torch.manual_seed(5)
+    model = opened(small_cnn())
+    plain, smooth, robust = (patterns(model, "relu2", **QUICK, **more) for more in ({}, {"tv": 1.0}, {"jitter": 2}))
+    rough = [np.abs(np.diff(found.images, axis=3)).mean() for found in (plain, smooth)]
+    assert rough[1] < 0.9 * rough[0]
+    assert not np.array_equal(plain.images, robust.images)
+    alone = patterns(model, "relu2", units=[4], jitter=2, **QUICK)
+    assert np.array_equal(alone.images[0], robust.images[4])
+    np.testing.assert_allclose(
+        robust.activations, mean_activations(model.module, 5, robust.images).diagonal(), rtol=1e-4
+    )
+
+
+def test_more_tries_never_find_less(cnn):
+    """Rejects keeping the last try, another unit's, or the best start instead of the best pattern."""
+    model = opened(cnn)
+    one, four = (patterns(model, "relu2", tries=tries, **QUICK) for tries in (1, 4))
+    assert (four.activations >= one.activations).all()
+    assert four.activations.sum() > one.activations.sum()
+    alone = patterns(model, "relu2", units=[2], tries=4, **QUICK)
+    assert np.array_equal(alone.images[0], four.images[2])
+    np.testing.assert_allclose(four.activations, mean_activations(cnn, 5, four.images).diagonal(), rtol=1e-4)
+
+
+def test_a_unit_named_twice_has_two_patterns(cnn):
+    """Rejects the same picture twice, and a first one that is not the unit's own."""
+    model = opened(cnn)
+    found, alone = patterns(model, "relu2", units=[3, 3, 3, 1], **QUICK), patterns(model, "relu2", units=[3], **QUICK)
+    assert np.array_equal(found.images[0], alone.images[0])
+    assert not np.array_equal(found.film.images[0, 0], found.film.images[0, 1])
+    assert len(found) == 4
+
+
+def test_the_deep_mlp_s_way_is_the_write_up_s():
+    """Rejects a preset that differs from the method written down in NumPy: start, clip, gate, TV, L1, rate, steps."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(35, 12), nn.ReLU(), nn.Linear(12, 3))
+    found = patterns(opened(module, (1, 7, 5), "unit"), "1", preset="mlp-deep", units=[4], retries=0)
+    weight, bias = (p.detach().double().numpy() for p in (module[1].weight, module[1].bias))
+    x = found.film.images[0, 0, 0].astype(np.float64)
+    assert 0 <= x.min() <= x.max() <= 0.01
+    for _ in range(30):
+        down, right = np.zeros_like(x), np.zeros_like(x)
+        down[:-1], right[:, :-1] = x[1:] - x[:-1], x[:, 1:] - x[:, :-1]
+        length = np.sqrt(down**2 + right**2 + 1e-8)
+        down, right = down / length, right / length
+        variation = -down - right
+        variation[1:] += down[:-1]
+        variation[:, 1:] += right[:, :-1]
+        inside = (x >= 0) & (x <= 1)
+        x = x + 0.1 * (weight[4].reshape(7, 5) * inside - 0.256 * variation - 0.0256 * np.sign(x))
+    reached = found.history.activations[0]
+    assert len(reached) == 31
+    assert found.settings.steps == 30
+    best = weight[4] @ np.clip(x, 0, 1).ravel() + bias[4]
+    assert mean_activations(module, 2, found.images)[0, 4] == pytest.approx(best, abs=0.05)
+    assert patterns(opened(module, (1, 7, 5)), "1", preset="mlp-deep", steps=2).settings.steps == 2
