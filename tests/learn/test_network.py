@@ -108,7 +108,7 @@ def test_shards_give_the_same_bytes_on_any_number_of_threads(monkeypatch):
         found.append(b"".join(value.tobytes() for value in (*step.gradients.values(), step.losses)))
         found.append(small().predict(IMAGES).tobytes())
     assert found[:2] == found[2:]
-    assert len(parallel.shards(70)) == 3
+    assert len(parallel.shards(len(IMAGES))) > 1
 
 
 def test_float64_carries_through():

@@ -107,7 +107,7 @@ def test_rates_by_epoch_change_between_epochs_and_the_last_one_stays():
 
 
 def test_the_rate_warms_up_in_a_straight_line():
-    """Rejects a first step of rate zero (an epoch of one batch would learn nothing) and a last one short of the rate."""
+    """Rejects a first step of rate zero (an epoch of one batch would learn nothing) and a last one short of it."""
     settings = TrainSettings(warmup=4)
     assert [warmth(settings, step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
     assert warmth(TrainSettings(), 0) == 1
