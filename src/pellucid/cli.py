@@ -34,6 +34,8 @@ from pellucid.settings import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pellucid.data.splits import Data
     from pellucid.learn.network import Network
 
@@ -44,6 +46,7 @@ Model = Annotated[str, Parameter(help="a bundled network's name, such as mnist-c
 Layer = Annotated[str, Parameter(help="a layer's name (see: pellucid layers MODEL)")]
 Unit = Annotated[int, Parameter(help="one unit of the layer, from 0; -1 is the mean of the whole layer")]
 Which = Annotated[Literal["train", "dev", "test"], Parameter(help="which of the images")]
+Start = Annotated[Path | None, Parameter(help="begin from patterns that were saved as .npz or .csv")]
 Out = Annotated[Path, Parameter(help="where the result is written")]
 
 app = App(
@@ -131,10 +134,11 @@ def train(
         if settings.checkpoint is not None:
             print(f"All steps so far are in {settings.checkpoint}; go on with --resume.", file=sys.stderr)
         raise
+    net.provenance["test_accuracy"] = score(net, images.test).accuracy
     net.save(out)
     for name in history.epochs[-1].dead_layers if history.epochs else ():
         print(f"Layer '{name}' is dead: no image makes any of it positive; train with a smaller rate or another seed.")
-    print(f"Accuracy {score(net, images.test).accuracy:.2%} on {len(images.test):,} test images of {images.name}.")
+    print(f"Accuracy {net.provenance['test_accuracy']:.2%} on {len(images.test):,} test images of {images.name}.")
     for path in (out, *keep(watch, net, history)):
         _wrote(path)
 
@@ -228,6 +232,7 @@ def pattern(
     out: Annotated[Path, Parameter(help="where it is written: .png, or .npz for the numbers")] = Path("pattern.png"),
     multiple: Annotated[int, Parameter(help="each pixel becomes a square of so many a side")] = 8,
     film: Annotated[Path | None, Parameter(help="how it came about: a .gif or .webp, or a strip as .png")] = None,
+    start: Start = None,
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the image that one unit answers to most."""
@@ -237,7 +242,7 @@ def pattern(
     prints.ready(out, prints.PICTURES)
     if film is not None:
         prints.ready(film, prints.FILMS)
-    found = find(model, layer, unit, **_given(settings))
+    found = find(model, layer, unit, start=_begun(start), **_given(settings))
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
     _wrote(prints.save_pattern(found, out, multiple))
     if film is not None:
@@ -252,6 +257,7 @@ def patterns(
     *,
     units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
     out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
+    start: Start = None,
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the patterns of all units of a layer at once."""
@@ -259,7 +265,7 @@ def patterns(
     from pellucid.show import prints
 
     prints.ready(out, prints.WALLS)
-    found = find(model, layer, units=list(units) if units else None, **_given(settings))
+    found = find(model, layer, units=list(units) if units else None, start=_begun(start), **_given(settings))
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
     )
@@ -365,6 +371,13 @@ def _data(source: DataSettings, seed: int) -> "Data":
 def _classes(images: "Data", count: int) -> list[str]:
     """Names for a network's classes, numbers beyond those that the data name."""
     return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
+
+
+def _begun(start: Path | None) -> "np.ndarray | None":
+    """The images of saved patterns, if any were named."""
+    from pellucid.see.keeping import load_images
+
+    return None if start is None else load_images(start)
 
 
 def _network(model: str) -> "Network":
