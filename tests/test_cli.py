@@ -18,6 +18,7 @@ from pellucid import cli, settings
 from pellucid.errors import PellucidError
 from pellucid.learn.history import History
 from pellucid.learn.network import Network
+from pellucid.see.keeping import load_images
 from pellucid.settings import TrainSettings
 
 NET = "net.safetensors"
@@ -506,3 +507,13 @@ def test_atlas_writes_a_site(capsys, small_net):
     assert [layer["name"] for layer in told["layers"]] == ["conv1"]
     assert told["command"].endswith("--layers conv1 --variants 1 --steps 2 --shots 2 --out site")
     assert "'conv9'" in refused(capsys, "atlas", small_net, "--layers", "conv9", "--out", "other")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_what_was_saved_is_begun_from(small_net, capsys, tmp_path, suffix):
+    """Rejects noise where a file of patterns was named, and one that is no such file."""
+    first, again = tmp_path / f"first{suffix}", tmp_path / "again.npz"
+    done(capsys, "pattern", small_net, "conv2", "2", "--steps", "3", "--out", first)
+    done(capsys, "pattern", small_net, "conv2", "2", "--steps", "1", "--out", again, "--start", first)
+    np.testing.assert_allclose(np.load(again)["film"][0], load_images(first), atol=1e-4)
+    assert "saved patterns" in refused(capsys, "pattern", small_net, "conv2", "2", "--start", tmp_path / "x.png")
