@@ -182,14 +182,14 @@ MLP_DEEP: Mapping[str, Any] = {
 
 
 class DreamSettings(Settings):
-    """How a pattern is carved into a photograph (DESIGN 4.4)."""
+    """How a pattern is carved into a photograph."""
 
     size: int = knob(560, "longer side of the working picture in pixels, if the photo has as many", ge=8, le=20_000)
-    levels: int = knob(2, "1: the whole picture; 2: its 4 tiles as well; 3: its 16, too; then 64 ...", ge=1, le=8)
-    rounds: int = knob(4, "rounds over all levels; 0 gives back the photo", ge=0, le=100)
-    steps: int = knob(30, "steps uphill in a round", ge=1, le=10_000)
+    levels: int = knob(4, "1: the whole picture; 2: its 4 tiles as well; 3: its 16, too; then 64 ...", ge=1, le=8)
+    rounds: int = knob(2, "rounds over all levels; 0 gives back the photo", ge=0, le=100)
+    steps: int = knob(20, "steps uphill in a round", ge=1, le=10_000)
     rate: float = knob(0.02, "length of a step, in deviations of the image", gt=0, le=10)
-    strength: float = knob(0.3, "how much brighter or darker a pixel may become; 1 is from black to white", gt=0, le=1)
+    strength: float = knob(0.25, "how much brighter or darker a pixel may become; 1 is from black to white", gt=0, le=1)
     contrast: float = knob(1.1, "contrast of the finished dream; 1 leaves it alone", ge=1, le=10)
     color: bool = knob(True, "keep the photo's colours, and change its brightness only; else a gray dream")
     frame: int = knob(1000, "longer side of the frames kept of the rounds, in pixels; 0 for none", ge=0, le=20_000)

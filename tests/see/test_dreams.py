@@ -353,7 +353,7 @@ def bomb(side):
 def test_what_is_wrong_is_said_in_a_sentence(model, photo, options, message):
     """Rejects a traceback, and bytes taken for [0, 1]."""
     with pytest.raises(PellucidError, match=message):
-        dream(photo, model, **{"layer": "relu2", "unit": 1, **options})
+        dream(photo, model, **{"layer": "relu2", "unit": 1, "levels": 2, **options})
 
 
 def test_progress_reaches_its_total(model):

@@ -93,12 +93,13 @@ class Scaling:
             return images
         if self.kind == "standardized":
             pixels = math.prod(images.shape[1:])
-            centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
+            centred: np.ndarray = images - images.mean(axis=(1, 2, 3), keepdims=True)
             deviation = np.sqrt(np.square(centred).mean(axis=(1, 2, 3), keepdims=True))
-            standardized: np.ndarray = centred / np.maximum(deviation, np.float32(1 / math.sqrt(pixels)))
-            return standardized
+            centred /= np.maximum(deviation, np.float32(1 / math.sqrt(pixels)))
+            return centred
         self._check(images.shape[1:])
-        scaled: np.ndarray = (images - self.mean) / self.deviation
+        scaled: np.ndarray = images - self.mean
+        scaled /= self.deviation
         return scaled
 
     def invert(

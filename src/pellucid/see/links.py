@@ -54,7 +54,8 @@ def strengths(weight: Float[np.ndarray, "unit feature *window"], before: int) ->
     """The norm of the weights between two units with the sign of their sum; features are grouped by unit before."""
     pieces = weight.reshape(len(weight), before, -1).astype(np.float64)
     signs = np.where(pieces.sum(2) < 0, -1, 1)
-    return (signs * np.sqrt((pieces**2).sum(2))).astype(np.float32)
+    norms: np.ndarray = signs * np.sqrt((pieces**2).sum(2))
+    return norms.astype(np.float32)
 
 
 def _scratch_weight(model: ScratchModel, before: str, layer: str) -> np.ndarray | None:

@@ -147,7 +147,7 @@ def _piece(
 def _dead(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.ndarray, "unit"]:
     """Units that no ascent, no start and no image woke. Before its rectifier, a map whose mean is always negative may
     still be positive somewhere: such a unit is not dead."""
-    dead: np.ndarray = np.stack([one.dead for one in found]).all(0)
+    dead: np.ndarray = np.logical_and.reduce([one.dead for one in found])
     suspects = np.flatnonzero(dead)
     with model.reading((layer,)) as read, torch.no_grad():
         for one in found:

@@ -59,7 +59,8 @@ def _colours(pixels: UInt8[np.ndarray, "image channel height width"]) -> Tiles:
     """Three channels are colours; any other number of them is averaged into a gray."""
     if pixels.shape[1] == 3:
         return np.moveaxis(pixels, 1, -1)
-    return np.rint(pixels.mean(axis=1)).astype(np.uint8)
+    grays: np.ndarray = np.rint(pixels.mean(axis=1))
+    return grays.astype(np.uint8)
 
 
 def mosaic(tiles: Tiles, columns: int) -> UInt8[np.ndarray, "tall wide *colour"]:
@@ -74,7 +75,7 @@ def mosaic(tiles: Tiles, columns: int) -> UInt8[np.ndarray, "tall wide *colour"]
 
 def wall_columns(tiles: int, height: int, width: int) -> int:
     """Columns of a sheet that is about square; raises PellucidError where that is too large for a picture."""
-    columns = max(1, min(tiles, round((tiles * height / width) ** 0.5)))
+    columns: int = max(1, min(tiles, round((tiles * height / width) ** 0.5)))
     if max(columns * width, -(-tiles // columns) * height) > LARGEST_SHEET:
         raise PellucidError(
             f"A wall of {tiles} units with tiles of {height} x {width} pixels is larger than a picture can be; "
