@@ -24,11 +24,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numba import njit
 
+from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.vectors import widen
 
 Array = np.ndarray
 
 widen()
+reuse_freed_blocks()
 
 CHUNK = np.uint64(512)
 """Elements of a row worked on at once: eight such pieces of float32 are 16 KiB, half of a small first-level cache."""

@@ -4,7 +4,7 @@ largest: the largest activation of a layer's units, over the images of the pass
 dead:    the share of a ReLU layer's units that no image of the pass makes positive; NaN for other layers
 
 A unit is a map of a convolution or a neuron. Over one shard of a batch this is an estimate from above: a unit that is
-silent for its images may answer to the next. It costs one reading of the activations, so training takes it now and then.
+silent for its images may answer to the next. It costs one reading of the activations, so it is taken now and then.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ from pellucid.see.penalties import Penalties
 from pellucid.see.transforms import Transforms
 
 GRAIN = 16
-MOST_ROWS = 64
+MOST_ROWS = 128
 BUDGET = 2**26  # numbers held for all rows by the model's layers: 256 MiB
 
 

@@ -25,7 +25,7 @@ from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
 from pellucid.see.models import LayerInfo, Model, Reader, Reading
 
-SHARD = 16  # images; every batch is a multiple of it, so an image's result does not depend on its company
+SHARD = 64  # images; fewer come out the same, as tests hold: kernels treat every image alike
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
