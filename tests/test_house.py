@@ -8,7 +8,21 @@ import pytest
 from sources import SOURCE, module_name
 
 # A room may import itself and what stands before it; `spread` and `show` compose side by side, `cli` comes last.
-ORDER = ["errors", "files", "settings", "data", "learn", "zoo", "see", "show", "spread", "usage", "cli", "__main__"]
+ORDER = [
+    "errors",
+    "files",
+    "settings",
+    "data",
+    "learn",
+    "zoo",
+    "see",
+    "show",
+    "spread",
+    "usage",
+    "arguments",
+    "cli",
+    "__main__",
+]
 FILES = sorted((SOURCE / "pellucid").rglob("*.py"))
 ROOMS = [path for path in FILES if path != SOURCE / "pellucid" / "__init__.py"]
 

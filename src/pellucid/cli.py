@@ -14,11 +14,12 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 
 from pellucid import usage
+from pellucid.arguments import class_names, data_of, given, network_of, start_of
 from pellucid.errors import PellucidError
 from pellucid.files import require_writable
 from pellucid.settings import (
@@ -28,16 +29,9 @@ from pellucid.settings import (
     DreamSettings,
     PatternSettings,
     SeedSettings,
-    Settings,
     TrainSettings,
     WatchSettings,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from pellucid.data.splits import Data
-    from pellucid.learn.network import Network
 
 T = TypeVar("T")
 Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
@@ -125,11 +119,11 @@ def train(
     from pellucid.show.watch import keep, watched
 
     require_writable(out)
-    images = _data(source, settings.seed)
+    images = data_of(source, settings.seed)
     net = Network(architecture, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
     try:
         with watched(watch) as (on_batch, on_epoch):
-            history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **_given(settings))
+            history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **given(settings))
     except KeyboardInterrupt:
         if settings.checkpoint is not None:
             print(f"All steps so far are in {settings.checkpoint}; go on with --resume.", file=sys.stderr)
@@ -156,11 +150,11 @@ def evaluate(
     from pellucid.learn.metrics import evaluate as score
     from pellucid.show.text import scores_text
 
-    net, images = _network(model), _data(source, drawn.seed)
+    net, images = network_of(model), data_of(source, drawn.seed)
     chosen = getattr(images, split)
     scores = score(net, chosen)
     print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {split} images of {images.name}.")
-    print(scores_text(scores, _classes(images, net.classes)))
+    print(scores_text(scores, class_names(images, net.classes)))
 
 
 @app.command
@@ -180,9 +174,9 @@ def average(
     from pellucid.show.averages import averages_figure
 
     prints.ready(out, prints.FIGURES)
-    net, images = _network(model), _data(source, drawn.seed)
+    net, images = network_of(model), data_of(source, drawn.seed)
     found = mean(net, getattr(images, split), threshold)
-    names = _classes(images, net.classes)
+    names = class_names(images, net.classes)
     print("\n".join(found.sentences(names)))
     _wrote(prints.save_figure(averages_figure(found, names), out))
 
@@ -201,12 +195,12 @@ def check(
     from pellucid.learn.gradients import check_gradients
     from pellucid.learn.network import Network
 
-    data = _data(source, drawn.seed)
+    data = data_of(source, drawn.seed)
     few = data.train.take(images)
     if network.endswith(".toml") or (network in ARCHITECTURES and not Path(network).exists()):
         net = Network(network, input_shape=data.input_shape, classes=len(data.classes), seed=drawn.seed)
     else:
-        net = _network(network)
+        net = network_of(network)
     print(check_gradients(net, few.images, few.labels, seed=drawn.seed))
 
 
@@ -242,7 +236,7 @@ def pattern(
     prints.ready(out, prints.PICTURES)
     if film is not None:
         prints.ready(film, prints.FILMS)
-    found = find(model, layer, unit, start=_begun(start), **_given(settings))
+    found = find(model, layer, unit, start=start_of(start), **given(settings))
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
     _wrote(prints.save_pattern(found, out, multiple))
     if film is not None:
@@ -265,7 +259,7 @@ def patterns(
     from pellucid.show import prints
 
     prints.ready(out, prints.WALLS)
-    found = find(model, layer, units=list(units) if units else None, start=_begun(start), **_given(settings))
+    found = find(model, layer, units=list(units) if units else None, start=start_of(start), **given(settings))
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
     )
@@ -297,7 +291,7 @@ def inspect(
     if picture is not None:
         image, truth, classes = fitted(read_photo(picture).over(), opened.input_shape), None, None
     else:
-        data = _data(source, drawn.seed)
+        data = data_of(source, drawn.seed)
         chosen = getattr(data, split).take([index])
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
     inside = look(opened, image)
@@ -334,7 +328,7 @@ def dream(
     from pellucid.show import albums
 
     where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
-    asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **_given(settings)}
+    asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given(settings)}
     for path in albums.save_dreams(photo, model, out=out, film=film, zoom=zoom, panel_path=panel, **asked):
         _wrote(path)
 
@@ -351,7 +345,7 @@ def atlas(
     """Write a site that shows every unit of a model: its patterns, its strongest images, its neighbours."""
     from pellucid.show.atlas import atlas as make
 
-    _wrote(make(model, out, source.data, data_dir=source.data_dir, **_given(settings)).page)
+    _wrote(make(model, out, source.data, data_dir=source.data_dir, **given(settings)).page)
 
 
 @app.command
@@ -359,43 +353,7 @@ def data(*, source: Flat[DataSettings] = DataSettings(), drawn: Flat[SeedSetting
     """Print what there is to learn from: sizes, brightness, classes."""
     from pellucid.data.summary import summary
 
-    print(summary(_data(source, drawn.seed)))
-
-
-def _data(source: DataSettings, seed: int) -> "Data":
-    from pellucid.data.load import load_data
-
-    return load_data(source.data, source.data_dir, seed)
-
-
-def _classes(images: "Data", count: int) -> list[str]:
-    """Names for a network's classes, numbers beyond those that the data name."""
-    return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
-
-
-def _begun(start: Path | None) -> "np.ndarray | None":
-    """The images of saved patterns, if any were named."""
-    from pellucid.see.keeping import load_images
-
-    return None if start is None else load_images(start)
-
-
-def _network(model: str) -> "Network":
-    """The network of `learn` behind a name or a file."""
-    from pellucid.see.models import open_model
-    from pellucid.see.scratch import ScratchModel
-
-    opened = open_model(model)
-    if not isinstance(opened, ScratchModel):
-        raise PellucidError(
-            f"'{model}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
-        )
-    return opened.network
-
-
-def _given(settings: Settings) -> dict[str, Any]:
-    """The options that were given, and no others."""
-    return settings.model_dump(exclude_unset=True)
+    print(summary(data_of(source, drawn.seed)))
 
 
 def _wrote(path: Path) -> None:

@@ -208,7 +208,7 @@ def test_the_film_strip_s_steps_are_distinct_and_within(steps, count):
 def test_rows_follow_the_model_and_not_the_machine():
     """Rejects a batch so large that a large model runs out of memory, and a grain that does not divide it."""
     small = open_model(small_cnn(), input_shape=(1, 13, 9))
-    assert rows_for(small) == (64, 16)
+    assert rows_for(small) == (128, 16)
     large = open_model(torch.nn.Sequential(torch.nn.Conv2d(1, 64, 3)), input_shape=(1, 400, 400))
     rows, grain = rows_for(large)
     assert rows * large.cost <= 2**26
