@@ -27,7 +27,7 @@ UNCHECKED = (
     "pellucid",
     "pellucid.__main__",
     "pellucid.cli",
-    "pellucid.usage",
+    "pellucid.cli.usage",
     "pellucid.settings",
     "pellucid.learn.layers",
 )

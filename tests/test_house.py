@@ -18,8 +18,6 @@ ORDER = [
     "see",
     "show",
     "spread",
-    "usage",
-    "arguments",
     "cli",
     "__main__",
 ]

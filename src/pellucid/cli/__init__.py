@@ -1,0 +1,61 @@
+"""The command line: words -> one call of the library, a line saying where its result lies, and an exit code.
+
+One thin command per verb. Its options are the fields of groups of settings, so that names, defaults, ranges and words
+exist once. An option that is not given is not passed on: an architecture keeps its own defaults. Results go to stdout,
+progress and errors to stderr. Exit codes: 0, all is well; 2, one line says what is wrong and how to mend it; 130,
+interrupted. A traceback is a bug of ours, or was asked for with `--debug`.
+
+Rooms are imported inside the commands, so that `pellucid --help` does not wait for PyTorch.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from pellucid.cli import learning as learning
+from pellucid.cli import seeing as seeing
+from pellucid.cli import showing as showing
+from pellucid.cli import usage
+from pellucid.cli.app import app
+from pellucid.errors import PellucidError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command that the words (those of the shell, if None) spell, and return the exit code."""
+    tokens = list(sys.argv[1:] if words is None else words)
+    debug = "--debug" in tokens
+    try:
+        app(
+            [token for token in tokens if token != "--debug"],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _refuse(usage.sentence(error, verbs()), debug)
+    except PellucidError as error:
+        return _refuse(str(error), debug)
+    except KeyboardInterrupt:
+        print("Interrupted; nothing half-written was left.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `pellucid layers mnist-cnn | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def verbs() -> list[str]:
+    """The names of all commands."""
+    return [name for name in app if not name.startswith("-")]
+
+
+def _refuse(sentence: str, debug: bool) -> int:
+    """One line on stderr, after the traceback if that was asked for; the exit code of a refusal."""
+    if debug:
+        traceback.print_exc()
+    print(" ".join(sentence.split()), file=sys.stderr)
+    return 2

@@ -1,0 +1,139 @@
+"""The verbs of seeing: layers, pattern, patterns, inspect, dream."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from pellucid.cli.app import Flat, Layer, Model, Start, Unit, Which, app, wrote
+from pellucid.cli.arguments import data_of, given, start_of
+from pellucid.settings import DataSettings, DreamSettings, PatternSettings, SeedSettings
+
+
+@app.command
+def layers(model: Model, /, *, drawn: Flat[SeedSettings] = SeedSettings()) -> None:
+    """List a model's layers: name, kind, units, shape."""
+    from pellucid.see.models import open_model
+    from pellucid.show.text import table
+
+    found = open_model(model).layers
+    shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
+    rows = [[layer.name, layer.kind, layer.units, shape] for layer, shape in zip(found, shapes, strict=True)]
+    print(table(["layer", "kind", "units", "shape"], rows))
+
+
+@app.command
+def pattern(
+    model: Model,
+    layer: Layer,
+    unit: Unit,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="where it is written: .png, or .npz for the numbers")] = Path("pattern.png"),
+    multiple: Annotated[int, Parameter(help="each pixel becomes a square of so many a side")] = 8,
+    film: Annotated[Path | None, Parameter(help="how it came about: a .gif or .webp, or a strip as .png")] = None,
+    start: Start = None,
+    settings: Flat[PatternSettings] = PatternSettings(),
+) -> None:
+    """Find the image that one unit answers to most."""
+    from pellucid.see.patterns import pattern as find
+    from pellucid.show import prints
+
+    prints.ready(out, prints.PICTURES)
+    if film is not None:
+        prints.ready(film, prints.FILMS)
+    found = find(model, layer, unit, start=start_of(start), **given(settings))
+    print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
+    wrote(prints.save_pattern(found, out, multiple))
+    if film is not None:
+        wrote(prints.save_strip(found, film))
+
+
+@app.command
+def patterns(
+    model: Model,
+    layer: Layer,
+    /,
+    *,
+    units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
+    out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
+    start: Start = None,
+    settings: Flat[PatternSettings] = PatternSettings(),
+) -> None:
+    """Find the patterns of all units of a layer at once."""
+    from pellucid.see.patterns import patterns as find
+    from pellucid.show import prints
+
+    prints.ready(out, prints.WALLS)
+    found = find(model, layer, units=list(units) if units else None, start=start_of(start), **given(settings))
+    print(
+        f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
+    )
+    wrote(prints.save_patterns(found, out))
+
+
+@app.command
+def inspect(
+    model: Model,
+    picture: Annotated[Path | None, Parameter(help="an image file, instead of one of the data")] = None,
+    /,
+    *,
+    index: Annotated[int, Parameter(help="which image of the data, from 0")] = 0,
+    split: Which = "test",
+    out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("inspect.png"),
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+) -> None:
+    """Show every map of every layer for one image, and what the network says."""
+    from pellucid.data.fitting import fitted
+    from pellucid.data.photos import read_photo
+    from pellucid.see.internals import inspect as look
+    from pellucid.see.models import open_model
+    from pellucid.show import prints
+    from pellucid.show.journey import journey
+
+    prints.ready(out, prints.FIGURES)
+    opened = open_model(model)
+    if picture is not None:
+        image, truth, classes = fitted(read_photo(picture).over(), opened.input_shape), None, None
+    else:
+        data = data_of(source, drawn.seed)
+        chosen = getattr(data, split).take([index])
+        image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
+    inside = look(opened, image)
+    wrote(
+        prints.save_figure(journey(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out)
+    )
+
+
+@app.command
+def dream(
+    photo: Annotated[str, Parameter(help="a photograph; a folder or a glob of them, quoted")],
+    /,
+    *,
+    layer: Layer,
+    unit: Annotated[
+        tuple[int | Literal["auto"], ...],
+        Parameter(
+            help="a unit, from 0, or one for each level; -1 is the whole layer, auto what each tile excites most"
+        ),
+    ],
+    model: Model = "mnist-cnn",
+    out: Annotated[
+        Path | None, Parameter(help="the picture, .png (dream.png), .jpg or .webp; for many photos a folder (dreams)")
+    ] = None,
+    film: Annotated[Path | None, Parameter(help="a film of the rounds as well: .gif, .webp or .mp4")] = None,
+    zoom: Annotated[int, Parameter(help="the film shows so many dreams, each nearer, instead of the rounds")] = 0,
+    panel: Annotated[Path | None, Parameter(help="photo, gray, dream, contrast as one figure as well")] = None,
+    mask: Annotated[Path | None, Parameter(help="a picture, white where to dream and black where not")] = None,
+    area: Annotated[tuple[int, int, int, int] | None, Parameter(help="only in: left top right bottom, pixels")] = None,
+    tiles: Annotated[tuple[int, ...], Parameter(help="only in these tiles of the last level, row by row from 0")] = (),
+    settings: Flat[DreamSettings] = DreamSettings(),
+) -> None:
+    """Carve what a unit likes into a photograph."""
+    from pellucid.show import albums
+
+    where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
+    asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given(settings)}
+    for path in albums.save_dreams(photo, model, out=out, film=film, zoom=zoom, panel_path=panel, **asked):
+        wrote(path)

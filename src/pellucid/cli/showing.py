@@ -1,0 +1,38 @@
+"""The verbs of showing: tour, atlas."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pellucid.cli.app import Flat, Model, app, wrote
+from pellucid.cli.arguments import given
+from pellucid.settings import AtlasDataSettings, AtlasSettings, DataSettings, SeedSettings
+
+
+@app.command
+def tour(
+    *,
+    out: Annotated[Path, Parameter(help="the folder that the page is written to")] = Path("tour"),
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+) -> None:
+    """Train a network, open another, see its maps, dream: one page to look at."""
+    from pellucid.show.tour import run_tour
+
+    wrote(run_tour(out, source.data, data_dir=source.data_dir, seed=drawn.seed).page)
+
+
+@app.command
+def atlas(
+    model: Model,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="the folder that the site is written to")] = Path("atlas"),
+    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
+    settings: Flat[AtlasSettings] = AtlasSettings(),
+) -> None:
+    """Write a site that shows every unit of a model: its patterns, its strongest images, its neighbours."""
+    from pellucid.show.atlas import atlas as make
+
+    wrote(make(model, out, source.data, data_dir=source.data_dir, **given(settings)).page)
