@@ -11,6 +11,10 @@ class PellucidError(Exception):
     """One sentence for a person: what is wrong, the value found, what was expected, what to do."""
 
 
+class DivergedError(PellucidError):
+    """A training whose loss or gradient is no longer a finite number."""
+
+
 def unknown(kind: str, name: object, valid: Iterable[object]) -> PellucidError:
     """The error for a name that does not exist; it lists the nearest valid names (all, if they are few).
 

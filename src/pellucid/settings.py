@@ -94,6 +94,13 @@ class TrainSettings(Settings):
     checkpoint_batches: int = knob(0, "batches between two checkpoints; 0 to go by the seconds", ge=0)
     checkpoint_seconds: float = knob(30, "seconds between two checkpoints; 0 to go by the batches", ge=0)
 
+    @classmethod
+    def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
+        """As for all settings; but a rate or a schedule that is given puts aside the `rates` of the defaults."""
+        if values.keys() & {"rate", "schedule", "decay"} and defaults is not None:
+            defaults = {name: value for name, value in defaults.items() if name != "rates"}
+        return super().of(defaults, **values)
+
     def course(self) -> dict[str, Any]:
         """The settings that determine what is learnt and recorded, as JSON can hold them: not where it is kept."""
         beside = {"check", "checkpoint", "resume", "checkpoint_batches", "checkpoint_seconds"}
@@ -109,6 +116,25 @@ class WatchSettings(Settings):
     curves: Path | None = knob(None, "figure of the curves, once it is over: .png, .pdf or .svg")
     history: Path | None = knob(None, "file for the numbers of every batch and epoch: .json or .csv")
     tables: Path | None = knob(None, "folder for weights and biases, one CSV table a layer")
+
+
+class ClusterSettings(Settings):
+    """How images become their distances to the centres of clusters."""
+
+    clusters: int = knob(70, "centres to learn the distances to; in a study, 0 for the pixels", ge=0, le=10_000)
+    normalization: Literal["centres", "images", "whitened"] = knob(
+        "whitened", "of the distances: each by itself, each image over all centres first, or these decorrelated"
+    )
+    copies: int = knob(2, "shifted versions of each training image whose distances are learnt as well", ge=0, le=100)
+
+
+class ScanSettings(Settings):
+    """Which numbers of clusters are tried, and how they are judged."""
+
+    counts: tuple[Annotated[int, Field(ge=2, le=10_000)], ...] = knob(
+        tuple(range(10, 171, 10)), "numbers of clusters that are tried"
+    )
+    sample: int = knob(5000, "images over which a silhouette is taken; it is quadratic in them", ge=2, le=5000)
 
 
 class PatternSettings(Settings):

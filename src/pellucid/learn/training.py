@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from pellucid.data.augmentation import shifted
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data
-from pellucid.errors import PellucidError
+from pellucid.errors import DivergedError, PellucidError
 from pellucid.learn.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
 from pellucid.learn.gradients import check_gradients
 from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_layer, ridge_share
@@ -191,7 +191,7 @@ class Trainer:
             what = f"The loss is {cost}, first in layer '{self.network.overflowing(images)}',"
         else:
             what = f"The gradient of '{parameter}' is no longer finite"
-        raise PellucidError(f"{what} {where}; train again with a smaller rate{kept}.")
+        raise DivergedError(f"{what} {where}; train again with a smaller rate{kept}.")
 
     def _keep(self) -> None:
         """Write the checkpoint where it is time to."""
