@@ -361,3 +361,17 @@ def test_progress_reaches_its_total(model):
     told = []
     dream(smooth(), model, layer="relu2", unit=1, progress=lambda *done: told.append(done), **QUICK)
     assert told[-1][0] == told[-1][1]
+
+
+def test_rounds_are_told_as_they_end(model):
+    """Rejects a callback that hears another picture than is kept, and one that cannot end the dream."""
+    told = []
+    found = dream(smooth(), model, layer="relu2", unit=1, on_round=lambda *now: told.append(now), **QUICK)
+    assert [number for number, _ in told] == list(range(1, found.settings.rounds + 1))
+    assert all(np.array_equal(frame, kept) for (_, frame), kept in zip(told, found.frames, strict=True))
+
+    def enough(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dream(smooth(), model, layer="relu2", unit=1, progress=enough, **QUICK)

@@ -29,6 +29,9 @@ GRAIN = 16
 MOST_ROWS = 128
 BUDGET = 2**26  # numbers held for all rows by the model's layers: 256 MiB
 
+Watch = Callable[[Tensor, Tensor, Tensor, Tensor], None]
+"""Told of every moment: (jobs, how many steps each has made, images in model space, values), one row for each."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -136,11 +139,13 @@ def climb(
     penalties: Penalties | None = None,
     moments: Sequence[int] = (),
     advance: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Climbed:
     """Every start uphill, `rows` at a time, in a number of rows that `grain` divides; see the module.
 
     transforms: what happens to an image before the model sees it.  penalties: what is subtracted from the objective.
-    moments: the steps whose images are kept.  advance: told after every step how many images have made it.
+    moments: the steps whose images are kept.  advance: told after every step how many images have made it.  watch: told
+    of every moment before its step; an exception that it raises ends the climb.
     Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
     """
     record = _Record(starts, limits.steps, tuple(moments))
@@ -157,6 +162,8 @@ def climb(
         while not bool(done.any()):
             images, score, gradient = _uphill(read, own, space, work, transforms, penalties)
             record.note(work.job[:real], work.step[:real], images[:real], score)
+            if watch is not None:
+                watch(work.job[:real], work.step[:real], images[:real], score.value.detach()[:real])
             work = _moved(work, gradient, score, space, ascent, limits)
             done = ((work.step > limits.steps) | (work.calm >= limits.patience))[:real]
             if advance is not None:

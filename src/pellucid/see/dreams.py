@@ -9,7 +9,7 @@ The surprise: only luminance is carved; colours are the photo's.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ def dream(
     area: Sequence[int] | None = None,
     tiles: Sequence[Any] | None = None,
     progress: Progress | None = None,
+    on_round: Callable[[int, np.ndarray], None] | None = None,
     **settings: Any,
 ) -> Dream:
     """Carve what a unit likes into a photo.
@@ -97,7 +98,8 @@ def dream(
     mask: a picture, white where to dream and black where not.  area: (left, top, right, bottom) in the photo's pixels.
     tiles: the numbers, row by row, of those tiles of the last level that are dreamt at all; or a sequence with such
     numbers, or None for all, for each level.  progress: called with (done, total); without it a bar shows on stderr if
-    this takes over two seconds.  settings: fields of DreamSettings; with `rounds=0` the photo comes back as it is.
+    this takes over two seconds.  on_round: called after each round with its number and its frame, if frames are kept.
+    settings: fields of DreamSettings; with `rounds=0` the photo comes back as it is.
 
     Raises PellucidError for a file that is no photo, values outside [0, 1], a rectangle that is not in the photo, a
     mask that is black, and unknown layers, units, tiles and settings.
@@ -118,6 +120,8 @@ def dream(
         frames = []
         for number, change in enumerate(carver.rounds(), 1):
             frames += _frame(before, change, chosen.contrast ** (number / chosen.rounds), seen, chosen.frame)
+            if on_round is not None and frames:
+                on_round(number, frames[-1])
         image = finished(before, change, chosen.contrast, seen) if chosen.rounds else before
         return Dream(
             image=image.cpu().numpy(),

@@ -22,6 +22,7 @@ from torch import Tensor
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.see.aims import At
+from pellucid.see.climbing import Watch
 from pellucid.see.models import Model, open_model
 from pellucid.see.objectives import WHOLE_LAYER, Objective, Others, Units
 from pellucid.see.progress import Progress
@@ -40,6 +41,7 @@ def patterns(
     start: ArrayLike | None = None,
     data: Data | Split | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     **settings: Any,
 ) -> Patterns:
     """The patterns of all units of a layer, or of these `units`, in one batch.
@@ -48,7 +50,8 @@ def patterns(
     jobs then stand for units.  units: one that is named several times gets several patterns, from other starts.
     start: an image to begin from instead of noise, (channel, height, width) in model space, or one for each unit.
     data: training images, to prove units alive or dead.  progress: called with (done, total); without it a bar shows
-    on stderr if this takes over two seconds.
+    on stderr if this takes over two seconds.  watch: called before every step with (which of the units, how many steps
+    each has made, images in model space, activations), all tensors; what it raises ends the work.
     settings: fields of PatternSettings. The same seed gives the same bytes, and a unit's pattern is the same alone.
 
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
@@ -58,7 +61,7 @@ def patterns(
     objective, numbers = _wanted(opened, layer, units, chosen)
     begin = None if start is None else _checked_start(opened, start, len(numbers))
     images = _checked_images(data)
-    found = search(opened, objective, chosen, start=begin, images=images, progress=progress)
+    found = search(opened, objective, chosen, start=begin, images=images, progress=progress, watch=watch)
     climbed = found.climbed
     history = climbed.history.cpu().numpy()
     return Patterns(

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from pellucid.see.ascent import ascent_of
-from pellucid.see.climbing import Climbed, Limits, climb, rows_for, snapshot_steps, values_of
+from pellucid.see.climbing import Climbed, Limits, Watch, climb, rows_for, snapshot_steps, values_of
 from pellucid.see.examples import strongest_for
 from pellucid.see.images import space_of
 from pellucid.see.models import Model, Reader
@@ -54,14 +54,16 @@ def search(
     start: Float32[Tensor, "job channel height width"] | None = None,
     images: Float32[np.ndarray, "image channel height width"] | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Found:
     """The best image of each job, from the precursor's starts or the given ones (model space).
 
-    images: training images in [0, 1], looked at for the jobs that no start wakes.
+    images: training images in [0, 1], looked at for the jobs that no start wakes.  watch: told of every moment of every
+    climb, the jobs numbered as in the objective.
     """
     words = f"patterns of {', '.join(objective.layers)}"
     with model.reading(objective.layers) as read, reporting(words, progress) as report:
-        explorer = _Explorer(model, read, settings, report, images)
+        explorer = _Explorer(model, read, settings, report, images, watch)
         tries = explorer.candidates if start is None else 1
         climbed = explorer.best_of_tries(objective) if start is None else explorer.climb(objective, start)
         target = objective.target
@@ -72,7 +74,7 @@ def search(
             if len(silent) == 0:
                 break
             again = objective.take(silent)
-            climbed = climbed.replaced(silent, explorer.climb(again, explorer.precursor(again, attempt)))
+            climbed = climbed.replaced(silent, explorer.climb(again, explorer.precursor(again, attempt), silent))
             values = explorer.values(objective, climbed)
             tried[silent.cpu()] += explorer.candidates
         dead = ~target.awake(values)
@@ -96,8 +98,9 @@ class _Explorer:
         settings: PatternSettings,
         report: Report,
         images: Float32[np.ndarray, "image channel height width"] | None,
+        watch: Watch | None,
     ) -> None:
-        self._model, self._read, self._settings, self._report = model, read, settings, report
+        self._model, self._read, self._settings, self._report, self._watch = model, read, settings, report, watch
         self._space = space_of(model, settings, images)
         self._penalties = penalties_of(settings)
         self._transforms = transforms_of(settings, model.input_shape)
@@ -126,7 +129,7 @@ class _Explorer:
         """Every job uphill from several starts; of each, the best climb."""
         tries = self._settings.tries
         jobs = torch.arange(len(objective)).repeat_interleave(tries)
-        climbed = self.climb(all_jobs := objective.take(jobs), self.precursor(all_jobs, 0))
+        climbed = self.climb(all_jobs := objective.take(jobs), self.precursor(all_jobs, 0), jobs)
         if tries == 1:
             return climbed
         best = climbed.values.view(-1, tries).argmax(1) + tries * torch.arange(
@@ -134,8 +137,16 @@ class _Explorer:
         )
         return climbed.taken(best)
 
-    def climb(self, objective: Objective, starts: Float32[Tensor, "job channel height width"]) -> Climbed:
-        """Every job uphill; its values are those of the images returned, computed once more."""
+    def climb(
+        self,
+        objective: Objective,
+        starts: Float32[Tensor, "job channel height width"],
+        numbers: Int64[Tensor, "job"] | None = None,
+    ) -> Climbed:
+        """Every job uphill; its values are those of the images returned, computed once more.
+
+        numbers: what the search calls these jobs, if it does not count them alike.
+        """
         chosen = self._settings
         self._report.expect(len(objective) * (chosen.steps + 1))
         climbed = climb(
@@ -151,9 +162,17 @@ class _Explorer:
             penalties=self._penalties,
             moments=snapshot_steps(chosen.steps, chosen.shots),
             advance=self._report.advance,
+            watch=self._named(numbers),
         )
         values = values_of(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
         return climbed.valued(values)
+
+    def _named(self, numbers: Int64[Tensor, "job"] | None) -> Watch | None:
+        """Who watches, told the search's own numbers of jobs."""
+        watch = self._watch
+        if watch is None or numbers is None:
+            return watch
+        return lambda job, *rest: watch(numbers.to(job.device)[job], *rest)
 
     def values(self, objective: Objective, climbed: Climbed) -> Float32[Tensor, "job"]:
         """What the target says of the images, which is what the objective says where nothing is held against it."""
@@ -174,7 +193,7 @@ class _Explorer:
         if bool(alive.any()):
             waking = torch.nonzero(alive).flatten()
             starts = self._model.prepared(images[best.positions[waking.cpu().numpy()]])
-            climbed = climbed.replaced(silent[waking], self.climb(again.take(waking), starts))
+            climbed = climbed.replaced(silent[waking], self.climb(again.take(waking), starts, silent[waking]))
         return climbed, alive
 
 
