@@ -65,7 +65,7 @@ def sentence(error: ValidationError) -> str:
     return f"Setting '{name}' is {first['input']!r}, but it {message}."
 
 
-class TrainSettings(Settings):
+class CourseSettings(Settings):
     """How a network is trained; architectures bring their own defaults."""
 
     epochs: int = knob(1, "how many times every training image is seen", ge=0, le=10_000)
@@ -86,13 +86,7 @@ class TrainSettings(Settings):
     ridge: float = knob(0.0, "ridge term lambda of the L2 penalty on weights", ge=0)
     shift: int = knob(0, "augmentation: shift each image by up to this many pixels", ge=0, le=16)
     seed: int = knob(0, "seed of the shuffling and the augmentation", ge=0)
-    check: bool = knob(True, "check the hand-written gradients before the first step")
-    test: bool = knob(False, "judge the test images after every epoch, too, and not only the dev images")
     alpha: float = knob(0.99, "share of the past in the moving average of the loss", ge=0, lt=1)
-    checkpoint: Path | None = knob(None, "file that keeps the state of the training, to go on after an interruption")
-    resume: bool = knob(False, "go on from the checkpoint, where there is one")
-    checkpoint_batches: int = knob(0, "batches between two checkpoints; 0 to go by the seconds", ge=0)
-    checkpoint_seconds: float = knob(30, "seconds between two checkpoints; 0 to go by the batches", ge=0)
 
     @classmethod
     def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
@@ -100,6 +94,17 @@ class TrainSettings(Settings):
         if values.keys() & {"rate", "schedule", "decay"} and defaults is not None:
             defaults = {name: value for name, value in defaults.items() if name != "rates"}
         return super().of(defaults, **values)
+
+
+class TrainSettings(CourseSettings):
+    """How one network is trained: its course, what is checked and judged, where its state is kept."""
+
+    check: bool = knob(True, "check the hand-written gradients before the first step")
+    test: bool = knob(False, "judge the test images after every epoch, too, and not only the dev images")
+    checkpoint: Path | None = knob(None, "file that keeps the state of the training, to go on after an interruption")
+    resume: bool = knob(False, "go on from the checkpoint, where there is one")
+    checkpoint_batches: int = knob(0, "batches between two checkpoints; 0 to go by the seconds", ge=0)
+    checkpoint_seconds: float = knob(30, "seconds between two checkpoints; 0 to go by the batches", ge=0)
 
     def course(self) -> dict[str, Any]:
         """The settings that determine what is learnt and recorded, as JSON can hold them: not where it is kept."""
@@ -118,14 +123,19 @@ class WatchSettings(Settings):
     tables: Path | None = knob(None, "folder for weights and biases, one CSV table a layer")
 
 
-class ClusterSettings(Settings):
-    """How images become their distances to the centres of clusters."""
+class FeatureSettings(Settings):
+    """How distances to the centres of clusters become what a network learns from."""
 
-    clusters: int = knob(70, "centres to learn the distances to; in a study, 0 for the pixels", ge=0, le=10_000)
     normalization: Literal["centres", "images", "whitened"] = knob(
         "whitened", "of the distances: each by itself, each image over all centres first, or these decorrelated"
     )
     copies: int = knob(2, "shifted versions of each training image whose distances are learnt as well", ge=0, le=100)
+
+
+class ClusterSettings(FeatureSettings):
+    """How images become their distances to the centres of clusters."""
+
+    clusters: int = knob(70, "centres to learn the distances to; in a study, 0 for the pixels", ge=0, le=10_000)
 
 
 class ScanSettings(Settings):
@@ -233,6 +243,21 @@ class AtlasSettings(Settings):
     links: int = knob(8, "units before and after that are named, those of the largest weights", ge=1, le=64)
     seed: int = knob(0, "seed of the first pattern's starts; the others take the seeds after it", ge=0)
     resume: bool = knob(True, "take over finished layers from the folder, if model, data and settings are the same")
+
+
+class StudioSettings(Settings):
+    """How the studio is served, and what it lets a person do."""
+
+    port: int = knob(7860, "port of 127.0.0.1 that it listens on; 0 takes any that is free", ge=0, le=65_535)
+    open: bool = knob(True, "open it in the browser")
+    upload: int = knob(20, "largest file that may be dropped, in megabytes", ge=1, le=1000)
+    pixels: int = knob(40, "largest picture that may be dropped, in millions of pixels", ge=1, le=89)
+    frames: int = knob(12, "pictures in a second, at most, while something evolves", ge=1, le=60)
+    seconds: float = knob(1.5, "an ascent that is watched takes at least so long, so that it can be seen", ge=0, le=60)
+    jobs: int = knob(3, "long pieces of work at the same time; further ones wait", ge=1, le=64)
+    sessions: int = knob(
+        32, "windows whose work is kept; beyond, the one used least lately is forgotten", ge=1, le=1000
+    )
 
 
 class AtlasDataSettings(Settings):

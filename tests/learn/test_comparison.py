@@ -27,6 +27,12 @@ def test_the_ratio_is_of_times_and_none_where_there_is_none():
     assert Comparison(5, course(dev=(0.1, 0.1, 0.1)), course()).ratio(0.9) is None
 
 
+def test_what_both_have_reached_is_the_lower_of_their_best():
+    """Rejects an accuracy that only one of them has ever had, and the last one instead of the best."""
+    assert Comparison(5, course(), course(dev=(0.85, 0.6, 0.7))).common == 0.85
+    assert Comparison(5, course(), course(dev=(0.1, 0.95, 0.2))).common == 0.9
+
+
 def test_the_ridge_term_is_scaled_to_the_number_of_features():
     """Rejects a ridge term for pixels, pixels without channels, shifted features, and settings that are not heard."""
     recipe = {"rate": 0.3, "ridge": 0.02, "shift": 2, "batch": 100}
@@ -53,7 +59,7 @@ def test_both_courses_are_run_and_timed_from_their_beginning():
 
 def test_settings_are_checked_before_anything_is_trained():
     """Rejects minutes of training that end with a misspelt word."""
-    for wrong in ({"epohcs": 3}, {"clusters": 1}, {"rate": -1}):
+    for wrong in ({"epohcs": 3}, {"clusters": 1}, {"rate": -1}, {"checkpoint": "state.safetensors"}):
         with pytest.raises(PellucidError):
             compare_clusters(small.data(), **wrong)
 

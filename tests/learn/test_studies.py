@@ -185,6 +185,7 @@ def test_one_setting_written_in_two_ways_is_one_run():
     [
         ({"ridge": [0.1], "raet": [0.1]}, {}, "'raet'"),
         ({"ridge": [0.1]}, {"epohcs": 3}, "'epohcs'"),
+        ({"ridge": [0.1]}, {"checkpoint": "mine.safetensors"}, "'checkpoint'"),
         ({"ridge": [0.1, -1]}, {}, "'ridge' is -1"),
         ({"rate": "0.1"}, {}, "list"),
         ({"rate": ()}, {}, "list"),

@@ -16,13 +16,17 @@ from typing import Any
 import numpy as np
 
 from pellucid.data.splits import Data
+from pellucid.errors import unknown
 from pellucid.learn.clusters import cluster_data
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
-from pellucid.settings import ClusterSettings, TrainSettings
+from pellucid.settings import ClusterSettings, CourseSettings, TrainSettings
 
 RECIPE: Mapping[str, Any] = {"epochs": 10, "batch": 200, "rate": 0.7, "shift": 0}
 """What suits features where it differs from what suits pixels: an image has few of them, so batches may be larger."""
+
+COMPARED = (*CourseSettings.model_fields, *ClusterSettings.model_fields, "check")
+"""What a comparison may be given."""
 
 
 def feature_settings(recipe: Mapping[str, Any], data: Data, clusters: int, **settings: Any) -> TrainSettings:
@@ -61,6 +65,11 @@ class Comparison:
     pixels: Course
     features: Course
 
+    @property
+    def common(self) -> float:
+        """The highest accuracy on the dev images that both have reached."""
+        return min(max(course.dev, default=0.0) for course in (self.pixels, self.features))
+
     def ratio(self, target: float) -> float | None:
         """Seconds to the target with clusters, as a share of those without; None where either never got there."""
         ours, plain = self.features.seconds_to(target), self.pixels.seconds_to(target)
@@ -72,9 +81,12 @@ def compare_clusters(
 ) -> Comparison:
     """Train an architecture of dense layers on pixels, and then on features of the same images.
 
-    Keywords are those of `ClusterSettings` and of `TrainSettings`; the latter hold for both, but see
-    `feature_settings`. Raises PellucidError for settings out of range.
+    Keywords are those of `ClusterSettings` and of `CourseSettings`; the latter hold for both, but see
+    `feature_settings`. Raises PellucidError for settings that are unknown or out of range.
     """
+    for name in settings:
+        if name not in COMPARED:
+            raise unknown("setting of a comparison", name, COMPARED)
     own = {name: settings.pop(name) for name in list(settings) if name in ClusterSettings.model_fields}
     clusters = ClusterSettings.of(**own).clusters
     classes, seed = len(data.classes), TrainSettings.of(**settings).seed

@@ -39,14 +39,17 @@ from pellucid.learn.layers import Layer
 from pellucid.learn.network import Network
 from pellucid.learn.storage import describe
 from pellucid.learn.training import Trainer
-from pellucid.settings import ClusterSettings, TrainSettings
+from pellucid.settings import ClusterSettings, CourseSettings, TrainSettings
 
 STUDIED = (
-    *(name for name in TrainSettings().course() if name not in ("test", "rates")),
+    *(name for name in CourseSettings.model_fields if name != "rates"),
     *ClusterSettings.model_fields,
     "initialization",
 )
 """What a study may vary."""
+
+SHARED = (*STUDIED, "rates", "check")
+"""What all runs of a study may share."""
 
 SCORES = ("dev_accuracy", "test_accuracy", "train_accuracy", "loss", "seconds")
 LARGEST_TABLE = 2**26
@@ -122,7 +125,7 @@ def study(
 ) -> Study:
     """Train a network for every combination of the grid's values; keywords are what all of them share.
 
-    Both may name settings of `TrainSettings` and `ClusterSettings`, and "initialization". With `clusters` other than 0,
+    Both name settings of `CourseSettings` and `ClusterSettings`, and "initialization". With `clusters` other than 0,
     networks see distances to so many centres instead of pixels, and are trained as `feature_settings` says.
     out: a folder for runs.csv, summary.csv and the checkpoint of the run under way; a study that is there goes on.
 
@@ -159,6 +162,8 @@ class _Plan:
             if name not in STUDIED:
                 raise unknown("setting to study", name, STUDIED)
         for name in shared:
+            if name not in SHARED:
+                raise unknown("setting of a study", name, SHARED)
             if name in grid:
                 raise PellucidError(f"Setting '{name}' is both varied and shared; give it once.")
         network = Network(architecture, input_shape=data.input_shape, classes=len(data.classes))
