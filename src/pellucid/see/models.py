@@ -1,19 +1,20 @@
 """Models: whatever can be asked what its units want, under one interface.
 
-open_model: zoo name | file | Network | torch.nn.Module -> Model
+open_model: zoo name | file | Network | torch.nn.Module | keras.Model | package.module:factory -> Model
 Model:      a list of layers, and `reading`: layers' names -> a Reader
 Reader:     images in model space (batch, channel, height, width) -> what those layers answer, differentiable
 
-One file per kind of model implements this: `torch_module.py` for PyTorch, `scratch.py` for networks of `learn`. The
-surprise: a Reader gives a layer's output together with what lies *beneath* its rectifier, where that can be had,
-because a unit that is silent has no gradient of its own, but its pre-activation has.
+One file per kind of model implements this: `torch_module.py` for PyTorch, `keras.py` for Keras, `scratch.py` for
+networks of `learn`; `factories.py` finds what is named on a command line. The surprise: a Reader gives a layer's output
+together with what lies *beneath* its rectifier, where that can be had, because a unit that is silent has no gradient
+of its own, but its pre-activation has.
 """
 
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
 
 InputShape = tuple[int, int, int]
+_STATE_DICTS = (".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -116,26 +118,56 @@ def open_model(
     *,
     input_shape: Sequence[int] | None = None,
     scaling: str | Scaling | Mapping[str, Any] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    device: str | torch.device | None = None,
 ) -> Model:
     """A model to look into, from whatever a person has.
 
-    source: a name of the zoo ("mnist-cnn"), a Pellucid file, a `Network`, a `torch.nn.Module`, or a Model (as it is).
-    input_shape, scaling: for a module only, since the others know their own. `input_shape` is (channel, height,
-    width), found by trying where it is not given; `scaling` is "unit" (the default: the module takes images in
-    [0, 1]), "standardized", or a `Scaling`.
-    A module keeps its device and dtype, and is left as it was.
+    source: a name of the zoo ("mnist-cnn"), a Pellucid file, a `Network`, a `torch.nn.Module`, a `keras.Model`, a
+    `.keras` or `.h5` file, "package.module:factory" (a function of the person's that makes one of these), or a Model
+    (as it is).
+    input_shape, scaling: for models of PyTorch and Keras, since the others know their own. `input_shape` is (channel,
+    height, width), found by asking or trying where it is not given; `scaling` is "unit" (the default: the model takes
+    images in [0, 1]), "standardized", or a `Scaling`.
+    weights: a file for what a factory makes: .safetensors, or a state dict as .pt or .pth.
+    device: "cpu", "cuda", "mps", "auto"; where it is not given, the model's own. A model keeps its own device and
+    dtype, and is left as it was.
 
-    Raises PellucidError for an unknown name (with the nearest), a file that is no model, and a module that does not
-    run on one image of that shape.
+    Raises PellucidError for an unknown name (with the nearest), a file that is no model, a model that does not run on
+    one image of that shape, and a device that is not there.
     """
-    if isinstance(source, nn.Module):
-        from pellucid.see.torch_module import open_module
+    from pellucid.see import factories, keras
+    from pellucid.see.devices import chosen_device
+    from pellucid.see.torch_module import open_module
 
-        return open_module(source, input_shape=input_shape, scaling=as_scaling(scaling))
+    place = chosen_device(device)
+    if isinstance(source, str) and factories.is_named(source) and source not in zoo():
+        own = factories.made(source)
+        if weights is not None:
+            own = keras.loaded(own, weights) if keras.is_model(own) else factories.loaded(_module(own), weights)
+        opened = open_model(own, input_shape=input_shape, scaling=scaling, device=device)
+        return replace(opened, name=source.rpartition(":")[2])
+    if weights is not None:
+        raise PellucidError(f"{_described(source)} has its weights; give some for 'package.module:factory' only.")
+    if keras.is_model(source) or keras.is_file(source):
+        opener = keras.open_keras if keras.is_model(source) else keras.open_file
+        return opener(source, input_shape=input_shape, scaling=as_scaling(scaling), device=place)
+    if isinstance(source, nn.Module):
+        return open_module(source, input_shape=input_shape, scaling=as_scaling(scaling), device=place)
     if input_shape is not None or scaling is not None:
         raise PellucidError(
-            f"{_described(source)} brings its own input shape and scaling; give these for a torch.nn.Module only."
+            f"{_described(source)} brings its own input shape and scaling; give these for models of PyTorch or Keras."
         )
+    opened = _opened(source)
+    if place is not None and place.type != opened.device.type and device != "auto":
+        raise PellucidError(
+            f"{_described(source)} works on '{opened.device}' and cannot be moved to '{place}'; leave out the device."
+        )
+    return opened
+
+
+def _opened(source: Any) -> Model:
+    """A Model as it is, a network of `learn`, or what a name or a file holds."""
     if isinstance(source, Model):
         return source
     from pellucid.learn.network import Network
@@ -147,7 +179,8 @@ def open_model(
         path, name = _located(os.fspath(source))
         return open_network(Network.load(path), name=name)
     raise PellucidError(
-        f"{_described(source)} cannot be opened; give a name of the zoo, a file, a Network or a torch.nn.Module."
+        f"{_described(source)} cannot be opened; give a name of the zoo, a file, a Network, a torch.nn.Module or a "
+        f"keras.Model."
     )
 
 
@@ -172,9 +205,23 @@ def _located(source: str) -> tuple[Path, str]:
     if source in zoo():
         return Path(str(resources.files("pellucid") / "zoo" / f"{source}.safetensors")), source
     path = Path(source)
+    if path.suffix.lower() in _STATE_DICTS and not path.is_dir():
+        raise PellucidError(
+            f"The file '{source}' holds weights without the module that they belong to; name a function that makes it, "
+            f"package.module:factory, and give the file as weights."
+        )
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path, path.stem  # Network.load says what is wrong with a file
     raise unknown("model", source, zoo())
+
+
+def _module(source: Any) -> nn.Module:
+    """What a factory has made, if it can take weights."""
+    if isinstance(source, nn.Module):
+        return source
+    raise PellucidError(
+        f"{_described(source)} takes no weights; let the factory make a torch.nn.Module or keras.Model."
+    )
 
 
 def _described(source: Any) -> str:

@@ -10,33 +10,22 @@ for the image only. The surprise: on a CPU those views are laid out channels-las
 of a convolution's output does not), which makes small convolutions about twice as fast.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.see.models import InputShape, LayerInfo, Model, Reader, Reading
-from pellucid.see.rectifiers import Rectifiers
+from pellucid.see.hearing import FAILURES, Listener, Place, Probe, evaluating, lock, probing_noise
+from pellucid.see.models import InputShape, LayerInfo, Model, Reader
 
-PROBED = 2  # images in the probe: enough to tell the batch from a layer's one unit
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
-_lock = threading.RLock()  # training flags and weights are lent by one reading at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where a layer is read: the submodule, and which of its runs in one forward."""
-
-    module: nn.Module
-    run: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,9 +41,9 @@ class TorchModel(Model):
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; inside the block the module is in eval mode and carries hooks."""
         wanted = {self.layer(name).name: self.places[name] for name in layers}
-        with _lock, _evaluating(self.module):
-            reader = _Reader(self, wanted, _weights(self.module, self.channels_last))
-            handles = [module.register_forward_hook(reader.hear) for module in {p.module for p in wanted.values()}]
+        with lock, evaluating(self.module):
+            reader = _Reader(self, wanted, _weights(self.module, self.channels_last, self.device))
+            handles = [module.register_forward_hook(reader.hook) for module in {p.module for p in wanted.values()}]
             try:
                 yield reader
             finally:
@@ -62,64 +51,43 @@ class TorchModel(Model):
                     handle.remove()
 
 
-class _Enough(BaseException):
-    """Every layer that was asked for has been heard. No Exception, so that no `except` of a model stops it."""
-
-
-class _Reader(Reader):
+class _Reader(Listener):
     def __init__(self, model: TorchModel, wanted: dict[str, Place], weights: dict[str, Tensor]) -> None:
-        self._model, self._wanted, self._weights = model, wanted, weights
-        self._rectifiers = Rectifiers()
-        self._runs: dict[nn.Module, int] = {}
-        self._heard: dict[str, Reading] = {}
-        self._listening = False  # another Reader of the same module may run while this one waits
+        super().__init__(model.name, wanted)
+        self._model, self._weights = model, weights
 
-    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
-        self._runs, self._heard, self._listening = {}, {}, True
-        try:
-            with self._rectifiers:
-                given = images.to(self._model.dtype)
-                functional_call(self._model.module, self._weights, (given,))
-        except _Enough:
-            pass
-        finally:
-            self._listening = False
-            self._rectifiers.forget()
-        for name in self._wanted:
-            if name not in self._heard:
-                raise PellucidError(
-                    f"Layer '{name}' of '{self._model.name}' did not run this time, though it did when the model was "
-                    f"opened; choose a layer that always runs."
-                )
-        return {name: _cast(self._heard[name], images.dtype) for name in self._wanted}
+    def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
+        """The module on detached views of its weights."""
+        functional_call(self._model.module, self._weights, (images.to(self._model.dtype),))
 
-    def let_pass(self, images: Bool[Tensor, "batch"]) -> None:
-        self._rectifiers.passing = images if bool(images.any()) else None
+    def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
+        """As `units_first` below."""
+        del module
+        return units_first(output)
 
-    def hear(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """The forward hook: keeps an output that is asked for, and stops the forward when all have been heard."""
+    def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """The forward hook."""
         del inputs
-        if not self._listening:
-            return
-        self._runs[module] = run = self._runs.get(module, 0) + 1
-        for name, place in self._wanted.items():
-            if place.module is module and place.run == run:
-                beneath = self._rectifiers.beneath(output)
-                if len(self._wanted) > 1:  # the forward goes on, and may write into them
-                    output, beneath = output.clone(), None if beneath is None else beneath.clone()
-                self._heard[name] = Reading(units_first(output), None if beneath is None else units_first(beneath))
-        if len(self._heard) == len(self._wanted):
-            raise _Enough
+        self.hear(module, output)
 
 
 def open_module(
-    module: nn.Module, *, input_shape: Sequence[int] | None, scaling: Scaling, name: str | None = None
+    module: nn.Module,
+    *,
+    input_shape: Sequence[int] | None,
+    scaling: Scaling,
+    name: str | None = None,
+    device: torch.device | None = None,
 ) -> TorchModel:
-    """A module as a Model. Raises PellucidError where it does not run on one image of `input_shape`."""
+    """A module as a Model, at work on `device` (None: where it lies); it is not moved itself.
+
+    Raises PellucidError where it does not run on one image of `input_shape`, or holds no numbers ("meta").
+    """
     module = getattr(module, "_orig_mod", module)  # torch.compile's wrapper would run without our hooks
     name = type(module).__name__ if name is None else name
-    device, dtype = _home(module)
-    shape = _found_shape(module, name, device, dtype) if input_shape is None else _checked_shape(input_shape)
+    home, dtype = _home(module, name)
+    device = home if device is None else device
+    shape = _found_shape(module, name, device, dtype) if input_shape is None else checked_shape(input_shape)
     layers, places = _probe(module, name, shape, device, dtype)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
@@ -135,32 +103,29 @@ def _probe(
     module: nn.Module, name: str, shape: InputShape, device: torch.device, dtype: torch.dtype
 ) -> tuple[tuple[LayerInfo, ...], dict[str, Place]]:
     """Every layer with units and where it is read, from one forward; raises PellucidError where that fails."""
-    heard: list[tuple[str, Place, Tensor]] = []
-    runs: dict[nn.Module, int] = {}
+    probe = Probe()
 
-    def hear(path: str) -> Any:
+    def hook_of(path: str) -> Any:
         def hook(submodule: nn.Module, inputs: Any, output: Any) -> None:
             del inputs
-            runs[submodule] = runs.get(submodule, 0) + 1
-            if isinstance(output, Tensor) and 2 <= output.ndim <= 4 and len(output) == PROBED and path:
-                heard.append((path, Place(submodule, runs[submodule]), output))
+            probe.hear(path, submodule, output)
 
         return hook
 
-    with _lock, _evaluating(module):
-        handles = [submodule.register_forward_hook(hear(path)) for path, submodule in module.named_modules()]
+    with lock, evaluating(module):
+        handles = [submodule.register_forward_hook(hook_of(path)) for path, submodule in module.named_modules()]
         try:
             with torch.no_grad():
-                module(_noise(shape, device, dtype))
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
+                images = probing_noise(shape, device, dtype)
+                functional_call(module, _weights(module, False, device), (images,))
+        except FAILURES as error:
             raise PellucidError(_why(module, name, shape, error)) from error
         finally:
             for handle in handles:
                 handle.remove()
     places: dict[str, Place] = {}
     layers = []
-    for path, place, output in heard:
-        label = path if place.run == runs[place.module] else f"{path}:{place.run}"
+    for label, place, output in probe.found():
         sizes = tuple(units_first(output).shape[1:])
         layers.append(LayerInfo(label, type(place.module).__name__, sizes[0], sizes))
         places[label] = place
@@ -197,7 +162,7 @@ def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torc
     return fitting[0]
 
 
-def _checked_shape(shape: Sequence[int]) -> InputShape:
+def checked_shape(shape: Sequence[int]) -> InputShape:
     """`shape` as a tuple; raises PellucidError where it is not three positive whole numbers."""
     if len(shape) != 3 or any(int(size) != size or size < 1 for size in shape):
         raise PellucidError(f"input_shape is {tuple(shape)}; give (channel, height, width), each at least 1.")
@@ -220,52 +185,37 @@ def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtyp
     """Whether the module has convolutions, and runs with their weights channels-last."""
     if not any(isinstance(submodule, nn.Conv2d) for submodule in module.modules()):
         return False
-    with _lock, _evaluating(module), torch.no_grad():
+    with lock, evaluating(module), torch.no_grad():
         try:
-            functional_call(module, _weights(module, True), (_noise(shape, torch.device("cpu"), dtype),))
+            images = probing_noise(shape, torch.device("cpu"), dtype)
+            functional_call(module, _weights(module, True, images.device), (images,))
         except RuntimeError:  # "view size is not compatible with input tensor's size and stride"
             return False
     return True
 
 
-def _noise(shape: InputShape, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The probe's images: always the same, different from each other."""
-    pixels = torch.rand(PROBED, *shape, generator=torch.Generator().manual_seed(0))
-    return pixels.to(device=device, dtype=dtype)
-
-
-def _weights(module: nn.Module, channels_last: bool) -> dict[str, Tensor]:
-    """Detached views of the module's parameters; copies of its filters where they are to be channels-last."""
-    return {
+def _weights(module: nn.Module, channels_last: bool, device: torch.device) -> dict[str, Tensor]:
+    """Detached views of the module's parameters, copies of its filters where they are to be channels-last, and copies
+    of everything that lies on another device."""
+    weights = {
         name: weight.detach().to(memory_format=torch.channels_last)
         if channels_last and weight.ndim == 4
         else weight.detach()
         for name, weight in module.named_parameters()
     }
+    buffers = {name: buffer for name, buffer in module.named_buffers() if buffer.device != device}
+    return {name: tensor.to(device) for name, tensor in {**weights, **buffers}.items()}
 
 
-def _home(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:
     """Where a module's first floating-point parameter (or buffer) is, and its type; CPU and float32 without any."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_meta:
+            raise PellucidError(
+                f"The module '{name}' lies on the device 'meta', where weights have no numbers; make it elsewhere, or "
+                f"use module.to_empty(device='cpu') and load its weights."
+            )
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
     return torch.device("cpu"), torch.float32
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in eval mode inside the block; afterwards every submodule's flag as it was, mixed as they may be."""
-    flags = [(submodule, submodule.training) for submodule in module.modules()]
-    for submodule, _ in flags:
-        submodule.training = False
-    try:
-        with torch.inference_mode(False):
-            yield
-    finally:
-        for submodule, training in flags:
-            submodule.training = training
-
-
-def _cast(reading: Reading, dtype: torch.dtype) -> Reading:
-    linear = None if reading.linear is None else reading.linear.to(dtype)
-    return Reading(reading.output.to(dtype), linear)

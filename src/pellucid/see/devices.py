@@ -1,0 +1,48 @@
+"""Devices: where a model works, as a person asked.
+
+chosen_device: "cpu", "cuda", "cuda:1", "mps", "auto", or nothing -> torch.device, or None for where the model lies
+
+Nothing of a person's is moved: a module runs on copies of its weights where they lie elsewhere. The surprise: "auto" is
+not the default, for a model that was put somewhere was put there for a reason.
+"""
+
+import re
+
+import torch
+
+from pellucid.errors import PellucidError, unknown
+
+DEVICES = ("cpu", "cuda", "mps", "auto")
+_NUMBERED = re.compile(r"cuda:(\d{1,3})")
+
+
+def chosen_device(name: str | torch.device | None) -> torch.device | None:
+    """The device of that name; "auto" is the accelerator, where there is one; None, where the model lies already.
+
+    Raises PellucidError for another name, and for a device that this machine lacks, with those that it has.
+    """
+    if name is None:
+        return None
+    text = str(name)
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    if text not in DEVICES and _NUMBERED.fullmatch(text) is None:
+        raise unknown("device", text, [*DEVICES, "cuda:0"])
+    device = torch.device(text)
+    numbered = _NUMBERED.fullmatch(text)
+    if device.type == "cuda" and (int(numbered[1]) if numbered else 0) >= torch.cuda.device_count():
+        raise PellucidError(f"There is no device '{text}' that PyTorch can use here; choose {_there()}.")
+    if device.type == "mps" and not _has_mps():
+        raise PellucidError(f"There is no device 'mps' that PyTorch can use here; choose {_there()}.")
+    if text == "cuda":
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def _there() -> str:
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return " or ".join(f"'{name}'" for name in ["cpu", *cuda, *(["mps"] if _has_mps() else []), "auto"])
