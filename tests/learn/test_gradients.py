@@ -5,7 +5,7 @@ import pytest
 
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.learn import gradients, kernels
+from pellucid.learn import convolutions, gradients, kernels
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.gradients import check_gradients
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
@@ -88,8 +88,8 @@ def channels_last(self, parameters, cache, dy, *, wanted="both"):
     return {}, np.ascontiguousarray(dy.reshape(height, width, channel, batch).transpose(2, 0, 1, 3))
 
 
-def of_kernel(name, change):
-    return lambda patch: patch.setattr(kernels, name, after(getattr(kernels, name), change))
+def of_kernel(name, change, module=kernels):
+    return lambda patch: patch.setattr(module, name, after(getattr(module, name), change))
 
 
 def of_layer(layer, change):
@@ -102,10 +102,12 @@ def of_activation(name, gradient):
 
 
 WRONG = {
-    "conv: weights flipped": of_kernel("convolve_weight_gradient", flipped),
-    "conv: weights off by 1e-5": of_kernel("convolve_weight_gradient", lambda dw: dw * (1 + 1e-5)),
-    "conv: weights averaged over the batch": of_kernel("convolve_weight_gradient", lambda dw: dw / len(IMAGES)),
-    "conv: input negated": of_kernel("convolve_input_gradient", np.negative),
+    "conv: weights flipped": of_kernel("convolve_weight_gradient", flipped, convolutions),
+    "conv: weights off by 1e-5": of_kernel("convolve_weight_gradient", lambda dw: dw * (1 + 1e-5), convolutions),
+    "conv: weights averaged over the batch": of_kernel(
+        "convolve_weight_gradient", lambda dw: dw / len(IMAGES), convolutions
+    ),
+    "conv: input negated": of_kernel("convolve_input_gradient", np.negative, convolutions),
     "conv: input moved by a row": of_layer(Conv, lambda own, dx: (own, dx if dx is None else rolled(dx))),
     "conv: one bias doubled": of_layer(Conv, lambda own, dx: (own | {"bias": first_doubled(own["bias"])}, dx)),
     "max pool: to all pixels of a window": lambda patch: patch.setattr(kernels, "max_pool_gradient", spread),

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn import activations, kernels
+from pellucid.learn import activations, convolutions, kernels
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.matrices import multiply
 
@@ -101,22 +101,17 @@ class Conv(Layer):
     def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": (self.maps, shape[0], *self.window), "bias": (self.maps,)}
 
-    def _borders(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        (top, left) = ((size - 1) // 2 for size in self.window)
-        return (top, self.window[0] - 1 - top), (left, self.window[1] - 1 - left)
-
-    def _bordered(self, x: Array) -> Array:
-        """x with zeros around it, as np.pad would do, but in a tenth of the time for small images."""
-        channels, height, width, batch = x.shape
-        (top, bottom), (left, right) = self._borders()
-        wide = np.zeros((channels, top + height + bottom, left + width + right, batch), x.dtype)
-        wide[:, top : top + height, left : left + width] = x
-        return wide
+    @property
+    def _border(self) -> tuple[int, int]:
+        """Rows of zeros above an image, and columns to its left."""
+        return (0, 0) if self.padding == "valid" else ((self.window[0] - 1) // 2, (self.window[1] - 1) // 2)
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
-        if self.padding == "same":
-            x = self._bordered(x)
-        y = kernels.convolve(x, parameters["weight"], parameters["bias"], self.activation == "relu")
+        _, height, width = self.output_shape(x.shape[:3])
+        rectify = self.activation == "relu"
+        y = convolutions.convolve(
+            x, parameters["weight"], parameters["bias"], rectify, border=self._border, out=(height, width)
+        )
         if self.activation != "relu":
             y = ACTIVATIONS[self.activation].forward(y)
         return y, (x, y)
@@ -128,15 +123,13 @@ class Conv(Layer):
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
         gradients: Parameters = {}
         if wanted != "input":
-            gradients["weight"] = kernels.convolve_weight_gradient(x, dz, *self.window)
+            gradients["weight"] = convolutions.convolve_weight_gradient(x, dz, self.window, self._border)
             gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
         if wanted == "parameters":
             return gradients, None
-        dx = kernels.convolve_input_gradient(dz, parameters["weight"])
-        if self.padding == "same":
-            (top, bottom), (left, right) = self._borders()
-            dx = np.ascontiguousarray(dx[:, top : dx.shape[1] - bottom, left : dx.shape[2] - right])
-        return gradients, dx
+        return gradients, convolutions.convolve_input_gradient(
+            dz, parameters["weight"], (x.shape[1], x.shape[2]), self._border
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ backward: Trace, gradient of its last output -> gradients of the parameters, sum
 
 A network holds its layers, its parameters by name ("conv1.weight") and the scaling of its images; it keeps no state
 of a computation, so several threads may use it at once. The surprise: inside `learn` the batch is the last axis
-(see kernels.py); everything public takes and gives `(batch, channel, height, width)`.
+(see convolutions.py); everything public takes and gives `(batch, channel, height, width)`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,0 +1,244 @@
+"""Convolutions with the batch innermost, forward and backward, one thread each.
+
+Arrays are `(channel, height, width, batch)`, C-contiguous, float32 (float64 for gradient checks). With the batch
+innermost, a row of pixels of the whole batch lies in one piece, and a filter's tap moves it by a whole number of
+images: every inner loop runs over such a piece, without a gather. With `top` and `left` rows of zeros around x:
+
+    convolve:         y[o, r, s]     = b[o] + sum over c, i, j of  w[o, c, i, j] x[c, r + i - top, s + j - left]
+    weight gradient:  dw[o, c, i, j] = sum over r, s    of  dy[o, r, s] x[c, r + i - top, s + j - left]
+    input gradient:   dx[c, r, s]    = sum over o, i, j of  w[o, c, i, j] dy[o, r - i + top, s - j + left]
+
+The last is the first with filters turned around, and zeros around dy. No zero is ever stored or multiplied: at the
+border a *run* of neighbouring pixels has fewer taps. The products of a run are summed in registers (registers.py).
+The compiled loops see flat arrays and unsigned offsets. They release the interpreter's lock; `parallel.py` runs them
+side by side. No sum assumes that NaN and infinity are absent: a training that diverges must be seen.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numba import njit
+
+from pellucid.learn.memory import reuse_freed_blocks
+from pellucid.learn.registers import tile
+from pellucid.learn.vectors import widen
+
+Array = np.ndarray
+Border = tuple[int, int]  # rows of zeros above, columns of zeros to the left
+
+widen()
+reuse_freed_blocks()
+
+CHUNK = np.uint64(512)
+"""Elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB."""
+
+LANES = 16  # elements of a vector of 512 bits; narrower processors take several
+_ZERO, _ONE, _TWO, _THREE, _FOUR, _EIGHT, _LANES = (np.uint64(number) for number in (0, 1, 2, 3, 4, 8, LANES))
+
+_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
+_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
+_sum_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
+
+
+class Plan(NamedTuple):
+    """Where a convolution's pixels and taps lie in flat arrays.
+
+    runs (run, 5): of each run of output pixels that have the same taps: where it begins in a map of y, how many
+    elements it has, where it begins in x, its first tap and the one after its last. offsets, rows (tap,): where a
+    tap's element lies in x from there, and its row of weights. Each run's taps are followed by up to three of no use,
+    so that they come in fours.
+    """
+
+    runs: Array
+    offsets: Array
+    rows: Array
+
+
+@lru_cache(maxsize=256)
+def plan(shape: tuple[int, ...], window: tuple[int, int], border: Border, out: tuple[int, int]) -> Plan:
+    """The Plan for x of this shape (channel, height, width, batch) and y of `out` (height, width) pixels."""
+    channels, height, width, batch = shape
+    (kh, kw), (top, left) = window, border
+    tables: dict[tuple[int, ...], tuple[int, int]] = {}
+    offsets: list[Array] = []
+    rows: list[Array] = []
+    runs, total = [], 0
+    columns = [_valid(s - left, kw, width) for s in range(out[1])]
+    for r in range(out[0]):
+        taps = _valid(r - top, kh, height)
+        s = 0
+        while s < out[1]:
+            end = next((e for e in range(s, out[1]) if columns[e] != columns[s]), out[1])
+            key = (*taps, *columns[s])
+            if key not in tables:
+                c, i, j = np.ogrid[:channels, slice(*taps), slice(*columns[s])]
+                offset, row = (((c * height + i) * width + j) * batch).ravel(), ((c * kh + i) * kw + j).ravel()
+                surplus = -len(row) % 4
+                offsets.append(np.pad(offset, (0, surplus), mode="edge"))
+                rows.append(np.pad(row, (0, surplus), constant_values=channels * kh * kw))
+                tables[key] = (total, total + len(row))
+                total += len(row) + surplus
+            origin = ((r - top) * width + s - left) * batch
+            runs.append(((r * out[1] + s) * batch, (end - s) * batch, origin, *tables[key]))
+            s = end
+    flat = [np.concatenate(parts).astype(np.uint32) for parts in (offsets, rows)]
+    return Plan(np.array(runs, np.int64).view(np.uint64), *flat)
+
+
+def _valid(begin: int, size: int, length: int) -> tuple[int, int]:
+    """Which taps 0 ... size of a window that begins there lie within the length."""
+    return max(0, -begin), min(size, length - begin)
+
+
+@_inlined
+def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, k, rectify):  # type: ignore[no-untyped-def]
+    """A run of so many outputs; the last piece begins early enough to be whole, and repeats some elements."""
+    n = _ZERO
+    while n < length:
+        if n + np.uint64(vectors * LANES) <= length:
+            tile(
+                outputs, vectors, LANES, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify
+            )
+            n += np.uint64(vectors * LANES)
+        elif length >= _LANES:
+            n = min(n, length - _LANES)
+            tile(outputs, 1, LANES, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify)
+            n += _LANES
+        elif length >= _FOUR:
+            n = min(n, length - _FOUR)
+            tile(outputs, 1, 4, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify)
+            n += _FOUR
+        else:
+            tile(outputs, 1, 1, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify)
+            n += _ONE
+
+
+@_njit
+def _convolve(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # type: ignore[no-untyped-def]
+    """x, y flat; w flat: blocks of outputs, each (taps, outputs); b (outputs,); plane: elements of a map of y."""
+    o, outputs = _ZERO, np.uint64(len(b))
+    while o < outputs:
+        width = _EIGHT if o + _EIGHT <= outputs else _FOUR if o + _FOUR <= outputs else _ONE
+        for k in range(len(runs)):
+            begin, length, origin, first, last = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
+            i, j = o * plane + begin, o * taps
+            if width == _EIGHT:
+                _run(8, 2, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, o, rectify)
+            elif width == _FOUR:
+                _run(4, 4, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, o, rectify)
+            else:
+                _run(1, 8, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, o, rectify)
+        o += width
+
+
+@_sum_njit
+def _dot_4x4(p, i, x, j, sums, o, r, count):  # type: ignore[no-untyped-def]
+    """sums[o + a, r_b] += sum over n of p[i_a + n] x[j_b + n]: sixteen products in one reading of eight rows."""
+    i0, i1, i2, i3 = i
+    j0, j1, j2, j3 = j
+    a0 = b0 = c0 = d0 = a1 = b1 = c1 = d1 = sums.dtype.type(0)
+    a2 = b2 = c2 = d2 = a3 = b3 = c3 = d3 = sums.dtype.type(0)
+    for n in range(count):
+        a, b, c, d = x[j0 + n], x[j1 + n], x[j2 + n], x[j3 + n]
+        e, f, g, h = p[i0 + n], p[i1 + n], p[i2 + n], p[i3 + n]
+        a0, b0, c0, d0 = a0 + e * a, b0 + e * b, c0 + e * c, d0 + e * d
+        a1, b1, c1, d1 = a1 + f * a, b1 + f * b, c1 + f * c, d1 + f * d
+        a2, b2, c2, d2 = a2 + g * a, b2 + g * b, c2 + g * c, d2 + g * d
+        a3, b3, c3, d3 = a3 + h * a, b3 + h * b, c3 + h * c, d3 + h * d
+    found = ((a0, b0, c0, d0), (a1, b1, c1, d1), (a2, b2, c2, d2), (a3, b3, c3, d3))
+    for k in range(4):
+        for m in range(4):
+            sums[o + np.uint64(k), r[m]] += found[k][m]
+
+
+@_sum_njit
+def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type: ignore[no-untyped-def]
+    """sums (outputs, to a multiple of four; taps, and one of no use), zero; a surplus output repeats the last one."""
+    last = outputs - _ONE
+    for o in range(_ZERO, outputs, _FOUR):
+        p0, p1, p2, p3 = (
+            o * plane,
+            min(o + _ONE, last) * plane,
+            min(o + _TWO, last) * plane,
+            min(o + _THREE, last) * plane,
+        )
+        for k in range(len(runs)):
+            begin, length, origin, first, end = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
+            for m in range(begin, begin + length, CHUNK):
+                count, here = min(CHUNK, begin + length - m), origin + m - begin
+                i = (p0 + m, p1 + m, p2 + m, p3 + m)
+                for t in range(first, end, _FOUR):
+                    j = (
+                        here + offsets[t],
+                        here + offsets[t + _ONE],
+                        here + offsets[t + _TWO],
+                        here + offsets[t + _THREE],
+                    )
+                    r = (rows[t], rows[t + _ONE], rows[t + _TWO], rows[t + _THREE])
+                    _dot_4x4(dy, i, x, j, sums, o, r, count)
+
+
+def convolve(
+    x: Float[Array, "channel height width batch"],
+    w: Float[Array, "map channel kh kw"],
+    b: Float[Array, " map"],
+    rectify: bool = False,
+    border: Border = (0, 0),
+    out: tuple[int, int] | None = None,
+) -> Float[Array, "map out_height out_width batch"]:
+    """Cross-correlation at stride 1 with bias; if `rectify`, negative results become zero in the same pass.
+
+    border: rows and columns of zeros above x and to its left.  out: (height, width) of y; as many as fit without a
+    border, if not given.
+    """
+    maps, channels, kh, kw = w.shape
+    out = (x.shape[1] - kh + 1, x.shape[2] - kw + 1) if out is None else out
+    where = plan(x.shape, (kh, kw), border, out)
+    y = np.empty((maps, *out, x.shape[3]), x.dtype)
+    taps = channels * kh * kw
+    _convolve(
+        x.reshape(-1), *where, _packed(w.reshape(maps, taps)), np.uint64(taps), b, y.reshape(-1),
+        np.uint64(y[0].size), rectify,
+    )  # fmt: skip
+    return y
+
+
+def convolve_weight_gradient(
+    x: Float[Array, "channel height width batch"],
+    dy: Float[Array, "map out_height out_width batch"],
+    window: tuple[int, int],
+    border: Border = (0, 0),
+) -> Float[Array, "map channel kh kw"]:
+    """The gradient of `convolve` for w, summed over the batch; window: (kh, kw)."""
+    maps, height, width, _ = dy.shape
+    channels = x.shape[0]
+    where = plan(x.shape, window, border, (height, width))
+    taps = channels * window[0] * window[1]
+    sums = np.zeros((maps + -maps % 4, taps + 1), x.dtype)
+    _weight_gradient(x.reshape(-1), *where, dy.reshape(-1), np.uint64(dy[0].size), np.uint64(maps), sums)
+    return np.ascontiguousarray(sums[:maps, :taps]).reshape(maps, channels, *window)
+
+
+def convolve_input_gradient(
+    dy: Float[Array, "map out_height out_width batch"],
+    w: Float[Array, "map channel kh kw"],
+    size: tuple[int, int],
+    border: Border = (0, 0),
+) -> Float[Array, "channel height width batch"]:
+    """The gradient of `convolve` for x, which is `size` (height, width) pixels large."""
+    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    around = (w.shape[2] - 1 - border[0], w.shape[3] - 1 - border[1])
+    return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size)
+
+
+def _packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:
+    """The weights in the order in which they are read: blocks of eight outputs, then of four, then of one."""
+    outputs, taps = w.shape
+    packed = np.empty(w.size, w.dtype)
+    eights, fours = outputs - outputs % 8, outputs - outputs % 4
+    for begin, end, width in ((0, eights, 8), (eights, fours, 4), (fours, outputs, 1)):
+        block = packed[begin * taps : end * taps].reshape(-1, taps, width)
+        block[:] = w[begin:end].reshape(-1, width, taps).transpose(0, 2, 1)
+    return packed

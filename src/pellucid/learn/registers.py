@@ -1,0 +1,153 @@
+"""Registers: sums of products that stay in vector registers until they are complete.
+
+tile: rows of x, a weight for each row and output -> some outputs of some elements of y
+
+A compiled loop that adds to an array loads and stores it for every product, and so waits for memory half of its time.
+Here a tile of the result, some outputs of some lanes (elements of a row), is kept in registers while all products are
+added to it, so that a product costs a share of a load. Numba has no words for that: its loops become vectors only
+where the innermost one runs along the array. So a tile is written down as instructions for LLVM, which finds the
+registers of whatever processor it is. A product and its sum may be fused. An element is computed the same way
+wherever in a row it stands, and in whatever batch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+_intrinsic: Any = intrinsic(prefer_literal=True)
+
+INDEX = ir.IntType(64)
+FUSED = ("contract",)  # a * b + c may round once
+ARGUMENTS = (
+    *("outputs", "vectors", "lanes", "y", "i", "plane", "x", "origin"),
+    *("offsets", "rows", "first", "last", "w", "j", "b", "k", "rectify"),
+)
+
+
+class _Writer:
+    """Writes instructions for arrays of one type, `lanes` elements at a time."""
+
+    def __init__(self, context: Any, builder: Any, kinds: dict[str, Any], values: dict[str, Any], lanes: int) -> None:
+        self._builder = builder
+        arrays = {name: kind for name, kind in kinds.items() if isinstance(kind, types.Array)}
+        self._bases = {
+            name: context.make_array(kind)(context, builder, values[name]).data for name, kind in arrays.items()
+        }
+        element = context.get_data_type(kinds["y"].dtype)
+        self._size = kinds["y"].dtype.bitwidth // 8
+        self.vector = element if lanes == 1 else ir.VectorType(element, lanes)
+        self._lanes = lanes
+
+    def zero(self) -> Any:
+        """A vector of zeros."""
+        return ir.Constant(self.vector, 0.0 if self._lanes == 1 else [0.0] * self._lanes)
+
+    def number(self, value: int) -> Any:
+        """An index that is known now."""
+        return ir.Constant(INDEX, value)
+
+    def add(self, index: Any, more: int) -> Any:
+        """An index and some more."""
+        return self._builder.add(index, self.number(more)) if more else index
+
+    def scalar(self, array: str, index: Any) -> Any:
+        """One element of an array."""
+        return self._builder.load(self._builder.gep(self._bases[array], [index]))
+
+    def index(self, array: str, index: Any) -> Any:
+        """One element of an array of unsigned numbers, as an index."""
+        return self._builder.zext(self.scalar(array, index), INDEX)
+
+    def load(self, array: str, index: Any) -> Any:
+        """A vector of elements from there on."""
+        value = self._builder.load(self._place(array, index))
+        value.align = self._size
+        return value
+
+    def store(self, array: str, index: Any, value: Any) -> None:
+        """A vector of elements to there."""
+        self._builder.store(value, self._place(array, index)).align = self._size
+
+    def spread(self, value: Any) -> Any:
+        """A vector of one element, over and over."""
+        if self._lanes == 1:
+            return value
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        first = self._builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+        return self._builder.shuffle_vector(
+            first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), [0] * self._lanes)
+        )
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """a * b + c"""
+        return self._builder.fadd(self._builder.fmul(a, b, flags=FUSED), c, flags=FUSED)
+
+    def rectified(self, value: Any, wanted: Any) -> Any:
+        """Zero for what is negative, if wanted; NaN stays, so that a network that diverges is seen."""
+        negative = self._builder.fcmp_ordered("<", value, self.zero())
+        return self._builder.select(wanted, self._builder.select(negative, self.zero(), value), value)
+
+    def loop(self, begin: Any, end: Any, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+        """`body` for begin, begin + 1 ... below end (at least once), from these sums to those after the last."""
+        before, here = self._builder.block, self._builder.append_basic_block("products")
+        after = self._builder.append_basic_block("summed")
+        self._builder.branch(here)
+        self._builder.position_at_end(here)
+        index = self._builder.phi(INDEX)
+        old = [self._builder.phi(self.vector) for _ in sums]
+        new = body(index, old)
+        following = self.add(index, 1)
+        index.add_incoming(begin, before)
+        index.add_incoming(following, here)
+        for phi, start, value in zip(old, sums, new, strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(value, here)
+        self._builder.cbranch(self._builder.icmp_unsigned("<", following, end), here, after)
+        self._builder.position_at_end(after)
+        return new
+
+    def _place(self, array: str, index: Any) -> Any:
+        return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), self.vector.as_pointer())
+
+
+@_intrinsic
+def tile(context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, rectify):  # type: ignore[no-untyped-def]
+    """One tile of `outputs` x (vectors x lanes) elements; these three are numbers that are known when it is compiled.
+
+    y[i + o plane + n] = b[k + o] + sum over t of w[j + outputs rows[t] + o] x[origin + offsets[t] + n]
+
+    for o below outputs, n below vectors x lanes, t from first (there is one at least) to before last; negative ones
+    become zero if `rectify`. All arrays are flat.
+    """
+    given_kinds = (outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, rectify)
+    kinds = dict(zip(ARGUMENTS, given_kinds, strict=True))
+    if not all(isinstance(kind, types.IntegerLiteral) for kind in given_kinds[:3]):
+        return None  # so that Numba says that no such function takes these
+    high, wide, each = (kind.literal_value for kind in given_kinds[:3])
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        given = dict(zip(ARGUMENTS, values, strict=True))
+        write = _Writer(context, builder, kinds, given, each)
+
+        def products(t: Any, sums: list[Any]) -> list[Any]:
+            here = builder.add(given["origin"], write.index("offsets", t))
+            weights = builder.add(given["j"], builder.mul(write.index("rows", t), write.number(high)))
+            row = [write.load("x", write.add(here, each * v)) for v in range(wide)]
+            found = []
+            for o in range(high):
+                weight = write.spread(write.scalar("w", write.add(weights, o)))
+                found += [write.multiply_add(row[v], weight, sums[o * wide + v]) for v in range(wide)]
+            return found
+
+        biases = [write.spread(write.scalar("b", write.add(given["k"], o))) for o in range(high)]
+        sums = write.loop(given["first"], given["last"], [bias for bias in biases for _ in range(wide)], products)
+        for o in range(high):
+            target = builder.add(given["i"], builder.mul(given["plane"], write.number(o)))
+            for v in range(wide):
+                write.store("y", write.add(target, each * v), write.rectified(sums[o * wide + v], given["rectify"]))
+        return context.get_dummy_value()
+
+    return types.void(*given_kinds), code
