@@ -59,7 +59,7 @@ def bundled(data: Data) -> Row:
 
 
 def reached(goal: Goal, data: Data, seeds: range) -> Row:
-    """One architecture, trained once with each seed; the time is that of a training, judging the dev images included."""
+    """One architecture, trained once with each seed; the time is that of a training, dev images judged."""
     found, times = [], []
     for seed in seeds:
         net = Network(goal.architecture, input_shape=data.input_shape, seed=seed)

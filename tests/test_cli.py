@@ -71,6 +71,8 @@ VERBS = [
     "dream",
     "atlas",
     "data",
+    "clusters",
+    "study",
 ]
 
 
@@ -507,6 +509,93 @@ def test_atlas_writes_a_site(capsys, small_net):
     assert [layer["name"] for layer in told["layers"]] == ["conv1"]
     assert told["command"].endswith("--layers conv1 --variants 1 --steps 2 --shots 2 --out site")
     assert "'conv9'" in refused(capsys, "atlas", small_net, "--layers", "conv9", "--out", "other")
+
+
+def test_clusters_scans_compares_and_draws(capsys):
+    """Rejects a scan of other numbers, a comparison with another K than the suggested, settings that do not arrive."""
+    words = ["clusters", "--counts", 5, 9, 40, "--epochs", 2, "--copies", 0, "--sample", 300]
+    told = done(capsys, *words, "--target", 0.05).splitlines()
+    assert [line.split()[0] for line in told[1:4]] == ["5", "9", "40"]
+    suggested = told[4].split()[0]
+    assert "300 images" in told[4]
+    assert told[6].startswith("pixels")
+    assert told[7].startswith(f"{suggested} clusters")
+    assert told[5].endswith("s to dev 5.00%")
+    assert told[-1] == "Wrote clusters.png"
+    assert Path("clusters.png").exists()
+    assert "6 clusters" in done(capsys, "clusters", "--counts", 5, "--clusters", 6, "--epochs", 1, "--copies", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cnn-4-4-8-16"], "'conv1'"),
+        (["--clusters", "1197"], "1197 clusters of 1197 images"),
+        (["--clusters", "1"], "1 clusters"),
+        (["--counts", "1"], "counts"),
+        (["--sample", "9", "--counts", "9"], "9 clusters of 9 images"),
+        (["--normalization", "none"], "'whitened'"),
+        (["--checkpoint", "x"], "'--checkpoint'"),
+        (["--target", "97.4"], "target"),
+        (["--out", "clusters.gif"], "clusters.gif"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_clustered_is_refused_before_the_work(capsys, words, said, monkeypatch):
+    """Rejects a minute of clustering that ends at an architecture of convolutions."""
+    monkeypatch.setattr("pellucid.learn.clusters._fitted", lambda *_, **__: pytest.fail("the work had begun"))
+    assert said in refused(capsys, "clusters", *words)
+
+
+def test_a_study_is_a_table_and_a_figure_and_goes_on(capsys, monkeypatch):
+    """Rejects values that do not arrive, runs that are done twice, and settings shared by all that are not heard."""
+    words = ["study", "mlp-70-30", "--over", "ridge=0.01,0.5", "--over", "seed=0,3", "--epochs", 1, "--batch", 400]
+    told = done(capsys, *words).splitlines()
+    assert [line.split()[:3] for line in told[1:3]] == [["0.01", "2", "0"], ["0.5", "2", "0"]]
+    assert told[-3:] == ["Wrote study/runs.csv", "Wrote study/summary.csv", "Wrote study/study.png"]
+    assert sorted(path.name for path in Path("study").iterdir()) == [
+        *("runs.csv", "study.json", "study.png", "summary.csv")
+    ]
+    same = json.loads(Path("study/study.json").read_text(encoding="utf-8"))["settings"]
+    assert (same["batch"], same["epochs"]) == (400, 1)
+    monkeypatch.setattr("pellucid.learn.studies._Plan.run", lambda *_: pytest.fail("it was done already"))
+    assert done(capsys, *words).splitlines() == told
+    assert "another folder" in refused(capsys, *words[:-1], 300)
+
+
+def test_a_study_of_clusters_learns_from_distances(capsys):
+    """Rejects --clusters that is not heard, and one that is no setting to vary."""
+    quick = ["--epochs", 1, "--copies", 0]
+    done(capsys, "study", "mlp-70-30", "--over", "seed=0", "--clusters", 12, *quick, "--out", "one")
+    done(capsys, "study", "mlp-70-30", "--over", "clusters=12", "--over", "seed=0", *quick, "--out", "two")
+    one, two = (
+        Path(folder, "runs.csv").read_text(encoding="utf-8").splitlines()[1].split(",") for folder in ("one", "two")
+    )
+    assert one[1:4] == two[2:5]
+    assert json.loads(Path("one/study.json").read_text(encoding="utf-8"))["settings"]["clusters"] == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--over"),
+        (["--over", "ridge"], "'ridge'; write it as"),
+        (["--over", "ridge="], "'ridge='"),
+        (["--over", "ridge=0.1,,0.2"], "ridge=0.1,,0.2"),
+        (["--over", "ridge=0.1", "--over", "ridge=0.2"], "'ridge' is varied twice"),
+        (["--over", "rigde=0.1"], "'ridge'"),
+        (["--over", "ridge=small"], "number"),
+        (["--over", "ridge=-1"], "greater than or equal to 0"),
+        (["--over", "epochs=0"], "0 epochs"),
+        (["--over", "ridge=0.1", "--ridge", "0.2"], "both varied and shared"),
+        (["--over", "clusters=0,2000"], "2000 clusters"),
+        (["--over", "ridge=0.1", "--copies", "1"], "'copies' needs clusters"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_study_that_cannot_be_is_refused_and_leaves_no_folder(capsys, words, said):
+    """Rejects a traceback, and a folder with the beginnings of a study that never was."""
+    assert said in refused(capsys, "study", "mlp-70-30", *words)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])

@@ -14,6 +14,7 @@ import pellucid
 NAMES = [
     *("load_data", "Data", "Split"),
     *("Network", "Conv", "Pool", "Flatten", "Dense", "train", "evaluate", "check_gradients"),
+    *("study", "scan_clusters", "cluster_data", "compare_clusters"),
     *("open_model", "patterns", "pattern", "dream", "octaves", "zoomed", "inspect", "atlas"),
     "PellucidError",
 ]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pellucid.data.splits import Data as Data
     from pellucid.data.splits import Split as Split
     from pellucid.errors import PellucidError as PellucidError
+    from pellucid.learn.clusters import cluster_data as cluster_data
+    from pellucid.learn.clusters import scan_clusters as scan_clusters
+    from pellucid.learn.comparison import compare_clusters as compare_clusters
     from pellucid.learn.gradients import check_gradients as check_gradients
     from pellucid.learn.layers import Conv as Conv
     from pellucid.learn.layers import Dense as Dense
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from pellucid.learn.layers import Pool as Pool
     from pellucid.learn.metrics import evaluate as evaluate
     from pellucid.learn.network import Network as Network
+    from pellucid.learn.studies import study as study
     from pellucid.learn.training import train as train
     from pellucid.see.dreams import dream as dream
     from pellucid.see.internals import inspect as inspect
@@ -45,6 +49,10 @@ _HOMES = {
     "train": "pellucid.learn.training",
     "evaluate": "pellucid.learn.metrics",
     "check_gradients": "pellucid.learn.gradients",
+    "study": "pellucid.learn.studies",
+    "scan_clusters": "pellucid.learn.clusters",
+    "cluster_data": "pellucid.learn.clusters",
+    "compare_clusters": "pellucid.learn.comparison",
     "open_model": "pellucid.see.models",
     "patterns": "pellucid.see.patterns",
     "pattern": "pellucid.see.patterns",

@@ -3,6 +3,7 @@
 Rooms are imported inside, so that `pellucid --help` does not wait for them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,3 +52,20 @@ def network_of(model: str) -> "Network":
 def given(settings: Settings) -> dict[str, Any]:
     """The options that were given, and no others."""
     return settings.model_dump(exclude_unset=True)
+
+
+def grid_of(words: Sequence[str]) -> dict[str, list[str]]:
+    """The grid that `name=value,value` words spell; what a value means is the library's to say.
+
+    >>> grid_of(["ridge=0.1,0.2", "seed=0"])
+    {'ridge': ['0.1', '0.2'], 'seed': ['0']}
+    """
+    grid: dict[str, list[str]] = {}
+    for word in words:
+        name, equals, values = word.partition("=")
+        if not (name and equals and all(values.split(","))):
+            raise PellucidError(f"Cannot vary '{word}'; write it as ridge=0.01,0.1: a setting, and values with commas.")
+        if name in grid:
+            raise PellucidError(f"Setting '{name}' is varied twice; give all its values at once.")
+        grid[name] = values.split(",")
+    return grid

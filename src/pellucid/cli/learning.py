@@ -1,4 +1,4 @@
-"""The verbs of learning: train, evaluate, average, check, data."""
+"""The verbs of learning: train, evaluate, average, check, clusters, study, data."""
 
 import sys
 from pathlib import Path
@@ -7,9 +7,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pellucid.cli.app import Architecture, Flat, Model, Out, Which, app, wrote
-from pellucid.cli.arguments import class_names, data_of, given, network_of
+from pellucid.cli.arguments import class_names, data_of, given, grid_of, network_of
+from pellucid.errors import PellucidError
 from pellucid.files import require_writable
-from pellucid.settings import DataSettings, SeedSettings, TrainSettings, WatchSettings
+from pellucid.settings import (
+    CourseSettings,
+    DataSettings,
+    FeatureSettings,
+    ScanSettings,
+    SeedSettings,
+    TrainSettings,
+    WatchSettings,
+)
 
 
 @app.command
@@ -116,6 +125,84 @@ def check(
     else:
         net = network_of(network)
     print(check_gradients(net, few.images, few.labels, seed=drawn.seed))
+
+
+@app.command
+def clusters(
+    architecture: Architecture = "mlp-70-30",
+    /,
+    *,
+    clusters: Annotated[int | None, Parameter(help="centres to learn from; the suggested number, if not given")] = None,
+    target: Annotated[
+        float | None,
+        Parameter(help="the accuracy, in [0, 1], whose time is compared; else the best that both reach"),
+    ] = None,
+    out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("clusters.png"),
+    source: Flat[DataSettings] = DataSettings(),
+    tried: Flat[ScanSettings] = ScanSettings(),
+    features: Flat[FeatureSettings] = FeatureSettings(),
+    settings: Flat[CourseSettings] = CourseSettings(),
+) -> None:
+    """Find how many clusters images fall into, and learn from the distances to them, beside learning from pixels.
+
+    The architecture is one of dense layers. Settings of the training hold for both networks; on the distances, one
+    that is not given may differ from that on pixels, and the ridge term is scaled to their number.
+    """
+    from pellucid.learn.clusters import require_count, scan_clusters
+    from pellucid.learn.comparison import compare_clusters, require_dense
+    from pellucid.learn.network import Network
+    from pellucid.show import prints
+    from pellucid.show.clusters import clusters_figure
+    from pellucid.show.text import comparison_text, scan_text
+
+    prints.ready(out, prints.FIGURES)
+    if target is not None and not 0 < target <= 1:
+        raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
+    images = data_of(source, settings.seed)
+    require_dense(Network(architecture, input_shape=images.input_shape, classes=len(images.classes)))
+    if clusters is not None:
+        require_count(clusters, len(images.train))
+    scan = scan_clusters(images, seed=settings.seed, **given(tried))
+    print(scan_text(scan), flush=True)
+    count = scan.suggested if clusters is None else clusters
+    found = compare_clusters(images, architecture, clusters=count, **given(features), **given(settings))
+    print(comparison_text(found, target))
+    wrote(prints.save_figure(clusters_figure(scan, found, target), out))
+
+
+@app.command
+def study(
+    architecture: Architecture,
+    /,
+    *,
+    over: Annotated[
+        tuple[str, ...],
+        Parameter(help="a setting and its values, as ridge=0.01,0.1; may be given again, also for seed and clusters"),
+    ],
+    out: Annotated[Path, Parameter(help="the folder of the tables and the figure; a study there goes on")] = Path(
+        "study"
+    ),
+    clusters: Annotated[int, Parameter(help="learn from the distances to so many centres; 0: from pixels")] = 0,
+    source: Flat[DataSettings] = DataSettings(),
+    features: Flat[FeatureSettings] = FeatureSettings(),
+    settings: Flat[CourseSettings] = CourseSettings(),
+) -> None:
+    """Train a network for every combination of some settings' values: a table, and a figure.
+
+    What was interrupted goes on with the same command, in the middle of the training it was in; values may be added.
+    """
+    from pellucid.learn.studies import study as run
+    from pellucid.show import prints
+    from pellucid.show.studies import study_figure
+    from pellucid.show.text import study_text
+
+    grid = grid_of(over)
+    images = data_of(source, settings.seed)
+    shared = {**({"clusters": clusters} if clusters else {}), **given(features), **given(settings)}
+    found = run(architecture, images, grid, out=out, **shared)
+    print(study_text(found))
+    for path in (out / "runs.csv", out / "summary.csv", prints.save_figure(study_figure(found), out / "study.png")):
+        wrote(path)
 
 
 @app.command

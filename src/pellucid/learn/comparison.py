@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from pellucid.data.splits import Data
-from pellucid.errors import unknown
-from pellucid.learn.clusters import cluster_data
+from pellucid.errors import PellucidError, unknown
+from pellucid.learn.clusters import cluster_data, require_count
+from pellucid.learn.layers import Conv, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.settings import ClusterSettings, CourseSettings, TrainSettings
@@ -87,18 +88,39 @@ def compare_clusters(
     for name in settings:
         if name not in COMPARED:
             raise unknown("setting of a comparison", name, COMPARED)
+    first = Network(architecture, input_shape=data.input_shape, classes=len(data.classes))
+    require_dense(first)
     own = {name: settings.pop(name) for name in list(settings) if name in ClusterSettings.model_fields}
     clusters = ClusterSettings.of(**own).clusters
     classes, seed = len(data.classes), TrainSettings.of(**settings).seed
+    plain = TrainSettings.of(first.recipe, **settings)
+    distant = feature_settings(first.recipe, data, clusters, **settings)
+    require_count(clusters, len(data.train))
+    compile_kernels(first, data)
     begin = perf_counter()
     net = Network(architecture, input_shape=data.input_shape, classes=classes, seed=seed)
-    plain, distant = TrainSettings.of(net.recipe, **settings), feature_settings(net.recipe, data, clusters, **settings)
     pixels = _course("pixels", net, data, plain, begin, progress)
     begin = perf_counter()
     turned, features = cluster_data(data, shift=max(1, plain.shift), seed=seed, **own)
     shape = turned.input_shape
     net = Network(architecture, input_shape=shape, classes=classes, scaling=features.scaling, seed=seed)
     return Comparison(clusters, pixels, _course(f"{clusters} clusters", net, turned, distant, begin, progress))
+
+
+def compile_kernels(network: Network, data: Data) -> None:
+    """Take one step with a network that is not needed any more, so that no time that counts goes into compiling."""
+    few = Data(data.train.take(1), data.dev.take(1), data.test.take(1), classes=data.classes)
+    list(Trainer(network, few, TrainSettings(check=False)).run(progress=False))
+
+
+def require_dense(network: Network) -> None:
+    """Raise PellucidError where a network has layers for images, which distances to clusters are not."""
+    for layer, name in zip(network.layers, network.names, strict=True):
+        if isinstance(layer, Conv | Pool):
+            raise PellucidError(
+                f"Layer '{name}' of {network.architecture} needs images, but distances to clusters are none; give an "
+                f"architecture of dense layers, such as mlp-70-30."
+            )
 
 
 def _course(name: str, network: Network, data: Data, settings: TrainSettings, begin: float, progress: bool) -> Course:

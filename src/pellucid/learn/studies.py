@@ -33,7 +33,7 @@ from pellucid.learn import initializations
 from pellucid.learn.architectures import Architecture
 from pellucid.learn.checkpoints import fingerprint
 from pellucid.learn.clusters import ClusterFeatures, cluster_data, require_count
-from pellucid.learn.comparison import RECIPE, feature_settings
+from pellucid.learn.comparison import RECIPE, compile_kernels, feature_settings, require_dense
 from pellucid.learn.history import History
 from pellucid.learn.layers import Layer
 from pellucid.learn.network import Network
@@ -113,6 +113,12 @@ class Study:
             together.setdefault(values, []).append(run)
         return tuple(_summary(values, runs) for values, runs in together.items())
 
+    @property
+    def best(self) -> Summary | None:
+        """The combination that reads the dev images best, on average over its seeds; None where all diverged."""
+        whole = [summary for summary in self.summaries() if summary.runs > 0]
+        return max(whole, key=lambda summary: summary.dev_mean, default=None)
+
 
 def study(
     architecture: str | Architecture | Sequence[Layer],
@@ -134,6 +140,7 @@ def study(
     plan = _Plan(architecture, data, grid, settings)
     folder = None if out is None else output_folder(out)
     done = {} if folder is None else _resumed(folder, plan)
+    compile_kernels(plan.network, data)
     with tqdm(plan.combinations, unit="run", delay=1, disable=not progress, leave=False) as bar:
         for values in bar:
             bar.set_description(", ".join(f"{name} {value}" for name, value in zip(plan.names, values, strict=True)))
@@ -166,8 +173,8 @@ class _Plan:
                 raise unknown("setting of a study", name, SHARED)
             if name in grid:
                 raise PellucidError(f"Setting '{name}' is both varied and shared; give it once.")
-        network = Network(architecture, input_shape=data.input_shape, classes=len(data.classes))
-        self.recipe, self.layers = network.recipe, describe(network)["layers"]
+        self.network = Network(architecture, input_shape=data.input_shape, classes=len(data.classes))
+        self.recipe = self.network.recipe
         given = [_listed(name, values) for name, values in grid.items()]
         if math.prod(len(values) for values in given) > MOST_RUNS:
             raise PellucidError(f"The grid has more than {MOST_RUNS:,} combinations; leave some values out.")
@@ -179,7 +186,12 @@ class _Plan:
         settings, clusters, options = self._split({})
         fixed = {**TrainSettings.of(self.recipe, **settings).course(), **clusters, **options, "features": dict(RECIPE)}
         same = {name: value for name, value in fixed.items() if name not in self.names}
-        return {"names": list(self.names), "settings": same, "layers": self.layers, "data": fingerprint(self.data)}
+        return {
+            "names": list(self.names),
+            "settings": same,
+            "layers": describe(self.network)["layers"],
+            "data": fingerprint(self.data),
+        }
 
     def run(self, values: Values, folder: Path | None) -> Run:
         """Train one network, from its checkpoint where it has one."""
@@ -207,9 +219,10 @@ class _Plan:
     def _split(self, varied: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Settings of the training, of clusters, and options of the network; what is varied stands over what is not."""
         merged = {**self.shared, **varied}
-        clusters = {name: value for name, value in merged.items() if name in ClusterSettings.model_fields}
+        own = {name: value for name, value in merged.items() if name in ClusterSettings.model_fields}
+        clusters = ClusterSettings.of(**own).model_dump(include=set(own))  # as numbers, if they were words
         options = {name: value for name, value in merged.items() if name == "initialization"}
-        return {n: v for n, v in merged.items() if n not in clusters and n not in options}, clusters, options
+        return {n: v for n, v in merged.items() if n not in own and n not in options}, clusters, options
 
     def _settings(self, given: Mapping[str, Any], clusters: Mapping[str, Any]) -> TrainSettings:
         if clusters.get("clusters", 0) > 0:
@@ -224,6 +237,7 @@ class _Plan:
         held = {**TrainSettings.of(self.recipe, **given).model_dump(), **ClusterSettings.of(**clusters).model_dump()}
         if clusters.get("clusters", 0) > 0:
             require_count(clusters["clusters"], len(self.data.train))
+            require_dense(self.network)
         elif clusters.keys() - {"clusters"}:
             raise PellucidError(f"Setting '{min(clusters.keys() - {'clusters'})}' needs clusters; give their number.")
         for text in options.values():

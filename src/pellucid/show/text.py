@@ -2,11 +2,16 @@
 
 table:       heads and rows -> columns as wide as they must be, numbers to the right
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
+scan_text, comparison_text: what learn/clusters.py and learn/comparison.py found
+study_text:  a study of learn/studies.py -> a line for each combination, and the best
 """
 
 from collections.abc import Sequence
 
+from pellucid.learn.clusters import Scan
+from pellucid.learn.comparison import Comparison
 from pellucid.learn.metrics import Scores
+from pellucid.learn.studies import Study
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -48,5 +53,48 @@ def scores_text(scores: Scores, names: Sequence[str]) -> str:
     )
 
 
+def scan_text(scan: Scan) -> str:
+    """Seconds, inertia and silhouette of each number of clusters, and the number to choose."""
+    rows = [[row.clusters, f"{row.seconds:.2f}", f"{row.inertia:,.1f}", f"{row.silhouette:.4f}"] for row in scan.rows]
+    lines = table(["clusters", "seconds", "inertia", "silhouette"], rows)
+    told = f"{scan.suggested} clusters are suggested, the knee of the inertia"
+    return f"{lines}\n{told} (silhouettes over {scan.sampled:,} images)."
+
+
+def comparison_text(found: Comparison, target: float | None = None) -> str:
+    """Accuracy and seconds side by side; target: an accuracy in [0, 1], the best that both reach if not given."""
+    wanted = found.common if target is None else target
+    rows = []
+    for course in (found.pixels, found.features):
+        reached = course.seconds_to(wanted)
+        scores = [f"{course.test[-1]:.2%}", f"{course.dev[-1]:.2%}"] if course.dev else ["-", "-"]
+        times = [course.preparation, course.seconds[-1] if course.seconds else course.preparation, reached]
+        rows.append([course.name, *scores, *("-" if time is None else f"{time:.2f}" for time in times)])
+    heads = ["learning from", "test", "dev", "s before the first step", "s in all", f"s to dev {wanted:.2%}"]
+    ratio = found.ratio(wanted)
+    told = "" if ratio is None else f"\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
+    return table(heads, rows) + told
+
+
+def study_text(found: Study) -> str:
+    """Each combination's accuracies, means and standard deviations over the seeds, and which reads dev images best."""
+    rows: list[list[object]] = []
+    for summary in found.summaries():
+        means = [(summary.dev_mean, summary.dev_spread), (summary.test_mean, summary.test_spread)]
+        scores = [text for mean, spread in means for text in (f"{mean:.2%}", f"{spread:.2%}")]
+        own = [*scores, f"{summary.seconds:.2f}"] if summary.runs else ["-"] * 5
+        rows.append([*(str(value) for value in summary.values), summary.runs, summary.diverged, *own])
+    lines = table([*found.varied, "runs", "diverged", "dev", "+-", "test", "+-", "seconds"], rows)
+    best = found.best
+    if best is None:
+        return f"{lines}\nEvery training diverged; runs.csv says why."
+    values = ", ".join(f"{name} {value}" for name, value in zip(found.varied, best.values, strict=True))
+    chosen = f"Best on the dev images: {values}, " if values else "On average: "
+    return f"{lines}\n{chosen}{best.dev_mean:.2%}, and {best.test_mean:.2%} on the test images."
+
+
 def _is_number(cell: object) -> bool:
-    return isinstance(cell, int) or (isinstance(cell, str) and (cell.endswith("%") or cell == "-"))
+    """Whether a cell is a whole number, a share, a decimal fraction, or the dash that stands for one."""
+    if isinstance(cell, str) and "." in cell:
+        return cell.rstrip("%").replace(",", "").replace(".", "").isdigit()
+    return isinstance(cell, int) or cell == "-" or (isinstance(cell, str) and cell.endswith("%"))

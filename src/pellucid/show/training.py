@@ -19,8 +19,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from pellucid.learn.history import History, moving_average
 from pellucid.learn.observation import Observation
-from pellucid.show.figures import DPI, GAP, MARGIN, SANS, board, put, write
+from pellucid.show.figures import GAP, MARGIN, board, put, write
 from pellucid.show.journey import class_colour, worth_drawing
+from pellucid.show.plots import mixed, plot
 from pellucid.show.sprites import enlarge, sheet
 from pellucid.show.style import LIGHT, Palette, light, picture, signed
 from pellucid.show.words import brief
@@ -31,6 +32,7 @@ WIDTH = 2 * MARGIN + LABEL + sum(STRIPS) + 2 * 2 * GAP
 TILE = 60  # a map is enlarged by a whole multiple up to about this
 TALL = 122  # at most, of a layer
 CURVES = 190
+PLOT = CURVES - 46
 POINTS = 800  # of a curve; more are thinned
 NAMED = 24  # classes with names under their bars
 
@@ -54,8 +56,8 @@ def training_figure(
     body = MARGIN + 44 + CURVES + 40
     figure, axes = board(WIDTH, body + sum(heights) + 2 * GAP * len(heights) + MARGIN, palette)
     _head(axes, history, seen, palette)
-    _loss(_plot(figure, MARGIN + 10, MARGIN + 62, 330, palette, "loss"), history, epochs, palette)
-    _accuracy(_plot(figure, MARGIN + 390, MARGIN + 62, 250, palette, "accuracy, %"), history, epochs, palette)
+    _loss(plot(figure, MARGIN + 10, MARGIN + 62, 330, palette, "loss", PLOT), history, epochs, palette)
+    _accuracy(plot(figure, MARGIN + 390, MARGIN + 62, 250, palette, "accuracy, %", PLOT), history, epochs, palette)
     _sample(axes, seen, names, MARGIN + 750, MARGIN + 44, palette)
     lefts = [MARGIN + LABEL, MARGIN + LABEL + STRIPS[0] + 2 * GAP, MARGIN + LABEL + sum(STRIPS[:2]) + 4 * GAP]
     for left, words in zip(lefts, ("activations", "gradient", "filters"), strict=True):
@@ -74,12 +76,12 @@ def curves_figure(history: History, *, palette: Palette = LIGHT) -> Figure:
     """Loss, accuracy, the largest activation and the dead share of each layer, and where the time went."""
     figure, _ = board(1080, 640, palette)
     tall = 230
-    _loss(_plot(figure, 30, 40, 420, palette, "loss", tall), history, None, palette)
-    _accuracy(_plot(figure, 560, 40, 400, palette, "accuracy, %", tall), history, None, palette)
+    _loss(plot(figure, 30, 40, 420, palette, "loss", tall), history, None, palette)
+    _accuracy(plot(figure, 560, 40, 400, palette, "accuracy, %", tall), history, None, palette)
     words = "largest activation of each layer; dotted: share of silent units"
-    _by_layer(_plot(figure, 30, 350, 420, palette, words, tall), history, palette)
+    _by_layer(plot(figure, 30, 350, 420, palette, words, tall), history, palette)
     words = "seconds in each layer: forward, and paler backward"
-    _seconds(_plot(figure, 600, 350, 360, palette, words, tall), history, palette)
+    _seconds(plot(figure, 600, 350, 360, palette, words, tall), history, palette)
     return figure
 
 
@@ -173,24 +175,6 @@ def _bars(
     axes.plot([left, left + width], [zero, zero], color=palette.line, lw=0.8)
 
 
-def _plot(
-    figure: Figure, left: int, top: int, width: int, palette: Palette, title: str, height: int = CURVES - 46
-) -> Axes:
-    """Axes for a curve, placed in pixels from the upper left corner."""
-    wide, tall = figure.get_size_inches() * DPI
-    axes = figure.add_axes(((left + 28) / wide, 1 - (top + height) / tall, width / wide, height / tall))
-    axes.set_facecolor(palette.paper)
-    axes.set_title(title, loc="left", size=8.5, color=palette.muted, family=SANS, pad=5)
-    for name, spine in axes.spines.items():
-        spine.set_visible(name == "bottom")
-        spine.set_color(palette.line)
-    axes.tick_params(colors=palette.muted, labelsize=7.5, length=0, which="both")
-    axes.grid(axis="y", color=palette.line, lw=0.7)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.01)
-    return axes
-
-
 def _progress(history: History, epochs: float | int | None) -> Float[np.ndarray, " batch"]:
     """Epochs passed after each batch."""
     count = len(history.batches)
@@ -241,7 +225,7 @@ def _by_layer(axes: Axes, history: History, palette: Palette) -> None:
     largest, dead = history.column("largest")[taken], history.column("dead")[taken]
     own = [index for index, name in enumerate(history.layers) if not name.startswith(("pool", "flatten"))]
     for place, index in enumerate(own):
-        colour = _mixed(palette.accent, palette.wrong, place / max(1, len(own) - 1))
+        colour = mixed(palette.accent, palette.wrong, place / max(1, len(own) - 1))
         axes.plot(*_thin(x, largest[:, index]), color=colour, lw=1.4)
         if not np.isnan(dead[:, index]).all():
             axes.plot(*_thin(x, dead[:, index]), color=colour, lw=1.2, ls=":")
@@ -262,9 +246,3 @@ def _seconds(axes: Axes, history: History, palette: Palette) -> None:
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-
-
-def _mixed(one: str, other: str, share: float) -> str:
-    """A colour on the way from one to the other."""
-    ends = [np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) for colour in (one, other)]
-    return "#" + "".join(f"{round(part):02x}" for part in (1 - share) * ends[0] + share * ends[1])
