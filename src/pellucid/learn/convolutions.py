@@ -34,6 +34,9 @@ reuse_freed_blocks()
 CHUNK = np.uint64(512)
 """Elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB."""
 
+TAPS = np.uint64(64)
+"""Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""
+
 LANES = 16  # elements of a vector of 512 bits; narrower processors take several
 _ZERO, _ONE, _TWO, _THREE, _FOUR, _EIGHT, _LANES = (np.uint64(number) for number in (0, 1, 2, 3, 4, 8, LANES))
 
@@ -92,27 +95,29 @@ def _valid(begin: int, size: int, length: int) -> tuple[int, int]:
     return max(0, -begin), min(size, length - begin)
 
 
+# fmt: off
 @_inlined
-def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, k, rectify):  # type: ignore[no-untyped-def]
+def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify):  # type: ignore[no-untyped-def]
     """A run of so many outputs; the last piece begins early enough to be whole, and repeats some elements."""
     n = _ZERO
     while n < length:
         if n + np.uint64(vectors * LANES) <= length:
-            tile(
-                outputs, vectors, LANES, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify
-            )
+            tile(outputs, vectors, LANES,
+                 y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
             n += np.uint64(vectors * LANES)
         elif length >= _LANES:
             n = min(n, length - _LANES)
-            tile(outputs, 1, LANES, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify)
+            tile(outputs, 1, LANES,
+                 y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
             n += _LANES
         elif length >= _FOUR:
             n = min(n, length - _FOUR)
-            tile(outputs, 1, 4, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify)
+            tile(outputs, 1, 4, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
             n += _FOUR
         else:
-            tile(outputs, 1, 1, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, rectify)
+            tile(outputs, 1, 1, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
             n += _ONE
+# fmt: on
 
 
 @_njit
@@ -122,14 +127,19 @@ def _convolve(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # type: i
     while o < outputs:
         width = _EIGHT if o + _EIGHT <= outputs else _FOUR if o + _FOUR <= outputs else _ONE
         for k in range(len(runs)):
-            begin, length, origin, first, last = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
+            begin, length, origin, first, end = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
             i, j = o * plane + begin, o * taps
-            if width == _EIGHT:
-                _run(8, 2, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, o, rectify)
-            elif width == _FOUR:
-                _run(4, 4, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, o, rectify)
-            else:
-                _run(1, 8, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, o, rectify)
+            # Where no element is computed twice, sums may pause in y: then what a run needs of x stays in the cache.
+            step = TAPS if length % _LANES == _ZERO else end - first
+            for t in range(first, end, step):
+                last = min(end, t + step)
+                go_on, done = t > first, rectify and last == end
+                if width == _EIGHT:
+                    _run(8, 2, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                elif width == _FOUR:
+                    _run(4, 4, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                else:
+                    _run(1, 8, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
         o += width
 
 

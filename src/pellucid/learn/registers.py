@@ -23,7 +23,7 @@ INDEX = ir.IntType(64)
 FUSED = ("contract",)  # a * b + c may round once
 ARGUMENTS = (
     *("outputs", "vectors", "lanes", "y", "i", "plane", "x", "origin"),
-    *("offsets", "rows", "first", "last", "w", "j", "b", "k", "rectify"),
+    *("offsets", "rows", "first", "last", "w", "j", "b", "k", "go_on", "rectify"),
 )
 
 
@@ -114,15 +114,36 @@ class _Writer:
 
 
 @_intrinsic
-def tile(context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, rectify):  # type: ignore[no-untyped-def]
+def tile(  # type: ignore[no-untyped-def]
+    context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify
+):
     """One tile of `outputs` x (vectors x lanes) elements; these three are numbers that are known when it is compiled.
 
     y[i + o plane + n] = b[k + o] + sum over t of w[j + outputs rows[t] + o] x[origin + offsets[t] + n]
 
     for o below outputs, n below vectors x lanes, t from first (there is one at least) to before last; negative ones
-    become zero if `rectify`. All arrays are flat.
+    become zero if `rectify`. All arrays are flat. go_on: begin from what is in y, instead of b.
     """
-    given_kinds = (outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, rectify)
+    given_kinds = (
+        outputs,
+        vectors,
+        lanes,
+        y,
+        i,
+        plane,
+        x,
+        origin,
+        offsets,
+        rows,
+        first,
+        last,
+        w,
+        j,
+        b,
+        k,
+        go_on,
+        rectify,
+    )
     kinds = dict(zip(ARGUMENTS, given_kinds, strict=True))
     if not all(isinstance(kind, types.IntegerLiteral) for kind in given_kinds[:3]):
         return None  # so that Numba says that no such function takes these
@@ -142,12 +163,14 @@ def tile(context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows
                 found += [write.multiply_add(row[v], weight, sums[o * wide + v]) for v in range(wide)]
             return found
 
+        targets = [builder.add(given["i"], builder.mul(given["plane"], write.number(o))) for o in range(high)]
+        places = [write.add(target, each * v) for target in targets for v in range(wide)]
         biases = [write.spread(write.scalar("b", write.add(given["k"], o))) for o in range(high)]
-        sums = write.loop(given["first"], given["last"], [bias for bias in biases for _ in range(wide)], products)
-        for o in range(high):
-            target = builder.add(given["i"], builder.mul(given["plane"], write.number(o)))
-            for v in range(wide):
-                write.store("y", write.add(target, each * v), write.rectified(sums[o * wide + v], given["rectify"]))
+        begun = [
+            builder.select(given["go_on"], write.load("y", place), biases[n // wide]) for n, place in enumerate(places)
+        ]
+        for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
+            write.store("y", place, write.rectified(value, given["rectify"]))
         return context.get_dummy_value()
 
     return types.void(*given_kinds), code
