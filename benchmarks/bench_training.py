@@ -1,12 +1,15 @@
-"""One epoch of `cnn-4-4-8-16`: Pellucid's hand-written gradients beside PyTorch's, same weights, data, batch, threads.
+"""Training of convolutional networks: Pellucid's hand-written gradients beside PyTorch's, and beside loops over images.
 
-Both train on MNIST (on the digits where MNIST is not here), on the same batches in the same order, and then judge the
+Ours and PyTorch have the same weights, data, batch and threads. Both train on MNIST (on the digits where MNIST is not here), on the same batches in the same order, and then judge the
 dev images. Their first losses must agree and both must learn, or the run stops: times mean nothing where the two do not
 do the same work. (Later, rounding sends them along ways of their own, so that accuracies may differ a little.) The
 rival gets its images standardized beforehand, ours does it batch by batch. PyTorch is tried in its two memory layouts.
+The loops (see loops.py) take seconds for a batch, so they are timed over two batches, and that is multiplied; their
+gradients must agree with ours, too.
 """
 
 import os
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -14,16 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import Row, compare
+from benchmarks import loops
+from benchmarks.harness import Row, compare, seconds
 from benchmarks.rivals import as_module
 from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data, Split
 from pellucid.learn.network import Network
+from pellucid.learn.parallel import thread_count
 from pellucid.learn.training import train
 from pellucid.settings import TrainSettings
 
-ARCHITECTURE, BATCH, RATE, MOMENTUM = "cnn-4-4-8-16", 128, 0.01, 0.9
+BATCH, RATE, MOMENTUM = 128, 0.01, 0.9
+CASES = (("cnn-4-4-8-16", 50_000), ("mnist-cnn", 10_000))  # and how many images an epoch has, at most
+LOOPED, LOOPED_BATCHES = "cnn-4-4-8-16", 2
 FIRST, AGREE = 5, 1e-5  # the losses of the first steps, and by what share of them they may differ
 LEARNT = 0.8
 # Every field, so that nothing of the architecture's own recipe (a warm-up, a clipped gradient) is left to ours alone.
@@ -41,24 +48,57 @@ class Learnt:
 
 
 def rows() -> Iterator[Row]:
-    """PyTorch's default layout, then channels-last."""
+    """Each network beside PyTorch's default layout and channels-last, then the smaller one beside the loops."""
     data = load_data("mnist" if find_mnist() is not None else "digits")
+    for architecture, images in CASES:
+        part = Data(data.train.take(min(images, len(data.train))), data.dev, data.test, name=data.name)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            yield beside_pytorch(architecture, part, layout)
+    yield beside_loops(data)
+
+
+def beside_pytorch(architecture: str, data: Data, layout: torch.memory_format) -> Row:
+    """An epoch of both (20 of the digits)."""
     epochs = 1 if data.name == "mnist" else 20
     found: dict[str, Learnt] = {}
-    for layout in (torch.contiguous_format, torch.channels_last):
-        train_ours(few(data), 1)  # compiles the kernels
-        train_rival(few(data), 1, layout)
-        row = compare(
-            f"training of {ARCHITECTURE}, {epochs} epoch(s) of {data.name}",
-            lambda: found.update(ours=train_ours(data, epochs)),
-            lambda layout=layout: found.update(rival=train_rival(data, epochs, layout)),
-            against=f"PyTorch, {str(layout).removeprefix('torch.')}",
-            repeats=int(os.environ.get("REPEATS", "3")),
-            warm=0,
-            images=len(data.train),
-            batch=BATCH,
-        )
-        yield replace(row, notes={**row.notes, "dev_accuracies": same_work(found["ours"], found["rival"])})
+    train_ours(architecture, few(data), 1)  # compiles the kernels
+    train_rival(architecture, few(data), 1, layout)
+    row = compare(
+        f"training of {architecture}, {epochs} epoch(s) of {len(data.train):,} images of {data.name}",
+        lambda: found.update(ours=train_ours(architecture, data, epochs)),
+        lambda: found.update(rival=train_rival(architecture, data, epochs, layout)),
+        against=f"PyTorch, {str(layout).removeprefix('torch.')}",
+        repeats=int(os.environ.get("REPEATS", "3")),
+        warm=0,
+        batch=BATCH,
+        threads=thread_count(),
+    )
+    return replace(row, notes={**row.notes, "dev_accuracies": same_work(found["ours"], found["rival"])})
+
+
+def beside_loops(data: Data) -> Row:
+    """An epoch of ours beside two batches of the loops, multiplied."""
+    net = Network(LOOPED, input_shape=data.input_shape, seed=0)
+    batches = [data.train.take(range(begin, begin + BATCH)) for begin in range(0, LOOPED_BATCHES * BATCH, BATCH)]
+    steps = -(-len(data.train) // BATCH)
+    train_ours(LOOPED, few(data), 1)
+    for name, gradient in loops.gradients(net, batches[0].take(4)).items():
+        expected = net.step(batches[0].images[:4], batches[0].labels[:4]).gradients[name]
+        if not np.allclose(gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()):
+            raise RuntimeError(f"The loops do not do the same work: their gradient of {name} is another one.")
+    ours = [seconds(lambda: train_ours(LOOPED, data, 1)) for _ in range(int(os.environ.get("REPEATS", "3")))]
+    rival = seconds(lambda: [loops.gradients(net, batch) for batch in batches]) * steps / LOOPED_BATCHES
+    times = sorted(rival / own for own in ours)
+    return Row(
+        f"training of {LOOPED}, 1 epoch of {len(data.train):,} images of {data.name}",
+        statistics.median(ours),
+        rival,
+        statistics.median(ours) / rival,
+        (min(ours) / rival, max(ours) / rival),
+        len(ours),
+        f"loops over images, scipy.ndimage; {LOOPED_BATCHES} batches, extrapolated to {steps}",
+        {"sooner": f"{statistics.median(times):.0f} times", "batch": BATCH},
+    )
 
 
 def same_work(ours: Learnt, rival: Learnt) -> str:
@@ -77,16 +117,16 @@ def few(data: Data) -> Data:
     return Data(data.train.take(3 * BATCH), data.dev.take(BATCH), data.test.take(1), classes=data.classes)
 
 
-def train_ours(data: Data, epochs: int) -> Learnt:
+def train_ours(architecture: str, data: Data, epochs: int) -> Learnt:
     """The epochs and the dev accuracy by `learn`."""
-    net = Network(ARCHITECTURE, input_shape=data.input_shape, seed=0)
+    net = Network(architecture, input_shape=data.input_shape, seed=0)
     history = train(net, data, progress=False, epochs=epochs, **SETTINGS)
     return Learnt(tuple(batch.loss for batch in history.batches[:FIRST]), history.epochs[-1].dev_accuracy)
 
 
-def train_rival(data: Data, epochs: int, layout: torch.memory_format) -> Learnt:
+def train_rival(architecture: str, data: Data, epochs: int, layout: torch.memory_format) -> Learnt:
     """The same by PyTorch, from the same weights."""
-    net = Network(ARCHITECTURE, input_shape=data.input_shape, seed=0)
+    net = Network(architecture, input_shape=data.input_shape, seed=0)
     module = as_module(net).to(memory_format=layout)
     optimizer = torch.optim.SGD(module.parameters(), lr=RATE, momentum=MOMENTUM)
     images, labels = tensors(net, data.train)
