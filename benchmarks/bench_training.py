@@ -1,9 +1,10 @@
 """Training of convolutional networks: Pellucid's hand-written gradients beside PyTorch's, and beside loops over images.
 
-Ours and PyTorch have the same weights, data, batch and threads. Both train on MNIST (on the digits where MNIST is not here), on the same batches in the same order, and then judge the
-dev images. Their first losses must agree and both must learn, or the run stops: times mean nothing where the two do not
-do the same work. (Later, rounding sends them along ways of their own, so that accuracies may differ a little.) The
-rival gets its images standardized beforehand, ours does it batch by batch. PyTorch is tried in its two memory layouts.
+Ours and PyTorch have the same weights, data, batch and threads. Both train on MNIST (on the digits where MNIST is not
+here), on the same batches in the same order, and then judge the dev images. Their first losses must agree and both must
+learn, or the run stops: times mean nothing where the two do not do the same work. (Later, rounding sends them along
+ways of their own, so that accuracies may differ a little.) The rival gets its images standardized beforehand, ours does
+it batch by batch. PyTorch is tried in its two memory layouts.
 The loops (see loops.py) take seconds for a batch, so they are timed over two batches, and that is multiplied; their
 gradients must agree with ours, too.
 """
