@@ -282,6 +282,21 @@ class OctaveSettings(Settings):
     seed: int = knob(0, "seed of the shifts", ge=0)
 
 
+class ModelSettings(Settings):
+    """How a model of one's own is opened; bundled networks and Pellucid's files know all of it but the device."""
+
+    weights: Path | None = knob(
+        None, "weights for package.module:factory: .safetensors, or a state dict as .pt or .pth, or Keras' .h5"
+    )
+    input_shape: str | None = knob(None, "what it takes: channels,height,width, such as 3,224,224")
+    scaling: str | None = knob(
+        None,
+        "of images in [0, 1]: 'unit' (as they are), 'standardized' (each by itself), or the mean and the "
+        "deviation, two numbers or two for each channel: 0.485,0.456,0.406,0.229,0.224,0.225",
+    )
+    device: str | None = knob(None, "where it works: cpu, cuda, cuda:1, mps, or auto; else where it lies")
+
+
 class DataSettings(Settings):
     """Which images are used, where they lie, and how they are split."""
 

@@ -134,6 +134,29 @@ def test_the_forward_stops_at_the_layer():
     assert called == ["spy"]
 
 
+def test_modules_of_pytorch_inside_are_left_in_their_mode():
+    """Rejects a module that Keras puts into eval mode for us, and that stays there."""
+    inner = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.5))
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.wrapped = keras.layers.TorchModuleWrapper(inner, name="wrapped")
+
+        def call(self, inputs, training=None):
+            return self.wrapped(keras.ops.reshape(inputs, (-1, 4)), training=training)
+
+    module = Own()
+    module(np.zeros((1, 2, 2, 1), np.float32))
+    inner.train()
+    inner[0].eval()
+    images = torch.rand(2, 1, 2, 2)
+    model = open_model(module, input_shape=(1, 2, 2))
+    with torch.no_grad():
+        torch.testing.assert_close(answers(model, "wrapped", images).output, inner[0](images.flatten(1)))
+    assert [inner.training, inner[0].training, inner[1].training] == [True, False, True]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_model_is_left_as_it_was(fails):
     """Rejects calls that stay wrapped, gradients on weights, flags that were changed, statistics that moved."""

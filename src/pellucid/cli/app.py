@@ -13,6 +13,9 @@ T = TypeVar("T")
 Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
 Architecture = Annotated[str, Parameter(help="an architecture's name, such as cnn-4-4-8-16, or a TOML file")]
 Model = Annotated[str, Parameter(help="a bundled network's name, such as mnist-cnn, or a file")]
+AnyModel = Annotated[
+    str, Parameter(help="a bundled network's name, such as mnist-cnn, a file, or package.module:factory")
+]
 Layer = Annotated[str, Parameter(help="a layer's name (see: pellucid layers MODEL)")]
 Unit = Annotated[int, Parameter(help="one unit of the layer, from 0; -1 is the mean of the whole layer")]
 Which = Annotated[Literal["train", "dev", "test"], Parameter(help="which of the images")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import PellucidError
-from pellucid.settings import DataSettings, Settings
+from pellucid.settings import DataSettings, ModelSettings, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,34 @@ def network_of(model: str) -> "Network":
             f"'{model}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
         )
     return opened.network
+
+
+def opened(model: str, how: ModelSettings) -> Any:
+    """The model that the words name, opened as they ask; its name alone, where they ask for nothing."""
+    asked = {name: value for name, value in given(how).items() if value is not None}
+    if not asked:
+        return model
+    from pellucid.see.models import open_model
+
+    if "input_shape" in asked:
+        asked["input_shape"] = _numbers("input-shape", asked["input_shape"], int, "channels,height,width")
+    if "scaling" in asked and "," in asked["scaling"]:
+        numbers = _numbers("scaling", asked["scaling"], float, "mean,deviation")
+        if len(numbers) % 2:
+            raise PellucidError(
+                f"Option '--scaling' has {len(numbers)} numbers; give as many deviations as means: mean,deviation."
+            )
+        half = len(numbers) // 2
+        mean, deviation = (part[0] if half == 1 else list(part) for part in (numbers[:half], numbers[half:]))
+        asked["scaling"] = {"kind": "mean-deviation", "mean": mean, "deviation": deviation}
+    return open_model(model, **asked)
+
+
+def _numbers(option: str, text: str, kind: type[int] | type[float], form: str) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        raise PellucidError(f"Option '--{option}' is '{text:.60}'; give {form} as numbers.") from None
 
 
 def given(settings: Settings) -> dict[str, Any]:

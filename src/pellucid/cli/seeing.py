@@ -5,18 +5,20 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import Flat, Layer, Model, Start, Unit, Which, app, wrote
-from pellucid.cli.arguments import data_of, given, start_of
-from pellucid.settings import DataSettings, DreamSettings, PatternSettings, SeedSettings
+from pellucid.cli.app import AnyModel, Flat, Layer, Start, Unit, Which, app, wrote
+from pellucid.cli.arguments import data_of, given, opened, start_of
+from pellucid.settings import DataSettings, DreamSettings, ModelSettings, PatternSettings, SeedSettings
 
 
 @app.command
-def layers(model: Model, /, *, drawn: Flat[SeedSettings] = SeedSettings()) -> None:
+def layers(
+    model: AnyModel, /, *, how: Flat[ModelSettings] = ModelSettings(), drawn: Flat[SeedSettings] = SeedSettings()
+) -> None:
     """List a model's layers: name, kind, units, shape."""
     from pellucid.see.models import open_model
     from pellucid.show.text import table
 
-    found = open_model(model).layers
+    found = open_model(opened(model, how)).layers
     shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
     rows = [[layer.name, layer.kind, layer.units, shape] for layer, shape in zip(found, shapes, strict=True)]
     print(table(["layer", "kind", "units", "shape"], rows))
@@ -24,7 +26,7 @@ def layers(model: Model, /, *, drawn: Flat[SeedSettings] = SeedSettings()) -> No
 
 @app.command
 def pattern(
-    model: Model,
+    model: AnyModel,
     layer: Layer,
     unit: Unit,
     /,
@@ -33,6 +35,7 @@ def pattern(
     multiple: Annotated[int, Parameter(help="each pixel becomes a square of so many a side")] = 8,
     film: Annotated[Path | None, Parameter(help="how it came about: a .gif or .webp, or a strip as .png")] = None,
     start: Start = None,
+    how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the image that one unit answers to most."""
@@ -42,7 +45,7 @@ def pattern(
     prints.ready(out, prints.PICTURES)
     if film is not None:
         prints.ready(film, prints.FILMS)
-    found = find(model, layer, unit, start=start_of(start), **given(settings))
+    found = find(opened(model, how), layer, unit, start=start_of(start), **given(settings))
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
     wrote(prints.save_pattern(found, out, multiple))
     if film is not None:
@@ -51,13 +54,14 @@ def pattern(
 
 @app.command
 def patterns(
-    model: Model,
+    model: AnyModel,
     layer: Layer,
     /,
     *,
     units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
     out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
     start: Start = None,
+    how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the patterns of all units of a layer at once."""
@@ -65,7 +69,9 @@ def patterns(
     from pellucid.show import prints
 
     prints.ready(out, prints.WALLS)
-    found = find(model, layer, units=list(units) if units else None, start=start_of(start), **given(settings))
+    found = find(
+        opened(model, how), layer, units=list(units) if units else None, start=start_of(start), **given(settings)
+    )
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
     )
@@ -74,13 +80,14 @@ def patterns(
 
 @app.command
 def inspect(
-    model: Model,
+    model: AnyModel,
     picture: Annotated[Path | None, Parameter(help="an image file, instead of one of the data")] = None,
     /,
     *,
     index: Annotated[int, Parameter(help="which image of the data, from 0")] = 0,
     split: Which = "test",
     out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("inspect.png"),
+    how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     drawn: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
@@ -93,14 +100,14 @@ def inspect(
     from pellucid.show.journey import journey
 
     prints.ready(out, prints.FIGURES)
-    opened = open_model(model)
+    seen = open_model(opened(model, how))
     if picture is not None:
-        image, truth, classes = fitted(read_photo(picture).over(), opened.input_shape), None, None
+        image, truth, classes = fitted(read_photo(picture).over(), seen.input_shape), None, None
     else:
         data = data_of(source, drawn.seed)
         chosen = getattr(data, split).take([index])
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
-    inside = look(opened, image)
+    inside = look(seen, image)
     wrote(
         prints.save_figure(journey(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out)
     )
@@ -118,7 +125,7 @@ def dream(
             help="a unit, from 0, or one for each level; -1 is the whole layer, auto what each tile excites most"
         ),
     ],
-    model: Model = "mnist-cnn",
+    model: AnyModel = "mnist-cnn",
     out: Annotated[
         Path | None, Parameter(help="the picture, .png (dream.png), .jpg or .webp; for many photos a folder (dreams)")
     ] = None,
@@ -128,6 +135,7 @@ def dream(
     mask: Annotated[Path | None, Parameter(help="a picture, white where to dream and black where not")] = None,
     area: Annotated[tuple[int, int, int, int] | None, Parameter(help="only in: left top right bottom, pixels")] = None,
     tiles: Annotated[tuple[int, ...], Parameter(help="only in these tiles of the last level, row by row from 0")] = (),
+    how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),
 ) -> None:
     """Carve what a unit likes into a photograph."""
@@ -135,5 +143,5 @@ def dream(
 
     where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
     asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given(settings)}
-    for path in albums.save_dreams(photo, model, out=out, film=film, zoom=zoom, panel_path=panel, **asked):
+    for path in albums.save_dreams(photo, opened(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked):
         wrote(path)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import Flat, Model, app, wrote
-from pellucid.cli.arguments import given
-from pellucid.settings import AtlasDataSettings, AtlasSettings, DataSettings, SeedSettings
+from pellucid.cli.app import AnyModel, Flat, app, wrote
+from pellucid.cli.arguments import given, opened
+from pellucid.settings import AtlasDataSettings, AtlasSettings, DataSettings, ModelSettings, SeedSettings
 
 
 @app.command
@@ -25,14 +25,15 @@ def tour(
 
 @app.command
 def atlas(
-    model: Model,
+    model: AnyModel,
     /,
     *,
     out: Annotated[Path, Parameter(help="the folder that the site is written to")] = Path("atlas"),
+    how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[AtlasSettings] = AtlasSettings(),
 ) -> None:
     """Write a site that shows every unit of a model: its patterns, its strongest images, its neighbours."""
     from pellucid.show.atlas import atlas as make
 
-    wrote(make(model, out, source.data, data_dir=source.data_dir, **given(settings)).page)
+    wrote(make(opened(model, how), out, source.data, data_dir=source.data_dir, **given(settings)).page)
