@@ -70,6 +70,7 @@ VERBS = [
     "inspect",
     "dream",
     "atlas",
+    "studio",
     "data",
     "clusters",
     "study",

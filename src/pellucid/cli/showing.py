@@ -1,4 +1,4 @@
-"""The verbs of showing: tour, atlas."""
+"""The verbs of showing: tour, atlas, studio."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,15 @@ from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, app, wrote
 from pellucid.cli.arguments import given, opened
-from pellucid.settings import AtlasDataSettings, AtlasSettings, DataSettings, ModelSettings, SeedSettings
+from pellucid.errors import PellucidError
+from pellucid.settings import (
+    AtlasDataSettings,
+    AtlasSettings,
+    DataSettings,
+    ModelSettings,
+    SeedSettings,
+    StudioSettings,
+)
 
 
 @app.command
@@ -37,3 +45,23 @@ def atlas(
     from pellucid.show.atlas import atlas as make
 
     wrote(make(opened(model, how), out, source.data, data_dir=source.data_dir, **given(settings)).page)
+
+
+@app.command
+def studio(
+    *models: Annotated[str, Parameter(help="model files to open in it, beside those that come with Pellucid")],
+    source: Flat[DataSettings] = DataSettings(),
+    drawn: Flat[SeedSettings] = SeedSettings(),
+    settings: Flat[StudioSettings] = StudioSettings(),
+) -> None:
+    """Open the studio: draw, watch patterns evolve, dream, train, in a browser on this machine."""
+    try:
+        from pellucid.show.studio.app import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("gradio", "fastapi", "uvicorn", "starlette"):
+            raise
+        raise PellucidError(
+            "The studio needs the package gradio; install it: pip install 'pellucid[studio]'."
+        ) from None
+
+    serve(settings, models, source, drawn.seed)

@@ -65,11 +65,18 @@ def read_photo(path: StrPath) -> Photo:
 
     Raises PellucidError for a file that is missing, no picture, cut short or damaged, or has too many pixels.
     """
-    file = Path(path)
-    content = read_bytes(file, "photo", MOST_BYTES)
+    return photo_in(read_bytes(path, "photo", MOST_BYTES), path)
+
+
+def photo_in(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) -> Photo:
+    """The same from the content of a file, which sentences call `name`; of at most so many pixels.
+
+    Raises PellucidError as `read_photo` does.
+    """
+    file = Path(name)
     try:
         with _open(content) as picture:
-            _check_size(file, picture)
+            _check_size(file, picture, most_pixels)
             picture.load()
             return _photo(file, ImageOps.exif_transpose(picture))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -150,10 +157,10 @@ def _open(content: bytes) -> Image.Image:
         return Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
 
 
-def _check_size(file: Path, picture: Image.Image) -> None:
-    if picture.width * picture.height > MOST_PIXELS:
+def _check_size(file: Path, picture: Image.Image, most: int) -> None:
+    if picture.width * picture.height > most:
         raise PellucidError(
-            f"The photo '{file}' has {picture.width} x {picture.height} pixels, more than the {MOST_PIXELS} that are "
+            f"The photo '{file}' has {picture.width} x {picture.height} pixels, more than the {most} that are "
             f"read; give a smaller one."
         )
 

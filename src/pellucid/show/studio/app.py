@@ -1,0 +1,171 @@
+"""App: the studio as a web app that answers to this machine only.
+
+studio_app: settings, models -> an ASGI app, a plain object that is tested in process
+serve:      the same, listening on 127.0.0.1 until it is interrupted
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from pellucid.errors import PellucidError
+from pellucid.see.internals import inspect
+from pellucid.settings import DataSettings, StudioSettings
+from pellucid.show.studio import theme
+from pellucid.show.studio.browse import Browse
+from pellucid.show.studio.desk import Desk
+from pellucid.show.studio.draw import Draw
+from pellucid.show.studio.dream import Dream
+from pellucid.show.studio.evolving import Request, evolve
+from pellucid.show.studio.guard import Guard
+from pellucid.show.studio.patterns import Patterns
+from pellucid.show.studio.sessions import Sessions
+from pellucid.show.studio.shelf import Shelf
+from pellucid.show.studio.train import Train
+
+HEAD = """<meta name="color-scheme" content="light dark">
+<script>
+document.addEventListener('input', (event) => {
+  const compared = event.target.closest('.compare');
+  if (compared) compared.style.setProperty('--cut', event.target.value + '%');
+});
+document.addEventListener('click', (event) => {
+  if (event.target.closest('.lights')) document.body.classList.toggle('dark');
+});
+</script>"""
+TITLE = """<header class="head"><h1 class="wordmark">Pellucid<i>studio</i></h1>
+<button type="button" class="lights" aria-label="Dark or light">Dark / light</button></header>"""
+
+
+@dataclass(frozen=True, eq=False)
+class Studio:
+    """A studio that is ready to be served: the `app`, and what it works with."""
+
+    app: ASGIApp
+    desk: Desk
+    blocks: Any
+
+
+def studio_app(
+    settings: StudioSettings, models: Sequence[str], folder: Path, source: DataSettings = DataSettings(), seed: int = 0
+) -> Studio:
+    """The app. models: files to open beside the zoo.  folder: for uploads and downloads.  source: images to offer.
+
+    Raises PellucidError for a model that cannot be opened.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
+    desk = Desk(settings, Shelf(models), Sessions(settings, folder), source, seed)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.sessions.close()
+
+    outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    browse = Browse(desk)
+    outer.add_route("/atlas/{key}/{path:path}", browse.serve)
+    blocks = _blocks(desk, browse)
+    gr.mount_gradio_app(
+        outer,
+        blocks,
+        path="/",
+        server_name="127.0.0.1",
+        server_port=settings.port,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=f"{settings.upload}mb",
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme.theme(),
+        css=theme.sheet(),
+        head=HEAD,
+    )
+    return Studio(Guard(outer, (settings.upload + 1) * 10**6), desk, blocks)
+
+
+def _blocks(desk: Desk, browse: Browse) -> Any:
+    """The page: a tab for each thing to do."""
+    with gr.Blocks(
+        title="Pellucid studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
+    ) as blocks:
+        gr.HTML(TITLE, apply_default_css=False)
+        draw, patterns, dream = Draw(desk), Patterns(desk), Dream(desk)
+        pickers: list[Any] = []
+        for words, tab in (("Draw", draw), ("Patterns", patterns), ("Dream", dream)):
+            with gr.Tab(words, id=words.lower()):
+                tab.build()
+                pickers.append(tab.model)
+        train = gr.Tab("Train", id="train")
+        with gr.Tab("Atlas", id="atlas"):
+            browse.build()
+        with train:
+            Train(desk, [*pickers, browse.model]).build()
+
+        def closed(request: gr.Request) -> None:
+            desk.sessions.forget(str(request.session_hash))
+
+        blocks.unload(closed)
+    blocks.queue(default_concurrency_limit=desk.settings.jobs, api_open=False)
+    return blocks
+
+
+def warm_up(desk: Desk) -> None:
+    """Run what compiles or allocates at its first use, so that the first person does not wait for it."""
+    session = desk.sessions.of("warm")
+    model = desk.shelf.model(session, desk.shelf.names()[-1])
+    inspect(model, np.zeros(model.input_shape, np.float32))
+    for _ in evolve(session, "warm", Request(model, model.layers[0].name, (0,), {"steps": 2}), 0.0):
+        pass
+    desk.sessions.forget("warm")
+
+
+def serve(
+    settings: StudioSettings, models: Sequence[str] = (), source: DataSettings = DataSettings(), seed: int = 0
+) -> None:
+    """Serve the studio on 127.0.0.1 until Ctrl-C; everything that was uploaded is gone afterwards.
+
+    Raises PellucidError for a model that cannot be opened, and a port that is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="pellucid-studio-") as folder, _listening(settings.port) as listening:
+        studio = studio_app(settings, models, Path(folder), source, seed)
+        warm_up(studio.desk)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        print(f"The studio is open at {address}; Ctrl-C closes it.", file=sys.stderr, flush=True)
+        if settings.open:
+            threading.Timer(0.5, webbrowser.open, [address]).start()
+        config = uvicorn.Config(studio.app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(uvicorn.Server(config).serve([listening]))
+
+
+def _listening(port: int) -> socket.socket:
+    """A socket on this port of 127.0.0.1."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        raise PellucidError(
+            f"Port {port} of 127.0.0.1 cannot be had ({os.strerror(error.errno or 0).lower()}); choose another with "
+            f"--port, or 0 for any that is free."
+        ) from error
+    return listening

@@ -1,0 +1,125 @@
+"""Controls: a field of settings -> the control that sets it: its range, its default and its words.
+
+control: settings, field -> a slider, a number, a choice, a tick or a line of text
+chosen:  settings, fields, what the controls say -> the values that differ from the defaults, ready for the library
+
+Nothing is written twice: what a control says is what `settings.py` says. The surprise: a slider is given only where its
+range can be aimed at; 1 to 100,000 is a number to be typed.
+"""
+
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import gradio as gr
+from pydantic.fields import FieldInfo
+
+from pellucid.settings import Settings
+
+AIMABLE = 100  # steps of a slider, at most, that can be aimed at
+
+
+def names_of(group: type[Settings], *, without: Sequence[str] = ()) -> list[str]:
+    """The fields that a window can set: all but those of `without` and the paths of files."""
+    return [name for name, field in group.model_fields.items() if name not in without and Path not in _kinds(field)]
+
+
+def controls(group: type[Settings], names: Sequence[str], **defaults: Any) -> dict[str, Any]:
+    """A control for each of these fields; `defaults` in place of the settings' own."""
+    return {name: control(group, name, defaults.get(name)) for name in names}
+
+
+def control(group: type[Settings], name: str, value: Any = None) -> Any:
+    """The control of a field, showing this value, or the default."""
+    field = group.model_fields[name]
+    kinds = _kinds(field)
+    shown = shown_value(field.default if value is None else value)
+    said: dict[str, Any] = {"label": name.replace("_", " ").capitalize(), "info": field.description, "value": shown}
+    if bool in kinds:
+        return gr.Checkbox(**said)
+    choices = _choices(field)
+    if choices:
+        return gr.Dropdown(choices, **said)
+    if kinds & {int, float} and tuple not in kinds:
+        return _number(field, kinds, said)
+    return gr.Textbox(**said, placeholder="none" if shown == "" else None, max_lines=1)
+
+
+def shown_value(value: Any) -> Any:
+    """A setting's value as its control holds it."""
+    if value is None or isinstance(value, tuple):
+        return " ".join(map(str, value)) if value else None if value is None else ""
+    return value
+
+
+def chosen(
+    group: type[Settings], names: Sequence[str], values: Sequence[Any], *, all_of_them: bool = False
+) -> dict[str, Any]:
+    """What was set otherwise than by default (or `all_of_them`), as keywords; ranges are the library's to refuse."""
+    asked = {}
+    for name, value in zip(names, values, strict=True):
+        field = group.model_fields[name]
+        given = _given(field, value)
+        if all_of_them or given != field.default:
+            asked[name] = given
+    return asked
+
+
+def _given(field: FieldInfo, value: Any) -> Any:
+    """The setting that a control's value stands for."""
+    kinds = _kinds(field)
+    if tuple in kinds:
+        words = str(value or "").replace(",", " ").split()
+        numbers = tuple(_numeral(word) for word in words)
+        return None if not numbers and types.NoneType in kinds else numbers
+    if value in (None, "") and types.NoneType not in kinds:
+        return field.default
+    if int in kinds and float not in kinds and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return None if value == "" else value
+
+
+def _numeral(word: str) -> Any:
+    try:
+        return int(word)
+    except ValueError:
+        return word  # the settings know what to say of it
+
+
+def _number(field: FieldInfo, kinds: set[Any], said: dict[str, Any]) -> Any:
+    """A slider where the range has few steps, on which the value lies; else a number."""
+    whole = float not in kinds
+    limits = {
+        key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(part, key)
+    }
+    low, high = limits.get("ge", limits.get("gt")), limits.get("le")
+    if low is not None and high is not None and types.NoneType not in kinds:
+        step = 1 if whole else 0.01 if high - low <= 1 else 0.1
+        places = (said["value"] - low) / step
+        if (high - low) / step <= AIMABLE and abs(places - round(places)) < 1e-9:
+            return _trusting(gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **said))
+    return _trusting(gr.Number(minimum=low, maximum=limits.get("lt", high), step=1 if whole else 0.01, **said))
+
+
+def _trusting(part: Any) -> Any:
+    """The same control, which leaves it to the settings to refuse a value, in their own words."""
+    part.preprocess = lambda payload: payload
+    return part
+
+
+def _choices(field: FieldInfo) -> list[Any]:
+    """The values of a Literal."""
+    return [value for kind in _parts(field.annotation) if get_origin(kind) is Literal for value in get_args(kind)]
+
+
+def _kinds(field: FieldInfo) -> set[Any]:
+    """The types that a field's value may have: {int, NoneType}, {tuple} ..."""
+    return {get_origin(kind) if get_origin(kind) is not None else kind for kind in _parts(field.annotation)}
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        yield from get_args(annotation)
+    else:
+        yield annotation

@@ -1,0 +1,99 @@
+"""Sessions: what each open window of the studio has made, kept apart from all others.
+
+Sessions: the window's key -> its Session; forgotten when the window closes, or when there are too many
+Session:  models trained here, photos dropped, results, and the jobs that are running
+
+The surprise: a window that is reloaded begins anew, and its running work is stopped.
+"""
+
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pellucid.see.models import Model
+from pellucid.settings import StudioSettings
+from pellucid.show.studio.work import Job
+
+
+class Session:
+    """One window. `kept`: what each tab keeps under a name of its own."""
+
+    def __init__(self, folder: Path, executor: ThreadPoolExecutor, frames: int) -> None:
+        self.models: dict[str, Model] = {}
+        self.kept: dict[str, Any] = {}
+        self._jobs: dict[str, Job] = {}
+        self._executor, self._frames = executor, frames
+        self._folder = Path(tempfile.mkdtemp(dir=folder))
+        self._files = 0
+
+    def begin(self, name: str, work: Callable[[Job], Any]) -> Job:
+        """Begin a job of this name; one that is still running is stopped."""
+        self.stop(name)
+        self._jobs[name] = Job(work, self._executor, self._frames)
+        return self._jobs[name]
+
+    def stop(self, name: str) -> None:
+        """Stop the job of this name, if there is one."""
+        if name in self._jobs:
+            self._jobs[name].stop()
+
+    def running(self, name: str) -> bool:
+        """Whether a job of this name is at work."""
+        return name in self._jobs and not self._jobs[name].done
+
+    def path(self, name: str) -> Path:
+        """A path of that name, for a file that is offered as a download; no two are the same."""
+        self._files += 1
+        folder = self._folder / str(self._files)
+        folder.mkdir()
+        return folder / name
+
+    def close(self) -> None:
+        """Stop everything and remove every file."""
+        for job in self._jobs.values():
+            job.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Sessions:
+    """All windows."""
+
+    def __init__(self, settings: StudioSettings, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._lock = threading.Lock()
+        self._executor = ThreadPoolExecutor(max_workers=4 * settings.sessions, thread_name_prefix="studio")
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def of(self, key: str) -> Session:
+        """The window's session, a new one where it has none; the one used least lately makes room."""
+        with self._lock:
+            if key not in self._sessions:
+                self._sessions[key] = Session(self._folder, self._executor, self._settings.frames)
+            self._sessions.move_to_end(key)
+            surplus = [
+                self._sessions.popitem(last=False)[1] for _ in range(len(self._sessions) - self._settings.sessions)
+            ]
+        for session in surplus:
+            session.close()
+        return self._sessions[key]
+
+    def forget(self, key: str) -> None:
+        """The window was closed."""
+        with self._lock:
+            session = self._sessions.pop(key, None)
+        if session is not None:
+            session.close()
+
+    def close(self) -> None:
+        """All of them."""
+        for key in list(self._sessions):
+            self.forget(key)
+        self._executor.shutdown(wait=True)
