@@ -190,6 +190,34 @@ def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type:
                     _dot_4x4(dy, i, x, j, sums, o, r, count)
 
 
+@_njit
+def _convolve_own(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-def]
+    """x, y flat; w (taps and one more, batch); b (batch,)."""
+    batch = np.uint64(len(b))
+    for k in range(len(runs)):
+        for m in range(_ZERO, runs[k, 1], batch):
+            i, here = runs[k, 0] + m, runs[k, 2] + m
+            for n in range(batch):
+                y[i + n] = b[n]
+            for t in range(runs[k, 3], runs[k, 4]):
+                j, r = here + offsets[t], rows[t]
+                for n in range(batch):
+                    y[i + n] += w[r, n] * x[j + n]
+
+
+@_njit
+def _convolve_own_input_gradient(dx, runs, offsets, rows, w, dy):  # type: ignore[no-untyped-def]
+    """dx flat, zero; the others as in `_convolve_own`."""
+    batch = np.uint64(w.shape[1])
+    for k in range(len(runs)):
+        for m in range(_ZERO, runs[k, 1], batch):
+            i, here = runs[k, 0] + m, runs[k, 2] + m
+            for t in range(runs[k, 3], runs[k, 4]):
+                j, r = here + offsets[t], rows[t]
+                for n in range(batch):
+                    dx[j + n] += w[r, n] * dy[i + n]
+
+
 def convolve(
     x: Float[Array, "channel height width batch"],
     w: Float[Array, "map channel kh kw"],
@@ -241,6 +269,42 @@ def convolve_input_gradient(
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     around = (w.shape[2] - 1 - border[0], w.shape[3] - 1 - border[1])
     return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size)
+
+
+def convolve_own(
+    x: Float[Array, "channel height width batch"],
+    w: Float[Array, "batch channel kh kw"],
+    b: Float[Array, " batch"],
+    border: Border,
+    out: tuple[int, int],
+) -> Float[Array, "1 out_height out_width batch"]:
+    """`convolve` where every image has a filter and a bias of its own, and so one map."""
+    where = plan(x.shape, (w.shape[2], w.shape[3]), border, out)
+    y = np.empty((1, *out, x.shape[3]), x.dtype)
+    _convolve_own(x.reshape(-1), *where, _own_rows(w), b, y.reshape(-1))
+    return y
+
+
+def convolve_own_input_gradient(
+    dy: Float[Array, "1 out_height out_width batch"],
+    w: Float[Array, "batch channel kh kw"],
+    size: tuple[int, int],
+    border: Border,
+) -> Float[Array, "channel height width batch"]:
+    """The gradient of `convolve_own` for x."""
+    batch, channels, kh, kw = w.shape
+    shape = (channels, *size, batch)
+    where = plan(shape, (kh, kw), border, (dy.shape[1], dy.shape[2]))
+    dx = np.zeros(shape, dy.dtype)
+    _convolve_own_input_gradient(dx.reshape(-1), *where, _own_rows(w), dy.reshape(-1))
+    return dx
+
+
+def _own_rows(w: Float[Array, "batch channel kh kw"]) -> Float[Array, "tap batch"]:
+    """A row for each tap, and one of zeros for the taps of no use."""
+    rows = np.zeros((w[0].size + 1, len(w)), w.dtype)
+    rows[:-1] = w.reshape(len(w), -1).T
+    return rows
 
 
 def _packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:

@@ -24,9 +24,27 @@ Array = np.ndarray
 widen()
 reuse_freed_blocks()
 
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ZERO, _ONE, _TWO = np.uint64(0), np.uint64(1), np.uint64(2)
+
+FEW = np.uint64(16)
+"""Images below which a loop over the batch is too short to become vectors, and windows are pooled one by one."""
 
 _njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
+_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
+
+
+@_inlined
+def _largest(x, first, y, winner, out, row, step, size):  # type: ignore[no-untyped-def]
+    """One window of one image, its rows `row` and its columns `step` elements apart."""
+    best, which = x[first], np.uint8(0)
+    for i in range(size):
+        for j in range(size):
+            value = x[first + i * row + j * step]
+            # Written so that NaN wins: a diverging network must not look healthy behind a pool.
+            better = not (value <= best)
+            best = value if better else best
+            which = np.uint8(i * size + j) if better else which
+    y[out], winner[out] = best, which
 
 
 @_njit
@@ -37,12 +55,19 @@ def _max_pool(x, y, winner, channels, height, width, batch, size):  # type: igno
         for r in range(height // size):
             for s in range(width // size):
                 first = ((c * height + r * size) * width + s * size) * batch
+                if batch < FEW:
+                    for n in range(batch):
+                        if size == _TWO:  # a number that is known: the loops disappear
+                            _largest(x, first + n, y, winner, out + n, width * batch, batch, _TWO)
+                        else:
+                            _largest(x, first + n, y, winner, out + n, width * batch, batch, size)
+                    out += batch
+                    continue
                 for n in range(batch):
                     y[out + n] = x[first + n]
                 for k in range(_ONE, size * size):
                     here, which = first + ((k // size) * width + k % size) * batch, np.uint8(k)
                     for n in range(batch):
-                        # Written so that NaN wins: a diverging network must not look healthy behind a pool.
                         better = not (x[here + n] <= y[out + n])
                         y[out + n] = x[here + n] if better else y[out + n]
                         winner[out + n] = which if better else winner[out + n]
@@ -57,10 +82,16 @@ def _max_pool_gradient(dy, winner, dx, channels, height, width, batch, size):  #
         for r in range(height // size):
             for s in range(width // size):
                 first = ((c * height + r * size) * width + s * size) * batch
-                for k in range(_ZERO, size * size):
-                    here, which = first + ((k // size) * width + k % size) * batch, np.uint8(k)
+                if batch < FEW:
                     for n in range(batch):
-                        dx[here + n] = dy[out + n] if winner[out + n] == which else 0
+                        which = np.uint64(winner[out + n])
+                        dx[first + ((which // size) * width + which % size) * batch + n] = dy[out + n]
+                    out += batch
+                    continue
+                for k in range(_ZERO, size * size):
+                    here, own = first + ((k // size) * width + k % size) * batch, np.uint8(k)
+                    for n in range(batch):
+                        dx[here + n] = dy[out + n] if winner[out + n] == own else 0
                 out += batch
 
 

@@ -131,6 +131,17 @@ class Conv(Layer):
             dz, parameters["weight"], (x.shape[1], x.shape[2]), self._border
         )
 
+    def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
+        """One map of each image, before the activation: (1, height, width, batch); units (batch,)."""
+        _, height, width = self.output_shape(x.shape[:3])
+        weight, bias = parameters["weight"][units], parameters["bias"][units]
+        return convolutions.convolve_own(x, weight, bias, self._border, (height, width))
+
+    def own_input_gradient(self, parameters: Parameters, shape: Shape, units: Array, dz: Array) -> Array:
+        """The gradient of `own_forward` for x, whose shape without the batch is given."""
+        weight = parameters["weight"][units]
+        return convolutions.convolve_own_input_gradient(dz, weight, (shape[1], shape[2]), self._border)
+
 
 @dataclass(frozen=True)
 class Pool(Layer):
@@ -235,6 +246,16 @@ class Dense(Layer):
         if wanted == "parameters":
             return gradients, None
         return gradients, multiply(parameters["weight"].T, dz)
+
+    def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
+        """One unit of each image, before the activation: (1, batch); units (batch,)."""
+        total: Array = (parameters["weight"][units].T * x).sum(axis=0) + parameters["bias"][units]
+        return total[None]
+
+    def own_input_gradient(self, parameters: Parameters, shape: Shape, units: Array, dz: Array) -> Array:
+        """The gradient of `own_forward` for x."""
+        gradient: Array = np.ascontiguousarray(parameters["weight"][units].T * dz)
+        return gradient
 
 
 KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)}

@@ -31,7 +31,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Trace:
-    """One pass forward: the layers run, their outputs, what backward needs, and each layer's seconds."""
+    """One pass forward: the layers run, their outputs, what backward needs, and each layer's seconds.
+
+    own (batch,): the one unit of the last layer that was computed for each image, if not all were.
+    """
 
     layers: tuple[Layer, ...]
     names: tuple[str, ...]
@@ -39,6 +42,7 @@ class Trace:
     caches: list[Any] = field(default_factory=list)
     forward_seconds: list[float] = field(default_factory=list)
     backward_seconds: list[float] = field(default_factory=list)
+    own: Array | None = None
 
     @property
     def output(self) -> Array:
@@ -130,21 +134,28 @@ class Network:
         return copy
 
     @np.errstate(over="ignore", invalid="ignore")
-    def forward(self, x: Array, *, upto: str | None = None, linear: bool = False) -> Trace:
+    def forward(
+        self, x: Array, *, upto: str | None = None, linear: bool = False, own: Integer[Array, " batch"] | None = None
+    ) -> Trace:
         """Run the layers up to and including `upto` (all, if not given) on x in model space, batch innermost.
 
-        linear: leave out the last layer's own activation, so that its output is the pre-activation. Overflow is not
-        reported here: infinity and NaN go through to the output, for whoever reads it to judge.
+        linear: leave out the last layer's own activation, so that its output is the pre-activation. own: of the last
+        layer, which has weights, only this unit for each image, and its pre-activation. Overflow is not reported here:
+        infinity and NaN go through to the output, for whoever reads it to judge.
         """
         stop = len(self.layers) - 1 if upto is None else self._index(upto)
         layers = self.layers[: stop + 1]
         last = layers[-1]
         if linear and isinstance(last, (Conv, Dense)):
-            layers = (*layers[:-1], replace(last, activation="linear"))
-        trace = Trace(layers, self.names[: stop + 1])
+            last = replace(last, activation="linear")
+            layers = (*layers[:-1], last)
+        trace = Trace(layers, self.names[: stop + 1], own=own)
         for layer, name in zip(layers, trace.names, strict=True):
             begin = perf_counter()
-            x, cache = layer.forward(self.of_layer(name), x)
+            if own is not None and layer is last and isinstance(layer, (Conv, Dense)):
+                x, cache = layer.own_forward(self.of_layer(name), x, own), x.shape[:-1]
+            else:
+                x, cache = layer.forward(self.of_layer(name), x)
             trace.outputs.append(x)
             trace.caches.append(cache)
             trace.forward_seconds.append(perf_counter() - begin)
@@ -169,6 +180,15 @@ class Network:
 
     def input_gradient(self, trace: Trace, gradient: Array) -> Array:
         """The gradient of x alone, (channel, height, width, batch)."""
+        if trace.own is not None:
+            last, before = trace.layers[-1], replace(trace, layers=trace.layers[:-1], own=None)
+            assert isinstance(last, (Conv, Dense))
+            parameters = self.of_layer(trace.names[-1])
+            return self.input_gradient(
+                before, last.own_input_gradient(parameters, trace.caches[-1], trace.own, gradient)
+            )
+        if not trace.layers:
+            return gradient
         dx = self.backward(trace, gradient, wanted="input")[1]
         assert dx is not None
         return dx

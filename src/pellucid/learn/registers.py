@@ -113,6 +113,29 @@ class _Writer:
         return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), self.vector.as_pointer())
 
 
+def _write_tile(builder: Any, write: _Writer, given: dict[str, Any], outputs: int, vectors: int, lanes: int) -> None:
+    """The instructions of a tile, for values that are known when it runs."""
+
+    def products(t: Any, sums: list[Any]) -> list[Any]:
+        here = builder.add(given["origin"], write.index("offsets", t))
+        weights = builder.add(given["j"], builder.mul(write.index("rows", t), write.number(outputs)))
+        row = [write.load("x", write.add(here, lanes * v)) for v in range(vectors)]
+        found = []
+        for o in range(outputs):
+            weight = write.spread(write.scalar("w", write.add(weights, o)))
+            found += [write.multiply_add(row[v], weight, sums[o * vectors + v]) for v in range(vectors)]
+        return found
+
+    targets = [builder.add(given["i"], builder.mul(given["plane"], write.number(o))) for o in range(outputs)]
+    places = [write.add(target, lanes * v) for target in targets for v in range(vectors)]
+    biases = [write.spread(write.scalar("b", write.add(given["k"], o))) for o in range(outputs)]
+    begun = [
+        builder.select(given["go_on"], write.load("y", place), biases[n // vectors]) for n, place in enumerate(places)
+    ]
+    for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
+        write.store("y", place, write.rectified(value, given["rectify"]))
+
+
 @_intrinsic
 def tile(  # type: ignore[no-untyped-def]
     context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify
@@ -124,53 +147,16 @@ def tile(  # type: ignore[no-untyped-def]
     for o below outputs, n below vectors x lanes, t from first (there is one at least) to before last; negative ones
     become zero if `rectify`. All arrays are flat. go_on: begin from what is in y, instead of b.
     """
-    given_kinds = (
-        outputs,
-        vectors,
-        lanes,
-        y,
-        i,
-        plane,
-        x,
-        origin,
-        offsets,
-        rows,
-        first,
-        last,
-        w,
-        j,
-        b,
-        k,
-        go_on,
-        rectify,
-    )
-    kinds = dict(zip(ARGUMENTS, given_kinds, strict=True))
-    if not all(isinstance(kind, types.IntegerLiteral) for kind in given_kinds[:3]):
+    known = (outputs, vectors, lanes)
+    kinds = (*known, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+    if not all(isinstance(kind, types.IntegerLiteral) for kind in known):
         return None  # so that Numba says that no such function takes these
-    high, wide, each = (kind.literal_value for kind in given_kinds[:3])
+    size = [kind.literal_value for kind in known]
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         given = dict(zip(ARGUMENTS, values, strict=True))
-        write = _Writer(context, builder, kinds, given, each)
-
-        def products(t: Any, sums: list[Any]) -> list[Any]:
-            here = builder.add(given["origin"], write.index("offsets", t))
-            weights = builder.add(given["j"], builder.mul(write.index("rows", t), write.number(high)))
-            row = [write.load("x", write.add(here, each * v)) for v in range(wide)]
-            found = []
-            for o in range(high):
-                weight = write.spread(write.scalar("w", write.add(weights, o)))
-                found += [write.multiply_add(row[v], weight, sums[o * wide + v]) for v in range(wide)]
-            return found
-
-        targets = [builder.add(given["i"], builder.mul(given["plane"], write.number(o))) for o in range(high)]
-        places = [write.add(target, each * v) for target in targets for v in range(wide)]
-        biases = [write.spread(write.scalar("b", write.add(given["k"], o))) for o in range(high)]
-        begun = [
-            builder.select(given["go_on"], write.load("y", place), biases[n // wide]) for n, place in enumerate(places)
-        ]
-        for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
-            write.store("y", place, write.rectified(value, given["rectify"]))
+        writer = _Writer(context, builder, dict(zip(ARGUMENTS, kinds, strict=True)), given, size[2])
+        _write_tile(builder, writer, given, *size)
         return context.get_dummy_value()
 
-    return types.void(*given_kinds), code
+    return types.void(*kinds), code

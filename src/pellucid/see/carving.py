@@ -77,8 +77,8 @@ class Carver:
         self._report.expect(chosen.rounds * sum(len(level.dreamt) for level in self.levels) * (chosen.steps + 1))
         change = torch.zeros_like(self._light)
         for _ in range(chosen.rounds):
-            for level in self.levels:
-                carved = self._carved(change, level)
+            for level, wanted in zip(self.levels, self._wanted(change), strict=True):
+                carved = level.tiles.grown(wanted, self._reach)
                 if level.area is not None:
                     carved *= level.area
                 change = banded(self._bent, change, carved, self._light)
@@ -114,14 +114,20 @@ class Carver:
         images = self._space.images(standardized(self._shrunk(torch.zeros_like(self._light), tiles)))
         return votes(self._model, self._read, self._layer, images)
 
-    def _carved(self, change: Tensor, level: Level) -> Float[Tensor, "1 height width"]:
-        """The change of luminance that the pieces of a level want, at full size."""
-        small = self._shrunk(change, level.tiles)
-        wanted = small.new_zeros(len(small), 1, *self._small)
-        for begin in range(0, len(level.dreamt), self._chunk):
-            part = level.dreamt[begin : begin + self._chunk]
-            wanted[part] = self._climbed(small[part], level.units[begin : begin + self._chunk])
-        return level.tiles.grown(wanted, self._reach)
+    def _wanted(self, change: Tensor) -> list[Float[Tensor, "piece 1 height width"]]:
+        """For each level, how its pieces want to change in luminance; what climbs, climbs together."""
+        small = [self._shrunk(change, level.tiles) for level in self.levels]
+        starts = torch.cat([pieces[level.dreamt] for pieces, level in zip(small, self.levels, strict=True)])
+        units = torch.cat([level.units for level in self.levels])
+        chunks = zip(torch.split(starts, self._chunk), torch.split(units, self._chunk), strict=True)
+        climbed = torch.cat([self._climbed(*chunk) for chunk in chunks])
+        wanted = []
+        for pieces, level, own in zip(
+            small, self.levels, torch.split(climbed, [len(level.dreamt) for level in self.levels]), strict=True
+        ):
+            wanted.append(pieces.new_zeros(len(pieces), 1, *self._small))
+            wanted[-1][level.dreamt] = own
+        return wanted
 
     def _climbed(self, small: Tensor, units: Tensor) -> Float[Tensor, "piece 1 height width"]:
         """How pieces change in luminance where they climb."""

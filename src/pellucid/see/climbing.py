@@ -186,7 +186,8 @@ def values_of(
         for begin in range(0, len(images), rows):
             jobs = torch.arange(begin, min(begin + rows, len(images)), device=images.device)
             padded = _padded(jobs, grain)
-            values.append(objective.take(padded)(read(images[padded])).value[: len(jobs)])
+            own = objective.take(padded)
+            values.append(own(read.of_own(images[padded], own.own)).value[: len(jobs)])
     return torch.cat(values)
 
 
@@ -223,7 +224,7 @@ def _uphill(
         points = work.points.detach().requires_grad_(True)
         images = space.images(points)
         seen = images if transforms is None else transforms(images, objective.keys.to(images.device), work.step)
-        score = objective(read(seen))
+        score = objective(read.of_own(seen, objective.own))
         if penalties is not None:
             score = score.less(penalties(space.picture(points), score.value))
         climbed = score.climbed

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from pellucid.data.scaling import Scaling
@@ -46,10 +46,14 @@ class LayerInfo:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What one layer answered: its `output`, and `linear`, the same before its rectifier (None where it is hidden)."""
+    """What one layer answered: its `output`, and `linear`, the same before its rectifier (None where it is hidden).
+
+    own: there is but one unit, which is that of each image.
+    """
 
     output: Float[Tensor, "batch unit *position"]
     linear: Float[Tensor, "batch unit *place"] | None = None
+    own: bool = False
 
 
 class Reader(ABC):
@@ -58,6 +62,13 @@ class Reader(ABC):
     @abstractmethod
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
         """Runs the model as far as the deepest layer that is asked for."""
+
+    def of_own(
+        self, images: Float[Tensor, "batch channel height width"], units: Mapping[str, Int64[Tensor, "batch"]]
+    ) -> dict[str, Reading]:
+        """The same where of these layers only one unit of each image is needed; a Reader may leave out the others."""
+        del units
+        return self(images)
 
     def let_pass(self, images: Bool[Tensor, "batch"]) -> None:
         """For these images, rectifiers inside the model shall pass gradients in the next backward pass.

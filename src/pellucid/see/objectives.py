@@ -79,6 +79,11 @@ class Objective(ABC):
         """How many jobs."""
 
     @property
+    def own(self) -> Mapping[str, Int64[Tensor, "job"]]:
+        """Layers of which each job needs one unit only, and which that is."""
+        return {}
+
+    @property
     def keys(self) -> Int64[Tensor, "job"]:
         """What each job's random numbers follow from: the same alone and in company."""
         return torch.zeros(len(self), dtype=torch.int64)
@@ -120,6 +125,11 @@ class Units(Objective):
         return (self.layer,)
 
     @property
+    def own(self) -> Mapping[str, Int64[Tensor, "job"]]:
+        """The units, unless one stands for all."""
+        return {} if bool((self.units < 0).any()) else {self.layer: self.units}
+
+    @property
     def keys(self) -> Int64[Tensor, "job"]:
         """The units themselves."""
         return self.units
@@ -134,11 +144,11 @@ class Units(Objective):
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """Image i is scored by unit i."""
         reading = readings[self.layer]
-        output = self._own(reading.output)
+        output = self._own(reading.output, reading.own)
         value, silent = output.mean(1), (output == 0).all(1)
         if reading.linear is None:
             return Score(value, silent, value, silent)
-        return Score(value, silent, self._own(reading.linear).amax(1), torch.zeros_like(silent))
+        return Score(value, silent, self._own(reading.linear, reading.own).amax(1), torch.zeros_like(silent))
 
     def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image is scored by every unit."""
@@ -152,9 +162,11 @@ class Units(Objective):
         silent = _with_whole((output == 0).all(2), (output == 0).flatten(1).all(1))[:, self.units]
         return torch.where(silent, beneath.clamp_max(0), value)
 
-    def _own(self, layer: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch place"]:
+    def _own(self, layer: Float[Tensor, "batch unit *position"], alone: bool) -> Float[Tensor, "batch place"]:
         """Of each image, what its own unit says at every position; the whole layer for unit -1, repeated to fit."""
         flat = layer.flatten(2) if layer.ndim > 2 else layer.unsqueeze(2)
+        if alone:
+            return flat[:, 0]
         rows = torch.arange(len(flat), device=flat.device)
         if not bool((self.units < 0).any()):
             return flat[rows, self.units]

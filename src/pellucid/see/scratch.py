@@ -8,24 +8,25 @@ layer with weights, whose *pre-activation* crosses the bridge; its activation, a
 this side, so that what lies beneath a rectifier is always known. Shards of the batch run side by side.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
 from pellucid.learn.network import Network
-from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
+from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.see.models import LayerInfo, Model, Reader, Reading
 
-SHARD = 64  # images; fewer come out the same, as tests hold: kernels treat every image alike
+SHARD = 64  # images, at most; fewer come out the same, as tests hold: kernels treat every image alike
+LEAST = 16  # images; from so many on, products of matrices round alike, too
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -65,25 +66,31 @@ class _Reader(Reader):
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
         return {name: _read(self._network, name, images) for name in self._names}
 
+    def of_own(
+        self, images: Float[Tensor, "batch channel height width"], units: Mapping[str, Int64[Tensor, "batch"]]
+    ) -> dict[str, Reading]:
+        """Of the last layer with weights only the unit of each image is computed: a third of a small network's work."""
+        return {name: _read(self._network, name, images, units.get(name)) for name in self._names}
+
 
 class _Bridge(torch.autograd.Function):
     """images -> the pre-activation of a layer; gradient of that -> gradient of the images. Both are learn's."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, network: Network, layer: str) -> Tensor:
+    def forward(ctx: Any, images: Tensor, network: Network, layer: str, own: Tensor | None) -> Tensor:
         """Shard by shard."""
-        batch = images.detach().numpy()
-        ctx.network, ctx.parts, ctx.dtype = network, shards(len(batch), SHARD), batch.dtype
+        batch, units = images.detach().numpy(), None if own is None else own.numpy()
+        ctx.network, ctx.parts, ctx.dtype = network, shards(len(batch), _shard(len(batch))), batch.dtype
 
         def run(part: slice) -> Any:
             innermost = np.ascontiguousarray(batch[part].transpose(1, 2, 3, 0), dtype=network.dtype)
-            return network.forward(innermost, upto=layer, linear=True)
+            return network.forward(innermost, upto=layer, linear=True, own=None if units is None else units[part])
 
         ctx.traces = run_in_order(run, ctx.parts)
         return _batch_first([trace.output for trace in ctx.traces], batch.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """Shard by shard."""
         array = np.moveaxis(gradient.numpy(), 0, -1)
 
@@ -92,7 +99,12 @@ class _Bridge(torch.autograd.Function):
             found: np.ndarray = ctx.network.input_gradient(ctx.traces[index], dy)
             return found
 
-        return _batch_first(run_in_order(run, range(len(ctx.parts))), ctx.dtype), None, None
+        return _batch_first(run_in_order(run, range(len(ctx.parts))), ctx.dtype), None, None, None
+
+
+def _shard(count: int) -> int:
+    """Images of a shard: a share for each thread, if it is worth a thread's while."""
+    return min(SHARD, max(LEAST, LEAST * -(-count // (LEAST * thread_count()))))
 
 
 def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
@@ -110,21 +122,26 @@ def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
     return ScratchModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
 
 
-def _read(network: Network, name: str, images: Tensor) -> Reading:
-    """One layer's Reading: from the nearest layer with weights over the bridge, the rest on this side."""
+def _read(network: Network, name: str, images: Tensor, own: Tensor | None = None) -> Reading:
+    """One layer's Reading: from the nearest layer with weights over the bridge, the rest on this side.
+
+    own: of which unit for each image, if one is enough; behind a flatten, where units are no longer maps, it is not.
+    """
     stop = network.names.index(name)
     base = next((i for i in range(stop, -1, -1) if isinstance(network.layers[i], Conv | Dense)), None)
+    behind = network.layers[0 if base is None else base + 1 : stop + 1]
+    own = None if base is None or any(isinstance(layer, Flatten) for layer in behind) else own
     if base is None:
         linear, activation = images, "linear"
     else:
         weighted = network.layers[base]
         assert isinstance(weighted, Conv | Dense)
-        linear = _Bridge.apply(images, network, network.names[base])  # type: ignore[no-untyped-call]
+        linear = _Bridge.apply(images, network, network.names[base], own)  # type: ignore[no-untyped-call]
         activation = weighted.activation
     output = ACTIVATIONS[activation](linear)
-    for layer in network.layers[0 if base is None else base + 1 : stop + 1]:
+    for layer in behind:
         output, linear = _weightless(layer, output), _weightless(layer, linear)
-    return Reading(output, linear if activation == "relu" else None)
+    return Reading(output, linear if activation == "relu" else None, own is not None)
 
 
 def _weightless(layer: Layer, x: Tensor) -> Tensor:
