@@ -168,8 +168,10 @@ class PatternSettings(Settings):
     )
     patience: int = knob(5, "in how many successive steps it has to", ge=1, le=1000)
     tries: int = knob(1, "starts of each unit, the best pattern of which is kept", ge=1, le=100)
-    image: Literal["sphere", "box", "fourier", "box-fourier"] = knob(
-        "sphere", "what is ascended: standardized pixels, pixels in [0, 1], or Fourier coefficients of either"
+    image: Literal["sphere", "box", "fourier", "box-fourier", "maco"] = knob(
+        "sphere",
+        "what is ascended: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or the mere phases "
+        "of waves as strong as in the data's images (maco)",
     )
     colors: Literal["plain", "decorrelated"] = knob(
         "plain", "color channels as they are, or taken apart as the data's images have them"
@@ -179,10 +181,13 @@ class PatternSettings(Settings):
     tv: float = knob(0.0, "penalty: weight of the total variation", ge=0)
     l1: float = knob(0.0, "penalty: weight of the absolute values of the pixels", ge=0)
     l2: float = knob(0.0, "penalty: weight of the squares of the pixels", ge=0)
+    blur: float = knob(0.0, "penalty: weight of the squares of what blurring takes away", ge=0)
+    diversity: float = knob(0.0, "penalty: weight of the likeness of a unit's images, if it is asked for several", ge=0)
     relative: bool = knob(True, "penalties are means over pixels and grow with the activation; else plain sums")
     jitter: float | None = knob(None, "transform: shift by up to so many pixels; 4 from 64 pixels on, else 0", ge=0)
     zoom: float | None = knob(None, "transform: scale by up to this share; 0.05 from 64 pixels on, else 0", ge=0)
     turn: float | None = knob(None, "transform: rotate by up to so many degrees; 5 from 64 pixels on, else 0", ge=0)
+    pad: float | None = knob(None, "transform: a gray frame of so many pixels around the image; 0 if not given", ge=0)
     grain: float | None = knob(None, "transform: deviation of the noise that is added; 0 if not given", ge=0)
     noise: Literal["scales", "fourier", "zero", "normal"] = knob(
         "scales", "the start: noises of several scales, a random spectrum, almost black, or N(0.5, 0.1)"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pellucid.errors import PellucidError
-from pellucid.see.aims import At, Direction, Features, Square
+from pellucid.see.aims import At, Direction, Features, Square, likeness
 from pellucid.see.models import Reading, open_model
 from pellucid.see.objectives import Others, Units
 from pellucid.see.patterns import patterns
@@ -110,3 +110,30 @@ def test_the_position_and_layer_knobs_reach_the_objective(cnn):
     np.testing.assert_allclose(found.activations, output[[0, 1], [1, 3], 3, 1], rtol=1e-4)
     with pytest.raises(PellucidError, match="no other units"):
         patterns(model, "relu2", units=[-1], others=1.0)
+
+
+@pytest.mark.parametrize("layer", ["relu1", "logits"])
+def test_an_image_is_found_again_from_what_a_layer_says(cnn, layer):
+    """Rejects an inversion towards other features: the layer says nearly the same of what is found, and of the first
+    layer, which loses little, the image itself comes back."""
+    model = open_model(cnn, input_shape=(1, 13, 9))
+    given = np.random.default_rng(5).random((2, 1, 13, 9), dtype=np.float32)
+    wish = likeness(model, layer, given)
+    found = patterns(model, wish, ascent="adam", rate=0.05, steps=200, image="box", candidates=8, retries=0)
+    assert (found.activations > -0.02).all()
+    assert not found.dead.any()
+    if layer == "relu1":
+        assert np.corrcoef(found.images.ravel(), given.ravel())[0, 1] > 0.8
+    with pytest.raises(PellucidError, match="takes"):
+        likeness(model, layer, given[:, :, :9])
+
+
+def test_a_caricature_says_more_of_the_same(cnn):
+    """Rejects an inversion under another name: along the image's own features, farther than the image itself."""
+    model = open_model(cnn, input_shape=(1, 13, 9))
+    given = np.random.default_rng(6).random((1, 1, 13, 9), dtype=np.float32)
+    wish = likeness(model, "logits", given, caricature=1.0)
+    found = patterns(model, wish, ascent="normalized", rate=0.05, steps=80, candidates=8, retries=0)
+    with model.reading(["logits"]) as read, torch.no_grad():
+        own = float(wish(read(torch.from_numpy(given))).value)
+    assert found.activations[0] > 1.5 * own

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from pellucid.see.penalties import Penalties, penalties_of, total_variation
+from pellucid.see.models import open_model
+from pellucid.see.patterns import patterns
+from pellucid.see.penalties import Penalties, penalties_of, roughness, total_variation
 from pellucid.settings import PatternSettings
+from tests.see.conftest import small_cnn
 
 
 def test_total_variation_by_hand():
@@ -40,9 +43,36 @@ def test_sums_and_means():
     assert not relative.requires_grad  # what is reached is only a scale
 
 
-@pytest.mark.parametrize("name", ["tv", "l1", "l2"])
+@pytest.mark.parametrize("name", ["tv", "l1", "l2", "blur"])
 def test_each_knob_is_its_own_weight(name):
     """Rejects a knob that is accepted and ignored."""
     found = penalties_of(PatternSettings.of(**{name: 0.5}))
     assert found == Penalties(**{name: 0.5})
     assert penalties_of(PatternSettings()) is None
+
+
+def test_roughness_by_hand():
+    """Rejects zeros beyond the border, and a blur along one axis only."""
+    picture = torch.zeros(3, 1, 5, 5)
+    picture[0, 0, 2, 2] = 1.0
+    picture[1] = 0.3
+    picture[2, 0, :, 2] = 1.0  # a line: blurred across only
+    point = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16
+    wanted = (1 - point[1, 1]) ** 2 + point.square().sum() - point[1, 1] ** 2
+    torch.testing.assert_close(roughness(picture), torch.tensor([wanted, 0.0, 5 * (0.25 + 2 / 16)]))
+
+
+def test_the_gradient_of_roughness_is_that_of_finite_differences():
+    """Rejects a blurred picture that is taken for a constant, as its value does not."""
+    picture = torch.rand(2, 2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(roughness, picture.requires_grad_(True))
+
+
+def test_blur_makes_patterns_smoother():
+    """Rejects a knob that never reaches the ascent."""
+    model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
+    asked = {"units": [1], "steps": 15, "candidates": 8, "retries": 0}
+    rough, smooth = (
+        float(roughness(torch.from_numpy(patterns(model, "conv1", blur=blur, **asked).images))) for blur in (0.0, 3.0)
+    )
+    assert smooth < 0.7 * rough

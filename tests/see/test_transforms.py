@@ -90,3 +90,24 @@ def test_they_are_on_for_large_images_only():
     assert transforms_of(PatternSettings.of(jitter=2), (1, 28, 28)) == Transforms(jitter=2.0)
     off = PatternSettings.of(jitter=0, zoom=0, turn=0)
     assert transforms_of(off, (3, 224, 224)) is None
+
+
+def test_a_frame_is_gray_and_the_image_lies_within():
+    """Rejects a frame of black, one along a single axis, and an image that is cut off instead of drawn in."""
+    given = images(12, 20) + torch.arange(4.0).view(4, 1, 1, 1)
+    gray = given.mean((1, 2, 3), keepdim=True).expand_as(given)
+    framed = Transforms(pad=4)(given, KEYS, STEPS)  # 12 x 20 becomes 20 x 28, drawn in again by 0.6 and 0.71
+    torch.testing.assert_close(framed[:, :, :2], gray[:, :, :2])
+    torch.testing.assert_close(framed[:, :, -2:], gray[:, :, -2:])
+    torch.testing.assert_close(framed[..., :2], gray[..., :2])
+    torch.testing.assert_close(framed[..., -2:], gray[..., -2:])
+    assert (framed[:, :, 3:-3, 4:-4] - gray[:, :, 3:-3, 4:-4]).abs().mean() > 0.3
+    assert framed.shape == given.shape
+    even = torch.full((4, 2, 12, 20), 0.3)
+    torch.testing.assert_close(Transforms(pad=3, jitter=5, turn=20, zoom=0.2)(even, KEYS, STEPS), even)
+
+
+def test_a_frame_is_a_knob():
+    """Rejects a knob that is ignored, and frames where nobody asked for one."""
+    assert transforms_of(PatternSettings.of(pad=2), (1, 28, 28)) == Transforms(pad=2.0)
+    assert transforms_of(PatternSettings(), (3, 224, 224)).pad == 0

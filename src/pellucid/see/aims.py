@@ -5,6 +5,8 @@ Square:    a layer -> the mean of its squares, whatever unit they come from (Dee
 Direction: a layer and vectors -> how far its units go along each vector, on average over positions
 Features:  a layer and images' activations -> how near an image's are (inversion), or how far they go along (caricature)
 
+likeness:  a model, a layer, images of one's own -> their Features
+
 (Mahendran and Vedaldi, CVPR 2015, for inversion; Olah et al., Distill 2017, for directions and caricatures.) Each gives
 one number per image, so they add up: `Direction(...) + 0.1 * Square(...)`.
 """
@@ -14,12 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.see.models import Reading
+from pellucid.see.models import Model, Reading
 from pellucid.see.objectives import Objective, Score, never_silent
 
 LEAST = 1e-12
@@ -196,6 +199,21 @@ class Features(Objective):
         dot = (output * wanted).sum(1)
         lengths = output.square().sum(1).clamp_min(LEAST).sqrt() * wanted.square().sum(1).clamp_min(LEAST).sqrt()
         return dot / wanted.shape[1] * (dot / lengths).clamp_min(0.1) ** self.caricature
+
+
+def likeness(
+    model: Model, layer: str, images: Float[np.ndarray, "job channel height width"], *, caricature: float = 0.0
+) -> Features:
+    """What a layer says of these images in [0, 1], as what is wanted: an image for each that the layer takes for it.
+
+    caricature: 0 to invert, so that the layer says the same; above 0, to exaggerate what it says (1 or 2 are usual).
+    Climb it by `patterns(model, likeness(model, layer, images))`, best with `image="box"` or `"fourier"`, penalties and
+    another ascent than "power". Raises PellucidError for images of a wrong shape, and an unknown layer.
+    """
+    given = model.prepared(images)
+    with model.reading([model.layer(layer).name]) as read, torch.no_grad():
+        wanted = read(given)[layer].output
+    return Features(layer, wanted.detach().clone(), caricature)
 
 
 def _averaged(output: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit"]:

@@ -3,6 +3,8 @@
 Spectrum: Fourier coefficients times 1 / frequency, so that a step moves long waves as much as nature has of them
 Colors:   channels that vary together in real images, taken apart (a square root of their covariance)
 
+Magnitudes: phases of waves of a given strength, so that only where they lie is free; not linear, so no Basis
+
 basis: coefficients (batch, channel, height, number) <-> pixels (batch, channel, height, width), linear
 
 (Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.) Nothing here changes which images there are,
@@ -18,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+LEAST_WAVE = 1e-12
 LEAST_SPREAD = 1e-3  # of a colour's deviation: a channel that never varies still can
 
 
@@ -101,3 +104,42 @@ class Colors(Basis):
     ) -> Float[Tensor, "batch channel height number"]:
         """Channels taken apart."""
         return torch.einsum("ck,bkhw->bchw", torch.linalg.inv(self.matrix), pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Magnitudes:
+    """Waves of a given `strength`; points are their phases, all cosines and then all sines along the last axis.
+
+    The constant is left out, for it has no phase.
+    """
+
+    width: int
+    strength: Float[Tensor, "channel height frequency"]
+
+    @classmethod
+    def measured(cls, images: Float[Tensor, "image channel height width"]) -> Self:
+        """As strong as in these images, on average."""
+        strength = torch.fft.rfft2(images, norm="ortho").abs().mean(0)
+        strength[:, 0, 0] = 0
+        return cls(images.shape[3], strength)
+
+    def pixels(
+        self, points: Float[Tensor, "batch channel height number"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """The waves added up. Linear in the points, so that its gradient says which phase each wave should have."""
+        cosine, sine = points.chunk(2, dim=3)
+        spectrum = torch.complex(cosine * self.strength, sine * self.strength)
+        pixels: Tensor = torch.fft.irfft2(spectrum, s=(self.strength.shape[1], self.width), norm="ortho")
+        return pixels
+
+    def phases(
+        self, pixels: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height number"]:
+        """The phases of an image's waves; 0 for a wave that it has not."""
+        if len(pixels) == 0:  # which MKL refuses
+            return pixels.new_zeros(0, *self.strength.shape[:2], 2 * self.strength.shape[2])
+        spectrum = torch.fft.rfft2(pixels, norm="ortho")
+        length = spectrum.abs()
+        sure = length > LEAST_WAVE
+        cosine = torch.where(sure, spectrum.real / length.clamp_min(LEAST_WAVE), 1)
+        return torch.cat([cosine, torch.where(sure, spectrum.imag / length.clamp_min(LEAST_WAVE), 0)], dim=3)

@@ -4,6 +4,7 @@ standardized:    x -> (x - mean) / deviation, image by image
 Parametrization: point <-> image; `project` puts a point that has moved back where points belong
 Sphere:          points are standardized images: zero mean, unit deviation, a sphere; image = center + radius * point
 Box:             points are pixels; image = what the model's scaling makes of them, clipped to [0, 1]
+Phases:          points are phases of waves, whose strength is that of the person's images
 Based:           points are coefficients in another basis (see bases.py) of pixels on a sphere or in a box
 
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
@@ -22,11 +23,12 @@ from torch import Tensor
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.see.bases import Basis, Colors, Spectrum
+from pellucid.see.bases import Basis, Colors, Magnitudes, Spectrum
 from pellucid.see.models import Model
 from pellucid.settings import PatternSettings
 
 LEAST_DEVIATION = 1e-12
+MOST_MEASURED = 2000  # images from which the strength of waves is taken
 UNIT_CENTER, UNIT_RADIUS = 0.5, 0.25  # for images in [0, 1]: two deviations reach the ends
 
 
@@ -170,6 +172,44 @@ class Based(Parametrization):
         return self.inner.begun(noise)
 
 
+@dataclass(frozen=True, eq=False)
+class Phases(Parametrization):
+    """Points are phases, cosine and sine of each, of waves whose strength is given (Fel et al., "Unlocking feature
+    visualization for deeper networks with magnitude constrained optimization", NeurIPS 2023).
+
+    Whatever an ascent does to a point, `project` gives every wave its strength back; only where it lies has changed.
+    """
+
+    inner: Sphere
+    waves: Magnitudes
+
+    @classmethod
+    def measured(cls, inner: Sphere, model: Model, images: Float[np.ndarray, "image channel height width"]) -> "Phases":
+        """With waves as strong as they are on average in these images, in model space."""
+        some = images[:: max(1, len(images) // MOST_MEASURED)]
+        return cls(inner, Magnitudes.measured(model.prepared(some)))
+
+    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """The waves added up, standardized, and to the inner images."""
+        return self.inner.images(standardized(self.waves.pixels(points)))
+
+    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
+        """The phases of the images: how strong their waves are is lost."""
+        return self.waves.phases(standardized(images))
+
+    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+        """Back to phases of a real image."""
+        return self.waves.phases(self.waves.pixels(points))
+
+    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+        """The inner picture."""
+        return self.inner.picture(standardized(self.waves.pixels(points)))
+
+    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+        """The noise with its waves as strong as they are to be."""
+        return self.images(self.points(noise))
+
+
 def sphere_of(model: Model) -> Sphere:
     """The sphere on which a model's images lie, from its scaling.
 
@@ -191,8 +231,8 @@ def space_of(
 ) -> Parametrization:
     """The parametrization that the settings name.
 
-    images: the person's own, in [0, 1], from which decorrelated colours are measured.
-    Raises PellucidError where colours are to be decorrelated without images, or where there are not three of them.
+    images: the person's own, in [0, 1], from which decorrelated colours, and how strong waves are, are measured.
+    Raises PellucidError where these are needed and not given, and where colours to decorrelate are not three.
     """
     space: Parametrization = Box(model.scaling) if settings.image.startswith("box") else sphere_of(model)
     if settings.colors == "decorrelated":
@@ -202,6 +242,13 @@ def space_of(
                 f"{model.input_shape[0]}, and {'no data were' if images is None else 'data were'} given."
             )
         space = Based(space, Colors.measured(images, model.device))
+    if settings.image == "maco":
+        if images is None or settings.colors == "decorrelated":
+            said = "leave colors plain" if images is not None else "give data"
+            raise PellucidError(
+                f"The image 'maco' takes its waves from images of one's own, channel by channel; {said}."
+            )
+        return Phases.measured(sphere_of(model), model, images)
     if settings.image.endswith("fourier"):
         space = Based(space, Spectrum.of(*model.input_shape[1:], device=model.device))
     return space

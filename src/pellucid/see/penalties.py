@@ -2,6 +2,7 @@
 
 total_variation: pictures (batch, channel, height, width) -> (batch,): sum over pixels of the length of the difference
     to the pixel below and the one to the right; beyond the border there is none
+roughness:       pictures -> (batch,): sum of the squares of what a binomial blur of three pixels takes away
 Penalties:       pictures, what they reach (batch,) -> what is subtracted from it
 
 Value and gradient are one function, so they have one border rule (Mahendran and Vedaldi, "Understanding deep image
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from pellucid.settings import PatternSettings
 
@@ -30,14 +32,24 @@ def total_variation(pictures: Float[Tensor, "batch channel height width"]) -> Fl
     return length.flatten(1).sum(1)
 
 
+def roughness(pictures: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch"]:
+    """The squares of picture - blurred picture, added up; the border goes on as it is. Zero for an even picture."""
+    down = functional.pad(pictures, (0, 0, 1, 1), mode="replicate")
+    blurred = (down[:, :, :-2] + 2 * pictures + down[:, :, 2:]) / 4
+    right = functional.pad(blurred, (1, 1, 0, 0), mode="replicate")
+    blurred = (right[..., :-2] + 2 * blurred + right[..., 2:]) / 4
+    return (pictures - blurred).square().flatten(1).sum(1)
+
+
 @dataclass(frozen=True)
 class Penalties:
-    """Weights of total variation, of the sum of absolute values, and of the sum of squares."""
+    """Weights of total variation, of the sum of absolute values, of the sum of squares, and of roughness."""
 
     tv: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
     relative: bool = True
+    blur: float = 0.0
 
     def __call__(
         self, pictures: Float[Tensor, "batch channel height width"], reached: Float[Tensor, "batch"]
@@ -46,11 +58,13 @@ class Penalties:
         total = self.l1 * pictures.abs().flatten(1).sum(1) + self.l2 * pictures.square().flatten(1).sum(1)
         if self.tv > 0:
             total = total + self.tv * total_variation(pictures)
+        if self.blur > 0:
+            total = total + self.blur * roughness(pictures)
         return total * reached.detach().abs() / pictures[0].numel() if self.relative else total
 
 
 def penalties_of(settings: PatternSettings) -> Penalties | None:
     """The penalties that the settings name, or none."""
-    if not any((settings.tv, settings.l1, settings.l2)):
+    if not any((settings.tv, settings.l1, settings.l2, settings.blur)):
         return None
-    return Penalties(settings.tv, settings.l1, settings.l2, settings.relative)
+    return Penalties(settings.tv, settings.l1, settings.l2, settings.relative, settings.blur)

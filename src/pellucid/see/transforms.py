@@ -4,9 +4,10 @@ uniform:    keys (batch,), step (batch,) -> numbers in [0, 1), the same for a ke
 Transforms: images, keys, step -> images of the same size, each shifted, scaled, turned and noisy in its own way
 
 Drawn anew for every image and step, and undone by nobody: gradients flow back through them, so the image itself stays
-straight. What comes in from beyond the border is a reflection, so that no frame is seen. The surprise: nothing is drawn
-from a stream; numbers are a hash of the image's key and step (SplitMix64: Steele, Lea and Flood, "Fast splittable
-pseudorandom number generators", OOPSLA 2014), so that an image's transforms do not depend on its company.
+straight. What comes in from beyond the border is a reflection, so that no frame is seen, unless one is asked for.
+The surprise: nothing is drawn from a stream; numbers are a hash of the image's key and step (SplitMix64: Steele, Lea and
+Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), so that an image's transforms do not depend on
+its company.
 """
 
 import math
@@ -21,7 +22,7 @@ from pellucid.see.models import InputShape
 from pellucid.settings import PatternSettings
 
 LARGE = 64  # pixels of the shorter side from which transforms are on by default
-USUAL = {"jitter": 4.0, "zoom": 0.05, "turn": 5.0, "grain": 0.0}
+USUAL = {"jitter": 4.0, "zoom": 0.05, "turn": 5.0, "grain": 0.0, "pad": 0.0}
 
 
 def uniform(keys: Int64[Tensor, "batch"], step: Int64[Tensor, "batch"], count: int) -> Float[Tensor, "batch count"]:
@@ -37,20 +38,25 @@ class Transforms:
     """How far images are changed; all zero is the identity.
 
     jitter: pixels, each way.  zoom: share of the size, larger or smaller.  turn: degrees, each way.  grain: deviation
-    of the noise that is added, in units of the image.
+    of the noise that is added, in units of the image.  pad: pixels of a frame, gray as the image is on average, that is
+    seen around it on every side, the image being drawn in to make room; no reflections then.
     """
 
     jitter: float | int = 0.0
     zoom: float | int = 0.0
     turn: float | int = 0.0
     grain: float | int = 0.0
+    pad: float | int = 0.0
 
     def __call__(
         self, images: Float[Tensor, "batch channel height width"], keys: Int64[Tensor, "batch"], step: Tensor
     ) -> Float[Tensor, "batch channel height width"]:
         """Each image in its own way, differentiably."""
-        if self.jitter > 0 or self.zoom > 0 or self.turn > 0:
-            images = _moved(images, self._grid(images, 2 * uniform(keys, step, 4) - 1))
+        if self.pad > 0:
+            gray = images.detach().mean((1, 2, 3), keepdim=True)
+            images = gray + _moved(images - gray, self._grid(images, 2 * uniform(keys, step, 4) - 1), "zeros")
+        elif self.jitter > 0 or self.zoom > 0 or self.turn > 0:
+            images = _moved(images, self._grid(images, 2 * uniform(keys, step, 4) - 1), "reflection")
         if self.grain > 0:
             draws = uniform(keys, step, 4 + 2 * images[0].numel())[:, 4:]
             one, two = draws.chunk(2, dim=1)
@@ -63,11 +69,11 @@ class Transforms:
         height, width = images.shape[2:]
         factor, angle = (1 + self.zoom) ** draws[:, 0], math.radians(self.turn) * draws[:, 1]
         down, right = self.jitter * draws[:, 2], self.jitter * draws[:, 3]
-        if self.zoom == self.turn == 0:
+        if self.zoom == self.turn == self.pad == 0:
             down, right = down.round(), right.round()  # whole pixels are not blurred
         cos, sin = factor * torch.cos(angle), factor * torch.sin(angle)
-        first = torch.stack([cos, -sin * height / width, 2 * right / width], 1)
-        second = torch.stack([sin * width / height, cos, 2 * down / height], 1)
+        first = torch.stack([cos, -sin * height / width, 2 * right / width], 1) * (1 + 2 * self.pad / width)
+        second = torch.stack([sin * width / height, cos, 2 * down / height], 1) * (1 + 2 * self.pad / height)
         return torch.stack([first, second], 1).to(images.dtype)
 
 
@@ -81,9 +87,9 @@ def transforms_of(settings: PatternSettings, shape: InputShape) -> Transforms | 
     return Transforms(**amounts) if any(amounts.values()) else None
 
 
-def _moved(images: Tensor, affine: Tensor) -> Tensor:
+def _moved(images: Tensor, affine: Tensor, beyond: str) -> Tensor:
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
 def _mixed(bits: Tensor) -> Tensor:
