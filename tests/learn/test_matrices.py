@@ -1,6 +1,7 @@
 """Products cut into blocks, and threads that work on them."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -61,6 +62,54 @@ def test_results_come_in_the_order_of_the_items(monkeypatch):
         return item
 
     assert run_in_order(work, range(6)) == list(range(6))
+
+
+def test_the_callers_thread_works_too_and_is_free_again_afterwards(monkeypatch):
+    """Rejects a caller that only waits, and one that is taken for a worker for ever after a failure."""
+    monkeypatch.setenv("PELLUCID_THREADS", "2")
+    meeting = threading.Barrier(2, timeout=5)
+
+    def work(_):
+        meeting.wait()  # both items are under way at once
+        return threading.current_thread()
+
+    own = threading.current_thread()
+    assert sum(thread is own for thread in run_in_order(work, range(2))) == 1
+    with pytest.raises(ZeroDivisionError):
+        run_in_order(lambda item: 1 // item, [0, 0])
+    assert sum(thread is own for thread in run_in_order(work, range(2))) == 1
+
+
+def test_nothing_runs_any_more_when_an_exception_is_raised(monkeypatch):
+    """Rejects a helper that goes on writing into arrays that the caller has given up."""
+    monkeypatch.setenv("PELLUCID_THREADS", "2")
+    own, running = threading.current_thread(), threading.Event()
+    ended = []
+
+    def work(item):
+        if threading.current_thread() is own:
+            assert running.wait(5)
+            raise KeyError(item)
+        running.set()
+        time.sleep(0.05)
+        ended.append(item)
+
+    with pytest.raises(KeyError):
+        run_in_order(work, range(2))
+    assert len(ended) == 1
+
+
+@pytest.mark.parametrize("work", [0, 2**40])
+def test_products_side_by_side_are_the_products(monkeypatch, work):
+    """Rejects results in the wrong order, and ones that depend on whether they were worked on side by side."""
+    monkeypatch.setattr(matrices, "WORTHWHILE", work)
+    monkeypatch.setenv("PELLUCID_THREADS", "2")
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.normal(size=shape).astype(np.float32) for shape in ((70, 9), (9, 33), (70, 5)))
+    with single_threaded_blas():
+        first, second = matrices.multiply_each((a, b), (a.T, c))
+        np.testing.assert_array_equal(first, multiply(a, b))
+        np.testing.assert_array_equal(second, multiply(a.T, c))
 
 
 def test_work_inside_of_work_ends(monkeypatch):

@@ -19,7 +19,7 @@ import numpy as np
 from pellucid.errors import PellucidError, unknown
 from pellucid.learn import activations, convolutions, kernels
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.matrices import multiply
+from pellucid.learn.matrices import multiply, multiply_each
 
 MOST = 2**24
 """Of whatever a layer has; what is larger is a mistake, or somebody's joke."""
@@ -239,13 +239,14 @@ class Dense(Layer):
     ) -> tuple[Parameters, Array | None]:
         x, y = cache
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
-        gradients: Parameters = {}
-        if wanted != "input":
-            gradients["weight"] = multiply(dz, x.T)
-            gradients["bias"] = dz.sum(axis=1)
+        weight = parameters["weight"]
+        if wanted == "input":
+            return {}, multiply(weight.T, dz)
+        bias = dz.sum(axis=1)
         if wanted == "parameters":
-            return gradients, None
-        return gradients, multiply(parameters["weight"].T, dz)
+            return {"weight": multiply(dz, x.T), "bias": bias}, None
+        gradient, dx = multiply_each((dz, x.T), (weight.T, dz))
+        return {"weight": gradient, "bias": bias}, dx
 
     def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
         """One unit of each image, before the activation: (1, batch); units (batch,)."""

@@ -1,6 +1,7 @@
 """Matrices: a product, cut by rows into blocks that are worked on side by side.
 
 multiply: a (rows, inner), b (inner, columns) -> a @ b
+multiply_each: several such pairs -> their products
 
 How it is cut depends on the shapes alone and each block is one call of a BLAS that keeps to one thread, so that the
 result is the same to the last bit on any number of cores. A BLAS with threads of its own cuts by their number, rounds
@@ -11,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pellucid.learn.parallel import run_in_order
+
+Pair = tuple[np.ndarray, np.ndarray]
 
 WORTHWHILE = 2**23
 """Multiplications from which cutting pays for handing blocks to threads."""
@@ -23,15 +26,30 @@ def multiply(
     a: Float[np.ndarray, "rows inner"], b: Float[np.ndarray, "inner columns"]
 ) -> Float[np.ndarray, "rows columns"]:
     """a @ b, C-contiguous. Call it where BLAS is limited to one thread, as `single_threaded_blas` does."""
-    rows, columns = len(a), b.shape[1]
-    block = block_rows(rows, a.size * columns)
-    if block >= rows:
+    if block_rows(len(a), a.size * b.shape[1]) >= len(a):
         whole: np.ndarray = a @ b
         return whole
-    product = np.empty((rows, columns), np.result_type(a, b))
-    starts = range(0, rows, block)
-    run_in_order(lambda s: np.matmul(a[s : s + block], b, out=product[s : s + block]), starts)
-    return product
+    return multiply_each((a, b))[0]
+
+
+def multiply_each(*pairs: Pair) -> list[np.ndarray]:
+    """`multiply` of several pairs, all of their blocks side by side: threads that wait for each other wait once."""
+    products, blocks = [], []
+    for a, b in pairs:
+        product = np.empty((len(a), b.shape[1]), np.result_type(a, b))
+        size = block_rows(len(a), a.size * b.shape[1])
+        blocks += [(a[s : s + size], b, product[s : s + size]) for s in range(0, len(a), size)]
+        products.append(product)
+
+    def work(block: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        np.matmul(block[0], block[1], out=block[2])
+
+    if len(blocks) == len(pairs):  # all are small
+        for block in blocks:
+            work(block)
+    else:
+        run_in_order(work, blocks)
+    return products
 
 
 def block_rows(rows: int, multiplications: int) -> int:

@@ -8,7 +8,7 @@ on any number of cores. Inside a shard BLAS keeps to one thread: the shards are 
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
@@ -65,10 +65,28 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """[function(item) for item in items], several at a time; the first exception is raised.
+    """[function(item) for item in items], several at a time; an exception is raised once nothing runs any more.
 
-    Inside such a function one at a time: a worker that waits for other workers could wait for ever.
+    The caller's own thread works, too: waking another one takes as long as a small product of matrices. Inside such a
+    function one at a time: a worker that waits for other workers could wait for ever.
     """
-    if len(items) <= 1 or getattr(_worker, "busy", False) or (threads := thread_count()) == 1:
+    threads = min(thread_count(), len(items))
+    if threads <= 1 or getattr(_worker, "busy", False):
         return [function(item) for item in items]
-    return list(_pool(threads).map(function, items))
+    results: dict[int, Result] = {}
+    left = iter(range(len(items)))  # whoever is free takes the next one
+
+    def work() -> None:
+        for number in left:
+            results[number] = function(items[number])
+
+    helpers = [_pool(thread_count() - 1).submit(work) for _ in range(threads - 1)]
+    _worker.busy = True
+    try:
+        work()
+    finally:
+        _worker.busy = False
+        wait(helpers)
+    for helper in helpers:
+        helper.result()
+    return [results[number] for number in range(len(items))]
