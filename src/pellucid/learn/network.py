@@ -20,8 +20,9 @@ from jaxtyping import Float, Integer
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
 from pellucid.learn import assembly, initializations
+from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
-from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Wanted
+from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Pool, Wanted
 from pellucid.learn.losses import cross_entropy, softmax
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
 from pellucid.learn.pulse import pulse
@@ -171,9 +172,14 @@ class Network:
         for index in reversed(range(len(trace.layers))):
             begin = perf_counter()
             if dy is not None:
-                name = trace.names[index]
+                name, layer = trace.names[index], trace.layers[index]
                 needed: Wanted = "both" if wanted == "parameters" and index > lowest else wanted
-                own, dy = trace.layers[index].backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
+                if _pools_rectified(trace.layers, index):
+                    # The largest of rectified pixels is where any of them answers; there are fewer of them.
+                    dy = ACTIVATIONS["relu"].gradient(trace.outputs[index], dy)
+                elif _pools_rectified(trace.layers, index + 1):
+                    layer = replace(layer, activation="linear")  # type: ignore[call-arg]
+                own, dy = layer.backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
                 gradients.update({f"{name}.{part}": value for part, value in own.items()})
             trace.backward_seconds.append(perf_counter() - begin)
         return gradients, dy
@@ -342,3 +348,12 @@ class Network:
         if name not in self.names:
             raise unknown("layer", name, self.names)
         return self.names.index(name)
+
+
+def _pools_rectified(layers: Sequence[Layer], index: int) -> bool:
+    """Whether this layer takes the largest of what the one before it has rectified."""
+    if not 0 < index < len(layers):
+        return False
+    layer, before = layers[index], layers[index - 1]
+    pools = isinstance(layer, Pool) and layer.method == "max"
+    return pools and isinstance(before, Conv) and before.activation == "relu"

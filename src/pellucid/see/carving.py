@@ -2,11 +2,12 @@
 
 Carver: model, what each level wishes, a picture -> `rounds()`, the change of luminance after each round
 
-In every round, at every level, the picture is cut into overlapping pieces; each is scaled down to the model's size
-(bicubic, with antialiasing), standardized, and climbs gently (the classic ascent); the *change* is scaled up and added,
-times the piece's own deviation. What has changed in all is bent softly, so that strokes never saturate to black or
-white. The surprise: of all this only luminance is kept at full size, so that a photograph of 43 million pixels fits
-into two gigabytes.
+In every round the picture is cut into overlapping pieces, at every level; each is scaled down to the model's size
+(bicubic, with antialiasing), standardized, and climbs gently (the classic ascent), the pieces of all levels together;
+the *changes* are scaled up and added, times the piece's own deviation. What has changed in all is bent softly, so that
+strokes never saturate to black or white. In the end, pieces that have lost more to others than they won climb again.
+The surprise: of all this only luminance is kept at full size, so that a photograph of 43 million pixels fits into two
+gigabytes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.see.ascent import Normalized
@@ -31,6 +32,10 @@ from pellucid.settings import DreamSettings
 
 LIGHTEN, DARKEN = 0.5, 0.25  # of the way to white, to black: no stroke goes further; dark ones look harsh sooner
 REHEARSED = 32  # noises that say how far a layer reaches
+CHUNK = 1024  # pieces that climb in one call, so that what is kept of each stays small
+MOST_ROWS = 256  # pieces at work at once
+GAIN, FADING = 0.85, 0.6  # of what the finest pieces want; of that, what those of twice their side add
+AGAIN = 4  # further climbs for pieces that ended below their beginning
 REFERENCE = 4  # cells a side, whose pieces say what units usually answer on a photo
 
 
@@ -60,10 +65,10 @@ class Carver:
     ) -> None:
         self._model, self._read, self._layer, self._settings, self._report = model, read, layer, settings, report
         self._picture, self._light = picture, banded(luminance, picture)
+        self._total = torch.zeros_like(self._light)
         self._space, self._small = sphere_of(model), model.input_shape[1:]
-        self._rows, _ = rows_for(model)
+        self._rows = max(1, min(MOST_ROWS, BUDGET // model.cost))
         self._reach = _reach(model, read, layer)
-        self._chunk = max(1, min(256, BUDGET // int(np.prod(model.input_shape))))
         _, height, width = picture.shape
         tilings = [tiling(height, width, 2**level, self._small) for level in range(len(wishes))]
         usual = self._usual(height, width) if any(asks_auto(wish) for wish in wishes) else None
@@ -76,12 +81,12 @@ class Carver:
         chosen = self._settings
         self._report.expect(chosen.rounds * sum(len(level.dreamt) for level in self.levels) * (chosen.steps + 1))
         change = torch.zeros_like(self._light)
-        for _ in range(chosen.rounds):
-            for level, wanted in zip(self.levels, self._wanted(change), strict=True):
-                carved = level.tiles.grown(wanted, self._reach)
-                if level.area is not None:
-                    carved *= level.area
-                change = banded(self._bent, change, carved, self._light)
+        before = self.activations(change)
+        everywhere = torch.ones(len(before), dtype=torch.bool)
+        for number in range(1, chosen.rounds + 1):
+            change = self._carved(change, everywhere)
+            if number == chosen.rounds:
+                change = self._raised(change, before)
             yield change
 
     def activations(self, change: Float[Tensor, "1 height width"]) -> Float32[np.ndarray, "piece"]:
@@ -114,20 +119,33 @@ class Carver:
         images = self._space.images(standardized(self._shrunk(torch.zeros_like(self._light), tiles)))
         return votes(self._model, self._read, self._layer, images)
 
-    def _wanted(self, change: Tensor) -> list[Float[Tensor, "piece 1 height width"]]:
-        """For each level, how its pieces want to change in luminance; what climbs, climbs together."""
+    def _raised(self, change: Tensor, before: Float32[np.ndarray, "piece"]) -> Float[Tensor, "1 height width"]:
+        """The change, after pieces that their neighbours and other levels have robbed of their gain climbed again."""
+        for _ in range(AGAIN):
+            robbed = torch.from_numpy(self.activations(change) <= before)
+            if not bool(robbed.any()):
+                break
+            self._report.expect(int(robbed.sum()) * (self._settings.steps + 1))
+            change = self._carved(change, robbed)
+        return change
+
+    def _carved(self, change: Tensor, climbing: Bool[Tensor, "piece"]) -> Float[Tensor, "1 height width"]:
+        """The change after one climb of these of the dreamt pieces of all levels, all at once."""
         small = [self._shrunk(change, level.tiles) for level in self.levels]
         starts = torch.cat([pieces[level.dreamt] for pieces, level in zip(small, self.levels, strict=True)])
         units = torch.cat([level.units for level in self.levels])
-        chunks = zip(torch.split(starts, self._chunk), torch.split(units, self._chunk), strict=True)
-        climbed = torch.cat([self._climbed(*chunk) for chunk in chunks])
-        wanted = []
-        for pieces, level, own in zip(
-            small, self.levels, torch.split(climbed, [len(level.dreamt) for level in self.levels]), strict=True
-        ):
-            wanted.append(pieces.new_zeros(len(pieces), 1, *self._small))
-            wanted[-1][level.dreamt] = own
-        return wanted
+        wanted = starts.new_zeros(len(starts), 1, *self._small)
+        for begin in range(0, len(starts), CHUNK):
+            which = begin + torch.nonzero(climbing[begin : begin + CHUNK]).flatten().to(starts.device)
+            if len(which) > 0:
+                wanted[which] = self._climbed(starts[which], units[which])
+        parts = torch.split(wanted, [len(level.dreamt) for level in self.levels])
+        for number, (level, pieces, own) in enumerate(zip(self.levels, small, parts, strict=True)):
+            grown = pieces.new_zeros(len(pieces), 1, *self._small)
+            grown[level.dreamt] = own * GAIN * FADING ** (len(self.levels) - 1 - number)
+            carved = level.tiles.grown(grown, self._reach)
+            self._total += carved if level.area is None else carved * level.area
+        return banded(self._bent, self._total, self._light)
 
     def _climbed(self, small: Tensor, units: Tensor) -> Float[Tensor, "piece 1 height width"]:
         """How pieces change in luminance where they climb."""
@@ -154,11 +172,11 @@ class Carver:
             return tiles.shrunk(banded(relit, self._picture, change), self._small)
         return tiles.shrunk(self._light + change, self._small).expand(-1, channels, -1, -1).contiguous()
 
-    def _bent(self, change: Tensor, carved: Tensor, light: Tensor) -> Tensor:
-        """Both changes, limited by the strength asked for and by the way to black and white."""
+    def _bent(self, total: Tensor, light: Tensor) -> Tensor:
+        """All that was carved, limited by the strength asked for and by the way to black and white."""
         strength = self._settings.strength
         up, down = (LIGHTEN * (1 - light)).clamp_max(strength), (DARKEN * light).clamp_max(strength)
-        return limited(change + carved, up, down)
+        return limited(total, up, down)
 
 
 def _reach(model: Model, read: Reader, layer: str) -> tuple[Float[Tensor, "height"], Float[Tensor, "width"]]:

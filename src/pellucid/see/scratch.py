@@ -103,8 +103,10 @@ class _Bridge(torch.autograd.Function):
 
 
 def _shard(count: int) -> int:
-    """Images of a shard: a share for each thread, if it is worth a thread's while."""
-    return min(SHARD, max(LEAST, LEAST * -(-count // (LEAST * thread_count()))))
+    """Images of a shard: few enough for the cache, and equally many for each thread, if that is worth its while."""
+    threads = thread_count()
+    parts = threads * -(-count // (SHARD * threads))
+    return LEAST * -(-count // (LEAST * parts))
 
 
 def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
