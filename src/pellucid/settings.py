@@ -194,8 +194,13 @@ class PatternSettings(Settings):
     )
     scales: tuple[int, ...] = knob((3, 7, 14, 28), "cells a side of the noises that are superposed into a start")
     weights: tuple[float, ...] = knob((), "weights of these noises, one for each; none for equal ones")
+    stages: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = knob(
+        (),
+        "evolving strategy: steps on each scale of noise, coarsest first, such as 20 40 80 400; none for all at once",
+    )
     candidates: int = knob(512, "noises scored in one pass, from which each unit takes its best start", ge=1, le=65_536)
     retries: int = knob(3, "further starts for a unit that is still silent", ge=0, le=100)
+    report: bool = knob(False, "keep of every step the other units' mean and maximum, TV, L1 and loss as well")
     shots: int = knob(8, "pictures kept of each ascent, at steps that double", ge=0, le=1000)
     seed: int = knob(0, "seed of the starts", ge=0)
 
@@ -243,6 +248,7 @@ class AtlasSettings(Settings):
     layers: tuple[str, ...] = knob((), "layers to show; none for every layer with weights, seen behind its rectifier")
     variants: int = knob(3, "patterns of each unit, from other starts each; the strongest is on the wall", ge=1, le=16)
     steps: int = knob(30, "steps uphill for each pattern", ge=1, le=100_000)
+    report: bool = knob(False, "keep of every step the other units' mean and maximum, TV, L1 and loss as well")
     shots: int = knob(8, "pictures of each film strip, at steps that double", ge=1, le=16)
     examples: int = knob(16, "strongest images of the data shown for each unit", ge=1, le=64)
     links: int = knob(8, "units before and after that are named, those of the largest weights", ge=1, le=64)

@@ -1,9 +1,10 @@
 """Internals: what every layer of a model answers to one image.
 
 inspect: model, image (channel, height, width) in [0, 1] -> Inside: every layer's activations, one forward pass
+answers: model, layers, images in model space -> what each unit says of each, such as the final image of an ascent
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from jaxtyping import Float32
 from numpy.typing import ArrayLike
 
 from pellucid.errors import PellucidError
+from pellucid.see.climbing import rows_for
 from pellucid.see.models import Model, open_model
 
 
@@ -45,6 +47,21 @@ class Inside:
 
     def __repr__(self) -> str:
         return f"Inside({len(self.activations)} layers of '{self.model}')"
+
+
+def answers(
+    model: Model, layers: Sequence[str], images: Float32[np.ndarray, "image channel height width"]
+) -> dict[str, Float32[np.ndarray, "image unit"]]:
+    """What the units of these layers say of images in model space, such as patterns; of a map, its mean."""
+    rows, _ = rows_for(model)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
+    with model.reading(list(found)) as read, torch.no_grad():
+        for begin in range(0, len(images), rows):
+            readings = read(torch.from_numpy(images[begin : begin + rows]).to(model.device))
+            for name, parts in found.items():
+                output = readings[name].output
+                parts.append((output.flatten(2).mean(2) if output.ndim > 2 else output).cpu().numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def inspect(model: Any, image: ArrayLike) -> Inside:

@@ -1,6 +1,7 @@
 """Keeping: patterns <-> files that can be opened again, to query them or to go on from them.
 
 write_arrays, read_arrays: arrays and what they are about <-> NPZ; nothing in it is ever run (no pickle)
+write_history, write_answers: how ascents went, and what layers say of their images -> CSV
 write_table:  images with some columns beside them -> CSV: a row for each image, a column for each pixel ("c0y3x5")
 load_images:  NPZ or such a CSV -> images (image, channel, height, width), whatever else the file holds
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Int64, Shaped
 
 from pellucid.data.tables import read_arrays as read_npz_arrays
 from pellucid.errors import PellucidError
@@ -35,12 +36,17 @@ def write_arrays(path: StrPath, arrays: Mapping[str, Shaped[np.ndarray, "..."]],
     return Path(path)
 
 
-def read_arrays(path: StrPath, names: Sequence[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], Mapping[str, Any]]:
+def read_arrays(
+    path: StrPath, names: Sequence[str], perhaps: Sequence[str] = ()
+) -> tuple[dict[str, Shaped[np.ndarray, "..."]], Mapping[str, Any]]:
     """The arrays of these names from a file that `write_arrays` wrote, and what they are about.
 
+    perhaps: further names, where the file has them.
     Raises PellucidError for a file that is missing or damaged, arrays that it lacks, and one of a later format.
     """
-    arrays = read_npz_arrays(path, lambda held: _all_held(path, held, [ABOUT, *names]))
+    arrays = read_npz_arrays(
+        path, lambda held: _all_held(path, held, [ABOUT, *names, *filter(held.__contains__, perhaps)])
+    )
     try:
         about = json.loads(arrays.pop(ABOUT).tobytes())
     except ValueError as error:
@@ -62,6 +68,35 @@ def write_table(
         writer.writerow([*beside, *pixels])
         for index, image in enumerate(images):
             writer.writerow([*(_cell(column[index]) for column in beside.values()), *map(_cell, image.ravel())])
+    return Path(path)
+
+
+def write_history(
+    path: StrPath,
+    units: Int64[np.ndarray, "unit"],
+    columns: Mapping[str, Float32[np.ndarray, "unit moment"]],
+) -> Path:
+    """A CSV file with a row for each unit and moment that it lived to see."""
+    first = next(iter(columns.values()))
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["unit", "step", *columns])
+        for row, unit in enumerate(units):
+            for moment in np.flatnonzero(np.isfinite(first[row])):
+                writer.writerow([int(unit), int(moment), *(_cell(column[row, moment]) for column in columns.values())])
+    return Path(path)
+
+
+def write_answers(
+    path: StrPath, units: Int64[np.ndarray, "image"], answers: Mapping[str, Float32[np.ndarray, "image unit"]]
+) -> Path:
+    """A CSV file of what layers say of patterns, to ten decimals: a row for each pattern, layer and unit of it."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["pattern", "layer", "unit", "activation"])
+        for row, pattern in enumerate(units):
+            for layer, said in answers.items():
+                writer.writerows([int(pattern), layer, at, f"{number:.10f}"] for at, number in enumerate(said[row]))
     return Path(path)
 
 

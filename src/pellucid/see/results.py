@@ -6,7 +6,8 @@ back (`Patterns.load`), to be looked at, asked again, or gone on from: any resul
 """
 
 import html
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,8 @@ from pellucid.data.photos import save_photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.see.display import picture_tag, wall
-from pellucid.see.keeping import read_arrays, write_arrays, write_table
+from pellucid.see.keeping import read_arrays, write_arrays, write_history, write_table
+from pellucid.see.ledgers import TERMS
 from pellucid.settings import PatternSettings
 
 SUFFIXES = (".png", ".npz", ".csv")
@@ -28,9 +30,27 @@ MULTIPLE = 4  # each pixel of a small image becomes so many a side
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """How the ascents went: `activations` after 0, 1, 2 ... steps, NaN after a unit's last."""
+    """How the ascents went: `activations` after 0, 1, 2 ... steps, NaN after a unit's last.
+
+    Where something is held against an image, that is subtracted.  terms: what else was kept, if `report` was asked for:
+    the unit's own `target`, `others_mean`, `others_max`, `tv`, `l1`, `loss`; see ledgers.py.
+    """
 
     activations: Float32[np.ndarray, "unit moment"]
+    terms: Mapping[str, Float32[np.ndarray, "unit moment"]] = field(default_factory=dict)
+
+    def smoothed(self, share: float = 0.9) -> dict[str, Float32[np.ndarray, "unit moment"]]:
+        """Exponential moving averages along the moments, of `activations` and the terms; `share`: of the past."""
+        found = {}
+        for name, numbers in {"activations": self.activations, **self.terms}.items():
+            found[name] = averaged = numbers.copy()
+            for moment in range(1, numbers.shape[1]):
+                averaged[:, moment] = share * averaged[:, moment - 1] + (1 - share) * numbers[:, moment]
+        return found
+
+    def of(self, i: int) -> "History":
+        """That of the unit in this place alone."""
+        return History(self.activations[i : i + 1], {name: term[i : i + 1] for name, term in self.terms.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +108,14 @@ class Patterns:
         if suffix != ".npz":
             raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        kept = {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
+        terms = {f"term:{name}": term for name, term in self.history.terms.items()}
+        kept = terms | {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
         about = {"model": self.model, "layer": self.layer, "settings": self.settings.model_dump(mode="json")}
         return write_arrays(path, {**arrays, **kept, "moments": np.array(self.film.steps, np.int64)}, about)
+
+    def save_history(self, path: StrPath) -> Path:
+        """Write how the ascents went as a CSV table, a row for each unit and step."""
+        return write_history(path, self.units, {"activation": self.history.activations, **self.history.terms})
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
@@ -99,7 +124,8 @@ class Patterns:
         Raises PellucidError for a file that is missing, damaged, or something else. For the images of a CSV see
         `pellucid.see.keeping.load_images`.
         """
-        arrays, about = read_arrays(path, [*_ARRAYS, "history", "film", "shown", "moments"])
+        names = [*_ARRAYS, "history", "film", "shown", "moments"]
+        arrays, about = read_arrays(path, names, [f"term:{name}" for name in TERMS])
         count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
         wrong = [name for name, array in arrays.items() if not _fits(name, array, count)]
         known = isinstance(about.get("settings"), dict) and {"model", "layer"} <= about.keys()
@@ -109,7 +135,8 @@ class Patterns:
                 f"give one that patterns were saved to."
             )
         film = Film(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
-        history = History(arrays.pop("history"))
+        terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
+        history = History(arrays.pop("history"), terms)
         settings = PatternSettings.of(**about["settings"])
         model, layer = str(about["model"]), str(about["layer"])
         return cls(model=model, layer=layer, history=history, film=film, settings=settings, **arrays)
@@ -140,7 +167,7 @@ class Patterns:
             steps=int(self.steps[i]),
             tried_starts=int(self.tried_starts[i]),
             tried_images=int(self.tried_images[i]),
-            history=History(self.history.activations[i : i + 1]),
+            history=self.history.of(i),
             film=Film(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
             settings=self.settings,
         )
@@ -224,6 +251,7 @@ def _fits(name: str, array: np.ndarray, count: int) -> bool:
     """Whether an array from a file is of the kind that was saved under this name, for so many units."""
     if name == "moments":
         return array.ndim == 1 and array.dtype == np.int64
+    name = "history" if name.startswith("term:") else name
     axes, dtype, units = _KEPT[name] if name in _KEPT else (*_ARRAYS[name], 0)
     return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
 

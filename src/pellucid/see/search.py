@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pellucid.see.ascent import ascent_of
 from pellucid.see.climbing import Climbed, Limits, Watch, climb, rows_for, snapshot_steps, values_of
+from pellucid.see.evolving import evolved
 from pellucid.see.examples import strongest_for
 from pellucid.see.images import space_of
 from pellucid.see.models import Model, Reader
@@ -74,7 +75,7 @@ def search(
             if len(silent) == 0:
                 break
             again = objective.take(silent)
-            climbed = climbed.replaced(silent, explorer.climb(again, explorer.precursor(again, attempt), silent))
+            climbed = climbed.replaced(silent, explorer.ascend(again, attempt, silent))
             values = explorer.values(objective, climbed)
             tried[silent.cpu()] += explorer.candidates
         dead = ~target.awake(values)
@@ -108,14 +109,17 @@ class _Explorer:
         self.candidates = min(settings.candidates, max(FEWEST_CANDIDATES, affordable))
         self._rows, self._grain = rows_for(model)
 
-    def precursor(self, objective: Objective, attempt: int) -> Float32[Tensor, "job channel height width"]:
+    def precursor(
+        self, objective: Objective, attempt: int, settings: PatternSettings | None = None
+    ) -> Float32[Tensor, "job channel height width"]:
         """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.
 
-        Other noises in each attempt.
+        Other noises in each attempt.  settings: which noise, if not the search's own.
         """
+        chosen = self._settings if settings is None else settings
         self._report.expect(self.candidates)
         chunks, ranks = [], []
-        for chunk in noises(self._settings, self._model.input_shape, self.candidates, attempt):
+        for chunk in noises(chosen, self._model.input_shape, self.candidates, attempt):
             images = self._space.begun(chunk.to(self._model.device))
             with torch.no_grad():
                 ranks.append(objective.every(self._read(images)))
@@ -129,7 +133,7 @@ class _Explorer:
         """Every job uphill from several starts; of each, the best climb."""
         tries = self._settings.tries
         jobs = torch.arange(len(objective)).repeat_interleave(tries)
-        climbed = self.climb(all_jobs := objective.take(jobs), self.precursor(all_jobs, 0), jobs)
+        climbed = self.ascend(objective.take(jobs), 0, jobs)
         if tries == 1:
             return climbed
         best = climbed.values.view(-1, tries).argmax(1) + tries * torch.arange(
@@ -137,42 +141,59 @@ class _Explorer:
         )
         return climbed.taken(best)
 
+    def ascend(self, objective: Objective, attempt: int, numbers: Int64[Tensor, "job"]) -> Climbed:
+        """Every job uphill from the start that the precursor gives it, all at once or in the settings' stages."""
+        chosen = self._settings
+        if not chosen.stages:
+            return self.climb(objective, self.precursor(objective, attempt), numbers)
+
+        def noise(scale: int) -> Float32[Tensor, "job channel height width"]:
+            own = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "weights": ()})
+            return self.precursor(objective, attempt, own)
+
+        return evolved(self._space, chosen, noise, lambda starts, *stage: self.climb(objective, starts, numbers, stage))
+
     def climb(
         self,
         objective: Objective,
         starts: Float32[Tensor, "job channel height width"],
         numbers: Int64[Tensor, "job"] | None = None,
+        stage: tuple[int, tuple[int, ...], int] | None = None,
     ) -> Climbed:
         """Every job uphill; its values are those of the images returned, computed once more.
 
-        numbers: what the search calls these jobs, if it does not count them alike.
+        numbers: what the search calls these jobs, if it does not count them alike.  stage: how many steps, which
+        moments to keep, and how many steps were made before, if this is but a part of the climb.
         """
         chosen = self._settings
-        self._report.expect(len(objective) * (chosen.steps + 1))
+        steps, moments, made = (chosen.steps, snapshot_steps(chosen.steps, chosen.shots), 0) if stage is None else stage
+        self._report.expect(len(objective) * (steps + 1))
         climbed = climb(
             self._read,
             objective,
             self._space,
             ascent_of(chosen),
             starts,
-            Limits(chosen.steps, chosen.tolerance, chosen.patience),
+            Limits(steps, chosen.tolerance, chosen.patience),
             rows=self._rows,
             grain=self._grain,
             transforms=self._transforms,
             penalties=self._penalties,
-            moments=snapshot_steps(chosen.steps, chosen.shots),
+            moments=moments,
             advance=self._report.advance,
-            watch=self._named(numbers),
+            watch=self._named(numbers, made),
         )
         values = values_of(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
         return climbed.valued(values)
 
-    def _named(self, numbers: Int64[Tensor, "job"] | None) -> Watch | None:
-        """Who watches, told the search's own numbers of jobs."""
+    def _named(self, numbers: Int64[Tensor, "job"] | None, made: int) -> Watch | None:
+        """Who watches, told the search's own numbers of jobs, and of all steps that were made."""
         watch = self._watch
-        if watch is None or numbers is None:
+        if watch is None or (numbers is None and made == 0):
             return watch
-        return lambda job, *rest: watch(numbers.to(job.device)[job], *rest)
+        return lambda job, step, *rest: watch(
+            job if numbers is None else numbers.to(job.device)[job], step + made, *rest
+        )
 
     def values(self, objective: Objective, climbed: Climbed) -> Float32[Tensor, "job"]:
         """What the target says of the images, which is what the objective says where nothing is held against it."""

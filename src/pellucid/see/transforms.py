@@ -5,9 +5,9 @@ Transforms: images, keys, step -> images of the same size, each shifted, scaled,
 
 Drawn anew for every image and step, and undone by nobody: gradients flow back through them, so the image itself stays
 straight. What comes in from beyond the border is a reflection, so that no frame is seen, unless one is asked for.
-The surprise: nothing is drawn from a stream; numbers are a hash of the image's key and step (SplitMix64: Steele, Lea and
-Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), so that an image's transforms do not depend on
-its company.
+The surprise: nothing is drawn from a stream; numbers are a hash of the image's key and step (SplitMix64: Steele, Lea
+and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), so that an image's transforms do not depend
+on its company.
 """
 
 import math
