@@ -8,10 +8,11 @@ images: every inner loop runs over such a piece, without a gather. With `top` an
     weight gradient:  dw[o, c, i, j] = sum over r, s    of  dy[o, r, s] x[c, r + i - top, s + j - left]
     input gradient:   dx[c, r, s]    = sum over o, i, j of  w[o, c, i, j] dy[o, r - i + top, s - j + left]
 
-The last is the first with filters turned around, and zeros around dy. No zero is ever stored or multiplied: at the
-border a *run* of neighbouring pixels has fewer taps. The products of a run are summed in registers (registers.py).
-The compiled loops see flat arrays and unsigned offsets. They release the interpreter's lock; `parallel.py` runs them
-side by side. No sum assumes that NaN and infinity are absent: a training that diverges must be seen.
+The last is the first with filters turned around, and zeros around dy. No zero is stored or multiplied, but for few
+images: at the border a *run* of neighbouring pixels has fewer taps. The products of a run are summed in registers
+(registers.py). The compiled loops see flat arrays and unsigned offsets. They release the interpreter's lock;
+`parallel.py` runs them side by side. No sum assumes that NaN and infinity are absent: a training that diverges must
+be seen.
 """
 
 from functools import lru_cache
@@ -233,6 +234,8 @@ def convolve(
     """
     maps, channels, kh, kw = w.shape
     out = (x.shape[1] - kh + 1, x.shape[2] - kw + 1) if out is None else out
+    if x.shape[3] < LANES and border != (0, 0):
+        x, border = _bordered(x, border, (out[0] + kh - 1, out[1] + kw - 1)), (0, 0)
     where = plan(x.shape, (kh, kw), border, out)
     y = np.empty((maps, *out, x.shape[3]), x.dtype)
     taps = channels * kh * kw
@@ -305,6 +308,14 @@ def _own_rows(w: Float[Array, "batch channel kh kw"]) -> Float[Array, "tap batch
     rows = np.zeros((w[0].size + 1, len(w)), w.dtype)
     rows[:-1] = w.reshape(len(w), -1).T
     return rows
+
+
+def _bordered(x: Float[Array, "channel height width batch"], border: Border, size: tuple[int, int]) -> Array:
+    """x with its zeros stored: for few images, rows of one piece are worth more than no products with zeros."""
+    channels, height, width, batch = x.shape
+    wide = np.zeros((channels, *size, batch), x.dtype)
+    wide[:, border[0] : border[0] + height, border[1] : border[1] + width] = x
+    return wide
 
 
 def _packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:
