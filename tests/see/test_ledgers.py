@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pellucid import cli
 from pellucid.errors import PellucidError
 from pellucid.see.internals import answers
 from pellucid.see.keeping import write_answers
@@ -111,3 +112,26 @@ def test_an_objective_has_no_others(model):
     """Rejects a report of made-up units."""
     with pytest.raises(PellucidError, match="report is of a layer's units"):
         patterns(model, Units("relu2", torch.tensor([1])), report=True)
+
+
+def test_the_command_line_writes_the_tables(tmp_path, monkeypatch, capsys):
+    """Rejects options that are ignored, a report without its terms, and waves that come from no data."""
+    monkeypatch.chdir(tmp_path)
+    quick = ["--steps", "11", "--candidates", "8", "--retries", "0"]
+    tables = ["--history", "history.csv", "--answers", "answers.csv"]
+    assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, *tables]) == 0
+    out = capsys.readouterr().out
+    assert "others max" in out
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["0", "10"]
+    head, *rows = (tmp_path / "history.csv").read_text().splitlines()
+    assert head == "unit,step,activation,target,others_mean,others_max,tv,l1,loss"
+    assert len(rows) == 12
+    layers = [line.split(",")[1] for line in (tmp_path / "answers.csv").read_text().splitlines()[1:]]
+    assert layers == ["conv1"] * 32 + ["logits"] * 10
+    assert cli.main(["patterns", "mnist-cnn", "conv1", "--units", "3", "5", *quick, *tables]) == 0
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 1 + 2 * 42
+    capsys.readouterr()
+    assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, "--image", "maco"]) == 2
+    assert "give data" in capsys.readouterr().err
+    assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, "--history", "history.txt"]) == 2
+    assert "'.txt'" in capsys.readouterr().err

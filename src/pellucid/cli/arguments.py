@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import PellucidError
-from pellucid.settings import DataSettings, ModelSettings, Settings
+from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,13 @@ def data_of(source: DataSettings, seed: int) -> "Data":
     from pellucid.data.load import load_data
 
     return load_data(source.data, source.data_dir, seed)
+
+
+def own_data(source: AtlasDataSettings, seed: int) -> "Data | None":
+    """The images that the options name, if they name any."""
+    from pellucid.data.load import load_data
+
+    return None if source.data is None else load_data(source.data, source.data_dir, seed)
 
 
 def class_names(images: "Data", count: int) -> list[str]:

@@ -1,13 +1,32 @@
 """The verbs of seeing: layers, pattern, patterns, inspect, dream."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, Layer, Start, Unit, Which, app, wrote
-from pellucid.cli.arguments import data_of, given, opened, start_of
-from pellucid.settings import DataSettings, DreamSettings, ModelSettings, PatternSettings, SeedSettings
+from pellucid.cli.arguments import data_of, given, opened, own_data, start_of
+from pellucid.settings import (
+    AtlasDataSettings,
+    DataSettings,
+    DreamSettings,
+    ModelSettings,
+    PatternSettings,
+    SeedSettings,
+)
+
+if TYPE_CHECKING:
+    from pellucid.see.models import Model as See
+    from pellucid.see.patterns import Patterns
+
+History = Annotated[
+    Path | None, Parameter(help="a table of every step as well (.csv): activation, other units, TV, L1, loss")
+]
+Answers = Annotated[
+    Path | None, Parameter(help="a table of what the layer and the last layer say of the result (.csv), to 10 decimals")
+]
 
 
 @app.command
@@ -35,21 +54,33 @@ def pattern(
     multiple: Annotated[int, Parameter(help="each pixel becomes a square of so many a side")] = 8,
     film: Annotated[Path | None, Parameter(help="how it came about: a .gif or .webp, or a strip as .png")] = None,
     start: Start = None,
+    history: History = None,
+    answers: Answers = None,
     how: Flat[ModelSettings] = ModelSettings(),
+    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the image that one unit answers to most."""
+    from pellucid.see.models import open_model
     from pellucid.see.patterns import pattern as find
     from pellucid.show import prints
+    from pellucid.show.text import report_text
 
     prints.ready(out, prints.PICTURES)
     if film is not None:
         prints.ready(film, prints.FILMS)
-    found = find(opened(model, how), layer, unit, start=start_of(start), **given(settings))
+    beside = _beside(history, answers)
+    seen = open_model(opened(model, how))
+    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history)}
+    found = find(seen, layer, unit, **wanted)
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
+    if found.history.terms:
+        print(report_text(found.history, found.steps))
     wrote(prints.save_pattern(found, out, multiple))
     if film is not None:
         wrote(prints.save_strip(found, film))
+    for path in beside(seen, found.alone()):
+        wrote(path)
 
 
 @app.command
@@ -61,21 +92,52 @@ def patterns(
     units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
     out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
     start: Start = None,
+    history: History = None,
+    answers: Answers = None,
     how: Flat[ModelSettings] = ModelSettings(),
+    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the patterns of all units of a layer at once."""
+    from pellucid.see.models import open_model
     from pellucid.see.patterns import patterns as find
     from pellucid.show import prints
 
     prints.ready(out, prints.WALLS)
-    found = find(
-        opened(model, how), layer, units=list(units) if units else None, start=start_of(start), **given(settings)
-    )
+    beside = _beside(history, answers)
+    seen = open_model(opened(model, how))
+    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history)}
+    found = find(seen, layer, units=list(units) if units else None, **wanted)
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
     )
     wrote(prints.save_patterns(found, out))
+    for path in beside(seen, found):
+        wrote(path)
+
+
+def _asked(settings: PatternSettings, history: Path | None) -> dict[str, Any]:
+    """The settings that were given; whoever wants the history on disk wants all of it."""
+    return given(settings) if history is None else {**given(settings), "report": True}
+
+
+def _beside(history: Path | None, answers: Path | None) -> "Callable[[See, Patterns], list[Path]]":
+    """What writes the tables that are wanted beside the patterns; raises PellucidError where they cannot be written."""
+    from pellucid.see.internals import answers as answers_of
+    from pellucid.see.keeping import write_answers
+    from pellucid.show import prints
+
+    for path in filter(None, (history, answers)):
+        prints.ready(path, (".csv",))
+
+    def write(model: "See", found: "Patterns") -> list[Path]:
+        paths = [] if history is None else [found.save_history(history)]
+        if answers is not None:
+            said = answers_of(model, [found.layer, model.layers[-1].name], found.images)
+            paths.append(write_answers(answers, found.units, said))
+        return paths
+
+    return write
 
 
 @app.command

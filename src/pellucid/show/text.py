@@ -1,6 +1,7 @@
 """Text: results as lines for a terminal.
 
 table:       heads and rows -> columns as wide as they must be, numbers to the right
+report_text: the history of one ascent -> its terms every ten steps
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
 scan_text, comparison_text: what learn/clusters.py and learn/comparison.py found
 study_text:  a study of learn/studies.py -> a line for each combination, and the best
@@ -12,6 +13,7 @@ from pellucid.learn.clusters import Scan
 from pellucid.learn.comparison import Comparison
 from pellucid.learn.metrics import Scores
 from pellucid.learn.studies import Study
+from pellucid.see.results import History
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -32,6 +34,14 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def report_text(history: History, steps: int, *, every: int = 10) -> str:
+    """How one ascent went, every so many steps, as moving averages (0.9)."""
+    smooth = history.smoothed()
+    moments = [moment for moment in range(len(history.activations[0])) if moment % every == 0 and moment <= steps]
+    rows = [[moment, *(f"{term[0, moment]:.4f}" for term in smooth.values())] for moment in moments]
+    return table(["step", *(name.replace("_", " ") for name in smooth)], rows)
 
 
 def scores_text(scores: Scores, names: Sequence[str]) -> str:
