@@ -12,10 +12,10 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 import numpy as np
@@ -38,6 +38,7 @@ from pellucid.show.studio.sessions import Sessions
 from pellucid.show.studio.shelf import Shelf
 from pellucid.show.studio.train import Train
 
+T = TypeVar("T")
 HEAD = """<meta name="color-scheme" content="light dark">
 <script>
 document.addEventListener('input', (event) => {
@@ -70,7 +71,10 @@ def studio_app(
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
     desk = Desk(settings, Shelf(models), Sessions(settings, folder), source, seed)
+    return _in_a_loop(lambda: _studio(desk))
 
+
+def _studio(desk: Desk) -> Studio:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
@@ -80,6 +84,16 @@ def studio_app(
     browse = Browse(desk)
     outer.add_route("/atlas/{key}/{path:path}", browse.serve)
     blocks = _blocks(desk, browse)
+    _mount(outer, blocks, desk.settings)
+    return Studio(Guard(outer, (desk.settings.upload + 1) * 10**6), desk, blocks)
+
+
+def _mount(outer: FastAPI, blocks: Any, settings: StudioSettings) -> None:
+    """Gradio's pages into the app.
+
+    The surprise: Gradio asks whether a path that a window sends lies among the uploads only once `launch` was called,
+    and an app that is mounted never is; so it is told that it was.
+    """
     gr.mount_gradio_app(
         outer,
         blocks,
@@ -93,12 +107,28 @@ def studio_app(
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         mcp_server=False,
         theme=theme.theme(),
         css=theme.sheet(),
         head=HEAD,
     )
-    return Studio(Guard(outer, (settings.upload + 1) * 10**6), desk, blocks)
+    blocks.has_launched = blocks.is_running = True
+
+
+def _in_a_loop(make: Callable[[], T]) -> T:
+    """What `make` makes while an event loop runs; without one, Gradio would make its own, and never close it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        return make()
+
+    async def made() -> T:
+        return make()
+
+    return asyncio.run(made())
 
 
 def _blocks(desk: Desk, browse: Browse) -> Any:

@@ -38,7 +38,7 @@ class Browse:
     def build(self) -> None:
         """The tab's parts, and what they do."""
         names = self._desk.shelf.names()
-        with gr.Row(elem_classes="sheet"):
+        with gr.Row(elem_classes=["sheet", "turned"]):
             with gr.Column(scale=4, min_width=300):
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are shown")
                 words = AtlasDataSettings.model_fields["data"].description
@@ -83,7 +83,7 @@ class Browse:
         job = session.begin("atlas", work)
         try:
             for words in job.frames():
-                yield pieces.line(words), gr.skip()
+                yield pieces.line(words, moving=True), gr.skip()
             made: Atlas | None = job.result
         finally:
             job.stop()

@@ -21,6 +21,7 @@ from pellucid.show.studio import drawing, pieces
 from pellucid.show.studio.desk import Desk, wire
 from pellucid.show.studio.evolving import Request, evolve, portrait
 from pellucid.show.studio.sessions import Session
+from pellucid.show.studio.uploads import dropzone
 
 CLICKS = """element.addEventListener('click', (event) => {
   const asked = event.target.closest('[data-unit]');
@@ -51,9 +52,7 @@ class Draw:
                 answer = gr.HTML(elem_classes="look", apply_default_css=False, elem_id="answer")
             with gr.Column(scale=3, min_width=220):
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="which network reads")
-                dropped = gr.File(
-                    label="or drop a picture", file_types=["image"], type="binary", height=84, elem_classes="drop"
-                )
+                dropped = dropzone("or drop a picture")
         with gr.Row(elem_classes="beside"):
             inside = gr.HTML(elem_classes="look layers", apply_default_css=False, js_on_load=CLICKS, elem_id="inside")
             wanted = gr.HTML(_hint(), elem_classes="look aside", apply_default_css=False, elem_id="wanted")

@@ -21,6 +21,7 @@ from pellucid.show.studio import controls, pieces
 from pellucid.show.studio.desk import Desk, wire
 from pellucid.show.studio.patterns import download, layers_of
 from pellucid.show.studio.sessions import Session
+from pellucid.show.studio.uploads import dropzone
 from pellucid.show.studio.work import Job
 
 FIRST = ("levels", "rounds", "steps", "strength")
@@ -39,7 +40,7 @@ class Dream:
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
-        with gr.Row(elem_classes="sheet"):
+        with gr.Row(elem_classes=["sheet", "turned"]):
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
@@ -53,7 +54,7 @@ class Dream:
                     files = [download("The dream, PNG"), download("Film of the rounds, GIF")]
         wire(go.click, self.dream, asked, [said, stage, *files], concurrency_id="work")
         wire(halt.click, self.halt, [], [said], queue=False)
-        wire(self._dropped.upload, self.drop, [self._dropped], [said, stage, self._photo])
+        wire(self._dropped.upload, self.show_dropped, [self._dropped], [said, stage, self._photo])
         wire(self._photo.input, self.show, [self._photo], [said, stage])
         wire(self.model.change, self.layers, [self.model], [said, self._layer])
         wire(self._layer.change, self.units, [self.model, self._layer], [said, *self._units])
@@ -63,9 +64,7 @@ class Dream:
         """The controls, in the order in which `dream` takes them."""
         names = self._desk.shelf.names()
         model = self._desk.shelf.model(None, names[0])
-        self._dropped = gr.File(
-            label="Drop a photograph", file_types=["image"], type="binary", height=84, elem_classes="drop"
-        )
+        self._dropped = dropzone("Drop a photograph")
         self._photo = gr.Radio([*BUNDLED], value=BUNDLED[0], label="Photograph", info="what is dreamt on")
         self.model = gr.Dropdown(names, value=names[0], label="Model", info="who dreams")
         choices, layer = layers_of(model)
@@ -96,7 +95,7 @@ class Dream:
         job = session.begin("dream", lambda job: _work(job, shot, model, layer, units, settings))
         try:
             for words, frame in job.frames():
-                yield pieces.line(words), gr.skip() if frame is None else _picture(frame), *nothing
+                yield pieces.line(words, moving=True), gr.skip() if frame is None else _picture(frame), *nothing
             found: Dreamt | None = job.result
         finally:
             job.stop()
@@ -114,7 +113,7 @@ class Dream:
         self._desk.session(request).stop("dream")
         return gr.skip()
 
-    def drop(self, request: gr.Request, content: bytes | None) -> tuple[str, str, Any]:
+    def show_dropped(self, request: gr.Request, content: bytes | None) -> tuple[str, str, Any]:
         """A photo of one's own."""
         if content is None:
             raise PellucidError("No picture arrived; drop one again.")

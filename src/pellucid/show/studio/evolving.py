@@ -35,7 +35,7 @@ class Request:
     layer: str
     units: tuple[int, ...] | None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    start: Float32[np.ndarray, "channel height width"] | None = None
+    start: Float32[np.ndarray, "*unit channel height width"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from the patterns that are shown, to go on from there.
 """
 
 import itertools
+import re
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ from pellucid.show.studio.sessions import Session
 FIRST = ("ascent", "steps", "tv", "l1", "l2", "others", "seed")  # the rest is one click away
 NOISE, DRAWING, SHOWN = "noise", "what is drawn", "the patterns shown"
 MOST_KEPT = 200
+UNITS = re.compile(r"(-1|[0-9]{1,9})(?:-([0-9]{1,9}))?")
 BEGIN = "Choose a layer and its units, and watch what they look for come out of noise."
 
 
@@ -40,7 +42,7 @@ class Patterns:
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
-        with gr.Row(elem_classes="sheet"):
+        with gr.Row(elem_classes=["sheet", "turned"]):
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
@@ -64,8 +66,11 @@ class Patterns:
         names = self._desk.shelf.names()
         model = self._desk.shelf.model(None, names[0])
         self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are asked")
-        self._layer = gr.Dropdown(*layers_of(model), label="Layer", info="where the units are")
-        units = gr.Textbox("0-15", label="Units", info="numbers, as in 3 7 20-30; all; -1 for the whole layer at once")
+        choices, layer = layers_of(model)
+        self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
+        units = gr.Textbox(
+            value="0-15", label="Units", info="numbers, as in 3 7 20-30; all; -1 for the whole layer at once"
+        )
         start = gr.Radio([NOISE, DRAWING, SHOWN], value=NOISE, label="Start", info="what the ascent begins from")
         made = controls.controls(PatternSettings, FIRST, seed=self._desk.seed)
         with gr.Accordion("More settings", open=False):
@@ -86,7 +91,7 @@ class Patterns:
         moment = None
         for moment in evolve(session, "patterns", asked, self._desk.settings.seconds):
             if moment.found is None:
-                yield pieces.line(_words(moment)), portrait(moment, asked), *nothing
+                yield pieces.line(_words(moment), moving=True), portrait(moment, asked), *nothing
         if moment is None or (moment.found is None and moment.steps.max() < 0):
             yield pieces.line("Stopped before the first step."), gr.skip(), *nothing
             return
@@ -146,10 +151,10 @@ def numbers(words: str, count: int) -> tuple[int, ...] | None:
     for word in words.replace(",", " ").split():
         if word == "all":
             return None
-        first, _, last = word.partition("-") if not word.startswith("-") else (word, "", "")
-        if not (first.removeprefix("-").isdecimal() and (last.isdecimal() or not last)):
+        written = UNITS.fullmatch(word)
+        if written is None:
             raise PellucidError(f"'{word[:40]}' is no unit; write numbers, as in 3 7 20-30, or all.")
-        span = (int(first), int(last) if last else int(first))
+        span = (int(written[1]), int(written[1] if written[2] is None else written[2]))
         if not -1 <= span[0] <= span[1] < count:
             raise PellucidError(f"There are no units {word[:40]}; choose 0 to {count - 1}, or -1 for the whole layer.")
         found += range(span[0], span[1] + 1)

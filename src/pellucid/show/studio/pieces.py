@@ -33,9 +33,10 @@ PHOTO_QUALITY = 85
 _TABLE = bytes(style.duotone(np.arange(256, dtype=np.uint8)[None])[0].tobytes())
 
 
-def line(words: str) -> str:
-    """One line of status, read out by screen readers."""
-    return f'<p class="line" role="status">{escape(words)}</p>'
+def line(words: str, *, moving: bool = False) -> str:
+    """One line of status; read out by screen readers, but for one that changes all the time."""
+    role = "" if moving else ' role="status"'
+    return f'<p class="line"{role}>{escape(words)}</p>'
 
 
 def sorry(error: PellucidError | str) -> str:

@@ -44,7 +44,7 @@ class Train:
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
-        with gr.Row(elem_classes="sheet"):
+        with gr.Row(elem_classes=["sheet", "turned"]):
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
@@ -130,7 +130,7 @@ class Train:
         job = session.begin("train", work)
         try:
             for words, picture in job.frames():
-                yield pieces.line(words), picture, *self._nothing()[1:]
+                yield pieces.line(words, moving=True), picture, *self._nothing()[1:]
         finally:
             job.stop()
         trainer = session.kept.get("trainer")
@@ -139,7 +139,7 @@ class Train:
             return
         name, file = _shelve(session, trainer)
         choices = self._desk.shelf.names(session)
-        words = f"{trained.summary(trainer)} As '{name}' it can be chosen in the other tabs."
+        words = f"{trained.summary(trainer)} The other tabs have it as '{name}'."
         picked = [gr.Dropdown(choices=choices) for _ in self._pickers]
         yield pieces.line(words), _picture(trainer), gr.DownloadButton(value=str(file), visible=True), *picked
 

@@ -30,11 +30,10 @@ def summary(trainer: Trainer) -> str:
     """Epoch, loss and accuracy so far."""
     history = trainer.history
     last, epochs = history.batches[-1], trainer.settings.epochs
-    done = len(history.epochs)
-    said = f"Epoch {min(last.epoch + 1, epochs)} of {epochs}, batch {last.number + 1}: loss {trainer.average:.3f}"
-    if done:
-        said += f"; after {done} of them {percent(history.epochs[-1].dev_accuracy)} of the dev images are read rightly"
-    return f"{said}."
+    said = f"Epoch {min(last.epoch + 1, epochs)} of {epochs}, batch {last.number + 1}: loss {trainer.average:.3f}."
+    if not history.epochs:
+        return said
+    return f"{said} It reads {percent(history.epochs[-1].dev_accuracy)} of the dev images."
 
 
 def panel(trainer: Trainer, seen: Observation) -> str:

@@ -1,0 +1,334 @@
+"""The tabs' handlers, called as the app calls them: two windows, long work, stops, and what is refused."""
+
+import io
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from pellucid.errors import PellucidError
+from pellucid.learn.network import Network
+from pellucid.see.dreams import dream as dreamt
+from pellucid.see.results import Patterns as Found
+from pellucid.settings import AtlasSettings, DreamSettings, PatternSettings, TrainSettings
+from pellucid.show.studio import controls
+from pellucid.show.studio.desk import told
+from pellucid.show.studio.draw import Draw, image_of
+from pellucid.show.studio.dream import LEVELS, Dream
+from pellucid.show.studio.patterns import Patterns, numbers
+from pellucid.show.studio.train import Train
+from tests.show.studio.conftest import NAME, event, strokes, window
+from tests.show.studio.test_drawing import address
+
+
+def values(tab, group, **changed):
+    """What the controls of a tab say: the defaults, but for what is changed."""
+    return [changed.get(name, controls.shown_value(group.model_fields[name].default)) for name in tab._names]
+
+
+def png(image):
+    memory = io.BytesIO()
+    Image.fromarray(np.rint(255 * image).astype(np.uint8)).save(memory, "PNG")
+    return memory.getvalue()
+
+
+def test_a_stroke_is_read_in_every_layer(desk):
+    """Rejects an answer to another image than the one that was drawn."""
+    tab = Draw(desk)
+    said, answer, inside = tab.draw(window(), event(pixels=address(strokes())), NAME)
+    assert f"{NAME} reads" in said
+    assert answer.count("<dt>") == 3
+    assert all(f"<h3>{layer}</h3>" in inside for layer in ("conv1", "pool1", "dense"))
+    assert tab.again(window(), NAME)[:3] == (said, answer, inside)
+    assert tab.draw(window(), event(pixels=address(0 * strokes())), NAME)[1:] == ("", "")
+
+
+def test_a_dropped_picture_is_read_as_a_drawing_is(desk):
+    """Rejects ink on paper that is read as if it were light."""
+    tab = Draw(desk)
+    drawn = tab.draw(window(), event(pixels=address(strokes())), NAME)
+    assert tab.drop(window("two"), png(1 - strokes()), NAME) == drawn
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"GIF89a broken", "no picture|damaged"),
+        (png(np.random.default_rng(0).random((40, 40)))[:900], "damaged"),
+        (png(np.zeros((1100, 1000))), "1000 x 1100 pixels, more than"),
+        (b"\0" * 1_100_000, "1.1 MB, more than the 1"),
+        (None, "No picture arrived"),
+    ],
+)
+def test_what_is_no_picture_ends_in_a_sentence(desk, content, message):
+    """Rejects a traceback, a bomb, and a file without end."""
+    for drop in (
+        lambda: Draw(desk).drop(window(), content, NAME),
+        lambda: Dream(desk).show_dropped(window(), content),
+    ):
+        with pytest.raises(PellucidError, match=message):
+            drop()
+
+
+@pytest.mark.parametrize(
+    "asked", [event(layer="conv1", unit=99), event(layer="../conv1", unit=0), event(layer="conv1"), event(unit="0")]
+)
+def test_a_click_on_nothing_is_refused(desk, asked):
+    """Rejects an index that is taken from a window unseen."""
+    with pytest.raises(PellucidError):
+        list(Draw(desk).look(window(), asked, NAME))
+
+
+def test_a_click_shows_what_a_map_looks_for(desk):
+    """Rejects the pattern of another map."""
+    *_, (_, html) = Draw(desk).look(window(), event(layer="conv1", unit=4), NAME)
+    assert "conv1, unit 4" in html
+
+
+def test_errors_are_told_in_the_first_output():
+    """Rejects a sentence that never reaches the window, and outputs that are wiped by it."""
+
+    def once():
+        raise PellucidError("No.")
+
+    def steps():
+        yield "a", "b"
+        raise PellucidError("No.")
+
+    assert "No." in told(once, 1)()
+    first, rest = told(once, 2)()
+    assert "No." in first
+    assert rest == gr.skip()
+    assert next(told(steps, 2)())[0] == "a"
+    assert "No." in list(told(steps, 2)())[1][0]
+
+
+def evolve(tab, request, units="1 4", start="noise", **changed):
+    quick = {"steps": 6, "candidates": 16, **changed}
+    return list(tab.evolve(request, NAME, "conv1", units, start, *values(tab, PatternSettings, **quick)))
+
+
+def test_patterns_evolve_and_can_be_downloaded(desk):
+    """Rejects downloads that are not what is shown."""
+    tab = Patterns(desk)
+    rows = evolve(tab, window())
+    assert "starts" in rows[0][0]
+    said, html, picture, everything, film = rows[-1]
+    assert "2 patterns" in said
+    assert html.count("<span>4</span>") == 1
+    found = Found.load(everything.value["path"])
+    assert found.units.tolist() == [1, 4]
+    assert Path(picture.value["path"]).read_bytes().startswith(b"\x89PNG")
+    assert not film.visible
+    assert evolve(tab, window(), "4")[-1][4].value["path"].endswith(".gif")
+
+
+def test_patterns_begin_from_what_is_drawn_or_shown(desk):
+    """Rejects a start that is asked for and ignored."""
+    tab, drawn = Patterns(desk), Draw(desk)
+    for start in ("what is drawn", "the patterns shown"):
+        with pytest.raises(PellucidError, match="start from noise"):
+            evolve(tab, window(), start=start)
+    drawn.draw(window(), event(pixels=address(strokes())), NAME)
+    evolve(tab, window(), start="what is drawn", ascent="normalized")
+    model, session = desk.shelf.model(None, NAME), desk.session(window())
+    found = session.kept["patterns"][1].found
+    assert np.allclose(found.film.images[0, 0], found.film.images[0, 1])
+    assert np.allclose(found.film.images[0, 0], model.prepared(image_of(session, model)[None]).numpy()[0], atol=1e-5)
+    evolve(tab, window(), start="the patterns shown", ascent="normalized")
+    again = session.kept["patterns"][1].found
+    assert np.allclose(again.film.images[0], found.images, atol=1e-5)
+
+
+def test_what_is_kept_stays_and_comes_along(desk):
+    """Rejects a keep that forgets, or that keeps another window's."""
+    tab = Patterns(desk)
+    with pytest.raises(PellucidError, match="nothing to keep"):
+        tab.keep(window())
+    evolve(tab, window(), "1 4")
+    tab.keep(window())
+    evolve(tab, window(), "3")
+    said, html, every = tab.keep(window())
+    assert "3 patterns are kept" in said
+    assert all(f"<span>{unit}</span>" in html for unit in (1, 3, 4))
+    with zipfile.ZipFile(every.value["path"]) as archive:
+        assert [name.partition(".")[0][-1] for name in archive.namelist()] == ["1", "4", "3"]
+    with pytest.raises(PellucidError):
+        tab.keep(window("two"))
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("3", (3,)), ("3 3,5", (3, 5)), ("0-3", (0, 1, 2, 3)), ("all", None), ("-1", (-1,)), ("5-5", (5,))],
+)
+def test_units_as_people_write_them(words, found):
+    """Rejects a range without its end."""
+    assert numbers(words, 6) == found
+
+
+@pytest.mark.parametrize("words", ["", "6", "x", "3-", "4-3", "-2", "1.5", "0-99", "٣-", "--1"])
+def test_units_that_are_none_are_refused(words):
+    """Rejects a traceback for a typing error."""
+    with pytest.raises(PellucidError):
+        numbers(words, 6)
+
+
+def test_a_stop_frees_the_worker_within_two_seconds(desk):
+    """Rejects a stop that waits for the end of the work."""
+    tab, request = Patterns(desk), window()
+    rows = tab.evolve(request, NAME, "conv1", "all", "noise", *values(tab, PatternSettings, steps=100_000))
+    next(rows), next(rows)
+    begun = time.monotonic()
+    tab.halt(request)
+    last = list(rows)[-1]
+    assert time.monotonic() - begun < 2
+    assert "Stopped after" in last[0]
+    assert not desk.session(request).running("patterns")
+
+
+def dream(tab, request, photo="flower.jpg", **changed):
+    quick = {"size": 40, "levels": 2, "rounds": 2, "steps": 3, **changed}
+    units = ["auto", "4", *["auto"] * (LEVELS - 2)]
+    units[1] = 4
+    return tab.dream(request, photo, NAME, "conv1", *units, *values(tab, DreamSettings, **quick))
+
+
+def test_a_photo_is_dreamt_on(desk):
+    """Rejects another dream than the library's, and a download that is not the dream."""
+    tab = Dream(desk)
+    photo = np.random.default_rng(0).random((30, 40))
+    tab.show_dropped(window(), png(photo))
+    rows = list(dream(tab, window(), "the photo dropped"))
+    assert any("Round 2 of 2" in row[0] for row in rows)
+    said, html, picture, film = rows[-1]
+    assert "Dreamt by" in said
+    assert 'class="compare"' in html
+    given = np.asarray(Image.open(io.BytesIO(png(photo))), np.float32) / 255
+    expected = dreamt(
+        given,
+        desk.shelf.model(None, NAME),
+        layer="conv1",
+        unit=["auto", 4],
+        size=40,
+        levels=2,
+        rounds=2,
+        steps=3,
+    )
+    pixels = np.asarray(Image.open(picture.value["path"]), np.float32) / 255
+    assert np.abs(pixels - expected.image[0]).max() <= 0.51 / 255
+    assert film.value["path"].endswith(".gif")
+
+
+def test_a_dream_stops_too(desk):
+    """Rejects a dream that cannot be woken from."""
+    tab, request = Dream(desk), window()
+    rows = dream(tab, request, steps=10_000, size=200)
+    next(rows), next(rows)
+    begun = time.monotonic()
+    tab.halt(request)
+    assert "Stopped" in list(rows)[-1][0]
+    assert time.monotonic() - begun < 2
+
+
+def train(tab, request, **changed):
+    quick = {"epochs": 2, "batch": 32, "rate": 0.1, "check": False, **changed}
+    return tab.train(request, "digits", "mlp-70-30", *values(tab, TrainSettings, **quick))
+
+
+def test_a_training_stops_goes_on_and_is_the_same(desk):
+    """Rejects a training that begins again, and one that a stop has changed."""
+    tab, request = Train(desk, [None, None]), window()
+    begun = False
+    for row in train(tab, request):
+        if not begun and 'class="curves"' in str(row[1]):
+            begun = True
+            tab.halt(request)
+    trainer = desk.session(request).kept["trainer"]
+    batches = len(trainer.history.batches)
+    assert 0 < batches < 76
+    assert "The other tabs have it as 'trained here 1: mlp-70-30'" in row[0].replace("&#39;", "'")
+    assert row[3].choices[0][0] == "trained here 1: mlp-70-30"
+    *_, row = tab.go_on(request)
+    assert len(trainer.history.batches) == 76
+    *_, other = train(tab, window("two"))
+    whole = Network.load(other[2].value["path"])
+    resumed = Network.load(row[2].value["path"])
+    for name, parameter in whole.parameters.items():
+        assert np.array_equal(parameter, resumed.parameters[name]), name
+    with pytest.raises(PellucidError, match="done all its epochs"):
+        list(tab.go_on(request))
+
+
+def test_what_was_trained_here_is_in_this_window_only(desk):
+    """Rejects a network that another window can see, and one that changes while it trains on."""
+    tab, request = Train(desk, []), window()
+    list(train(tab, request, epochs=1))
+    name = desk.shelf.names(desk.session(request))[0]
+    tab_patterns = Patterns(desk)
+    _, layers = tab_patterns.layers(request, name)
+    assert layers.value == "flatten"
+    with pytest.raises(PellucidError, match="no model"):
+        tab_patterns.layers(window("two"), name)
+
+
+def test_the_settings_shown_suit_the_architecture(desk):
+    """Rejects settings of another architecture, and a single look at few images."""
+    tab = Train(desk, [])
+    shown = dict(zip(tab._names, tab.recipe(window(), "digits", "mlp-deep")[1:], strict=True))
+    assert shown["batch"]["value"] == 32
+    assert shown["alpha"]["value"] == 0.9999
+    assert shown["epochs"]["value"] == 21
+
+
+@pytest.mark.parametrize("changed", [{"rate": 0}, {"epochs": 0.5}, {"rates": "x"}])
+def test_settings_out_of_range_are_refused_before_the_work(desk, changed):
+    """Rejects a training that begins with what it was not asked for."""
+    with pytest.raises(PellucidError, match="Setting '"):
+        list(train(Train(desk, []), window(), **changed))
+
+
+@pytest.mark.parametrize("data", ["/etc/passwd", "../mnist", "none"])
+def test_data_from_a_window_never_becomes_a_path(desk, data):
+    """Rejects a file that a window names."""
+    with pytest.raises(PellucidError, match="no data set"):
+        desk.data(data)
+
+
+def test_two_windows_work_at_once(desk):
+    """Rejects one window's stop, or result, that reaches the other."""
+    tab = Patterns(desk)
+    long = tab.evolve(window("one"), NAME, "conv1", "all", "noise", *values(tab, PatternSettings, steps=100_000))
+    next(long), next(long)
+    rows = []
+    other = threading.Thread(target=lambda: rows.extend(evolve(tab, window("two"), "4")))
+    other.start()
+    other.join(10)
+    assert "1 pattern in" in rows[-1][0]
+    assert desk.session(window("one")).running("patterns")
+    tab.halt(window("two"))
+    next(long)
+    assert desk.session(window("one")).running("patterns")
+    tab.halt(window("one"))
+    list(long)
+
+
+def test_an_atlas_is_built_and_stopped(desk):
+    """Rejects a build that cannot be stopped, and a site that is not where it is said to be."""
+    from pellucid.show.studio.browse import Browse
+
+    tab = Browse(desk)
+    rows = tab.make(window(), NAME, "none", *values(tab, AtlasSettings, steps=3, variants=1))
+    *_, (said, html) = rows
+    assert "units of small" in said
+    assert 'src="/atlas/' in html
+    rows = tab.make(window(), NAME, "none", *values(tab, AtlasSettings, steps=100_000))
+    next(rows)
+    begun = time.monotonic()
+    tab.halt(window())
+    assert "Stopped" in list(rows)[-1][0]
+    assert time.monotonic() - begun < 2
