@@ -90,6 +90,7 @@ def dreamt(model: ScratchModel, photo: np.ndarray, levels: int) -> Dream:
         steps=STEPS,
         rate=RATE,
         size=max(photo.shape),
+        frame=0,
         progress=lambda done, total: None,
     )
 

@@ -8,6 +8,7 @@ layer with weights, whose *pre-activation* crosses the bridge; its activation, a
 this side, so that what lies beneath a rectifier is always known. Shards of the batch run side by side.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.see.models import LayerInfo, Model, Reader, Reading
 
-SHARD = 64  # images, at most; fewer come out the same, as tests hold: kernels treat every image alike
-LEAST = 16  # images; from so many on, products of matrices round alike, too
+SHARD = 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
+LEAST = 16  # images, so that vectors are full; from so many on, products of matrices round alike, too
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -103,10 +104,12 @@ class _Bridge(torch.autograd.Function):
 
 
 def _shard(count: int) -> int:
-    """Images of a shard: few enough for the cache, and equally many for each thread, if that is worth its while."""
-    threads = thread_count()
-    parts = threads * -(-count // (SHARD * threads))
-    return LEAST * -(-count // (LEAST * parts))
+    """Images of a shard: so many that the thread with most to do has least; of equals, as many as the cache likes."""
+
+    def longest(size: int) -> int:
+        return size * math.ceil(math.ceil(count / size) / thread_count())
+
+    return min(range(LEAST, 2 * SHARD + 1, LEAST), key=lambda size: (longest(size), abs(size - SHARD)))
 
 
 def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
