@@ -69,6 +69,7 @@ VERBS = [
     "patterns",
     "inspect",
     "dream",
+    "octaves",
     "atlas",
     "studio",
     "data",
@@ -426,6 +427,18 @@ def test_dream_writes_a_picture_of_the_photo(capsys, small_net):
     with Image.open("dream.png") as dreamt, Image.open("photo.png") as before:
         assert dreamt.size == before.size
         assert np.abs(np.asarray(dreamt, float) - np.asarray(before, float)).max() > 3
+
+
+def test_octaves_dream_deep_where_a_layer_takes_any_size(capsys, small_net):
+    """Rejects a deep dream that gives back the photo or lowers what it climbs, and another size."""
+    noise = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("photo.png")
+    words = ["--model", small_net, "--octaves", "2", "--steps", "3", "--jitter", "3"]
+    told = done(capsys, "octaves", "photo.png", *words, "--layer", "conv2")
+    after, before = (float(word) for word in told.split() if word.replace(".", "", 1).isdigit())
+    assert after > before
+    with Image.open("octaves.png") as dreamt:
+        assert dreamt.size == (53, 37)
 
 
 def test_what_cannot_be_dreamt_is_refused(capsys, small_net):

@@ -13,6 +13,7 @@ from pellucid.settings import (
     DataSettings,
     DreamSettings,
     ModelSettings,
+    OctaveSettings,
     PatternSettings,
     SeedSettings,
 )
@@ -207,3 +208,27 @@ def dream(
     asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given(settings)}
     for path in albums.save_dreams(photo, opened(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked):
         wrote(path)
+
+
+@app.command
+def octaves(
+    photo: Annotated[Path, Parameter(help="a photograph")],
+    /,
+    *,
+    layer: Layer,
+    unit: Unit = -1,
+    model: AnyModel = "mnist-cnn",
+    guide: Annotated[Path | None, Parameter(help="a picture whose activations lead")] = None,
+    out: Annotated[Path, Parameter(help="the picture: .png, .jpg or .webp")] = Path("octaves.png"),
+    how: Flat[ModelSettings] = ModelSettings(),
+    settings: Flat[OctaveSettings] = OctaveSettings(),
+) -> None:
+    """The classic deep dream, from small to large, for models that take images of any size."""
+    from pellucid.data.photos import WRITERS
+    from pellucid.see.octaves import octaves as dream_deep
+    from pellucid.show import prints
+
+    prints.ready(out, tuple(WRITERS))
+    deep = dream_deep(photo, opened(model, how), layer=layer, unit=unit, guide=guide, **given(settings))
+    print(f"Layer {layer} says {deep.activation:.4f} of the dream and {deep.activation_before:.4f} of the photo.")
+    wrote(deep.save(out))
