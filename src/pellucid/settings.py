@@ -253,7 +253,21 @@ class AtlasSettings(Settings):
     examples: int = knob(16, "strongest images of the data shown for each unit", ge=1, le=64)
     links: int = knob(8, "units before and after that are named, those of the largest weights", ge=1, le=64)
     seed: int = knob(0, "seed of the first pattern's starts; the others take the seeds after it", ge=0)
+    chunk: int = knob(64, "units found together, one task of a cluster; fewer need less memory", ge=1, le=4096)
     resume: bool = knob(True, "take over finished layers from the folder, if model, data and settings are the same")
+
+
+class EngineSettings(Settings):
+    """Where the work is done: in this process, or on the workers of a Ray cluster; the results are the same."""
+
+    engine: Literal["local", "ray"] = knob("local", "where the work is done: in this process, or by workers of Ray")
+    address: str | None = knob(
+        None, "a Ray cluster that runs already: auto, or the host:port of its head; else workers on this machine"
+    )
+    workers: int = knob(0, "most workers at the same time; 0 for as many as there are processors or GPUs", ge=0)
+    threads: int = knob(1, "threads of each worker", ge=1, le=1024)
+    gpus: float = knob(1, "share of a GPU for each worker, where the cluster has GPUs; 0 for none", ge=0, le=64)
+    retries: int = knob(10, "how often a piece of work is begun again whose worker died", ge=0, le=1000)
 
 
 class StudioSettings(Settings):

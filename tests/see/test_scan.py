@@ -86,7 +86,7 @@ def test_equal_images_rank_in_their_order():
 def test_a_histogram_that_grows_is_that_of_a_second_pass(numbers, batch):
     """Rejects bins that merge off by one when the bound doubles."""
     values = np.array(numbers, np.float32)[:, None]
-    tally = scans._Tally(1, 1, 1)
+    tally = scans.Tally.empty(1, 1, 1)
     for begin in range(0, len(values), batch):
         piece = values[begin : begin + batch]
         tally.add(piece, np.zeros(len(piece), np.int64), begin)

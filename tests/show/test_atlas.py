@@ -206,7 +206,7 @@ def test_a_second_time_computes_nothing(made, data, monkeypatch):
     """Rejects an atlas that begins again: finished parts are taken over, and the pages come out the same."""
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     monkeypatch.setattr(atlas_parts, "patterns", lambda *_, **__: pytest.fail("patterns were sought again"))
-    monkeypatch.setattr(atlas_parts, "scan", lambda *_, **__: pytest.fail("the images were scanned again"))
+    monkeypatch.setattr(atlas_parts, "tallied", lambda *_, **__: pytest.fail("the images were scanned again"))
     assert make(made, data).resumed == 3
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
 

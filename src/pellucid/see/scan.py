@@ -1,30 +1,36 @@
 """Scan: what every unit of many layers says of a whole data set, in one streaming pass.
 
 scan:      model, layers, images -> {layer: LayerScan}: means, class means, histograms, the strongest images of a unit
+tallied:   the same of one share of the images -> {layer: Tally};  together: tallies, in their order -> LayerScan
 unit_means: model, layers -> a function: images in [0, 1] -> {layer: (image, unit)}, the mean over each unit's map
 
-Nothing is kept of an image but what it changes, so memory depends on the number of units, not on that of images. The
-surprise: a histogram needs no first pass for its bounds. It covers [-bound, bound), where `bound` is a power of two
-that doubles when a value does not fit; then bins merge in pairs, so that the counts are those of a second pass.
+Nothing is kept of an image but what it changes, so memory depends on the number of units, not on that of images.
+Shares are the same whoever counts them, here or on other machines, so that what comes together is the same to the last
+bit. The surprise: a histogram needs no first pass for its bounds. It covers [-bound, bound), where `bound` is a power
+of two that doubles when a value does not fit; then bins merge in pairs, so that the counts are those of a second pass.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.learn.parallel import run_in_order, single_threaded_blas
 from pellucid.see.models import Model
-from pellucid.see.progress import Progress, reporting
+from pellucid.see.progress import Progress, Report, reporting
 from pellucid.see.scratch import ScratchModel
 
 BATCH, SHARD = 512, 32  # images read at a time, and by one thread of a network of `learn`
 BATCH_NUMBERS = 2**25  # numbers that the layers of a batch may hold
+SHARE = 4096  # images of a share, about
 BINS = 512  # a multiple of four: half of them are merged in pairs
 SMALLEST_BOUND = 2.0**-20
 
@@ -94,10 +100,46 @@ def scan(
     progress: Progress | None = None,
 ) -> dict[str, LayerScan]:
     """One pass over all images. Raises PellucidError for unknown layers, a wrong image shape, and NaN from a layer."""
-    tallies = {name: _Tally(model.layer(name).units, classes, min(top, len(images))) for name in layers}
-    with unit_means(model, layers) as read, reporting("scanning the images", progress) as report:
+    with reporting("scanning the images", progress) as report:
         report.expect(len(images))
-        for offset, batch, labels in images.batches(_batch(model)):
+        tallies = [_tallied(model, layers, images, share, classes, top, report) for share in shares(model, images)]
+    return {name: together([tally[name] for tally in tallies]) for name in layers}
+
+
+def shares(model: Model, images: Joined) -> range:
+    """The numbers of the shares that the images are cut into."""
+    batches = sum(1 for _ in images.batches(_batch(model)))
+    return range(-(-batches // _share(model)))
+
+
+def share_batches(model: Model, images: Joined, share: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(position of the first image, images, labels) of the batches of one share."""
+    count = _share(model)
+    return islice(images.batches(_batch(model)), share * count, (share + 1) * count)
+
+
+def tallied(
+    model: Model,
+    layers: Sequence[str],
+    images: Joined,
+    share: int,
+    *,
+    classes: int,
+    top: int = 16,
+    progress: Progress | None = None,
+) -> dict[str, "Tally"]:
+    """What the layers say of one share of the images. Raises PellucidError as `scan` does."""
+    with reporting("scanning the images", progress) as report:
+        report.expect(min(len(images), _share(model) * _batch(model)))
+        return _tallied(model, layers, images, share, classes, top, report)
+
+
+def _tallied(
+    model: Model, layers: Sequence[str], images: Joined, share: int, classes: int, top: int, report: Report
+) -> dict[str, "Tally"]:
+    tallies = {name: Tally.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
+    with unit_means(model, layers) as read:
+        for offset, batch, labels in share_batches(model, images, share):
             for name, values in read(batch).items():
                 if not np.isfinite(values).all():
                     raise PellucidError(
@@ -106,7 +148,15 @@ def scan(
                     )
                 tallies[name].add(values, labels, offset)
             report.advance(len(batch))
-    return {name: tally.result() for name, tally in tallies.items()}
+    return tallies
+
+
+def together(tallies: Sequence["Tally"]) -> LayerScan:
+    """What the tallies of all shares of a layer say, in the order of the shares."""
+    whole = tallies[0]
+    for tally in tallies[1:]:
+        whole = whole.joined(tally)
+    return whole.result()
 
 
 @contextmanager
@@ -146,66 +196,109 @@ def _batch(model: Model) -> int:
     return max(1, min(BATCH, BATCH_NUMBERS // model.cost))
 
 
-class _Tally:
-    """What is kept of one layer while the images go by."""
+def _share(model: Model) -> int:
+    """Batches of a share."""
+    return -(-SHARE // _batch(model))
 
-    def __init__(self, units: int, classes: int, top: int) -> None:
-        self._top = top
-        self._values = np.full((0, units), -np.inf, np.float32)
-        self._positions = np.zeros((0, units), np.int64)
-        self._sums = np.zeros((classes, units))
-        self._images = np.zeros(classes, np.int64)
-        self._awake = np.zeros(units, np.int64)
-        self._bounds = np.full(units, SMALLEST_BOUND)
-        self._counts = np.zeros((units, BINS), np.int64)
+
+@dataclass(eq=False)
+class Tally:
+    """What is kept of one layer while the images go by.
+
+    top: how many of the strongest images are kept, strongest first: `values` and `positions`.  sums, images: of each
+    class.  awake: images whose value is above zero.  bounds, counts: the histogram.
+    """
+
+    top: int
+    values: Float32[np.ndarray, "rank unit"]
+    positions: Int64[np.ndarray, "rank unit"]
+    sums: Float64[np.ndarray, "class unit"]
+    images: Int64[np.ndarray, "class"]
+    awake: Int64[np.ndarray, "unit"]
+    bounds: Float64[np.ndarray, "unit"]
+    counts: Int64[np.ndarray, "unit bin"]
+
+    @classmethod
+    def empty(cls, units: int, classes: int, top: int) -> "Tally":
+        """Of no image."""
+        return cls(
+            top,
+            values=np.full((0, units), -np.inf, np.float32),
+            positions=np.zeros((0, units), np.int64),
+            sums=np.zeros((classes, units)),
+            images=np.zeros(classes, np.int64),
+            awake=np.zeros(units, np.int64),
+            bounds=np.full(units, SMALLEST_BOUND),
+            counts=np.zeros((units, BINS), np.int64),
+        )
+
+    @classmethod
+    def of(cls, fields: Mapping[str, np.ndarray]) -> "Tally":
+        """From its own fields, all of them arrays."""
+        arrays: dict[str, Any] = {name: array for name, array in fields.items() if name != "top"}
+        return cls(top=int(fields["top"]), **arrays)
 
     def add(self, values: Float32[np.ndarray, "batch unit"], labels: Int64[np.ndarray, "batch"], offset: int) -> None:
         """A further batch, whose first image has the position `offset`."""
-        hot = np.zeros((len(values), len(self._images)), np.float32)
+        hot = np.zeros((len(values), len(self.images)), np.float32)
         hot[np.arange(len(values)), labels] = 1
-        self._sums += hot.T @ values
-        self._images += np.bincount(labels, minlength=len(self._images))
-        self._awake += (values > 0).sum(0)
-        self._rank(values, offset)
-        self._count(values)
+        self.sums += hot.T @ values
+        self.images += np.bincount(labels, minlength=len(self.images))
+        self.awake += (values > 0).sum(0)
+        self._rank(values, np.arange(offset, offset + len(values))[:, None])
+        self._widen(np.abs(values).max(0))
+        bins = np.floor(values * (BINS / 2 / self.bounds)).astype(np.int64) + BINS // 2  # exact: powers of two
+        flat = bins + BINS * np.arange(values.shape[1])
+        self.counts += np.bincount(flat.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
 
-    def _rank(self, values: np.ndarray, offset: int) -> None:
+    def joined(self, later: "Tally") -> "Tally":
+        """Of all images of this one and of a later one, as if they had gone by one after the other."""
+        whole, other = deepcopy(self), deepcopy(later)
+        whole.sums += other.sums
+        whole.images += other.images
+        whole.awake += other.awake
+        whole._rank(other.values, other.positions)
+        whole._widen(np.nextafter(other.bounds, 0))  # what fits there fits here
+        other._widen(np.nextafter(whole.bounds, 0))
+        whole.counts += other.counts
+        return whole
+
+    def _rank(self, values: np.ndarray, positions: np.ndarray) -> None:
         """Keep the strongest; those kept come first, so that a stable order prefers the earlier of equals."""
-        short = len(self._values) < self._top
-        news = np.arange(values.shape[1]) if short else np.flatnonzero(values.max(0) > self._values[-1])
+        short = len(self.values) < self.top
+        if len(values) == 0:
+            return
+        news = np.arange(values.shape[1]) if short else np.flatnonzero(values.max(0) > self.values[-1])
         if len(news) == 0:
             return
-        positions = np.broadcast_to(np.arange(offset, offset + len(values))[:, None], (len(values), len(news)))
-        both = np.concatenate([self._values[:, news], values[:, news]])
-        where = np.concatenate([self._positions[:, news], positions])
-        order = np.argsort(-both, axis=0, kind="stable")[: self._top]
+        whose = np.broadcast_to(positions, values.shape)[:, news]
+        both = np.concatenate([self.values[:, news], values[:, news]])
+        where = np.concatenate([self.positions[:, news], whose])
+        order = np.argsort(-both, axis=0, kind="stable")[: self.top]
         best, places = np.take_along_axis(both, order, 0), np.take_along_axis(where, order, 0)
         if short:
-            self._values, self._positions = best, places
+            self.values, self.positions = best, places
         else:
-            self._values[:, news], self._positions[:, news] = best, places
+            self.values[:, news], self.positions[:, news] = best, places
 
-    def _count(self, values: np.ndarray) -> None:
-        largest = np.abs(values).max(0)
-        while (small := largest >= self._bounds).any():
-            pairs = self._counts[small].reshape(int(small.sum()), BINS // 2, 2).sum(2)
-            self._counts[small] = 0
-            self._counts[np.ix_(small, np.arange(BINS // 4, 3 * BINS // 4))] = pairs
-            self._bounds[small] *= 2
-        bins = np.floor(values * (BINS / 2 / self._bounds)).astype(np.int64) + BINS // 2  # exact: powers of two
-        flat = bins + BINS * np.arange(values.shape[1])
-        self._counts += np.bincount(flat.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+    def _widen(self, largest: np.ndarray) -> None:
+        """Double bounds until these values fit, merging bins in pairs."""
+        while (small := largest >= self.bounds).any():
+            pairs = self.counts[small].reshape(int(small.sum()), BINS // 2, 2).sum(2)
+            self.counts[small] = 0
+            self.counts[np.ix_(small, np.arange(BINS // 4, 3 * BINS // 4))] = pairs
+            self.bounds[small] *= 2
 
     def result(self) -> LayerScan:
         """Everything, units first."""
-        total = self._images.sum()
-        class_means = np.where(self._images > 0, self._sums.T / np.maximum(self._images, 1), np.nan)
+        total = self.images.sum()
+        class_means = np.where(self.images > 0, self.sums.T / np.maximum(self.images, 1), np.nan)
         return LayerScan(
-            positions=np.ascontiguousarray(self._positions.T),
-            values=np.ascontiguousarray(self._values.T),
-            means=(self._sums.sum(0) / total).astype(np.float32),
-            awake=(self._awake / total).astype(np.float32),
+            positions=np.ascontiguousarray(self.positions.T),
+            values=np.ascontiguousarray(self.values.T),
+            means=(self.sums.sum(0) / total).astype(np.float32),
+            awake=(self.awake / total).astype(np.float32),
             class_means=class_means.astype(np.float32),
-            bounds=self._bounds.astype(np.float32),
-            counts=self._counts,
+            bounds=self.bounds.astype(np.float32),
+            counts=self.counts,
         )

@@ -2,7 +2,7 @@
 
 atlas: model, folder, data -> Atlas: `index.html`, sheets of pictures, `atlas.json` (every number), `arrays/*.npz`
 
-The site asks nothing of the network and works from a folder. Each layer's arrays are kept as soon as they are found,
+The site asks nothing of the network and works from a folder. Whatever is found is kept at once,
 so an atlas that was interrupted goes on where it stopped. The surprise: without data the parts that need images are
 absent, not empty; and numbers reach the browser as scripts, because a page opened from a folder may not fetch files.
 """
@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,9 +21,9 @@ from pellucid.data.load import NAMES, load_data
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, output_folder
+from pellucid.learn.engines import Engine, LocalEngine, Ticks
 from pellucid.see.links import links
 from pellucid.see.models import LayerInfo, Model, open_model
-from pellucid.see.progress import Progress as Ticks
 from pellucid.see.receptive import receptive_field
 from pellucid.see.scan import Joined
 from pellucid.see.scratch import ScratchModel
@@ -30,6 +31,7 @@ from pellucid.settings import AtlasSettings
 from pellucid.show import atlas_parts, atlas_records, atlas_site
 from pellucid.show.atlas_records import Place
 from pellucid.show.clock import Clock, Progress, on_stderr
+from pellucid.show.kept import Arrays, Kept
 
 WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear")
 RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Softplus")
@@ -55,6 +57,7 @@ def atlas(
     data: Data | StrPath | None = None,
     *,
     data_dir: StrPath | None = None,
+    engine: Engine | None = None,
     progress: Progress = on_stderr,
     ticks: Ticks | None = None,
     **settings: Any,
@@ -62,8 +65,9 @@ def atlas(
     """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
 
     model: a Model, or whatever `open_model` takes.  data: a name or path that `load_data` takes, with `data_dir` as its
-    root, or a `Data`; its train and dev images are scanned.  progress: told of every stage as it begins and ends.
-    ticks: called with (done, total) inside a stage, instead of a bar.  settings: fields of AtlasSettings.
+    root, or a `Data`; its train and dev images are scanned.  engine: where the work is done, this process if there is
+    none; the site is the same.  progress: told of every stage as it begins and ends.  ticks: called with (done, total)
+    inside a stage, instead of a bar.  settings: fields of AtlasSettings.
 
     Raises PellucidError for what cannot be opened or written to, data that does not fit the model, and unknown layers
     and settings (with the nearest).
@@ -82,13 +86,17 @@ def atlas(
                     f"{opened.input_shape}; give data of that (channel, height, width)."
                 )
     folder = output_folder(out)
-    places, resumed = _places(opened, layers, chosen, images, output_folder(folder / "arrays"), clock, ticks)
+    mark = atlas_parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
+    kept = Kept(
+        output_folder(folder / "arrays"), mark, chosen.resume, LocalEngine() if engine is None else engine, ticks
+    )
+    places = _places(opened, layers, chosen, images, kept, clock)
     joined = None if images is None else Joined({"train": images.train, "dev": images.dev})
     with clock("writing the pages"):
         record = _facts(opened, chosen, images, places, command(model, data, images, chosen, folder))
         record["layers"] = [atlas_records.layer_record(place, chosen, images, joined) for place in places]
         page = atlas_site.write(folder, opened, record, places, images, joined)
-    return Atlas(page, record, resumed)
+    return Atlas(page, record, kept.resumed)
 
 
 def _layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
@@ -119,48 +127,80 @@ def _places(
     layers: tuple[LayerInfo, ...],
     settings: AtlasSettings,
     data: Data | None,
-    folder: Path,
+    kept: Kept,
     clock: Clock,
-    ticks: Ticks | None,
-) -> tuple[list[Place], int]:
-    """Everything known of each layer, computed or taken over, and how many parts were taken over."""
+) -> list[Place]:
+    """Everything known of each layer, computed or taken over."""
     names = [layer.name for layer in layers]
-    mark = atlas_parts.fingerprint(model, data, settings, names)
-    resumed = 0
-    said: atlas_parts.Arrays = {}
+    said: Arrays = {}
     if data is not None:
         with clock("scanning the images"):
-            said, old = atlas_parts.kept(
-                folder / "scan.npz",
-                mark,
-                settings.resume,
-                lambda: atlas_parts.scan_part(model, names, settings, data, ticks),
-            )
-            resumed += old
+            said = _said(model, names, settings, data, kept)
     linked = links(model, names)
     places = []
+    found = _found(model, layers, settings, data, kept)
     for index, info in enumerate(layers):
         with clock(f"{info.units} units of {info.name}"):
-            found, old = atlas_parts.kept(
-                folder / f"layer-{index:03d}.npz",
-                mark,
-                settings.resume,
-                lambda name=info.name: atlas_parts.layer_part(model, name, settings, data, ticks),  # type: ignore[misc]
-            )
-            resumed += old
+            arrays = next(found)
         own = {key.partition(":")[2]: array for key, array in said.items() if key.startswith(f"{index}:")}
         after = atlas_records.following(names, linked, info.name)
-        places.append(Place(info, found, own, receptive_field(model, info.name), linked.get(info.name), after))
+        places.append(Place(info, arrays, own, receptive_field(model, info.name), linked.get(info.name), after))
         if "confusion" in said and index == len(layers) - 1:
             own["confusion"] = said["confusion"]
-    return places, resumed
+    return places
+
+
+def _said(model: Model, names: list[str], settings: AtlasSettings, data: Data, kept: Kept) -> Arrays:
+    """What the images say of every layer; shares of them are looked at in any order, and put together in theirs."""
+    old = kept.part("scan")
+    if old is not None:
+        return old
+    shares = {
+        f"{'test' if share.test else 'scan'}-{share.number:05d}": share
+        for share in atlas_parts.image_shares(model, names, data)
+    }
+    for _ in kept.each(atlas_parts.share_part, (model, names, settings, data), shares, "scanning the images"):
+        pass
+    arrays = atlas_parts.scan_part(names, [kept.piece(name) for name in shares])
+    boxes = {f"boxes-{at:03d}": (name, arrays[f"{at}:positions"]) for at, name in enumerate(names)}
+    for piece in kept.each(atlas_parts.boxes_part, (model, data), boxes, "where units look"):
+        for field, array in kept.piece(piece).items():
+            arrays[f"{int(piece.rpartition('-')[2])}:{field}"] = array
+    kept.finish("scan", arrays, [*shares, *boxes])
+    return arrays
+
+
+def _found(
+    model: Model, layers: tuple[LayerInfo, ...], settings: AtlasSettings, data: Data | None, kept: Kept
+) -> Iterator[Arrays]:
+    """The patterns of each layer in turn; chunks of later ones may be found while earlier ones are waited for."""
+    old = [kept.part(f"layer-{at:03d}") for at in range(len(layers))]
+    chunks = [
+        {f"layer-{at:03d}-{c.begin:05d}-{c.end:05d}": c for c in atlas_parts.chunks(model, info.name, settings)}
+        for at, info in enumerate(layers)
+        if old[at] is None
+    ]
+    every = {name: chunk for own in chunks for name, chunk in own.items()}
+    stream = kept.each(atlas_parts.chunk_part, (model, settings, data), every, "patterns")
+    there: set[str] = set()
+    waiting = iter(chunks)
+    for at, arrays in enumerate(old):
+        if arrays is not None:
+            yield arrays
+            continue
+        own = next(waiting)
+        while not own.keys() <= there:
+            there.add(next(stream))
+        found = atlas_parts.joined([kept.piece(name) for name in own])
+        kept.finish(f"layer-{at:03d}", found, list(own))
+        yield found
 
 
 def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: list[Place], said: str) -> dict[str, Any]:
     """The model's card."""
     facts: dict[str, Any] = {
         "command": said,
-        "settings": settings.model_dump(mode="json", exclude={"resume"}),
+        "settings": settings.model_dump(mode="json", exclude={"resume", "chunk"}),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
         "model": {
             "name": model.name,
@@ -192,7 +232,11 @@ def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: lis
 
 def command(model: Any, data: Data | StrPath | None, images: Data | None, settings: AtlasSettings, out: Path) -> str:
     """What a person types to get the same atlas; for a model or data of their own, what they call."""
-    changed = {name: value for name, value in settings.model_dump(exclude_defaults=True).items() if name != "resume"}
+    changed = {
+        name: value
+        for name, value in settings.model_dump(exclude_defaults=True).items()
+        if name not in ("resume", "chunk")
+    }
     named = images is None or not isinstance(data, Data) or images.name in NAMES
     if isinstance(model, str | os.PathLike) and named:
         words = ["pellucid", "atlas", os.fspath(model)]

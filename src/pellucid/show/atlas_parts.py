@@ -1,50 +1,45 @@
-"""Parts of an atlas: what is computed, each kept in a file of arrays, so that an interrupted atlas goes on.
+"""Parts of an atlas: what is computed, in pieces that an engine works on in any order.
 
-layer_part: model, layer, settings, data -> the patterns of all units of a layer, as arrays
-scan_part:  model, layers, settings, data -> what the images say of every layer, as arrays
-kept:       path, fingerprint, compute -> the arrays of the file if it bears the fingerprint, else computed and written
+chunk_part: some units of a layer -> their patterns, as arrays;  joined: those of all chunks -> those of the layer
+share_part: a share of the images -> what it says of every layer;  scan_part: that of all shares -> that of the images
+boxes_part: a layer, its strongest images -> where each unit looks in them
+fingerprint: model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
 
-The fingerprint is a hash of the weights, the images and the settings that matter: a part of another model, other data
-or other settings is never taken over. The surprise: patterns of images beyond 128 pixels a side are kept as blocks of
-averaged pixels, as they are drawn, since the wall of a large model would fill a disk.
+A piece is the same whoever works on it: what is cut, and where, follows from the model and the settings alone. The
+surprise: patterns of images beyond 128 pixels a side are kept as blocks of averaged pixels, as they are drawn, since
+the wall of a large model would fill a disk.
 """
 
 import hashlib
 import json
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 
 from pellucid.data.splits import Data
-from pellucid.files import atomic_path
 from pellucid.see.models import Model
 from pellucid.see.patterns import Patterns, patterns
 from pellucid.see.progress import Progress
 from pellucid.see.receptive import receptive_field
-from pellucid.see.scan import BATCH, Joined, scan, unit_means
-from pellucid.see.scratch import ScratchModel
-from pellucid.see.torch_module import TorchModel
+from pellucid.see.scan import BATCH, Joined, Tally, share_batches, shares, tallied, together, unit_means
 from pellucid.settings import AtlasSettings
 from pellucid.show import atlas_pictures
+from pellucid.show.kept import Arrays, weights_of
 
 FORMAT = 1  # of the files of arrays; another one is computed anew
 FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
-FINGERPRINT = "fingerprint"
-
-Arrays = Mapping[str, np.ndarray]
 
 
 def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
     """A hash of all that the arrays of an atlas follow from."""
     said = hashlib.blake2b(digest_size=16)
-    chosen = settings.model_dump(mode="json", exclude={"resume", "links", "layers"})
+    chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers"})
     facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen]
     said.update(json.dumps(facts, sort_keys=True).encode())
-    for name, array in _weights(model).items():
+    for name, array in weights_of(model).items():
         said.update(name.encode())
         said.update(np.ascontiguousarray(array).view(np.uint8).data)
     if data is not None:
@@ -55,47 +50,27 @@ def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers
     return said.hexdigest()
 
 
-def _weights(model: Model) -> dict[str, np.ndarray]:
-    """The weights by name; for a model that hides them, what its layers answer to some noises."""
-    if isinstance(model, ScratchModel):
-        return dict(model.network.parameters)
-    if isinstance(model, TorchModel):
-        state = {name: tensor.detach().cpu() for name, tensor in model.module.state_dict().items()}
-        return {name: (t.float() if t.dtype == torch.bfloat16 else t).reshape(-1).numpy() for name, t in state.items()}
-    noises = torch.rand(4, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    names = [layer.name for layer in model.layers]
-    with model.reading(names) as read, torch.no_grad():
-        return {name: reading.output.cpu().numpy() for name, reading in read(noises).items()}
+@dataclass(frozen=True)
+class Chunk:
+    """Some units of a layer, found together: those from `begin` to before `end`."""
+
+    layer: str
+    begin: int
+    end: int
 
 
-def kept(path: Path, mark: str, resume: bool, compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
-    """The arrays of a part, and whether they were there already."""
-    if resume and path.is_file():
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                if FINGERPRINT in file.files and str(file[FINGERPRINT]) == mark:
-                    return {name: file[name] for name in file.files if name != FINGERPRINT}, True
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            pass  # no file of ours, or a damaged one: it is computed anew and replaced
-    arrays = compute()
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **{**arrays, FINGERPRINT: np.array(mark)})
-    return arrays, False
-
-
-def layer_part(
-    model: Model, layer: str, settings: AtlasSettings, data: Data | None, progress: Progress | None = None
-) -> Arrays:
-    """Several patterns of each unit, and the film of the strongest; units together as memory allows."""
+def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[Chunk]:
+    """All units of a layer in chunks, as many together as the settings say and memory allows."""
     units = model.layer(layer).units
     room = int(np.prod(model.input_shape)) * (settings.shots + 2) * settings.variants
-    step = max(16, FILM_NUMBERS // room)
-    pieces = [
-        _piece(model, layer, np.arange(begin, min(begin + step, units)), settings, data, progress)
-        for begin in range(0, units, step)
-    ]
+    step = min(settings.chunk, max(16, FILM_NUMBERS // room))
+    return [Chunk(layer, begin, min(begin + step, units)) for begin in range(0, units, step)]
+
+
+def joined(pieces: Sequence[Arrays]) -> Arrays:
+    """The arrays of a whole layer from those of its chunks, in their order."""
     whole = {
-        name: np.concatenate([piece[name] for piece in pieces], axis=0 if pieces[0][name].ndim == 0 else _axis(name))
+        name: np.concatenate([piece[name] for piece in pieces], axis=_axis(name))
         for name in pieces[0]
         if name != "film_steps"
     }
@@ -107,14 +82,11 @@ def _axis(name: str) -> int:
     return 1 if name in ("patterns", "activations", "steps") else 0
 
 
-def _piece(
-    model: Model,
-    layer: str,
-    units: Int64[np.ndarray, "unit"],
-    settings: AtlasSettings,
-    data: Data | None,
-    progress: Progress | None,
-) -> dict[str, np.ndarray]:
+def chunk_part(
+    chunk: Chunk, model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
+) -> Arrays:
+    """Several patterns of each unit of a chunk, and the film of the strongest."""
+    layer, units = chunk.layer, np.arange(chunk.begin, chunk.end)
     found = [
         patterns(
             model,
@@ -168,55 +140,93 @@ def _chosen(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.nda
     return np.stack([split[b][u] for u, b in enumerate(best)])
 
 
-def scan_part(
-    model: Model, layers: Sequence[str], settings: AtlasSettings, data: Data, progress: Progress | None = None
+@dataclass(frozen=True)
+class Share:
+    """Some of the images: a share of those that are scanned, or of those of the test."""
+
+    test: bool
+    number: int
+
+
+def image_shares(model: Model, layers: Sequence[str], data: Data) -> list[Share]:
+    """All that there is to scan; the test only where the last layer tells classes."""
+    found = [Share(False, number) for number in shares(model, scanned(data))]
+    if model.layers[-1].shape == (len(data.classes),):
+        found += [Share(True, number) for number in shares(model, tested(data))]
+    return found
+
+
+def scanned(data: Data) -> Joined:
+    """The training and dev images."""
+    return Joined({"train": data.train, "dev": data.dev})
+
+
+def tested(data: Data) -> Joined:
+    """The test images."""
+    return Joined({"test": data.test})
+
+
+def share_part(
+    share: Share, model: Model, layers: Sequence[str], settings: AtlasSettings, data: Data, progress: Progress | None
 ) -> Arrays:
-    """What training and dev images say of every layer (keys `0:means` for the first of `layers`), and the test."""
-    images = Joined({"train": data.train, "dev": data.dev})
-    found = scan(model, layers, images, classes=len(data.classes), top=settings.examples, progress=progress)
+    """What a share of the images says of every layer (keys `0:sums` for the first of `layers`), or of the test."""
+    if share.test:
+        return {"confusion": _confusion(model, share.number, data)}
+    found = tallied(
+        *(model, layers, scanned(data), share.number),
+        classes=len(data.classes),
+        top=settings.examples,
+        progress=progress,
+    )
+    return {f"{at}:{name}": np.asarray(a) for at, layer in enumerate(layers) for name, a in vars(found[layer]).items()}
+
+
+def scan_part(layers: Sequence[str], pieces: Sequence[Arrays]) -> dict[str, np.ndarray]:
+    """What all images say of every layer (keys `0:means` for the first of `layers`), and the test, from all shares."""
     arrays: dict[str, np.ndarray] = {}
-    for index, name in enumerate(layers):
-        for field, array in vars(found[name]).items():
-            arrays[f"{index}:{field}"] = array
-    arrays.update(_boxes(model, layers, images, {name: found[name].positions for name in layers}))
-    last = model.layers[-1]
-    if last.shape == (len(data.classes),):
-        arrays["confusion"] = _confusion(model, last.name, data)
-    return arrays
+    for at in range(len(layers)):
+        own = [
+            {key.partition(":")[2]: array for key, array in piece.items() if key.startswith(f"{at}:")}
+            for piece in pieces
+        ]
+        tallies = [Tally.of(one) for one in own if one]
+        arrays.update({f"{at}:{field}": array for field, array in vars(together(tallies)).items()})
+    counts = [piece["confusion"] for piece in pieces if "confusion" in piece]
+    return {**arrays, "confusion": np.sum(counts, axis=0)} if counts else arrays
 
 
-def _boxes(
-    model: Model, layers: Sequence[str], images: Joined, positions: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Where in its strongest images each unit looks: (unit, rank, 4), top, left, height and width in pixels."""
-    boxes: dict[str, np.ndarray] = {}
-    for index, name in enumerate(layers):
-        field = receptive_field(model, name)
-        if field is None:
-            continue
-        found = np.zeros((*positions[name].shape, 4), np.int64)
-        distinct, places = np.unique(positions[name], return_inverse=True)
-        places = places.reshape(positions[name].shape)
-        peaks = np.zeros((len(distinct), len(found)), np.int64)
-        with model.reading((name,)) as read, torch.no_grad():
-            step = max(1, BATCH // 4)
-            for begin in range(0, len(distinct), step):
-                output = read(model.prepared(images.take(distinct[begin : begin + step])))[name].output
-                peaks[begin : begin + step] = output.flatten(2).argmax(2).cpu().numpy()
-        width = model.layer(name).shape[2]
-        for unit in range(len(found)):
-            for rank, place in enumerate(places[unit]):
-                found[unit, rank] = field.box(*divmod(int(peaks[place, unit]), width))
-        boxes[f"{index}:boxes"] = found
-    return boxes
+def boxes_part(
+    item: tuple[str, Int64[np.ndarray, "unit rank"]], model: Model, data: Data, progress: Progress | None
+) -> Arrays:
+    """Where in its strongest images each unit of a layer looks: (unit, rank, 4), top, left, height, width in pixels."""
+    del progress
+    (name, positions), images = item, scanned(data)
+    field = receptive_field(model, name)
+    if field is None:
+        return {}
+    found = np.zeros((*positions.shape, 4), np.int64)
+    distinct, places = np.unique(positions, return_inverse=True)
+    places = places.reshape(positions.shape)
+    peaks = np.zeros((len(distinct), len(found)), np.int64)
+    with model.reading((name,)) as read, torch.no_grad():
+        step = max(1, BATCH // 4)
+        for begin in range(0, len(distinct), step):
+            output = read(model.prepared(images.take(distinct[begin : begin + step])))[name].output
+            peaks[begin : begin + step] = output.flatten(2).argmax(2).cpu().numpy()
+    width = model.layer(name).shape[2]
+    for unit in range(len(found)):
+        for rank, place in enumerate(places[unit]):
+            found[unit, rank] = field.box(*divmod(int(peaks[place, unit]), width))
+    return {"boxes": found}
 
 
-def _confusion(model: Model, layer: str, data: Data) -> Int64[np.ndarray, "truth guess"]:
-    """Counts of the test images by truth and guess."""
+def _confusion(model: Model, share: int, data: Data) -> Int64[np.ndarray, "truth guess"]:
+    """Counts of a share of the test images by truth and guess."""
     counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
-    with unit_means(model, (layer,)) as read:
-        for _, batch, labels in Joined({"test": data.test}).batches(BATCH):
-            np.add.at(counts, (labels, read(batch)[layer].argmax(1)), 1)
+    last = model.layers[-1].name
+    with unit_means(model, (last,)) as read:
+        for _, batch, labels in share_batches(model, tested(data), share):
+            np.add.at(counts, (labels, read(batch)[last].argmax(1)), 1)
     return counts
 
 

@@ -19,7 +19,8 @@ from pellucid.see.models import LayerInfo
 from pellucid.see.receptive import Field
 from pellucid.see.scan import Joined
 from pellucid.settings import AtlasSettings
-from pellucid.show.atlas_parts import Arrays, binned, largest
+from pellucid.show.atlas_parts import binned, largest
+from pellucid.show.kept import Arrays
 
 DIGITS = 5
 CLASS_SHARE = 0.05  # a unit whose class means differ by less than this share of the largest prefers none
