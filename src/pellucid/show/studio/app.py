@@ -6,6 +6,7 @@ serve:      the same, listening on 127.0.0.1 until it is interrupted
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -181,9 +182,16 @@ def serve(
         print(f"The studio is open at {address}; Ctrl-C closes it.", file=sys.stderr, flush=True)
         if settings.open:
             threading.Timer(0.5, webbrowser.open, [address]).start()
+        logging.getLogger("uvicorn.error").addFilter(_worth_telling)
         config = uvicorn.Config(studio.app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(uvicorn.Server(config).serve([listening]))
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Whether the server's log says more than that windows were still open when the studio closed."""
+    cancelled = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return not cancelled and not str(record.msg).startswith("Cancel ")
 
 
 def _listening(port: int) -> socket.socket:
