@@ -99,6 +99,22 @@ def test_nothing_runs_any_more_when_an_exception_is_raised(monkeypatch):
     assert len(ended) == 1
 
 
+def test_the_failure_of_a_helper_is_raised(monkeypatch):
+    """Rejects a helper's exception that nobody ever hears of, or that becomes another one."""
+    monkeypatch.setenv("PELLUCID_THREADS", "2")
+    own, running = threading.current_thread(), threading.Event()
+
+    def work(item):
+        if threading.current_thread() is own:
+            assert running.wait(5)
+            return item
+        running.set()
+        raise ConnectionError(item)
+
+    with pytest.raises(ConnectionError):
+        run_in_order(work, range(2))
+
+
 @pytest.mark.parametrize("work", [0, 2**40])
 def test_products_side_by_side_are_the_products(monkeypatch, work):
     """Rejects results in the wrong order, and ones that depend on whether they were worked on side by side."""
