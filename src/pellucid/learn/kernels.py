@@ -78,14 +78,16 @@ def _max_pool(x, y, winner, channels, height, width, batch, size):  # type: igno
 def _max_pool_gradient(dy, winner, dx, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
     """The way back of `_max_pool`; dx flat, zero."""
     out = _ZERO
+    places = np.empty(size * size, np.uint64)  # of a window's pixels: to divide takes longer than to look up
+    for k in range(size * size):
+        places[k] = ((k // size) * width + k % size) * batch
     for c in range(channels):
         for r in range(height // size):
             for s in range(width // size):
                 first = ((c * height + r * size) * width + s * size) * batch
                 if batch < FEW:
                     for n in range(batch):
-                        which = np.uint64(winner[out + n])
-                        dx[first + ((which // size) * width + which % size) * batch + n] = dy[out + n]
+                        dx[first + places[winner[out + n]] + n] = dy[out + n]
                     out += batch
                     continue
                 for k in range(_ZERO, size * size):

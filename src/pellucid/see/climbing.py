@@ -244,8 +244,10 @@ def _moved(
     """The rows after one step."""
     points, memory = ascent.step(work.points, gradient, work.step, work.memory)
     value = score.value.detach()
-    unchanged = ((value - work.last).abs() <= limits.tolerance * value.abs()) & ~score.silent
-    calm = torch.where(unchanged, work.calm + 1, 0) if limits.tolerance > 0 else work.calm
+    calm = work.calm
+    if limits.tolerance > 0:
+        unchanged = ((value - work.last).abs() <= limits.tolerance * value.abs()) & ~score.silent
+        calm = torch.where(unchanged, calm + 1, 0)
     return _Rows(
         job=work.job,
         step=work.step + 1,
