@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev
 OUT ?= tour
 NAMES ?=
 ARGS ?=
@@ -28,32 +29,32 @@ endif
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
 
-test: $(READY)
+test: $(DEV)
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY)
+check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)
+bench: $(DEV)
 	$(BIN)/python -m benchmarks $(NAMES)
 
-docs: $(READY)
+docs: $(DEV)
 	$(BIN)/python docs/generate.py
 
-pictures: $(READY)
+pictures: $(DEV)
 	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 .PHONY: venv
-venv: $(READY)
+venv: $(DEV)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
@@ -61,5 +62,10 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (minutes the first time: PyTorch is large)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt hatchling editables
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(READY)
+	@echo "Adding what the tests, the checks and every extra need"
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
