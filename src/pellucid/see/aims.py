@@ -202,7 +202,7 @@ class Features(Objective):
 
 
 def likeness(
-    model: Model, layer: str, images: Float[np.ndarray, "job channel height width"], *, caricature: float = 0.0
+    model: Model, layer: str, images: Float[np.ndarray, "job channel height width"], *, caricature: float | int = 0
 ) -> Features:
     """What a layer says of these images in [0, 1], as what is wanted: an image for each that the layer takes for it.
 
@@ -213,7 +213,7 @@ def likeness(
     given = model.prepared(images)
     with model.reading([model.layer(layer).name]) as read, torch.no_grad():
         wanted = read(given)[layer].output
-    return Features(layer, wanted.detach().clone(), caricature)
+    return Features(layer, wanted.detach().clone(), float(caricature))
 
 
 def _averaged(output: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit"]:
