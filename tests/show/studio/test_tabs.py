@@ -43,7 +43,7 @@ def test_a_stroke_is_read_in_every_layer(desk):
     said, answer, inside = tab.draw(window(), event(pixels=address(strokes())), NAME)
     assert f"{NAME} reads" in said
     assert answer.count("<dt>") == 3
-    assert all(f"<h3>{layer}</h3>" in inside for layer in ("conv1", "pool1", "dense"))
+    assert all(f"<h2>{layer}</h2>" in inside for layer in ("conv1", "pool1", "dense"))
     assert tab.again(window(), NAME)[:3] == (said, answer, inside)
     assert tab.draw(window(), event(pixels=address(0 * strokes())), NAME)[1:] == ("", "")
 

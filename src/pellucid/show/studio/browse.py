@@ -23,6 +23,7 @@ from pellucid.show.studio.desk import Desk, wire
 from pellucid.show.studio.work import Job
 
 NONE = "none"
+FIRST = ("layers", "variants", "steps")  # the rest is one click away
 BESIDE = ("resume",)
 BEGIN = "Build a site that shows every unit of a model, and browse it."
 
@@ -32,7 +33,8 @@ class Browse:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._names = controls.names_of(AtlasSettings, without=BESIDE)
+        names = controls.names_of(AtlasSettings, without=BESIDE)
+        self._names = [*FIRST, *[name for name in names if name not in FIRST]]
         self._sites: dict[str, StaticFiles] = {}
 
     def build(self) -> None:
@@ -43,7 +45,9 @@ class Browse:
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are shown")
                 words = AtlasDataSettings.model_fields["data"].description
                 data = gr.Dropdown([NONE, *self._desk.data_names], value=NONE, label="Data", info=words)
-                made = controls.controls(AtlasSettings, self._names, seed=self._desk.seed)
+                made = controls.controls(AtlasSettings, FIRST)
+                with gr.Accordion("More settings", open=False):
+                    made |= controls.controls(AtlasSettings, self._names[len(FIRST) :], seed=self._desk.seed)
             with gr.Column(scale=7, min_width=300):
                 said = gr.HTML(pieces.line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):

@@ -55,7 +55,8 @@ class Patterns:
                 with gr.Row(elem_classes="buttons"):
                     files = [download("Picture, PNG"), download("Everything, NPZ"), download("Film, GIF")]
                 kept = gr.HTML(elem_classes="look kept", apply_default_css=False, elem_id="kept")
-                every = download("All that was kept, ZIP")
+                with gr.Row(elem_classes="buttons"):
+                    every = download("All that was kept, ZIP")
         wire(go.click, self.evolve, asked, [said, stage, *files], concurrency_id="work")
         wire(halt.click, self.halt, [], [said], queue=False)
         wire(keep.click, self.keep, [], [said, kept, every])
@@ -207,7 +208,7 @@ def _gallery(gallery: list[tuple[str, np.ndarray, float]]) -> str:
         names, images, values = zip(*run, strict=True)
         units = [int(name.removeprefix("-").rpartition("-")[2]) for name in names]
         walls.append(pieces.tiles(pieces.drawn(np.stack(images)), units, [*map(pieces.value, values)], target=56))
-    return f"<h3>Kept</h3>{''.join(walls)}"
+    return f"<h2>Kept</h2>{''.join(walls)}"
 
 
 def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float]]) -> Any:

@@ -123,7 +123,7 @@ def layers(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int
             body = columns(values, name)
         shape = " × ".join(map(str, values.shape))
         parts.append(
-            f'<section class="layer"><div><h3>{escape(name)}</h3><p class="label">{shape}{few}</p></div>'
+            f'<section class="layer"><div><h2>{escape(name)}</h2><p class="label">{shape}{few}</p></div>'
             f"{body}</section>"
         )
     return "".join(parts)

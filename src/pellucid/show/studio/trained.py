@@ -112,7 +112,7 @@ def _layers(trainer: Trainer, seen: Observation) -> str:
             filters = seen.filters[name]
             cells.append(_strip("filters", filters.reshape(-1, *filters.shape[2:]), signed=True))
         rows.append(
-            f'<section class="layer"><div><h3>{escape(name)}</h3>'
+            f'<section class="layer"><div><h2>{escape(name)}</h2>'
             f'<p class="label">largest {pieces.value(largest[name])}</p>{silent}</div>'
             f'<div class="strips">{"".join(cells)}</div></section>'
         )

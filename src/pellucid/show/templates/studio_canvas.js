@@ -1,5 +1,5 @@
 // The canvas: strokes -> the event 'drawn' with the pixels, while they are drawn, at most every SOON milliseconds.
-const SOON = 60, SIDE = 112, WIDTH = 20, STEP = 8;
+const SOON = 20, SIDE = 112, WIDTH = 20, STEP = 8;
 const canvas = element.querySelector('canvas');
 const pen = canvas.getContext('2d');
 const small = document.createElement('canvas');
@@ -25,13 +25,16 @@ function place(event) {
   return { x: (event.clientX - box.left) * canvas.width / box.width, y: (event.clientY - box.top) * canvas.height / box.height };
 }
 function stroke(from, to) {
-  pen.strokeStyle = '#fff';
+  pen.strokeStyle = pen.fillStyle = '#fff';
   pen.lineWidth = WIDTH;
-  pen.lineCap = pen.lineJoin = 'round';
+  pen.lineCap = 'round';
   pen.beginPath();
   pen.moveTo(from.x, from.y);
   pen.lineTo(to.x, to.y);
   pen.stroke();
+  pen.beginPath(); // a line without length leaves no trace, a dab shall
+  pen.arc(to.x, to.y, WIDTH / 2, 0, 2 * Math.PI);
+  pen.fill();
   tell();
 }
 wipe();
