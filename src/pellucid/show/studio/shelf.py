@@ -6,7 +6,6 @@ Shelf: (session, name) -> Model. A name that is none of these is refused: it nev
 import os
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from pellucid.errors import unknown
 from pellucid.see.models import Model, open_model, zoo
@@ -22,9 +21,9 @@ class Shelf:
         self._zoo = zoo()
         for file in files:
             if file not in self._zoo:
-                name = Path(file).stem
-                taken = name in self._opened or name in self._zoo
-                self._opened[os.fspath(file) if taken else name] = open_model(file)
+                model = open_model(file)
+                taken = model.name in self._opened or model.name in self._zoo
+                self._opened[os.fspath(file) if taken else model.name] = model
 
     def names(self, session: Session | None = None) -> list[str]:
         """What there is to choose from, what was trained last first."""
