@@ -13,6 +13,7 @@ from pellucid.files import require_writable
 from pellucid.settings import (
     CourseSettings,
     DataSettings,
+    EngineSettings,
     FeatureSettings,
     ScanSettings,
     SeedSettings,
@@ -186,6 +187,7 @@ def study(
     source: Flat[DataSettings] = DataSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
     settings: Flat[CourseSettings] = CourseSettings(),
+    where: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
     """Train a network for every combination of some settings' values: a table, and a figure.
 
@@ -195,11 +197,13 @@ def study(
     from pellucid.show import prints
     from pellucid.show.studies import study_figure
     from pellucid.show.text import study_text
+    from pellucid.spread.engines import engine_of
 
     grid = grid_of(over)
     images = data_of(source, settings.seed)
     shared = {**({"clusters": clusters} if clusters else {}), **given(features), **given(settings)}
-    found = run(architecture, images, grid, out=out, **shared)
+    with engine_of(**given(where)) as engine:
+        found = run(architecture, images, grid, out=out, engine=engine, **shared)
     print(study_text(found))
     for path in (out / "runs.csv", out / "summary.csv", prints.save_figure(study_figure(found), out / "study.png")):
         wrote(path)

@@ -12,6 +12,7 @@ from pellucid.settings import (
     AtlasDataSettings,
     DataSettings,
     DreamSettings,
+    EngineSettings,
     ModelSettings,
     OctaveSettings,
     PatternSettings,
@@ -200,14 +201,23 @@ def dream(
     tiles: Annotated[tuple[int, ...], Parameter(help="only in these tiles of the last level, row by row from 0")] = (),
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),
+    worker: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
-    """Carve what a unit likes into a photograph."""
+    """Carve what a unit likes into a photograph, or into many.
+
+    Of many, those that lie in the folder already and are the same are not dreamt again; an engine works on many only.
+    """
     from pellucid.show import albums
+    from pellucid.spread.engines import engine_of
 
     where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
     asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given(settings)}
-    for path in albums.save_dreams(photo, opened(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked):
-        wrote(path)
+    with engine_of(**given(worker)) as engine:
+        asked = {**asked, "engine": engine}
+        for path in albums.save_dreams(
+            photo, opened(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked
+        ):
+            wrote(path)
 
 
 @app.command

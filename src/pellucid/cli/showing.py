@@ -12,6 +12,7 @@ from pellucid.settings import (
     AtlasDataSettings,
     AtlasSettings,
     DataSettings,
+    EngineSettings,
     ModelSettings,
     SeedSettings,
     StudioSettings,
@@ -40,11 +41,18 @@ def atlas(
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[AtlasSettings] = AtlasSettings(),
+    where: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
-    """Write a site that shows every unit of a model: its patterns, its strongest images, its neighbours."""
-    from pellucid.show.atlas import atlas as make
+    """Write a site that shows every unit of a model: its patterns, its strongest images, its neighbours.
 
-    wrote(make(opened(model, how), out, source.data, data_dir=source.data_dir, **given(settings)).page)
+    What was interrupted goes on with the same command, on the same engine or another.
+    """
+    from pellucid.show.atlas import atlas as make
+    from pellucid.spread.engines import engine_of
+
+    with engine_of(**given(where)) as engine:
+        made = make(opened(model, how), out, source.data, data_dir=source.data_dir, engine=engine, **given(settings))
+    wrote(made.page)
 
 
 @app.command

@@ -4,7 +4,7 @@ study: architecture, Data, grid -> Study: one run for each combination
 Study.summaries: runs -> mean and spread over the seeds, for each combination of everything else
 
 With a folder, a study is kept while it grows: `runs.csv` has a line for each run that is over, written whole or not at
-all, and the run under way has a checkpoint. A study that was killed goes on with the same call, in the middle of the
+all, and a run under way has a checkpoint. A study that was killed goes on with the same call, in the middle of the
 run it was in; a grid may also grow by values that it did not have. `study.json` says what is the same in all runs, so
 that runs of another study are not taken for runs of this one.
 
@@ -34,6 +34,7 @@ from pellucid.learn.architectures import Architecture
 from pellucid.learn.checkpoints import fingerprint
 from pellucid.learn.clusters import ClusterFeatures, cluster_data, require_count
 from pellucid.learn.comparison import RECIPE, compile_kernels, feature_settings, require_dense
+from pellucid.learn.engines import Engine, LocalEngine, Ticks
 from pellucid.learn.history import History
 from pellucid.learn.layers import Layer
 from pellucid.learn.network import Network
@@ -126,6 +127,7 @@ def study(
     grid: Mapping[str, Sequence[Any]],
     *,
     out: StrPath | None = None,
+    engine: Engine | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Study:
@@ -133,25 +135,45 @@ def study(
 
     Both name settings of `CourseSettings` and `ClusterSettings`, and "initialization". With `clusters` other than 0,
     networks see distances to so many centres instead of pixels, and are trained as `feature_settings` says.
-    out: a folder for runs.csv, summary.csv and the checkpoint of the run under way; a study that is there goes on.
+    out: a folder for runs.csv, summary.csv and the checkpoints of runs under way; a study that is there goes on.
+    engine: where networks are trained, this process if there is none; the result is the same, but for the seconds.
 
     Raises PellucidError, before the first run, for unknown names, values out of range, and a folder of another study.
     """
     plan = _Plan(architecture, data, grid, settings)
-    folder = None if out is None else output_folder(out)
+    folder = None if out is None else output_folder(out).resolve()
     done = {} if folder is None else _resumed(folder, plan)
-    compile_kernels(plan.network, data)
-    with tqdm(plan.combinations, unit="run", delay=1, disable=not progress, leave=False) as bar:
-        for values in bar:
-            bar.set_description(", ".join(f"{name} {value}" for name, value in zip(plan.names, values, strict=True)))
-            if _text(values) not in done:
-                done[_text(values)] = plan.run(values, folder)
-                if folder is not None:
-                    _write_table(folder / "runs.csv", _run_rows(plan.names, done.values()))
+    missing = [values for values in plan.combinations if _text(values) not in done]
+    with tqdm(missing, unit="run", delay=1, disable=not progress, leave=False) as bar:
+
+        def begun() -> Iterator[Values]:
+            for values in missing:
+                bar.set_description(
+                    ", ".join(f"{name} {value}" for name, value in zip(plan.names, values, strict=True))
+                )
+                yield values
+
+        where = LocalEngine() if engine is None else engine
+        for number, run in where.map(_trained, (plan, folder), begun(), len(missing), ticks=_unheard):
+            bar.update()
+            done[_text(missing[number])] = run
+            if folder is not None:
+                _write_table(folder / "runs.csv", _run_rows(plan.names, plan.ordered(done)))
     found = Study(plan.names, tuple(replace(done[_text(values)], values=values) for values in plan.combinations))
     if folder is not None:
         _write_table(folder / "summary.csv", _summary_rows(found))
     return found
+
+
+def _trained(values: Values, plan: "_Plan", folder: Path | None, ticks: Ticks | None) -> Run:
+    """One run of the plan, its checkpoint kept in the folder where that can be reached from here."""
+    del ticks
+    plan.prepare()
+    return plan.run(values, folder if folder is not None and folder.is_dir() else None)
+
+
+def _unheard(done: int, total: int) -> None:
+    """The bar is drawn here: it tells the values of a run."""
 
 
 class _Plan:
@@ -180,6 +202,19 @@ class _Plan:
             raise PellucidError(f"The grid has more than {MOST_RUNS:,} combinations; leave some values out.")
         self.combinations = tuple(dict.fromkeys(self._normalized(values) for values in product(*given)))
         self._features: tuple[Any, Data, ClusterFeatures, float] | None = None
+        self._prepared = False
+
+    def prepare(self) -> None:
+        """Once in each process, before the first run, so that no seconds that count go into compiling."""
+        if not self._prepared:
+            compile_kernels(self.network, self.data)
+            self._prepared = True
+
+    def ordered(self, done: Mapping[tuple[str, ...], Run]) -> list[Run]:
+        """The runs in the order of the grid, after those of values that the grid no longer has."""
+        order = [_text(values) for values in self.combinations]
+        known = set(order)
+        return [*(run for text, run in done.items() if text not in known), *(done[t] for t in order if t in done)]
 
     def description(self) -> dict[str, Any]:
         """What must be the same for runs to belong to one study, as JSON can hold it."""

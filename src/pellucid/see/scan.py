@@ -106,23 +106,31 @@ def scan(
     return {name: together([tally[name] for tally in tallies]) for name in layers}
 
 
-def shares(model: Model, images: Joined) -> range:
-    """The numbers of the shares that the images are cut into."""
-    batches = sum(1 for _ in images.batches(_batch(model)))
-    return range(-(-batches // _share(model)))
+@dataclass(frozen=True)
+class Share:
+    """A share of the images, by its number: `count` of the batches of `size` images that they are read in."""
+
+    number: int
+    count: int
+    size: int
+
+    def batches(self, images: Joined) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(position of the first image, images, labels)."""
+        return islice(images.batches(self.size), self.number * self.count, (self.number + 1) * self.count)
 
 
-def share_batches(model: Model, images: Joined, share: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(position of the first image, images, labels) of the batches of one share."""
-    count = _share(model)
-    return islice(images.batches(_batch(model)), share * count, (share + 1) * count)
+def shares(model: Model, images: Joined) -> list[Share]:
+    """The shares that the images are cut into, as large for every machine."""
+    size = max(1, min(BATCH, BATCH_NUMBERS // model.cost))
+    count, batches = -(-SHARE // size), sum(1 for _ in images.batches(size))
+    return [Share(number, count, size) for number in range(-(-batches // count))]
 
 
 def tallied(
     model: Model,
     layers: Sequence[str],
     images: Joined,
-    share: int,
+    share: Share,
     *,
     classes: int,
     top: int = 16,
@@ -130,16 +138,16 @@ def tallied(
 ) -> dict[str, "Tally"]:
     """What the layers say of one share of the images. Raises PellucidError as `scan` does."""
     with reporting("scanning the images", progress) as report:
-        report.expect(min(len(images), _share(model) * _batch(model)))
+        report.expect(min(len(images), share.count * share.size))
         return _tallied(model, layers, images, share, classes, top, report)
 
 
 def _tallied(
-    model: Model, layers: Sequence[str], images: Joined, share: int, classes: int, top: int, report: Report
+    model: Model, layers: Sequence[str], images: Joined, share: Share, classes: int, top: int, report: Report
 ) -> dict[str, "Tally"]:
     tallies = {name: Tally.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
     with unit_means(model, layers) as read:
-        for offset, batch, labels in share_batches(model, images, share):
+        for offset, batch, labels in share.batches(images):
             for name, values in read(batch).items():
                 if not np.isfinite(values).all():
                     raise PellucidError(
@@ -190,15 +198,6 @@ def _scratch_means(model: ScratchModel, names: Sequence[str], images: np.ndarray
 
     found = run_in_order(run, parts)
     return {name: np.concatenate([one[name].T for one in found]).astype(np.float32, copy=False) for name in names}
-
-
-def _batch(model: Model) -> int:
-    return max(1, min(BATCH, BATCH_NUMBERS // model.cost))
-
-
-def _share(model: Model) -> int:
-    """Batches of a share."""
-    return -(-SHARE // _batch(model))
 
 
 @dataclass(eq=False)

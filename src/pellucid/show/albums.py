@@ -9,9 +9,11 @@ The surprise: a film plays the photo first, then a picture for each round, so on
 """
 
 import glob
+import hashlib
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +22,25 @@ import torch
 from jaxtyping import Float32
 from matplotlib.figure import Figure
 
-from pellucid.data.photos import WRITERS, to_gray
+from pellucid.data.photos import MOST_BYTES, WRITERS, photo_in, save_photo, to_gray
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, output_folder
-from pellucid.see.dreams import Dream
+from pellucid.files import StrPath, atomic_path, output_folder, read_bytes
+from pellucid.learn.engines import Engine, LocalEngine
+from pellucid.see.dreams import Dream, opened_photo
 from pellucid.see.dreams import dream as carve
-from pellucid.see.models import open_model
+from pellucid.see.models import Model, open_model
+from pellucid.see.progress import Progress
 from pellucid.see.resampling import resized
 from pellucid.see.zooms import zoomed
 from pellucid.show import prints, style
 from pellucid.show.figures import GAP, MARGIN, board, put, write
 from pellucid.show.films import FORMATS, save_film
+from pellucid.show.kept import weights_of
 from pellucid.show.style import LIGHT, Palette
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+FORMAT = 1  # of the hash below; another one dreams again
+TOLD, MOST_TOLD = "dreams.json", 2**28
 PANEL = 480  # pixels: the longer side of each picture of a panel
 WORDS = ("photo", "gray", "dream", "dream, contrast")
 FOOT = 22
@@ -47,11 +54,14 @@ def save_dreams(
     film: StrPath | None = None,
     zoom: int = 0,
     panel_path: StrPath | None = None,
+    engine: Engine | None = None,
     **asked: Any,
 ) -> Iterator[Path]:
     """Dream on a photo, or on each photo of a folder or a glob, and write all of it; the paths, as they are written.
 
     out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG.
+    What was dreamt of each photo stands in the folder's dreams.json, so that the same dreams, asked for again after an
+    interruption, are not dreamt again.  engine: where many photos are dreamt on, this process if there is none.
     film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
     asked: what `dream` is asked. Every path is tried before the work.  Raises PellucidError as `dream` does.
     """
@@ -59,6 +69,8 @@ def save_dreams(
     many = len(photos) > 1 or photos[0] != Path(source)
     if many and (film is not None or panel_path is not None):
         raise PellucidError(f"'{source}' stands for {len(photos)} photos; give one for a film or a panel.")
+    if not many and not (engine is None or isinstance(engine, LocalEngine)):
+        raise PellucidError(f"'{source}' is one photo, which is one piece of work; leave out the engine.")
     if zoom and film is None:
         raise PellucidError("A zoom is a film; say where to write it with --film.")
     if not many:
@@ -69,8 +81,7 @@ def save_dreams(
     opened = open_model(model)
     if many:
         folder = output_folder("dreams" if out is None else out)
-        for photo, name in zip(photos, _names(photos), strict=True):
-            yield carve(photo, opened, **asked).save(folder / name)
+        yield from _many(photos, folder, opened, LocalEngine() if engine is None else engine, asked)
         return
     dreamt = carve(photos[0], opened, **asked)
     yield dreamt.save("dream.png" if out is None else out)
@@ -78,6 +89,79 @@ def save_dreams(
         yield prints.save_figure(panel(dreamt), panel_path)
     if film is not None:
         yield save_zoom(zoomed(photos[0], opened, frames=zoom, **asked), film) if zoom else save_film_of(dreamt, film)
+
+
+def _many(photos: list[Path], folder: Path, model: Model, engine: Engine, asked: Mapping[str, Any]) -> Iterator[Path]:
+    """The dreams of all photos, as they come; of those that lie there already only the paths."""
+    asked = {**asked, "frame": 0}
+    if asked.get("mask") is not None:
+        asked["mask"] = opened_photo(asked["mask"], "mask")
+    names, told = _names(photos), Told(folder, model, asked)
+    missing = []
+    for photo, name in zip(photos, names, strict=True):
+        if told.is_there(name, photo):
+            yield folder / name
+        else:
+            missing.append((photo, name))
+    contents = ((read_bytes(photo, "photo", MOST_BYTES), photo.name) for photo, _ in missing)
+    for number, dreamt in engine.map(dreamt_on, (model, asked), contents, len(missing), words="dreams"):
+        photo, name = missing[number]
+        path = save_photo(folder / name, *dreamt)
+        told.keep(name, photo)
+        yield path
+
+
+def dreamt_on(
+    item: tuple[bytes, str], model: Model, asked: Mapping[str, Any], progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The dream on the content of a file of that name: the picture and its alpha."""
+    dreamt = carve(photo_in(*item), model, progress=progress, **asked)
+    return dreamt.image, dreamt.alpha
+
+
+class Told:
+    """What dreams.json tells of a folder of dreams: of each picture, what it was made of, and a hash of it."""
+
+    def __init__(self, folder: Path, model: Model, asked: Mapping[str, Any]) -> None:
+        self._folder = folder
+        facts = {name: value for name, value in asked.items() if name != "mask"}
+        said = hashlib.blake2b(
+            json.dumps([FORMAT, model.name, model.scaling.to_dict(), facts], default=str).encode(), digest_size=16
+        )
+        arrays = weights_of(model)
+        if asked.get("mask") is not None:
+            arrays = {**arrays, "mask": asked["mask"].over(0.0)}
+        for name, array in arrays.items():
+            said.update(name.encode())
+            said.update(np.ascontiguousarray(array).view(np.uint8).data)
+        self._asked = said.hexdigest()
+        self._entries = self._read()
+
+    def is_there(self, name: str, photo: Path) -> bool:
+        """Whether this picture is the dream on this photo that is asked for."""
+        path = self._folder / name
+        return path.is_file() and photo.is_file() and self._entries.get(name) == self._entry(path, photo)
+
+    def keep(self, name: str, photo: Path) -> None:
+        """This picture now is."""
+        self._entries[name] = self._entry(self._folder / name, photo)
+        with atomic_path(self._folder / TOLD) as temporary:
+            temporary.write_text(json.dumps(self._entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    def _entry(self, path: Path, photo: Path) -> dict[str, str]:
+        digests = [
+            hashlib.blake2b(read_bytes(file, "picture", MOST_BYTES), digest_size=16).hexdigest()
+            for file in (photo, path)
+        ]
+        return {"asked": self._asked, "photo": digests[0], "picture": digests[1]}
+
+    def _read(self) -> dict[str, Any]:
+        path = self._folder / TOLD
+        try:
+            told = json.loads(read_bytes(path, "list of dreams", MOST_TOLD)) if path.is_file() else {}
+        except (ValueError, RecursionError):
+            told = {}  # no list of ours: all is dreamt again, and the list replaced
+        return told if isinstance(told, dict) else {}
 
 
 def _names(photos: list[Path]) -> list[str]:

@@ -155,17 +155,15 @@ def _said(model: Model, names: list[str], settings: AtlasSettings, data: Data, k
     old = kept.part("scan")
     if old is not None:
         return old
-    shares = {
-        f"{'test' if share.test else 'scan'}-{share.number:05d}": share
-        for share in atlas_parts.image_shares(model, names, data)
-    }
+    shares = atlas_parts.image_shares(model, data)
     for _ in kept.each(atlas_parts.share_part, (model, names, settings, data), shares, "scanning the images"):
         pass
     arrays = atlas_parts.scan_part(names, [kept.piece(name) for name in shares])
     boxes = {f"boxes-{at:03d}": (name, arrays[f"{at}:positions"]) for at, name in enumerate(names)}
-    for piece in kept.each(atlas_parts.boxes_part, (model, data), boxes, "where units look"):
-        for field, array in kept.piece(piece).items():
-            arrays[f"{int(piece.rpartition('-')[2])}:{field}"] = array
+    for _ in kept.each(atlas_parts.boxes_part, (model, data), boxes, "where units look"):
+        pass
+    for at, piece in enumerate(boxes):
+        arrays.update({f"{at}:{field}": array for field, array in kept.piece(piece).items()})
     kept.finish("scan", arrays, [*shares, *boxes])
     return arrays
 

@@ -24,7 +24,7 @@ from pellucid.see.models import Model
 from pellucid.see.patterns import Patterns, patterns
 from pellucid.see.progress import Progress
 from pellucid.see.receptive import receptive_field
-from pellucid.see.scan import BATCH, Joined, Tally, share_batches, shares, tallied, together, unit_means
+from pellucid.see.scan import BATCH, Joined, Share, Tally, shares, tallied, together, unit_means
 from pellucid.settings import AtlasSettings
 from pellucid.show import atlas_pictures
 from pellucid.show.kept import Arrays, weights_of
@@ -140,19 +140,12 @@ def _chosen(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.nda
     return np.stack([split[b][u] for u, b in enumerate(best)])
 
 
-@dataclass(frozen=True)
-class Share:
-    """Some of the images: a share of those that are scanned, or of those of the test."""
-
-    test: bool
-    number: int
-
-
-def image_shares(model: Model, layers: Sequence[str], data: Data) -> list[Share]:
-    """All that there is to scan; the test only where the last layer tells classes."""
-    found = [Share(False, number) for number in shares(model, scanned(data))]
+def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, Share]]:
+    """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
+    classes, shares of the test (True)."""
+    found = {f"scan-{share.number:05d}": (False, share) for share in shares(model, scanned(data))}
     if model.layers[-1].shape == (len(data.classes),):
-        found += [Share(True, number) for number in shares(model, tested(data))]
+        found |= {f"test-{share.number:05d}": (True, share) for share in shares(model, tested(data))}
     return found
 
 
@@ -167,13 +160,19 @@ def tested(data: Data) -> Joined:
 
 
 def share_part(
-    share: Share, model: Model, layers: Sequence[str], settings: AtlasSettings, data: Data, progress: Progress | None
+    item: tuple[bool, Share],
+    model: Model,
+    layers: Sequence[str],
+    settings: AtlasSettings,
+    data: Data,
+    progress: Progress | None,
 ) -> Arrays:
     """What a share of the images says of every layer (keys `0:sums` for the first of `layers`), or of the test."""
-    if share.test:
-        return {"confusion": _confusion(model, share.number, data)}
+    test, share = item
+    if test:
+        return {"confusion": _confusion(model, share, data)}
     found = tallied(
-        *(model, layers, scanned(data), share.number),
+        *(model, layers, scanned(data), share),
         classes=len(data.classes),
         top=settings.examples,
         progress=progress,
@@ -220,12 +219,12 @@ def boxes_part(
     return {"boxes": found}
 
 
-def _confusion(model: Model, share: int, data: Data) -> Int64[np.ndarray, "truth guess"]:
+def _confusion(model: Model, share: Share, data: Data) -> Int64[np.ndarray, "truth guess"]:
     """Counts of a share of the test images by truth and guess."""
     counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
     last = model.layers[-1].name
     with unit_means(model, (last,)) as read:
-        for _, batch, labels in share_batches(model, tested(data), share):
+        for _, batch, labels in share.batches(tested(data)):
             np.add.at(counts, (labels, read(batch)[last].argmax(1)), 1)
     return counts
 

@@ -1,0 +1,20 @@
+"""A cluster of two workers, started once for all tests of this room."""
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from pellucid.settings import EngineSettings
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[object]:
+    """The engine of Ray with two workers on this machine; skipped where Ray is not installed."""
+    pytest.importorskip("ray")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own
+        from pellucid.spread.cluster import RayEngine
+
+        with RayEngine(EngineSettings(engine="ray", workers=2)) as engine:
+            yield engine
