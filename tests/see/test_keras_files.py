@@ -260,3 +260,22 @@ def test_weights_alone_say_so(tmp_path):
         adapter.loaded(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
     with pytest.raises(PellucidError, match="not for a Keras model"):
         adapter.loaded(other, tmp_path / "x.pt")
+
+
+def test_a_factory_of_keras_takes_weights_by_name(tmp_path, monkeypatch):
+    """Rejects weights of Keras that go to PyTorch's reader, and a factory whose model stays random."""
+    (tmp_path / "keras_nets_of_mine.py").write_text(
+        "import keras\n\n"
+        "def make():\n"
+        "    return keras.Sequential([keras.Input((5, 4, 2)), keras.layers.Conv2D(3, 2, name='c')])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    theirs = keras.Sequential([keras.Input((5, 4, 2)), keras.layers.Conv2D(3, 2, name="c")])
+    theirs.save_weights("a.weights.h5")
+    model = open_model("keras_nets_of_mine:make", weights="a.weights.h5")
+    images = torch.rand(2, 2, 5, 4)
+    with model.reading(["c"]) as read, torch.no_grad():
+        said = read(images)["c"].output
+        torch.testing.assert_close(said, theirs(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+    with pytest.raises(PellucidError, match="not for a Keras model"):
+        open_model("keras_nets_of_mine:make", weights="a.pt")

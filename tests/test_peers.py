@@ -1,0 +1,67 @@
+"""The benchmark beside other libraries: what happens without them, and that the write-up's way is done rightly."""
+
+import sys
+
+import numpy as np
+import torch
+
+import pellucid as pc
+from benchmarks import bench_peers, peers
+from benchmarks.inception import inception
+from pellucid.learn.network import Network
+from pellucid.see.internals import answers
+from pellucid.see.penalties import total_variation
+
+
+def test_a_peer_that_cannot_be_imported_is_a_row_that_says_so(monkeypatch):
+    """Rejects a benchmark that dies with its first rival."""
+    monkeypatch.setitem(sys.modules, "lucent", None)
+    monkeypatch.setitem(sys.modules, "lucent.optvis", None)
+    row = bench_peers.maps_row(pc.open_model("mnist-cnn"), "Lucent", peers.lucent_maps, 512)
+    assert row.ratio is None
+    assert "Lucent cannot be imported" in row.notes["left out"]
+    assert "Lucent cannot be imported" in bench_peers.inception_row().notes["left out"]
+
+
+def test_the_module_for_peers_sees_what_ours_sees():
+    """Rejects rivals that climb another function: the module for images in [0, 1] says what our model says."""
+    model = pc.open_model("mnist-cnn")
+    module, name = peers.for_images(model.network, "conv3")
+    assert dict(module.named_modules())[name.replace("_", ".")] is module.body[-1]
+    images = np.random.default_rng(0).random((3, 1, 28, 28), dtype=np.float32)
+    with torch.no_grad():
+        theirs = module(torch.from_numpy(images)).mean((2, 3)).numpy()
+    np.testing.assert_allclose(answers(model, ["conv3"], model.scaling.apply(images))["conv3"], theirs, atol=1e-4)
+
+
+def test_the_variation_of_numpy_is_ours():
+    """Rejects a rival with another penalty: its gradient is that of our total variation."""
+    picture = np.random.default_rng(1).random((5, 7))
+    given = torch.from_numpy(picture)[None, None].requires_grad_(True)
+    (wanted,) = torch.autograd.grad(total_variation(given).sum(), given)
+    np.testing.assert_allclose(bench_peers.variation(picture), wanted[0, 0], atol=1e-6)
+
+
+def test_numpy_climbs_the_unit():
+    """Rejects a backward pass with layers in the wrong order: without penalties the activation rises as ours does."""
+    net = Network("mlp-deep", seed=0)
+    model = pc.open_model(net)
+    weights = [
+        (net.parameters[f"dense{n}.weight"].astype(float), net.parameters[f"dense{n}.bias"].astype(float))
+        for n in (1, 2)
+    ]
+    start = np.random.default_rng(2).random((1, 28, 28), dtype=np.float32)
+    asked = {"preset": "mlp-deep", "retries": 0, "tv": 0, "l1": 0, "steps": 4, "start": start}
+    unit = int(answers(model, ["dense2"], start[None])["dense2"].argmax())
+    ours = pc.patterns(model, "dense2", units=[unit], **asked).images[0]
+    theirs = bench_peers.written_up(weights, start[0], unit, steps=4, tv=0, l1=0).reshape(1, 28, 28)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_inception_has_its_size():
+    """Rejects a network of another size under that name: 5.98 million weights of convolutions, 512 channels in 4c."""
+    module = inception()
+    count = sum(p.numel() for n, p in module.named_parameters() if not n.startswith("logits") and n.endswith("weight"))
+    assert 5.9e6 < count < 6.0e6
+    model = pc.open_model(module, input_shape=(3, 64, 64))
+    assert model.layer("mixed4c").units == 512
