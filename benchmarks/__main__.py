@@ -90,7 +90,7 @@ def judged(row: Row, begin: tuple[float, float, float] | None, end: tuple[float,
     if begin is None or end is None:
         return row
     clock, used, own = (after - before for before, after in zip(begin, end, strict=True))
-    share = (used - own) / (clock * (os.cpu_count() or 1))
+    share = (used - own - row.elsewhere) / (clock * (os.cpu_count() or 1))
     if share <= BUSY:
         return row
     return replace(row, notes={**row.notes, "NOT TO BE QUOTED": f"others used {share:.0%} of the processors meanwhile"})

@@ -29,6 +29,7 @@ class Row:
     repeats: int = 0
     against: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: float = 0.0  # seconds of a processor that other processes of ours used for it
 
     def to_dict(self) -> dict[str, Any]:
         """The row as what JSON can hold."""

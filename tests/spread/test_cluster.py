@@ -54,7 +54,7 @@ def test_images_are_shared_and_weights_are_not(workers):
         assert seen["threads"] == (1, "1", "1")
         assert not seen["images can be written"]
         assert seen["weights can be written"]
-    assert all(2**25 < memory < 2**31 for memory in workers.memory.values())
+    assert all(2**25 < spent.memory < 2**31 and spent.seconds > 0 for spent in workers.spent.values())
 
 
 def test_a_killed_worker_loses_nothing(workers, tmp_path):

@@ -15,7 +15,9 @@ import resource
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,16 +43,24 @@ THREADS = ("PELLUCID_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_N
 _held: dict[str, tuple[Any, ...]] = {}  # in a worker: the parcel that it works with
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a worker has used: the most memory that it ever held, in bytes, and seconds of a processor."""
+
+    memory: int
+    seconds: float
+
+
 class RayEngine(Engine):
     """The workers of a cluster; a `with` block connects to it, or starts one on this machine.
 
-    memory: of each worker that did something, by (node, process), the most that it ever held, in bytes.
+    spent: what each worker has used so far, by (node, process).
     """
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._ours = False
-        self.memory: dict[tuple[str, int], int] = {}
+        self.spent: dict[tuple[str, int], Spent] = {}
 
     def __enter__(self) -> Self:
         self._ours = not ray.is_initialized()
@@ -130,7 +140,7 @@ class RayEngine(Engine):
 
     def _result(self, reference: Any, work: Work) -> Any:
         try:
-            result, node, process, memory = ray.get(reference)
+            result, worker, spent = ray.get(reference)
         except RayTaskError as error:
             raise error.cause from (None if isinstance(error.cause, PellucidError) else error)
         except RayError as error:
@@ -138,7 +148,7 @@ class RayEngine(Engine):
                 f"A piece of the work ({work.__name__}) was begun {self._settings.retries + 1} times and not finished, "
                 f"for its worker died ({type(error).__name__}); give workers more memory, or pieces of fewer units."
             ) from error
-        self.memory[node, process] = max(memory, self.memory.get((node, process), 0))
+        self.spent[worker] = spent
         return result
 
 
@@ -186,8 +196,8 @@ def _require_answer(address: str) -> None:
         pass
 
 
-def _done(parcel: Parcel, item: Any, threads: int) -> tuple[Any, str, int, int]:
-    """In a worker: the work, with the node, the process, and the most memory that it ever held, in bytes."""
+def _done(parcel: Parcel, item: Any, threads: int) -> tuple[Any, tuple[str, int], "Spent"]:
+    """In a worker: the work, with the node and the process that did it, and what this has used so far."""
     for name in THREADS:
         os.environ[name] = str(threads)
     if parcel.name not in _held:
@@ -197,7 +207,8 @@ def _done(parcel: Parcel, item: Any, threads: int) -> tuple[Any, str, int, int]:
     work, *shared = _held[parcel.name]
     result = work(item, *shared, _unheard)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return result, ray.get_runtime_context().get_node_id(), os.getpid(), most
+    worker = ray.get_runtime_context().get_node_id(), os.getpid()
+    return result, worker, Spent(most, time.process_time())
 
 
 def _keep_to(threads: int) -> None:
