@@ -125,3 +125,37 @@ def test_a_layer_that_gives_nan_is_named():
     model = open_model(net, input_shape=(1, 4, 5))
     with pytest.raises(PellucidError, match=r"Layer '2' .* NaN"):
         scan(model, ("0", "2"), images_of((1, 4, 5), 7), classes=CLASSES)
+
+
+@pytest.mark.parametrize("model", [torch_model(), scratch_model()])
+def test_shares_come_together_as_one_pass(monkeypatch, model):
+    """Rejects a share that is dropped, counted twice, or whose positions and ranks begin again."""
+    monkeypatch.setattr(scans, "BATCH", 4)
+    joined, layer = images_of(model.input_shape, 53), model.layers[-1].name
+    whole = scan(model, (layer,), joined, classes=CLASSES, top=6)[layer]
+    monkeypatch.setattr(scans, "SHARE", 10)
+    parts = scans.shares(model, joined)
+    assert len(parts) == 5  # 17 + 36 images are 5 + 9 batches of 4, of which 3 make a share
+    tallies = [scans.tallied(model, (layer,), joined, part, classes=CLASSES, top=6)[layer] for part in parts]
+    said = scans.together(tallies)
+    for name in ("positions", "values", "awake", "bounds", "counts"):
+        np.testing.assert_array_equal(getattr(said, name), getattr(whole, name))
+    np.testing.assert_allclose(said.class_means, whole.class_means, rtol=1e-6)
+    again = scans.together(tallies)  # the tallies were not changed
+    np.testing.assert_array_equal(again.counts, said.counts)
+
+
+def test_histograms_of_other_bounds_come_together():
+    """Rejects counts added bin by bin although the bins of one are wider, in either direction."""
+    small = np.array([[0.1], [-0.2], [0.0]], np.float32)
+    large = np.array([[3.0], [-7.9], [0.1]], np.float32)
+    labels = np.zeros(3, np.int64)
+    for first, second in ((small, large), (large, small)):
+        one, two, both = (scans.Tally.empty(1, 1, 2) for _ in range(3))
+        one.add(first, labels, 0)
+        two.add(second, labels, 3)
+        both.add(first, labels, 0)
+        both.add(second, labels, 3)
+        said, whole = one.joined(two).result(), both.result()
+        for name, array in vars(whole).items():
+            np.testing.assert_array_equal(getattr(said, name), array, err_msg=name)
