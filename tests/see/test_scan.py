@@ -141,8 +141,8 @@ def test_shares_come_together_as_one_pass(monkeypatch, model):
     for name in ("positions", "values", "awake", "bounds", "counts"):
         np.testing.assert_array_equal(getattr(said, name), getattr(whole, name))
     np.testing.assert_allclose(said.class_means, whole.class_means, rtol=1e-6)
-    again = scans.together(tallies)  # the tallies were not changed
-    np.testing.assert_array_equal(again.counts, said.counts)
+    counts = said.counts.copy()
+    np.testing.assert_array_equal(scans.together(tallies).counts, counts)  # the tallies were not changed
 
 
 def test_histograms_of_other_bounds_come_together():
