@@ -2,12 +2,17 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pellucid import files
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path, bundled_file, input_file, output_folder, read_bytes, readable
+from sources import ROOT
 
 
 def names(folder: Path) -> list[str]:
@@ -101,7 +106,7 @@ def test_a_folder_without_permission_is_one_sentence(tmp_path: Path, monkeypatch
     def refused(path: Path, *_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
 
-    monkeypatch.setattr(Path, "touch", refused)
+    monkeypatch.setattr("pellucid.files.os.open", refused)
     words = r"a\.png': permission is denied; choose a folder"
     with pytest.raises(PellucidError, match=words), atomic_path(tmp_path / "a.png"):
         pytest.fail("the block ran")
@@ -212,3 +217,49 @@ def test_bundled_files_are_those_of_the_package() -> None:
 def test_sizes_in_words(size: int, words: str) -> None:
     """Rejects a unit one step off, and "1 bytes"."""
     assert readable(size) == words
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {source!r})
+from pellucid.files import atomic_path
+with atomic_path({target!r}) as temporary:
+    temporary.write_text("half")
+    if {wait}:
+        print("writing", flush=True)
+        sys.stdin.readline()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_left_is_taken_away_and_nothing_else(tmp_path: Path) -> None:
+    """Rejects rubbish that heaps up, and taking away what another run is writing or what only looks alike."""
+    source, alike = str(ROOT / "src"), tmp_path / ".0123456789ab.part.txt"
+    alike.write_text("a person's own")
+    (tmp_path / ".pellucid-0123456789ab.part.txt").symlink_to(alike)
+    target = str(tmp_path / "killed.txt")
+    dead = subprocess.run([sys.executable, "-c", KILLED.format(source=source, target=target, wait=False)], check=False)
+    assert dead.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 3
+    code = KILLED.format(source=source, target=str(tmp_path / "slow.txt"), wait=True)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as slow:
+        assert slow.stdout is not None
+        slow.stdout.readline()
+        assert len(names(tmp_path)) == 3  # the slow one has swept, and is writing
+        files._swept.discard(tmp_path.resolve())
+        with atomic_path(tmp_path / "ours.txt") as temporary:
+            temporary.write_text("ours")
+        slow.communicate(b"\n")
+    assert names(tmp_path) == [alike.name, ".pellucid-0123456789ab.part.txt", "ours.txt", "slow.txt"]
+
+
+def test_a_folder_is_swept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejects a look at the whole folder for each of the thousands of files that an atlas writes there."""
+    looked = []
+    scan = os.scandir
+    monkeypatch.setattr("pellucid.files.os.scandir", lambda folder: looked.append(folder) or scan(folder))
+    for number in range(3):
+        with atomic_path(tmp_path / f"{number}.txt") as temporary:
+            temporary.write_text("x")
+    assert looked == [tmp_path.resolve()]

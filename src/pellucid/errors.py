@@ -8,7 +8,17 @@ from collections.abc import Iterable
 
 
 class PellucidError(Exception):
-    """One sentence for a person: what is wrong, the value found, what was expected, what to do."""
+    """One sentence for a person: what is wrong, the value found, what was expected, what to do.
+
+    It stays one line, whatever a name from a file holds: what does not print is written as `\\x1b`, so that no file
+    moves a terminal's cursor.
+
+    >>> str(PellucidError("There is no layer 'a\\nb'."))
+    "There is no layer 'a\\\\nb'."
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in sentence))
 
 
 class DivergedError(PellucidError):
@@ -21,15 +31,25 @@ def unknown(kind: str, name: object, valid: Iterable[object]) -> PellucidError:
     >>> str(unknown("layer", "conv9", ["conv1", "conv2", "dense"]))
     "There is no layer 'conv9'; choose one of 'conv1', 'conv2', 'dense'."
     """
-    names = [str(candidate) for candidate in valid]
+    names, asked = [str(candidate) for candidate in valid], shortened(name)
     if not names:
-        return PellucidError(f"There is no {kind} '{name}', and none to choose from.")
+        return PellucidError(f"There is no {kind} '{asked}', and none to choose from.")
     if len(names) <= 12:
-        return PellucidError(f"There is no {kind} '{name}'; choose one of {_quoted(names)}.")
-    close = difflib.get_close_matches(str(name), names, n=5, cutoff=0.3)
+        return PellucidError(f"There is no {kind} '{asked}'; choose one of {_quoted(names)}.")
+    close = difflib.get_close_matches(asked, names, n=5, cutoff=0.3)
     near = close if close else names[:5]
-    return PellucidError(f"There is no {kind} '{name}' among {len(names)}; the nearest are {_quoted(near)}.")
+    return PellucidError(f"There is no {kind} '{asked}' among {len(names)}; the nearest are {_quoted(near)}.")
+
+
+def shortened(found: object, most: int = 120) -> str:
+    """What was found, as it is or cut to so many letters: a file may hold a name as long as itself.
+
+    >>> shortened("x" * 1000, most=8)
+    'xxxxx...'
+    """
+    text = str(found)
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _quoted(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
+    return ", ".join(f"'{shortened(name)}'" for name in names)

@@ -7,7 +7,10 @@ read_bytes:    path -> its bytes, never more than a limit
 bundled_file:  package and path -> a file that an installed package carries
 
 Nothing half-written is ever left under the name that was asked for: a file is written beside it and renamed at the
-end. Every failure that a person can mend is one sentence. The surprise: folders that do not exist are made by
+end. What a run that was killed left beside, the next one that writes there takes away: a run holds a lock on each file
+that it is writing, and the system lets go of it when the run ends, however it ends.
+
+Every failure that a person can mend is one sentence. The surprise: folders that do not exist are made by
 `output_folder` only, so that a misspelt path is noticed before long work and not after it.
 """
 
@@ -15,16 +18,24 @@ import difflib
 import errno
 import importlib.util
 import os
+import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
 from pellucid.errors import PellucidError
 
+if sys.platform != "win32":
+    import fcntl
+
 StrPath = str | os.PathLike[str]
+
+_UNFINISHED = re.compile(r"\.pellucid-[0-9a-f]{12}\.part(\..*)?")
+_swept: set[Path] = set()  # folders in which this process has looked for what others left
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -52,9 +63,12 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
     """
     shown = os.fspath(path)
     target = _writable(shown)
-    temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
+    _sweep(target.parent)
+    temporary = target.with_name(f".pellucid-{secrets.token_hex(6)}.part{target.suffix}")
+    held = None
     try:
-        temporary.touch(exist_ok=False)
+        held = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        _locked(held)
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
@@ -63,6 +77,8 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         raise PellucidError(f"Cannot write '{shown}': {_reason(error)}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+        if held is not None:
+            os.close(held)
 
 
 def require_writable(path: StrPath) -> None:
@@ -163,6 +179,35 @@ def readable(size: int) -> str:
         return f"{size} byte" + ("" if size == 1 else "s")
     power = min(4, (len(str(size)) - 1) // 3)
     return f"{size / 1000**power:.4g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what runs that are no more left half-written in the folder; once, for later ones of ours are held."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not (_UNFINISHED.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)):
+                continue
+            with suppress(OSError):  # another run was quicker, or it is not ours to remove
+                opened = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+                try:
+                    if _locked(opened):
+                        os.unlink(entry.path)
+                finally:
+                    os.close(opened)
+
+
+def _locked(opened: int) -> bool:
+    """Whether the lock on an open file, which it keeps until it is closed, could be had; never where there is none."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another run has it, or the disk knows no locks
+        return False
+    return True
 
 
 def _writable(shown: str) -> Path:

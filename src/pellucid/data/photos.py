@@ -15,6 +15,8 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,7 @@ def photo_in(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) -> P
     """
     file = Path(name)
     try:
-        with _open(content) as picture:
+        with _quietly(), _open(content) as picture:
             _check_size(file, picture, most_pixels)
             picture.load()
             return _photo(file, ImageOps.exif_transpose(picture))
@@ -146,15 +148,23 @@ def save_photo(
     return Path(path)
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Pillow's warnings are not heard: of many pixels, which `_check_size` refuses, and of notes beside the pixels
+    (EXIF, the frames after the first) that are damaged."""
+    with _one_at_a_time, warnings.catch_warnings():
+        for kind in (Image.DecompressionBombWarning, UserWarning):
+            warnings.simplefilter("ignore", kind)
+        yield
+
+
 def _open(content: bytes) -> Image.Image:
-    """Pillow's picture, its header read; Pillow's own warning about many pixels is left to `_check_size`.
+    """Pillow's picture, its header read.
 
     From memory, for Pillow maps files, and one that another program cuts short meanwhile would end this one.
     """
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        Image.init()  # not every build of Pillow knows every format
-        return Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
+    Image.init()  # not every build of Pillow knows every format
+    return Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def _check_size(file: Path, picture: Image.Image, most: int) -> None:

@@ -11,6 +11,7 @@ import importlib
 import os
 import pickle
 import re
+import struct
 import sys
 import warnings
 import zipfile
@@ -24,13 +25,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.files import StrPath, input_file
 from pellucid.see.hearing import FAILURES
 
 NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 LARGEST_FILE = 2**36
+# What PyTorch raises on damaged or hostile bytes; its own reader of pickles takes them to be well formed.
+_BROKEN = (RuntimeError, ValueError, TypeError, EOFError, OSError, LookupError, AttributeError, AssertionError,
+           ArithmeticError, MemoryError, struct.error, zipfile.BadZipFile)  # fmt: skip
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts keep it among other things
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 
@@ -117,6 +121,12 @@ def _from_here() -> Iterator[None]:
         sys.path.remove(here)
 
 
+def _asked_for(error: pickle.UnpicklingError) -> str:
+    """What a pickle asks for, by name, where PyTorch tells; of its advice, to let it run, nothing is passed on."""
+    found = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
+    return "" if found is None else f" (it names '{found[1]}')"
+
+
 def _safe_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -133,10 +143,10 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
             held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise PellucidError(
-            f"The weights '{path}' are a pickle that asks for more than tensors, so nothing of it was run; save the "
-            f"state dict alone: torch.save(module.state_dict(), ...). PyTorch said: {_short(error)}"
+            f"The weights '{path}' are a pickle that asks for more than tensors{_asked_for(error)}, so nothing of it "
+            f"was run; save the state dict alone: torch.save(module.state_dict(), ...)."
         ) from error
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise PellucidError(
             f"The weights '{path}' are no whole state dict ({_short(error)}); save them once more."
         ) from error
@@ -156,7 +166,7 @@ def _require_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
     missing = [name for name in wanted if name not in tensors]
     strange = [name for name in tensors if name not in wanted]
     if missing:
-        beside = f", but '{strange[0]}', which the module has not" if strange else ""
+        beside = f", but '{shortened(strange[0])}', which the module has not" if strange else ""
         raise PellucidError(
             f"The weights '{path}' lack '{missing[0]}'{beside}; give those of this very module "
             f"({len(missing)} of {len(wanted)} are missing)."

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from pellucid.data.tables import read_arrays as read_npz_arrays
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, shortened
 from pellucid.files import StrPath, atomic_path, read_bytes
 
 FORMAT = 1
@@ -136,7 +136,7 @@ def _read_table(path: StrPath) -> Float32[np.ndarray, "..."]:
     try:
         numbers = np.array([[float(cell) for cell in row[first:]] for row in rows[1:]], dtype=np.float32)
     except ValueError as error:
-        raise PellucidError(f"The table '{path}' holds a pixel that is no number: {error}.") from error
+        raise PellucidError(f"The table '{path}' holds a pixel that is no number: {shortened(error)}.") from error
     return numbers.reshape(-1, channel, height, width)
 
 

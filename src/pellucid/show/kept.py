@@ -8,7 +8,6 @@ A mark is a hash of all that the arrays follow from; a file with another mark, o
 replaced. The surprise: pieces lie in `pieces/` only until what they are part of is whole, then they are removed.
 """
 
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from pellucid.data.tables import read_arrays
+from pellucid.errors import PellucidError
 from pellucid.files import atomic_path, output_folder
 from pellucid.learn.engines import Engine, Ticks, Work
 from pellucid.see.models import Model
@@ -102,10 +103,10 @@ class Kept:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if FINGERPRINT in file.files and str(file[FINGERPRINT]) == self.mark:
-                    return {name: file[name] for name in file.files if name != FINGERPRINT}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            mark = read_arrays(path, lambda held: [FINGERPRINT] if FINGERPRINT in held else [])
+            if str(mark.get(FINGERPRINT)) == self.mark:
+                return read_arrays(path, lambda held: [name for name in held if name != FINGERPRINT])
+        except PellucidError:
             pass  # no file of ours, or a damaged one: it is computed anew and replaced
         return None
 

@@ -1,0 +1,234 @@
+"""Readers: every way by which something from outside gets in, each as a call with one file.
+
+READERS: the first word of a corpus file's name -> file, scratch folder -> nothing; PellucidError where it is refused
+
+A reader goes as far as a person would: a network that opens is asked for a prediction, arrays are looked at. Whatever
+else than PellucidError comes out of it is a fault. The results of a tour (results.json) are written, and never read.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pellucid.data.idx import read_idx
+from pellucid.data.load import load_data
+from pellucid.data.photos import read_photo
+from pellucid.learn.checkpoints import load_checkpoint
+from pellucid.learn.descriptions import read_architecture
+from pellucid.learn.engines import LocalEngine
+from pellucid.learn.layers import Dense, Flatten
+from pellucid.learn.network import Network
+from pellucid.learn.studies import study
+from pellucid.learn.tables import export_tables, import_tables, load_folder
+from pellucid.see.factories import loaded
+from pellucid.see.keeping import load_images
+from pellucid.see.models import Model, open_model
+from pellucid.see.results import Patterns
+from pellucid.show.albums import TOLD, Told
+from pellucid.show.kept import Kept
+from trust import corpus
+
+Reader = Callable[[Path, Path], None]
+SMALL = np.zeros((1, 1, 6, 5), np.float32)
+AFFORDABLE = 10**7  # numbers of a network that is asked for a prediction here
+
+
+def _sound(array: Any) -> None:
+    assert np.isfinite(np.asarray(array, np.float64)).all(), "a silent NaN or infinity"
+
+
+def idx(file: Path, scratch: Path) -> None:
+    """The array, and the folder of a data set with it as its images."""
+    array = read_idx(file)
+    folder = scratch / "idx"
+    folder.mkdir(exist_ok=True)
+    images, labels = folder / "my-images-idx3-ubyte", folder / "my-labels-idx1-ubyte"
+    shutil.copyfile(file, images)
+    shutil.copyfile(_labels(scratch), labels)
+    if array.dtype == np.uint8:
+        _sound(load_data(folder).train.images)
+
+
+@cache
+def _labels(scratch: Path) -> Path:
+    from pellucid.data.idx import write_idx
+
+    write_idx(scratch / "labels.idx", (np.arange(9) % 3).astype(np.uint8))
+    return scratch / "labels.idx"
+
+
+def dataset(file: Path, _: Path) -> None:
+    """A data set of a CSV or NPZ file."""
+    _sound(load_data(file).train.images)
+
+
+def photo(file: Path, _: Path) -> None:
+    """A picture, laid over white."""
+    image = read_photo(file).over()
+    assert image.min() >= 0
+    assert image.max() <= 1
+
+
+def network(file: Path, _: Path) -> None:
+    """A network and what it says of black."""
+    _asked(Network.load(file))
+
+
+def _asked(net: Network) -> None:
+    """Weights may be anything finite; what comes of them is a number, or a sentence."""
+    numbers = sum(value.size for value in net.parameters.values()) + sum(int(np.prod(s)) for s in net.shapes.values())
+    if numbers < AFFORDABLE:
+        _sound(net.predict(np.zeros((1, *net.input_shape), np.float32)))
+
+
+def checkpoint(file: Path, _: Path) -> None:
+    """The state of a training; it opens as a network, too."""
+    load_checkpoint(file)
+    _asked(Network.load(file))
+
+
+def architecture(file: Path, _: Path) -> None:
+    """An architecture, and a network of it."""
+    plan = read_architecture(file)
+    Network(plan, input_shape=(1, 6, 5), classes=3)
+
+
+def folder(file: Path, scratch: Path) -> None:
+    """The description of a network beside its tables."""
+    there = export_tables(corpus.network(), scratch / "tables")
+    shutil.copyfile(file, there / "network.json")
+    _asked(load_folder(there))
+
+
+def weights(file: Path, scratch: Path) -> None:
+    """One table of weights among those of a network."""
+    there = export_tables(corpus.network(), scratch / "tables")
+    shutil.copyfile(file, there / "conv1.csv")
+    _asked(import_tables(corpus.network(), there))
+
+
+def patterns(file: Path, _: Path) -> None:
+    """Saved patterns, and images to go on from; looked at as a notebook does."""
+    load_images(file)
+    found = Patterns.load(file)
+    found.history.smoothed()
+    repr(found)
+    if found.images.size < AFFORDABLE and len(found) > 0:
+        found.one(int(found.units[0]))
+        found._repr_html_()
+
+
+def images(file: Path, _: Path) -> None:
+    """Images to go on from."""
+    _sound(load_images(file))
+
+
+def _study(scratch: Path, name: str, file: Path) -> None:
+    there = scratch / "study"
+    there.mkdir(exist_ok=True)
+    for kind in ("study-told.json", "runs-study.csv"):
+        own = "study.json" if kind.startswith("study") else "runs.csv"
+        shutil.copyfile(file if kind == name else corpus.CORPUS / kind, there / own)
+    plan = ((Flatten(), Dense(3, "linear")), corpus.data(), {"rate": [0.1, 0.2]})
+    with suppress(_MissingError):  # a run that is not in the table would be trained now
+        study(*plan, out=there, engine=_Refusing(), progress=False, epochs=1)
+
+
+class _MissingError(Exception):
+    pass
+
+
+class _Refusing(LocalEngine):
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        if args[3] > 0:
+            raise _MissingError
+        return super().map(*args, **kwargs)
+
+
+def runs(file: Path, scratch: Path) -> None:
+    """The table of a study's runs."""
+    _study(scratch, "runs-study.csv", file)
+
+
+def told(file: Path, scratch: Path) -> None:
+    """What a study says of itself."""
+    _study(scratch, "study-told.json", file)
+
+
+def dreams(file: Path, scratch: Path) -> None:
+    """The list of dreams beside the pictures of a folder."""
+    there = scratch / "album"
+    there.mkdir(exist_ok=True)
+    shutil.copyfile(file, there / TOLD)
+    shutil.copyfile(file, there / "a.png")
+    Told(there, _model(), {"layer": "conv1"}).is_there("a.png", file)
+
+
+@cache
+def _model() -> Model:
+    return open_model(corpus.network())
+
+
+def kept(file: Path, scratch: Path) -> None:
+    """The arrays of an atlas that is to be gone on with."""
+    there = scratch / "kept"
+    there.mkdir(exist_ok=True)
+    shutil.copyfile(file, there / "part.npz")
+    Kept(there, "mark", True, LocalEngine()).part("part")
+
+
+def state(file: Path, _: Path) -> None:
+    """Weights for a module."""
+    loaded(corpus.module(), file)
+
+
+def keras(file: Path, _: Path) -> None:
+    """A whole model of Keras."""
+    open_model(file)
+
+
+def kerasweights(file: Path, _: Path) -> None:
+    """Weights for a model of Keras."""
+    from pellucid.see.keras_files import load_weights
+
+    load_weights(_keras_model(), file)
+
+
+@cache
+def _keras_model() -> Any:
+    from pellucid.see.keras import imported
+
+    return imported().saving.load_model(corpus.CORPUS / "keras-plain.h5", compile=False)
+
+
+READERS: dict[str, Reader] = {
+    "idx": idx,
+    "table": dataset,
+    "arrays": dataset,
+    "photo": photo,
+    "network": network,
+    "checkpoint": checkpoint,
+    "architecture": architecture,
+    "folder": folder,
+    "weights": weights,
+    "patterns": patterns,
+    "images": images,
+    "runs": runs,
+    "study": told,
+    "dreams": dreams,
+    "kept": kept,
+    "state": state,
+}
+if find_spec("keras") is not None:
+    READERS |= {"keras": keras, "kerasweights": kerasweights}
+
+
+def seeds(name: str) -> list[tuple[str, bytes]]:
+    """Suffixes and content of every file of the corpus for this reader."""
+    return [("".join(file.suffixes), file.read_bytes()) for file in sorted(corpus.CORPUS.glob(f"{name}-*"))]

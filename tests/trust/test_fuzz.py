@@ -1,0 +1,100 @@
+"""Every reader, mutated files: a result or one sentence, soon, and no more memory than a reader may take.
+
+A few seconds of each reader here; `make fuzz` does the same for five minutes, and PELLUCID_FUZZ_INPUTS raises the
+number of inputs.
+"""
+
+import os
+import struct
+import warnings
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pellucid.errors import PellucidError
+from trust import fuzz, mutations, readers
+
+INPUTS = int(os.environ.get("PELLUCID_FUZZ_INPUTS", "250"))
+SECONDS = 600.0 if "PELLUCID_FUZZ_INPUTS" in os.environ else 1.2
+
+# Keras itself: how it turns PyTorch's tensors into arrays when a model is opened.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", readers.READERS)
+def test_mutated_files_get_a_result_or_a_sentence(name: str, tmp_path: Path) -> None:
+    """Rejects an exception of a library that gets through, a second of waiting, and memory that is never given back."""
+    count = fuzz.fuzz(name, tmp_path, seconds=SECONDS, inputs=INPUTS, seed=1)
+    assert count.faults == []
+    assert count.accepted > 0
+
+
+@pytest.mark.parametrize("name", readers.READERS)
+def test_there_is_something_to_mutate(name: str, tmp_path: Path) -> None:
+    """Rejects a corpus whose files are refused whole, so that no mutation ever gets past the first check."""
+    seeds = readers.seeds(name)
+    assert seeds
+    for number, (suffix, content) in enumerate(seeds):
+        file = tmp_path / f"{number}{suffix}"
+        file.write_bytes(content)
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            readers.READERS[name](file, tmp_path)
+
+
+@settings(max_examples=60)
+@given(content=st.binary(max_size=600), name=st.sampled_from([name for name in readers.READERS if "keras" not in name]))
+def test_any_bytes_get_a_result_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str):
+    """Rejects trust in the first bytes, and in there being any."""
+    folder = tmp_path_factory.getbasetemp() / "any"
+    folder.mkdir(exist_ok=True)
+    for suffix in {suffix for suffix, _ in readers.seeds(name)}:
+        file = folder / f"any{suffix}"
+        file.write_bytes(content)
+        assert fuzz.attempt(readers.READERS[name], file, folder)[1] == ""
+
+
+@given(seed=st.integers(0, 10**6))
+def test_mutations_change_and_repeat(seed: int) -> None:
+    """Rejects a fuzzer that tries the whole file again and again, and one whose finds cannot be found again."""
+    changed = 0
+    for name in ("idx", "arrays", "network", "photo", "state"):
+        for suffix, content in readers.seeds(name):
+            once = mutations.mutated(content, suffix, [content], Random(seed))
+            assert once == mutations.mutated(content, suffix, [content], Random(seed))
+            changed += once != content
+    assert changed > 10
+
+
+def test_a_fault_is_seen(tmp_path: Path) -> None:
+    """Rejects a harness that cannot fail: other exceptions, sentences that are none, and waiting are told."""
+
+    def looked_up(*_: Path) -> None:
+        raise KeyError("x")
+
+    def refused(*_: Path) -> None:
+        raise PellucidError("x" * 2000)
+
+    def waited(*_: Path) -> None:
+        begin = fuzz.time.process_time()
+        while fuzz.time.process_time() < begin + fuzz.SLOW:
+            pass
+
+    assert fuzz.attempt(looked_up, tmp_path, tmp_path)[1].startswith("KeyError: 'x' (test_fuzz.py:")
+    assert "no sentence, but 2000 letters" in fuzz.attempt(refused, tmp_path, tmp_path)[1]
+    assert "seconds of processor time" in fuzz.attempt(waited, tmp_path, tmp_path)[1]
+    assert fuzz.attempt(lambda *_: None, tmp_path, tmp_path) == (True, "")
+
+
+def test_names_from_a_file_move_no_cursor(tmp_path: Path) -> None:
+    """Rejects printing a name from a file as it is: "\\x1b[2J" clears a terminal."""
+    header = b'{"a\\u001b[2Jb\\n": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}}'
+    file = tmp_path / "net.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
+    with pytest.raises(PellucidError) as caught:
+        readers.READERS["network"](file, tmp_path)
+    assert str(caught.value).isprintable()
+    assert r"a\x1b[2Jb\n" in str(caught.value)
