@@ -36,10 +36,12 @@ THREE = [
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A studio in a process of its own, as people start it."""
     words = [sys.executable, "-m", "pellucid", "studio", "--port", "0", "--no-open", "--seconds", "0.5"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
+    folder = tmp_path_factory.mktemp("temporary")
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as running:
         assert running.stderr is not None
         lines: list[str] = []
         for line in running.stderr:
@@ -55,6 +57,7 @@ def address() -> Iterator[str]:
         running.wait(10)
         rest.join(10)
     assert not any("Traceback" in line for line in lines), "".join(lines)[-2000:]
+    assert not list(folder.glob("pellucid-studio-*")), "what was dropped and made is still there"
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -182,6 +183,7 @@ def serve(
         print(f"The studio is open at {address}; Ctrl-C closes it.", file=sys.stderr, flush=True)
         if settings.open:
             threading.Timer(0.5, webbrowser.open, [address]).start()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the folder would stay
         logging.getLogger("uvicorn.error").addFilter(_worth_telling)
         config = uvicorn.Config(studio.app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
         with contextlib.suppress(KeyboardInterrupt):
