@@ -116,8 +116,13 @@ class Model(ABC):
 
     @property
     def cost(self) -> int:
-        """Numbers that all layers hold for one image: what decides how many images are worked on at once."""
-        return sum(int(np.prod(layer.shape)) for layer in self.layers) + int(np.prod(self.input_shape))
+        """Numbers that all layers hold for one image: what decides how many images are worked on at once.
+
+        A layer that is made of layers hands on what the last of them gave, so it holds none of its own.
+        """
+        wholes = {layer.name.rpartition(".")[0] for layer in self.layers}
+        own = (layer for layer in self.layers if layer.name not in wholes)
+        return sum(int(np.prod(layer.shape)) for layer in own) + int(np.prod(self.input_shape))
 
     def __repr__(self) -> str:
         rows = [f"  {layer.name:<24} {layer.kind:<14} {layer.shape}" for layer in self.layers]
