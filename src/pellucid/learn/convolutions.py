@@ -35,7 +35,7 @@ reuse_freed_blocks()
 CHUNK = np.uint64(512)
 """Elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB."""
 
-TAPS = np.uint64(288)
+TAPS = np.uint64(64)
 """Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""
 
 LANES = 16  # elements of a vector of 512 bits; narrower processors take several
