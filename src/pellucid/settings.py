@@ -281,7 +281,7 @@ class StudioSettings(Settings):
     seconds: float = knob(1.5, "an ascent that is watched takes at least so long, so that it can be seen", ge=0, le=60)
     jobs: int = knob(3, "long pieces of work at the same time; further ones wait", ge=1, le=64)
     sessions: int = knob(
-        32, "windows whose work is kept; beyond, the one used least lately is forgotten", ge=1, le=1000
+        64, "windows whose work is kept; beyond, the one used least lately is forgotten", ge=1, le=1000
     )
 
 

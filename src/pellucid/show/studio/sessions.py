@@ -77,13 +77,14 @@ class Sessions:
         with self._lock:
             if key not in self._sessions:
                 self._sessions[key] = Session(self._folder, self._executor, self._settings.frames)
+            found = self._sessions[key]
             self._sessions.move_to_end(key)
             surplus = [
                 self._sessions.popitem(last=False)[1] for _ in range(len(self._sessions) - self._settings.sessions)
             ]
         for session in surplus:
             session.close()
-        return self._sessions[key]
+        return found
 
     def forget(self, key: str) -> None:
         """The window was closed."""
