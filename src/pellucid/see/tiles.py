@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from pellucid.see.resampling import weights
 
-OVERLAP = 0.5  # the share of a piece that its neighbour covers as well, at least
+OVERLAP = 0.48  # the share of a piece that its neighbour covers as well, at least; at half of it, the pixels of both,
+# scaled up, would have their edges in the same places, and show
 ROUNDING = 0.05  # of a step: sides are whole pixels, and no further piece is needed for a few
 WEAKEST = 0.4  # of full strength: what is weaker still, along the picture's border, is not made up for entirely
 LEAST_SIDE = 8  # pixels: below this, pieces give up their proportions rather than their size
