@@ -523,6 +523,7 @@ def test_atlas_writes_a_site(capsys, small_net):
     assert [layer["name"] for layer in told["layers"]] == ["conv1"]
     assert told["command"].endswith("--layers conv1 --variants 1 --steps 2 --shots 2 --out site")
     assert "'conv9'" in refused(capsys, "atlas", small_net, "--layers", "conv9", "--out", "other")
+    assert "--engine ray" in refused(capsys, "atlas", small_net, "--address", "auto", "--out", "other")
 
 
 def test_clusters_scans_compares_and_draws(capsys):

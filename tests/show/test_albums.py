@@ -9,6 +9,7 @@ from PIL import Image, ImageSequence
 
 from pellucid.data.photos import read_photo
 from pellucid.errors import PellucidError
+from pellucid.learn.engines import Engine
 from pellucid.see.dreams import dream
 from pellucid.see.models import open_model
 from pellucid.see.zooms import zoomed
@@ -16,6 +17,13 @@ from pellucid.show import albums
 from tests.see.conftest import small_cnn
 
 ASKED = {"layer": "relu2", "unit": 1, "levels": 1, "rounds": 2, "steps": 3}
+
+
+class Elsewhere(Engine):
+    """An engine that is not this process."""
+
+    def map(self, work, shared, items, count, *, words="", ticks=None):
+        return iter(())
 
 
 @pytest.fixture
@@ -88,6 +96,8 @@ def test_one_photo_with_all_that_can_be_kept(model, photo, tmp_path):
     written = list(albums.save_dreams(photo, model, zoom=2, **paths, **ASKED))
     assert sorted(written) == sorted(paths.values())
     assert all(path.stat().st_size > 100 for path in written)
+    with pytest.raises(PellucidError, match="one piece of work"):
+        list(albums.save_dreams(photo, model, engine=Elsewhere(), **ASKED))
     with pytest.raises(PellucidError, match="--film"):
         list(albums.save_dreams(photo, model, zoom=2, **ASKED))
     with pytest.raises(PellucidError, match="does not exist"):

@@ -1,5 +1,6 @@
 """A cluster of two workers, started once for all tests of this room."""
 
+import gc
 import warnings
 from collections.abc import Iterator
 
@@ -16,5 +17,9 @@ def workers() -> Iterator[object]:
         warnings.simplefilter("ignore")  # Ray's own
         from pellucid.spread.cluster import RayEngine
 
-        with RayEngine(EngineSettings(engine="ray", workers=2)) as engine:
-            yield engine
+        engine = RayEngine(EngineSettings(engine="ray", workers=2)).__enter__()
+    yield engine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        engine.__exit__(None, None, None)
+        gc.collect()  # or handles of Ray's processes complain later, when that is an error

@@ -21,7 +21,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
+# Read when Ray is imported. A cluster with a token lets in nobody without; Ray itself looks for one at "auto" only.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+if "ray" not in sys.modules and (
+    "RAY_AUTH_TOKEN" in os.environ or os.path.isfile(os.path.expanduser("~/.ray/auth_token"))
+):
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -181,7 +186,8 @@ def _connect(settings: EngineSettings) -> None:
                 f"Ray cannot be started on this machine ({said}); free some memory, or ports."
             ) from error
         raise PellucidError(
-            f"No Ray cluster answers at '{address}' ({said}); start one with: ray start --head."
+            f"No Ray cluster answers at '{address}' ({said}); start one with: ray start --head, and give this machine "
+            f"its token, if it has one."
         ) from error
 
 
