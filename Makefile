@@ -4,6 +4,9 @@
 #     make test     the tests
 #     make check    formatting, lint, types
 #     make bench    the benchmarks; some of them:  make bench NAMES="training patterns"
+#     make fuzz     mutated files through every reader, five minutes;  make kill  commands ended at fifty moments each
+#     make wheel-test  the wheel, alone in an environment of its own: the tour;  make audit  known holes of what we use
+#     make load     fifty windows at one studio: what they see, what it costs, what is left
 #     make docs     write the generated pages of docs/; make pictures  draw the README's pictures again
 #
 # Another interpreter for a new .venv:  make PYTHON=python3.12 test
@@ -24,7 +27,7 @@ export PELLUCID_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: tour test check format bench docs pictures clean
+.PHONY: tour test check format bench load docs pictures clean fuzz kill wheel-test audit
 
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
@@ -44,14 +47,32 @@ format: $(DEV)
 bench: $(DEV)
 	$(BIN)/python -m benchmarks $(NAMES)
 
+load: $(DEV)
+	$(BIN)/python -m benchmarks.load_studio $(ARGS)
+
 docs: $(DEV)
 	$(BIN)/python docs/generate.py
 
 pictures: $(DEV)
 	$(BIN)/python docs/pictures.py
 
+SECONDS ?= 300
+MOMENTS ?= 50
+
+fuzz: $(READY)
+	cd tests && PYTHONPATH=. $(abspath $(BIN))/python -m trust.fuzz --seconds $(SECONDS) $(ARGS)
+
+kill: $(READY)
+	cd tests && PYTHONPATH=. $(abspath $(BIN))/python -m trust.kills --moments $(MOMENTS) $(ARGS)
+
+wheel-test: $(READY)
+	$(BIN)/python tests/trust/wheel.py $(ARGS)
+
+audit: $(READY)
+	$(BIN)/python tests/trust/audit.py
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) tests/fuzz-found .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 .PHONY: venv
 venv: $(DEV)

@@ -218,6 +218,8 @@ def _writable(shown: str) -> Path:
         parent_there = target.parent.is_dir()
     except (OSError, ValueError) as error:
         raise PellucidError(f"Cannot write '{shown}': {_reason(error)}.") from error
+    if target.is_symlink():
+        raise PellucidError(f"Cannot write '{shown}': it is a link that leads round in a circle; give another name.")
     if mode is not None and stat.S_ISDIR(mode):
         raise PellucidError(f"Cannot write '{shown}': it is a folder; give the name of a file.")
     if mode is not None and not stat.S_ISREG(mode):

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pellucid.data.idx import DEFLATE_RATIO
 from pellucid.data.scaling import byte_pixels, unit_pixels
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath, atomic_path, bundled_file, read_bytes
@@ -78,7 +79,7 @@ def photo_in(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) -> P
     file = Path(name)
     try:
         with _quietly(), _open(content) as picture:
-            _check_size(file, picture, most_pixels)
+            _check_size(file, picture, most_pixels, len(content))
             picture.load()
             return _photo(file, ImageOps.exif_transpose(picture))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -167,11 +168,16 @@ def _open(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
 
 
-def _check_size(file: Path, picture: Image.Image, most: int) -> None:
+def _check_size(file: Path, picture: Image.Image, most: int, size: int) -> None:
     if picture.width * picture.height > most:
         raise PellucidError(
             f"The photo '{file}' has {picture.width} x {picture.height} pixels, more than the {most} that are "
             f"read; give a smaller one."
+        )
+    if picture.format == "PNG" and picture.width * picture.height > size * DEFLATE_RATIO * 8:
+        raise PellucidError(
+            f"The photo '{file}' claims {picture.width} x {picture.height} pixels, more than {size} bytes can hold; it "
+            f"is damaged or cut short, so fetch it again."
         )
 
 

@@ -91,6 +91,8 @@ def check_gradients(
     """
     if samples < 1:
         raise PellucidError(f"{samples} entries were asked for; compare at least 1 of each array.")
+    if len(images) == 0:
+        raise PellucidError("No images were given to check the gradients with; give at least 1.")
     network.checked_labels(labels, len(images))
     double = network.astype(np.float64)
     clean = double.innermost(double.checked(images))

@@ -244,8 +244,13 @@ class Network:
         return self._collect(images, lambda x: softmax(self.forward(x).output))
 
     def activations(self, images: Float[Array, "batch channel height width"]) -> dict[str, Array]:
-        """Every layer's output for images in [0, 1], by the layer's name, (batch, ...)."""
+        """Every layer's output for images in [0, 1], by the layer's name, (batch, ...).
+
+        Raises PellucidError where the images' shape does not fit, or they or an output hold NaN or infinity.
+        """
         trace = self.forward(self.innermost(self.checked(images)))
+        if not all(np.isfinite(y).all() for y in trace.outputs):
+            raise self._no_number(images)
         return {
             name: np.ascontiguousarray(np.moveaxis(y, -1, 0))
             for name, y in zip(trace.names, trace.outputs, strict=True)

@@ -22,7 +22,7 @@ from pellucid.see.ascent import Normalized
 from pellucid.see.choices import Wish, asks_auto, chosen, preferred, votes
 from pellucid.see.climbing import BUDGET, Limits, climb, rows_for, values_of
 from pellucid.see.colors import banded, limited, luminance, relit
-from pellucid.see.images import LEAST_DEVIATION, sphere_of, standardized
+from pellucid.see.images import LEAST_DEVIATION, sphere_of, standardized, tamed
 from pellucid.see.models import Model, Reader
 from pellucid.see.objectives import WHOLE_LAYER, Units
 from pellucid.see.progress import Report
@@ -196,7 +196,7 @@ def _reach(model: Model, read: Reader, layer: str) -> tuple[Float[Tensor, "heigh
         whole = torch.full((len(some),), WHOLE_LAYER, device=model.device)
         climbed = Units(layer, whole)(read(space.images(some))).climbed
         if climbed.requires_grad:
-            squares += torch.autograd.grad(climbed.sum(), some)[0].square().sum((0, 1)).cpu()
+            squares += tamed(torch.autograd.grad(climbed.sum(), some)[0]).square().sum((0, 1)).cpu()
     squares = squares + squares.flip(0)
     squares = squares + squares.flip(1)
     sides = squares.sum(1).sqrt(), squares.sum(0).sqrt()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.see.ascent import Ascent
-from pellucid.see.images import Parametrization
+from pellucid.see.images import Parametrization, tamed
 from pellucid.see.models import Model, Reader
 from pellucid.see.objectives import Objective, Score
 from pellucid.see.penalties import Penalties
@@ -235,7 +235,7 @@ def _uphill(
             )
         read.let_pass(work.stuck | (score.silent & score.hidden))
         (gradient,) = torch.autograd.grad(climbed.sum(), points)
-    return images.detach(), score, gradient
+    return images.detach(), score, tamed(gradient)
 
 
 def _moved(

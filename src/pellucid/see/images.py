@@ -28,6 +28,7 @@ from pellucid.see.models import Model
 from pellucid.settings import PatternSettings
 
 LEAST_DEVIATION = 1e-12
+SQUARED = 1e12  # numbers up to this can be squared and summed in float32
 MOST_MEASURED = 2000  # images from which the strength of waves is taken
 UNIT_CENTER, UNIT_RADIUS = 0.5, 0.25  # for images in [0, 1]: two deviations reach the ends
 
@@ -38,6 +39,23 @@ def standardized(images: Float[Tensor, "batch channel height width"]) -> Float[T
     centred = flat - flat.mean(1, keepdim=True)
     deviation = centred.square().mean(1, keepdim=True).sqrt()
     return (centred / deviation.clamp_min(LEAST_DEVIATION)).view_as(images)
+
+
+def tamed(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+    """The gradient; where its numbers are too large to be squared in float32, that image's is scaled down.
+
+    By a power of two, so that its direction stays as it is to the last bit. Raises PellucidError for NaN or infinity.
+    """
+    largest = gradient.detach().flatten(1).abs().amax(1)
+    if bool((largest <= SQUARED).all()):
+        return gradient
+    if not bool(torch.isfinite(largest).all()):
+        raise PellucidError(
+            "The gradient for an image holds NaN or infinity; check the model's weights and its scaling."
+        )
+    _, exponent = torch.frexp(largest)
+    scale = torch.where(largest > SQUARED, torch.ldexp(torch.ones_like(largest), -exponent), 1)
+    return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
 
 
 class Parametrization(ABC):

@@ -61,14 +61,15 @@ def answers(
             for name, parts in found.items():
                 output = readings[name].output
                 parts.append((output.flatten(2).mean(2) if output.ndim > 2 else output).cpu().numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    return {name: _sound(model, name, np.concatenate(parts)) for name, parts in found.items()}
 
 
 def inspect(model: Any, image: ArrayLike) -> Inside:
     """Every layer's activations for one image.
 
     model: a Model, or whatever `open_model` takes.  image: in [0, 1], (channel, height, width), or (height, width) for
-    a model of one channel. Raises PellucidError for another shape, and for values that are not in [0, 1].
+    a model of one channel. Raises PellucidError for another shape, for values that are not in [0, 1], and for a model
+    that answers with NaN or infinity.
     """
     opened = model if isinstance(model, Model) else open_model(model)
     array = np.asarray(image, dtype=np.float32)
@@ -84,5 +85,14 @@ def inspect(model: Any, image: ArrayLike) -> Inside:
     names = [layer.name for layer in opened.layers]
     with opened.reading(names) as read, torch.no_grad():
         readings = read(received)
-    answers = {name: readings[name].output[0].cpu().numpy() for name in names}
+    answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
     return Inside(opened.name, array, received[0].cpu().numpy(), answers)
+
+
+def _sound(model: Model, layer: str, activations: np.ndarray) -> np.ndarray:
+    """The activations, known to be finite: what would be drawn of others looks like any picture."""
+    if not np.isfinite(activations).all():
+        raise PellucidError(
+            f"Layer '{layer}' of '{model.name}' gives NaN or infinity; check the model's weights and its scaling."
+        )
+    return activations

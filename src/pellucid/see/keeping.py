@@ -134,7 +134,8 @@ def _read_table(path: StrPath) -> Float32[np.ndarray, "..."]:
     if channel * height * width != count or any(len(row) != len(rows[0]) for row in rows):
         raise PellucidError(f"The table '{path}' has not {count} pixels in every row; save the patterns once more.")
     try:
-        numbers = np.array([[float(cell) for cell in row[first:]] for row in rows[1:]], dtype=np.float32)
+        with np.errstate(over="ignore"):  # it becomes infinity, which is refused
+            numbers = np.array([[float(cell) for cell in row[first:]] for row in rows[1:]], dtype=np.float32)
     except ValueError as error:
         raise PellucidError(f"The table '{path}' holds a pixel that is no number: {shortened(error)}.") from error
     return numbers.reshape(-1, channel, height, width)

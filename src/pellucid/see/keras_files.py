@@ -200,8 +200,8 @@ def _require_known(path: Path, part: Mapping[str, Any]) -> None:
     if str(module).split(".")[0] == "keras" and (steps[0] in MODULES or (steps == ["keras"] and name in CLASSES)):
         return
     raise PellucidError(
-        f"The Keras file '{path}' names '{module}.{name}', which is no part of Keras' networks, so it was not "
-        f"imported; if it is yours, register it by keras.saving.register_keras_serializable first."
+        f"The Keras file '{path}' names '{module!s:.80}.{name!s:.80}', which is no part of Keras' networks, so it was "
+        f"not imported; if it is yours, register it by keras.saving.register_keras_serializable first."
     )
 
 

@@ -1,0 +1,196 @@
+"""Kills: a command that is ended by SIGKILL at random moments, and begun again until it is through.
+
+    python -m trust.kills --moments 50        from the folder `tests`; or `make kill`
+
+After each kill everything that lies on disk under a name is read; in the end there is what an undisturbed run makes, to
+the last bit, and nothing half-written beside it. The moments are spread over the time that the run takes at its work,
+the time of importing left out. Training and atlas go on where they stopped; patterns and dream, which take seconds,
+begin anew: for them "readable" means that there is a whole file, or none.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+import pellucid.learn.training
+import pellucid.see.dreams
+import pellucid.show.atlas
+import pellucid.show.prints  # noqa: F401  (before the fork)
+from pellucid.cli import main as command
+from pellucid.data.photos import read_photo
+from pellucid.errors import PellucidError
+from pellucid.learn.checkpoints import load_checkpoint
+from pellucid.learn.network import Network
+from pellucid.see.results import Patterns
+from pellucid.show.kept import FINGERPRINT
+from trust import corpus
+
+TIMES = re.compile(rb'"(seconds|time|now)": ?[0-9.e+-]+')
+
+WORK = {
+    "train": "train cnn-4-4-8-16 --data digits --epochs 2 --checkpoint {out}/run.safetensors --checkpoint-batches 1 "
+    "--resume --no-check --out {out}/net.safetensors",
+    "patterns": "patterns mnist-cnn conv1 --steps 20 --out {out}/patterns.npz",
+    "atlas": "atlas mnist-cnn --data digits --steps 6 --variants 1 --layers conv1 --layers conv2 --chunk 16 "
+    "--out {out}/atlas",
+    "dream": "dream {photo} --model mnist-cnn --layer conv2 --unit 5 --rounds 2 --steps 5 --levels 2 --size 96 "
+    "--out {out}/dream.png",
+}
+
+
+@dataclass
+class Told:
+    """How often a command was killed while it worked, how often it was through before, and what was wrong."""
+
+    verb: str
+    kills: int
+    resumed: int
+    faults: list[str]
+
+
+def begin(verb: str, out: Path, folder: Path) -> int:
+    """The command in a process of its own, a fork of this one, so that all imports are behind it; its number."""
+    words = [word.format(out=out, photo=folder / "photo.png") for word in WORK[verb].split()]
+    child = os.fork()
+    if child == 0:
+        code = 3
+        try:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, 1)
+            os.chdir(folder)
+            code = command(words)
+        finally:
+            os._exit(code)
+    return child
+
+
+def ended(child: int, seconds: float) -> int | None:
+    """The code with which a process ended; nothing, if it still runs after so many seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.002)
+
+
+def unreadable(out: Path) -> list[str]:
+    """What lies there under a name and cannot be read; unfinished files have none yet."""
+    wrong = []
+    for path in sorted(out.rglob("*")):
+        if not path.is_file() or path.name.startswith(".pellucid-"):
+            continue
+        try:
+            _read(path)
+        except (PellucidError, OSError, ValueError, KeyError, AssertionError, BadZipFile, EOFError) as error:
+            wrong.append(f"{path.relative_to(out)}: {type(error).__name__}: {error}")
+    return wrong
+
+
+def _read(path: Path) -> None:
+    if path.name == "run.safetensors":
+        load_checkpoint(path)
+    elif path.suffix == ".safetensors":
+        Network.load(path)
+    elif path.name == "patterns.npz":
+        Patterns.load(path)
+    elif path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            assert FINGERPRINT in file.files
+            for name in file.files:
+                file[name]
+    elif path.suffix in (".png", ".webp", ".jpg"):
+        read_photo(path)
+    elif path.suffix == ".json":
+        json.loads(path.read_text(encoding="utf-8"))
+    elif path.suffix == ".html":
+        assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def contents(out: Path) -> dict[str, object]:
+    """All that lies there, as it is compared: bytes, but for what tells of seconds or of the folder."""
+    found: dict[str, object] = {}
+    for path in sorted(path for path in out.rglob("*") if path.is_file()):
+        name = str(path.relative_to(out))
+        if path.name == "run.safetensors":
+            kept = load_checkpoint(path)
+            found[name] = {key: value.tobytes() for key, value in kept.network.parameters.items()}
+        elif path.suffix == ".safetensors":
+            net = Network.load(path)
+            found[name] = {key: value.tobytes() for key, value in net.parameters.items()}
+        else:
+            found[name] = TIMES.sub(b"", path.read_bytes().replace(os.fsencode(out), b"OUT"))
+    return found
+
+
+def killed(verb: str, moments: int, seed: int, folder: Path) -> Told:
+    """Kill so many times, in as many runs as that takes; each run that gets through is compared."""
+    rng, wanted_out, told = random.Random(f"{verb}{seed}"), folder / f"{verb}-whole", Told(verb, 0, 0, [])
+    shutil.copyfile(corpus.CORPUS / "photo-colour.png", folder / "photo.png")
+    wanted_out.mkdir()
+    child, since = begin(verb, wanted_out, folder), time.monotonic()
+    assert ended(child, 600) == 0, verb
+    whole, wanted, out = time.monotonic() - since, contents(wanted_out), folder / f"{verb}-killed"
+    out.mkdir()
+    in_a_row = 0
+    while True:
+        child = begin(verb, out, folder)
+        last = told.kills >= moments or in_a_row >= 8
+        code = ended(child, 600 if last else rng.uniform(0, whole))
+        if code is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            told.kills, in_a_row = told.kills + 1, in_a_row + 1
+            told.faults += unreadable(out)
+            continue
+        if code != 0:
+            told.faults.append(f"{verb} ended with {code} after {in_a_row} kills")
+        there = contents(out)
+        differing = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+        if differing:
+            told.faults.append(f"{verb} after {in_a_row} kills differs in {differing[:5]}")
+        told.resumed += in_a_row > 0
+        if told.kills >= moments:
+            return told
+        shutil.rmtree(out)
+        out.mkdir()
+        in_a_row = 0
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--moments", type=int, default=50, help="kills of each command")
+    os.environ["PELLUCID_THREADS"] = "1"  # a fork has no threads but its own
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", choices=list(WORK), default=list(WORK))
+    options = parser.parse_args()
+    good = True
+    for verb in options.only:
+        with tempfile.TemporaryDirectory() as name:
+            told = killed(verb, options.moments, options.seed, Path(name))
+        print(
+            f"{verb:<10}{told.kills} kills, {told.resumed} runs went on and were compared, {len(told.faults)} faults",
+            flush=True,
+        )
+        print("\n".join(told.faults[:20]), end="\n" if told.faults else "")
+        good &= not told.faults
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
