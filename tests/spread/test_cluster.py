@@ -92,6 +92,20 @@ def test_what_cannot_travel_is_told_before_the_work(workers):
         list(workers.map(pieces.refused, (threading.Lock(),), range(4), 4))
 
 
+@pytest.mark.parametrize(
+    ("model", "gpus", "share"), [("torch", 1, 1), ("torch", 0.25, 0.25), ("torch", 0, 0), ("scratch", 1, 0)]
+)
+def test_gpus_go_to_models_that_can_use_them(workers, monkeypatch, model, gpus, share):
+    """Rejects a GPU that is kept for hand-written kernels, and a module that works beside an idle one."""
+    from pellucid.spread import cluster
+
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 64, "GPU": 4})
+    engine = cluster.RayEngine(EngineSettings(engine="ray", gpus=gpus))
+    needs = engine._needs((getattr(pieces, f"{model}_model")(), None))
+    assert needs == {"num_cpus": 1, "num_gpus": share}
+    assert engine._room(needs) == 2 * (64 if share == 0 else min(64, 4 / share))
+
+
 def test_more_threads_than_there_are_processors(workers):
     """Rejects tasks that wait for ever for a machine that there is not."""
     from pellucid.spread.cluster import RayEngine

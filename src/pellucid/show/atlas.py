@@ -147,6 +147,7 @@ def _places(
         places.append(Place(info, arrays, own, receptive_field(model, info.name), linked.get(info.name), after))
         if "confusion" in said and index == len(layers) - 1:
             own["confusion"] = said["confusion"]
+    kept.clear()
     return places
 
 

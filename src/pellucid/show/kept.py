@@ -68,9 +68,15 @@ class Kept:
         self._write(self.folder / f"{name}.npz", arrays, compressed=True)
         for piece in pieces:
             self._piece(piece).unlink(missing_ok=True)
-        pieces_folder = self.folder / PIECES
-        if pieces_folder.is_dir() and not any(pieces_folder.iterdir()):
-            pieces_folder.rmdir()
+
+    def clear(self) -> None:
+        """Remove all pieces: everything is whole, and what is left was cut otherwise by an earlier run."""
+        folder = self.folder / PIECES
+        if folder.is_dir():
+            for path in folder.glob("*.npz"):
+                path.unlink(missing_ok=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def piece(self, name: str) -> Arrays:
         """The arrays of a piece that `each` has named."""
