@@ -35,6 +35,7 @@ EVOLVING = 5  # every so manieth window lets patterns evolve
 PAUSE = 1.0  # seconds from one stroke to the next
 FREED = 2.0  # seconds after which a stopped job has to be gone
 GIGABYTE = 10**9
+LEAK = 0.05  # share of the memory that a second crowd may add to what the first one left
 PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
@@ -48,6 +49,7 @@ class Figures:
     unread: int = 0
     stops: list[float] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    grown: float = 0.0  # share by which a second crowd left more memory behind than the first
     memory: dict[str, int] = field(default_factory=dict)
     strangers: dict[str, int] = field(default_factory=dict)
     uploads: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Figures:
             f"{self.foreign} pictures of other windows came": self.foreign > 0,
             f"{self.unread} of {self.pictures} pictures could not be read": self.unread > 0 or not self.pictures,
             f"a stopped job held its worker for {slow:.1f} s": slow > FREED,
+            f"a second crowd left {self.grown:.0%} more memory behind than the first": self.grown > LEAK,
             f"{len(self.broken)} calls failed, the first one: {self.broken[:1]}": bool(self.broken),
             f"strangers were answered: {self.strangers}": any(
                 not 400 <= code < 500 for code in self.strangers.values()
@@ -273,15 +276,14 @@ async def crowd(port: int, process: int, windows: int, seconds: float, after: fl
         base_url=f"http://127.0.0.1:{port}", limits=unlimited, timeout=120, trust_env=False
     ) as client:
         page = Page((await client.get("/config")).json())
-        figures.memory["before"] = figures.memory["at its peak"] = held(process)
+        figures.memory.setdefault("before", held(process))
+        figures.memory.setdefault("at its peak", held(process))
         watch = asyncio.create_task(peak(process, figures))
         until = time.perf_counter() + seconds
         await asyncio.gather(
             *[live(Window(client, page, number, figures), until, figures) for number in range(windows)]
         )
-        figures.memory["when the last window closed"] = held(process)
         await asyncio.sleep(after)
-        figures.memory[f"{after:.0f} s after"] = held(process)
         watch.cancel()
 
 
@@ -356,12 +358,16 @@ def sent(port: int, path: str, headers: list[str], begin: bytes = b"") -> tuple[
 
 
 def load(windows: int = 50, seconds: float = 60, after: float = 30, *, words: tuple[str, ...] = ()) -> Figures:
-    """Open so many windows at a studio for so many seconds, then knock, and see what is left."""
+    """Open so many windows at a studio for so many seconds, and once more; then knock, and see what is left."""
     if not (1 <= windows <= MOST_WINDOWS and 0 < seconds <= MOST_SECONDS):
         raise ValueError(f"{windows} windows for {seconds} s; at most {MOST_WINDOWS} for {MOST_SECONDS} s")
     figures = Figures()
     with studio(*words) as (process, port):
         asyncio.run(crowd(port, process, windows, seconds, after, figures))
+        figures.memory[f"{after:.0f} s after all windows closed"] = first = held(process)
+        asyncio.run(crowd(port, process, windows, seconds / 2, after, figures))
+        figures.memory["the same after a second crowd, for half as long"] = second = held(process)
+        figures.grown = second / first - 1 if first else 0.0
         figures.strangers = strangers(port)
         figures.uploads = uploads(port)
         figures.memory["after the uploads"] = held(process)

@@ -30,6 +30,12 @@ def test_a_control_says_what_the_setting_says(group, name):
         assert made.maximum == limits[annotated_types.Le].le
 
 
+def test_initials_are_large():
+    """Rejects "Tv" and "L1" for what everybody writes otherwise, and "TRIES"."""
+    labels = [controls.control(PatternSettings, name).label for name in ("tv", "l1", "tries")]
+    assert labels == ["TV", "L1", "Tries"]
+
+
 def test_files_are_no_business_of_a_window():
     """Rejects a text field that becomes a path."""
     assert "checkpoint" not in controls.names_of(TrainSettings)

@@ -41,6 +41,7 @@ from pellucid.show.studio.shelf import Shelf
 from pellucid.show.studio.train import Train
 
 T = TypeVar("T")
+THREADS = 4  # of handlers for each window, at most
 HEAD = """<meta name="color-scheme" content="light dark">
 <script>
 document.addEventListener('input', (event) => {
@@ -156,6 +157,8 @@ def _blocks(desk: Desk, browse: Browse) -> Any:
 
         blocks.unload(closed)
     blocks.queue(default_concurrency_limit=desk.settings.jobs, api_open=False)
+    # Whoever watches a job waits in a thread; so many that a click on Stop never waits for one.
+    blocks.max_threads = THREADS * desk.settings.sessions
     return blocks
 
 

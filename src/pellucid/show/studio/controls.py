@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from pellucid.settings import Settings
 
+INITIALS = ("tv", "l1", "l2")
 AIMABLE = 100  # steps of a slider, at most, that can be aimed at
 
 
@@ -35,7 +36,7 @@ def control(group: type[Settings], name: str, value: Any = None) -> Any:
     field = group.model_fields[name]
     kinds = _kinds(field)
     shown = shown_value(field.default if value is None else value)
-    said: dict[str, Any] = {"label": name.replace("_", " ").capitalize(), "info": field.description, "value": shown}
+    said: dict[str, Any] = {"label": _label(name), "info": field.description, "value": shown}
     if bool in kinds:
         return gr.Checkbox(**said)
     choices = _choices(field)
@@ -44,6 +45,12 @@ def control(group: type[Settings], name: str, value: Any = None) -> Any:
     if kinds & {int, float} and tuple not in kinds:
         return _number(field, kinds, said)
     return gr.Textbox(**said, placeholder="none" if shown == "" else None, max_lines=1)
+
+
+def _label(name: str) -> str:
+    """A field's name for people."""
+    words = name.replace("_", " ")
+    return words.upper() if name in INITIALS else words.capitalize()
 
 
 def shown_value(value: Any) -> Any:

@@ -4,6 +4,7 @@ A stroke is read while it is drawn; of strokes that come faster than they are re
 map, or on the bar of a unit, shows what it looks for.
 """
 
+import threading
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -27,6 +28,7 @@ CLICKS = """element.addEventListener('click', (event) => {
   const asked = event.target.closest('[data-unit]');
   if (asked) trigger('look', {layer: asked.dataset.layer, unit: Number(asked.dataset.unit)});
 });"""
+READERS = 2  # drawings that are read at the same time: more would only slow each other, and everything else
 BEGIN = "Draw a digit: the network reads it while you draw."
 
 
@@ -35,6 +37,7 @@ class Draw:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._turns = threading.BoundedSemaphore(READERS)
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
@@ -96,8 +99,9 @@ class Draw:
         image = image_of(session, model)
         if image is None:
             return pieces.line(BEGIN), "", ""
-        inside = inspect(model, image)
-        return _said(inside), _answer(inside), pieces.layers(inside.activations, _classes(inside))
+        with self._turns:
+            inside = inspect(model, image)
+            return _said(inside), _answer(inside), pieces.layers(inside.activations, _classes(inside))
 
 
 def image_of(session: Session, model: Model) -> Float32[np.ndarray, "channel height width"] | None:

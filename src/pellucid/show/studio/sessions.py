@@ -6,7 +6,9 @@ Session:  models trained here, photos dropped, results, and the jobs that are ru
 The surprise: a window that is reloaded begins anew, and its running work is stopped.
 """
 
+import ctypes
 import shutil
+import sys
 import tempfile
 import threading
 from collections import OrderedDict
@@ -92,9 +94,18 @@ class Sessions:
             session = self._sessions.pop(key, None)
         if session is not None:
             session.close()
+            if not self._sessions:
+                _give_back()
 
     def close(self) -> None:
         """All of them."""
         for key in list(self._sessions):
             self.forget(key)
         self._executor.shutdown(wait=True)
+
+
+def _give_back() -> None:
+    """Return free memory to the system, where the C library keeps it otherwise (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
