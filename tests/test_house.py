@@ -11,6 +11,7 @@ from sources import SOURCE, module_name
 ORDER = [
     "errors",
     "files",
+    "bars",
     "settings",
     "data",
     "learn",

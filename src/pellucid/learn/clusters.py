@@ -23,8 +23,8 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float32
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
+from pellucid.bars import bar
 from pellucid.data.augmentation import shifted
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
@@ -94,7 +94,7 @@ def scan_clusters(data: Data, *, seed: int = 0, progress: bool = True, **setting
     with _calm_threads():
         distances = pairwise_distances(images[chosen])
         np.fill_diagonal(distances, 0)
-        for count in tqdm(sorted(set(scan.counts)), desc="clusters", delay=2, disable=not progress, leave=False):
+        for count in bar(sorted(set(scan.counts)), desc="clusters", disable=not progress):
             begin = perf_counter()
             model = _fitted(images, count, seed, labels=True)
             seconds = perf_counter() - begin

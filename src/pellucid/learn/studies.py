@@ -24,8 +24,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from pellucid.bars import bar
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError, unknown
 from pellucid.files import StrPath, atomic_path, output_folder, read_bytes
@@ -144,18 +144,18 @@ def study(
     folder = None if out is None else output_folder(out).resolve()
     done = {} if folder is None else _resumed(folder, plan)
     missing = [values for values in plan.combinations if _text(values) not in done]
-    with tqdm(missing, unit="run", delay=1, disable=not progress, leave=False) as bar:
+    with bar(missing, unit="run", delay=1, disable=not progress) as drawn:
 
         def begun() -> Iterator[Values]:
             for values in missing:
-                bar.set_description(
+                drawn.set_description(
                     ", ".join(f"{name} {value}" for name, value in zip(plan.names, values, strict=True))
                 )
                 yield values
 
         where = LocalEngine() if engine is None else engine
         for number, run in where.map(_trained, (plan, folder), begun(), len(missing), ticks=_unheard):
-            bar.update()
+            drawn.update()
             done[_text(missing[number])] = run
             if folder is not None:
                 _write_table(folder / "runs.csv", _run_rows(plan.names, plan.ordered(done)))

@@ -12,8 +12,8 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from pellucid.bars import bar
 from pellucid.data.augmentation import shifted
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data
@@ -137,9 +137,7 @@ class Trainer:
         with (
             single_threaded_blas(),
             deferred_interrupts() as interrupt,
-            tqdm(
-                desc=label, total=len(batches), initial=done, unit="batch", delay=2, disable=not progress, leave=False
-            ) as bar,
+            bar(desc=label, total=len(batches), initial=done, unit="batch", disable=not progress) as drawn,
         ):
             for number in range(done, len(batches)):
                 self._add(self._step(epoch, number, batches))
@@ -148,9 +146,9 @@ class Trainer:
                     on_batch(self)
                 if interrupt.raised:
                     break
-                bar.update()
+                drawn.update()
                 if number % shown == shown - 1:
-                    bar.set_postfix(loss=f"{self.average:.3f}", refresh=False)
+                    drawn.set_postfix(loss=f"{self.average:.3f}", refresh=False)
             else:
                 self.history.epochs.append(self._record(epoch, len(self.history.batches) - len(batches)))
             if interrupt.raised:

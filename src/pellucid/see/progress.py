@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm import tqdm
+from pellucid.bars import bar
 
 Progress = Callable[[int, int], None]
 """What a caller may give: called with (done, total) as the work goes on; the total may grow."""
@@ -38,5 +38,5 @@ class Report:
 @contextmanager
 def reporting(words: str, callback: Progress | None) -> Iterator[Report]:
     """A Report that draws a bar on stderr, or calls the callback if there is one."""
-    with tqdm(total=0, desc=words, delay=2, leave=False, disable=callback is not None) as bar:
-        yield Report(bar, callback)
+    with bar(total=0, desc=words, disable=callback is not None) as drawn:
+        yield Report(drawn, callback)

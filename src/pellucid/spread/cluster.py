@@ -31,8 +31,8 @@ if "ray" not in sys.modules and (
 import ray
 from ray.exceptions import RayError, RayTaskError
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
+from pellucid.bars import bar
 from pellucid.errors import PellucidError
 from pellucid.learn.engines import Engine, Ticks, Work
 from pellucid.learn.parallel import thread_count
@@ -94,7 +94,7 @@ class RayEngine(Engine):
         parcel = packed(secrets.token_hex(8), (work, *shared))
         task = ray.remote(_done).options(max_retries=self._settings.retries, **needs)
         waiting, under_way = enumerate(items), dict[Any, int]()
-        with tqdm(total=count, desc=words, unit="piece", delay=2, leave=False, disable=ticks is not None) as bar:
+        with bar(total=count, desc=words, unit="piece", disable=ticks is not None) as drawn:
             try:
                 done = 0
                 while True:
@@ -107,7 +107,7 @@ class RayEngine(Engine):
                     result = self._result(ready, work)
                     del ready  # or the store keeps it
                     done += 1
-                    bar.update()
+                    drawn.update()
                     if ticks is not None:
                         ticks(done, count)
                     yield number, result
