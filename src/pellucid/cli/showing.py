@@ -57,7 +57,8 @@ def atlas(
 
 @app.command
 def studio(
-    *models: Annotated[str, Parameter(help="model files to open in it, beside those that come with Pellucid")],
+    *models: Annotated[str, Parameter(help="models of your own to open in it, beside those that come with Pellucid")],
+    how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     drawn: Flat[SeedSettings] = SeedSettings(),
     settings: Flat[StudioSettings] = StudioSettings(),
@@ -72,4 +73,7 @@ def studio(
             "The studio needs the package gradio; install it: pip install 'pellucid[studio]'."
         ) from None
 
-    serve(settings, models, source, drawn.seed)
+    if given(how) and not models:
+        option = next(iter(given(how))).replace("_", "-")
+        raise PellucidError(f"Option '--{option}' says how a model of your own is opened; name the model too.")
+    serve(settings, [opened(model, how) for model in models], source, drawn.seed)

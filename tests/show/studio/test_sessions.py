@@ -3,6 +3,7 @@
 import pytest
 
 from pellucid.errors import PellucidError
+from pellucid.see.models import open_model
 from pellucid.settings import StudioSettings
 from pellucid.show.studio.sessions import Sessions
 from pellucid.show.studio.shelf import Shelf
@@ -80,3 +81,12 @@ def test_only_what_was_named_can_be_opened(sessions, file, tmp_path):
     assert shelf.names(session)[0] == "mine"
     with pytest.raises(PellucidError):
         shelf.model(sessions.of("two"), "mine")
+
+
+def test_models_that_are_open_already_are_offered_each_under_a_name_of_its_own(file):
+    """Rejects a shelf for files only, and a second model that takes the place of the first."""
+    first, second = open_model(str(file)), open_model(str(file))
+    shelf = Shelf([first, str(file), second, "mnist-cnn"])
+    assert shelf.names() == ["small", "small 2", "small 3", "mnist-cnn"]
+    assert shelf.model(None, "small") is first
+    assert shelf.model(None, "small 3") is second

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp
 
 from pellucid.errors import PellucidError
 from pellucid.see.internals import inspect
+from pellucid.see.models import Model
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show.studio import theme
 from pellucid.show.studio.browse import Browse
@@ -41,6 +42,7 @@ from pellucid.show.studio.shelf import Shelf
 from pellucid.show.studio.train import Train
 
 T = TypeVar("T")
+TURN = 0.0005  # seconds: work that calculates lets the server answer after so long, ten times as soon as usual
 THREADS = 4  # of handlers for each window, at most
 HEAD = """<meta name="color-scheme" content="light dark">
 <script>
@@ -66,9 +68,13 @@ class Studio:
 
 
 def studio_app(
-    settings: StudioSettings, models: Sequence[str], folder: Path, source: DataSettings = DataSettings(), seed: int = 0
+    settings: StudioSettings,
+    models: Sequence[str | Model],
+    folder: Path,
+    source: DataSettings = DataSettings(),
+    seed: int = 0,
 ) -> Studio:
-    """The app. models: files to open beside the zoo.  folder: for uploads and downloads.  source: images to offer.
+    """The app. models: offered beside the zoo, files too.  folder: for uploads and downloads.  source: images to offer.
 
     Raises PellucidError for a model that cannot be opened.
     """
@@ -173,7 +179,7 @@ def warm_up(desk: Desk) -> None:
 
 
 def serve(
-    settings: StudioSettings, models: Sequence[str] = (), source: DataSettings = DataSettings(), seed: int = 0
+    settings: StudioSettings, models: Sequence[str | Model] = (), source: DataSettings = DataSettings(), seed: int = 0
 ) -> None:
     """Serve the studio on 127.0.0.1 until Ctrl-C; everything that was uploaded is gone afterwards.
 
@@ -186,6 +192,7 @@ def serve(
         print(f"The studio is open at {address}; Ctrl-C closes it.", file=sys.stderr, flush=True)
         if settings.open:
             threading.Timer(0.5, webbrowser.open, [address]).start()
+        sys.setswitchinterval(TURN)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the folder would stay
         logging.getLogger("uvicorn.error").addFilter(_worth_telling)
         config = uvicorn.Config(studio.app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)

@@ -3,7 +3,7 @@
 Shelf: (session, name) -> Model. A name that is none of these is refused: it never becomes a path.
 """
 
-import os
+import itertools
 import threading
 from collections.abc import Sequence
 
@@ -13,17 +13,21 @@ from pellucid.show.studio.sessions import Session
 
 
 class Shelf:
-    """The zoo, and the files given, which are opened at once, so that a wrong one is told before anything is served."""
+    """The zoo, and what is given; files are opened at once, so that a wrong one is told before anything is served."""
 
-    def __init__(self, files: Sequence[str] = ()) -> None:
+    def __init__(self, given: Sequence[str | Model] = ()) -> None:
         self._lock = threading.Lock()
         self._opened: dict[str, Model] = {}
         self._zoo = zoo()
-        for file in files:
-            if file not in self._zoo:
-                model = open_model(file)
-                taken = model.name in self._opened or model.name in self._zoo
-                self._opened[os.fspath(file) if taken else model.name] = model
+        for source in given:
+            if isinstance(source, Model) or source not in self._zoo:
+                model = source if isinstance(source, Model) else open_model(source)
+                self._opened[self._free(model.name)] = model
+
+    def _free(self, name: str) -> str:
+        """This name, numbered if another model has it."""
+        numbered = (f"{name} {number}" for number in itertools.count(2))
+        return next(free for free in itertools.chain([name], numbered) if free not in {*self._opened, *self._zoo})
 
     def names(self, session: Session | None = None) -> list[str]:
         """What there is to choose from, what was trained last first."""
