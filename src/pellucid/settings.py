@@ -253,7 +253,7 @@ class AtlasSettings(Settings):
     examples: int = knob(16, "strongest images of the data shown for each unit", ge=1, le=64)
     links: int = knob(8, "units before and after that are named, those of the largest weights", ge=1, le=64)
     seed: int = knob(0, "seed of the first pattern's starts; the others take the seeds after it", ge=0)
-    chunk: int = knob(64, "units found together, one task of a cluster; fewer need less memory", ge=1, le=4096)
+    chunk: int = knob(128, "units found together, one task of a cluster; fewer need less memory", ge=1, le=4096)
     resume: bool = knob(True, "take over finished layers from the folder, if model, data and settings are the same")
 
 
