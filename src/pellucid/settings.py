@@ -248,7 +248,6 @@ class AtlasSettings(Settings):
     layers: tuple[str, ...] = knob((), "layers to show; none for every layer with weights, seen behind its rectifier")
     variants: int = knob(3, "patterns of each unit, from other starts each; the strongest is on the wall", ge=1, le=16)
     steps: int = knob(30, "steps uphill for each pattern", ge=1, le=100_000)
-    report: bool = knob(False, "keep of every step the other units' mean and maximum, TV, L1 and loss as well")
     shots: int = knob(8, "pictures of each film strip, at steps that double", ge=1, le=16)
     examples: int = knob(16, "strongest images of the data shown for each unit", ge=1, le=64)
     links: int = knob(8, "units before and after that are named, those of the largest weights", ge=1, le=64)
