@@ -48,6 +48,15 @@ def test_a_stroke_is_read_in_every_layer(desk):
     assert tab.draw(window(), event(pixels=address(0 * strokes())), NAME)[1:] == ("", "")
 
 
+def test_strokes_that_were_overtaken_change_nothing(desk):
+    """Rejects an answer to earlier strokes that takes the place of the last one's."""
+    tab = Draw(desk)
+    late = tab.draw(window(), event(pixels=address(strokes(20)), number=7), NAME)
+    assert tab.draw(window(), event(pixels=address(strokes()), number=6), NAME) == (gr.skip(), gr.skip(), gr.skip())
+    assert tab.again(window(), NAME)[:3] == late
+    assert tab.draw(window("two"), event(pixels=address(strokes()), number=1), NAME)[0] != gr.skip()
+
+
 def test_a_dropped_picture_is_read_as_a_drawing_is(desk):
     """Rejects ink on paper that is read as if it were light."""
     tab = Draw(desk)

@@ -1,7 +1,8 @@
 """Draw: strokes on a canvas, or a picture, and at once what a network says and what every layer answers.
 
-A stroke is read while it is drawn; of strokes that come faster than they are read, the last one counts. A click on a
-map, or on the bar of a unit, shows what it looks for.
+A stroke is read while it is drawn; of strokes that come faster than they are read, the last one counts. (The surprise:
+Gradio's own way to that, `always_last`, keeps the first one's data, so strokes are numbered here.) A click on a map, or
+on the bar of a unit, shows what it looks for.
 """
 
 import threading
@@ -60,18 +61,25 @@ class Draw:
             inside = gr.HTML(elem_classes="look layers", apply_default_css=False, js_on_load=CLICKS, elem_id="inside")
             wanted = gr.HTML(_hint(), elem_classes="look aside", apply_default_css=False, elem_id="wanted")
         shown = [said, answer, inside]
-        wire(canvas.drawn, self.draw, [self.model], shown, trigger_mode="always_last", queue=False)
+        wire(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
         wire(dropped.upload, self.drop, [dropped, self.model], shown)
         wire(self.model.change, self.again, [self.model], [*shown, wanted])
         wire(inside.look, self.look, [self.model], [said, wanted], concurrency_limit=None)
 
-    def draw(self, request: gr.Request, event: gr.EventData, name: str) -> tuple[str, str, str]:
-        """What a network makes of the strokes so far."""
+    def draw(self, request: gr.Request, event: gr.EventData, name: str) -> tuple[Any, Any, Any]:
+        """What a network makes of the strokes so far; of strokes that later ones have overtaken, nothing."""
         session = self._desk.session(request)
-        strokes = drawing.pixels_of(event._data.get("pixels") if isinstance(event._data, dict) else None)
-        session.kept["strokes"] = strokes if strokes.any() else None
-        session.kept.pop("picture", None)
-        return self._read(session, name)
+        told = event._data if isinstance(event._data, dict) else {}
+        strokes, number = drawing.pixels_of(told.get("pixels")), told.get("number")
+        number = number if isinstance(number, int) else 0
+        turn = session.kept.setdefault("turn", threading.Lock())
+        session.kept["drawn"] = max(number, session.kept.get("drawn", 0))
+        with turn:
+            if number < session.kept["drawn"]:
+                return gr.skip(), gr.skip(), gr.skip()
+            session.kept["strokes"] = strokes if strokes.any() else None
+            session.kept.pop("picture", None)
+            return self._read(session, name)
 
     def drop(self, request: gr.Request, content: bytes | None, name: str) -> tuple[str, str, str]:
         """What a network makes of a picture."""

@@ -1,11 +1,11 @@
 // The canvas: strokes -> the event 'drawn' with the pixels, while they are drawn, at most every SOON milliseconds.
-const SOON = 20, SIDE = 112, WIDTH = 20, STEP = 8;
+const SOON = 40, SIDE = 112, WIDTH = 20, STEP = 8;
 const canvas = element.querySelector('canvas');
 const pen = canvas.getContext('2d');
 const small = document.createElement('canvas');
 small.width = small.height = SIDE;
 const ink = small.getContext('2d');
-let last = null, down = false, waiting = false, spot = { x: 140, y: 60 }, lowered = false;
+let last = null, down = false, waiting = false, spot = { x: 140, y: 60 }, lowered = false, number = 0;
 
 function wipe() {
   pen.fillStyle = '#000';
@@ -17,7 +17,8 @@ function tell() {
   setTimeout(() => {
     waiting = false;
     ink.drawImage(canvas, 0, 0, SIDE, SIDE);
-    trigger('drawn', { pixels: small.toDataURL('image/png') });
+    number += 1; // answers are of the latest only
+    trigger('drawn', { number, pixels: small.toDataURL('image/png') });
   }, SOON);
 }
 function place(event) {
