@@ -10,6 +10,7 @@ give the same inputs. Each reader has an equal share of the time, in a process o
 
 import argparse
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import hashlib
@@ -52,7 +53,11 @@ class Count:
 
 
 def memory() -> int:
-    """Bytes of this process that are in memory now."""
+    """Bytes of this process that are in memory now, without those that are free and only not given back yet."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -109,7 +114,6 @@ def fuzz(name: str, scratch: Path, *, seconds: float, inputs: int, seed: int) ->
         count.inputs += 1
         count.accepted += taken
         if count.inputs == 100:
-            gc.collect()
             held = memory()
         if fault and fault not in seen:
             seen.add(fault)
@@ -117,7 +121,6 @@ def fuzz(name: str, scratch: Path, *, seconds: float, inputs: int, seed: int) ->
             count.faults.append(f"{kept}: {fault}")
             (scratch / f"found-{kept}").write_bytes(content)
     signal.setitimer(signal.ITIMER_PROF, 0)
-    gc.collect()
     count.seconds = time.monotonic() - begin
     count.grown = max(0, memory() - held) if held else 0
     count.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -39,6 +39,7 @@ class History:
     activations: Float32[np.ndarray, "unit moment"]
     terms: Mapping[str, Float32[np.ndarray, "unit moment"]] = field(default_factory=dict)
 
+    @np.errstate(invalid="ignore")  # NaN stands where there was no moment
     def smoothed(self, share: float = 0.9) -> dict[str, Float32[np.ndarray, "unit moment"]]:
         """Exponential moving averages along the moments, of `activations` and the terms; `share`: of the past."""
         found = {}
