@@ -59,16 +59,16 @@ pictures: $(DEV)
 SECONDS ?= 300
 MOMENTS ?= 50
 
-fuzz: $(READY)
+fuzz: $(DEV)
 	cd tests && PYTHONPATH=. $(abspath $(BIN))/python -m trust.fuzz --seconds $(SECONDS) $(ARGS)
 
-kill: $(READY)
+kill: $(DEV)
 	cd tests && PYTHONPATH=. $(abspath $(BIN))/python -m trust.kills --moments $(MOMENTS) $(ARGS)
 
-wheel-test: $(READY)
+wheel-test: $(DEV)
 	$(BIN)/python tests/trust/wheel.py $(ARGS)
 
-audit: $(READY)
+audit: $(DEV)
 	$(BIN)/python tests/trust/audit.py
 
 clean:
