@@ -5,11 +5,14 @@ load_model: path -> keras.Model;  load_weights: model, .h5 -> the same model wit
 A Keras file describes layers by name, and some of them *are* code: a Lambda is marshalled Python, a wrapped module a
 pickle. Keras' `safe_mode` refuses these; but its history of holes is long (CVE-2025-1550, -8747, -9905, -9906, -12058),
 so a file is read here first, as plain JSON and HDF5, and Keras sees only what is built of its own layers, or of classes
-that the person has registered already. The surprise: links inside an HDF5 file can point to any file of the machine.
+that the person has registered already. The surprise: links inside an HDF5 file can point to any file of the machine,
+and a damaged one can crash the process that reads it, so another one goes first.
 """
 
 import json
 import re
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -22,6 +25,23 @@ from pellucid.see.hearing import FAILURES
 
 LARGEST_FILE, LARGEST_CONFIG = 2**35, 2**26
 PARTS = ("metadata.json", "config.json", "model.weights.h5")
+REHEARSAL = """
+import sys, zipfile
+import h5py
+
+def look(name, thing):
+    for key in thing.attrs:
+        thing.attrs[key]
+    if isinstance(thing, h5py.Dataset) and not thing.external and not thing.is_virtual and thing.nbytes < 2**30:
+        thing[()]
+
+path = sys.argv[1]
+if zipfile.is_zipfile(path):
+    content = zipfile.ZipFile(path).open("model.weights.h5")
+with h5py.File(content if zipfile.is_zipfile(path) else path, "r") as file:
+    look("", file)
+    file.visititems(look)
+"""  # what a process of its own reads before this one does
 CODE = {
     "Lambda": "a Lambda layer, which is code",
     "__lambda__": "a lambda function, which is code",
@@ -65,6 +85,7 @@ CLASSES = (
 def load_model(keras: Any, path: StrPath) -> Any:
     """The model in a file; raises PellucidError for one that is missing, damaged, or holds code."""
     checked = input_file(path, "model", LARGEST_FILE)
+    _require_survivable(checked)
     _require_plain(checked, _zipped(checked) if checked.suffix.lower() == ".keras" else _hdf5(checked))
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
@@ -78,6 +99,7 @@ def load_weights(model: Any, path: StrPath) -> Any:
     if Path(path).suffix.lower() not in (".h5", ".hdf5"):
         raise PellucidError(f"The weights '{path}' are not for a Keras model; give a .weights.h5 or .h5 file.")
     checked = input_file(path, "file of weights", LARGEST_FILE)
+    _require_survivable(checked)
     _hdf5(checked)
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
@@ -130,6 +152,20 @@ def _hdf5(path: Path, content: Any = None) -> Any:
         raise PellucidError(
             f"The Keras file '{path}' is damaged or something else ({_short(error)}); save it by model.save()."
         ) from error
+
+
+def _require_survivable(path: Path) -> None:
+    """Raises PellucidError where a process that reads all of the file does not live to its end.
+
+    HDF5 is a library in C, which damaged files can crash: better another process than the person's. A file that it
+    refuses in words is refused in words here, too, by whoever reads it next.
+    """
+    read = subprocess.run([sys.executable, "-I", "-c", REHEARSAL, str(path)], capture_output=True, check=False)
+    if read.returncode not in (0, 1):
+        raise PellucidError(
+            f"The Keras file '{path}' is damaged: reading it crashed the library HDF5, in a process of its own; save "
+            f"the model once more by model.save()."
+        )
 
 
 def _leading_out(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
