@@ -200,7 +200,7 @@ def _array(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Sha
         raise too_large("NPZ file", f"{file}: {member.filename}", member.file_size, NPZ_LIMIT)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise PellucidError(f"The NPZ file '{file}' is packed in a way that NumPy does not write; save it again.")
-    with archive.open(member) as stream, warnings.catch_warnings(action="ignore", category=UserWarning):  # of old ones
+    with archive.open(member) as stream, warnings.catch_warnings(action="ignore"):  # of old and odd ones
         array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
     return array
 
