@@ -14,6 +14,7 @@ from PIL import Image
 
 from pellucid.data.photos import Photo, read_photo, to_gray
 from pellucid.errors import PellucidError
+from pellucid.see.carving import Carver
 from pellucid.see.dreams import dream
 from pellucid.see.models import open_model
 from pellucid.see.tiles import tiling
@@ -375,3 +376,15 @@ def test_rounds_are_told_as_they_end(model):
 
     with pytest.raises(KeyboardInterrupt):
         dream(smooth(), model, layer="relu2", unit=1, progress=enough, **QUICK)
+
+
+def test_pieces_that_were_robbed_climb_again(model, monkeypatch):
+    """Rejects a last round after which nobody looks, all pieces climbing again, and climbing without an end."""
+    climbing = []
+    carved = Carver._carved
+    before = [1.0, 1.0, 1.0, 1.0, 1.0]
+    said = iter([before, before, [2, 1, 2, 2, 2], [2, 2, 2, 2, 2], before])
+    monkeypatch.setattr(Carver, "activations", lambda *_: np.array(next(said), dtype=np.float32))
+    monkeypatch.setattr(Carver, "_carved", lambda *given: climbing.append(given[2].tolist()) or carved(*given))
+    dream(smooth(height=40, width=40), model, layer="conv2", unit=0, levels=2, rounds=2, steps=1)
+    assert climbing == [[True] * 5, [True] * 5, [False, True, False, False, False]]

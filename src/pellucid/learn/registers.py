@@ -8,6 +8,9 @@ added to it, so that a product costs a share of a load. Numba has no words for t
 where the innermost one runs along the array. So a tile is written down as instructions for LLVM, which finds the
 registers of whatever processor it is. A product and its sum may be fused. An element is computed the same way
 wherever in a row it stands, and in whatever batch.
+
+Whoever changes this file touches convolutions.py, too: what Numba has compiled is kept by the age of the file that
+calls, and an old tile would stay in use.
 """
 
 from collections.abc import Callable
