@@ -23,39 +23,21 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.see.models import Model, Reading
-from pellucid.see.objectives import Objective, Score, never_silent
+from pellucid.see.objectives import Objective, Score, Wrapping, never_silent
 
 LEAST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class At(Objective):
+class At(Wrapping):
     """An objective that looks at one position of its maps only, (row, column)."""
 
-    inner: Objective
     position: tuple[int, int]
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Those of the inner objective."""
-        return self.inner.layers
-
-    @property
-    def keys(self) -> Int64[Tensor, "job"]:
-        """Those of the inner objective."""
-        return self.inner.keys
 
     @property
     def target(self) -> Objective:
         """The inner target, at the position."""
         return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
-
-    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """As the inner objective has it."""
-        return self.inner.awake(values)
-
-    def __len__(self) -> int:
-        return len(self.inner)
 
     def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""

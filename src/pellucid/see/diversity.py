@@ -13,23 +13,22 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pellucid.see.models import Reading
-from pellucid.see.objectives import Objective, Score
+from pellucid.see.objectives import Objective, Score, Wrapping
 
 LEAST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Diverse(Objective):
+class Diverse(Wrapping):
     """The inner objective, less `weight` x what it reaches x the likeness to the other images of the same group.
 
     groups: of which unit each job is an image.  numbers: which job it is, so that no image is compared with a copy.
     """
 
-    inner: Objective
     layer: str
     weight: float
     groups: Int64[Tensor, "job"]
@@ -44,23 +43,6 @@ class Diverse(Objective):
     def layers(self) -> tuple[str, ...]:
         """Those of the inner objective, and the one whose answers are compared."""
         return tuple(dict.fromkeys((*self.inner.layers, self.layer)))
-
-    @property
-    def keys(self) -> Int64[Tensor, "job"]:
-        """Those of the inner objective."""
-        return self.inner.keys
-
-    @property
-    def target(self) -> Objective:
-        """That of the inner objective."""
-        return self.inner.target
-
-    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """As the inner objective has it."""
-        return self.inner.awake(values)
-
-    def __len__(self) -> int:
-        return len(self.inner)
 
     def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""

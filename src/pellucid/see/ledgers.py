@@ -15,11 +15,11 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.see.models import Reading
-from pellucid.see.objectives import WHOLE_LAYER, Objective, Score
+from pellucid.see.objectives import WHOLE_LAYER, Score, Wrapping
 from pellucid.see.penalties import total_variation
 
 TERMS = ("target", "others_mean", "others_max", "tv", "l1", "loss")
@@ -53,35 +53,12 @@ class Ledger:
 
 
 @dataclass(frozen=True, eq=False)
-class Observed(Objective):
+class Observed(Wrapping):
     """The inner objective, which tells the ledger what the units of `layer` say; `units` are those of its jobs."""
 
-    inner: Objective
     layer: str
     units: Int64[Tensor, "job"]
     ledger: Ledger
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Those of the inner objective."""
-        return self.inner.layers
-
-    @property
-    def keys(self) -> Int64[Tensor, "job"]:
-        """Those of the inner objective."""
-        return self.inner.keys
-
-    @property
-    def target(self) -> Objective:
-        """That of the inner objective."""
-        return self.inner.target
-
-    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """As the inner objective has it."""
-        return self.inner.awake(values)
-
-    def __len__(self) -> int:
-        return len(self.inner)
 
     def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""

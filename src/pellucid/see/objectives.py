@@ -113,6 +113,35 @@ class Objective(ABC):
 
 
 @dataclass(frozen=True, eq=False)
+class Wrapping(Objective):
+    """An objective around another one, `inner`, of which it keeps all but the score."""
+
+    inner: Objective
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those of the inner objective."""
+        return self.inner.layers
+
+    @property
+    def keys(self) -> Int64[Tensor, "job"]:
+        """Those of the inner objective."""
+        return self.inner.keys
+
+    @property
+    def target(self) -> Objective:
+        """That of the inner objective."""
+        return self.inner.target
+
+    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """As the inner objective has it."""
+        return self.inner.awake(values)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+
+@dataclass(frozen=True, eq=False)
 class Units(Objective):
     """The mean of one unit's map for each image; -1 stands for the mean of the whole layer."""
 
