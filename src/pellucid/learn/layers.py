@@ -11,13 +11,13 @@ batch)` before a `Flatten`, `(feature, batch)` after it. The surprise: an activa
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn import activations, convolutions, kernels
+from pellucid.learn import activations, convolutions, kernels, sparse
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.matrices import multiply, multiply_each
 
@@ -130,6 +130,21 @@ class Conv(Layer):
         return gradients, convolutions.convolve_input_gradient(
             dz, parameters["weight"], (x.shape[1], x.shape[2]), self._border
         )
+
+    def pooled_backward(
+        self, parameters: Parameters, cache: Any, dy: sparse.Pooled, *, wanted: "Wanted" = "both"
+    ) -> tuple[Parameters, Array | None]:
+        """`backward` of a layer whose rectified output was pooled, from where the rectifier let something pass."""
+        x, _ = cache
+        sparsely = wanted != "parameters" and sparse.worthwhile(parameters["weight"])
+        gradients: Parameters = {}
+        dx: Array | None = None
+        if not sparsely or wanted == "both":
+            linear, needed = replace(self, activation="linear"), "parameters" if sparsely else wanted
+            gradients, dx = linear.backward(parameters, cache, dy.spread(), wanted=needed)
+        if sparsely:
+            dx = sparse.input_gradient(dy, parameters["weight"], (x.shape[1], x.shape[2]), self._border)
+        return gradients, dx
 
     def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
         """One map of each image, before the activation: (1, height, width, batch); units (batch,)."""

@@ -26,6 +26,7 @@ from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Pool, Wanted
 from pellucid.learn.losses import cross_entropy, softmax
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
 from pellucid.learn.pulse import pulse
+from pellucid.learn.sparse import Pooled
 
 Array = np.ndarray
 
@@ -166,7 +167,7 @@ class Network:
     def backward(self, trace: Trace, gradient: Array, *, wanted: Wanted = "both") -> tuple[Parameters, Array | None]:
         """Gradients of the parameters by name, summed over the batch, and of x, from that of the trace's output."""
         gradients: Parameters = {}
-        dy: Array | None = gradient
+        dy: Array | Pooled | None = gradient
         # Beneath the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
         lowest = next(i for i, name in enumerate(trace.names) if self.of_layer(name)) if wanted == "parameters" else 0
         for index in reversed(range(len(trace.layers))):
@@ -174,14 +175,17 @@ class Network:
             if dy is not None:
                 name, layer = trace.names[index], trace.layers[index]
                 needed: Wanted = "both" if wanted == "parameters" and index > lowest else wanted
-                if _pools_rectified(trace.layers, index):
-                    # The largest of rectified pixels is where any of them answers; there are fewer of them.
-                    dy = ACTIVATIONS["relu"].gradient(trace.outputs[index], dy)
-                elif _pools_rectified(trace.layers, index + 1):
-                    layer = replace(layer, activation="linear")  # type: ignore[call-arg]
-                own, dy = layer.backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
+                own: Parameters = {}
+                if isinstance(dy, Pooled):
+                    assert isinstance(layer, Conv)
+                    own, dy = layer.pooled_backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
+                elif _pools_rectified(trace.layers, index):
+                    dy = _rectified(trace, index, dy)
+                else:
+                    own, dy = layer.backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
                 gradients.update({f"{name}.{part}": value for part, value in own.items()})
             trace.backward_seconds.append(perf_counter() - begin)
+        assert not isinstance(dy, Pooled)  # before a pool that takes it there is a convolution
         return gradients, dy
 
     def input_gradient(self, trace: Trace, gradient: Array) -> Array:
@@ -362,3 +366,10 @@ def _pools_rectified(layers: Sequence[Layer], index: int) -> bool:
     layer, before = layers[index], layers[index - 1]
     pools = isinstance(layer, Pool) and layer.method == "max"
     return pools and isinstance(before, Conv) and before.activation == "relu"
+
+
+def _rectified(trace: Trace, index: int, dy: Array) -> Pooled:
+    """The gradient behind a pool and the rectifier before it: the largest of rectified pixels is where any answers."""
+    pool, (winner, (_, height, width, _)) = trace.layers[index], trace.caches[index]
+    assert isinstance(pool, Pool)
+    return Pooled(ACTIVATIONS["relu"].gradient(trace.outputs[index], dy), winner, pool.size, (height, width))

@@ -1,6 +1,7 @@
 """Registers: sums of products that stay in vector registers until they are complete.
 
-tile: rows of x, a weight for each row and output -> some outputs of some elements of y
+tile:    rows of x, a weight for each row and output -> some outputs of some elements of y
+scatter: a row of w, some values -> the row times each value, added to y in that value's place
 
 A compiled loop that adds to an array loads and stores it for every product, and so waits for memory half of its time.
 Here a tile of the result, some outputs of some lanes (elements of a row), is kept in registers while all products are
@@ -9,8 +10,8 @@ where the innermost one runs along the array. So a tile is written down as instr
 registers of whatever processor it is. A product and its sum may be fused. An element is computed the same way
 wherever in a row it stands, and in whatever batch.
 
-Whoever changes this file touches convolutions.py, too: what Numba has compiled is kept by the age of the file that
-calls, and an old tile would stay in use.
+Whoever changes this file touches convolutions.py and sparse.py, too: what Numba has compiled is kept by the age of the
+file that calls, and an old tile would stay in use.
 """
 
 from collections.abc import Callable
@@ -24,10 +25,11 @@ _intrinsic: Any = intrinsic(prefer_literal=True)
 
 INDEX = ir.IntType(64)
 FUSED = ("contract",)  # a * b + c may round once
-ARGUMENTS = (
+TILE_ARGUMENTS = (
     *("outputs", "vectors", "lanes", "y", "i", "plane", "x", "origin"),
     *("offsets", "rows", "first", "last", "w", "j", "b", "k", "go_on", "rectify"),
 )
+SCATTER_ARGUMENTS = ("vectors", "lanes", "w", "j", "values", "places", "last", "y", "i")
 
 
 class _Writer:
@@ -139,6 +141,22 @@ def _write_tile(builder: Any, write: _Writer, given: dict[str, Any], outputs: in
         write.store("y", place, write.rectified(value, given["rectify"]))
 
 
+def _write_scatter(builder: Any, write: _Writer, given: dict[str, Any], vectors: int, lanes: int) -> None:
+    """The instructions of a scatter: the row stays in registers while it is added everywhere."""
+    row = [write.load("w", write.add(given["j"], lanes * v)) for v in range(vectors)]
+
+    def add(t: Any, _: list[Any]) -> list[Any]:
+        here = builder.add(given["i"], write.index("places", t))
+        value = write.spread(write.scalar("values", t))
+        places = [write.add(here, lanes * v) for v in range(vectors)]
+        sums = [write.multiply_add(value, row[v], write.load("y", place)) for v, place in enumerate(places)]
+        for place, total in zip(places, sums, strict=True):
+            write.store("y", place, total)
+        return []
+
+    write.loop(write.number(0), given["last"], [], add)
+
+
 @_intrinsic
 def tile(  # type: ignore[no-untyped-def]
     context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify
@@ -150,16 +168,36 @@ def tile(  # type: ignore[no-untyped-def]
     for o below outputs, n below vectors x lanes, t from first (there is one at least) to before last; negative ones
     become zero if `rectify`. All arrays are flat. go_on: begin from what is in y, instead of b.
     """
-    known = (outputs, vectors, lanes)
-    kinds = (*known, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify)
-    if not all(isinstance(kind, types.IntegerLiteral) for kind in known):
+    kinds = (outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+    return _written(dict(zip(TILE_ARGUMENTS, kinds, strict=True)), 3, _write_tile)
+
+
+@_intrinsic
+def scatter(context, vectors, lanes, w, j, values, places, last, y, i):  # type: ignore[no-untyped-def]
+    """A row of vectors x lanes elements, which are numbers that are known when it is compiled, added in many places.
+
+    y[i + places[t] + n] += w[j + n] values[t]   for n below vectors x lanes, t below last (there is one at least)
+
+    All arrays are flat; places may overlap.
+    """
+    kinds = (vectors, lanes, w, j, values, places, last, y, i)
+    return _written(dict(zip(SCATTER_ARGUMENTS, kinds, strict=True)), 2, _write_scatter)
+
+
+def _written(kinds: dict[str, Any], known: int, write: Callable[..., None]) -> Any:
+    """What Numba wants of an intrinsic: its signature, and who writes its instructions.
+
+    kinds: the arguments' types by name; the first `known` of them are literal numbers, and the last of these is how
+    many lanes a vector has.
+    """
+    sizes = list(kinds.values())[:known]
+    if not all(isinstance(kind, types.IntegerLiteral) for kind in sizes):
         return None  # so that Numba says that no such function takes these
-    size = [kind.literal_value for kind in known]
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        given = dict(zip(ARGUMENTS, values, strict=True))
-        writer = _Writer(context, builder, dict(zip(ARGUMENTS, kinds, strict=True)), given, size[2])
-        _write_tile(builder, writer, given, *size)
+        given = dict(zip(kinds, values, strict=True))
+        numbers = [kind.literal_value for kind in sizes]
+        write(builder, _Writer(context, builder, kinds, given, numbers[-1]), given, *numbers)
         return context.get_dummy_value()
 
-    return types.void(*kinds), code
+    return types.void(*kinds.values()), code

@@ -1,0 +1,156 @@
+"""Sparse: what flows back through a pool, and through the convolution before it.
+
+Pooled:         the gradient of a pool of largest pixels: a number for each window, and which of its pixels gets it
+input_gradient: a Pooled, the filters of the convolution before the pool -> the gradient of the convolution's input
+
+Of the pixels before a pool of 2 x 2 at most one in four has a gradient, and behind a rectifier fewer. So nothing is
+multiplied that is zero: image by image, every number there is adds its filter, times itself, to the place in the input
+that the filter looked at. For that a filter's rows of pixels lie in one piece, the channels innermost; in the end the
+images are turned back into arrays with the batch innermost. Every image is summed by itself and in one order, so it
+comes out the same to the last bit in any batch.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numba import njit
+
+from pellucid.learn import kernels
+from pellucid.learn.memory import aligned
+from pellucid.learn.registers import scatter
+
+Array = np.ndarray
+
+LANES = 16  # elements of a vector of 512 bits; narrower processors take several
+TOGETHER = 16  # images turned around at once: as many as a line of the cache holds
+WORTHWHILE = (
+    48  # elements of a filter's row; with 40, and two thirds of all windows without a gradient, both cost alike
+)
+_ZERO, _TWO, _SIX, _LANES = (np.uint64(number) for number in (0, 2, 6, LANES))
+
+_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
+_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
+
+
+class Pooled(NamedTuple):
+    """The gradient of what a pool of `size` x `size` took the largest of, before it is spread over `shape` pixels.
+
+    values: of each window.  winner: which of its pixels gets it (size * i + j).  shape: (height, width) of all pixels.
+    """
+
+    values: Float[Array, "map rows columns batch"]
+    winner: UInt8[Array, "map rows columns batch"]
+    size: int
+    shape: tuple[int, int]
+
+    def spread(self) -> Float[Array, "map height width batch"]:
+        """With all its zeros."""
+        return kernels.max_pool_gradient(np.ascontiguousarray(self.values), self.winner, self.size, *self.shape)
+
+
+def worthwhile(w: Float[Array, "map channel kh kw"]) -> bool:
+    """Whether a filter's rows are so long that to add them costs less than to multiply zeros."""
+    return bool(w.shape[1] * w.shape[3] >= WORTHWHILE)
+
+
+def input_gradient(
+    dy: Pooled, w: Float[Array, "map channel kh kw"], size: tuple[int, int], border: tuple[int, int]
+) -> Float[Array, "channel height width batch"]:
+    """The gradient, for x of `size` (height, width), of a convolution at stride 1 whose rectified output was pooled.
+
+    border: rows of zeros above x, and columns to its left, as for `convolve`.
+    """
+    maps, channels, kh, kw = w.shape
+    rows, wide = _rows(w), (dy.shape[0] + kh - 1, dy.shape[1] + kw - 1)
+    batch = dy.values.shape[3]
+    # What a vector holds beyond the last row is added, too: zeros, to where there must be something to add them to.
+    images = aligned((min(batch, TOGETHER), wide[0] * wide[1] * channels + LANES), w.dtype)
+    dx = np.empty((channels, *size, batch), w.dtype)
+    corners, pixels = _places(dy.values.shape[1:3], dy.size, wide[1] * channels, channels)
+    first = (border[0] * wide[1] + border[1]) * channels
+    _input_gradient(
+        dy.values.reshape(maps, -1, batch), dy.winner.reshape(maps, -1, batch), rows, corners, pixels,
+        np.uint64(wide[1] * channels), np.uint64(first), images, dx,
+    )  # fmt: skip
+    return dx
+
+
+@lru_cache(maxsize=256)
+def _places(windows: tuple[int, int], size: int, row: int, channels: int) -> tuple[Array, Array]:
+    """Where windows begin in a flat image with the channels innermost, and where the pixels of a window are."""
+    r, s = np.ogrid[: windows[0], : windows[1]]
+    i, j = np.ogrid[:size, :size]
+    corners, pixels = size * (r * row + s * channels), i * row + j * channels
+    return corners.ravel().astype(np.uint32), pixels.ravel().astype(np.uint32)
+
+
+def _rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh element"]:
+    """Each row of a filter with its channels innermost, and zeros until it fills whole vectors."""
+    maps, channels, kh, kw = w.shape
+    rows = aligned((maps, kh, -(-channels * kw // LANES) * LANES), w.dtype)
+    rows[:, :, : channels * kw] = w.transpose(0, 2, 3, 1).reshape(maps, kh, -1)
+    rows[:, :, channels * kw :] = 0
+    return rows
+
+
+@_njit
+def _input_gradient(dy, winner, w, corners, pixels, row, first, images, dx):  # type: ignore[no-untyped-def]
+    """dy, winner (map, window, batch); w (map, kh, element); images (image, element); dx (channel, ..., batch).
+
+    row: elements of a row of an image.  first: where in an image dx begins, which has no border.
+    """
+    batch, flat, rows = dy.shape[2], images.reshape(-1), w.reshape(-1)
+    values, places = np.empty(len(corners) + 1, dy.dtype), np.empty(len(corners) + 1, np.uint32)
+    for begin in range(0, batch, TOGETHER):
+        together = min(TOGETHER, batch - begin)
+        images[:together] = 0
+        for n in range(together):
+            image = np.uint64(n * images.shape[1])
+            for o in range(len(dy)):
+                count = _nonzero(dy[o, :, begin + n], winner[o, :, begin + n], corners, pixels, values, places)
+                if count == _ZERO:
+                    continue
+                for i in range(w.shape[1]):
+                    j, there = np.uint64((o * w.shape[1] + i) * w.shape[2]), image + np.uint64(i) * row
+                    _scatter(np.uint64(w.shape[2]), rows, j, values, places, count, flat, there)
+        _turn(images, first, row, begin, together, dx)
+
+
+@_inlined
+def _nonzero(dy, winner, corners, pixels, values, places):  # type: ignore[no-untyped-def]
+    """Lists the numbers that are not zero, and their places. No branch: which ones are zero cannot be foreseen."""
+    count = _ZERO
+    for m in range(len(corners)):
+        values[count], places[count] = dy[m], corners[m] + pixels[winner[m]]
+        count += np.uint64(dy[m] != 0)
+    return count
+
+
+@_inlined
+def _scatter(length, w, j, values, places, count, y, i):  # type: ignore[no-untyped-def]
+    """A row of `length` elements, in as few pieces as registers hold."""
+    n = _ZERO
+    while n < length:
+        if length - n >= _SIX * _LANES:
+            scatter(6, LANES, w, j + n, values, places, count, y, i + n)
+            n += _SIX * _LANES
+        elif length - n >= _TWO * _LANES:
+            scatter(2, LANES, w, j + n, values, places, count, y, i + n)
+            n += _TWO * _LANES
+        else:
+            scatter(1, LANES, w, j + n, values, places, count, y, i + n)
+            n += _LANES
+
+
+@_inlined
+def _turn(images, first, row, begin, together, dx):  # type: ignore[no-untyped-def]
+    """Images with the channels innermost, to dx, where the batch is."""
+    channels, height, width, _ = dx.shape
+    for r in range(height):
+        for s in range(width):
+            place = first + np.uint64(r) * row + np.uint64(s * channels)
+            for c in range(channels):
+                for n in range(together):
+                    dx[c, r, s, begin + n] = images[n, place + np.uint64(c)]
