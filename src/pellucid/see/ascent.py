@@ -16,6 +16,7 @@ The surprise: the first steps of `power` forget the image that they start from a
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -23,6 +24,8 @@ from torch import Tensor
 
 from pellucid.see.images import LEAST_DEVIATION, standardized
 from pellucid.settings import PatternSettings
+
+Number = TypeVar("Number", float, Tensor)
 
 
 class Ascent(ABC):
@@ -65,9 +68,12 @@ class Power(Ascent):
         """A leap at first, a small step in the end."""
         fresh = standardized(gradient)
         direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.average))
-        time = step.to(points.dtype) / max(1, self.steps - 1)
-        size = self.first * (self.last / self.first) ** time
-        return points + _each(size, points) * direction, direction
+        return points + _each(self.size(step.to(points.dtype)), points) * direction, direction
+
+    def size(self, step: Number) -> Number:
+        """Of the step of that number, or of each of several steps."""
+        found: Number = self.first * (self.last / self.first) ** (step / max(1, self.steps - 1))
+        return found
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ the same to the last bit alone and in any company. Nothing else couples the imag
 test is taken image by image.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -31,6 +32,10 @@ BUDGET = 2**26  # numbers held for all rows by the model's layers: 256 MiB
 
 Watch = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 """Told of every moment: (jobs, how many steps each has made, images in model space, values), one row for each."""
+
+
+Advance = Callable[[int], None]
+"""Told how many images have made another step."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,25 @@ class _Rows:
         return _Rows(**{name: torch.cat([tensor, getattr(other, name)]) for name, tensor in vars(self).items()})
 
 
+class Climber(Reader):
+    """A Reader that can climb by itself, sooner, where there is nothing but an objective to be climbed."""
+
+    @abstractmethod
+    def climb(
+        self,
+        objective: Objective,
+        space: Parametrization,
+        ascent: Ascent,
+        starts: Float32[Tensor, "job channel height width"],
+        limits: Limits,
+        rows: int,
+        moments: Sequence[int],
+        advance: Advance | None,
+        watch: Watch | None,
+    ) -> Climbed | None:
+        """As the function of that name; None where it cannot."""
+
+
 def climb(
     read: Reader,
     objective: Objective,
@@ -138,7 +162,7 @@ def climb(
     transforms: Transforms | None = None,
     penalties: Penalties | None = None,
     moments: Sequence[int] = (),
-    advance: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
     watch: Watch | None = None,
 ) -> Climbed:
     """Every start uphill, `rows` at a time, in a number of rows that `grain` divides; see the module.
@@ -148,6 +172,10 @@ def climb(
     of every moment before its step; an exception that it raises ends the climb.
     Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
     """
+    if isinstance(read, Climber) and transforms is None and penalties is None and len(starts) > 0:
+        climbed = read.climb(objective, space, ascent, starts, limits, rows, moments, advance, watch)
+        if climbed is not None:
+            return climbed
     record = _Record(starts, limits.steps, tuple(moments))
     alive, waiting = _begun(starts[:0], 0, space, ascent), 0
     while True:
@@ -259,6 +287,11 @@ def _moved(
     )
 
 
+def no_value() -> PellucidError:
+    """The error for an objective that is no number."""
+    return PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
+
+
 class _Record:
     """What is kept of a climb, job by job."""
 
@@ -274,7 +307,7 @@ class _Record:
         """One moment of these jobs."""
         value, rank = score.value.detach()[: len(job)], score.rank.detach()[: len(job)]
         if not bool(torch.isfinite(value).all()):
-            raise PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
+            raise no_value()
         self._history[job, step] = value
         better = rank > self._rank[job]
         chosen = job[better]

@@ -50,12 +50,15 @@ def tamed(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *poin
     if bool((largest <= SQUARED).all()):
         return gradient
     if not bool(torch.isfinite(largest).all()):
-        raise PellucidError(
-            "The gradient for an image holds NaN or infinity; check the model's weights and its scaling."
-        )
+        raise no_gradient()
     _, exponent = torch.frexp(largest)
     scale = torch.where(largest > SQUARED, torch.ldexp(torch.ones_like(largest), -exponent), 1)
     return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
+
+
+def no_gradient() -> PellucidError:
+    """The error for a gradient that is no number."""
+    return PellucidError("The gradient for an image holds NaN or infinity; check the model's weights and its scaling.")
 
 
 class Parametrization(ABC):

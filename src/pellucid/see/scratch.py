@@ -24,7 +24,12 @@ from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas, thread_count
+from pellucid.see import compiled
+from pellucid.see.ascent import Ascent
+from pellucid.see.climbing import Advance, Climbed, Climber, Limits, Watch
+from pellucid.see.images import Parametrization
 from pellucid.see.models import LayerInfo, Model, Reader, Reading
+from pellucid.see.objectives import Objective
 
 SHARD = 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
 LEAST = 16  # images, so that vectors are full; from so many on, products of matrices round alike, too
@@ -60,7 +65,7 @@ def _single_threaded_torch() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Reader(Reader):
+class _Reader(Climber):
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         self._network, self._names = network, names
 
@@ -72,6 +77,21 @@ class _Reader(Reader):
     ) -> dict[str, Reading]:
         """Of the last layer with weights only the unit of each image is computed: a third of a small network's work."""
         return {name: _read(self._network, name, images, units.get(name)) for name in self._names}
+
+    def climb(
+        self,
+        objective: Objective,
+        space: Parametrization,
+        ascent: Ascent,
+        starts: Float[Tensor, "job channel height width"],
+        limits: Limits,
+        rows: int,
+        moments: Sequence[int],
+        advance: Advance | None,
+        watch: Watch | None,
+    ) -> Climbed | None:
+        """Units, on a sphere, by power or normalized steps: by compiled passes."""
+        return compiled.climb(self._network, objective, space, ascent, starts, limits, rows, moments, advance, watch)
 
 
 class _Bridge(torch.autograd.Function):

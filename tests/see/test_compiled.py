@@ -1,0 +1,150 @@
+"""The short way uphill, beside the general one through autograd."""
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError
+from pellucid.learn.layers import Conv, Dense, Flatten, Pool
+from pellucid.learn.network import Network
+from pellucid.see import compiled
+from pellucid.see.ascent import Adam, Normalized, Power
+from pellucid.see.climbing import Limits, climb
+from pellucid.see.images import Sphere, sphere_of
+from pellucid.see.models import open_model
+from pellucid.see.objectives import Others, Units
+
+JOBS = 7
+
+
+def network(scaling: str = "standardized") -> Network:
+    layers = [Conv(6, 3), Pool(2), Conv(17, (2, 3), padding="same"), Pool(2), Conv(5, 2), Flatten(), Dense(9)]
+    net = Network([*layers, Dense(4, "linear")], input_shape=(2, 15, 18), scaling=scaling, seed=3)
+    net.parameters["conv3.bias"][:] = -1  # so that some units begin silent
+    net.parameters["dense.bias"][::2] = -1
+    return net
+
+
+def starts(count: int = JOBS) -> torch.Tensor:
+    return torch.randn(count, 2, 15, 18, generator=torch.Generator().manual_seed(1))
+
+
+def climbed(net, layer="conv3", rule=None, steps=5, count=JOBS, units=None, space=None, limits=None, goal=None, **more):
+    model = open_model(net)
+    space = sphere_of(model) if space is None else space
+    units = torch.arange(count) % model.layer(layer).units if units is None else units
+    goal = Units(layer, units) if goal is None else goal
+    limits = Limits(steps) if limits is None else limits
+    begun = space.begun(starts(count))
+    with model.reading([layer]) as read:
+        return climb(read, goal, space, Power(steps) if rule is None else rule, begun, limits, **ROWS, **more)
+
+
+ROWS = {"rows": 128, "grain": 16}
+
+
+@pytest.mark.parametrize("scaling", ["standardized", "unit"])
+@pytest.mark.parametrize("rule", [Power(4, 5.0, 0.1), Normalized(0.05)])
+@pytest.mark.parametrize("layer", ["conv1", "conv3", "dense", "logits"])
+def test_both_ways_lead_to_the_same(layer, rule, scaling, monkeypatch):
+    """Rejects a gradient that a clipped pixel passes, a silent unit left to lie, and a direction that forgets."""
+    net, told = network(scaling), []
+    found = climbed(net, layer, rule, moments=(0, 2, 5), advance=told.append)
+    monkeypatch.setattr(compiled, "climb", lambda *_: None)
+    expected = climbed(net, layer, rule, moments=(0, 2, 5))
+    assert float((found.history[:, 1:] != found.history[:, :1]).float().mean()) > 0.2
+    for name in ("history", "values", "images", "film"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-4, rtol=2e-3)
+    assert torch.equal(found.steps, expected.steps)
+    assert found.moments == expected.moments
+    assert sum(told) == 6 * JOBS
+
+
+def test_silent_units_are_woken():
+    """Rejects climbing the zero that a silent unit says, and leaving out what lies beneath it."""
+    found = climbed(network(), "conv3", Normalized(0.1), steps=40)
+    silent = found.history[:, 0] == 0
+    assert silent.any()
+    assert (found.values[silent] > 0).any()
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "3"])
+@pytest.mark.parametrize("layer", ["conv3", "dense"])
+def test_an_image_comes_out_the_same_in_any_shard(layer, threads, monkeypatch):
+    """Rejects sums over a shard, and shards whose borders follow from the number of threads and show."""
+    net = network()
+    monkeypatch.setenv("PELLUCID_THREADS", threads)
+    many = climbed(net, layer, count=70)
+    for job in (0, 33, 69):
+        monkeypatch.setattr(compiled, "MOST", 5)
+        several = climbed(net, layer, count=70)
+        np.testing.assert_array_equal(several.images[job].numpy(), many.images[job].numpy())
+    units, begun = torch.arange(70)[33:34] % network().shapes[layer][0], starts(70)[33:34]
+    model = open_model(net)
+    with model.reading([layer]) as read:
+        alone = climb(read, Units(layer, units), Sphere(), Power(5), Sphere().begun(begun), Limits(5), **ROWS)
+    np.testing.assert_array_equal(alone.images[0].numpy(), many.images[33].numpy())
+    np.testing.assert_array_equal(alone.history[0].numpy(), many.history[33].numpy())
+
+
+def test_who_watches_is_told_of_every_moment():
+    """Rejects images that have moved on already, and moments told in bundles."""
+    told = []
+    found = climbed(network(), watch=lambda *moment: told.append(moment), moments=(0, 3, 5))
+    assert [int(steps[0]) for _, steps, _, _ in told] == [0, 1, 2, 3, 4, 5]
+    for shot, moment in enumerate((0, 3, 5)):
+        job, _, images, values = told[moment]
+        assert job.tolist() == list(range(JOBS))
+        torch.testing.assert_close(images, found.film[shot])
+        torch.testing.assert_close(values, found.history[:, moment])
+
+
+def test_who_watches_may_end_it():
+    """Rejects an exception that a thread swallows."""
+
+    def enough(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        climbed(network(), watch=enough)
+
+
+@pytest.mark.parametrize(("name", "number"), [("conv1.weight", np.nan), ("conv3.weight", 3e38)])
+def test_what_is_no_number_ends_it_with_a_sentence(name, number):
+    """Rejects NaN kept as the best of all images."""
+    net = network()
+    net.parameters[name][:] = number
+    with pytest.raises(PellucidError, match=r"NaN or infinity; check"):
+        climbed(net)
+
+
+def test_what_it_cannot_do_goes_the_general_way(monkeypatch):
+    """Rejects a short cut that takes every job and leaves out what it does not know."""
+    net, taken = network(), []
+    way = compiled.climb
+    monkeypatch.setattr(compiled, "climb", lambda *given: taken.append(way(*given)) or taken[-1])
+    units = torch.arange(JOBS) % 5
+    climbed(net, units=torch.tensor([-1] * JOBS))
+    climbed(net, rule=Adam())
+    climbed(net, limits=Limits(5, tolerance=0.01))
+    climbed(net, goal=Units("conv3", units) - 0.5 * Others("conv3", units))
+    climbed(net, layer="pool1")
+    assert taken == [None] * 5
+    climbed(net)
+    assert taken[-1] is not None
+
+
+def test_a_scaling_of_ones_own_is_clipped_to_black_and_white(monkeypatch):
+    """Rejects limits of the first channel for all of them."""
+    net = network()
+    net.scaling = Scaling("mean-deviation", np.float32([[[0.2]], [[0.6]]]), np.float32([[[0.1]], [[0.4]]]))
+    space = sphere_of(open_model(net))
+    assert space.low is not None
+    found = climbed(net, "conv1", Power(5), space=space)
+    assert (found.images >= space.low).all()
+    assert (found.images == space.low)[:, 0].any()
+    monkeypatch.setattr(compiled, "climb", lambda *_: None)
+    torch.testing.assert_close(
+        found.history, climbed(net, "conv1", Power(5), space=space).history, atol=1e-3, rtol=1e-2
+    )
