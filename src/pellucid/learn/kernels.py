@@ -10,6 +10,7 @@ The fast-math flags allow sums to be reordered, but not to assume that NaN and i
 training must be seen, so pooling keeps NaN.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxtyping import Float, UInt8
 from numba import njit
 
 from pellucid.learn.memory import reuse_freed_blocks
+from pellucid.learn.registers import largest, spread
 from pellucid.learn.vectors import widen
 
 Array = np.ndarray
@@ -24,76 +26,57 @@ Array = np.ndarray
 widen()
 reuse_freed_blocks()
 
-_ZERO, _ONE, _TWO = np.uint64(0), np.uint64(1), np.uint64(2)
-
-FEW = np.uint64(16)
-"""Images below which a loop over the batch is too short to become vectors, and windows are pooled one by one."""
+LANES = 16  # elements of a vector of 512 bits; narrower processors take several
+_ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
 
 _njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
 _inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
 
 @_inlined
-def _largest(x, first, y, winner, out, row, step, size):  # type: ignore[no-untyped-def]
-    """One window of one image, its rows `row` and its columns `step` elements apart."""
-    best, which = x[first], np.uint8(0)
-    for i in range(size):
-        for j in range(size):
-            value = x[first + i * row + j * step]
-            # Written so that NaN wins: a diverging network must not look healthy behind a pool.
-            better = not (value <= best)
-            best = value if better else best
-            which = np.uint8(i * size + j) if better else which
-    y[out], winner[out] = best, which
+def _piece(n, batch):  # type: ignore[no-untyped-def]
+    """Where the next vector of a batch begins, and its lanes; the last one begins early enough to be whole."""
+    lanes = _LANES if batch >= _LANES else _FOUR if batch >= _FOUR else _ONE
+    return min(n, batch - lanes), lanes
 
 
 @_njit
-def _max_pool(x, y, winner, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+def _max_pool(x, y, winner, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
     """x flat (channels, height, width, batch); y and winner flat, filled window by window."""
-    out = _ZERO
+    out, last = _ZERO, size * size
     for c in range(channels):
         for r in range(height // size):
             for s in range(width // size):
-                first = ((c * height + r * size) * width + s * size) * batch
-                if batch < FEW:
-                    for n in range(batch):
-                        if size == _TWO:  # a number that is known: the loops disappear
-                            _largest(x, first + n, y, winner, out + n, width * batch, batch, _TWO)
-                        else:
-                            _largest(x, first + n, y, winner, out + n, width * batch, batch, size)
-                    out += batch
-                    continue
-                for n in range(batch):
-                    y[out + n] = x[first + n]
-                for k in range(_ONE, size * size):
-                    here, which = first + ((k // size) * width + k % size) * batch, np.uint8(k)
-                    for n in range(batch):
-                        better = not (x[here + n] <= y[out + n])
-                        y[out + n] = x[here + n] if better else y[out + n]
-                        winner[out + n] = which if better else winner[out + n]
+                first, n = ((c * height + r * size) * width + s * size) * batch, _ZERO
+                while n < batch:
+                    n, lanes = _piece(n, batch)
+                    if lanes == _LANES:
+                        largest(LANES, x, first + n, places, last, y, winner, out + n)
+                    elif lanes == _FOUR:
+                        largest(4, x, first + n, places, last, y, winner, out + n)
+                    else:
+                        largest(1, x, first + n, places, last, y, winner, out + n)
+                    n += lanes
                 out += batch
 
 
 @_njit
-def _max_pool_gradient(dy, winner, dx, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
-    """The way back of `_max_pool`; dx flat, zero."""
-    out = _ZERO
-    places = np.empty(size * size, np.uint64)  # of a window's pixels: to divide takes longer than to look up
-    for k in range(size * size):
-        places[k] = ((k // size) * width + k % size) * batch
+def _max_pool_gradient(dy, winner, dx, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """The way back of `_max_pool`; dx flat, zero where no window is."""
+    out, last = _ZERO, size * size
     for c in range(channels):
         for r in range(height // size):
             for s in range(width // size):
-                first = ((c * height + r * size) * width + s * size) * batch
-                if batch < FEW:
-                    for n in range(batch):
-                        dx[first + places[winner[out + n]] + n] = dy[out + n]
-                    out += batch
-                    continue
-                for k in range(_ZERO, size * size):
-                    here, own = first + ((k // size) * width + k % size) * batch, np.uint8(k)
-                    for n in range(batch):
-                        dx[here + n] = dy[out + n] if winner[out + n] == own else 0
+                first, n = ((c * height + r * size) * width + s * size) * batch, _ZERO
+                while n < batch:
+                    n, lanes = _piece(n, batch)
+                    if lanes == _LANES:
+                        spread(LANES, dy, winner, out + n, places, last, dx, first + n)
+                    elif lanes == _FOUR:
+                        spread(4, dy, winner, out + n, places, last, dx, first + n)
+                    else:
+                        spread(1, dy, winner, out + n, places, last, dx, first + n)
+                    n += lanes
                 out += batch
 
 
@@ -106,8 +89,14 @@ def max_pool(
     """
     channels, height, width, batch = x.shape
     y = np.empty((channels, height // size, width // size, batch), x.dtype)
-    winner = np.zeros(y.shape, np.uint8)
-    _max_pool(x.reshape(-1), y.reshape(-1), winner.reshape(-1), *map(np.uint64, x.shape), np.uint64(size))
+    if size == 1:
+        y[:] = x
+        return y, np.zeros(y.shape, np.uint8)
+    winner = np.empty(y.shape, np.uint8)
+    _max_pool(
+        x.reshape(-1), y.reshape(-1), winner.reshape(-1), _places(size, width * batch, batch),
+        *map(np.uint64, x.shape), np.uint64(size),
+    )  # fmt: skip
     return y, winner
 
 
@@ -120,11 +109,23 @@ def max_pool_gradient(
 ) -> Float[Array, "channel height width batch"]:
     """dy goes to the pixel that won; all others get zero."""
     channels, _, _, batch = dy.shape
-    # Whole windows are written whole, but for few images; only what is not has to be zero before.
-    whole = batch >= FEW and height % size == width % size == 0
-    dx = (np.empty if whole else np.zeros)((channels, height, width, batch), dy.dtype)
-    _max_pool_gradient(dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), *map(np.uint64, dx.shape), np.uint64(size))
+    # Windows are written whole; only what is in none has to be zero before.
+    dx = np.empty((channels, height, width, batch), dy.dtype)
+    dx[:, height // size * size :] = 0
+    dx[:, :, width // size * size :] = 0
+    _max_pool_gradient(
+        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), _places(size, width * batch, batch),
+        *map(np.uint64, dx.shape), np.uint64(size),
+    )  # fmt: skip
     return dx
+
+
+@lru_cache(maxsize=256)
+def _places(size: int, row: int, column: int) -> Array:
+    """Where a window's pixels are, from its first one on, for rows and columns that are so many elements apart."""
+    i, j = np.ogrid[:size, :size]
+    places: Array = (i * row + j * column).ravel().astype(np.uint32)
+    return places
 
 
 @_njit

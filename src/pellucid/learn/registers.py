@@ -2,6 +2,7 @@
 
 tile:    rows of x, a weight for each row and output -> some outputs of some elements of y
 scatter: a row of w, some values -> the row times each value, added to y in that value's place
+largest: some rows of x -> the largest in each column, and which row that was;  spread: the way back
 
 A compiled loop that adds to an array loads and stores it for every product, and so waits for memory half of its time.
 Here a tile of the result, some outputs of some lanes (elements of a row), is kept in registers while all products are
@@ -10,8 +11,8 @@ where the innermost one runs along the array. So a tile is written down as instr
 registers of whatever processor it is. A product and its sum may be fused. An element is computed the same way
 wherever in a row it stands, and in whatever batch.
 
-Whoever changes this file touches convolutions.py and sparse.py, too: what Numba has compiled is kept by the age of the
-file that calls, and an old tile would stay in use.
+Whoever changes this file touches those that import it, too: what Numba has compiled is kept by the age of the file that
+calls, and an old tile would stay in use.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,8 @@ TILE_ARGUMENTS = (
     *("offsets", "rows", "first", "last", "w", "j", "b", "k", "go_on", "rectify"),
 )
 SCATTER_ARGUMENTS = ("vectors", "lanes", "w", "j", "values", "places", "last", "y", "i")
+LARGEST_ARGUMENTS = ("lanes", "x", "i", "places", "last", "y", "winner", "o")
+SPREAD_ARGUMENTS = ("lanes", "values", "winner", "o", "places", "last", "y", "i")
 
 
 class _Writer:
@@ -44,6 +47,7 @@ class _Writer:
         element = context.get_data_type(kinds["y"].dtype)
         self._size = kinds["y"].dtype.bitwidth // 8
         self.vector = element if lanes == 1 else ir.VectorType(element, lanes)
+        self.bytes = ir.IntType(8) if lanes == 1 else ir.VectorType(ir.IntType(8), lanes)
         self._lanes = lanes
 
     def zero(self) -> Any:
@@ -68,19 +72,33 @@ class _Writer:
 
     def load(self, array: str, index: Any) -> Any:
         """A vector of elements from there on."""
-        value = self._builder.load(self._place(array, index))
+        value = self._builder.load(self._place(array, index, self.vector))
         value.align = self._size
         return value
 
     def store(self, array: str, index: Any, value: Any) -> None:
         """A vector of elements to there."""
-        self._builder.store(value, self._place(array, index)).align = self._size
+        self._builder.store(value, self._place(array, index, self.vector)).align = self._size
 
-    def spread(self, value: Any) -> Any:
-        """A vector of one element, over and over."""
+    def load_bytes(self, array: str, index: Any) -> Any:
+        """A vector of bytes from there on."""
+        value = self._builder.load(self._place(array, index, self.bytes))
+        value.align = 1
+        return value
+
+    def store_bytes(self, array: str, index: Any, value: Any) -> None:
+        """A vector of bytes to there."""
+        self._builder.store(value, self._place(array, index, self.bytes)).align = 1
+
+    def byte(self, value: Any) -> Any:
+        """An index, which is small, as bytes."""
+        return self.spread(self._builder.trunc(value, ir.IntType(8)), self.bytes)
+
+    def spread(self, value: Any, vector: Any = None) -> Any:
+        """A vector of one element, over and over; of floating point, if no other is given."""
         if self._lanes == 1:
             return value
-        nothing = ir.Constant(self.vector, ir.Undefined)
+        nothing = ir.Constant(self.vector if vector is None else vector, ir.Undefined)
         first = self._builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
         return self._builder.shuffle_vector(
             first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), [0] * self._lanes)
@@ -102,7 +120,7 @@ class _Writer:
         self._builder.branch(here)
         self._builder.position_at_end(here)
         index = self._builder.phi(INDEX)
-        old = [self._builder.phi(self.vector) for _ in sums]
+        old = [self._builder.phi(start.type) for start in sums]
         new = body(index, old)
         following = self.add(index, 1)
         index.add_incoming(begin, before)
@@ -114,8 +132,8 @@ class _Writer:
         self._builder.position_at_end(after)
         return new
 
-    def _place(self, array: str, index: Any) -> Any:
-        return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), self.vector.as_pointer())
+    def _place(self, array: str, index: Any, vector: Any) -> Any:
+        return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), vector.as_pointer())
 
 
 def _write_tile(builder: Any, write: _Writer, given: dict[str, Any], outputs: int, vectors: int, lanes: int) -> None:
@@ -157,6 +175,35 @@ def _write_scatter(builder: Any, write: _Writer, given: dict[str, Any], vectors:
     write.loop(write.number(0), given["last"], [], add)
 
 
+def _write_largest(builder: Any, write: _Writer, given: dict[str, Any], lanes: int) -> None:
+    """The instructions of a pool, for a window with two pixels at least."""
+
+    def compare(t: Any, sums: list[Any]) -> list[Any]:
+        best, which = sums
+        value = write.load("x", builder.add(given["i"], write.index("places", t)))
+        # Written so that NaN wins: a diverging network must not look healthy behind a pool.
+        keep = builder.fcmp_ordered("<=", value, best)
+        return [builder.select(keep, best, value), builder.select(keep, which, write.byte(t))]
+
+    first = write.load("x", builder.add(given["i"], write.index("places", write.number(0))))
+    found = write.loop(write.number(1), given["last"], [first, write.byte(write.number(0))], compare)
+    write.store("y", given["o"], found[0])
+    write.store_bytes("winner", given["o"], found[1])
+
+
+def _write_spread(builder: Any, write: _Writer, given: dict[str, Any], lanes: int) -> None:
+    """The instructions of a pool's way back."""
+    values, winner = write.load("values", given["o"]), write.load_bytes("winner", given["o"])
+
+    def put(t: Any, _: list[Any]) -> list[Any]:
+        own = builder.icmp_unsigned("==", winner, write.byte(t))
+        place = builder.add(given["i"], write.index("places", t))
+        write.store("y", place, builder.select(own, values, write.zero()))
+        return []
+
+    write.loop(write.number(0), given["last"], [], put)
+
+
 @_intrinsic
 def tile(  # type: ignore[no-untyped-def]
     context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify
@@ -182,6 +229,23 @@ def scatter(context, vectors, lanes, w, j, values, places, last, y, i):  # type:
     """
     kinds = (vectors, lanes, w, j, values, places, last, y, i)
     return _written(dict(zip(SCATTER_ARGUMENTS, kinds, strict=True)), 2, _write_scatter)
+
+
+@_intrinsic
+def largest(context, lanes, x, i, places, last, y, winner, o):  # type: ignore[no-untyped-def]
+    """y[o + n] = the largest x[i + places[t] + n] of all t below last (two at least), winner[o + n] = the first such t.
+
+    For n below lanes, a number that is known when it is compiled. All arrays are flat. NaN counts as largest.
+    """
+    kinds = (lanes, x, i, places, last, y, winner, o)
+    return _written(dict(zip(LARGEST_ARGUMENTS, kinds, strict=True)), 1, _write_largest)
+
+
+@_intrinsic
+def spread(context, lanes, values, winner, o, places, last, y, i):  # type: ignore[no-untyped-def]
+    """y[i + places[t] + n] = values[o + n] where winner[o + n] is t, else zero, for all t below last, n below lanes."""
+    kinds = (lanes, values, winner, o, places, last, y, i)
+    return _written(dict(zip(SPREAD_ARGUMENTS, kinds, strict=True)), 1, _write_spread)
 
 
 def _written(kinds: dict[str, Any], known: int, write: Callable[..., None]) -> Any:

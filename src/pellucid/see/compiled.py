@@ -32,7 +32,8 @@ from pellucid.see.objectives import Objective, Units
 Array = np.ndarray
 
 MOST = 64  # images of a shard: what its layers say stays near the processor
-GRAIN = 16  # products of matrices round alike from so many images on
+GRAIN = 4  # images, so that vectors are full
+DENSE_GRAIN = 16  # from so many images on, products of matrices round alike
 ACTIVATIONS = ("relu", "linear")
 UNTOLD = 32  # steps from one telling of progress to the next
 
@@ -223,7 +224,7 @@ def _parts(network: Network, layer: str, count: int, rows: int) -> list[tuple[In
     dense = any(isinstance(below, Dense) for below in network.layers[: network.names.index(layer) + 1])
     for part in shards(count, size):
         jobs = torch.arange(part.start, part.stop)
-        idle = -len(jobs) % GRAIN if dense else 0
+        idle = -len(jobs) % (DENSE_GRAIN if dense else GRAIN)
         found.append((torch.cat([jobs, jobs[-1:].expand(idle)]), len(jobs)))
     return found
 
