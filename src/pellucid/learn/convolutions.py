@@ -122,7 +122,7 @@ def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first,
 
 
 @_njit
-def _convolve(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # type: ignore[no-untyped-def]
+def convolve_flat(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # type: ignore[no-untyped-def]
     """x, y flat; w flat: blocks of outputs, each (taps, outputs); b (outputs,); plane: elements of a map of y."""
     o, outputs = _ZERO, np.uint64(len(b))
     while o < outputs:
@@ -192,7 +192,7 @@ def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type:
 
 
 @_njit
-def _convolve_own(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-def]
+def convolve_own_flat(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-def]
     """x, y flat; w (taps and one more, batch); b (batch,)."""
     batch = np.uint64(len(b))
     for k in range(len(runs)):
@@ -207,8 +207,8 @@ def _convolve_own(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-d
 
 
 @_njit
-def _convolve_own_input_gradient(dx, runs, offsets, rows, w, dy):  # type: ignore[no-untyped-def]
-    """dx flat, zero; the others as in `_convolve_own`."""
+def convolve_own_input_gradient_flat(dx, runs, offsets, rows, w, dy):  # type: ignore[no-untyped-def]
+    """dx flat, zero; the others as in `convolve_own_flat`."""
     batch = np.uint64(w.shape[1])
     for k in range(len(runs)):
         for m in range(_ZERO, runs[k, 1], batch):
@@ -239,8 +239,8 @@ def convolve(
     where = plan(x.shape, (kh, kw), border, out)
     y = np.empty((maps, *out, x.shape[3]), x.dtype)
     taps = channels * kh * kw
-    _convolve(
-        x.reshape(-1), *where, _packed(w.reshape(maps, taps)), np.uint64(taps), b, y.reshape(-1),
+    convolve_flat(
+        x.reshape(-1), *where, packed(w.reshape(maps, taps)), np.uint64(taps), b, y.reshape(-1),
         np.uint64(y[0].size), rectify,
     )  # fmt: skip
     return y
@@ -269,9 +269,13 @@ def convolve_input_gradient(
     border: Border = (0, 0),
 ) -> Float[Array, "channel height width batch"]:
     """The gradient of `convolve` for x, which is `size` (height, width) pixels large."""
-    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     around = (w.shape[2] - 1 - border[0], w.shape[3] - 1 - border[1])
-    return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size)
+    return convolve(dy, turned(w), np.zeros(w.shape[1], w.dtype), border=around, out=size)
+
+
+def turned(w: Float[Array, "map channel kh kw"]) -> Float[Array, "channel map kh kw"]:
+    """The filters of the way back."""
+    return w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
 
 
 def convolve_own(
@@ -284,7 +288,7 @@ def convolve_own(
     """`convolve` where every image has a filter and a bias of its own, and so one map."""
     where = plan(x.shape, (w.shape[2], w.shape[3]), border, out)
     y = np.empty((1, *out, x.shape[3]), x.dtype)
-    _convolve_own(x.reshape(-1), *where, _own_rows(w), b, y.reshape(-1))
+    convolve_own_flat(x.reshape(-1), *where, own_rows(w), b, y.reshape(-1))
     return y
 
 
@@ -299,11 +303,11 @@ def convolve_own_input_gradient(
     shape = (channels, *size, batch)
     where = plan(shape, (kh, kw), border, (dy.shape[1], dy.shape[2]))
     dx = np.zeros(shape, dy.dtype)
-    _convolve_own_input_gradient(dx.reshape(-1), *where, _own_rows(w), dy.reshape(-1))
+    convolve_own_input_gradient_flat(dx.reshape(-1), *where, own_rows(w), dy.reshape(-1))
     return dx
 
 
-def _own_rows(w: Float[Array, "batch channel kh kw"]) -> Float[Array, "tap batch"]:
+def own_rows(w: Float[Array, "batch channel kh kw"]) -> Float[Array, "tap batch"]:
     """A row for each tap, and one of zeros for the taps of no use."""
     rows = np.zeros((w[0].size + 1, len(w)), w.dtype)
     rows[:-1] = w.reshape(len(w), -1).T
@@ -318,12 +322,12 @@ def _bordered(x: Float[Array, "channel height width batch"], border: Border, siz
     return wide
 
 
-def _packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:
+def packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:
     """The weights in the order in which they are read: blocks of eight outputs, then of four, then of one."""
     outputs, taps = w.shape
-    packed = np.empty(w.size, w.dtype)
+    weights = np.empty(w.size, w.dtype)
     eights, fours = outputs - outputs % 8, outputs - outputs % 4
     for begin, end, width in ((0, eights, 8), (eights, fours, 4), (fours, outputs, 1)):
-        block = packed[begin * taps : end * taps].reshape(-1, taps, width)
+        block = weights[begin * taps : end * taps].reshape(-1, taps, width)
         block[:] = w[begin:end].reshape(-1, width, taps).transpose(0, 2, 1)
-    return packed
+    return weights

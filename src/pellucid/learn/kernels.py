@@ -41,7 +41,7 @@ def _piece(n, batch):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def _max_pool(x, y, winner, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+def max_pool_flat(x, y, winner, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
     """x flat (channels, height, width, batch); y and winner flat, filled window by window."""
     out, last = _ZERO, size * size
     for c in range(channels):
@@ -61,8 +61,8 @@ def _max_pool(x, y, winner, places, channels, height, width, batch, size):  # ty
 
 
 @_njit
-def _max_pool_gradient(dy, winner, dx, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
-    """The way back of `_max_pool`; dx flat, zero where no window is."""
+def max_pool_gradient_flat(dy, winner, dx, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """The way back of `max_pool_flat`; dx flat, zero where no window is."""
     out, last = _ZERO, size * size
     for c in range(channels):
         for r in range(height // size):
@@ -93,8 +93,8 @@ def max_pool(
         y[:] = x
         return y, np.zeros(y.shape, np.uint8)
     winner = np.empty(y.shape, np.uint8)
-    _max_pool(
-        x.reshape(-1), y.reshape(-1), winner.reshape(-1), _places(size, width * batch, batch),
+    max_pool_flat(
+        x.reshape(-1), y.reshape(-1), winner.reshape(-1), window_places(size, width * batch, batch),
         *map(np.uint64, x.shape), np.uint64(size),
     )  # fmt: skip
     return y, winner
@@ -113,15 +113,15 @@ def max_pool_gradient(
     dx = np.empty((channels, height, width, batch), dy.dtype)
     dx[:, height // size * size :] = 0
     dx[:, :, width // size * size :] = 0
-    _max_pool_gradient(
-        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), _places(size, width * batch, batch),
+    max_pool_gradient_flat(
+        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), window_places(size, width * batch, batch),
         *map(np.uint64, dx.shape), np.uint64(size),
     )  # fmt: skip
     return dx
 
 
 @lru_cache(maxsize=256)
-def _places(size: int, row: int, column: int) -> Array:
+def window_places(size: int, row: int, column: int) -> Array:
     """Where a window's pixels are, from its first one on, for rows and columns that are so many elements apart."""
     i, j = np.ogrid[:size, :size]
     places: Array = (i * row + j * column).ravel().astype(np.uint32)

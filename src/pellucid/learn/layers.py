@@ -102,7 +102,7 @@ class Conv(Layer):
         return {"weight": (self.maps, shape[0], *self.window), "bias": (self.maps,)}
 
     @property
-    def _border(self) -> tuple[int, int]:
+    def border(self) -> tuple[int, int]:
         """Rows of zeros above an image, and columns to its left."""
         return (0, 0) if self.padding == "valid" else ((self.window[0] - 1) // 2, (self.window[1] - 1) // 2)
 
@@ -110,7 +110,7 @@ class Conv(Layer):
         _, height, width = self.output_shape(x.shape[:3])
         rectify = self.activation == "relu"
         y = convolutions.convolve(
-            x, parameters["weight"], parameters["bias"], rectify, border=self._border, out=(height, width)
+            x, parameters["weight"], parameters["bias"], rectify, border=self.border, out=(height, width)
         )
         if self.activation != "relu":
             y = ACTIVATIONS[self.activation].forward(y)
@@ -123,12 +123,12 @@ class Conv(Layer):
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
         gradients: Parameters = {}
         if wanted != "input":
-            gradients["weight"] = convolutions.convolve_weight_gradient(x, dz, self.window, self._border)
+            gradients["weight"] = convolutions.convolve_weight_gradient(x, dz, self.window, self.border)
             gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
         if wanted == "parameters":
             return gradients, None
         return gradients, convolutions.convolve_input_gradient(
-            dz, parameters["weight"], (x.shape[1], x.shape[2]), self._border
+            dz, parameters["weight"], (x.shape[1], x.shape[2]), self.border
         )
 
     def pooled_backward(
@@ -143,19 +143,19 @@ class Conv(Layer):
             linear, needed = replace(self, activation="linear"), "parameters" if sparsely else wanted
             gradients, dx = linear.backward(parameters, cache, dy.spread(), wanted=needed)
         if sparsely:
-            dx = sparse.input_gradient(dy, parameters["weight"], (x.shape[1], x.shape[2]), self._border)
+            dx = sparse.input_gradient(dy, parameters["weight"], (x.shape[1], x.shape[2]), self.border)
         return gradients, dx
 
     def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
         """One map of each image, before the activation: (1, height, width, batch); units (batch,)."""
         _, height, width = self.output_shape(x.shape[:3])
         weight, bias = parameters["weight"][units], parameters["bias"][units]
-        return convolutions.convolve_own(x, weight, bias, self._border, (height, width))
+        return convolutions.convolve_own(x, weight, bias, self.border, (height, width))
 
     def own_input_gradient(self, parameters: Parameters, shape: Shape, units: Array, dz: Array) -> Array:
         """The gradient of `own_forward` for x, whose shape without the batch is given."""
         weight = parameters["weight"][units]
-        return convolutions.convolve_own_input_gradient(dz, weight, (shape[1], shape[2]), self._border)
+        return convolutions.convolve_own_input_gradient(dz, weight, (shape[1], shape[2]), self.border)
 
 
 @dataclass(frozen=True)

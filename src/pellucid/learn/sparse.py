@@ -62,23 +62,40 @@ def input_gradient(
 
     border: rows of zeros above x, and columns to its left, as for `convolve`.
     """
-    maps, channels, kh, kw = w.shape
-    rows, wide = _rows(w), (dy.shape[0] + kh - 1, dy.shape[1] + kw - 1)
+    maps, channels, _, _ = w.shape
+    where = layout(w.shape, dy.shape, border)
     batch = dy.values.shape[3]
-    # What a vector holds beyond the last row is added, too: zeros, to where there must be something to add them to.
-    images = aligned((min(batch, TOGETHER), wide[0] * wide[1] * channels + LANES), w.dtype)
+    images = aligned((min(batch, TOGETHER), where.size), w.dtype)
     dx = np.empty((channels, *size, batch), w.dtype)
-    corners, pixels = _places(dy.values.shape[1:3], dy.size, wide[1] * channels, channels)
-    first = (border[0] * wide[1] + border[1]) * channels
-    _input_gradient(
-        dy.values.reshape(maps, -1, batch), dy.winner.reshape(maps, -1, batch), rows, corners, pixels,
-        np.uint64(wide[1] * channels), np.uint64(first), images, dx,
+    corners, pixels = window_places(dy.values.shape[1:3], dy.size, where.line, channels)
+    input_gradient_flat(
+        dy.values.reshape(maps, -1, batch), dy.winner.reshape(maps, -1, batch), filter_rows(w), corners, pixels,
+        np.uint64(where.line), np.uint64(where.first), images, dx,
     )  # fmt: skip
     return dx
 
 
+class Layout(NamedTuple):
+    """How an image lies in memory while filters are added to it, its border around it and its channels innermost.
+
+    size: elements of it all.  line: of a row.  first: where the image begins, which has no border.
+    """
+
+    size: int
+    line: int
+    first: int
+
+
+def layout(filters: tuple[int, ...], out: tuple[int, int], border: tuple[int, int]) -> Layout:
+    """For filters of this shape, a convolution's `out` (height, width), and its border."""
+    _, channels, kh, kw = filters
+    line = (out[1] + kw - 1) * channels
+    # What a vector holds beyond the last row is added, too: zeros, to where there must be something to add them to.
+    return Layout((out[0] + kh - 1) * line + LANES, line, border[0] * line + border[1] * channels)
+
+
 @lru_cache(maxsize=256)
-def _places(windows: tuple[int, int], size: int, row: int, channels: int) -> tuple[Array, Array]:
+def window_places(windows: tuple[int, int], size: int, row: int, channels: int) -> tuple[Array, Array]:
     """Where windows begin in a flat image with the channels innermost, and where the pixels of a window are."""
     r, s = np.ogrid[: windows[0], : windows[1]]
     i, j = np.ogrid[:size, :size]
@@ -86,7 +103,7 @@ def _places(windows: tuple[int, int], size: int, row: int, channels: int) -> tup
     return corners.ravel().astype(np.uint32), pixels.ravel().astype(np.uint32)
 
 
-def _rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh element"]:
+def filter_rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh element"]:
     """Each row of a filter with its channels innermost, and zeros until it fills whole vectors."""
     maps, channels, kh, kw = w.shape
     rows = aligned((maps, kh, -(-channels * kw // LANES) * LANES), w.dtype)
@@ -96,7 +113,7 @@ def _rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh element"
 
 
 @_njit
-def _input_gradient(dy, winner, w, corners, pixels, row, first, images, dx):  # type: ignore[no-untyped-def]
+def input_gradient_flat(dy, winner, w, corners, pixels, row, first, images, dx):  # type: ignore[no-untyped-def]
     """dy, winner (map, window, batch); w (map, kh, element); images (image, element); dx (channel, ..., batch).
 
     row: elements of a row of an image.  first: where in an image dx begins, which has no border.

@@ -86,6 +86,13 @@ class Climbed:
         return Climbed(**fields, moments=self.moments, film=film)
 
 
+def joined(parts: Sequence[Climbed]) -> Climbed:
+    """Climbs of the same moments as one, the jobs of the first before those of the second."""
+    fields = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("images", "values", "steps")}
+    history, film = torch.cat([part.history for part in parts]), torch.cat([part.film for part in parts], dim=1)
+    return Climbed(**fields, history=history, moments=parts[0].moments, film=film)
+
+
 def snapshot_steps(steps: int, count: int = 8) -> tuple[int, ...]:
     """At most `count` steps at which to look, from 0 to steps - 1, each about twice the one before, none twice.
 

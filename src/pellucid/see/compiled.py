@@ -4,10 +4,11 @@ Shard: a network, a layer, a unit for each image, their starts -> `step()`: ever
 climb: many starts, cut into shards that run side by side -> Climbed
 
 The same climb as that of `climbing`, of which it is the short cut where nothing is asked for but units, on a sphere, by
-`power` or `normalized`: some seventy small operations of a framework, each of which takes the interpreter's lock, are
-three compiled passes here. Inside a shard the batch is innermost, as `learn` has it; points are kept image by image.
-Every image is summed by itself, in double precision, so it comes out the same to the last bit in any shard. The
-surprise: threads do not wait for each other after a step, only when somebody watches, or is to be told of progress.
+`power` or `normalized`: some seventy small operations of a framework, and as many of an interpreter that only one
+thread can ask at a time, are one compiled call here, for many steps. Inside a shard the batch is innermost, as `learn`
+has it; points are kept image by image. Every image is summed by itself, in double precision, so it comes out the same
+to the last bit in any shard. The surprise: threads do not wait for each other after a step, only when somebody watches,
+or is to be told of progress.
 """
 
 import math
@@ -24,16 +25,15 @@ from torch import Tensor
 from pellucid.learn.layers import Conv, Dense
 from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order, shards, thread_count
+from pellucid.learn.programs import Program, run
 from pellucid.see.ascent import Ascent, Normalized, Power
-from pellucid.see.climbing import Advance, Climbed, Limits, Watch, no_value
+from pellucid.see.climbing import Advance, Climbed, Limits, Watch, joined, no_value
 from pellucid.see.images import LEAST_DEVIATION, Parametrization, Sphere, no_gradient
 from pellucid.see.objectives import Objective, Units
 
 Array = np.ndarray
 
 MOST = 64  # images of a shard: what its layers say stays near the processor
-GRAIN = 4  # images, so that vectors are full
-DENSE_GRAIN = 16  # from so many images on, products of matrices round alike
 ACTIVATIONS = ("relu", "linear")
 UNTOLD = 32  # steps from one telling of progress to the next
 
@@ -109,11 +109,40 @@ def _move(gradient, center, radius, low, high, centred, average, size, points, m
     return True
 
 
+@_njit
+def _climb(  # type: ignore[no-untyped-def]
+    begin, end, last, program, blocks, batch, sphere, rule, points, memory, slope, ranks, best, best_ranks, best_values,
+    history,
+):  # fmt: skip
+    """The moments from `begin` to before `end`, of which `last` has no step; what was no number: 0 none, 1 a value, 2
+    a gradient. The names are those of `Shard`."""
+    forward, backward = program
+    images, said, gradient = batch
+    center, radius, low, high, rectify = sphere
+    centred, averages, sizes = rule
+    f, places, runs, winners = blocks
+    for moment in range(begin, end):
+        values = history[moment]
+        _show(points, center, radius, low, high, images)
+        run(forward, f, places, runs, winners)
+        _score(said, rectify, values, ranks)
+        if not np.isfinite(values).all():
+            return 1
+        _keep(points, ranks, values, best, best_ranks, best_values)
+        if moment == last:
+            return 0
+        run(backward, f, places, runs, winners)
+        average, size = averages[moment], sizes[moment]
+        if not _move(gradient, center, radius, low, high, centred, average, size, points, memory, slope):
+            return 2
+    return 0
+
+
 class Shard:
     """Some images of a climb: where each is, which was best, and what it was worth at every moment.
 
-    points, best (image, pixel); images (pixel, image), in model space, as they were at the last moment; history: what
-    they were worth, moment by moment; shots: points by the moments that are asked for.
+    points, best (image, pixel); images (pixel, image), in model space, as they were at the last moment; history
+    (moment, image): what they were worth, as far as they have come; shots: points by the moments that are asked for.
     """
 
     def __init__(
@@ -126,46 +155,55 @@ class Shard:
         steps: int,
         moments: Sequence[int],
     ) -> None:
-        count = len(starts)
-        self._network, self._space, self._ascent, self._steps, self._moments = network, space, ascent, steps, moments
-        self._layer, self._units = goal.layer, goal.units.numpy()
-        self._rectify = _activation(network, goal.layer) == "relu"
-        self._low, self._high = _filled(space.low, -math.inf, starts), _filled(space.high, math.inf, starts)
+        count, self._space = len(starts), space
+        program = Program(network, goal.layer, goal.units.numpy())
+        self._program, self._blocks = (program.forward, program.backward), program.blocks
+        self.images = program.images
+        self._batch = (program.images, program.said, program.gradient)
+        low, high = _filled(space.low, -math.inf, starts), _filled(space.high, math.inf, starts)
+        rectify = _activation(network, goal.layer) == "relu"
+        self._sphere = (float(space.center), float(space.radius), low, high, rectify)
+        self._rule = _rule(ascent, steps)
         self.points = space.points(starts).reshape(count, -1).numpy().copy()
         self._memory, self._slope = np.zeros_like(self.points), np.empty_like(self.points[0])
-        self.images = np.empty(self.points.shape[::-1], network.dtype)
         self.best, self.best_values = self.points.copy(), np.zeros(count, np.float32)
         self._ranks, self._best_ranks = np.empty(count, np.float32), np.full(count, -np.inf, np.float32)
-        self.history: list[Array] = []
+        self.history = np.empty((steps + 1, count), np.float32)
         self.shots: dict[int, Array] = {}
+        self._made, self._steps, self._moments = 0, steps, moments
 
     def run(self, moments: int) -> None:
         """So many moments; raises PellucidError where the network or its gradient is no number."""
-        for _ in range(moments):
-            self.step()
+        end = self._made + moments
+        while self._made < end:
+            if self._made in self._moments:
+                self.shots[self._made] = self.points.copy()
+            to = min((moment for moment in self._moments if self._made < moment < end), default=end)
+            failure = _climb(
+                self._made, to, self._steps, self._program, self._blocks, self._batch, self._sphere, self._rule,
+                self.points, self._memory, self._slope, self._ranks, self.best, self._best_ranks, self.best_values,
+                self.history,
+            )  # fmt: skip
+            if failure:
+                raise no_value() if failure == 1 else no_gradient()
+            self._made = to
 
-    def step(self) -> None:
-        """The next moment: what every image is worth, and unless it is the last one, a step uphill from there."""
-        space, moment, values = self._space, len(self.history), np.empty(len(self.points), np.float32)
-        _show(self.points, space.center, space.radius, self._low, self._high, self.images)
-        batch = self.images.reshape(*self._network.input_shape, -1)
-        trace = self._network.forward(batch, upto=self._layer, linear=True, own=self._units)
-        slope = trace.output
-        _score(slope.reshape(-1, len(values)), self._rectify, values, self._ranks)
-        if not np.isfinite(values).all():
-            raise no_value()
-        _keep(self.points, self._ranks, values, self.best, self._best_ranks, self.best_values)
-        self.history.append(values)
-        if moment in self._moments:
-            self.shots[moment] = self.points.copy()
-        if moment == self._steps:
-            return
-        gradient = self._network.input_gradient(trace, slope).reshape(self.images.shape)
-        if not _move(
-            gradient, space.center, space.radius, self._low, self._high, *_rule(self._ascent, moment),
-            self.points, self._memory, self._slope,
-        ):  # fmt: skip
-            raise no_gradient()
+    def climbed(self, shape: torch.Size) -> Climbed:
+        """What came of it; shape: (channel, height, width) of an image."""
+
+        def shown(points: Array) -> Tensor:
+            return self._space.images(torch.from_numpy(points).view(-1, *shape))
+
+        film = [shown(self.shots.get(moment, self.points)) for moment in self._moments]
+        images = shown(self.best)
+        return Climbed(
+            images,
+            torch.from_numpy(self.best_values),
+            torch.full((len(images),), self._steps),
+            torch.from_numpy(self.history.T.copy()),
+            tuple(self._moments),
+            torch.stack(film) if film else images.new_zeros(0, *images.shape),
+        )
 
 
 def climb(
@@ -188,57 +226,56 @@ def climb(
         return None
     if limits.tolerance > 0 or not objective.own or _activation(network, objective.layer) not in ACTIVATIONS:
         return None
-    steps, parts = limits.steps, _parts(network, objective.layer, len(starts), rows)
-    pieces = [Shard(network, objective.take(part), space, ascent, starts[part], steps, moments) for part, _ in parts]
-    made, jobs = 0, torch.arange(len(starts))
+    parts, done = _parts(len(starts), rows), []
+    for begin in range(0, len(parts), thread_count()):
+        jobs = parts[begin : begin + thread_count()]
+        pieces = [
+            Shard(network, objective.take(part), space, ascent, starts[part], limits.steps, moments) for part in jobs
+        ]
+        _side_by_side(pieces, torch.cat(jobs), starts.shape[1:], limits.steps, advance, watch)
+        done += [piece.climbed(starts.shape[1:]) for piece in pieces]
+    return joined(done)
+
+
+def _side_by_side(
+    pieces: Sequence[Shard],
+    jobs: Int64[Tensor, "image"],
+    shape: torch.Size,
+    steps: int,
+    advance: Advance | None,
+    watch: Watch | None,
+) -> None:
+    """Some shards, a thread for each, up to their last moment."""
+    made = 0
     while made <= steps:
         count = 1 if watch is not None else min(UNTOLD, steps + 1 - made)
         run_in_order(partial(Shard.run, moments=count), pieces)
         if watch is not None:
-            images = [torch.from_numpy(piece.images.T.astype(np.float32)) for piece in pieces]
-            values = [torch.from_numpy(piece.history[-1]) for piece in pieces]
-            watch(jobs, torch.full_like(jobs, made), _all(images, parts).view_as(starts), _all(values, parts))
+            images = np.concatenate([piece.images.T for piece in pieces]).astype(np.float32)
+            values = np.concatenate([piece.history[made] for piece in pieces])
+            seen = torch.from_numpy(images).view(-1, *shape)
+            watch(jobs, torch.full_like(jobs, made), seen, torch.from_numpy(values))
         made += count
         if advance is not None:
-            advance(count * len(starts))
-
-    def shown(points: list[Array]) -> Tensor:
-        return space.images(_all([torch.from_numpy(part) for part in points], parts).view_as(starts))
-
-    film = [shown([piece.shots.get(moment, piece.points) for piece in pieces]) for moment in moments]
-    return Climbed(
-        shown([piece.best for piece in pieces]),
-        _all([torch.from_numpy(piece.best_values) for piece in pieces], parts),
-        torch.full_like(jobs, steps),
-        _all([torch.from_numpy(np.stack(piece.history, axis=1)) for piece in pieces], parts),
-        tuple(moments),
-        torch.stack(film) if film else starts.new_zeros(0, *starts.shape),
-    )
+            advance(count * len(jobs))
 
 
-def _parts(network: Network, layer: str, count: int, rows: int) -> list[tuple[Int64[Tensor, "image"], int]]:
-    """The jobs of each shard, and how many of them are no idle copies: about as many for every thread."""
+def _parts(count: int, rows: int) -> list[Int64[Tensor, "image"]]:
+    """The jobs of each shard: about as many for every thread."""
     threads = thread_count()
     size = math.ceil(count / (threads * math.ceil(count / (threads * min(MOST, rows)))))
-    found = []
-    dense = any(isinstance(below, Dense) for below in network.layers[: network.names.index(layer) + 1])
-    for part in shards(count, size):
-        jobs = torch.arange(part.start, part.stop)
-        idle = -len(jobs) % (DENSE_GRAIN if dense else GRAIN)
-        found.append((torch.cat([jobs, jobs[-1:].expand(idle)]), len(jobs)))
-    return found
+    return [torch.arange(part.start, part.stop) for part in shards(count, size)]
 
 
-def _all(pieces: Sequence[Tensor], parts: Sequence[tuple[Tensor, int]]) -> Tensor:
-    """One tensor of what each shard has for its jobs."""
-    return torch.cat([piece[:real] for piece, (_, real) in zip(pieces, parts, strict=True)])
-
-
-def _rule(ascent: Power | Normalized, step: int) -> tuple[bool, float, float]:
-    """For `_move`: whether a gradient's mean is taken away, the share of the last direction, the length of the step."""
+def _rule(ascent: Power | Normalized, steps: int) -> tuple[bool, Array, Array]:
+    """For `_move`: is a gradient's mean taken away? And of each step the last direction's share and its length."""
+    averages, sizes = np.zeros(steps), np.empty(steps)
     if isinstance(ascent, Power):
-        return True, ascent.average if step > 0 else 0.0, ascent.size(float(step))
-    return False, 0.0, ascent.size
+        averages[1:] = ascent.average
+        sizes[:] = [ascent.size(float(step)) for step in range(steps)]
+    else:
+        sizes[:] = ascent.size
+    return isinstance(ascent, Power), averages, sizes
 
 
 def _activation(network: Network, layer: str) -> str | None:

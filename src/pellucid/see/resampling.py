@@ -7,6 +7,8 @@ kernel grows with it, so that nothing is aliased. Both ways of a picture are ind
 resizes it. The surprise: for many pieces of one picture this is several times quicker than resizing each of them.
 """
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +18,7 @@ SHARPNESS = -0.5
 REACH = 2  # pixels to each side of the kernel's centre
 
 
+@lru_cache(maxsize=32)  # a dream asks for the same few in every round
 def weights(length: int, size: int) -> Float[Tensor, "size length"]:
     """How much each of `length` pixels (columns) counts in each of `size` pixels (rows); every row adds up to one."""
     step = length / size

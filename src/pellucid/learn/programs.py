@@ -1,0 +1,372 @@
+"""Programs: a pass through a network, and its input's gradient back, as instructions for one compiled call.
+
+Program: a network, a layer, one unit of it for each image -> where images go in, what the units say, the gradient
+run:     instructions, the blocks of memory they speak of -> everything carried out
+
+Small batches take layers in microseconds. Between layers the interpreter would be asked what is next, and threads that
+take its lock so often keep each other waiting: two of them were hardly faster than one. So the pass is written down
+once, with all its arrays in one block of memory and all weights in the order in which kernels read them, and runs
+without the interpreter. The price: a program is for one size of batch, and does not learn of weights that change.
+A dense layer is a convolution of images that are one pixel large. The kernels are those of `convolutions`, `kernels`
+and `sparse`; whoever changes these touches this file, too (see registers.py).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer
+from numba import njit
+
+from pellucid.learn import convolutions, kernels, sparse
+from pellucid.learn.convolutions import LANES, convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
+from pellucid.learn.kernels import average_pool, average_pool_gradient, max_pool_flat, max_pool_gradient_flat
+from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
+from pellucid.learn.memory import aligned
+from pellucid.learn.network import Network
+from pellucid.learn.sparse import TOGETHER, input_gradient_flat
+
+Array = np.ndarray
+Span = tuple[int, int]
+Shape = tuple[int, int, int]
+
+CONVOLVE, CONVOLVE_OWN, CONVOLVE_OWN_BACK, BORDER, SCATTER = range(5)
+POOL, POOL_BACK, AVERAGE, AVERAGE_BACK, RELU_BACK, SIGMOID, SIGMOID_BACK = range(5, 12)
+SPANS = ("x", "y", "w", "b", "run", "offset", "row", "winner", "scratch")
+NUMBERS = ("code", "maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line")
+FIELDS = [name for span in SPANS for name in (span, f"{span}_end")] + list(NUMBERS)
+INSTRUCTION = np.dtype([(name, np.uint64) for name in FIELDS])
+
+_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
+
+
+@_njit
+def run(instructions, f, places, runs, winners):  # type: ignore[no-untyped-def]
+    """Carries out the instructions one after another, in the blocks of a `Program`."""
+    for k in range(len(instructions)):
+        a = instructions[k]
+        x, y, w, b = f[a.x : a.x_end], f[a.y : a.y_end], f[a.w : a.w_end], f[a.b : a.b_end]
+        own, offsets, rows = runs[a.run : a.run_end], places[a.offset : a.offset_end], places[a.row : a.row_end]
+        winner = winners[a.winner : a.winner_end]
+        if a.code == CONVOLVE:
+            convolve_flat(x, own, offsets, rows, w, a.taps, b, y, a.plane, a.rectify != 0)
+        elif a.code == CONVOLVE_OWN:
+            convolve_own_flat(x, own, offsets, rows, w.reshape((-1, np.int64(a.batch))), b, y)
+        elif a.code == CONVOLVE_OWN_BACK:
+            x[:] = 0
+            convolve_own_input_gradient_flat(x, own, offsets, rows, w.reshape((-1, np.int64(a.batch))), y)
+        elif a.code == BORDER:
+            _border(x, y, a)
+        elif a.code == SCATTER:
+            _scatter(x, y, w, f[a.scratch : a.scratch_end], winner, offsets, rows, a)
+        elif a.code == POOL:
+            max_pool_flat(x, y, winner, offsets, a.channels, a.height, a.width, a.batch, a.size)
+        elif a.code == POOL_BACK:
+            max_pool_gradient_flat(y, winner, x, offsets, a.channels, a.height, a.width, a.batch, a.size)
+        else:
+            _elementwise(x, y, a)
+
+
+@_njit
+def _border(x, y, a):  # type: ignore[no-untyped-def]
+    """x (channels, height, width, batch) into y, rows of `line` elements, from `first` on; the rest of y stays zero."""
+    row = a.width * a.batch
+    for c in range(a.channels):
+        for r in range(a.height):
+            i, j = (c * a.height + r) * row, c * a.plane + a.first + r * a.line
+            for n in range(row):
+                y[j + n] = x[i + n]
+
+
+@_njit
+def _scatter(x, y, w, scratch, winner, corners, pixels, a):  # type: ignore[no-untyped-def]
+    """The gradient x of a convolution's input from that of the pool behind it, y (maps, window, batch)."""
+    maps, batch = np.int64(a.maps), np.int64(a.batch)
+    shape = (np.int64(a.channels), np.int64(a.height), np.int64(a.width), batch)
+    input_gradient_flat(
+        y.reshape((maps, -1, batch)),
+        winner.reshape((maps, -1, batch)),
+        w.reshape((maps, np.int64(a.taps), -1)),
+        corners,
+        pixels,
+        a.line,
+        a.first,
+        scratch.reshape((min(batch, TOGETHER), -1)),
+        x.reshape(shape),
+    )
+
+
+@_njit
+def _elementwise(x, y, a):  # type: ignore[no-untyped-def]
+    """What is rare, or quick: pools of means, and activations and their gradients, y being the layer's output."""
+    if a.code == RELU_BACK:
+        for n in range(len(x)):
+            x[n] = 0 if y[n] <= 0 else x[n]
+    elif a.code == SIGMOID:
+        for n in range(len(x)):
+            x[n] = 1 / (1 + np.exp(-x[n]))
+    elif a.code == SIGMOID_BACK:
+        for n in range(len(x)):
+            x[n] *= y[n] * (1 - y[n])
+    else:
+        size, height, width, batch = np.int64(a.size), np.int64(a.height), np.int64(a.width), np.int64(a.batch)
+        if a.code == AVERAGE:
+            y[:] = average_pool(x.reshape((-1, height, width, batch)), size).reshape(-1)
+        else:
+            small = y.reshape((-1, height // size, width // size, batch))
+            x[:] = average_pool_gradient(small, size, height, width).reshape(-1)
+
+
+class Program:
+    """One unit of a layer for each image of a batch: its pre-activation, and the way back to the images.
+
+    images (pixel, batch): to be filled, in model space.  said (position, batch): what the units say, and then to be
+    filled with the gradient of what is climbed, from which `backward` makes `gradient` (pixel, batch).
+    forward, backward: instructions for `run`, together with `blocks`.
+    """
+
+    def __init__(self, network: Network, layer: str, units: Integer[Array, " batch"]) -> None:
+        write = _Writer(network.dtype, len(units))
+        stop = network.names.index(layer)
+        shape: Shape = network.input_shape
+        x = images = write.floats.reserve(math.prod(shape) * len(units))
+        passes: list[_Pass] = []
+        for below, name in zip(network.layers[:stop], network.names[:stop], strict=True):
+            passes.append(write.forward(below, network.of_layer(name), shape, x))
+            shape, x = passes[-1].out, passes[-1].y
+        said, slope = write.own(network.layers[stop], network.of_layer(layer), shape, x, units)
+        forward = len(write.steps) - 1
+        gradient = write.backward(passes, slope)
+        self.blocks = write.blocks()
+        self.forward, self.backward = np.split(np.array(write.steps, INSTRUCTION), [forward])
+        self.images, self.said, self.gradient = (
+            self.blocks[0][begin:end].reshape(-1, len(units)) for begin, end in (images, said, gradient)
+        )
+
+
+class _Block:
+    """Arrays that will lie in one block, one after another, each at the beginning of a line of the cache."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype, self._size = np.dtype(dtype), 0
+        self._given: list[tuple[int, Array]] = []
+
+    def reserve(self, size: int) -> Span:
+        """Room for so many numbers, zero at first."""
+        begin = self._size
+        self._size += -(-size // LANES) * LANES
+        return begin, begin + size
+
+    def put(self, array: Array) -> Span:
+        """The array itself."""
+        span = self.reserve(array.size)
+        self._given.append((span[0], array))
+        return span
+
+    def made(self) -> Array:
+        """The block; a line longer, so that a vector may reach beyond the last array."""
+        block = aligned((self._size + LANES,), self.dtype)
+        block[:] = 0
+        for begin, array in self._given:
+            block[begin : begin + array.size] = array.reshape(-1)
+        return block
+
+
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """A layer's pass forward, as far as the way back needs it: a dense layer is one of images of one pixel."""
+
+    layer: Layer
+    weight: Array | None
+    border: tuple[int, int]
+    shape: Shape
+    out: Shape
+    x: Span
+    y: Span
+    winner: Span = (0, 0)
+
+
+class _Writer:
+    """Writes instructions, and knows where everything is."""
+
+    def __init__(self, dtype: Any, batch: int) -> None:
+        self._batch = batch
+        self.floats, self._places, self._winners = _Block(dtype), _Block(np.uint32), _Block(np.uint8)
+        self._runs: list[Array] = [np.zeros((0, 5), np.uint64)]
+        self.steps: list[tuple[int, ...]] = []
+
+    def blocks(self) -> tuple[Array, Array, Array, Array]:
+        """The memory that the instructions speak of."""
+        return self.floats.made(), self._places.made(), np.concatenate(self._runs), self._winners.made()
+
+    def forward(self, layer: Layer, parameters: Parameters, shape: Shape, x: Span) -> _Pass:
+        """A layer of all units."""
+        if isinstance(layer, Flatten):
+            return _Pass(layer, None, (0, 0), shape, (math.prod(shape), 1, 1), x, x)
+        if isinstance(layer, Pool):
+            return self._pool(layer, shape, x)
+        weight, border, out = _as_convolution(layer, parameters, shape)
+        y = self._convolve(x, shape, weight, parameters["bias"], border, out, _activation(layer) == "relu")
+        if _activation(layer) == "sigmoid":
+            self._add(SIGMOID, x=y, y=y)
+        return _Pass(layer, weight, border, shape, out, x, y)
+
+    def own(
+        self, layer: Layer, parameters: Parameters, shape: Shape, x: Span, units: Integer[Array, " batch"]
+    ) -> tuple[Span, Span]:
+        """One unit of the last layer for each image, and the way back: where it is, and the gradient of what it saw."""
+        weight, border, out = _as_convolution(layer, parameters, shape)
+        where = self._where(convolutions.plan((*shape, self._batch), weight.shape[2:], border, out[1:]))
+        said, slope = self._room((1, *out[1:])), self._room(shape)
+        common = where | {"w": self.floats.put(convolutions.own_rows(weight[units])), "batch": self._batch}
+        self._add(CONVOLVE_OWN, x=x, y=said, b=self.floats.put(parameters["bias"][units]), **common)
+        self._add(CONVOLVE_OWN_BACK, x=slope, y=said, **common)
+        return said, slope
+
+    def backward(self, passes: list[_Pass], dy: Span) -> Span:
+        """The way back through these layers, from the gradient of the last one's output to that of the images."""
+        above: list[_Pass] = []  # a pool whose gradient is not spread yet
+        for step in reversed(passes):
+            if isinstance(step.layer, Flatten):
+                continue
+            pool = above.pop() if above else None
+            if isinstance(step.layer, Pool):
+                below = passes[passes.index(step) - 1] if passes.index(step) > 0 else None
+                if step.layer.method == "max" and below is not None and _rectifies(below.layer):
+                    # The largest of rectified pixels is where any of them answers; there are fewer of them.
+                    self._add(RELU_BACK, x=dy, y=step.y)
+                    above.append(step)
+                else:
+                    dy = self._unpool(step, dy)
+            elif pool is not None and sparse.worthwhile(_filters(step)):
+                dy = self._scatter(step, pool, dy)
+            else:
+                dy = self._unpool(pool, dy) if pool is not None else self._through(step, dy)
+                dy = self._convolve_back(step, dy)
+        return dy
+
+    def _through(self, step: _Pass, dy: Span) -> Span:
+        """Back through an activation, in place."""
+        code = {"relu": RELU_BACK, "sigmoid": SIGMOID_BACK}.get(_activation(step.layer))
+        if code is not None:
+            self._add(code, x=dy, y=step.y)
+        return dy
+
+    def _pool(self, layer: Pool, shape: Shape, x: Span) -> _Pass:
+        out = (shape[0], shape[1] // layer.size, shape[2] // layer.size)
+        y, winner = self._room(out), self._winners.reserve(math.prod(out) * self._batch)
+        if layer.method == "max":
+            self._add(POOL, x=x, y=y, winner=winner, size=layer.size, **self._windows(layer, shape))
+        else:
+            self._add(AVERAGE, x=x, y=y, size=layer.size, **self._windows(layer, shape))
+        return _Pass(layer, None, (0, 0), shape, out, x, y, winner)
+
+    def _unpool(self, step: _Pass, dy: Span) -> Span:
+        assert isinstance(step.layer, Pool)
+        dx = self._room(step.shape)
+        code = POOL_BACK if step.layer.method == "max" else AVERAGE_BACK
+        windows = self._windows(step.layer, step.shape)
+        self._add(code, x=dx, y=dy, winner=step.winner, size=step.layer.size, **windows)
+        return dx
+
+    def _windows(self, layer: Pool, shape: Shape) -> dict[str, Any]:
+        """Where windows are, and their pixels."""
+        pixels = kernels.window_places(layer.size, shape[2] * self._batch, self._batch)
+        return self._sizes(shape) | {"offset": self._places.put(pixels)}
+
+    def _convolve(
+        self, x: Span, shape: Shape, w: Array, b: Array, border: tuple[int, int], out: Shape, rectify: bool = False
+    ) -> Span:
+        """As `convolutions.convolve`."""
+        maps, channels, kh, kw = w.shape
+        if self._batch < LANES and border != (0, 0):
+            wide = (channels, out[1] + kh - 1, out[2] + kw - 1)
+            into, line = self._room(wide), wide[2] * self._batch
+            first = border[0] * line + border[1] * self._batch
+            self._add(BORDER, x=x, y=into, first=first, line=line, plane=wide[1] * line, **self._sizes(shape))
+            x, shape, border = into, wide, (0, 0)
+        where = self._where(convolutions.plan((*shape, self._batch), (kh, kw), border, out[1:]))
+        y, taps, plane = self._room((maps, *out[1:])), channels * kh * kw, out[1] * out[2] * self._batch
+        packed = self.floats.put(convolutions.packed(w.reshape(maps, taps)))
+        self._add(
+            CONVOLVE, x=x, y=y, w=packed, b=self.floats.put(b), taps=taps, plane=plane, rectify=int(rectify), **where
+        )
+        return y
+
+    def _convolve_back(self, step: _Pass, dy: Span) -> Span:
+        """As `convolutions.convolve_input_gradient`."""
+        w = _filters(step)
+        around = (w.shape[2] - 1 - step.border[0], w.shape[3] - 1 - step.border[1])
+        nothing = np.zeros(w.shape[1], w.dtype)
+        return self._convolve(dy, step.out, convolutions.turned(w), nothing, around, step.shape)
+
+    def _scatter(self, step: _Pass, pool: _Pass, dy: Span) -> Span:
+        """As `sparse.input_gradient`."""
+        assert isinstance(pool.layer, Pool)
+        w, layout = _filters(step), sparse.layout(_filters(step).shape, pool.shape[1:], step.border)
+        corners, pixels = sparse.window_places(pool.out[1:], pool.layer.size, layout.line, step.shape[0])
+        dx = self._room(step.shape)
+        self._add(
+            SCATTER,
+            x=dx,
+            y=dy,
+            w=self.floats.put(sparse.filter_rows(w)),
+            winner=pool.winner,
+            offset=self._places.put(corners),
+            row=self._places.put(pixels),
+            scratch=self.floats.reserve(min(self._batch, TOGETHER) * layout.size),
+            maps=w.shape[0],
+            taps=w.shape[2],
+            first=layout.first,
+            line=layout.line,
+            **self._sizes(step.shape),
+        )
+        return dx
+
+    def _room(self, shape: Shape) -> Span:
+        return self.floats.reserve(math.prod(shape) * self._batch)
+
+    def _sizes(self, shape: Shape) -> dict[str, Any]:
+        return {"channels": shape[0], "height": shape[1], "width": shape[2], "batch": self._batch}
+
+    def _where(self, plan: convolutions.Plan) -> dict[str, Any]:
+        """A plan, and where it is kept."""
+        begin = sum(map(len, self._runs))
+        self._runs.append(plan.runs)
+        spans = {"offset": self._places.put(plan.offsets), "row": self._places.put(plan.rows)}
+        return spans | {"run": (begin, begin + len(plan.runs))}
+
+    def _add(self, code: int, **fields: Any) -> None:
+        """An instruction; spans are pairs."""
+        values = {"code": code}
+        for name, value in fields.items():
+            if name in SPANS:
+                values[name], values[f"{name}_end"] = value
+            else:
+                values[name] = value
+        self.steps.append(tuple(values.get(name, 0) for name in FIELDS))
+
+
+def _as_convolution(layer: Layer, parameters: Parameters, shape: Shape) -> tuple[Array, tuple[int, int], Shape]:
+    """The filters, the border and the output's shape of a layer with weights."""
+    weight = parameters["weight"]
+    if isinstance(layer, Dense):
+        return weight[:, :, None, None], (0, 0), (len(weight), 1, 1)
+    assert isinstance(layer, Conv)
+    maps, height, width = layer.output_shape(shape)
+    return weight, layer.border, (maps, height, width)
+
+
+def _activation(layer: Layer) -> str:
+    assert isinstance(layer, Conv | Dense)
+    return layer.activation
+
+
+def _rectifies(layer: Layer) -> bool:
+    return isinstance(layer, Conv) and layer.activation == "relu"
+
+
+def _filters(step: _Pass) -> Array:
+    assert step.weight is not None
+    return step.weight
