@@ -92,15 +92,10 @@ class Scaling:
         if self.kind == "unit":
             return images
         if self.kind == "standardized":
-            pixels = math.prod(images.shape[1:])
-            centred: np.ndarray = images - images.mean(axis=(1, 2, 3), keepdims=True)
-            with np.errstate(over="ignore"):
-                deviation = np.sqrt(np.square(centred).mean(axis=(1, 2, 3), keepdims=True))
-            if not np.isfinite(deviation).all():  # pixels that float32 cannot square
-                deviation = np.sqrt(np.square(centred, dtype=np.float64).mean(axis=(1, 2, 3), keepdims=True))
-                deviation = deviation.astype(np.float32)
-            centred /= np.maximum(deviation, np.float32(1 / math.sqrt(pixels)))
-            return centred
+            # Imported here: a compiler takes a while, and most of what needs a scaling never applies this one.
+            from pellucid.data.standardization import standardized_pixels
+
+            return standardized_pixels(images, 1 / math.sqrt(math.prod(images.shape[1:])))
         self._check(images.shape[1:])
         scaled: np.ndarray = images - self.mean
         scaled /= self.deviation
