@@ -14,6 +14,7 @@ or is to be told of progress.
 import math
 from collections.abc import Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ Array = np.ndarray
 
 MOST = 64  # images of a shard: what its layers say stays near the processor
 ACTIVATIONS = ("relu", "linear")
-UNTOLD = 32  # steps from one telling of progress to the next
+UNTOLD = 0.3  # seconds, about, from one telling of progress to the next
 
 _njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
 
@@ -246,9 +247,9 @@ def _side_by_side(
     watch: Watch | None,
 ) -> None:
     """Some shards, a thread for each, up to their last moment."""
-    made = 0
+    made, count = 0, 1
     while made <= steps:
-        count = 1 if watch is not None else min(UNTOLD, steps + 1 - made)
+        begin = perf_counter()
         run_in_order(partial(Shard.run, moments=count), pieces)
         if watch is not None:
             images = np.concatenate([piece.images.T for piece in pieces]).astype(np.float32)
@@ -258,12 +259,16 @@ def _side_by_side(
         made += count
         if advance is not None:
             advance(count * len(jobs))
+        if watch is None:
+            pace = (perf_counter() - begin) / count
+            count = max(1, min(steps + 1 - made, int(UNTOLD / max(pace, 1e-6))))
 
 
 def _parts(count: int, rows: int) -> list[Int64[Tensor, "image"]]:
-    """The jobs of each shard: about as many for every thread."""
+    """The jobs of each shard: about as many for every thread, and no more than `rows` for all threads together."""
     threads = thread_count()
-    size = math.ceil(count / (threads * math.ceil(count / (threads * min(MOST, rows)))))
+    most = threads * max(1, min(MOST, rows // threads))
+    size = math.ceil(count / (threads * math.ceil(count / most)))
     return [torch.arange(part.start, part.stop) for part in shards(count, size)]
 
 
