@@ -193,7 +193,7 @@ def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type:
 
 @_njit
 def convolve_own_flat(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-def]
-    """x, y flat; w (taps and one more, batch); b (batch,)."""
+    """x, y flat; w flat, (taps and one more, batch); b (batch,)."""
     batch = np.uint64(len(b))
     for k in range(len(runs)):
         for m in range(_ZERO, runs[k, 1], batch):
@@ -201,22 +201,23 @@ def convolve_own_flat(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyp
             for n in range(batch):
                 y[i + n] = b[n]
             for t in range(runs[k, 3], runs[k, 4]):
-                j, r = here + offsets[t], rows[t]
+                j, r = here + offsets[t], rows[t] * batch
                 for n in range(batch):
-                    y[i + n] += w[r, n] * x[j + n]
+                    y[i + n] += w[r + n] * x[j + n]
 
 
 @_njit
-def convolve_own_input_gradient_flat(dx, runs, offsets, rows, w, dy):  # type: ignore[no-untyped-def]
-    """dx flat, zero; the others as in `convolve_own_flat`."""
-    batch = np.uint64(w.shape[1])
+def convolve_own_input_gradient_flat(dx, runs, offsets, rows, w, dy, batch):  # type: ignore[no-untyped-def]
+    """dx flat; the others as in `convolve_own_flat`."""
+    for n in range(len(dx)):
+        dx[n] = 0
     for k in range(len(runs)):
         for m in range(_ZERO, runs[k, 1], batch):
             i, here = runs[k, 0] + m, runs[k, 2] + m
             for t in range(runs[k, 3], runs[k, 4]):
-                j, r = here + offsets[t], rows[t]
+                j, r = here + offsets[t], rows[t] * batch
                 for n in range(batch):
-                    dx[j + n] += w[r, n] * dy[i + n]
+                    dx[j + n] += w[r + n] * dy[i + n]
 
 
 def convolve(
@@ -288,7 +289,7 @@ def convolve_own(
     """`convolve` where every image has a filter and a bias of its own, and so one map."""
     where = plan(x.shape, (w.shape[2], w.shape[3]), border, out)
     y = np.empty((1, *out, x.shape[3]), x.dtype)
-    convolve_own_flat(x.reshape(-1), *where, own_rows(w), b, y.reshape(-1))
+    convolve_own_flat(x.reshape(-1), *where, own_rows(w).reshape(-1), b, y.reshape(-1))
     return y
 
 
@@ -302,8 +303,8 @@ def convolve_own_input_gradient(
     batch, channels, kh, kw = w.shape
     shape = (channels, *size, batch)
     where = plan(shape, (kh, kw), border, (dy.shape[1], dy.shape[2]))
-    dx = np.zeros(shape, dy.dtype)
-    convolve_own_input_gradient_flat(dx.reshape(-1), *where, own_rows(w), dy.reshape(-1))
+    dx = np.empty(shape, dy.dtype)
+    convolve_own_input_gradient_flat(dx.reshape(-1), *where, own_rows(w).reshape(-1), dy.reshape(-1), np.uint64(batch))
     return dx
 
 

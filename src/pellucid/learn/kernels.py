@@ -129,32 +129,51 @@ def window_places(size: int, row: int, column: int) -> Array:
 
 
 @_njit
-def average_pool(x: Array, size: int) -> Array:
-    """The mean of each size x size window; a border narrower than `size` is left out. x and y as in `max_pool`."""
-    channels, height, width, batch = x.shape
-    y = np.zeros((channels, height // size, width // size, batch), x.dtype)
+def average_pool_flat(x, y, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """x, y flat, as in `max_pool_flat`."""
     share = x.dtype.type(1 / (size * size))
-    for c in range(channels):
-        for r in range(y.shape[1] * size):
-            for s in range(y.shape[2] * size):
-                total, pixel = y[c, r // size, s // size], x[c, r, s]
-                for n in range(batch):
-                    total[n] += pixel[n] * share
-    return y
-
-
-@_njit
-def average_pool_gradient(dy: Array, size: int, height: int, width: int) -> Array:
-    """Every pixel of a window gets an equal share of dy. -> (channels, height, width, batch)"""
-    channels, rows, columns, batch = dy.shape
-    dx = np.zeros((channels, height, width, batch), dy.dtype)
-    share = dy.dtype.type(1 / (size * size))
+    for n in range(len(y)):
+        y[n] = 0
+    rows, columns = height // size, width // size
     for c in range(channels):
         for r in range(rows * size):
             for s in range(columns * size):
-                target, upstream = dx[c, r, s], dy[c, r // size, s // size]
+                i, o = ((c * height + r) * width + s) * batch, ((c * rows + r // size) * columns + s // size) * batch
                 for n in range(batch):
-                    target[n] = upstream[n] * share
+                    y[o + n] += x[i + n] * share
+
+
+@_njit
+def average_pool_gradient_flat(dy, dx, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """The way back of `average_pool_flat`."""
+    share = dy.dtype.type(1 / (size * size))
+    for n in range(len(dx)):
+        dx[n] = 0
+    rows, columns = height // size, width // size
+    for c in range(channels):
+        for r in range(rows * size):
+            for s in range(columns * size):
+                i, o = ((c * height + r) * width + s) * batch, ((c * rows + r // size) * columns + s // size) * batch
+                for n in range(batch):
+                    dx[i + n] = dy[o + n] * share
+
+
+def average_pool(
+    x: Float[Array, "channel height width batch"], size: int
+) -> Float[Array, "channel out_height out_width batch"]:
+    """The mean of each size x size window; a border narrower than `size` is left out."""
+    channels, height, width, batch = x.shape
+    y = np.empty((channels, height // size, width // size, batch), x.dtype)
+    average_pool_flat(x.reshape(-1), y.reshape(-1), *map(np.uint64, x.shape), np.uint64(size))
+    return y
+
+
+def average_pool_gradient(
+    dy: Float[Array, "channel out_height out_width batch"], size: int, height: int, width: int
+) -> Float[Array, "channel height width batch"]:
+    """Every pixel of a window gets an equal share of dy."""
+    dx = np.empty((dy.shape[0], height, width, dy.shape[3]), dy.dtype)
+    average_pool_gradient_flat(dy.reshape(-1), dx.reshape(-1), *map(np.uint64, dx.shape), np.uint64(size))
     return dx
 
 

@@ -21,7 +21,7 @@ from numba import njit
 
 from pellucid.learn import convolutions, kernels, sparse
 from pellucid.learn.convolutions import LANES, convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
-from pellucid.learn.kernels import average_pool, average_pool_gradient, max_pool_flat, max_pool_gradient_flat
+from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
@@ -33,6 +33,7 @@ Shape = tuple[int, int, int]
 
 CONVOLVE, CONVOLVE_OWN, CONVOLVE_OWN_BACK, BORDER, SCATTER = range(5)
 POOL, POOL_BACK, AVERAGE, AVERAGE_BACK, RELU_BACK, SIGMOID, SIGMOID_BACK = range(5, 12)
+POOLS = (POOL, POOL_BACK, AVERAGE, AVERAGE_BACK)
 SPANS = ("x", "y", "w", "b", "run", "offset", "row", "winner", "scratch")
 NUMBERS = ("code", "maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line")
 FIELDS = [name for span in SPANS for name in (span, f"{span}_end")] + list(NUMBERS)
@@ -52,20 +53,33 @@ def run(instructions, f, places, runs, winners):  # type: ignore[no-untyped-def]
         if a.code == CONVOLVE:
             convolve_flat(x, own, offsets, rows, w, a.taps, b, y, a.plane, a.rectify != 0)
         elif a.code == CONVOLVE_OWN:
-            convolve_own_flat(x, own, offsets, rows, w.reshape((-1, np.int64(a.batch))), b, y)
+            convolve_own_flat(x, own, offsets, rows, w, b, y)
         elif a.code == CONVOLVE_OWN_BACK:
-            x[:] = 0
-            convolve_own_input_gradient_flat(x, own, offsets, rows, w.reshape((-1, np.int64(a.batch))), y)
+            convolve_own_input_gradient_flat(x, own, offsets, rows, w, y, a.batch)
+        elif a.code == SCATTER:
+            input_gradient_flat(
+                y, winner, w, offsets, rows, f[a.scratch : a.scratch_end], x, a.maps, a.taps, a.channels, a.height,
+                a.width, a.batch, a.size, a.line, a.first,
+            )  # fmt: skip
+        elif a.code in POOLS:
+            _pool(x, y, winner, offsets, a)
         elif a.code == BORDER:
             _border(x, y, a)
-        elif a.code == SCATTER:
-            _scatter(x, y, w, f[a.scratch : a.scratch_end], winner, offsets, rows, a)
-        elif a.code == POOL:
-            max_pool_flat(x, y, winner, offsets, a.channels, a.height, a.width, a.batch, a.size)
-        elif a.code == POOL_BACK:
-            max_pool_gradient_flat(y, winner, x, offsets, a.channels, a.height, a.width, a.batch, a.size)
         else:
-            _elementwise(x, y, a)
+            _activate(x, y, a.code)
+
+
+@_njit
+def _pool(x, y, winner, offsets, a):  # type: ignore[no-untyped-def]
+    """Pools, and the way back through them."""
+    if a.code == POOL:
+        max_pool_flat(x, y, winner, offsets, a.channels, a.height, a.width, a.batch, a.size)
+    elif a.code == POOL_BACK:
+        max_pool_gradient_flat(y, winner, x, offsets, a.channels, a.height, a.width, a.batch, a.size)
+    elif a.code == AVERAGE:
+        average_pool_flat(x, y, a.channels, a.height, a.width, a.batch, a.size)
+    else:
+        average_pool_gradient_flat(y, x, a.channels, a.height, a.width, a.batch, a.size)
 
 
 @_njit
@@ -80,42 +94,15 @@ def _border(x, y, a):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def _scatter(x, y, w, scratch, winner, corners, pixels, a):  # type: ignore[no-untyped-def]
-    """The gradient x of a convolution's input from that of the pool behind it, y (maps, window, batch)."""
-    maps, batch = np.int64(a.maps), np.int64(a.batch)
-    shape = (np.int64(a.channels), np.int64(a.height), np.int64(a.width), batch)
-    input_gradient_flat(
-        y.reshape((maps, -1, batch)),
-        winner.reshape((maps, -1, batch)),
-        w.reshape((maps, np.int64(a.taps), -1)),
-        corners,
-        pixels,
-        a.line,
-        a.first,
-        scratch.reshape((min(batch, TOGETHER), -1)),
-        x.reshape(shape),
-    )
-
-
-@_njit
-def _elementwise(x, y, a):  # type: ignore[no-untyped-def]
-    """What is rare, or quick: pools of means, and activations and their gradients, y being the layer's output."""
-    if a.code == RELU_BACK:
-        for n in range(len(x)):
+def _activate(x, y, code):  # type: ignore[no-untyped-def]
+    """Activations and their gradients, in place, y being the layer's output."""
+    for n in range(len(x)):
+        if code == RELU_BACK:
             x[n] = 0 if y[n] <= 0 else x[n]
-    elif a.code == SIGMOID:
-        for n in range(len(x)):
-            x[n] = 1 / (1 + np.exp(-x[n]))
-    elif a.code == SIGMOID_BACK:
-        for n in range(len(x)):
-            x[n] *= y[n] * (1 - y[n])
-    else:
-        size, height, width, batch = np.int64(a.size), np.int64(a.height), np.int64(a.width), np.int64(a.batch)
-        if a.code == AVERAGE:
-            y[:] = average_pool(x.reshape((-1, height, width, batch)), size).reshape(-1)
+        elif code == SIGMOID:
+            x[n] = 1 / (1 + math.exp(-x[n]))
         else:
-            small = y.reshape((-1, height // size, width // size, batch))
-            x[:] = average_pool_gradient(small, size, height, width).reshape(-1)
+            x[n] *= y[n] * (1 - y[n])
 
 
 class Program:
@@ -318,6 +305,7 @@ class _Writer:
             scratch=self.floats.reserve(min(self._batch, TOGETHER) * layout.size),
             maps=w.shape[0],
             taps=w.shape[2],
+            size=layout.size,
             first=layout.first,
             line=layout.line,
             **self._sizes(step.shape),

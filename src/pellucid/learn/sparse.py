@@ -28,7 +28,7 @@ TOGETHER = 16  # images turned around at once: as many as a line of the cache ho
 WORTHWHILE = (
     48  # elements of a filter's row; with 40, and two thirds of all windows without a gradient, both cost alike
 )
-_ZERO, _TWO, _SIX, _LANES = (np.uint64(number) for number in (0, 2, 6, LANES))
+_ZERO, _TWO, _SIX, _LANES, _TOGETHER = (np.uint64(number) for number in (0, 2, 6, LANES, TOGETHER))
 
 _njit: Any = njit(nogil=True, error_model="numpy", cache=True)
 _inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
@@ -65,12 +65,12 @@ def input_gradient(
     maps, channels, _, _ = w.shape
     where = layout(w.shape, dy.shape, border)
     batch = dy.values.shape[3]
-    images = aligned((min(batch, TOGETHER), where.size), w.dtype)
+    images = aligned((min(batch, TOGETHER) * where.size,), w.dtype)
     dx = np.empty((channels, *size, batch), w.dtype)
     corners, pixels = window_places(dy.values.shape[1:3], dy.size, where.line, channels)
     input_gradient_flat(
-        dy.values.reshape(maps, -1, batch), dy.winner.reshape(maps, -1, batch), filter_rows(w), corners, pixels,
-        np.uint64(where.line), np.uint64(where.first), images, dx,
+        dy.values.reshape(-1), dy.winner.reshape(-1), filter_rows(w).reshape(-1), corners, pixels, images,
+        dx.reshape(-1), *map(np.uint64, (maps, w.shape[2], *dx.shape, where.size, where.line, where.first)),
     )  # fmt: skip
     return dx
 
@@ -113,36 +113,48 @@ def filter_rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh el
 
 
 @_njit
-def input_gradient_flat(dy, winner, w, corners, pixels, row, first, images, dx):  # type: ignore[no-untyped-def]
-    """dy, winner (map, window, batch); w (map, kh, element); images (image, element); dx (channel, ..., batch).
+def input_gradient_flat(  # type: ignore[no-untyped-def]
+    dy, winner, w, corners, pixels, images, dx, maps, kh, channels, height, width, batch, size, line, first
+):
+    """All flat: dy, winner (map, window, batch); w (map, kh, element); images (image, size); dx (channel, ..., batch).
 
-    row: elements of a row of an image.  first: where in an image dx begins, which has no border.
+    line: elements of a row of an image.  first: where in an image dx begins, which has no border.
     """
-    batch, flat, rows = dy.shape[2], images.reshape(-1), w.reshape(-1)
+    length, windows = np.uint64(len(w)) // (maps * kh), np.uint64(len(corners))
     values, places = np.empty(len(corners) + 1, dy.dtype), np.empty(len(corners) + 1, np.uint32)
-    for begin in range(0, batch, TOGETHER):
-        together = min(TOGETHER, batch - begin)
-        images[:together] = 0
+    for begin in range(_ZERO, batch, _TOGETHER):
+        together = min(_TOGETHER, batch - begin)
+        for n in range(together * size):
+            images[n] = 0
         for n in range(together):
-            image = np.uint64(n * images.shape[1])
-            for o in range(len(dy)):
-                count = _nonzero(dy[o, :, begin + n], winner[o, :, begin + n], corners, pixels, values, places)
-                if count == _ZERO:
-                    continue
-                for i in range(w.shape[1]):
-                    j, there = np.uint64((o * w.shape[1] + i) * w.shape[2]), image + np.uint64(i) * row
-                    _scatter(np.uint64(w.shape[2]), rows, j, values, places, count, flat, there)
-        _turn(images, first, row, begin, together, dx)
+            for o in range(maps):
+                count = _nonzero(dy, winner, o * windows * batch + begin + n, batch, corners, pixels, values, places)
+                if count > _ZERO:
+                    for i in range(kh):
+                        _scatter(length, w, (o * kh + i) * length, values, places, count, images, n * size + i * line)
+        _turn(images, size, line, first, together, dx, channels, height, width, batch, begin)
 
 
 @_inlined
-def _nonzero(dy, winner, corners, pixels, values, places):  # type: ignore[no-untyped-def]
+def _nonzero(dy, winner, at, batch, corners, pixels, values, places):  # type: ignore[no-untyped-def]
     """Lists the numbers that are not zero, and their places. No branch: which ones are zero cannot be foreseen."""
     count = _ZERO
     for m in range(len(corners)):
-        values[count], places[count] = dy[m], corners[m] + pixels[winner[m]]
-        count += np.uint64(dy[m] != 0)
+        values[count], places[count] = dy[at], corners[m] + pixels[winner[at]]
+        count += np.uint64(dy[at] != 0)
+        at += batch
     return count
+
+
+@_inlined
+def _turn(images, size, line, first, together, dx, channels, height, width, batch, begin):  # type: ignore[no-untyped-def]
+    """Images with the channels innermost, to dx, where the batch is."""
+    for c in range(channels):
+        for r in range(height):
+            i, j = ((c * height + r) * width) * batch + begin, first + r * line + c
+            for s in range(width):
+                for n in range(together):
+                    dx[i + s * batch + n] = images[n * size + j + s * channels]
 
 
 @_inlined
@@ -159,15 +171,3 @@ def _scatter(length, w, j, values, places, count, y, i):  # type: ignore[no-unty
         else:
             scatter(1, LANES, w, j + n, values, places, count, y, i + n)
             n += _LANES
-
-
-@_inlined
-def _turn(images, first, row, begin, together, dx):  # type: ignore[no-untyped-def]
-    """Images with the channels innermost, to dx, where the batch is."""
-    channels, height, width, _ = dx.shape
-    for r in range(height):
-        for s in range(width):
-            place = first + np.uint64(r) * row + np.uint64(s * channels)
-            for c in range(channels):
-                for n in range(together):
-                    dx[c, r, s, begin + n] = images[n, place + np.uint64(c)]

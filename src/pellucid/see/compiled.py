@@ -51,7 +51,11 @@ def _show(points, center, radius, low, high, x):  # type: ignore[no-untyped-def]
 
 @_njit
 def _score(z, rectify, values, ranks):  # type: ignore[no-untyped-def]
-    """z (position, image), pre-activations -> the gradient of what is climbed, in place; see `Units` and `Score`."""
+    """z (position, image), pre-activations -> the gradient of what is climbed, in place; see `Units` and `Score`.
+
+    False where a value is no number.
+    """
+    sound = True
     for n in range(z.shape[1]):
         total, largest, where, silent = 0.0, z[0, n], 0, True
         for m in range(len(z)):
@@ -61,6 +65,7 @@ def _score(z, rectify, values, ranks):  # type: ignore[no-untyped-def]
             if z[m, n] > largest:
                 largest, where = z[m, n], m
         values[n] = total / len(z)
+        sound = sound and math.isfinite(values[n])
         silent = silent and rectify
         ranks[n] = min(largest, 0) if silent else values[n]
         for m in range(len(z)):
@@ -68,6 +73,7 @@ def _score(z, rectify, values, ranks):  # type: ignore[no-untyped-def]
                 z[m, n] = 1 if m == where else 0
             else:
                 z[m, n] = 1 / len(z) if not (rectify and z[m, n] <= 0) else 0
+    return sound
 
 
 @_njit
@@ -76,7 +82,8 @@ def _keep(points, ranks, values, best, best_ranks, best_values):  # type: ignore
     for n in range(len(points)):
         if ranks[n] > best_ranks[n]:
             best_ranks[n], best_values[n] = ranks[n], values[n]
-            best[n] = points[n]
+            for p in range(points.shape[1]):
+                best[n, p] = points[n, p]
 
 
 @_njit
@@ -126,8 +133,7 @@ def _climb(  # type: ignore[no-untyped-def]
         values = history[moment]
         _show(points, center, radius, low, high, images)
         run(forward, f, places, runs, winners)
-        _score(said, rectify, values, ranks)
-        if not np.isfinite(values).all():
+        if not _score(said, rectify, values, ranks):
             return 1
         _keep(points, ranks, values, best, best_ranks, best_values)
         if moment == last:
