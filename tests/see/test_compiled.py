@@ -9,11 +9,12 @@ from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see import compiled
-from pellucid.see.ascent import Adam, Normalized, Power
+from pellucid.see.ascent import Adam, Gradient, Normalized, Power
 from pellucid.see.climbing import Limits, climb
-from pellucid.see.images import Sphere, sphere_of
+from pellucid.see.images import Box, Sphere, sphere_of
 from pellucid.see.models import open_model
 from pellucid.see.objectives import Others, Units
+from pellucid.see.penalties import Penalties
 
 JOBS = 7
 
@@ -59,6 +60,49 @@ def test_both_ways_lead_to_the_same(layer, rule, scaling, monkeypatch):
     assert torch.equal(found.steps, expected.steps)
     assert found.moments == expected.moments
     assert sum(told) == 6 * JOBS
+
+
+PENALTIES = [
+    None,
+    Penalties(tv=0.01, l1=0.003, relative=False),
+    Penalties(tv=0.3, l1=0.2, l2=0.4),
+]
+
+
+@pytest.mark.parametrize("scaling", ["unit", "own"])
+@pytest.mark.parametrize("image", ["sphere", "box"])
+@pytest.mark.parametrize("rule", [Gradient(3.0), Normalized(0.3)])
+@pytest.mark.parametrize("penalties", PENALTIES)
+def test_boxes_and_penalties_lead_to_the_same(penalties, rule, image, scaling, monkeypatch):
+    """Rejects a border that differs from the penalty's own, and one that is held against what is clipped."""
+    net = network("unit")
+    if scaling == "own":
+        net.scaling = Scaling("mean-deviation", np.float32([[[0.2]], [[0.6]]]), np.float32([[[0.1]], [[0.4]]]))
+    model = open_model(net)
+    space = Box(model.scaling) if image == "box" else sphere_of(model)
+    taken = []
+    way = compiled.climb
+    monkeypatch.setattr(compiled, "climb", lambda *given: taken.append(way(*given)) or taken[-1])
+    found = climbed(net, "conv2", rule, space=space, penalties=penalties)
+    assert taken[0] is not None
+    monkeypatch.setattr(compiled, "climb", lambda *_: None)
+    expected = climbed(net, "conv2", rule, space=space, penalties=penalties)
+    assert float((found.history[:, 1:] != found.history[:, :1]).float().mean()) > 0.2
+    for name in ("history", "values", "images"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=1e-3, rtol=2e-3)
+
+
+def test_a_pixel_beyond_its_box_is_drawn_back_by_penalties_alone():
+    """Rejects a gate that penalties do not pass either."""
+    net, model = network("unit"), open_model(network("unit"))
+    with model.reading(["conv2"]) as read:
+        begun = torch.full((1, 2, 15, 18), 1.5)
+        begun[..., ::2] = -0.5
+        goal, space, limits = Units("conv2", torch.tensor([1])), Box(model.scaling), Limits(1)
+        given = (goal, space, Gradient(1.0), begun, limits)
+        found = climb(read, *given, **ROWS, penalties=Penalties(l1=0.1, relative=False), moments=(1,))
+    assert net.input_shape == (2, 15, 18)
+    torch.testing.assert_close(found.history[0, 1] - found.history[0, 0], torch.tensor(0.1 * 0.1 * 540))
 
 
 def test_silent_units_are_woken():
@@ -130,7 +174,9 @@ def test_what_it_cannot_do_goes_the_general_way(monkeypatch):
     climbed(net, limits=Limits(5, tolerance=0.01))
     climbed(net, goal=Units("conv3", units) - 0.5 * Others("conv3", units))
     climbed(net, layer="pool1")
-    assert taken == [None] * 5
+    climbed(net, penalties=Penalties(blur=0.1))
+    climbed(net, space=Box(Scaling("standardized")))
+    assert taken == [None] * 7
     climbed(net)
     assert taken[-1] is not None
 

@@ -149,6 +149,7 @@ class Climber(Reader):
         starts: Float32[Tensor, "job channel height width"],
         limits: Limits,
         rows: int,
+        penalties: Penalties | None,
         moments: Sequence[int],
         advance: Advance | None,
         watch: Watch | None,
@@ -179,8 +180,8 @@ def climb(
     of every moment before its step; an exception that it raises ends the climb.
     Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
     """
-    if isinstance(read, Climber) and transforms is None and penalties is None and len(starts) > 0:
-        climbed = read.climb(objective, space, ascent, starts, limits, rows, moments, advance, watch)
+    if isinstance(read, Climber) and transforms is None and len(starts) > 0:
+        climbed = read.climb(objective, space, ascent, starts, limits, rows, penalties, moments, advance, watch)
         if climbed is not None:
             return climbed
     record = _Record(starts, limits.steps, tuple(moments))

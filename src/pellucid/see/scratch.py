@@ -30,6 +30,7 @@ from pellucid.see.climbing import Advance, Climbed, Climber, Limits, Watch
 from pellucid.see.images import Parametrization
 from pellucid.see.models import LayerInfo, Model, Reader, Reading
 from pellucid.see.objectives import Objective
+from pellucid.see.penalties import Penalties
 
 SHARD = 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
 LEAST = 16  # images, so that vectors are full; from so many on, products of matrices round alike, too
@@ -86,12 +87,15 @@ class _Reader(Climber):
         starts: Float[Tensor, "job channel height width"],
         limits: Limits,
         rows: int,
+        penalties: Penalties | None,
         moments: Sequence[int],
         advance: Advance | None,
         watch: Watch | None,
     ) -> Climbed | None:
-        """Units, on a sphere, by power or normalized steps: by compiled passes."""
-        return compiled.climb(self._network, objective, space, ascent, starts, limits, rows, moments, advance, watch)
+        """Units, in pixels, by compiled passes."""
+        return compiled.climb(
+            self._network, objective, space, ascent, starts, limits, rows, penalties, moments, advance, watch
+        )
 
 
 class _Bridge(torch.autograd.Function):

@@ -1,0 +1,234 @@
+"""Passes: what an ascent does to a shard of images in every step, compiled; see `compiled`, where they are used.
+
+climb_shard: the moments of a climb, one after another, without the interpreter
+show:        points -> images, with the batch innermost
+penalize:    points -> what is held against each, and the gradient of that
+score:       pre-activations -> values, ranks, and the gradient of what is climbed
+keep:        the best so far
+move:        a gradient -> points after a step
+
+Points are kept image by image, (image, pixel). Every image is summed by itself, in double precision, so it comes out
+the same to the last bit in any shard, and what float32 can hold is never too large to be squared.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pellucid.learn.programs import run
+from pellucid.see.images import LEAST_DEVIATION
+from pellucid.see.penalties import SMOOTH
+
+Array = np.ndarray
+
+NO_VALUE, NO_GRADIENT = 1, 2  # what was no number
+
+_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
+
+
+class Space(NamedTuple):
+    """How points become images: center + radius * point, clipped to low ... high, less mean, over deviation.
+
+    The last four (pixel,).  sphere: whether points belong on it; else they may leave [0, 1] by its own width.
+    """
+
+    sphere: bool
+    center: float
+    radius: float
+    low: Array
+    high: Array
+    mean: Array
+    deviation: Array
+
+
+class Rule(NamedTuple):
+    """How far a step goes along the gradient.
+
+    scaled: whether the gradient gets unit length.  centred: whether its mean is taken away before.  averages, sizes: of
+    each step, the share of the last direction in its own, and how long it is.
+    """
+
+    scaled: bool
+    centred: bool
+    averages: Array
+    sizes: Array
+
+
+class Against(NamedTuple):
+    """What is held against pictures, before they are clipped; see `Penalties`. shape: (channel, height, width)."""
+
+    tv: float
+    l1: float
+    l2: float
+    relative: bool
+    shape: tuple[int, int, int]
+
+
+class State(NamedTuple):
+    """Where a shard is. points, memory, best (image, pixel); history (moment, image); the others (image,).
+
+    amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.
+    """
+
+    points: Array
+    memory: Array
+    best: Array
+    best_ranks: Array
+    best_values: Array
+    ranks: Array
+    amounts: Array
+    shares: Array
+    push: Array
+    slope: Array
+    history: Array
+
+
+@_njit
+def climb_shard(begin, end, last, program, batch, rectify, space, rule, against, state):  # type: ignore[no-untyped-def]
+    """The moments from `begin` to before `end`, of which `last` has no step -> what was no number, or zero.
+
+    program: forward, backward and the blocks of a `Program`.  batch: its images, said and gradient.
+    """
+    forward, backward, blocks = program
+    images, said, gradient = batch
+    penalized = against.tv > 0 or against.l1 > 0 or against.l2 > 0
+    for moment in range(begin, end):
+        values = state.history[moment]
+        show(state.points, space, images)
+        run(forward, blocks[0], blocks[1], blocks[2], blocks[3])
+        if penalized:
+            penalize(state.points, space.center, space.radius, against, state.amounts, state.push)
+        if not score(said, rectify, against.relative, state, values):
+            return NO_VALUE
+        keep(state, values)
+        if moment == last:
+            return 0
+        run(backward, blocks[0], blocks[1], blocks[2], blocks[3])
+        if not move(gradient, space, rule, moment, penalized, state):
+            return NO_GRADIENT
+    return 0
+
+
+@_njit
+def show(points, space, x):  # type: ignore[no-untyped-def]
+    """points (image, pixel) -> x (pixel, image)"""
+    for n in range(len(points)):
+        for p in range(points.shape[1]):
+            picture = min(max(space.center + space.radius * points[n, p], space.low[p]), space.high[p])
+            x[p, n] = (picture - space.mean[p]) / space.deviation[p]
+
+
+@_njit
+def penalize(points, center, radius, against, amounts, push):  # type: ignore[no-untyped-def]
+    """Total variation, absolute values and squares of pictures, and their gradient for the points."""
+    channels, height, width = against.shape
+    for n in range(len(points)):
+        total = 0.0
+        for p in range(points.shape[1]):
+            pixel = center + radius * points[n, p]
+            total += against.l1 * abs(pixel) + against.l2 * pixel * pixel
+            push[n, p] = radius * (against.l1 * np.sign(pixel) + 2 * against.l2 * pixel)
+        for row in range(channels * height if against.tv > 0 else 0):
+            for s in range(width):
+                p = row * width + s
+                down = points[n, p + width] - points[n, p] if (row + 1) % height > 0 else 0
+                right = points[n, p + 1] - points[n, p] if s + 1 < width else 0
+                down, right = radius * down, radius * right
+                length = math.sqrt(down * down + right * right + SMOOTH)
+                total += against.tv * (length - math.sqrt(SMOOTH))
+                share = against.tv * radius / length
+                push[n, p] -= share * (down + right)
+                if (row + 1) % height > 0:
+                    push[n, p + width] += share * down
+                if s + 1 < width:
+                    push[n, p + 1] += share * right
+        amounts[n] = total
+
+
+@_njit
+def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
+    """z (position, image), pre-activations -> the gradient of what is climbed, in place; see `Units` and `Score`.
+
+    Fills `values`, and the state's ranks and shares; false where a value is no number.
+    """
+    sound, pixels = True, state.points.shape[1]
+    for n in range(z.shape[1]):
+        total, largest, where, silent = 0.0, z[0, n], 0, True
+        for m in range(len(z)):
+            above = not (z[m, n] <= 0)  # NaN is
+            total += z[m, n] if above or not rectify else 0
+            silent = silent and not above
+            if z[m, n] > largest:
+                largest, where = z[m, n], m
+        silent = silent and rectify
+        state.shares[n] = abs(total / len(z)) / pixels if relative else 1.0
+        held = state.shares[n] * state.amounts[n]
+        values[n] = total / len(z) - held
+        state.ranks[n] = min(largest - held, 0) if silent else values[n]
+        sound = sound and math.isfinite(values[n])
+        for m in range(len(z)):
+            if silent:
+                z[m, n] = 1 if m == where else 0
+            else:
+                z[m, n] = 1 / len(z) if not (rectify and z[m, n] <= 0) else 0
+    return sound
+
+
+@_njit
+def keep(state, values):  # type: ignore[no-untyped-def]
+    """What ranks higher than all before."""
+    for n in range(len(values)):
+        if state.ranks[n] > state.best_ranks[n]:
+            state.best_ranks[n], state.best_values[n] = state.ranks[n], values[n]
+            for p in range(state.points.shape[1]):
+                state.best[n, p] = state.points[n, p]
+
+
+@_njit
+def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-untyped-def]
+    """One step of every image; false where a gradient is no number. gradient (pixel, image)"""
+    points, memory, slope, pixels = state.points, state.memory, state.slope, state.points.shape[1]
+    average, size = rule.averages[step], rule.sizes[step]
+    for n in range(len(points)):
+        for p in range(pixels):
+            inside = space.low[p] <= space.center + space.radius * points[n, p] <= space.high[p]
+            slope[p] = space.radius / space.deviation[p] * gradient[p, n] if inside else 0
+        if penalized:
+            for p in range(pixels):
+                slope[p] -= state.shares[n] * state.push[n, p]
+        mean, square = 0.0, 0.0
+        if rule.centred:
+            for p in range(pixels):
+                mean += slope[p]
+            mean /= pixels
+        for p in range(pixels):
+            square += (slope[p] - mean) ** 2
+        if not math.isfinite(square):
+            return False
+        scale = 1 / max(math.sqrt(square / pixels), LEAST_DEVIATION) if rule.scaled else 1.0
+        for p in range(pixels):
+            fresh = (slope[p] - mean) * scale
+            memory[n, p] = fresh + average * (memory[n, p] - fresh)
+            points[n, p] += size * memory[n, p]
+        _project(points, n, space.sphere)
+    return True
+
+
+@_njit
+def _project(points, n, sphere):  # type: ignore[no-untyped-def]
+    """A point back to the sphere, or to where a box's may be."""
+    pixels, mean, square = points.shape[1], 0.0, 0.0
+    if not sphere:
+        for p in range(pixels):
+            points[n, p] = min(max(points[n, p], -1), 2)
+        return
+    for p in range(pixels):
+        mean += points[n, p]
+    mean /= pixels
+    for p in range(pixels):
+        square += (points[n, p] - mean) ** 2
+    scale = 1 / max(math.sqrt(square / pixels), LEAST_DEVIATION)
+    for p in range(pixels):
+        points[n, p] = (points[n, p] - mean) * scale
