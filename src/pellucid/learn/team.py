@@ -1,0 +1,251 @@
+"""Team: threads that share a compiled job piece by piece, without the interpreter between them.
+
+share: a compiled job, its numbers, how many pieces -> every piece done once, by whoever is free
+
+To hand work to a thread that sleeps, and to wait for it, takes the system a tenth of a millisecond, and the
+interpreter's lock another: as long as a layer's product of matrices. So the members of the team look for the next job
+a little while longer when one is done, and go to sleep when none comes. Nobody waits for them: the caller takes
+pieces, too, and where nobody else is awake does them all. It waits only for pieces that a member has begun. What a
+piece is depends on the job alone, and so does what it computes. The surprise: all that members see is a board of
+numbers; the addresses on it are those of arrays, which the caller holds until the job is done.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import cfunc, njit, types
+from numba.extending import intrinsic
+from numba.np.numpy_support import carray
+
+from pellucid.learn.parallel import inside_of_work, thread_count
+
+Array = np.ndarray
+
+STATE, DONE, JOB, NUMBERS, ROOM = 0, 8, 16, 17, 24
+"""Places on the board: the state of the job; its pieces done; the addresses of its function and of its numbers.
+
+The state is the job's number (upper 32 bits) and which pieces nobody has taken: from (16 bits) to before (16 bits).
+What several write lies on different lines of memory.
+"""
+
+MOST = 2**16 - 1  # pieces
+
+PATIENCE = 2**17
+"""Looks at the board before a member goes to sleep: some tenths of a millisecond."""
+
+_CPointer: Any = types.CPointer
+_WORD = ir.IntType(64)
+_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
+_intrinsic: Any = intrinsic
+
+
+def _place(context: Any, builder: Any, kind: Any, board: Any, index: Any) -> Any:
+    return builder.gep(context.make_array(kind)(context, builder, board).data, [index])
+
+
+@_intrinsic
+def _read(typing, board, index):  # type: ignore[no-untyped-def]
+    """What stands there now, whoever wrote it."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.load_atomic(_place(context, builder, board, *values), "seq_cst", 8)
+
+    return types.int64(board, types.int64), code
+
+
+@_intrinsic
+def _write(typing, board, index, value):  # type: ignore[no-untyped-def]
+    """Put a number there, for all to see, after everything that was written before."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.store_atomic(values[2], _place(context, builder, board, *values[:2]), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(board, types.int64, types.int64), code
+
+
+@_intrinsic
+def _increase(typing, board, index):  # type: ignore[no-untyped-def]
+    """One more there, though others do the same at the same time."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.atomic_rmw("add", _place(context, builder, board, *values), ir.Constant(_WORD, 1), "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(board, types.int64), code
+
+
+@_intrinsic
+def _exchange(typing, board, index, old, new):  # type: ignore[no-untyped-def]
+    """Whether `old` stood there, and `new` does now."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place = _place(context, builder, board, *values[:2])
+        found = builder.cmpxchg(place, values[2], values[3], "seq_cst", "seq_cst")
+        return builder.extract_value(found, 1)
+
+    return types.boolean(board, types.int64, types.int64, types.int64), code
+
+
+@_intrinsic
+def _call(typing, job, numbers, piece):  # type: ignore[no-untyped-def]
+    """The function at an address, with the address of its numbers and a piece."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        address = ir.IntType(64).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [address, _WORD])
+        function = builder.inttoptr(values[0], kind.as_pointer())
+        builder.call(function, [builder.inttoptr(values[1], address), values[2]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), code
+
+
+@_njit
+def _take(board, last):  # type: ignore[no-untyped-def]
+    """A piece that is this thread's from now on, the first or the last one; -1 where none is left.
+
+    Until the piece is done, the job cannot change. Who begins at one end always does so with the same pieces, and finds
+    some of what they need in the caches of its own processor: to get it from another's takes longer than from memory.
+    """
+    while True:
+        state = _read(board, STATE)
+        begin, end = (state >> 16) & MOST, state & MOST
+        if begin == end:
+            return -1
+        if _exchange(board, STATE, state, state - 1 if last else state + (1 << 16)):
+            return end - 1 if last else begin
+
+
+@_njit
+def _help(board, last, patience):  # type: ignore[no-untyped-def]
+    """Take pieces until there were none for so many looks."""
+    looks = 0
+    while looks < patience:
+        piece = _take(board, last)
+        looks += 1
+        if piece >= 0:
+            _call(_read(board, JOB), _read(board, NUMBERS), piece)
+            _increase(board, DONE)
+            looks = 0
+
+
+@_njit
+def _lead(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
+    """Put a job on the board, take pieces as everybody, and come back when all are done."""
+    _write(board, DONE, 0)
+    _write(board, JOB, job)
+    _write(board, NUMBERS, numbers)
+    _write(board, STATE, (((_read(board, STATE) >> 32) + 1) << 32) | pieces)
+    piece = _take(board, False)
+    while piece >= 0:
+        _call(job, numbers, piece)
+        _increase(board, DONE)
+        piece = _take(board, False)
+    while _read(board, DONE) < pieces:
+        pass
+
+
+class _Team:
+    """A board, and members that sleep each at a gate of its own."""
+
+    def __init__(self) -> None:
+        self.taken = threading.Lock()
+        self.board = np.zeros(ROOM, np.int64)
+        self._gates: list[Any] = []
+
+    def lead(self, job: int, numbers: int, pieces: int, helpers: int) -> None:
+        """Have a job done; to be called by whoever has `taken` the board."""
+        while len(self._gates) < helpers:
+            gate, last = threading.Lock(), len(self._gates) % 2 == 0
+            self._gates.append(gate)
+            threading.Thread(target=self._serve, args=(gate, last), name="pellucid-team", daemon=True).start()
+        for gate in self._gates[:helpers]:
+            if gate.locked():  # it sleeps, or is about to
+                gate.release()
+        _lead(self.board, job, numbers, pieces)
+
+    def _serve(self, gate: Any, last: bool) -> None:
+        while True:
+            _help(self.board, last, PATIENCE)
+            gate.acquire()
+
+
+_team = _Team()
+
+
+def _forget() -> None:
+    """In a process that was forked: threads do not come along, and a board that was taken would stay so."""
+    _team.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+@_njit
+def _alone(job, numbers, pieces):  # type: ignore[no-untyped-def]
+    for piece in range(pieces):
+        _call(job, numbers, piece)
+
+
+def share(job: int, numbers: Sequence[int], pieces: int, *, alone: bool = False) -> None:
+    """Have all pieces of a job done, by this thread and whoever else is free.
+
+    job: the address of a function that `compiled` made; numbers: what it shall be given, addresses of arrays that the
+    caller holds among them. Where the board is taken, inside the work of `run_in_order`, and where it is wished, this
+    thread does it alone.
+    """
+    told = np.array(numbers, np.int64)
+    team, helpers = _team, 0 if alone else min(thread_count(), pieces) - 1
+    if helpers < 1 or inside_of_work() or not team.taken.acquire(blocking=False):
+        _alone(job, address(told), pieces)
+        return
+    try:
+        team.lead(job, address(told), pieces, helpers)
+    finally:
+        team.taken.release()
+
+
+@_njit
+def address(array):  # type: ignore[no-untyped-def]
+    """Where the first element of an array lies; the quickest way to ask."""
+    return np.int64(array.ctypes.data)
+
+
+def compiled(function: Any) -> int:
+    """The address of a function (numbers, piece) -> None, compiled; numbers: a pointer to 64-bit ones."""
+    signature = types.void(_CPointer(types.int64), types.int64)
+    made: Any = cfunc(signature, cache=True, error_model="numpy")(function)
+    _kept.append(made)
+    place: int = made.address
+    return place
+
+
+_kept: list[Any] = []  # what is compiled lives as long as somebody holds it
+
+
+@_intrinsic
+def _pointer(typing, place):  # type: ignore[no-untyped-def]
+    """An address as a pointer to numbers of single precision."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], ir.FloatType().as_pointer())
+
+    return _CPointer(types.float32)(types.int64), code
+
+
+@_njit
+def floats(place, size):  # type: ignore[no-untyped-def]
+    """Inside a job: the flat array of single precision that begins at an address."""
+    return carray(_pointer(place), (size,))
+
+
+@_njit
+def integers(numbers, size):  # type: ignore[no-untyped-def]
+    """Inside a job: the first of its numbers."""
+    return carray(numbers, (size,))
