@@ -8,7 +8,7 @@ import pytest
 
 from pellucid.learn import team
 from pellucid.learn.parallel import run_in_order
-from pellucid.learn.team import address, compiled, floats, integers, share
+from pellucid.learn.team import Place, address, compiled, do, floats, integers
 
 PIECES = 50
 
@@ -24,6 +24,11 @@ def _count(numbers, piece):
 @pytest.fixture(scope="module")
 def job() -> int:
     return compiled(_count)
+
+
+def share(job: int, numbers: list[int], pieces: int) -> None:
+    with Place() as board:
+        do(board, job, np.array(numbers), pieces)
 
 
 def counted(job: int, pieces: int = PIECES, times: int = 1) -> np.ndarray:
@@ -79,7 +84,7 @@ def test_callers_on_several_threads_do_not_meet_on_the_board(job, monkeypatch):
 def test_inside_of_work_a_job_is_done_alone(job, monkeypatch):
     """Rejects a shard that asks for the threads which work on the other shards."""
     monkeypatch.setenv("PELLUCID_THREADS", "2")
-    monkeypatch.setattr(team._Team, "lead", lambda *_: pytest.fail("was shared"))
+    monkeypatch.setattr(team._Team, "wake", lambda *_: pytest.fail("was shared"))
     assert all((counts == 1).all() for counts in run_in_order(lambda _: counted(job), range(6)))
 
 

@@ -22,9 +22,9 @@ from numba import njit
 
 from pellucid.learn import team
 from pellucid.learn.memory import reuse_freed_blocks
-from pellucid.learn.parallel import thread_count
 from pellucid.learn.registers import block, turn
-from pellucid.learn.team import address, floats, integers
+from pellucid.learn.team import Place, address, floats, hold, integers
+from pellucid.learn.team import do as team_do
 from pellucid.learn.vectors import widen
 
 Array = np.ndarray
@@ -166,10 +166,10 @@ def _turn_rows(x, k, stride, y, i, pitch, rows):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def _lay_out(x, first, stride, turned, y, rows, columns, width):  # type: ignore[no-untyped-def]
-    """y[panel, r, c] = x[first + r stride + panel width + c], zero where there is no such column.
+def _lay_out(x, stride, turned, y, rows, columns, width):  # type: ignore[no-untyped-def]
+    """y[panel, r, c] = x[r, panel width + c], zero where there is no such column; both are flat.
 
-    turned: x[first + (panel width + c) stride + r]. All are flat.
+    x: rows `stride` apart; if `turned`, these are its columns.
     """
     for begin in range(_ZERO, columns, width):
         left, i = min(columns - begin, width), begin * rows
@@ -177,11 +177,11 @@ def _lay_out(x, first, stride, turned, y, rows, columns, width):  # type: ignore
             for n in range(i, i + rows * width):
                 y[n] = 0
         if not turned:
-            _copy(x, first + begin, stride, y, i, width, rows, left)
+            _copy(x, begin, stride, y, i, width, rows, left)
             continue
         c = _ZERO
         while c < left:
-            k = first + (begin + c) * stride
+            k = (begin + c) * stride
             if left - c >= _LANES:
                 _turn_rows(x, k, stride, y, i + c, width, rows)
                 c += _LANES
@@ -191,22 +191,18 @@ def _lay_out(x, first, stride, turned, y, rows, columns, width):  # type: ignore
                 c += _ONE
 
 
-def _panels(x: Float[Array, "row column"], width: int) -> Float[Array, " element"]:
-    """x in flat panels (panel, row, width); it may lie in memory by rows or by columns."""
-    rows, columns = x.shape
-    turned = not x.flags.c_contiguous
-    flat = np.ascontiguousarray(x.T if turned else x).reshape(-1)
-    y = _aligned(rows * (columns + -columns % width), x.dtype)
-    sizes = map(np.uint64, (rows, columns, width))
-    _lay_out(flat, np.uint64(0), np.uint64(rows if turned else columns), turned, y, *sizes)
+@_njit
+def _panels(x, turned, rows, columns, width):  # type: ignore[no-untyped-def]
+    """x (rows, columns), flat, or its transpose if `turned`, in flat panels; the first begins a line of memory.
+
+    A vector then lies in one line, and not in two.
+    """
+    size = rows * (columns + (width - columns % width) % width)
+    y = np.empty(size + _LINE, x.dtype)
+    begin = np.uint64(-np.int64(y.ctypes.data) % LINE // x.itemsize)
+    y = y[begin : begin + size]
+    _lay_out(x, rows if turned else columns, turned, y, rows, columns, width)
     return y
-
-
-def _aligned(size: int, dtype: np.dtype[Any]) -> Float[Array, " element"]:
-    """An empty array whose first element begins a line of memory: a vector then lies in one line, and not in two."""
-    spare = np.empty(size + LINE // dtype.itemsize, dtype)
-    begin = -address(spare) % LINE // dtype.itemsize
-    return spare[begin : begin + size]
 
 
 def _forward_piece(numbers, piece):  # type: ignore[no-untyped-def]
@@ -240,19 +236,55 @@ def _job(piece: Any) -> int:
     return team.compiled(piece)
 
 
+@_njit
+def _forward_whole(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
+    """y; x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
+    units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(batch)
+    panels = _panels(x, turned, inner, images, _PAIR)
+    y = np.empty((w.shape[0], batch), w.dtype)
+    if size >= w.shape[0]:
+        _forward(w.reshape(-1), panels, b, y.reshape(-1), _ZERO, units, inner, images, rectify)
+        return y
+    numbers = np.array([size, w.shape[0], w.shape[1], batch, np.int64(rectify)])
+    numbers = np.append(np.array([address(w), address(panels), address(b), address(y)]), numbers)
+    team_do(board, job, numbers, -(-w.shape[0] // size))
+    hold(panels)
+    return y
+
+
+@_njit
+def _backward_whole(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
+    """dw, dx, empty where not wanted; x as above; in pieces of so many rows of dw and dx, where these are not all."""
+    units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(dz.shape[1])
+    flat, zeros, dx = dz.reshape(-1), np.zeros(12, w.dtype), np.empty((w.shape[1] * lower, dz.shape[1]), w.dtype)
+    dw = np.empty((w.shape[0] * weights, w.shape[1]), w.dtype) if images > _ZERO else np.zeros_like(w)
+    seen = _panels(x, not turned, images, inner, _TRIPLE) if weights else flat
+    pulled = _panels(flat, False, units, images, _PAIR) if lower else flat
+    if rows >= w.shape[0]:
+        if weights:
+            _weight_gradient(flat, seen, dw.reshape(-1), _ZERO, units, inner, images, zeros)
+        if lower:
+            _input_gradient(w.reshape(-1), pulled, dx.reshape(-1), _ZERO, inner, inner, units, images, zeros)
+        return dw, dx
+    upper_pieces, lower_pieces = -(-w.shape[0] // rows) * weights, -(-w.shape[1] // columns) * lower
+    numbers = np.array([w.shape[1], w.shape[0], dz.shape[1], upper_pieces, rows, columns])
+    addresses = [address(flat), address(seen), address(dw), address(w), address(pulled), address(dx)]
+    team_do(board, job, np.append(np.array(addresses), numbers), upper_pieces + lower_pieces)
+    hold(seen)
+    hold(pulled)
+    return dw, dx
+
+
 def forward(
     w: Float[Array, "unit feature"], x: Float[Array, "feature batch"], b: Float[Array, " unit"], rectify: bool = False
 ) -> Float[Array, "unit batch"]:
     """w x + b; if `rectify`, negative results become zero in the same pass."""
-    (units, inner), batch = w.shape, x.shape[1]
-    y = np.empty((units, batch), x.dtype)
-    arrays = w.reshape(-1), _panels(x, PAIR), np.ascontiguousarray(b), y.reshape(-1)
-    size = _piece(units, w.size * batch, 8)
-    if size < units and w.dtype == np.float32:
-        numbers = [*(address(array) for array in arrays), size, units, inner, batch, rectify]
-        team.share(_job(_forward_piece), numbers, -(-units // size))
-    else:
-        _forward(*arrays, *map(np.uint64, (0, units, inner, batch)), rectify)
+    work, size = w.size * x.shape[1], len(w)
+    arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(b), x.shape[1], rectify
+    with Place(w.dtype == np.float32 and work > 2 * PIECE) as board:
+        if board.size > 0:
+            size = _piece(size, work, 8)
+        y: Array = _forward_whole(*arrays, size, board, _job(_forward_piece))
     return y
 
 
@@ -265,27 +297,23 @@ def backward(
     lower: bool = True,
 ) -> tuple[Float[Array, "unit feature"] | None, Float[Array, "feature batch"] | None]:
     """The gradients of `forward` for w (None unless `weights`) and x (None unless `lower`), side by side."""
-    (units, inner), batch = w.shape, dz.shape[1]
-    dz, zeros, none = np.ascontiguousarray(dz), np.zeros(12, w.dtype), np.empty(0, w.dtype)
-    dw = (np.empty if batch > 0 else np.zeros)((units, inner) if weights else 0, w.dtype)
-    dx = np.empty((inner, batch) if lower else 0, w.dtype)
-    above = dz.reshape(-1), _panels(x.T, TRIPLE) if weights else none, dw.reshape(-1)
-    below = w.reshape(-1), _panels(dz, PAIR) if lower else none, dx.reshape(-1)
-    rows, columns = _piece(units, w.size * batch, 8), _piece(inner, w.size * batch, 12)
-    if rows < units and w.dtype == np.float32:
-        pieces = [-(-units // rows) * weights, -(-inner // columns) * lower]
-        addresses = [address(array) for array in (*above, *below)]
-        team.share(_job(_backward_piece), [*addresses, inner, units, batch, pieces[0], rows, columns], sum(pieces))
-    else:
-        sizes = np.uint64(inner), np.uint64(units), np.uint64(batch)
-        if weights:
-            _weight_gradient(*above, np.uint64(0), sizes[1], sizes[0], sizes[2], zeros)
-        if lower:
-            _input_gradient(*below, np.uint64(0), sizes[0], *sizes, zeros)
+    work, (rows, columns) = w.size * x.shape[1], w.shape
+    arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(dz), weights, lower
+    with Place(w.dtype == np.float32 and work > 2 * PIECE) as board:
+        if board.size > 0:
+            rows, columns = _piece(rows, work, 8), _piece(columns, work, 12)
+        dw, dx = _backward_whole(*arrays, rows, columns, board, _job(_backward_piece))
     return dw if weights else None, dx if lower else None
 
 
+def _flat(x: Float[Array, "row column"]) -> tuple[Float[Array, " element"], bool]:
+    """x as it lies in memory, copied only where it lies in pieces, and whether that is by columns."""
+    if x.flags.c_contiguous:
+        return x.reshape(-1), False
+    return np.ascontiguousarray(x.T).reshape(-1), True
+
+
 def _piece(count: int, multiplications: int, step: int) -> int:
-    """Rows of a piece, whole steps of them: all for a small product; nothing but the time depends on it."""
-    pieces = 1 if thread_count() == 1 else max(1, 2 * (multiplications // (2 * PIECE)))
+    """Rows of a piece, whole steps of them, in an even number of pieces."""
+    pieces = 2 * (multiplications // (2 * PIECE))
     return min(count, step * -(-count // (step * pieces)))

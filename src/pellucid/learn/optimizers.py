@@ -22,7 +22,7 @@ from numba import njit
 
 from pellucid.learn.layers import Parameters
 from pellucid.learn.parallel import shards
-from pellucid.learn.team import address, compiled, floats, integers, share
+from pellucid.learn.team import Place, address, compiled, do, floats, integers
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
@@ -111,7 +111,8 @@ def _descend_together(arrays: list[list[Array]], ridged: list[bool], scalars: Ar
         size = end - begin
         numbers += [begins[i][0] + 4 * begin, begins[i][1] + 4 * begin, begins[i][2] + 4 * begin]
         numbers += [size, size if arrays[i][2].size > 0 else 0, ridged[i]]
-    share(_job(), numbers, len(pieces), alone=pieces[-1][0] == 0)
+    with Place(pieces[-1][0] > 0) as board:
+        do(board, _job(), np.array(numbers, np.int64), len(pieces))
 
 
 def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:

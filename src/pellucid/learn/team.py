@@ -1,6 +1,6 @@
 """Team: threads that share a compiled job piece by piece, without the interpreter between them.
 
-share: a compiled job, its numbers, how many pieces -> every piece done once, by whoever is free
+do: a compiled job, its numbers, how many pieces -> every piece done once, by whoever is free
 
 To hand work to a thread that sleeps, and to wait for it, takes the system a tenth of a millisecond, and the
 interpreter's lock another: as long as a layer's product of matrices. So the members of the team look for the next job
@@ -12,7 +12,6 @@ numbers; the addresses on it are those of arrays, which the caller holds until t
 
 import os
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -135,19 +134,39 @@ def _help(board, last, patience):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def _lead(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
-    """Put a job on the board, take pieces as everybody, and come back when all are done."""
+def do(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
+    """Have all pieces of a job done, by this thread and whoever else is free; alone where the board is empty.
+
+    job: the address of a function that `compiled` made; numbers: what it shall be given. Arrays whose addresses are
+    among them have to be held until it is done (`hold`, in compiled code, which lets go of what it no longer names).
+    """
+    if len(board) == 0:
+        for piece in range(pieces):
+            _call(job, address(numbers), piece)
+        return
     _write(board, DONE, 0)
     _write(board, JOB, job)
-    _write(board, NUMBERS, numbers)
+    _write(board, NUMBERS, address(numbers))
     _write(board, STATE, (((_read(board, STATE) >> 32) + 1) << 32) | pieces)
     piece = _take(board, False)
     while piece >= 0:
-        _call(job, numbers, piece)
+        _call(job, address(numbers), piece)
         _increase(board, DONE)
         piece = _take(board, False)
     while _read(board, DONE) < pieces:
         pass
+    hold(numbers)
+
+
+@_njit
+def hold(array):  # type: ignore[no-untyped-def]
+    """Nothing; but an array lives as long as somebody still names it."""
+
+
+@_njit
+def address(array):  # type: ignore[no-untyped-def]
+    """Where the first element of an array lies."""
+    return np.int64(array.ctypes.data)
 
 
 class _Team:
@@ -158,16 +177,15 @@ class _Team:
         self.board = np.zeros(ROOM, np.int64)
         self._gates: list[Any] = []
 
-    def lead(self, job: int, numbers: int, pieces: int, helpers: int) -> None:
-        """Have a job done; to be called by whoever has `taken` the board."""
-        while len(self._gates) < helpers:
+    def wake(self, count: int) -> None:
+        """Have so many members look at the board, now or as soon as they wake up."""
+        while len(self._gates) < count:
             gate, last = threading.Lock(), len(self._gates) % 2 == 0
             self._gates.append(gate)
             threading.Thread(target=self._serve, args=(gate, last), name="pellucid-team", daemon=True).start()
-        for gate in self._gates[:helpers]:
+        for gate in self._gates[:count]:
             if gate.locked():  # it sleeps, or is about to
                 gate.release()
-        _lead(self.board, job, numbers, pieces)
 
     def _serve(self, gate: Any, last: bool) -> None:
         while True:
@@ -176,6 +194,7 @@ class _Team:
 
 
 _team = _Team()
+_NO_BOARD = np.zeros(0, np.int64)
 
 
 def _forget() -> None:
@@ -187,34 +206,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-@_njit
-def _alone(job, numbers, pieces):  # type: ignore[no-untyped-def]
-    for piece in range(pieces):
-        _call(job, numbers, piece)
+class Place:
+    """At the board, for `do`: with Place() as board. There is room for one.
 
-
-def share(job: int, numbers: Sequence[int], pieces: int, *, alone: bool = False) -> None:
-    """Have all pieces of a job done, by this thread and whoever else is free.
-
-    job: the address of a function that `compiled` made; numbers: what it shall be given, addresses of arrays that the
-    caller holds among them. Where the board is taken, inside the work of `run_in_order`, and where it is wished, this
-    thread does it alone.
+    The board is empty, which means alone, where it is not wanted or taken, inside the work of `run_in_order`, and with
+    one thread.
     """
-    told = np.array(numbers, np.int64)
-    team, helpers = _team, 0 if alone else min(thread_count(), pieces) - 1
-    if helpers < 1 or inside_of_work() or not team.taken.acquire(blocking=False):
-        _alone(job, address(told), pieces)
-        return
-    try:
-        team.lead(job, address(told), pieces, helpers)
-    finally:
-        team.taken.release()
 
+    def __init__(self, wanted: bool = True) -> None:
+        self._wanted, self._team = wanted, _team
+        self._taken = False
 
-@_njit
-def address(array):  # type: ignore[no-untyped-def]
-    """Where the first element of an array lies; the quickest way to ask."""
-    return np.int64(array.ctypes.data)
+    def __enter__(self) -> Array:
+        if not self._wanted or inside_of_work():
+            return _NO_BOARD
+        helpers = thread_count() - 1
+        if helpers < 1 or not self._team.taken.acquire(blocking=False):
+            return _NO_BOARD
+        self._taken = True
+        self._team.wake(helpers)
+        return self._team.board
+
+    def __exit__(self, *_: object) -> None:
+        if self._taken:
+            self._team.taken.release()
 
 
 def compiled(function: Any) -> int:
