@@ -44,6 +44,17 @@ def test_products_are_those_of_numpy(units, inner, batch, dtype):
     assert np.array_equal(matrices.forward(w, x, b, True), np.maximum(y, 0))
 
 
+@pytest.mark.parametrize("batch", [5, 33])
+@pytest.mark.parametrize("inner", [16, 48, 64, 96, 100])
+def test_images_one_after_the_other_and_side_by_side_are_the_same_images(inner, batch):
+    """Rejects an x that is taken to lie in panels, and does not, or the other way round."""
+    w, x, b, dz = drawn(20, inner, batch)
+    beside = three(w, x, b, dz)
+    after = three(w, np.ascontiguousarray(x.T).T, b, dz)
+    assert close(beside[1], dz @ x.T, batch)
+    assert all(np.array_equal(a, b) for a, b in zip(beside, after, strict=True))
+
+
 @settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 120), st.integers(1, 140), st.booleans(), st.integers(2**6, 2**12))
 def test_products_of_any_shape_cut_into_any_pieces_are_those_of_numpy(units, inner, batch, turned, piece):

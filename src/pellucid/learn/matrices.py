@@ -69,21 +69,21 @@ def _copy(x, k, stride, y, i, pitch, rows, columns):  # type: ignore[no-untyped-
 
 
 @_njit
-def _forward(w, x, b, y, begin, end, inner, batch, rectify):  # type: ignore[no-untyped-def]
-    """Rows begin ... end of y; x: panels, (panel, inner, 32); all are flat."""
+def _forward(w, x, b, y, begin, end, inner, batch, image, rectify):  # type: ignore[no-untyped-def]
+    """Rows begin ... end of y, from `image` on as far as x goes: panels, (panel, inner, 32); all are flat."""
     spare = np.empty((end - begin) * _PAIR, y.dtype)  # where y is no panel itself
-    for n in range(_ZERO, batch, _PAIR):
+    for n in range(image, min(batch, image + np.uint64(len(x)) // inner), _PAIR):
         left = min(batch - n, _PAIR)
         out, first = (y, begin * batch) if batch == _PAIR else (spare, _ZERO)
         o = begin
         while o < end:
             if end - begin >= _EIGHT:
                 o = min(o, end - _EIGHT)  # some rows twice
-                _rows(8, 0, left, out, first + (o - begin) * _PAIR, w, o * inner, inner, _ONE, x, n * inner,
+                _rows(8, 0, left, out, first + (o - begin) * _PAIR, w, o * inner, inner, _ONE, x, (n - image) * inner,
                       _ZERO, inner, b, o, False, rectify)
                 o += _EIGHT
             else:
-                _rows(1, 0, left, out, first + (o - begin) * _PAIR, w, o * inner, inner, _ONE, x, n * inner,
+                _rows(1, 0, left, out, first + (o - begin) * _PAIR, w, o * inner, inner, _ONE, x, (n - image) * inner,
                       _ZERO, inner, b, o, False, rectify)
                 o += _ONE
         if batch != _PAIR:
@@ -111,22 +111,22 @@ def _input_gradient(w, dz, dx, begin, end, inner, units, batch, zeros):  # type:
 
 
 @_inlined
-def _columns(rows, left, spare, dw, i, inner, dz, j, batch, x, k, first, last, zeros, go_on):  # type: ignore[no-untyped-def]
+def _columns(rows, left, spare, dw, i, inner, dz, j, batch, x, k, stride, first, last, zeros, go_on):  # type: ignore[no-untyped-def]
     """Some rows of dw beside one panel of x, of whose columns `left` are in use."""
     c = _ZERO
     while c < left:
         if left == _TRIPLE:
-            block(rows, 3, 16, 0, dw, i, inner, _LANES, dz, j, batch, _ONE, x, k, _TRIPLE, first, last,
+            block(rows, 3, 16, 0, dw, i, inner, _LANES, dz, j, batch, _ONE, x, k, stride, first, last,
                   zeros, _ZERO, go_on, False)
             c += _TRIPLE
         elif left - c >= _LANES:
-            block(rows, 1, 16, 0, dw, i + c, inner, _ZERO, dz, j, batch, _ONE, x, k + c, _TRIPLE, first, last,
+            block(rows, 1, 16, 0, dw, i + c, inner, _ZERO, dz, j, batch, _ONE, x, k + c, stride, first, last,
                   zeros, _ZERO, go_on, False)
             c += _LANES
         else:
             if go_on:
                 _copy(dw, i + c, inner, spare, _ZERO, _LANES, np.uint64(rows), left - c)
-            block(rows, 1, 16, 0, spare, _ZERO, _LANES, _ZERO, dz, j, batch, _ONE, x, k + c, _TRIPLE, first, last,
+            block(rows, 1, 16, 0, spare, _ZERO, _LANES, _ZERO, dz, j, batch, _ONE, x, k + c, stride, first, last,
                   zeros, _ZERO, go_on, False)
             _copy(spare, _ZERO, _LANES, dw, i + c, inner, np.uint64(rows), left - c)
             c = left
@@ -134,20 +134,23 @@ def _columns(rows, left, spare, dw, i, inner, dz, j, batch, x, k, first, last, z
 
 
 @_njit
-def _weight_gradient(dz, x, dw, begin, end, inner, batch, zeros):  # type: ignore[no-untyped-def]
-    """Rows begin ... end of dw; x: panels of its transpose, (panel, batch, 48); all are flat."""
+def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel, zeros):  # type: ignore[no-untyped-def]
+    """Rows begin ... end of dw; x: panels of its transpose, (panel, batch, 48); all are flat.
+
+    panel: columns of a panel of x as it lies there: 48, or all in one, where they are whole vectors.
+    """
     spare = np.zeros(_EIGHT * _LANES, dw.dtype)
-    eights = end - (end - begin) % _EIGHT
+    eights, height = end - (end - begin) % _EIGHT, batch if panel == _TRIPLE else _ONE
     for first in range(_ZERO, batch, IMAGES):
-        last = min(first + IMAGES, batch)
+        last, go_on = min(first + IMAGES, batch), first > _ZERO
         for o in range(begin, eights, _EIGHT):
             for k in range(_ZERO, inner, _TRIPLE):
-                left, i, j = min(inner - k, _TRIPLE), o * inner + k, o * batch
-                _columns(8, left, spare, dw, i, inner, dz, j, batch, x, k * batch, first, last, zeros, first > _ZERO)
+                left, i, j, p = min(inner - k, _TRIPLE), o * inner + k, o * batch, k * height
+                _columns(8, left, spare, dw, i, inner, dz, j, batch, x, p, panel, first, last, zeros, go_on)
         for o in range(eights, end):
             for k in range(_ZERO, inner, _TRIPLE):
-                left, i, j = min(inner - k, _TRIPLE), o * inner + k, o * batch
-                _columns(1, left, spare, dw, i, inner, dz, j, batch, x, k * batch, first, last, zeros, first > _ZERO)
+                left, i, j, p = min(inner - k, _TRIPLE), o * inner + k, o * batch, k * height
+                _columns(1, left, spare, dw, i, inner, dz, j, batch, x, p, panel, first, last, zeros, go_on)
 
 
 @_inlined
@@ -191,39 +194,43 @@ def _lay_out(x, stride, turned, y, rows, columns, width):  # type: ignore[no-unt
                 c += _ONE
 
 
+@_inlined
+def _aligned(size, dtype):  # type: ignore[no-untyped-def]
+    """An empty array whose first element begins a line of memory: a vector then lies in one line, and not in two."""
+    spare = np.empty(size + _LINE, dtype)
+    begin = np.uint64(-np.int64(spare.ctypes.data) % LINE // spare.itemsize)
+    return spare[begin : begin + size]
+
+
 @_njit
 def _panels(x, turned, rows, columns, width):  # type: ignore[no-untyped-def]
-    """x (rows, columns), flat, or its transpose if `turned`, in flat panels; the first begins a line of memory.
-
-    A vector then lies in one line, and not in two.
-    """
-    size = rows * (columns + (width - columns % width) % width)
-    y = np.empty(size + _LINE, x.dtype)
-    begin = np.uint64(-np.int64(y.ctypes.data) % LINE // x.itemsize)
-    y = y[begin : begin + size]
+    """x (rows, columns), flat, or its transpose if `turned`, in flat panels (panel, row, width)."""
+    y = _aligned(rows * (columns + (width - columns % width) % width), x.dtype)
     _lay_out(x, rows if turned else columns, turned, y, rows, columns, width)
     return y
 
 
 def _forward_piece(numbers, piece):  # type: ignore[no-untyped-def]
-    n = integers(numbers, 9)
+    n = integers(numbers, 10)
     size, units, inner, batch = np.uint64(n[4]), np.uint64(n[5]), np.uint64(n[6]), np.uint64(n[7])
     begin = np.uint64(piece) * size
     _forward(
-        floats(n[0], 1), floats(n[1], 1), floats(n[2], 1), floats(n[3], 1), begin, min(begin + size, units), inner,
-        batch, n[8] != 0,
+        floats(n[0], 1), floats(n[1], n[9]), floats(n[2], 1), floats(n[3], 1), begin, min(begin + size, units), inner,
+        batch, _ZERO, n[8] != 0,
     )  # fmt: skip
 
 
 def _backward_piece(numbers, piece):  # type: ignore[no-untyped-def]
     """First those of dw, then those of dx."""
-    n = integers(numbers, 12)
+    n = integers(numbers, 13)
     inner, units, batch, zeros = np.uint64(n[6]), np.uint64(n[7]), np.uint64(n[8]), np.zeros(12, np.float32)
     if piece < n[9]:
         size = np.uint64(n[10])
         begin = np.uint64(piece) * size
         end = min(begin + size, units)
-        _weight_gradient(floats(n[0], 1), floats(n[1], 1), floats(n[2], 1), begin, end, inner, batch, zeros)
+        _weight_gradient(
+            floats(n[0], 1), floats(n[1], 1), floats(n[2], 1), begin, end, inner, batch, np.uint64(n[12]), zeros
+        )
     else:
         size = np.uint64(n[11])
         begin = np.uint64(piece - n[9]) * size
@@ -240,12 +247,16 @@ def _job(piece: Any) -> int:
 def _forward_whole(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
     """y; x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
     units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(batch)
-    panels = _panels(x, turned, inner, images, _PAIR)
     y = np.empty((w.shape[0], batch), w.dtype)
-    if size >= w.shape[0]:
-        _forward(w.reshape(-1), panels, b, y.reshape(-1), _ZERO, units, inner, images, rectify)
+    if size >= w.shape[0]:  # a panel at a time, which is still in the cache when it is read
+        panel = _aligned(inner * _PAIR, w.dtype)
+        for n in range(_ZERO, images, _PAIR):
+            rest = x[n * inner if turned else n :]
+            _lay_out(rest, inner if turned else images, turned, panel, inner, min(images - n, _PAIR), _PAIR)
+            _forward(w.reshape(-1), panel, b, y.reshape(-1), _ZERO, units, inner, images, n, rectify)
         return y
-    numbers = np.array([size, w.shape[0], w.shape[1], batch, np.int64(rectify)])
+    panels = _panels(x, turned, inner, images, _PAIR)
+    numbers = np.array([size, w.shape[0], w.shape[1], batch, np.int64(rectify), len(panels)])
     numbers = np.append(np.array([address(w), address(panels), address(b), address(y)]), numbers)
     team_do(board, job, numbers, -(-w.shape[0] // size))
     hold(panels)
@@ -258,16 +269,18 @@ def _backward_whole(w, x, turned, dz, weights, lower, rows, columns, board, job)
     units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(dz.shape[1])
     flat, zeros, dx = dz.reshape(-1), np.zeros(12, w.dtype), np.empty((w.shape[1] * lower, dz.shape[1]), w.dtype)
     dw = np.empty((w.shape[0] * weights, w.shape[1]), w.dtype) if images > _ZERO else np.zeros_like(w)
-    seen = _panels(x, not turned, images, inner, _TRIPLE) if weights else flat
+    as_it_lies = turned and inner % _LANES == _ZERO
+    panel = inner if as_it_lies else _TRIPLE
+    seen = x if as_it_lies or not weights else _panels(x, not turned, images, inner, _TRIPLE)
     pulled = _panels(flat, False, units, images, _PAIR) if lower else flat
     if rows >= w.shape[0]:
         if weights:
-            _weight_gradient(flat, seen, dw.reshape(-1), _ZERO, units, inner, images, zeros)
+            _weight_gradient(flat, seen, dw.reshape(-1), _ZERO, units, inner, images, panel, zeros)
         if lower:
             _input_gradient(w.reshape(-1), pulled, dx.reshape(-1), _ZERO, inner, inner, units, images, zeros)
         return dw, dx
     upper_pieces, lower_pieces = -(-w.shape[0] // rows) * weights, -(-w.shape[1] // columns) * lower
-    numbers = np.array([w.shape[1], w.shape[0], dz.shape[1], upper_pieces, rows, columns])
+    numbers = np.array([w.shape[1], w.shape[0], dz.shape[1], upper_pieces, rows, columns, np.int64(panel)])
     addresses = [address(flat), address(seen), address(dw), address(w), address(pulled), address(dx)]
     team_do(board, job, np.append(np.array(addresses), numbers), upper_pieces + lower_pieces)
     hold(seen)

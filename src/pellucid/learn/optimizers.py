@@ -94,7 +94,8 @@ class Optimizer:
             for name, w in parameters.items()
         ]
         ridged = [w.ndim > 1 for w in parameters.values()]
-        if all(w.dtype == np.float32 for w in parameters.values()):
+        small = all(w.size <= PIECE for w in parameters.values())
+        if not small and all(w.dtype == np.float32 for w in parameters.values()):
             _descend_together(arrays, ridged, np.array(scalars, np.float32), nesterov)
             return
         for (w, g, v), is_weight in zip(arrays, ridged, strict=True):
@@ -111,7 +112,7 @@ def _descend_together(arrays: list[list[Array]], ridged: list[bool], scalars: Ar
         size = end - begin
         numbers += [begins[i][0] + 4 * begin, begins[i][1] + 4 * begin, begins[i][2] + 4 * begin]
         numbers += [size, size if arrays[i][2].size > 0 else 0, ridged[i]]
-    with Place(pieces[-1][0] > 0) as board:
+    with Place() as board:
         do(board, _job(), np.array(numbers, np.int64), len(pieces))
 
 
