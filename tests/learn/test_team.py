@@ -27,7 +27,7 @@ def job() -> int:
 
 
 def share(job: int, numbers: list[int], pieces: int) -> None:
-    with Place() as board:
+    with Place(pieces) as board:
         do(board, job, np.array(numbers), pieces)
 
 
@@ -53,8 +53,19 @@ def test_a_job_is_done_when_the_call_returns(job, monkeypatch):
         assert (counted(job, times=20_000) == 20_000).all()
 
 
-def test_members_take_part(monkeypatch):
-    """Rejects a team whose members sleep through every job, or that has none."""
+@pytest.mark.parametrize("last", [True, False])
+def test_a_member_does_all_pieces_that_nobody_else_takes(job, last):
+    """Rejects members that look at the board and take nothing, leave a piece, or never go to sleep."""
+    board, counts = np.zeros(team.ROOM, np.int64), np.zeros(PIECES, np.float32)
+    numbers = np.array([address(counts), 1])
+    board[[team.JOB, team.NUMBERS, team.STATE]] = job, address(numbers), (7 << 32) | (2 << 16) | 5
+    team._help(board, last, 10)
+    assert np.flatnonzero(counts).tolist() == [2, 3, 4]
+    assert board[team.DONE] == 3
+
+
+def test_members_are_as_many_as_needed_and_stay(monkeypatch):
+    """Rejects a team that has no members, or new ones for every job."""
     monkeypatch.setenv("PELLUCID_THREADS", "2")
     monkeypatch.setattr(team, "_team", team._Team())
     before = threading.active_count()

@@ -294,9 +294,9 @@ def forward(
     """w x + b; if `rectify`, negative results become zero in the same pass."""
     work, size = w.size * x.shape[1], len(w)
     arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(b), x.shape[1], rectify
-    with Place(w.dtype == np.float32 and work > 2 * PIECE) as board:
+    with Place(_pieces(w, work)) as board:
         if board.size > 0:
-            size = _piece(size, work, 8)
+            size = _piece(size, _pieces(w, work), 8)
         y: Array = _forward_whole(*arrays, size, board, _job(_forward_piece))
     return y
 
@@ -312,9 +312,9 @@ def backward(
     """The gradients of `forward` for w (None unless `weights`) and x (None unless `lower`), side by side."""
     work, (rows, columns) = w.size * x.shape[1], w.shape
     arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(dz), weights, lower
-    with Place(w.dtype == np.float32 and work > 2 * PIECE) as board:
+    with Place(_pieces(w, work)) as board:
         if board.size > 0:
-            rows, columns = _piece(rows, work, 8), _piece(columns, work, 12)
+            rows, columns = _piece(rows, _pieces(w, work), 8), _piece(columns, _pieces(w, work), 12)
         dw, dx = _backward_whole(*arrays, rows, columns, board, _job(_backward_piece))
     return dw if weights else None, dx if lower else None
 
@@ -326,7 +326,11 @@ def _flat(x: Float[Array, "row column"]) -> tuple[Float[Array, " element"], bool
     return np.ascontiguousarray(x.T).reshape(-1), True
 
 
-def _piece(count: int, multiplications: int, step: int) -> int:
-    """Rows of a piece, whole steps of them, in an even number of pieces."""
-    pieces = 2 * (multiplications // (2 * PIECE))
+def _pieces(w: Float[Array, "unit feature"], multiplications: int) -> int:
+    """How many pieces a product is cut into, an even number; one is done alone, and so is double precision."""
+    return max(1, 2 * (multiplications // (2 * PIECE))) if w.dtype == np.float32 else 1
+
+
+def _piece(count: int, pieces: int, step: int) -> int:
+    """Rows of a piece, whole steps of them."""
     return min(count, step * -(-count // (step * pieces)))

@@ -112,7 +112,7 @@ def _descend_together(arrays: list[list[Array]], ridged: list[bool], scalars: Ar
         size = end - begin
         numbers += [begins[i][0] + 4 * begin, begins[i][1] + 4 * begin, begins[i][2] + 4 * begin]
         numbers += [size, size if arrays[i][2].size > 0 else 0, ridged[i]]
-    with Place() as board:
+    with Place(len(pieces)) as board:
         do(board, _job(), np.array(numbers, np.int64), len(pieces))
 
 

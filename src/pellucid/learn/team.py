@@ -207,20 +207,19 @@ if hasattr(os, "register_at_fork"):
 
 
 class Place:
-    """At the board, for `do`: with Place() as board. There is room for one.
+    """At the board, for `do`: with Place(pieces) as board. There is room for one.
 
-    The board is empty, which means alone, where it is not wanted or taken, inside the work of `run_in_order`, and with
-    one thread.
+    pieces: about how many there will be; no more members than can have one are woken. The board is empty, which means
+    alone, for a single piece, with one thread, inside the work of `run_in_order`, and where somebody else is at it.
     """
 
-    def __init__(self, wanted: bool = True) -> None:
-        self._wanted, self._team = wanted, _team
-        self._taken = False
+    def __init__(self, pieces: int) -> None:
+        self._pieces, self._team, self._taken = pieces, _team, False
 
     def __enter__(self) -> Array:
-        if not self._wanted or inside_of_work():
+        if self._pieces < 2 or inside_of_work():
             return _NO_BOARD
-        helpers = thread_count() - 1
+        helpers = min(thread_count(), self._pieces) - 1
         if helpers < 1 or not self._team.taken.acquire(blocking=False):
             return _NO_BOARD
         self._taken = True
