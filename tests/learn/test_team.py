@@ -8,22 +8,22 @@ import pytest
 
 from pellucid.learn import team
 from pellucid.learn.parallel import run_in_order
-from pellucid.learn.team import Place, address, compiled, do, floats, integers
+from pellucid.learn.team import Place, address, array, compiled, do, integers
 
 PIECES = 50
 
 
-def _count(numbers, piece):
+def _count(numbers, piece, kind):
     """numbers: address of (piece,) counts, how often to count."""
     n = integers(numbers, 2)
-    counts = floats(n[0], 50)
+    counts = array(n[0], 50, kind)
     for _ in range(n[1]):
         counts[piece] += np.float32(1)
 
 
 @pytest.fixture(scope="module")
 def job() -> int:
-    return compiled(_count)
+    return compiled(_count, np.float32)
 
 
 def share(job: int, numbers: list[int], pieces: int) -> None:
@@ -69,7 +69,7 @@ def test_members_are_as_many_as_needed_and_stay(monkeypatch):
     monkeypatch.setenv("PELLUCID_THREADS", "2")
     monkeypatch.setattr(team, "_team", team._Team())
     before = threading.active_count()
-    long = compiled(_count)
+    long = compiled(_count, np.float32)
     share(long, [address(np.zeros(PIECES, np.float32)), 1], PIECES)
     assert threading.active_count() == before + 1
     share(long, [address(np.zeros(PIECES, np.float32)), 1], PIECES)

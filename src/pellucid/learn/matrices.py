@@ -13,18 +13,15 @@ or in any company. The compiled loops see flat arrays and unsigned offsets, and 
 assumes that NaN and infinity are absent.
 """
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numba import njit
 
-from pellucid.learn import team
 from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.registers import block, turn
-from pellucid.learn.team import Place, address, floats, hold, integers
-from pellucid.learn.team import do as team_do
+from pellucid.learn.team import Place, address, array, compiled, do, hold, integers
 from pellucid.learn.vectors import widen
 
 Array = np.ndarray
@@ -68,7 +65,7 @@ def _copy(x, k, stride, y, i, pitch, rows, columns):  # type: ignore[no-untyped-
             y[i + r * pitch + c] = x[k + r * stride + c]
 
 
-@_njit
+@_inlined
 def _forward(w, x, b, y, begin, end, inner, batch, image, rectify):  # type: ignore[no-untyped-def]
     """Rows begin ... end of y, from `image` on as far as x goes: panels, (panel, inner, 32); all are flat."""
     spare = np.empty((end - begin) * _PAIR, y.dtype)  # where y is no panel itself
@@ -90,10 +87,10 @@ def _forward(w, x, b, y, begin, end, inner, batch, image, rectify):  # type: ign
             _copy(spare, _ZERO, _PAIR, y, begin * batch + n, batch, end - begin, left)
 
 
-@_njit
-def _input_gradient(w, dz, dx, begin, end, inner, units, batch, zeros):  # type: ignore[no-untyped-def]
-    """Rows begin ... end of dx; dz: panels, (panel, units, 32); zeros (12,); all are flat."""
-    spare = np.empty((end - begin) * _PAIR, dx.dtype)
+@_inlined
+def _input_gradient(w, dz, dx, begin, end, inner, units, batch):  # type: ignore[no-untyped-def]
+    """Rows begin ... end of dx; dz: panels, (panel, units, 32); all are flat."""
+    spare, zeros = np.empty((end - begin) * _PAIR, dx.dtype), np.zeros(12, dx.dtype)
     full = end - (end - begin) % _TWELVE
     for n in range(_ZERO, batch, _PAIR):
         left = min(batch - n, _PAIR)
@@ -134,12 +131,12 @@ def _columns(rows, left, spare, dw, i, inner, dz, j, batch, x, k, stride, first,
 
 
 @_njit
-def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel, zeros):  # type: ignore[no-untyped-def]
+def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel):  # type: ignore[no-untyped-def]
     """Rows begin ... end of dw; x: panels of its transpose, (panel, batch, 48); all are flat.
 
     panel: columns of a panel of x as it lies there: 48, or all in one, where they are whole vectors.
     """
-    spare = np.zeros(_EIGHT * _LANES, dw.dtype)
+    spare, zeros = np.zeros(_EIGHT * _LANES, dw.dtype), np.zeros(_EIGHT, dw.dtype)
     eights, height = end - (end - begin) % _EIGHT, batch if panel == _TRIPLE else _ONE
     for first in range(_ZERO, batch, IMAGES):
         last, go_on = min(first + IMAGES, batch), first > _ZERO
@@ -153,7 +150,7 @@ def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel, zeros):  # type
                 _columns(1, left, spare, dw, i, inner, dz, j, batch, x, p, panel, first, last, zeros, go_on)
 
 
-@_inlined
+@_njit
 def _turn_rows(x, k, stride, y, i, pitch, rows):  # type: ignore[no-untyped-def]
     """Sixteen rows of x, of `rows` elements, to sixteen columns of y."""
     r = _ZERO
@@ -203,86 +200,80 @@ def _aligned(size, dtype):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def _panels(x, turned, rows, columns, width):  # type: ignore[no-untyped-def]
-    """x (rows, columns), flat, or its transpose if `turned`, in flat panels (panel, row, width)."""
+def _panels(x, stride, turned, rows, columns, width):  # type: ignore[no-untyped-def]
+    """`_lay_out` into a new array, (panel, row, width)."""
     y = _aligned(rows * (columns + (width - columns % width) % width), x.dtype)
-    _lay_out(x, rows if turned else columns, turned, y, rows, columns, width)
+    _lay_out(x, stride, turned, y, rows, columns, width)
     return y
 
 
-def _forward_piece(numbers, piece):  # type: ignore[no-untyped-def]
-    n = integers(numbers, 10)
-    size, units, inner, batch = np.uint64(n[4]), np.uint64(n[5]), np.uint64(n[6]), np.uint64(n[7])
+def _forward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
+    """numbers: addresses of w, x, b, y; elements of x; rows of a piece; units, inner, batch, first image, rectify."""
+    n = integers(numbers, 11)
+    w, x, b, y = array(n[0], 1, kind), array(n[1], n[4], kind), array(n[2], 1, kind), array(n[3], 1, kind)
+    size, units, inner, batch, image = (
+        np.uint64(n[5]),
+        np.uint64(n[6]),
+        np.uint64(n[7]),
+        np.uint64(n[8]),
+        np.uint64(n[9]),
+    )
     begin = np.uint64(piece) * size
-    _forward(
-        floats(n[0], 1), floats(n[1], n[9]), floats(n[2], 1), floats(n[3], 1), begin, min(begin + size, units), inner,
-        batch, _ZERO, n[8] != 0,
-    )  # fmt: skip
+    _forward(w, x, b, y, begin, min(begin + size, units), inner, batch, image, n[10] != 0)
 
 
-def _backward_piece(numbers, piece):  # type: ignore[no-untyped-def]
-    """First those of dw, then those of dx."""
+def _backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
+    """First those of dw, then those of dx.
+
+    numbers: addresses of dz, x, dw, and of w, dz in panels, dx; units, inner, batch; columns of a panel of x; pieces of
+    dw, rows of such a one, and of one of dx.
+    """
     n = integers(numbers, 13)
-    inner, units, batch, zeros = np.uint64(n[6]), np.uint64(n[7]), np.uint64(n[8]), np.zeros(12, np.float32)
-    if piece < n[9]:
-        size = np.uint64(n[10])
-        begin = np.uint64(piece) * size
-        end = min(begin + size, units)
-        _weight_gradient(
-            floats(n[0], 1), floats(n[1], 1), floats(n[2], 1), begin, end, inner, batch, np.uint64(n[12]), zeros
-        )
+    units, inner, batch, panel = np.uint64(n[6]), np.uint64(n[7]), np.uint64(n[8]), np.uint64(n[9])
+    if piece < n[10]:
+        dz, x, dw = array(n[0], 1, kind), array(n[1], 1, kind), array(n[2], 1, kind)
+        begin = np.uint64(piece * n[11])
+        _weight_gradient(dz, x, dw, begin, min(begin + np.uint64(n[11]), units), inner, batch, panel)
     else:
-        size = np.uint64(n[11])
-        begin = np.uint64(piece - n[9]) * size
-        end = min(begin + size, inner)
-        _input_gradient(floats(n[3], 1), floats(n[4], 1), floats(n[5], 1), begin, end, inner, units, batch, zeros)
-
-
-@cache
-def _job(piece: Any) -> int:
-    return team.compiled(piece)
+        w, dz, dx = array(n[3], 1, kind), array(n[4], 1, kind), array(n[5], 1, kind)
+        begin = np.uint64((piece - n[10]) * n[12])
+        _input_gradient(w, dz, dx, begin, min(begin + np.uint64(n[12]), inner), inner, units, batch)
 
 
 @_njit
 def _forward_whole(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
     """y; x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
-    units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(batch)
+    inner, images = np.uint64(w.shape[1]), np.uint64(batch)
     y = np.empty((w.shape[0], batch), w.dtype)
-    if size >= w.shape[0]:  # a panel at a time, which is still in the cache when it is read
-        panel = _aligned(inner * _PAIR, w.dtype)
-        for n in range(_ZERO, images, _PAIR):
-            rest = x[n * inner if turned else n :]
-            _lay_out(rest, inner if turned else images, turned, panel, inner, min(images - n, _PAIR), _PAIR)
-            _forward(w.reshape(-1), panel, b, y.reshape(-1), _ZERO, units, inner, images, n, rectify)
-        return y
-    panels = _panels(x, turned, inner, images, _PAIR)
-    numbers = np.array([size, w.shape[0], w.shape[1], batch, np.int64(rectify), len(panels)])
-    numbers = np.append(np.array([address(w), address(panels), address(b), address(y)]), numbers)
-    team_do(board, job, numbers, -(-w.shape[0] // size))
-    hold(panels)
+    # Alone a panel at a time, which is still in the cache when it is read; a team needs them all.
+    together = images if size < w.shape[0] else _PAIR
+    for n in range(_ZERO, images, together):
+        left = min(images - n, together)
+        panels = _panels(x[n * inner if turned else n :], inner if turned else images, turned, inner, left, _PAIR)
+        addresses = [address(w), address(panels), address(b), address(y), len(panels)]
+        sizes = [size, w.shape[0], w.shape[1], batch, np.int64(n), np.int64(rectify)]
+        do(board, job, np.array(addresses + sizes), -(-w.shape[0] // size))
+        hold(panels)
     return y
 
 
 @_njit
 def _backward_whole(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
-    """dw, dx, empty where not wanted; x as above; in pieces of so many rows of dw and dx, where these are not all."""
+    """dw, dx, empty where not wanted; x as above; in pieces of so many rows of dw and dx."""
     units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(dz.shape[1])
-    flat, zeros, dx = dz.reshape(-1), np.zeros(12, w.dtype), np.empty((w.shape[1] * lower, dz.shape[1]), w.dtype)
     dw = np.empty((w.shape[0] * weights, w.shape[1]), w.dtype) if images > _ZERO else np.zeros_like(w)
+    dx = np.empty((w.shape[1] * lower, dz.shape[1]), w.dtype)
     as_it_lies = turned and inner % _LANES == _ZERO
-    panel = inner if as_it_lies else _TRIPLE
-    seen = x if as_it_lies or not weights else _panels(x, not turned, images, inner, _TRIPLE)
-    pulled = _panels(flat, False, units, images, _PAIR) if lower else flat
-    if rows >= w.shape[0]:
-        if weights:
-            _weight_gradient(flat, seen, dw.reshape(-1), _ZERO, units, inner, images, panel, zeros)
-        if lower:
-            _input_gradient(w.reshape(-1), pulled, dx.reshape(-1), _ZERO, inner, inner, units, images, zeros)
-        return dw, dx
-    upper_pieces, lower_pieces = -(-w.shape[0] // rows) * weights, -(-w.shape[1] // columns) * lower
-    numbers = np.array([w.shape[1], w.shape[0], dz.shape[1], upper_pieces, rows, columns, np.int64(panel)])
-    addresses = [address(flat), address(seen), address(dw), address(w), address(pulled), address(dx)]
-    team_do(board, job, np.append(np.array(addresses), numbers), upper_pieces + lower_pieces)
+    seen, panel = x, inner
+    if weights and not as_it_lies:
+        seen, panel = _panels(x, inner if turned else images, not turned, images, inner, _TRIPLE), _TRIPLE
+    pulled = dz.reshape(-1)
+    if lower:
+        pulled = _panels(pulled, images, False, units, images, _PAIR)
+    pieces = -(-w.shape[0] // rows) * weights
+    addresses = [address(dz), address(seen), address(dw), address(w), address(pulled), address(dx)]
+    sizes = [w.shape[0], w.shape[1], dz.shape[1], np.int64(panel), pieces, rows, columns]
+    do(board, job, np.array(addresses + sizes), pieces - (-w.shape[1] // columns) * lower)
     hold(seen)
     hold(pulled)
     return dw, dx
@@ -292,12 +283,12 @@ def forward(
     w: Float[Array, "unit feature"], x: Float[Array, "feature batch"], b: Float[Array, " unit"], rectify: bool = False
 ) -> Float[Array, "unit batch"]:
     """w x + b; if `rectify`, negative results become zero in the same pass."""
-    work, size = w.size * x.shape[1], len(w)
+    pieces, size = _pieces(w.size * x.shape[1]), len(w)
     arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(b), x.shape[1], rectify
-    with Place(_pieces(w, work)) as board:
+    with Place(pieces) as board:
         if board.size > 0:
-            size = _piece(size, _pieces(w, work), 8)
-        y: Array = _forward_whole(*arrays, size, board, _job(_forward_piece))
+            size = _piece(size, pieces, 8)
+        y: Array = _forward_whole(*arrays, size, board, compiled(_forward_piece, w.dtype))
     return y
 
 
@@ -310,12 +301,12 @@ def backward(
     lower: bool = True,
 ) -> tuple[Float[Array, "unit feature"] | None, Float[Array, "feature batch"] | None]:
     """The gradients of `forward` for w (None unless `weights`) and x (None unless `lower`), side by side."""
-    work, (rows, columns) = w.size * x.shape[1], w.shape
+    pieces, (rows, columns) = _pieces(w.size * x.shape[1]), w.shape
     arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(dz), weights, lower
-    with Place(_pieces(w, work)) as board:
+    with Place(pieces) as board:
         if board.size > 0:
-            rows, columns = _piece(rows, _pieces(w, work), 8), _piece(columns, _pieces(w, work), 12)
-        dw, dx = _backward_whole(*arrays, rows, columns, board, _job(_backward_piece))
+            rows, columns = _piece(rows, pieces, 8), _piece(columns, pieces, 12)
+        dw, dx = _backward_whole(*arrays, rows, columns, board, compiled(_backward_piece, w.dtype))
     return dw if weights else None, dx if lower else None
 
 
@@ -326,9 +317,9 @@ def _flat(x: Float[Array, "row column"]) -> tuple[Float[Array, " element"], bool
     return np.ascontiguousarray(x.T).reshape(-1), True
 
 
-def _pieces(w: Float[Array, "unit feature"], multiplications: int) -> int:
-    """How many pieces a product is cut into, an even number; one is done alone, and so is double precision."""
-    return max(1, 2 * (multiplications // (2 * PIECE))) if w.dtype == np.float32 else 1
+def _pieces(multiplications: int) -> int:
+    """How many pieces a product is cut into, an even number; one is done alone."""
+    return max(1, 2 * (multiplications // (2 * PIECE)))
 
 
 def _piece(count: int, pieces: int, step: int) -> int:

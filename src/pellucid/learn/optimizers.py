@@ -14,7 +14,6 @@ One pass over memory does it all; large arrays are cut into pieces of fixed size
 
 import math
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from numba import njit
 
 from pellucid.learn.layers import Parameters
 from pellucid.learn.parallel import shards
-from pellucid.learn.team import Place, address, compiled, do, floats, integers
+from pellucid.learn.team import Place, address, array, compiled, do, integers
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
@@ -51,18 +50,14 @@ def _descend(w, g, v, rate, shrink, momentum, ridge, nesterov):  # type: ignore[
         w[i] += momentum * v[i] - push if nesterov else v[i]
 
 
-def _descend_piece(numbers, piece):  # type: ignore[no-untyped-def]
+def _descend_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     """numbers: address of (rate, shrink, momentum, ridge), nesterov; of a piece: addresses, sizes, whether a weight."""
-    scalars, n = floats(integers(numbers, 1)[0], 4), integers(numbers, 6 * piece + 8)
     k = 6 * piece + 2
-    w, g, v, size, kept, ridged = n[k], n[k + 1], n[k + 2], n[k + 3], n[k + 4], n[k + 5]
-    ridge = scalars[3] if ridged else np.float32(0)
-    _descend(floats(w, size), floats(g, size), floats(v, kept), scalars[0], scalars[1], scalars[2], ridge, n[1] != 0)
-
-
-@cache
-def _job() -> int:
-    return compiled(_descend_piece)
+    n = integers(numbers, k + 6)
+    w, g, v = array(n[k], n[k + 3], kind), array(n[k + 1], n[k + 3], kind), array(n[k + 2], n[k + 4], kind)
+    scalars = array(n[0], 4, kind)
+    ridge = scalars[3] if n[k + 5] != 0 else scalars[3] * 0
+    _descend(w, g, v, scalars[0], scalars[1], scalars[2], ridge, n[1] != 0)
 
 
 @_njit
@@ -113,7 +108,7 @@ def _descend_together(arrays: list[list[Array]], ridged: list[bool], scalars: Ar
         numbers += [begins[i][0] + 4 * begin, begins[i][1] + 4 * begin, begins[i][2] + 4 * begin]
         numbers += [size, size if arrays[i][2].size > 0 else 0, ridged[i]]
     with Place(len(pieces)) as board:
-        do(board, _job(), np.array(numbers, np.int64), len(pieces))
+        do(board, compiled(_descend_piece, np.float32), np.array(numbers, np.int64), len(pieces))
 
 
 def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:

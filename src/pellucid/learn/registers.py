@@ -114,6 +114,21 @@ class _Writer:
         place = self._builder.bitcast(self._builder.gep(self._bases[array], [index]), byte)
         self._builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, keep it, data
 
+    def either(self, wanted: Any, make: Callable[[], list[Any]], instead: list[Any]) -> list[Any]:
+        """What `make` gives, if wanted, and nothing is loaded for it otherwise; else those instead."""
+        before, here = self._builder.block, self._builder.append_basic_block("wanted")
+        after = self._builder.append_basic_block("either")
+        self._builder.cbranch(wanted, here, after)
+        self._builder.position_at_end(here)
+        made = make()
+        self._builder.branch(after)
+        self._builder.position_at_end(after)
+        found = [self._builder.phi(self.vector) for _ in instead]
+        for phi, value, other in zip(found, made, instead, strict=True):
+            phi.add_incoming(value, here)
+            phi.add_incoming(other, before)
+        return found
+
     def loop(self, begin: Any, end: Any, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
         """`body` for begin, begin + 1 ... below end (at least once), from these sums to those after the last."""
         before, here = self._builder.block, self._builder.append_basic_block("products")
@@ -206,9 +221,11 @@ def _write_block(builder: Any, write: _Writer, given: dict[str, Any], rows: int,
     lines = [builder.add(given["i"], builder.mul(given["pitch"], write.number(r))) for r in range(rows)]
     places = [builder.add(line, offset) for line in lines for offset in beside]
     biases = [write.spread(write.scalar("b", write.add(given["m"], r))) for r in range(rows)]
-    begun = [
-        builder.select(given["go_on"], write.load("y", place), biases[n // vectors]) for n, place in enumerate(places)
-    ]
+    begun = write.either(
+        given["go_on"],
+        lambda: [write.load("y", place) for place in places],
+        [biases[n // vectors] for n in range(len(places))],
+    )
     for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
         write.store("y", place, write.rectified(value, given["rectify"]))
 

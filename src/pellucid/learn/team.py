@@ -12,6 +12,7 @@ numbers; the addresses on it are those of arrays, which the caller holds until t
 
 import os
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ PATIENCE = 2**17
 _CPointer: Any = types.CPointer
 _WORD = ir.IntType(64)
 _njit: Any = njit(nogil=True, error_model="numpy", cache=True)
+_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 _intrinsic: Any = intrinsic
 
 
@@ -95,10 +97,10 @@ def _call(typing, job, numbers, piece):  # type: ignore[no-untyped-def]
     """The function at an address, with the address of its numbers and a piece."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = ir.IntType(64).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [address, _WORD])
+        pointer = ir.IntType(64).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _WORD, pointer])
         function = builder.inttoptr(values[0], kind.as_pointer())
-        builder.call(function, [builder.inttoptr(values[1], address), values[2]])
+        builder.call(function, [builder.inttoptr(values[1], pointer), values[2], ir.Constant(pointer, None)])
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), code
@@ -231,9 +233,14 @@ class Place:
             self._team.taken.release()
 
 
-def compiled(function: Any) -> int:
-    """The address of a function (numbers, piece) -> None, compiled; numbers: a pointer to 64-bit ones."""
-    signature = types.void(_CPointer(types.int64), types.int64)
+@cache
+def compiled(function: Any, dtype: Any) -> int:
+    """The address of a function (numbers, piece, kind) -> None, compiled for arrays of a type, float32 or float64.
+
+    numbers: a pointer to 64-bit ones; kind: for `array`, which makes arrays of their addresses.
+    """
+    number = types.float64 if dtype == np.float64 else types.float32
+    signature = types.void(_CPointer(types.int64), types.int64, _CPointer(number))
     made: Any = cfunc(signature, cache=True, error_model="numpy")(function)
     _kept.append(made)
     place: int = made.address
@@ -244,19 +251,19 @@ _kept: list[Any] = []  # what is compiled lives as long as somebody holds it
 
 
 @_intrinsic
-def _pointer(typing, place):  # type: ignore[no-untyped-def]
-    """An address as a pointer to numbers of single precision."""
+def _pointer(typing, place, kind):  # type: ignore[no-untyped-def]
+    """An address as a pointer of this kind."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.inttoptr(values[0], ir.FloatType().as_pointer())
+        return builder.inttoptr(values[0], values[1].type)
 
-    return _CPointer(types.float32)(types.int64), code
+    return kind(types.int64, kind), code
 
 
 @_njit
-def floats(place, size):  # type: ignore[no-untyped-def]
-    """Inside a job: the flat array of single precision that begins at an address."""
-    return carray(_pointer(place), (size,))
+def array(place, size, kind):  # type: ignore[no-untyped-def]
+    """Inside a job: the flat array that begins at an address."""
+    return carray(_pointer(place, kind), (size,))
 
 
 @_njit
