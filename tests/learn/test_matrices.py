@@ -1,149 +1,136 @@
-"""Products cut into blocks, and threads that work on them."""
-
-import threading
-import time
+"""A dense layer's three products: beside NumPy's, and the same to the last bit in any company and on any threads."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pellucid.learn import matrices, parallel
-from pellucid.learn.matrices import block_rows, multiply
-from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas, thread_count
+from pellucid.learn import matrices
+
+BATCHES = [1, 7, 16, 25, 32, 33, 100, 130, 257]
 
 
-@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 9), st.booleans(), st.booleans())
-def test_products_are_those_of_numpy(rows, inner, columns, turned, cut):
-    """Rejects blocks that overlap, leave rows out, or read a transposed matrix in the wrong order."""
-    rng = np.random.default_rng(0)
-    a = rng.standard_normal((inner, rows)).T if turned else rng.standard_normal((rows, inner))
-    b = rng.standard_normal((columns, inner)).T if turned else rng.standard_normal((inner, columns))
+def drawn(units: int, inner: int, batch: int, dtype: type = np.float32, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """w, x, b, dz"""
+    rng = np.random.default_rng(seed)
+    shapes = ((units, inner), (inner, batch), (units,), (units, batch))
+    return tuple(rng.standard_normal(shape).astype(dtype) for shape in shapes)
+
+
+def three(w: np.ndarray, x: np.ndarray, b: np.ndarray, dz: np.ndarray) -> list[np.ndarray]:
+    dw, dx = matrices.backward(w, x, dz)
+    assert dw is not None
+    assert dx is not None
+    return [matrices.forward(w, x, b), dw, dx]
+
+
+def close(ours: np.ndarray, theirs: np.ndarray, terms: int) -> bool:
+    """Whether they differ by no more than sums of so many products of about 1 may, in another order."""
+    least = np.finfo(ours.dtype).eps * terms
+    return ours.dtype == theirs.dtype and bool(np.abs(ours - theirs).max() <= 4 * least)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(("units", "inner"), [(1, 1), (3, 17), (17, 3), (10, 250), (250, 100), (9, 49)])
+def test_products_are_those_of_numpy(units, inner, batch, dtype):
+    """Rejects blocks that leave out rows, columns or products, and what stands beyond the columns of a panel."""
+    w, x, b, dz = drawn(units, inner, batch, dtype)
+    y, dw, dx = three(w, x, b, dz)
+    assert all(product.flags.c_contiguous for product in (y, dw, dx))
+    assert close(y, w @ x + b[:, None], inner)
+    assert close(dw, dz @ x.T, batch)
+    assert close(dx, w.T @ dz, units)
+    assert np.array_equal(matrices.forward(w, x, b, True), np.maximum(y, 0))
+
+
+@pytest.mark.parametrize("batch", [5, 33])
+@pytest.mark.parametrize("inner", [16, 48, 64, 96, 100])
+def test_images_one_after_the_other_and_side_by_side_are_the_same_images(inner, batch):
+    """Rejects an x that is taken to lie in panels, and does not, or the other way round."""
+    w, x, b, dz = drawn(20, inner, batch)
+    beside = three(w, x, b, dz)
+    after = three(w, np.ascontiguousarray(x.T).T, b, dz)
+    assert close(beside[1], dz @ x.T, batch)
+    assert all(np.array_equal(a, b) for a, b in zip(beside, after, strict=True))
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 60), st.integers(1, 120), st.integers(1, 140), st.booleans(), st.integers(2**6, 2**12))
+def test_products_of_any_shape_cut_into_any_pieces_are_those_of_numpy(units, inner, batch, turned, piece):
+    """Rejects pieces that overlap or leave rows out, and an x that is read in the wrong order."""
+    w, x, b, dz = drawn(units, inner, batch)
+    x = np.ascontiguousarray(x.T).T if turned else x
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrices, "WORTHWHILE", 0 if cut else 2**40)
-        patch.setattr(matrices, "MOST_ROWS", 8)
-        product = multiply(a, b)
-    assert product.flags.c_contiguous
-    np.testing.assert_allclose(product, a @ b, rtol=1e-12, atol=1e-12)
+        patch.setenv("PELLUCID_THREADS", "2")
+        patch.setattr(matrices, "PIECE", piece)
+        y, dw, dx = three(w, x, b, dz)
+    assert close(y, w @ x + b[:, None], inner)
+    assert close(dw, dz @ x.T, batch)
+    assert close(dx, w.T @ dz, units)
 
 
-@pytest.mark.parametrize(("rows", "inner", "columns"), [(1250, 784, 32), (785, 333, 40), (2000, 150, 33)])
-def test_products_are_the_same_to_the_last_bit_on_any_number_of_threads(rows, inner, columns, monkeypatch):
-    """Rejects blocks whose number is that of the threads: BLAS rounds otherwise at their seams."""
-    rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal(size).astype(np.float32) for size in ((rows, inner), (inner, columns)))
+@pytest.mark.parametrize(("units", "inner", "batch"), [(1250, 784, 32), (785, 333, 40), (250, 500, 133)])
+def test_products_are_the_same_to_the_last_bit_on_any_number_of_threads(units, inner, batch, monkeypatch):
+    """Rejects pieces at whose seams an element is summed in another order."""
     found = []
     for threads in ("1", "2", "3"):
         monkeypatch.setenv("PELLUCID_THREADS", threads)
-        with single_threaded_blas():
-            found.append(multiply(a, b))
-    assert block_rows(rows, rows * inner * columns) < rows
-    assert np.array_equal(found[0], found[1])
-    assert np.array_equal(found[0], found[2])
+        found.append(three(*drawn(units, inner, batch)))
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-@given(st.integers(1, 5000), st.integers(1, 2**30))
-def test_blocks_cover_all_rows_and_are_of_nearly_one_size(rows, work):
-    """Rejects a cut that leaves one core waiting for the other."""
-    block = block_rows(rows, work)
-    sizes = [part.stop - part.start for part in shards(rows, block)]
-    assert sum(sizes) == rows
-    assert work < matrices.WORTHWHILE or max(sizes) <= matrices.MOST_ROWS + 16
-    assert work < matrices.WORTHWHILE or rows < 800 or sizes[-1] > sizes[0] / 2
+@pytest.mark.parametrize(("units", "inner"), [(1, 3), (10, 17), (70, 250)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_image_alone_is_the_same_to_the_last_bit_as_in_company(units, inner, dtype):
+    """Rejects blocks of one width that sum in another order than those of another."""
+    w, x, b, dz = drawn(units, inner, 130, dtype)
+    y, _, dx = three(w, x, b, dz)
+    for columns in (slice(0, 1), slice(129, 130), slice(5, 12), slice(0, 32), slice(3, 36), slice(30, 130)):
+        own = three(w, x[:, columns], b, dz[:, columns])
+        assert np.array_equal(own[0], y[:, columns])
+        assert np.array_equal(own[2], dx[:, columns])
 
 
-def test_results_come_in_the_order_of_the_items(monkeypatch):
-    """Rejects results in the order in which threads finish."""
-    monkeypatch.setenv("PELLUCID_THREADS", "3")
-    gate = threading.Event()
-
-    def work(item):
-        gate.wait(5) if item == 0 else gate.set()
-        return item
-
-    assert run_in_order(work, range(6)) == list(range(6))
-
-
-def test_the_callers_thread_works_too_and_is_free_again_afterwards(monkeypatch):
-    """Rejects a caller that only waits, and one that is taken for a worker for ever after a failure."""
-    monkeypatch.setenv("PELLUCID_THREADS", "2")
-    meeting = threading.Barrier(2, timeout=5)
-
-    def work(_):
-        meeting.wait()  # both items are under way at once
-        return threading.current_thread()
-
-    own = threading.current_thread()
-    assert sum(thread is own for thread in run_in_order(work, range(2))) == 1
-    with pytest.raises(ZeroDivisionError):
-        run_in_order(lambda item: 1 // item, [0, 0])
-    assert sum(thread is own for thread in run_in_order(work, range(2))) == 1
+def test_a_gradient_that_is_not_wanted_is_not_given_and_changes_nothing():
+    """Rejects the one gradient in the place of the other."""
+    w, x, b, dz = drawn(20, 50, 9)
+    _, dw, dx = three(w, x, b, dz)
+    lower, upper = matrices.backward(w, x, dz, lower=False), matrices.backward(w, x, dz, weights=False)
+    assert lower[1] is None
+    assert upper[0] is None
+    assert np.array_equal(lower[0], dw)
+    assert np.array_equal(upper[1], dx)
 
 
-def test_nothing_runs_any_more_when_an_exception_is_raised(monkeypatch):
-    """Rejects a helper that goes on writing into arrays that the caller has given up."""
-    monkeypatch.setenv("PELLUCID_THREADS", "2")
-    own, running = threading.current_thread(), threading.Event()
-    ended = []
-
-    def work(item):
-        if threading.current_thread() is own:
-            assert running.wait(5)
-            raise KeyError(item)
-        running.set()
-        time.sleep(0.05)
-        ended.append(item)
-
-    with pytest.raises(KeyError):
-        run_in_order(work, range(2))
-    assert len(ended) == 1
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_seen(value):
+    """Rejects blocks that lose NaN and infinity, in the rectifier, too, or carry them to other images."""
+    w, x, b, dz = drawn(20, 50, 40)
+    x[7, 3] = dz[5, 3] = value
+    y, dw, dx = three(w, x, b, dz)
+    rectified = matrices.forward(w, np.abs(x), b - 1000 * (value != np.inf), True)
+    assert not np.isfinite(y[:, 3]).any()
+    assert not np.isfinite(dx[:, 3]).any()
+    assert np.isfinite(np.delete(y, 3, axis=1)).all()
+    assert np.isfinite(np.delete(dx, 3, axis=1)).all()
+    assert not np.isfinite(dw[:, 7]).any()
+    assert not np.isfinite(dw[5]).any()
+    assert np.isnan(rectified[:, 3]).all() == np.isnan(value)
 
 
-def test_the_failure_of_a_helper_is_raised(monkeypatch):
-    """Rejects a helper's exception that nobody ever hears of, or that becomes another one."""
-    monkeypatch.setenv("PELLUCID_THREADS", "2")
-    own, running = threading.current_thread(), threading.Event()
-
-    def work(item):
-        if threading.current_thread() is own:
-            assert running.wait(5)
-            return item
-        running.set()
-        raise ConnectionError(item)
-
-    with pytest.raises(ConnectionError):
-        run_in_order(work, range(2))
+def test_no_images_are_no_work():
+    """Rejects a panel of an image that does not exist."""
+    y, dw, dx = three(*drawn(4, 20, 0))
+    assert y.shape == (4, 0)
+    assert dx.shape == (20, 0)
+    assert not dw.any()
 
 
-@pytest.mark.parametrize("work", [0, 2**40])
-def test_products_side_by_side_are_the_products(monkeypatch, work):
-    """Rejects results in the wrong order, and ones that depend on whether they were worked on side by side."""
-    monkeypatch.setattr(matrices, "WORTHWHILE", work)
-    monkeypatch.setenv("PELLUCID_THREADS", "2")
-    rng = np.random.default_rng(0)
-    a, b, c = (rng.normal(size=shape).astype(np.float32) for shape in ((70, 9), (9, 33), (70, 5)))
-    with single_threaded_blas():
-        first, second = matrices.multiply_each((a, b), (a.T, c))
-        np.testing.assert_array_equal(first, multiply(a, b))
-        np.testing.assert_array_equal(second, multiply(a.T, c))
-
-
-def test_work_inside_of_work_ends(monkeypatch):
-    """Rejects workers that all wait for workers: the network's shards multiply matrices, which are cut, too."""
-    monkeypatch.setenv("PELLUCID_THREADS", "2")
-    found = run_in_order(lambda i: sum(run_in_order(lambda j: i * j, range(4))), range(8))
-    assert found == [6 * i for i in range(8)]
-
-
-def test_the_first_exception_is_raised(monkeypatch):
-    """Rejects a worker whose failure is lost."""
-    monkeypatch.setenv("PELLUCID_THREADS", "2")
-    with pytest.raises(ZeroDivisionError):
-        run_in_order(lambda item: 1 // item, [1, 0, 2])
-
-
-@pytest.mark.parametrize(("wanted", "threads"), [("3", 3), ("1", 1), ("0", None), ("many", None), ("-2", None)])
-def test_threads_are_those_asked_for_else_those_there_are(wanted, threads, monkeypatch):
-    """Rejects a nonsense number that stops everything, or makes no threads at all."""
-    monkeypatch.setenv("PELLUCID_THREADS", wanted)
-    assert thread_count() == (len(parallel.os.sched_getaffinity(0)) if threads is None else threads)
+def test_arrays_that_do_not_lie_in_one_piece_are_read_as_what_they_are():
+    """Rejects compiled loops that see the memory beneath a view."""
+    w, x, b, dz = drawn(40, 60, 50)
+    views = (w[::2, ::3], x[::3, ::2], b[::2], dz[::2, ::2])
+    for ours, theirs in zip(three(*views), three(*(np.ascontiguousarray(view) for view in views)), strict=True):
+        assert np.array_equal(ours, theirs)

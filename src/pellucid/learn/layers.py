@@ -17,9 +17,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn import activations, convolutions, kernels, sparse
+from pellucid.learn import activations, convolutions, kernels, matrices, sparse
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.matrices import multiply, multiply_each
 
 MOST = 2**24
 """Of whatever a layer has; what is larger is a mistake, or somebody's joke."""
@@ -244,9 +243,10 @@ class Dense(Layer):
         return {"weight": (self.units, shape[0]), "bias": (self.units,)}
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
-        z = multiply(parameters["weight"], x)
-        z += parameters["bias"][:, None]
-        y = ACTIVATIONS[self.activation].forward(z)
+        rectify = self.activation == "relu"
+        y = matrices.forward(parameters["weight"], x, parameters["bias"], rectify)
+        if not rectify:
+            y = ACTIVATIONS[self.activation].forward(y)
         return y, (x, y)
 
     def backward(
@@ -254,14 +254,10 @@ class Dense(Layer):
     ) -> tuple[Parameters, Array | None]:
         x, y = cache
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
-        weight = parameters["weight"]
-        if wanted == "input":
-            return {}, multiply(weight.T, dz)
-        bias = dz.sum(axis=1)
-        if wanted == "parameters":
-            return {"weight": multiply(dz, x.T), "bias": bias}, None
-        gradient, dx = multiply_each((dz, x.T), (weight.T, dz))
-        return {"weight": gradient, "bias": bias}, dx
+        gradient, dx = matrices.backward(
+            parameters["weight"], x, dz, weights=wanted != "input", lower=wanted != "parameters"
+        )
+        return {} if gradient is None else {"weight": gradient, "bias": dz.sum(axis=1)}, dx
 
     def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
         """One unit of each image, before the activation: (1, batch); units (batch,)."""

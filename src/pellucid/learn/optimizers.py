@@ -9,22 +9,22 @@ ridge / (2 batch) * sum of w^2: the ridge term of the mean loss, or ridge / 2 * 
 With `clip` the gradient of the mean loss, all parameters together, is shortened to that length where it is longer
 (Pascanu et al. 2013, "On the difficulty of training recurrent neural networks"): a few first steps from He weights are
 many times as steep as all later ones, and would throw the units where no gradient reaches them any more.
-One pass over memory does it all; large arrays are cut into pieces of fixed size that are worked on side by side.
+One pass over memory does it all; large arrays are cut into pieces of fixed size that a team works on.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from pellucid.learn.layers import Parameters
-from pellucid.learn.parallel import run_in_order, shards
+from pellucid.learn.parallel import shards
+from pellucid.learn.team import Place, address, array, compiled, do, integers
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
-Result = TypeVar("Result")
 
 LARGEST_GRADIENT = 1e30
 """A gradient beyond this is taken for infinite: the step that follows would overflow."""
@@ -35,25 +35,33 @@ ORDINARY_GRADIENT = 1e3
 PIECE = 2**18
 """Numbers of a piece; an array of fewer is not cut."""
 
-_FLAGS = {"reassoc", "contract", "nsz", "arcp"}
+_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
 
 
-@njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
-def _descend(w, g, v, rate, shrink, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@_njit
+def _descend(w, g, v, rate, shrink, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]
+    if len(v) == 0:
+        for i in range(len(w)):
+            w[i] -= rate * (shrink * g[i] + ridge * w[i])
+        return
     for i in range(len(w)):
         push = rate * (shrink * g[i] + ridge * w[i])
         v[i] = momentum * v[i] - push
         w[i] += momentum * v[i] - push if nesterov else v[i]
 
 
-@njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
-def _descend_plainly(w, g, rate, shrink, ridge):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    for i in range(len(w)):
-        w[i] -= rate * (shrink * g[i] + ridge * w[i])
+def _descend_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
+    """numbers: address of (rate, shrink, momentum, ridge), nesterov; of a piece: addresses, sizes, whether a weight."""
+    k = 6 * piece + 2
+    n = integers(numbers, k + 6)
+    w, g, v = array(n[k], n[k + 3], kind), array(n[k + 1], n[k + 3], kind), array(n[k + 2], n[k + 4], kind)
+    scalars = array(n[0], 4, kind)
+    ridge = scalars[3] if n[k + 5] != 0 else scalars[3] * 0
+    _descend(w, g, v, scalars[0], scalars[1], scalars[2], ridge, n[1] != 0)
 
 
-@njit(fastmath=_FLAGS, nogil=True, error_model="numpy", cache=True)
-def _count_beyond(g, largest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@_njit
+def _count_beyond(g, largest):  # type: ignore[no-untyped-def]
     count = 0
     for i in range(len(g)):
         count += 0 if abs(g[i]) <= largest else 1  # NaN is not <=
@@ -73,22 +81,34 @@ class Optimizer:
 
         Look for `overflow` first: a step along an infinite gradient cannot be taken back.
         """
-        nesterov = self.settings.optimizer == "nesterov"
-        shrink = shrinkage(gradients, self.settings.clip)
+        settings = self.settings
+        scalars = (rate, shrinkage(gradients, settings.clip), settings.momentum, settings.ridge / batch)
+        nesterov = settings.optimizer == "nesterov"
+        arrays = [
+            [array.reshape(-1) for array in (w, gradients[name], self.velocities.get(name, w[:0]))]
+            for name, w in parameters.items()
+        ]
+        ridged = [w.ndim > 1 for w in parameters.values()]
+        small = all(w.size <= PIECE for w in parameters.values())
+        if not small and all(w.dtype == np.float32 for w in parameters.values()):
+            _descend_together(arrays, ridged, np.array(scalars, np.float32), nesterov)
+            return
+        for (w, g, v), is_weight in zip(arrays, ridged, strict=True):
+            *steps, ridge = map(w.dtype.type, scalars)
+            _descend(w, g, v, *steps, ridge if is_weight else w.dtype.type(0), nesterov)
 
-        def descend(piece: tuple[str, slice]) -> None:
-            name, part = piece
-            whole = parameters[name]
-            number = whole.dtype.type
-            ridge = number(self.settings.ridge / batch if whole.ndim > 1 else 0.0)
-            w, g = whole.reshape(-1)[part], gradients[name].reshape(-1)[part]
-            if self.velocities:
-                v = self.velocities[name].reshape(-1)[part]
-                _descend(w, g, v, number(rate), number(shrink), number(self.settings.momentum), ridge, nesterov)
-            else:
-                _descend_plainly(w, g, number(rate), number(shrink), ridge)
 
-        _piecewise(descend, parameters)
+def _descend_together(arrays: list[list[Array]], ridged: list[bool], scalars: Array, nesterov: bool) -> None:
+    """`_descend` on every piece of (w, g, v): the first pieces of all arrays, then the second ones."""
+    pieces = sorted((part.start, i, part.stop) for i, (w, _, _) in enumerate(arrays) for part in shards(w.size, PIECE))
+    begins = [[address(array) for array in group] for group in arrays]
+    numbers = [address(scalars), nesterov]
+    for begin, i, end in pieces:
+        size = end - begin
+        numbers += [begins[i][0] + 4 * begin, begins[i][1] + 4 * begin, begins[i][2] + 4 * begin]
+        numbers += [size, size if arrays[i][2].size > 0 else 0, ridged[i]]
+    with Place(len(pieces)) as board:
+        do(board, compiled(_descend_piece, np.float32), np.array(numbers, np.int64), len(pieces))
 
 
 def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:
@@ -112,14 +132,6 @@ def overflow(gradients: Mapping[str, Array]) -> str | None:
 
 def _exceeds(array: Array, largest: float) -> bool:
     return bool(_count_beyond(array.reshape(-1), array.dtype.type(largest)) > 0)
-
-
-def _piecewise(work: Callable[[tuple[str, slice]], Result], arrays: Mapping[str, Array]) -> list[Result]:
-    """`work` on every piece of every array, (name, slice of the flat array), side by side where that pays."""
-    pieces = [(name, part) for name, array in arrays.items() for part in shards(array.size, PIECE)]
-    if sum(array.size for array in arrays.values()) <= PIECE:
-        return [work(piece) for piece in pieces]
-    return run_in_order(work, pieces)
 
 
 def rate_at(settings: TrainSettings, progress: float) -> float:

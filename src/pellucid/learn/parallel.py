@@ -64,6 +64,11 @@ def single_threaded_blas() -> Iterator[None]:
         yield
 
 
+def inside_of_work() -> bool:
+    """Whether this thread works on an item just now: then whatever it does, it does alone."""
+    return getattr(_worker, "busy", False)
+
+
 def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """[function(item) for item in items], several at a time; an exception is raised once nothing runs any more.
 
@@ -71,7 +76,7 @@ def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> l
     function one at a time: a worker that waits for other workers could wait for ever.
     """
     threads = min(thread_count(), len(items))
-    if threads <= 1 or getattr(_worker, "busy", False):
+    if threads <= 1 or inside_of_work():
         return [function(item) for item in items]
     results: dict[int, Result] = {}
     left = iter(range(len(items)))  # whoever is free takes the next one

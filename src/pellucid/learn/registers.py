@@ -1,6 +1,7 @@
 """Registers: sums of products that stay in vector registers until they are complete.
 
-tile:    rows of x, a weight for each row and output -> some outputs of some elements of y
+tile:    rows of x, a weight for each row and output -> some outputs of some elements of y (convolutions)
+block:   some rows of a, some columns of x -> a block of their product y;  turn: a square of x -> its transpose
 scatter: a row of w, some values -> the row times each value, added to y in that value's place
 largest: some rows of x -> the largest in each column, and which row that was;  spread: the way back
 
@@ -33,6 +34,11 @@ TILE_ARGUMENTS = (
 SCATTER_ARGUMENTS = ("vectors", "lanes", "w", "j", "values", "places", "last", "y", "i")
 LARGEST_ARGUMENTS = ("lanes", "x", "i", "places", "last", "y", "winner", "o")
 SPREAD_ARGUMENTS = ("lanes", "values", "winner", "o", "places", "last", "y", "i")
+BLOCK_ARGUMENTS = (
+    *("rows", "vectors", "lanes", "ahead", "y", "i", "pitch", "step", "a", "j", "down", "along"),
+    *("x", "k", "stride", "first", "last", "b", "m", "go_on", "rectify"),
+)
+TURN_ARGUMENTS = ("lanes", "y", "i", "pitch", "x", "k", "stride")
 
 
 class _Writer:
@@ -112,6 +118,35 @@ class _Writer:
         """Zero for what is negative, if wanted; NaN stays, so that a network that diverges is seen."""
         negative = self._builder.fcmp_ordered("<", value, self.zero())
         return self._builder.select(wanted, self._builder.select(negative, self.zero(), value), value)
+
+    def interleaved(self, a: Any, b: Any, half: int) -> Any:
+        """Elements of a and b in turn, from their first halves (0) or their second ones (1)."""
+        begin = half * self._lanes // 2
+        order = [n for m in range(begin, begin + self._lanes // 2) for n in (m, m + self._lanes)]
+        return self._builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), order))
+
+    def fetch(self, array: str, index: Any) -> None:
+        """Have the line of memory around an element brought near, for it is needed soon; there may be none."""
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = self._builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        place = self._builder.bitcast(self._builder.gep(self._bases[array], [index]), byte)
+        self._builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, keep it, data
+
+    def either(self, wanted: Any, make: Callable[[], list[Any]], instead: list[Any]) -> list[Any]:
+        """What `make` gives, if wanted, and nothing is loaded for it otherwise; else those instead."""
+        before, here = self._builder.block, self._builder.append_basic_block("wanted")
+        after = self._builder.append_basic_block("either")
+        self._builder.cbranch(wanted, here, after)
+        self._builder.position_at_end(here)
+        made = make()
+        self._builder.branch(after)
+        self._builder.position_at_end(after)
+        found = [self._builder.phi(self.vector) for _ in instead]
+        for phi, value, other in zip(found, made, instead, strict=True):
+            phi.add_incoming(value, here)
+            phi.add_incoming(other, before)
+        return found
 
     def loop(self, begin: Any, end: Any, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
         """`body` for begin, begin + 1 ... below end (at least once), from these sums to those after the last."""
@@ -204,6 +239,48 @@ def _write_spread(builder: Any, write: _Writer, given: dict[str, Any], lanes: in
     write.loop(write.number(0), given["last"], [], put)
 
 
+def _write_block(
+    builder: Any, write: _Writer, given: dict[str, Any], rows: int, vectors: int, lanes: int, ahead: int
+) -> None:
+    """The instructions of a block, for values that are known when it runs."""
+    beside = [builder.mul(given["step"], write.number(v)) for v in range(vectors)]
+    below = [builder.mul(given["down"], write.number(r)) for r in range(rows)]
+
+    def products(t: Any, sums: list[Any]) -> list[Any]:
+        here = builder.add(given["k"], builder.mul(t, given["stride"]))
+        weights = builder.add(given["j"], builder.mul(t, given["along"]))
+        row = [write.load("x", builder.add(here, offset)) for offset in beside]
+        if ahead > 0:
+            write.fetch("a", write.add(weights, ahead))
+        found = []
+        for r in range(rows):
+            weight = write.spread(write.scalar("a", builder.add(weights, below[r])))
+            found += [write.multiply_add(row[v], weight, sums[r * vectors + v]) for v in range(vectors)]
+        return found
+
+    lines = [builder.add(given["i"], builder.mul(given["pitch"], write.number(r))) for r in range(rows)]
+    places = [builder.add(line, offset) for line in lines for offset in beside]
+    biases = [write.spread(write.scalar("b", write.add(given["m"], r))) for r in range(rows)]
+    begun = write.either(
+        given["go_on"],
+        lambda: [write.load("y", place) for place in places],
+        [biases[n // vectors] for n in range(len(places))],
+    )
+    for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
+        write.store("y", place, write.rectified(value, given["rectify"]))
+
+
+def _write_turn(builder: Any, write: _Writer, given: dict[str, Any], lanes: int) -> None:
+    """The instructions of a turn."""
+    rows = [
+        write.load("x", builder.add(given["k"], builder.mul(given["stride"], write.number(r)))) for r in range(lanes)
+    ]
+    for _ in range(lanes.bit_length() - 1):
+        rows = [write.interleaved(rows[r], rows[r + lanes // 2], half) for r in range(lanes // 2) for half in (0, 1)]
+    for r, row in enumerate(rows):
+        write.store("y", builder.add(given["i"], builder.mul(given["pitch"], write.number(r))), row)
+
+
 @_intrinsic
 def tile(  # type: ignore[no-untyped-def]
     context, outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify
@@ -248,11 +325,59 @@ def spread(context, lanes, values, winner, o, places, last, y, i):  # type: igno
     return _written(dict(zip(SPREAD_ARGUMENTS, kinds, strict=True)), 1, _write_spread)
 
 
+@_intrinsic
+def block(  # type: ignore[no-untyped-def]
+    context, rows, vectors, lanes, ahead, y, i, pitch, step, a, j, down, along, x, k, stride, first, last,
+    b, m, go_on, rectify
+):  # fmt: skip
+    """A block of `rows` x (vectors x lanes) elements; these three and `ahead` are numbers known when it is compiled.
+
+    y[i + r pitch + v step + n] = b[m + r] + sum over t of a[j + r down + t along] x[k + t stride + v step + n]
+
+    for r below rows, v below vectors, n below lanes, t from first (there is one at least) to before last, in this
+    order; negative ones become zero if `rectify`. All arrays are flat. go_on: begin from what is in y, instead of b.
+    ahead: so many elements further, a is fetched for blocks to come; 0 for none.
+    """
+    kinds = (
+        rows,
+        vectors,
+        lanes,
+        ahead,
+        y,
+        i,
+        pitch,
+        step,
+        a,
+        j,
+        down,
+        along,
+        x,
+        k,
+        stride,
+        first,
+        last,
+        b,
+        m,
+        go_on,
+        rectify,
+    )
+    return _written(dict(zip(BLOCK_ARGUMENTS, kinds, strict=True)), 4, _write_block)
+
+
+@_intrinsic
+def turn(context, lanes, y, i, pitch, x, k, stride):  # type: ignore[no-untyped-def]
+    """y[i + r pitch + n] = x[k + n stride + r] for r, n below lanes, a power of two known when it is compiled.
+
+    Rows are shuffled with those half the square away, as two halves of a pack of cards, log2(lanes) times.
+    """
+    kinds = (lanes, y, i, pitch, x, k, stride)
+    return _written(dict(zip(TURN_ARGUMENTS, kinds, strict=True)), 1, _write_turn)
+
+
 def _written(kinds: dict[str, Any], known: int, write: Callable[..., None]) -> Any:
     """What Numba wants of an intrinsic: its signature, and who writes its instructions.
 
-    kinds: the arguments' types by name; the first `known` of them are literal numbers, and the last of these is how
-    many lanes a vector has.
+    kinds: the arguments' types by name; the first `known` of them, "lanes" among these, are literal numbers.
     """
     sizes = list(kinds.values())[:known]
     if not all(isinstance(kind, types.IntegerLiteral) for kind in sizes):
@@ -261,7 +386,8 @@ def _written(kinds: dict[str, Any], known: int, write: Callable[..., None]) -> A
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         given = dict(zip(kinds, values, strict=True))
         numbers = [kind.literal_value for kind in sizes]
-        write(builder, _Writer(context, builder, kinds, given, numbers[-1]), given, *numbers)
+        lanes = kinds["lanes"].literal_value
+        write(builder, _Writer(context, builder, kinds, given, lanes), given, *numbers)
         return context.get_dummy_value()
 
     return types.void(*kinds.values()), code

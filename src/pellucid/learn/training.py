@@ -163,7 +163,7 @@ class Trainer:
     def _step(self, epoch: int, number: int, batches: list[Array]) -> Batch:
         begin = perf_counter()
         settings, chosen = self.settings, batches[number]
-        images, labels = self.data.train.images[chosen], self.data.train.labels[chosen]
+        images, labels = self.data.train.images.take(chosen, axis=0), self.data.train.labels[chosen]
         self.sample = (images[0], int(labels[0]))
         if settings.shift > 0:
             images = shifted(images, settings.shift, np.random.default_rng([settings.seed, epoch, number]))
