@@ -7,6 +7,7 @@ from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.programs import SCATTER, Program, run
 
+ALONE = np.zeros(0, np.int64)  # no team's board
 NETWORKS = {
     "rectified and pooled": [Conv(18, 3), Pool(2), Conv(5, (2, 3)), Pool(3), Conv(4, 1)],
     "one pixel more around": [Conv(6, (4, 3), padding="same"), Pool(2), Conv(7, 3, padding="same")],
@@ -45,10 +46,10 @@ def test_a_program_says_what_its_network_says(name, batch, dtype):
         program = Program(net, layer, units)
         for _ in range(2):  # what a pass leaves behind must not matter to the next
             program.images[:] = images.reshape(-1, batch)
-            run(program.forward, *program.blocks)
+            run(program.forward, *program.blocks, ALONE)
             np.testing.assert_allclose(program.said, trace.output.reshape(-1, batch), atol=1e-5)
             program.said[:] = slope.reshape(-1, batch)
-            run(program.backward, *program.blocks)
+            run(program.backward, *program.blocks, ALONE)
             expected = net.input_gradient(trace, slope).reshape(-1, batch)
             np.testing.assert_allclose(program.gradient, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
@@ -59,9 +60,9 @@ def test_no_vector_reads_what_is_not_there():
     program = Program(net, "conv3", np.zeros(3, int))
     program.blocks[0][-16:] = np.nan
     program.images[:] = 1
-    run(program.forward, *program.blocks)
+    run(program.forward, *program.blocks, ALONE)
     program.said[:] = 1
-    run(program.backward, *program.blocks)
+    run(program.backward, *program.blocks, ALONE)
     assert np.isfinite(program.gradient).all()
 
 
@@ -81,10 +82,10 @@ def test_an_image_comes_out_the_same_in_any_batch(layer):
     def done(some: slice) -> tuple[np.ndarray, np.ndarray]:
         program = Program(net, layer, units[some])
         program.images[:] = images[:, some]
-        run(program.forward, *program.blocks)
+        run(program.forward, *program.blocks, ALONE)
         said = program.said.copy()
         program.said[:] = 1
-        run(program.backward, *program.blocks)
+        run(program.backward, *program.blocks, ALONE)
         return said, program.gradient
 
     whole = done(slice(None))

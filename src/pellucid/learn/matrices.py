@@ -207,7 +207,7 @@ def _panels(x, stride, turned, rows, columns, width):  # type: ignore[no-untyped
     return y
 
 
-def _forward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
+def forward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     """numbers: addresses of w, x, b, y; elements of x; rows of a piece; units, inner, batch, first image, rectify."""
     n = integers(numbers, 11)
     w, x, b, y = array(n[0], 1, kind), array(n[1], n[4], kind), array(n[2], 1, kind), array(n[3], 1, kind)
@@ -222,7 +222,7 @@ def _forward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     _forward(w, x, b, y, begin, min(begin + size, units), inner, batch, image, n[10] != 0)
 
 
-def _backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
+def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     """First those of dw, then those of dx.
 
     numbers: addresses of dz, x, dw, and of w, dz in panels, dx; units, inner, batch; columns of a panel of x; pieces of
@@ -241,7 +241,7 @@ def _backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def _forward_whole(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
+def forward_flat(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
     """y; x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
     inner, images = np.uint64(w.shape[1]), np.uint64(batch)
     y = np.empty((w.shape[0], batch), w.dtype)
@@ -258,7 +258,7 @@ def _forward_whole(w, x, turned, b, batch, rectify, size, board, job):  # type: 
 
 
 @_njit
-def _backward_whole(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
+def backward_flat(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
     """dw, dx, empty where not wanted; x as above; in pieces of so many rows of dw and dx."""
     units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(dz.shape[1])
     dw = np.empty((w.shape[0] * weights, w.shape[1]), w.dtype) if images > _ZERO else np.zeros_like(w)
@@ -283,12 +283,12 @@ def forward(
     w: Float[Array, "unit feature"], x: Float[Array, "feature batch"], b: Float[Array, " unit"], rectify: bool = False
 ) -> Float[Array, "unit batch"]:
     """w x + b; if `rectify`, negative results become zero in the same pass."""
-    pieces, size = _pieces(w.size * x.shape[1]), len(w)
+    pieces, size = pieces_of(w.size * x.shape[1]), len(w)
     arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(b), x.shape[1], rectify
     with Place(pieces) as board:
         if board.size > 0:
-            size = _piece(size, pieces, 8)
-        y: Array = _forward_whole(*arrays, size, board, compiled(_forward_piece, w.dtype))
+            size = rows_of(size, pieces, 8)
+        y: Array = forward_flat(*arrays, size, board, compiled(forward_piece, w.dtype))
     return y
 
 
@@ -301,12 +301,12 @@ def backward(
     lower: bool = True,
 ) -> tuple[Float[Array, "unit feature"] | None, Float[Array, "feature batch"] | None]:
     """The gradients of `forward` for w (None unless `weights`) and x (None unless `lower`), side by side."""
-    pieces, (rows, columns) = _pieces(w.size * x.shape[1]), w.shape
+    pieces, (rows, columns) = pieces_of(w.size * x.shape[1]), w.shape
     arrays = np.ascontiguousarray(w), *_flat(x), np.ascontiguousarray(dz), weights, lower
     with Place(pieces) as board:
         if board.size > 0:
-            rows, columns = _piece(rows, pieces, 8), _piece(columns, pieces, 12)
-        dw, dx = _backward_whole(*arrays, rows, columns, board, compiled(_backward_piece, w.dtype))
+            rows, columns = rows_of(rows, pieces, 8), rows_of(columns, pieces, 12)
+        dw, dx = backward_flat(*arrays, rows, columns, board, compiled(backward_piece, w.dtype))
     return dw if weights else None, dx if lower else None
 
 
@@ -317,11 +317,11 @@ def _flat(x: Float[Array, "row column"]) -> tuple[Float[Array, " element"], bool
     return np.ascontiguousarray(x.T).reshape(-1), True
 
 
-def _pieces(multiplications: int) -> int:
+def pieces_of(multiplications: int) -> int:
     """How many pieces a product is cut into, an even number; one is done alone."""
     return max(1, 2 * (multiplications // (2 * PIECE)))
 
 
-def _piece(count: int, pieces: int, step: int) -> int:
+def rows_of(count: int, pieces: int, step: int) -> int:
     """Rows of a piece, whole steps of them."""
     return min(count, step * -(-count // (step * pieces)))

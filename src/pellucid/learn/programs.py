@@ -7,8 +7,8 @@ Small batches take layers in microseconds. Between layers the interpreter would 
 take its lock so often keep each other waiting: two of them were hardly faster than one. So the pass is written down
 once, with all its arrays in one block of memory and all weights in the order in which kernels read them, and runs
 without the interpreter. The price: a program is for one size of batch, and does not learn of weights that change.
-A dense layer is a convolution of images that are one pixel large. The kernels are those of `convolutions`, `kernels`
-and `sparse`; whoever changes these touches this file, too (see registers.py).
+The kernels are those of `convolutions`, `kernels`, `matrices` and `sparse`; whoever changes these touches this file,
+too (see registers.py).
 """
 
 import math
@@ -19,10 +19,11 @@ import numpy as np
 from jaxtyping import Integer
 from numba import njit
 
-from pellucid.learn import convolutions, kernels, sparse
+from pellucid.learn import convolutions, kernels, matrices, sparse, team
 from pellucid.learn.convolutions import LANES, convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
 from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
+from pellucid.learn.matrices import backward_flat, forward_flat
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
 from pellucid.learn.sparse import TOGETHER, input_gradient_flat
@@ -33,6 +34,8 @@ Shape = tuple[int, int, int]
 
 CONVOLVE, CONVOLVE_OWN, CONVOLVE_OWN_BACK, BORDER, SCATTER = range(5)
 POOL, POOL_BACK, AVERAGE, AVERAGE_BACK, RELU_BACK, SIGMOID, SIGMOID_BACK = range(5, 12)
+MULTIPLY, MULTIPLY_BACK = 12, 13
+PRODUCTS = (MULTIPLY, MULTIPLY_BACK)
 POOLS = (POOL, POOL_BACK, AVERAGE, AVERAGE_BACK)
 SPANS = ("x", "y", "w", "b", "run", "offset", "row", "winner", "scratch")
 NUMBERS = ("code", "maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line")
@@ -43,8 +46,11 @@ _njit: Any = njit(nogil=True, error_model="numpy", cache=True)
 
 
 @_njit
-def run(instructions, f, places, runs, winners):  # type: ignore[no-untyped-def]
-    """Carries out the instructions one after another, in the blocks of a `Program`."""
+def run(instructions, f, places, runs, winners, jobs, board):  # type: ignore[no-untyped-def]
+    """Carries out the instructions one after another, in the blocks of a `Program`; products at the `board` of a team.
+
+    Where that is empty, alone.
+    """
     for k in range(len(instructions)):
         a = instructions[k]
         x, y, w, b = f[a.x : a.x_end], f[a.y : a.y_end], f[a.w : a.w_end], f[a.b : a.b_end]
@@ -65,6 +71,8 @@ def run(instructions, f, places, runs, winners):  # type: ignore[no-untyped-def]
             _pool(x, y, winner, offsets, a)
         elif a.code == BORDER:
             _border(x, y, a)
+        elif a.code in PRODUCTS:
+            _multiply(x, y, w, b, a, jobs, board)
         else:
             _activate(x, y, a.code)
 
@@ -80,6 +88,27 @@ def _pool(x, y, winner, offsets, a):  # type: ignore[no-untyped-def]
         average_pool_flat(x, y, a.channels, a.height, a.width, a.batch, a.size)
     else:
         average_pool_gradient_flat(y, x, a.channels, a.height, a.width, a.batch, a.size)
+
+
+@_njit
+def _multiply(x, y, w, b, a, jobs, board):  # type: ignore[no-untyped-def]
+    """A dense layer, or the gradient x of its input from that of its output, y."""
+    units, inner, batch = np.int64(a.maps), np.int64(a.taps), np.int64(a.batch)
+    weights, size = w.reshape((units, inner)), np.int64(a.size)
+    if a.code == MULTIPLY:
+        size = size if len(board) > 0 else units
+        _copy(y, forward_flat(weights, x, False, b, batch, a.rectify != 0, size, board, jobs[0]))
+    else:
+        size = size if len(board) > 0 else inner
+        slope = y.reshape((units, batch))
+        _copy(x, backward_flat(weights, y, False, slope, False, True, units, size, board, jobs[1])[1])
+
+
+@_njit
+def _copy(flat, matrix):  # type: ignore[no-untyped-def]
+    for k in range(matrix.shape[0]):
+        for n in range(matrix.shape[1]):
+            flat[k * matrix.shape[1] + n] = matrix[k, n]
 
 
 @_njit
@@ -110,7 +139,7 @@ class Program:
 
     images (pixel, batch): to be filled, in model space.  said (position, batch): what the units say, and then to be
     filled with the gradient of what is climbed, from which `backward` makes `gradient` (pixel, batch).
-    forward, backward: instructions for `run`, together with `blocks`.
+    forward, backward: instructions for `run`, together with `blocks`.  pieces: of its largest product, for a team.
     """
 
     def __init__(self, network: Network, layer: str, units: Integer[Array, " batch"]) -> None:
@@ -125,7 +154,12 @@ class Program:
         said, slope = write.own(network.layers[stop], network.of_layer(layer), shape, x, units)
         forward = len(write.steps) - 1
         gradient = write.backward(passes, slope)
-        self.blocks = write.blocks()
+        jobs = (
+            team.compiled(matrices.forward_piece, network.dtype),
+            team.compiled(matrices.backward_piece, network.dtype),
+        )
+        self.blocks = (*write.blocks(), jobs)
+        self.pieces = write.pieces
         self.forward, self.backward = np.split(np.array(write.steps, INSTRUCTION), [forward])
         self.images, self.said, self.gradient = (
             self.blocks[0][begin:end].reshape(-1, len(units)) for begin, end in (images, said, gradient)
@@ -146,7 +180,10 @@ class _Block:
         return begin, begin + size
 
     def put(self, array: Array) -> Span:
-        """The array itself."""
+        """The array itself, once."""
+        for begin, known in self._given:
+            if known is array:
+                return begin, begin + array.size
         span = self.reserve(array.size)
         self._given.append((span[0], array))
         return span
@@ -182,6 +219,7 @@ class _Writer:
         self.floats, self._places, self._winners = _Block(dtype), _Block(np.uint32), _Block(np.uint8)
         self._runs: list[Array] = [np.zeros((0, 5), np.uint64)]
         self.steps: list[tuple[int, ...]] = []
+        self.pieces = 1
 
     def blocks(self) -> tuple[Array, Array, Array, Array]:
         """The memory that the instructions speak of."""
@@ -194,7 +232,11 @@ class _Writer:
         if isinstance(layer, Pool):
             return self._pool(layer, shape, x)
         weight, border, out = _as_convolution(layer, parameters, shape)
-        y = self._convolve(x, shape, weight, parameters["bias"], border, out, _activation(layer) == "relu")
+        rectify = _activation(layer) == "relu"
+        if isinstance(layer, Dense):
+            y = self._multiply(x, weight, parameters["bias"], rectify)
+        else:
+            y = self._convolve(x, shape, weight, parameters["bias"], border, out, rectify)
         if _activation(layer) == "sigmoid":
             self._add(SIGMOID, x=y, y=y)
         return _Pass(layer, weight, border, shape, out, x, y)
@@ -230,7 +272,7 @@ class _Writer:
                 dy = self._scatter(step, pool, dy)
             else:
                 dy = self._unpool(pool, dy) if pool is not None else self._through(step, dy)
-                dy = self._convolve_back(step, dy)
+                dy = self._multiply_back(step, dy) if isinstance(step.layer, Dense) else self._convolve_back(step, dy)
         return dy
 
     def _through(self, step: _Pass, dy: Span) -> Span:
@@ -280,6 +322,24 @@ class _Writer:
             CONVOLVE, x=x, y=y, w=packed, b=self.floats.put(b), taps=taps, plane=plane, rectify=int(rectify), **where
         )
         return y
+
+    def _multiply(self, x: Span, w: Array, b: Array, rectify: bool) -> Span:
+        """As `matrices.forward`."""
+        units, inner = w.shape[:2]
+        pieces = matrices.pieces_of(units * inner * self._batch)
+        self.pieces = max(self.pieces, pieces)
+        y, size = self._room((units, 1, 1)), matrices.rows_of(units, pieces, 8)
+        where = {"w": self.floats.put(w), "b": self.floats.put(b), "maps": units, "taps": inner, "batch": self._batch}
+        self._add(MULTIPLY, x=x, y=y, size=size, rectify=int(rectify), **where)
+        return y
+
+    def _multiply_back(self, step: _Pass, dy: Span) -> Span:
+        """As `matrices.backward`, of the input alone."""
+        (units, inner), dx = _filters(step).shape[:2], self._room(step.shape)
+        size = matrices.rows_of(inner, matrices.pieces_of(units * inner * self._batch), 12)
+        where = {"w": self.floats.put(_filters(step)), "maps": units, "taps": inner, "batch": self._batch}
+        self._add(MULTIPLY_BACK, x=dx, y=dy, size=size, **where)
+        return dx
 
     def _convolve_back(self, step: _Pass, dy: Span) -> Span:
         """As `convolutions.convolve_input_gradient`."""

@@ -24,6 +24,7 @@ from pellucid.learn.layers import Conv, Dense
 from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order, shards, thread_count
 from pellucid.learn.programs import Program
+from pellucid.learn.team import Place
 from pellucid.see.ascent import Ascent, Gradient, Normalized, Power
 from pellucid.see.climbing import Advance, Climbed, Limits, Watch, joined, no_value
 from pellucid.see.images import Box, Parametrization, Sphere, no_gradient
@@ -34,7 +35,6 @@ from pellucid.see.penalties import Penalties
 Array = np.ndarray
 
 MOST = 64  # images of a shard: what its layers say stays near the processor
-GRAIN = 16  # images, idle ones with them, where weights are what takes time: so full vectors cost nothing
 ACTIVATIONS = ("relu", "linear")
 UNTOLD = 0.3  # seconds, about, from one telling of progress to the next
 
@@ -56,22 +56,21 @@ class Shard:
         steps: int,
         moments: Sequence[int],
     ) -> None:
-        idle = -len(starts) % GRAIN if _weighs_much(network, goal.layer) else 0
-        jobs = torch.cat([torch.arange(len(starts)), torch.full((idle,), len(starts) - 1)])
-        program = Program(network, goal.layer, goal.units[jobs].numpy())
+        program = Program(network, goal.layer, goal.units.numpy())
+        self._pieces = program.pieces
         self._program = (program.forward, program.backward, program.blocks)
         self.images, self._batch = program.images, (program.images, program.said, program.gradient)
         self._rectify = _activation(network, goal.layer) == "relu"
         self._space, self._limits, self._rule = space, _space(space, starts), _rule(ascent, steps)
         self._against = _against(penalties, starts)
-        points = space.points(starts[jobs]).reshape(len(jobs), -1).numpy().copy()
-        images, none = np.zeros(len(jobs), np.float32), np.zeros_like(points)
+        points = space.points(starts).reshape(len(starts), -1).numpy().copy()
+        images, none = np.zeros(len(starts), np.float32), np.zeros_like(points)
         self.state = State(
             points, none, points.copy(), np.full_like(images, -np.inf), images, images.copy(), images.copy(),
-            images.copy(), none.copy(), np.empty_like(points[0]), np.empty((steps + 1, len(jobs)), np.float32),
+            images.copy(), none.copy(), np.empty_like(points[0]), np.empty((steps + 1, len(starts)), np.float32),
         )  # fmt: skip
         self.shots: dict[int, Array] = {}
-        self.real, self._made, self._steps, self._moments = len(starts), 0, steps, moments
+        self._made, self._steps, self._moments = 0, steps, moments
 
     def run(self, moments: int) -> None:
         """So many moments; raises PellucidError where the network or its gradient is no number."""
@@ -80,10 +79,13 @@ class Shard:
             if self._made in self._moments:
                 self.shots[self._made] = self.state.points.copy()
             to = min((moment for moment in self._moments if self._made < moment < end), default=end)
-            failure = climb_shard(
-                self._made, to, self._steps, self._program, self._batch, self._rectify, self._limits, self._rule,
-                self._against, self.state,
-            )  # fmt: skip
+            # The members of a team fall asleep while images are moved; to come to the board anew is what wakes them.
+            to = to if self._pieces == 1 else self._made + 1
+            with Place(self._pieces) as board:
+                failure = climb_shard(
+                    self._made, to, self._steps, self._program, board, self._batch, self._rectify, self._limits,
+                    self._rule, self._against, self.state,
+                )  # fmt: skip
             if failure:
                 raise no_value() if failure == NO_VALUE else no_gradient()
             self._made = to
@@ -92,15 +94,15 @@ class Shard:
         """What came of it; shape: (channel, height, width) of an image."""
 
         def shown(points: Array) -> Tensor:
-            return self._space.images(torch.from_numpy(points[: self.real]).view(-1, *shape))
+            return self._space.images(torch.from_numpy(points).view(-1, *shape))
 
         film = [shown(self.shots.get(moment, self.state.points)) for moment in self._moments]
         images = shown(self.state.best)
         return Climbed(
             images,
-            torch.from_numpy(self.state.best_values[: self.real]),
-            torch.full((self.real,), self._steps),
-            torch.from_numpy(self.state.history[:, : self.real].T.copy()),
+            torch.from_numpy(self.state.best_values),
+            torch.full((len(images),), self._steps),
+            torch.from_numpy(self.state.history.T.copy()),
             tuple(self._moments),
             torch.stack(film) if film else images.new_zeros(0, *images.shape),
         )
@@ -131,9 +133,10 @@ def climb(
         return None
     if _activation(network, objective.layer) not in ACTIVATIONS:
         return None
-    parts, done = _parts(len(starts), rows), []
-    for begin in range(0, len(parts), thread_count()):
-        jobs = parts[begin : begin + thread_count()]
+    threads = thread_count() if network.sharded else 1  # products of matrices are shared by a team instead
+    parts, done = _parts(len(starts), rows, threads), []
+    for begin in range(0, len(parts), threads):
+        jobs = parts[begin : begin + threads]
         pieces = [
             Shard(network, objective.take(part), space, ascent, penalties, starts[part], limits.steps, moments)
             for part in jobs
@@ -157,8 +160,8 @@ def _side_by_side(
         begin = perf_counter()
         run_in_order(partial(Shard.run, moments=count), pieces)
         if watch is not None:
-            images = np.concatenate([piece.images.T[: piece.real] for piece in pieces]).astype(np.float32)
-            values = np.concatenate([piece.state.history[made, : piece.real] for piece in pieces])
+            images = np.concatenate([piece.images.T for piece in pieces]).astype(np.float32)
+            values = np.concatenate([piece.state.history[made] for piece in pieces])
             seen = torch.from_numpy(images).view(-1, *shape)
             watch(jobs, torch.full_like(jobs, made), seen, torch.from_numpy(values))
         made += count
@@ -169,9 +172,8 @@ def _side_by_side(
             count = max(1, min(steps + 1 - made, int(UNTOLD / max(pace, 1e-6))))
 
 
-def _parts(count: int, rows: int) -> list[Int64[Tensor, "image"]]:
+def _parts(count: int, rows: int, threads: int) -> list[Int64[Tensor, "image"]]:
     """The jobs of each shard: about as many for every thread, and no more than `rows` for all threads together."""
-    threads = thread_count()
     most = threads * max(1, min(MOST, rows // threads))
     size = math.ceil(count / (threads * math.ceil(count / most)))
     return [torch.arange(part.start, part.stop) for part in shards(count, size)]
@@ -207,11 +209,6 @@ def _against(penalties: Penalties | None, starts: Tensor) -> Against:
     held = Penalties(relative=False) if penalties is None else penalties
     shape = (starts.shape[1], starts.shape[2], starts.shape[3])
     return Against(float(held.tv), float(held.l1), float(held.l2), held.relative, shape)
-
-
-def _weighs_much(network: Network, layer: str) -> bool:
-    """Whether there are dense layers on the way, whose weights are read as often for one image as for a few."""
-    return any(isinstance(below, Dense) for below in network.layers[: network.names.index(layer)])
 
 
 def _activation(network: Network, layer: str) -> str | None:

@@ -86,10 +86,10 @@ class State(NamedTuple):
 
 
 @_njit
-def climb_shard(begin, end, last, program, batch, rectify, space, rule, against, state):  # type: ignore[no-untyped-def]
+def climb_shard(begin, end, last, program, board, batch, rectify, space, rule, against, state):  # type: ignore[no-untyped-def]
     """The moments from `begin` to before `end`, of which `last` has no step -> what was no number, or zero.
 
-    program: forward, backward and the blocks of a `Program`.  batch: its images, said and gradient.
+    program: forward, backward and the blocks of a `Program`.  board: a team's.  batch: images, said and gradient.
     """
     forward, backward, blocks = program
     images, said, gradient = batch
@@ -97,7 +97,7 @@ def climb_shard(begin, end, last, program, batch, rectify, space, rule, against,
     for moment in range(begin, end):
         values = state.history[moment]
         show(state.points, space, images)
-        run(forward, blocks[0], blocks[1], blocks[2], blocks[3])
+        run(forward, blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], board)
         if penalized:
             penalize(state.points, space.center, space.radius, against, state.amounts, state.push)
         if not score(said, rectify, against.relative, state, values):
@@ -105,7 +105,7 @@ def climb_shard(begin, end, last, program, batch, rectify, space, rule, against,
         keep(state, values)
         if moment == last:
             return 0
-        run(backward, blocks[0], blocks[1], blocks[2], blocks[3])
+        run(backward, blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], board)
         if not move(gradient, space, rule, moment, penalized, state):
             return NO_GRADIENT
     return 0
