@@ -1,13 +1,13 @@
 """Compiled: units of a hand-written network climbed without autograd, some images on each thread.
 
-Shard: a network, a layer, a unit for each image, their starts -> `step()`: every image one moment further
+Shard: a network, a layer, a unit for each image, their starts -> `run`: every image some moments further
 climb: many starts, cut into shards that run side by side -> Climbed
 
 The same climb as that of `climbing`, of which it is the short cut where nothing is asked for but units, in pixels, by
-any rule but Adam: some seventy small operations of a framework, and as many of an interpreter that only one
-thread can ask at a time, are one compiled call here, for many steps. Inside a shard the batch is innermost, as `learn`
-has it; an image comes out the same to the last bit in any shard. The surprise: threads do not wait for each other after
-a step, only when somebody watches, or is to be told of progress.
+any rule but Adam. Some seventy small operations of a framework, and as many of an interpreter that only one thread can
+ask at a time, are one compiled call here, for many steps. Inside a shard the batch is innermost, as `learn` has it; an
+image comes out the same to the last bit in any shard. The surprise: threads do not wait for each other after a step,
+only when somebody watches, or is to be told of progress.
 """
 
 import math
@@ -64,11 +64,7 @@ class Shard:
         self._space, self._limits, self._rule = space, _space(space, starts), _rule(ascent, steps)
         self._against = _against(penalties, starts)
         points = space.points(starts).reshape(len(starts), -1).numpy().copy()
-        images, none = np.zeros(len(starts), np.float32), np.zeros_like(points)
-        self.state = State(
-            points, none, points.copy(), np.full_like(images, -np.inf), images, images.copy(), images.copy(),
-            images.copy(), none.copy(), np.empty_like(points[0]), np.empty((steps + 1, len(starts)), np.float32),
-        )  # fmt: skip
+        self.state = State.begun(points, steps)
         self.shots: dict[int, Array] = {}
         self._made, self._steps, self._moments = 0, steps, moments
 

@@ -12,7 +12,7 @@ the same to the last bit in any shard, and what float32 can hold is never too la
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numba import njit
@@ -83,6 +83,22 @@ class State(NamedTuple):
     push: Array
     slope: Array
     history: Array
+
+    @classmethod
+    def begun(cls, points: Array, steps: int) -> Self:
+        """Before the first moment."""
+        count = len(points)
+        numbers = {name: np.zeros(count, np.float32) for name in ("best_values", "ranks", "amounts", "shares")}
+        return cls(
+            points=points,
+            memory=np.zeros_like(points),
+            best=points.copy(),
+            best_ranks=np.full(count, -np.inf, np.float32),
+            push=np.zeros_like(points),
+            slope=np.empty_like(points[0]),
+            history=np.empty((steps + 1, count), np.float32),
+            **numbers,
+        )
 
 
 @_njit
