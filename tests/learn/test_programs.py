@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from pellucid.learn.instructions import SCATTER, run
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.learn.programs import SCATTER, Program, run
+from pellucid.learn.programs import Program
 
 ALONE = np.zeros(0, np.int64)  # no team's board
 NETWORKS = {

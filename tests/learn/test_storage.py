@@ -201,7 +201,7 @@ def test_no_file_takes_long():
     for header in (brackets, json.dumps(tensors).encode()):
         with pytest.raises(PellucidError):
             network_from_bytes(struct.pack("<Q", len(header)) + header)
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 8  # one on an idle machine, nearly three late in a long run on a busy one
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

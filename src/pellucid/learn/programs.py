@@ -1,14 +1,12 @@
 """Programs: a pass through a network, and its input's gradient back, as instructions for one compiled call.
 
 Program: a network, a layer, one unit of it for each image -> where images go in, what the units say, the gradient
-run:     instructions, the blocks of memory they speak of -> everything carried out
 
 Small batches take layers in microseconds. Between layers the interpreter would be asked what is next, and threads that
 take its lock so often keep each other waiting: two of them were hardly faster than one. So the pass is written down
-once, with all its arrays in one block of memory and all weights in the order in which kernels read them, and runs
-without the interpreter. The price: a program is for one size of batch, and does not learn of weights that change.
-The kernels are those of `convolutions`, `kernels`, `matrices` and `sparse`; whoever changes these touches this file,
-too (see registers.py).
+once (see `instructions`), with all its arrays in one block of memory and all weights in the order in which kernels read
+them, and runs without the interpreter. The price: a program is for one size of batch, and does not learn of weights
+that change.
 """
 
 import math
@@ -17,121 +15,18 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
-from numba import njit
 
-from pellucid.learn import convolutions, kernels, matrices, sparse, team
-from pellucid.learn.convolutions import LANES, convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
-from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
+from pellucid.learn import convolutions, instructions, kernels, matrices, sparse, team
+from pellucid.learn.convolutions import LANES
+from pellucid.learn.instructions import FIELDS, INSTRUCTION, SPANS
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
-from pellucid.learn.matrices import backward_flat, forward_flat
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
-from pellucid.learn.sparse import TOGETHER, input_gradient_flat
+from pellucid.learn.sparse import TOGETHER
 
 Array = np.ndarray
 Span = tuple[int, int]
 Shape = tuple[int, int, int]
-
-CONVOLVE, CONVOLVE_OWN, CONVOLVE_OWN_BACK, BORDER, SCATTER = range(5)
-POOL, POOL_BACK, AVERAGE, AVERAGE_BACK, RELU_BACK, SIGMOID, SIGMOID_BACK = range(5, 12)
-MULTIPLY, MULTIPLY_BACK = 12, 13
-PRODUCTS = (MULTIPLY, MULTIPLY_BACK)
-POOLS = (POOL, POOL_BACK, AVERAGE, AVERAGE_BACK)
-SPANS = ("x", "y", "w", "b", "run", "offset", "row", "winner", "scratch")
-NUMBERS = ("code", "maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line")
-FIELDS = [name for span in SPANS for name in (span, f"{span}_end")] + list(NUMBERS)
-INSTRUCTION = np.dtype([(name, np.uint64) for name in FIELDS])
-
-_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
-
-
-@_njit
-def run(instructions, f, places, runs, winners, jobs, board):  # type: ignore[no-untyped-def]
-    """Carries out the instructions one after another, in the blocks of a `Program`; products at the `board` of a team.
-
-    Where that is empty, alone.
-    """
-    for k in range(len(instructions)):
-        a = instructions[k]
-        x, y, w, b = f[a.x : a.x_end], f[a.y : a.y_end], f[a.w : a.w_end], f[a.b : a.b_end]
-        own, offsets, rows = runs[a.run : a.run_end], places[a.offset : a.offset_end], places[a.row : a.row_end]
-        winner = winners[a.winner : a.winner_end]
-        if a.code == CONVOLVE:
-            convolve_flat(x, own, offsets, rows, w, a.taps, b, y, a.plane, a.rectify != 0)
-        elif a.code == CONVOLVE_OWN:
-            convolve_own_flat(x, own, offsets, rows, w, b, y)
-        elif a.code == CONVOLVE_OWN_BACK:
-            convolve_own_input_gradient_flat(x, own, offsets, rows, w, y, a.batch)
-        elif a.code == SCATTER:
-            input_gradient_flat(
-                y, winner, w, offsets, rows, f[a.scratch : a.scratch_end], x, a.maps, a.taps, a.channels, a.height,
-                a.width, a.batch, a.size, a.line, a.first,
-            )  # fmt: skip
-        elif a.code in POOLS:
-            _pool(x, y, winner, offsets, a)
-        elif a.code == BORDER:
-            _border(x, y, a)
-        elif a.code in PRODUCTS:
-            _multiply(x, y, w, b, a, jobs, board)
-        else:
-            _activate(x, y, a.code)
-
-
-@_njit
-def _pool(x, y, winner, offsets, a):  # type: ignore[no-untyped-def]
-    """Pools, and the way back through them."""
-    if a.code == POOL:
-        max_pool_flat(x, y, winner, offsets, a.channels, a.height, a.width, a.batch, a.size)
-    elif a.code == POOL_BACK:
-        max_pool_gradient_flat(y, winner, x, offsets, a.channels, a.height, a.width, a.batch, a.size)
-    elif a.code == AVERAGE:
-        average_pool_flat(x, y, a.channels, a.height, a.width, a.batch, a.size)
-    else:
-        average_pool_gradient_flat(y, x, a.channels, a.height, a.width, a.batch, a.size)
-
-
-@_njit
-def _multiply(x, y, w, b, a, jobs, board):  # type: ignore[no-untyped-def]
-    """A dense layer, or the gradient x of its input from that of its output, y."""
-    units, inner, batch = np.int64(a.maps), np.int64(a.taps), np.int64(a.batch)
-    weights, size = w.reshape((units, inner)), np.int64(a.size)
-    if a.code == MULTIPLY:
-        size = size if len(board) > 0 else units
-        _copy(y, forward_flat(weights, x, False, b, batch, a.rectify != 0, size, board, jobs[0]))
-    else:
-        size = size if len(board) > 0 else inner
-        slope = y.reshape((units, batch))
-        _copy(x, backward_flat(weights, y, False, slope, False, True, units, size, board, jobs[1])[1])
-
-
-@_njit
-def _copy(flat, matrix):  # type: ignore[no-untyped-def]
-    for k in range(matrix.shape[0]):
-        for n in range(matrix.shape[1]):
-            flat[k * matrix.shape[1] + n] = matrix[k, n]
-
-
-@_njit
-def _border(x, y, a):  # type: ignore[no-untyped-def]
-    """x (channels, height, width, batch) into y, rows of `line` elements, from `first` on; the rest of y stays zero."""
-    row = a.width * a.batch
-    for c in range(a.channels):
-        for r in range(a.height):
-            i, j = (c * a.height + r) * row, c * a.plane + a.first + r * a.line
-            for n in range(row):
-                y[j + n] = x[i + n]
-
-
-@_njit
-def _activate(x, y, code):  # type: ignore[no-untyped-def]
-    """Activations and their gradients, in place, y being the layer's output."""
-    for n in range(len(x)):
-        if code == RELU_BACK:
-            x[n] = 0 if y[n] <= 0 else x[n]
-        elif code == SIGMOID:
-            x[n] = 1 / (1 + math.exp(-x[n]))
-        else:
-            x[n] *= y[n] * (1 - y[n])
 
 
 class Program:
@@ -139,7 +34,7 @@ class Program:
 
     images (pixel, batch): to be filled, in model space.  said (position, batch): what the units say, and then to be
     filled with the gradient of what is climbed, from which `backward` makes `gradient` (pixel, batch).
-    forward, backward: instructions for `run`, together with `blocks`.  pieces: of its largest product, for a team.
+    forward, backward: for `instructions.run`, together with `blocks`.  pieces: of its largest product, for a team.
     """
 
     def __init__(self, network: Network, layer: str, units: Integer[Array, " batch"]) -> None:
@@ -238,7 +133,7 @@ class _Writer:
         else:
             y = self._convolve(x, shape, weight, parameters["bias"], border, out, rectify)
         if _activation(layer) == "sigmoid":
-            self._add(SIGMOID, x=y, y=y)
+            self._add(instructions.SIGMOID, x=y, y=y)
         return _Pass(layer, weight, border, shape, out, x, y)
 
     def own(
@@ -249,8 +144,8 @@ class _Writer:
         where = self._where(convolutions.plan((*shape, self._batch), weight.shape[2:], border, out[1:]))
         said, slope = self._room((1, *out[1:])), self._room(shape)
         common = where | {"w": self.floats.put(convolutions.own_rows(weight[units])), "batch": self._batch}
-        self._add(CONVOLVE_OWN, x=x, y=said, b=self.floats.put(parameters["bias"][units]), **common)
-        self._add(CONVOLVE_OWN_BACK, x=slope, y=said, **common)
+        self._add(instructions.CONVOLVE_OWN, x=x, y=said, b=self.floats.put(parameters["bias"][units]), **common)
+        self._add(instructions.CONVOLVE_OWN_BACK, x=slope, y=said, **common)
         return said, slope
 
     def backward(self, passes: list[_Pass], dy: Span) -> Span:
@@ -264,7 +159,7 @@ class _Writer:
                 below = passes[passes.index(step) - 1] if passes.index(step) > 0 else None
                 if step.layer.method == "max" and below is not None and _rectifies(below.layer):
                     # The largest of rectified pixels is where any of them answers; there are fewer of them.
-                    self._add(RELU_BACK, x=dy, y=step.y)
+                    self._add(instructions.RELU_BACK, x=dy, y=step.y)
                     above.append(step)
                 else:
                     dy = self._unpool(step, dy)
@@ -277,7 +172,7 @@ class _Writer:
 
     def _through(self, step: _Pass, dy: Span) -> Span:
         """Back through an activation, in place."""
-        code = {"relu": RELU_BACK, "sigmoid": SIGMOID_BACK}.get(_activation(step.layer))
+        code = {"relu": instructions.RELU_BACK, "sigmoid": instructions.SIGMOID_BACK}.get(_activation(step.layer))
         if code is not None:
             self._add(code, x=dy, y=step.y)
         return dy
@@ -286,15 +181,15 @@ class _Writer:
         out = (shape[0], shape[1] // layer.size, shape[2] // layer.size)
         y, winner = self._room(out), self._winners.reserve(math.prod(out) * self._batch)
         if layer.method == "max":
-            self._add(POOL, x=x, y=y, winner=winner, size=layer.size, **self._windows(layer, shape))
+            self._add(instructions.POOL, x=x, y=y, winner=winner, size=layer.size, **self._windows(layer, shape))
         else:
-            self._add(AVERAGE, x=x, y=y, size=layer.size, **self._windows(layer, shape))
+            self._add(instructions.AVERAGE, x=x, y=y, size=layer.size, **self._windows(layer, shape))
         return _Pass(layer, None, (0, 0), shape, out, x, y, winner)
 
     def _unpool(self, step: _Pass, dy: Span) -> Span:
         assert isinstance(step.layer, Pool)
         dx = self._room(step.shape)
-        code = POOL_BACK if step.layer.method == "max" else AVERAGE_BACK
+        code = instructions.POOL_BACK if step.layer.method == "max" else instructions.AVERAGE_BACK
         windows = self._windows(step.layer, step.shape)
         self._add(code, x=dx, y=dy, winner=step.winner, size=step.layer.size, **windows)
         return dx
@@ -313,13 +208,23 @@ class _Writer:
             wide = (channels, out[1] + kh - 1, out[2] + kw - 1)
             into, line = self._room(wide), wide[2] * self._batch
             first = border[0] * line + border[1] * self._batch
-            self._add(BORDER, x=x, y=into, first=first, line=line, plane=wide[1] * line, **self._sizes(shape))
+            self._add(
+                instructions.BORDER, x=x, y=into, first=first, line=line, plane=wide[1] * line, **self._sizes(shape)
+            )
             x, shape, border = into, wide, (0, 0)
         where = self._where(convolutions.plan((*shape, self._batch), (kh, kw), border, out[1:]))
         y, taps, plane = self._room((maps, *out[1:])), channels * kh * kw, out[1] * out[2] * self._batch
         packed = self.floats.put(convolutions.packed(w.reshape(maps, taps)))
         self._add(
-            CONVOLVE, x=x, y=y, w=packed, b=self.floats.put(b), taps=taps, plane=plane, rectify=int(rectify), **where
+            instructions.CONVOLVE,
+            x=x,
+            y=y,
+            w=packed,
+            b=self.floats.put(b),
+            taps=taps,
+            plane=plane,
+            rectify=int(rectify),
+            **where,
         )
         return y
 
@@ -330,7 +235,7 @@ class _Writer:
         self.pieces = max(self.pieces, pieces)
         y, size = self._room((units, 1, 1)), matrices.rows_of(units, pieces, 8)
         where = {"w": self.floats.put(w), "b": self.floats.put(b), "maps": units, "taps": inner, "batch": self._batch}
-        self._add(MULTIPLY, x=x, y=y, size=size, rectify=int(rectify), **where)
+        self._add(instructions.MULTIPLY, x=x, y=y, size=size, rectify=int(rectify), **where)
         return y
 
     def _multiply_back(self, step: _Pass, dy: Span) -> Span:
@@ -338,7 +243,7 @@ class _Writer:
         (units, inner), dx = _filters(step).shape[:2], self._room(step.shape)
         size = matrices.rows_of(inner, matrices.pieces_of(units * inner * self._batch), 12)
         where = {"w": self.floats.put(_filters(step)), "maps": units, "taps": inner, "batch": self._batch}
-        self._add(MULTIPLY_BACK, x=dx, y=dy, size=size, **where)
+        self._add(instructions.MULTIPLY_BACK, x=dx, y=dy, size=size, **where)
         return dx
 
     def _convolve_back(self, step: _Pass, dy: Span) -> Span:
@@ -355,7 +260,7 @@ class _Writer:
         corners, pixels = sparse.window_places(pool.out[1:], pool.layer.size, layout.line, step.shape[0])
         dx = self._room(step.shape)
         self._add(
-            SCATTER,
+            instructions.SCATTER,
             x=dx,
             y=dy,
             w=self.floats.put(sparse.filter_rows(w)),

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numba import njit
 
-from pellucid.learn.programs import run
+from pellucid.learn.instructions import run
 from pellucid.see.images import LEAST_DEVIATION
 from pellucid.see.penalties import SMOOTH
 
