@@ -1,9 +1,13 @@
 """Bars: how far long work is -> a bar on a terminal or in a notebook, in a log a line every half minute.
 
-They appear only where the work takes over two seconds, and are gone when it is done.
+They appear only where the work takes over two seconds, and are gone when it is done. So is the word that a terminal is
+given while kernels are compiled, which is work whose end nobody knows.
 """
 
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -16,3 +20,32 @@ def bar(*given: Any, **named: Any) -> Any:
     """A tqdm bar; what is given is handed on to it."""
     replaced = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(*given, **{"delay": DELAY, "leave": False, "mininterval": OFTEN if replaced else SELDOM, **named})
+
+
+COMPILING = "Compiling for this processor, once ..."
+
+
+@contextmanager
+def compiling(first: bool) -> Iterator[None]:
+    """Says so on a terminal, if it takes longer; first: whether anything may have to be compiled inside."""
+    if not (first and sys.stderr.isatty()):
+        yield
+        return
+    said = threading.Event()
+
+    def say() -> None:
+        said.set()
+        sys.stderr.write(f"\r{COMPILING}")
+        sys.stderr.flush()
+
+    timer = threading.Timer(DELAY, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if said.is_set():
+            sys.stderr.write("\r" + " " * len(COMPILING) + "\r")
+            sys.stderr.flush()

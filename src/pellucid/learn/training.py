@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.bars import bar
+from pellucid.bars import bar, compiling
 from pellucid.data.augmentation import shifted
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data
@@ -94,7 +94,7 @@ class Trainer:
         """Train epoch by epoch; yields each epoch's record once it is done."""
         if self.settings.check and self.history.gradients is None:
             few = self.data.train.take(min(4, len(self.data.train)))
-            with single_threaded_blas():
+            with single_threaded_blas(), compiling(first=progress):
                 self.history.gradients = check_gradients(self.network, few.images, few.labels, samples=6)
         self.save()  # what cannot be written shall be found out now
         for epoch in range(len(self.history.epochs), self.settings.epochs):

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from pellucid.bars import compiling
 from pellucid.learn.layers import Conv, Dense
 from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order, shards, thread_count
@@ -78,13 +79,23 @@ class Shard:
             # The members of a team fall asleep while images are moved; to come to the board anew is what wakes them.
             to = to if self._pieces == 1 else self._made + 1
             with Place(self._pieces) as board:
-                failure = climb_shard(
-                    self._made, to, self._steps, self._program, board, self._batch, self._rectify, self._limits,
-                    self._rule, self._against, self.state,
-                )  # fmt: skip
+                failure = self._climb(to, board)
             if failure:
                 raise no_value() if failure == NO_VALUE else no_gradient()
             self._made = to
+
+    def compile(self) -> None:
+        """All that it takes to run, where that has not been done yet."""
+        with compiling(first=not climb_shard.signatures), Place(1) as board:
+            self._climb(self._made, board)
+
+    def _climb(self, to: int, board: Array) -> int:
+        """The moments to before that one -> what was no number."""
+        failure: int = climb_shard(
+            self._made, to, self._steps, self._program, board, self._batch, self._rectify, self._limits, self._rule,
+            self._against, self.state,
+        )  # fmt: skip
+        return failure
 
     def climbed(self, shape: torch.Size) -> Climbed:
         """What came of it; shape: (channel, height, width) of an image."""
@@ -137,6 +148,7 @@ def climb(
             Shard(network, objective.take(part), space, ascent, penalties, starts[part], limits.steps, moments)
             for part in jobs
         ]
+        pieces[0].compile()
         _side_by_side(pieces, torch.cat(jobs), starts.shape[1:], limits.steps, advance, watch)
         done += [piece.climbed(starts.shape[1:]) for piece in pieces]
     return joined(done)

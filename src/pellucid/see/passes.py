@@ -4,7 +4,7 @@ climb_shard: the moments of a climb, one after another, without the interpreter
 show:        points -> images, with the batch innermost
 penalize:    points -> what is held against each, and the gradient of that
 score:       pre-activations -> values, ranks, and the gradient of what is climbed
-keep:        the best so far
+keep:        the best so far;  note: the three of them
 move:        a gradient -> points after a step
 
 Points are kept image by image, (image, pixel). Every image is summed by itself, in double precision, so it comes out
@@ -110,21 +110,29 @@ def climb_shard(begin, end, last, program, board, batch, rectify, space, rule, a
     forward, backward, blocks = program
     images, said, gradient = batch
     penalized = against.tv > 0 or against.l1 > 0 or against.l2 > 0
-    for moment in range(begin, end):
-        values = state.history[moment]
-        show(state.points, space, images)
-        run(forward, blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], board)
-        if penalized:
-            penalize(state.points, space.center, space.radius, against, state.amounts, state.push)
-        if not score(said, rectify, against.relative, state, values):
-            return NO_VALUE
-        keep(state, values)
-        if moment == last:
+    for half in range(2 * begin, 2 * end):
+        moment, back = half // 2, half % 2 == 1
+        if back and moment == last:
             return 0
-        run(backward, blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], board)
-        if not move(gradient, space, rule, moment, penalized, state):
+        if not back:
+            show(state.points, space, images)
+        # One call for both ways: each that is written is compiled with all kernels in it, for seconds.
+        run(backward if back else forward, blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], board)
+        if back and not move(gradient, space, rule, moment, penalized, state):
             return NO_GRADIENT
+        if not back and not note(said, rectify, space, penalized, against, state, state.history[moment]):
+            return NO_VALUE
     return 0
+
+
+@_njit
+def note(said, rectify, space, penalized, against, state, values):  # type: ignore[no-untyped-def]
+    """What images are worth, and which are the best so far; false where a value is no number."""
+    if penalized:
+        penalize(state.points, space.center, space.radius, against, state.amounts, state.push)
+    sound = score(said, rectify, against.relative, state, values)
+    keep(state, values)
+    return sound
 
 
 @_njit
