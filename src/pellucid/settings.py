@@ -199,6 +199,10 @@ class PatternSettings(Settings):
         "evolving strategy: steps on each scale of noise, coarsest first, such as 20 40 80 400; none for all at once",
     )
     candidates: int = knob(512, "noises scored in one pass, from which each unit takes its best start", ge=1, le=65_536)
+    precision: Literal["float32", "bfloat16", "auto"] = knob(
+        "float32",
+        "a PyTorch model's steps in float32, in bfloat16, or as is quicker here (auto); the last five in float32",
+    )
     retries: int = knob(3, "further starts for a unit that is still silent", ge=0, le=100)
     report: bool = knob(False, "keep of every step the other units' mean and maximum, TV, L1 and loss as well")
     shots: int = knob(8, "pictures kept of each ascent, at steps that double", ge=0, le=1000)

@@ -11,6 +11,7 @@ test is taken image by image.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -169,6 +170,7 @@ def climb(
     grain: int,
     transforms: Transforms | None = None,
     penalties: Penalties | None = None,
+    rough: int = 0,
     moments: Sequence[int] = (),
     advance: Advance | None = None,
     watch: Watch | None = None,
@@ -176,6 +178,7 @@ def climb(
     """Every start uphill, `rows` at a time, in a number of rows that `grain` divides; see the module.
 
     transforms: what happens to an image before the model sees it.  penalties: what is subtracted from the objective.
+    rough: so many first steps may be taken in bfloat16, if all images make as many steps; none of them is the best.
     moments: the steps whose images are kept.  advance: told after every step how many images have made it.  watch: told
     of every moment before its step; an exception that it raises ends the climb.
     Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
@@ -196,8 +199,9 @@ def climb(
         own = objective.take(work.job)
         done = torch.zeros(real, dtype=torch.bool, device=starts.device)
         while not bool(done.any()):
-            images, score, gradient = _uphill(read, own, space, work, transforms, penalties)
-            record.note(work.job[:real], work.step[:real], images[:real], score)
+            roughly = limits.tolerance == 0 and int(work.step[0]) < rough
+            images, score, gradient = _uphill(read, own, space, work, transforms, penalties, roughly)
+            record.note(work.job[:real], work.step[:real], images[:real], score, keep=not roughly)
             if watch is not None:
                 watch(work.job[:real], work.step[:real], images[:real], score.value.detach()[:real])
             work = _moved(work, gradient, score, space, ascent, limits)
@@ -254,13 +258,16 @@ def _uphill(
     work: _Rows,
     transforms: Transforms | None,
     penalties: Penalties | None,
+    roughly: bool,
 ) -> tuple[Tensor, Score, Tensor]:
     """The images of the points, their score, and the gradient of what is climbed for the points."""
     with torch.enable_grad():
         points = work.points.detach().requires_grad_(True)
         images = space.images(points)
         seen = images if transforms is None else transforms(images, objective.keys.to(images.device), work.step)
-        score = objective(read.of_own(seen, objective.own))
+        with read.roughly() if roughly else nullcontext():
+            readings = read.of_own(seen, objective.own)
+        score = objective(readings)
         if penalties is not None:
             score = score.less(penalties(space.picture(points), score.value))
         climbed = score.climbed
@@ -311,13 +318,13 @@ class _Record:
         self._history = torch.full((len(starts), steps + 1), torch.nan, device=starts.device)
         self._film = starts.new_zeros(len(moments), *starts.shape)
 
-    def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score) -> None:
-        """One moment of these jobs."""
+    def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score, keep: bool = True) -> None:
+        """One moment of these jobs; keep: whether their images may be the best."""
         value, rank = score.value.detach()[: len(job)], score.rank.detach()[: len(job)]
         if not bool(torch.isfinite(value).all()):
             raise no_value()
         self._history[job, step] = value
-        better = rank > self._rank[job]
+        better = (rank > self._rank[job]) & keep
         chosen = job[better]
         self._rank[chosen], self._values[chosen], self._images[chosen] = rank[better], value[better], images[better]
         for shot, moment in enumerate(self._moments):

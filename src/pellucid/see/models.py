@@ -13,7 +13,7 @@ of its own, but its pre-activation has.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -69,6 +69,15 @@ class Reader(ABC):
         """The same where of these layers only one unit of each image is needed; a Reader may leave out the others."""
         del units
         return self(images)
+
+    @property
+    def bears_roughness(self) -> bool:
+        """Whether `roughly` changes anything."""
+        return False
+
+    def roughly(self) -> AbstractContextManager[Any]:
+        """Inside, the model may work in bfloat16; what it gives is in the dtype of the images just the same."""
+        return nullcontext()
 
     def let_pass(self, images: Bool[Tensor, "batch"]) -> None:
         """For these images, rectifiers inside the model shall pass gradients in the next backward pass.

@@ -25,6 +25,7 @@ from pellucid.see.images import space_of
 from pellucid.see.models import Model, Reader
 from pellucid.see.objectives import Objective
 from pellucid.see.penalties import penalties_of
+from pellucid.see.precision import rough_steps
 from pellucid.see.progress import Progress, Report, reporting
 from pellucid.see.starts import noises
 from pellucid.see.transforms import transforms_of
@@ -179,6 +180,7 @@ class _Explorer:
             grain=self._grain,
             transforms=self._transforms,
             penalties=self._penalties,
+            rough=rough_steps(self._model, self._read, objective.layers, chosen, steps),
             moments=moments,
             advance=self._report.advance,
             watch=self._named(numbers, made),

@@ -60,6 +60,15 @@ class _Reader(Listener):
         """The module on detached views of its weights."""
         functional_call(self._model.module, self._weights, (images.to(self._model.dtype),))
 
+    @property
+    def bears_roughness(self) -> bool:
+        """A module in float32 does."""
+        return self._model.dtype == torch.float32
+
+    def roughly(self) -> torch.autocast:
+        """PyTorch's autocast, which keeps to float32 where sums need it."""
+        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.bears_roughness)
+
     def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
         """As `units_first` below."""
         del module
