@@ -1,6 +1,7 @@
 """Steps in sixteen bits: fewer digits on the way, none in what is said of the end."""
 
 from collections import OrderedDict
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from pellucid.see import precision
 from pellucid.see.ascent import Normalized
 from pellucid.see.climbing import Limits, climb
 from pellucid.see.images import Sphere
-from pellucid.see.models import open_model
+from pellucid.see.models import Reader, Reading, open_model
 from pellucid.see.objectives import Units
 from pellucid.settings import PatternSettings
 
@@ -89,6 +90,31 @@ def test_a_network_of_ones_own_stays_exact():
     asked = {"units": [0, 1], "candidates": 16, "retries": 0, "steps": 8, "ascent": "adam"}
     fine, rough = (pc.patterns(net, "conv2", precision=way, **asked) for way in ("float32", "bfloat16"))
     assert (fine.images == rough.images).all()
+
+
+class Boasting(Reader):
+    """Says a hundred times as much when it works roughly."""
+
+    def __init__(self):
+        self.rough = False
+
+    @contextmanager
+    def roughly(self):
+        self.rough = True
+        yield
+        self.rough = False
+
+    def __call__(self, images):
+        return {"layer": Reading((100.0 if self.rough else 1.0) * images.flatten(1)[:, :1])}
+
+
+def test_no_rough_image_is_the_best():
+    """Rejects a best image that a rounded value has chosen."""
+    starts = Sphere().begun(torch.randn(2, 1, 3, 5, generator=torch.Generator().manual_seed(0)).abs())
+    goal = Units("layer", torch.zeros(2, dtype=torch.int64))
+    found = climb(Boasting(), goal, Sphere(), Normalized(0.1), starts, Limits(6), rows=2, grain=1, rough=4)
+    torch.testing.assert_close(found.values, found.history[:, 4:].amax(1))
+    assert (found.history[:, :4].amax(1) > found.values).any()
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.01])
