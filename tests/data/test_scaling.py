@@ -174,3 +174,12 @@ def test_displayable_refuses_what_is_not_finite() -> None:
         image[1, 1, 1, 1] = wrong
         with pytest.raises(PellucidError, match="NaN or infinity"):
             displayable(image)
+
+
+@pytest.mark.parametrize(
+    "view", [IMAGES, IMAGES[::2, ::-1], IMAGES[:1], IMAGES[:0]], ids=["whole", "strided", "one", "none"]
+)
+def test_features_are_scaled_as_numpy_does_it(view: np.ndarray) -> None:
+    """Rejects a pass that rounds otherwise, takes another feature's mean, or takes every array for one piece."""
+    assert FEATURES.mean.shape == view.shape[1:]
+    np.testing.assert_array_equal(FEATURES.apply(view), (view - FEATURES.mean) / FEATURES.deviation)

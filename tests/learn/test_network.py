@@ -178,16 +178,6 @@ def test_what_does_not_fit_is_refused_in_a_sentence(act, sentence):
         act()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_features_are_scaled_as_the_scaling_says(dtype):
-    """Rejects a pass of its own that rounds otherwise, or takes another feature's mean."""
-    scaling = Scaling.measured(IMAGES, per="feature")
-    images = IMAGES.astype(dtype)
-    for view in (images, images[::3, ::-1]):
-        found = small(scaling=scaling).innermost(view)
-        assert np.array_equal(found, scaling.apply(view).transpose(1, 2, 3, 0))
-
-
 @pytest.mark.parametrize("plan", [PLAN, [Flatten(), Dense(37), Dense(20, "sigmoid"), Dense(4, "linear")]])
 def test_an_image_is_read_the_same_to_the_last_bit_in_any_company(plan):
     """Rejects sums whose order follows from how many images there are."""

@@ -80,8 +80,17 @@ def test_the_clock_is_asked_once(monkeypatch):
 
 
 def test_the_clock_measures_both_ways():
-    """Rejects a measurement that cannot run."""
-    patterns(precision="auto")
+    """Rejects a measurement that cannot run, that takes no time, or that is of the same way twice."""
+    model = opened()
+    with model.reading(["second"]) as read:
+        ways = []
+        way = read.roughly
+        read.roughly = lambda: ways.append(True) or way()
+        seconds = [precision._seconds(model, read, ("second",), rough=rough) for rough in (True, False)]
+        assert min(seconds) > 0
+        assert len(ways) == 3
+        images = torch.zeros(8, 3, 12, 14)
+        assert read(images)["second"].output.dtype == torch.float32
 
 
 def test_a_network_of_ones_own_stays_exact():

@@ -30,7 +30,6 @@ LANES = 16  # elements of a vector of 512 bits; narrower processors take several
 _ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
 
 _njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
-_exact_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
 _inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
 
@@ -188,16 +187,3 @@ def relu_gradient(y: Array, dy: Array) -> Array:
     for n in range(len(y)):
         dz[n] = 0 if y[n] <= 0 else dy[n]
     return dz
-
-
-@_exact_njit
-def scaled(images: Array, mean: Array, deviation: Array) -> Array:
-    """(x - mean) / deviation, rounded as NumPy does. images: (batch, feature); mean, deviation: (feature,)
-
-    NumPy would go through the images twice, and they are most of what a small network has to read.
-    """
-    y = np.empty_like(images)
-    for n in range(len(images)):
-        for k in range(len(mean)):
-            y[n, k] = (images[n, k] - mean[k]) / deviation[k]
-    return y

@@ -19,7 +19,7 @@ from jaxtyping import Float, Integer
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn import assembly, initializations, kernels
+from pellucid.learn import assembly, initializations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
 from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Pool, Wanted
@@ -272,18 +272,9 @@ class Network:
                 "This network scales each feature by its mean and deviation in the training images, which it has not "
                 "seen yet; train it first, or give a scaling."
             )
-        x = self._scaled(images, self.scaling).transpose(1, 2, 3, 0)
+        x = self.scaling.apply(images).transpose(1, 2, 3, 0)
         # Convolutions walk through memory; a product of matrices reads either order equally fast.
         return np.ascontiguousarray(x, self.dtype) if self.sharded else x.astype(self.dtype, copy=False)
-
-    def _scaled(self, images: Array, scaling: Scaling) -> Array:
-        """`scaling.apply`, in one pass where every feature has a mean and a deviation of its own."""
-        shapes = [np.shape(numbers) for numbers in (scaling.mean, scaling.deviation)]
-        if images.dtype != np.float32 or any(shape != images.shape[1:] for shape in shapes):
-            return scaling.apply(images)
-        features = (np.ascontiguousarray(array).reshape(-1) for array in (scaling.mean, scaling.deviation))
-        scaled: Array = kernels.scaled(np.ascontiguousarray(images).reshape(len(images), -1), *features)
-        return scaled.reshape(images.shape)
 
     def checked(self, images: Array) -> Array:
         """The images, or a PellucidError where their shape is not that of the network's input."""

@@ -8,9 +8,11 @@ strange before much time is spent on it. Nothing of a file is ever run, and noth
 its tensors are known to have the sizes that follow from that.
 """
 
+import gc
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -186,9 +188,23 @@ def parsed(text: object, what: str) -> object:
     if not isinstance(text, str | bytes):
         raise PellucidError(_damaged("its metadata are no text", what))
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        with _uncollected():
+            return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise PellucidError(_damaged(error, what)) from None
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles inside: JSON has none, and to look through all that is alive for every few hundred lists
+    of a hostile file takes many times as long as to read it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -138,24 +138,28 @@ class _Rows:
         return _Rows(**{name: torch.cat([tensor, getattr(other, name)]) for name, tensor in vars(self).items()})
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A climb that is to be done; see `climb`, whose arguments these are."""
+
+    objective: Objective
+    space: Parametrization
+    ascent: Ascent
+    starts: Float32[Tensor, "job channel height width"]
+    limits: Limits
+    rows: int
+    penalties: Penalties | None
+    moments: Sequence[int]
+    advance: Advance | None
+    watch: Watch | None
+
+
 class Climber(Reader):
     """A Reader that can climb by itself, sooner, where there is nothing but an objective to be climbed."""
 
     @abstractmethod
-    def climb(
-        self,
-        objective: Objective,
-        space: Parametrization,
-        ascent: Ascent,
-        starts: Float32[Tensor, "job channel height width"],
-        limits: Limits,
-        rows: int,
-        penalties: Penalties | None,
-        moments: Sequence[int],
-        advance: Advance | None,
-        watch: Watch | None,
-    ) -> Climbed | None:
-        """As the function of that name; None where it cannot."""
+    def climb(self, task: Task) -> Climbed | None:
+        """What came of it; None where this Reader cannot."""
 
 
 def climb(
@@ -184,7 +188,7 @@ def climb(
     Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
     """
     if isinstance(read, Climber) and transforms is None and len(starts) > 0:
-        climbed = read.climb(objective, space, ascent, starts, limits, rows, penalties, moments, advance, watch)
+        climbed = read.climb(Task(objective, space, ascent, starts, limits, rows, penalties, moments, advance, watch))
         if climbed is not None:
             return climbed
     record = _Record(starts, limits.steps, tuple(moments))

@@ -27,9 +27,9 @@ from pellucid.learn.parallel import run_in_order, shards, thread_count
 from pellucid.learn.programs import Program
 from pellucid.learn.team import Place
 from pellucid.see.ascent import Ascent, Gradient, Normalized, Power
-from pellucid.see.climbing import Advance, Climbed, Limits, Watch, joined, no_value
-from pellucid.see.images import Box, Parametrization, Sphere, no_gradient
-from pellucid.see.objectives import Objective, Units
+from pellucid.see.climbing import Advance, Climbed, Task, Watch, joined, no_value
+from pellucid.see.images import Box, Sphere, no_gradient
+from pellucid.see.objectives import Units
 from pellucid.see.passes import NO_VALUE, Against, Rule, Space, State, climb_shard
 from pellucid.see.penalties import Penalties
 
@@ -115,41 +115,28 @@ class Shard:
         )
 
 
-def climb(
-    network: Network,
-    objective: Objective,
-    space: Parametrization,
-    ascent: Ascent,
-    starts: Float32[Tensor, "job channel height width"],
-    limits: Limits,
-    rows: int,
-    penalties: Penalties | None,
-    moments: Sequence[int],
-    advance: Advance | None,
-    watch: Watch | None,
-) -> Climbed | None:
-    """Every start uphill, as `climbing.climb` does it, or None where this is not the way for it.
-
-    rows: images at work at once, at most.
-    """
-    if type(objective) is not Units or not objective.own or limits.tolerance > 0:
+def climb(network: Network, task: Task) -> Climbed | None:
+    """Every start uphill, as `climbing.climb` does it, or None where this is not the way for it."""
+    goal, space, ascent, penalties, starts = task.objective, task.space, task.ascent, task.penalties, task.starts
+    if type(goal) is not Units or not goal.own or task.limits.tolerance > 0:
         return None
     if type(space) is not Sphere and not (type(space) is Box and space.scaling.kind != "standardized"):
         return None
     if not isinstance(ascent, Power | Normalized | Gradient) or (penalties is not None and penalties.blur > 0):
         return None
-    if _activation(network, objective.layer) not in ACTIVATIONS:
+    if _activation(network, goal.layer) not in ACTIVATIONS:
         return None
+    steps = task.limits.steps
     threads = thread_count() if network.sharded else 1  # products of matrices are shared by a team instead
-    parts, done = _parts(len(starts), rows, threads), []
+    parts, done = _parts(len(starts), task.rows, threads), []
     for begin in range(0, len(parts), threads):
         jobs = parts[begin : begin + threads]
         pieces = [
-            Shard(network, objective.take(part), space, ascent, penalties, starts[part], limits.steps, moments)
+            Shard(network, goal.take(part), space, ascent, penalties, starts[part], steps, task.moments)
             for part in jobs
         ]
         pieces[0].compile()
-        _side_by_side(pieces, torch.cat(jobs), starts.shape[1:], limits.steps, advance, watch)
+        _side_by_side(pieces, torch.cat(jobs), starts.shape[1:], steps, task.advance, task.watch)
         done += [piece.climbed(starts.shape[1:]) for piece in pieces]
     return joined(done)
 

@@ -25,12 +25,8 @@ from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.see import compiled
-from pellucid.see.ascent import Ascent
-from pellucid.see.climbing import Advance, Climbed, Climber, Limits, Watch
-from pellucid.see.images import Parametrization
+from pellucid.see.climbing import Climbed, Climber, Task
 from pellucid.see.models import LayerInfo, Model, Reader, Reading
-from pellucid.see.objectives import Objective
-from pellucid.see.penalties import Penalties
 
 SHARD = 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
 LEAST = 16  # images, so that vectors are full; from so many on, products of matrices round alike, too
@@ -79,23 +75,9 @@ class _Reader(Climber):
         """Of the last layer with weights only the unit of each image is computed: a third of a small network's work."""
         return {name: _read(self._network, name, images, units.get(name)) for name in self._names}
 
-    def climb(
-        self,
-        objective: Objective,
-        space: Parametrization,
-        ascent: Ascent,
-        starts: Float[Tensor, "job channel height width"],
-        limits: Limits,
-        rows: int,
-        penalties: Penalties | None,
-        moments: Sequence[int],
-        advance: Advance | None,
-        watch: Watch | None,
-    ) -> Climbed | None:
+    def climb(self, task: Task) -> Climbed | None:
         """Units, in pixels, by compiled passes."""
-        return compiled.climb(
-            self._network, objective, space, ascent, starts, limits, rows, penalties, moments, advance, watch
-        )
+        return compiled.climb(self._network, task)
 
 
 class _Bridge(torch.autograd.Function):
