@@ -44,6 +44,8 @@ def guide(images: Data, seed: int, clock: Clock, *, command: str) -> Guided:
     learnt = _learn(images, seed, clock)
     with clock(f"opening {MODEL}"):
         model = open_model(MODEL)
+    with clock("compiling what is not compiled yet"):  # else the first layer would be told to take so long
+        stages.prepare(model, seed)
     found, layers = _ask(model, images, seed, clock)
     with clock("dreaming"):
         name, photo = stages.photo()

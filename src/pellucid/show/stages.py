@@ -170,6 +170,12 @@ def convolutions(model: Model) -> list[str]:
     return [layer.name for layer in model.layers if len(layer.shape) == 3 and layer.kind.lower().startswith("conv")]
 
 
+def prepare(model: Model, seed: int) -> None:
+    """One short ascent, after which everything is compiled that an ascent needs."""
+    layer = model.layers[0].name
+    patterns(model, layer, units=[0], steps=1, candidates=1, retries=0, seed=seed, progress=lambda done, total: None)
+
+
 def asked(model: Model, layer: str, data: Data, seed: int) -> Patterns:
     """The patterns of all maps of a layer; a silent map is shown the training images before it is called dead."""
     shown = data if data.input_shape == model.input_shape else None
