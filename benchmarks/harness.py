@@ -4,8 +4,9 @@ compare: (ours, rival) -> Row;  alone: ours -> Row;  table: rows -> Markdown
 
 The two take turns, and swap who goes first each time, so that a machine that slows down (heat, neighbours) slows both;
 each number is a median of `repeats` runs, after runs that are not counted (compilation, caches). The ratio is the
-median of the ratios of the rounds: below 1, ours is the quicker one. The surprise: no number is kept from another run,
-for only times taken side by side can be compared.
+median of the ratios of the rounds: below 1, ours is the quicker one. Before each there is a pause: the threads of a BLAS
+go on looking for work for some hundredths of a second, on the processors that the other side is to have. The surprise:
+no number is kept from another run, for only times taken side by side can be compared.
 """
 
 import statistics
@@ -15,6 +16,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Work = Callable[[], Any]
+
+PAUSE = 0.2
+"""Seconds between two works, until the threads of the first one sleep."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def missing(name: str, against: str, reason: str) -> Row:
 
 
 def seconds(work: Work) -> float:
-    """How long one call takes."""
+    """How long one call takes, after a pause."""
+    time.sleep(PAUSE)
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -167,6 +167,9 @@ class PatternSettings(Settings):
         0.0, "stop an image whose activation changes by less than this share of it; 0 never", ge=0, lt=1
     )
     patience: int = knob(5, "in how many successive steps it has to", ge=1, le=1000)
+    keep: Literal["best", "last"] = knob(
+        "best", "which image of an ascent is the pattern: that of the highest value on the way, or the last one"
+    )
     tries: int = knob(1, "starts of each unit, the best pattern of which is kept", ge=1, le=100)
     image: Literal["sphere", "box", "fourier", "box-fourier", "maco"] = knob(
         "sphere",
@@ -217,7 +220,8 @@ class PatternSettings(Settings):
         return values
 
 
-# The deep MLP's write-up: pixels near black, thirty plain steps, sums of penalties, no choice among starts.
+# The deep MLP's write-up: pixels near black, thirty plain steps, sums of penalties, no choice among starts. Black has
+# the highest value, for nothing is held against it: the pattern is where the steps end.
 MLP_DEEP: Mapping[str, Any] = {
     "ascent": "gradient",
     "steps": 30,
@@ -226,6 +230,7 @@ MLP_DEEP: Mapping[str, Any] = {
     "tv": 0.256,
     "l1": 0.0256,
     "relative": False,
+    "keep": "last",
     "noise": "zero",
     "candidates": 1,
 }

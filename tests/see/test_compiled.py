@@ -105,6 +105,34 @@ def test_a_pixel_beyond_its_box_is_drawn_back_by_penalties_alone():
     torch.testing.assert_close(found.history[0, 1] - found.history[0, 0], torch.tensor(0.1 * 0.1 * 540))
 
 
+@pytest.mark.parametrize("layer", ["conv2", "dense"])
+def test_the_last_image_is_kept_if_it_is_wanted(layer, monkeypatch):
+    """Rejects the best of all moments in its place, in either way."""
+    net, limits = network(), Limits(5, latest=True)
+    found = climbed(net, layer, Normalized(3.0), limits=limits, moments=(5,))
+    monkeypatch.setattr(compiled, "climb", lambda *_: None)
+    for way in (found, climbed(net, layer, Normalized(3.0), limits=limits, moments=(5,))):
+        assert torch.equal(way.images, way.film[0])
+        assert torch.equal(way.values, way.history[:, 5])
+        assert (way.history.max(1).values > way.values).any()
+
+
+def test_members_of_a_team_share_the_products_of_a_dense_network(monkeypatch):
+    """Rejects panels that a team leaves out, or does before those of the layer below are done."""
+    layers = [Flatten(), Dense(400), Dense(300), Dense(260), Dense(4, "linear")]
+    net = Network(layers, input_shape=(2, 15, 18), scaling="unit", seed=1)
+    found = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("PELLUCID_THREADS", threads)
+        found.append(climbed(net, "dense3", Gradient(0.5), steps=20, space=Box(Scaling("unit"))))
+    for other in found[1:]:
+        assert torch.equal(other.history, found[0].history)
+        assert torch.equal(other.images, found[0].images)
+    monkeypatch.setattr(compiled, "climb", lambda *_: None)
+    expected = climbed(net, "dense3", Gradient(0.5), steps=20, space=Box(Scaling("unit")))
+    torch.testing.assert_close(found[0].history, expected.history, atol=1e-4, rtol=1e-3)
+
+
 def test_silent_units_are_woken():
     """Rejects climbing the zero that a silent unit says, and leaving out what lies beneath it."""
     found = climbed(network(), "conv3", Normalized(0.1), steps=40)

@@ -24,7 +24,7 @@ from numba import njit
 
 from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.registers import tile
-from pellucid.learn.vectors import widen
+from pellucid.learn.vectors import LANES, widen
 
 Array = np.ndarray
 Border = tuple[int, int]  # rows of zeros above, columns of zeros to the left
@@ -38,7 +38,6 @@ CHUNK = np.uint64(512)
 TAPS = np.uint64(64)
 """Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""
 
-LANES = 16  # elements of a vector of 512 bits; narrower processors take several
 _ZERO, _ONE, _TWO, _THREE, _FOUR, _EIGHT, _LANES = (np.uint64(number) for number in (0, 1, 2, 3, 4, 8, LANES))
 
 _njit: Any = njit(nogil=True, error_model="numpy", cache=True)

@@ -3,7 +3,7 @@
 run: instructions, the blocks of memory that they speak of -> every layer done, forward or back
 
 An instruction is a row of numbers: a code, where its arrays begin and end in their blocks, and sizes. See `programs`,
-where they are written. The kernels are those of `convolutions`, `kernels`, `matrices` and `sparse`; whoever changes
+where they are written. The kernels are those of `active`, `convolutions`, `kernels` and `sparse`; whoever changes
 these touches this file, too (see registers.py).
 """
 
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from pellucid.learn.active import multiply
 from pellucid.learn.convolutions import convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
 from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
-from pellucid.learn.matrices import backward_flat, forward_flat
+from pellucid.learn.matrices import lay_out
 from pellucid.learn.sparse import input_gradient_flat
 
 CONVOLVE, CONVOLVE_OWN, CONVOLVE_OWN_BACK, BORDER, SCATTER = range(5)
 POOL, POOL_BACK, AVERAGE, AVERAGE_BACK, RELU_BACK, SIGMOID, SIGMOID_BACK = range(5, 12)
-MULTIPLY, MULTIPLY_BACK = 12, 13
-PRODUCTS = (MULTIPLY, MULTIPLY_BACK)
+MULTIPLY, TURN = 12, 13
 POOLS = (POOL, POOL_BACK, AVERAGE, AVERAGE_BACK)
 SPANS = ("x", "y", "w", "b", "run", "offset", "row", "winner", "scratch")
 NUMBERS = ("code", "maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line")
@@ -32,7 +32,7 @@ _njit: Any = njit(nogil=True, error_model="numpy", cache=True)
 
 
 @_njit
-def run(instructions, f, places, runs, winners, jobs, board):  # type: ignore[no-untyped-def]
+def run(instructions, f, places, runs, winners, job, board):  # type: ignore[no-untyped-def]
     """Carries out the instructions one after another, in the blocks of a `Program`; products at the `board` of a team.
 
     Where that is empty, alone.
@@ -57,8 +57,10 @@ def run(instructions, f, places, runs, winners, jobs, board):  # type: ignore[no
             _pool(x, y, winner, offsets, a)
         elif a.code == BORDER:
             _border(x, y, a)
-        elif a.code in PRODUCTS:
-            _multiply(x, y, w, b, a, jobs, board)
+        elif a.code == MULTIPLY:
+            multiply(w, x, b, y, a.batch, a.maps, a.taps, a.rectify != 0, offsets, rows, board, job)
+        elif a.code == TURN:
+            lay_out(x, a.line, True, y, a.height, a.width, a.size)
         else:
             _activate(x, y, a.code)
 
@@ -74,27 +76,6 @@ def _pool(x, y, winner, offsets, a):  # type: ignore[no-untyped-def]
         average_pool_flat(x, y, a.channels, a.height, a.width, a.batch, a.size)
     else:
         average_pool_gradient_flat(y, x, a.channels, a.height, a.width, a.batch, a.size)
-
-
-@_njit
-def _multiply(x, y, w, b, a, jobs, board):  # type: ignore[no-untyped-def]
-    """A dense layer, or the gradient x of its input from that of its output, y."""
-    units, inner, batch = np.int64(a.maps), np.int64(a.taps), np.int64(a.batch)
-    weights, size = w.reshape((units, inner)), np.int64(a.size)
-    if a.code == MULTIPLY:
-        size = size if len(board) > 0 else units
-        _copy(y, forward_flat(weights, x, False, b, batch, a.rectify != 0, size, board, jobs[0]))
-    else:
-        size = size if len(board) > 0 else inner
-        slope = y.reshape((units, batch))
-        _copy(x, backward_flat(weights, y, False, slope, False, True, units, size, board, jobs[1])[1])
-
-
-@_njit
-def _copy(flat, matrix):  # type: ignore[no-untyped-def]
-    for k in range(matrix.shape[0]):
-        for n in range(matrix.shape[1]):
-            flat[k * matrix.shape[1] + n] = matrix[k, n]
 
 
 @_njit

@@ -19,14 +19,13 @@ from numba import njit
 
 from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.registers import largest, spread
-from pellucid.learn.vectors import widen
+from pellucid.learn.vectors import LANES, widen
 
 Array = np.ndarray
 
 widen()
 reuse_freed_blocks()
 
-LANES = 16  # elements of a vector of 512 bits; narrower processors take several
 _ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
 
 _njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)

@@ -22,14 +22,13 @@ from numba import njit
 from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.registers import block, turn
 from pellucid.learn.team import Place, address, array, compiled, do, hold, integers
-from pellucid.learn.vectors import widen
+from pellucid.learn.vectors import LANES, widen
 
 Array = np.ndarray
 
 widen()
 reuse_freed_blocks()
 
-LANES = 16  # elements of a vector of 512 bits; narrower processors take several
 PAIR, TRIPLE = 2 * LANES, 3 * LANES  # columns of a panel
 LINE = 64  # bytes that memory is read in
 
@@ -166,7 +165,7 @@ def _turn_rows(x, k, stride, y, i, pitch, rows):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def _lay_out(x, stride, turned, y, rows, columns, width):  # type: ignore[no-untyped-def]
+def lay_out(x, stride, turned, y, rows, columns, width):  # type: ignore[no-untyped-def]
     """y[panel, r, c] = x[r, panel width + c], zero where there is no such column; both are flat.
 
     x: rows `stride` apart; if `turned`, these are its columns.
@@ -201,9 +200,9 @@ def _aligned(size, dtype):  # type: ignore[no-untyped-def]
 
 @_njit
 def _panels(x, stride, turned, rows, columns, width):  # type: ignore[no-untyped-def]
-    """`_lay_out` into a new array, (panel, row, width)."""
+    """`lay_out` into a new array, (panel, row, width)."""
     y = _aligned(rows * (columns + (width - columns % width) % width), x.dtype)
-    _lay_out(x, stride, turned, y, rows, columns, width)
+    lay_out(x, stride, turned, y, rows, columns, width)
     return y
 
 

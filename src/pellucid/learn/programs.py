@@ -5,24 +5,28 @@ Program: a network, a layer, one unit of it for each image -> where images go in
 Small batches take layers in microseconds. Between layers the interpreter would be asked what is next, and threads that
 take its lock so often keep each other waiting: two of them were hardly faster than one. So the pass is written down
 once (see `instructions`), with all its arrays in one block of memory and all weights in the order in which kernels read
-them, and runs without the interpreter. The price: a program is for one size of batch, and does not learn of weights
-that change.
+them, and runs without the interpreter. Between dense layers images are rows, (image, feature), as `active` has them;
+elsewhere the batch is innermost. The price: a program is for one size of batch, and does not learn of weights that
+change.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
 
-from pellucid.learn import convolutions, instructions, kernels, matrices, sparse, team
-from pellucid.learn.convolutions import LANES
+from pellucid.learn import active, convolutions, instructions, kernels, sparse, team
 from pellucid.learn.instructions import FIELDS, INSTRUCTION, SPANS
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
+from pellucid.learn.parallel import run_in_order
 from pellucid.learn.sparse import TOGETHER
+from pellucid.learn.vectors import LANES
 
 Array = np.ndarray
 Span = tuple[int, int]
@@ -48,12 +52,8 @@ class Program:
             shape, x = passes[-1].out, passes[-1].y
         said, slope = write.own(network.layers[stop], network.of_layer(layer), shape, x, units)
         forward = len(write.steps) - 1
-        gradient = write.backward(passes, slope)
-        jobs = (
-            team.compiled(matrices.forward_piece, network.dtype),
-            team.compiled(matrices.backward_piece, network.dtype),
-        )
-        self.blocks = (*write.blocks(), jobs)
+        gradient = write.backward(passes, slope, network.input_shape)
+        self.blocks = (*write.blocks(), team.compiled(active.multiply_piece, network.dtype))
         self.pieces = write.pieces
         self.forward, self.backward = np.split(np.array(write.steps, INSTRUCTION), [forward])
         self.images, self.said, self.gradient = (
@@ -67,12 +67,19 @@ class _Block:
     def __init__(self, dtype: Any) -> None:
         self.dtype, self._size = np.dtype(dtype), 0
         self._given: list[tuple[int, Array]] = []
+        self._filled: list[tuple[Span, Callable[[Array], None]]] = []
 
     def reserve(self, size: int) -> Span:
         """Room for so many numbers, zero at first."""
         begin = self._size
         self._size += -(-size // LANES) * LANES
         return begin, begin + size
+
+    def fill(self, size: int, write: Callable[[Array], None]) -> Span:
+        """Room for so many numbers, which `write` will put there."""
+        span = self.reserve(size)
+        self._filled.append((span, write))
+        return span
 
     def put(self, array: Array) -> Span:
         """The array itself, once."""
@@ -85,8 +92,12 @@ class _Block:
 
     def made(self) -> Array:
         """The block; a line longer, so that a vector may reach beyond the last array."""
-        block = aligned((self._size + LANES,), self.dtype)
-        block[:] = 0
+        block, done = aligned((self._size + LANES,), self.dtype), 0
+        for (begin, end), _ in self._filled:
+            block[done:begin] = 0
+            done = end
+        block[done:] = 0
+        run_in_order(lambda filled: filled[1](block[slice(*filled[0])]), self._filled)
         for begin, array in self._given:
             block[begin : begin + array.size] = array.reshape(-1)
         return block
@@ -113,6 +124,7 @@ class _Writer:
         self._batch = batch
         self.floats, self._places, self._winners = _Block(dtype), _Block(np.uint32), _Block(np.uint8)
         self._runs: list[Array] = [np.zeros((0, 5), np.uint64)]
+        self._rows: set[Span] = set()  # where images are rows
         self.steps: list[tuple[int, ...]] = []
         self.pieces = 1
 
@@ -129,7 +141,8 @@ class _Writer:
         weight, border, out = _as_convolution(layer, parameters, shape)
         rectify = _activation(layer) == "relu"
         if isinstance(layer, Dense):
-            y = self._multiply(x, weight, parameters["bias"], rectify)
+            x = self._in_rows(x, shape)
+            y = self._multiply(x, parameters["weight"], False, parameters["bias"], rectify)
         else:
             y = self._convolve(x, shape, weight, parameters["bias"], border, out, rectify)
         if _activation(layer) == "sigmoid":
@@ -142,18 +155,26 @@ class _Writer:
         """One unit of the last layer for each image, and the way back: where it is, and the gradient of what it saw."""
         weight, border, out = _as_convolution(layer, parameters, shape)
         where = self._where(convolutions.plan((*shape, self._batch), weight.shape[2:], border, out[1:]))
+        x = self._in_columns(x, shape)
         said, slope = self._room((1, *out[1:])), self._room(shape)
         common = where | {"w": self.floats.put(convolutions.own_rows(weight[units])), "batch": self._batch}
         self._add(instructions.CONVOLVE_OWN, x=x, y=said, b=self.floats.put(parameters["bias"][units]), **common)
         self._add(instructions.CONVOLVE_OWN_BACK, x=slope, y=said, **common)
         return said, slope
 
-    def backward(self, passes: list[_Pass], dy: Span) -> Span:
-        """The way back through these layers, from the gradient of the last one's output to that of the images."""
+    def backward(self, passes: list[_Pass], dy: Span, shape: Shape) -> Span:
+        """The way back through these layers, from the gradient of the last one's output to that of the images.
+
+        shape: of the images.
+        """
         above: list[_Pass] = []  # a pool whose gradient is not spread yet
         for step in reversed(passes):
             if isinstance(step.layer, Flatten):
                 continue
+            if isinstance(step.layer, Dense):
+                dy = self._multiply_back(step, self._through(step, self._in_rows(dy, step.out)))
+                continue
+            dy = self._in_columns(dy, step.out)
             pool = above.pop() if above else None
             if isinstance(step.layer, Pool):
                 below = passes[passes.index(step) - 1] if passes.index(step) > 0 else None
@@ -167,8 +188,8 @@ class _Writer:
                 dy = self._scatter(step, pool, dy)
             else:
                 dy = self._unpool(pool, dy) if pool is not None else self._through(step, dy)
-                dy = self._multiply_back(step, dy) if isinstance(step.layer, Dense) else self._convolve_back(step, dy)
-        return dy
+                dy = self._convolve_back(step, dy)
+        return self._in_columns(dy, shape)
 
     def _through(self, step: _Pass, dy: Span) -> Span:
         """Back through an activation, in place."""
@@ -228,23 +249,47 @@ class _Writer:
         )
         return y
 
-    def _multiply(self, x: Span, w: Array, b: Array, rectify: bool) -> Span:
-        """As `matrices.forward`."""
-        units, inner = w.shape[:2]
-        pieces = matrices.pieces_of(units * inner * self._batch)
-        self.pieces = max(self.pieces, pieces)
-        y, size = self._room((units, 1, 1)), matrices.rows_of(units, pieces, 8)
-        where = {"w": self.floats.put(w), "b": self.floats.put(b), "maps": units, "taps": inner, "batch": self._batch}
-        self._add(instructions.MULTIPLY, x=x, y=y, size=size, rectify=int(rectify), **where)
+    def _multiply(self, x: Span, w: Array, transposed: bool, b: Array, rectify: bool) -> Span:
+        """As `active.multiply`; x and y in rows. transposed: with w's transpose, for the way back."""
+        units, features = w.shape[::-1] if transposed else w.shape
+        lines, begins = active.listed_room(self._batch, features)
+        self.pieces = max(self.pieces, active.padded(units) // active.PANEL)
+        y = self.floats.reserve(self._batch * active.padded(units))
+        self._rows.add(y)
+        where = {
+            "w": self.floats.fill(active.padded(units) * features, partial(active.panels, w, transposed)),
+            "b": self.floats.put(np.pad(b, (0, active.padded(units) - units))),
+            "offset": self._places.reserve(lines),
+            "row": self._places.reserve(begins),
+        }
+        sizes = {"maps": units, "taps": features, "batch": self._batch, "rectify": int(rectify)}
+        self._add(instructions.MULTIPLY, x=x, y=y, **where, **sizes)
         return y
 
     def _multiply_back(self, step: _Pass, dy: Span) -> Span:
-        """As `matrices.backward`, of the input alone."""
-        (units, inner), dx = _filters(step).shape[:2], self._room(step.shape)
-        size = matrices.rows_of(inner, matrices.pieces_of(units * inner * self._batch), 12)
-        where = {"w": self.floats.put(_filters(step)), "maps": units, "taps": inner, "batch": self._batch}
-        self._add(instructions.MULTIPLY_BACK, x=dx, y=dy, size=size, **where)
-        return dx
+        """The gradient of a dense layer's input."""
+        w = _filters(step)[:, :, 0, 0]
+        return self._multiply(dy, w, True, np.zeros(w.shape[1], w.dtype), False)
+
+    def _in_rows(self, x: Span, shape: Shape) -> Span:
+        """Images as rows, with room for whole panels."""
+        if x in self._rows:
+            return x
+        features = math.prod(shape)
+        y = self.floats.reserve(self._batch * active.padded(features))
+        self._rows.add(y)
+        sizes = {"height": self._batch, "width": features, "line": self._batch, "size": active.padded(features)}
+        self._add(instructions.TURN, x=x, y=y, **sizes)
+        return y
+
+    def _in_columns(self, x: Span, shape: Shape) -> Span:
+        """Images with the batch innermost."""
+        if x not in self._rows:
+            return x
+        features, y = math.prod(shape), self._room(shape)
+        sizes = {"height": features, "width": self._batch, "line": active.padded(features), "size": self._batch}
+        self._add(instructions.TURN, x=x, y=y, **sizes)
+        return y
 
     def _convolve_back(self, step: _Pass, dy: Span) -> Span:
         """As `convolutions.convolve_input_gradient`."""

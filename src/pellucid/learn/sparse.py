@@ -20,10 +20,10 @@ from numba import njit
 from pellucid.learn import kernels
 from pellucid.learn.memory import aligned
 from pellucid.learn.registers import scatter
+from pellucid.learn.vectors import LANES
 
 Array = np.ndarray
 
-LANES = 16  # elements of a vector of 512 bits; narrower processors take several
 TOGETHER = 16  # images turned around at once: as many as a line of the cache holds
 WORTHWHILE = (
     48  # elements of a filter's row; with 40, and two thirds of all windows without a gradient, both cost alike

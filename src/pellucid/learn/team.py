@@ -265,6 +265,22 @@ def array(place, size, kind):  # type: ignore[no-untyped-def]
     return carray(_pointer(place, kind), (size,))
 
 
+@_intrinsic
+def _naturals(typing, place):  # type: ignore[no-untyped-def]
+    """An address as that of numbers of 32 bits, none negative."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], ir.IntType(32).as_pointer())
+
+    return _CPointer(types.uint32)(types.int64), code
+
+
+@_njit
+def naturals(place, size):  # type: ignore[no-untyped-def]
+    """Inside a job: the flat array of 32-bit numbers that begins at an address."""
+    return carray(_naturals(place), (size,))
+
+
 @_njit
 def integers(numbers, size):  # type: ignore[no-untyped-def]
     """Inside a job: the first of its numbers."""

@@ -13,6 +13,12 @@ import numba
 
 config: Any = numba.config
 
+LANES = 16
+"""Numbers that kernels take side by side: a vector of 512 bits, or several narrower ones."""
+
+VECTORS = 8 if llvm.get_host_cpu_features().get("avx512f") else 4
+"""Such groups of sums that fit into the registers beside what they are made of."""
+
 
 def widen() -> None:
     """Ask for 512-bit vectors where the processor has them; to be called before anything is compiled."""

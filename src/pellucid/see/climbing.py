@@ -42,20 +42,21 @@ Advance = Callable[[int], None]
 @dataclass(frozen=True)
 class Limits:
     """When an image has climbed enough: after `steps`, or when its value has changed by less than `tolerance` of itself
-    in `patience` successive steps (tolerance 0: never)."""
+    in `patience` successive steps (tolerance 0: never). latest: what counts is where it ends, not its best moment."""
 
     steps: int
     tolerance: float = 0.0
     patience: int = 5
+    latest: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Climbed:
     """What a climb found, job by job.
 
-    images: the best image of each, in model space.  values: what the objective says of it.  steps: how many were made.
-    history: the value after 0, 1, ... steps, NaN after the last.  moments, film: the images as they were after so many
-    steps; where a job stopped sooner, its last image.
+    images: the best image of each, or the last (see `Limits`), in model space.  values: what the objective says of it.
+    steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the last.  moments, film: the images
+    as they were after so many steps; where a job stopped sooner, its last image.
     """
 
     images: Float32[Tensor, "job channel height width"]
@@ -191,7 +192,7 @@ def climb(
         climbed = read.climb(Task(objective, space, ascent, starts, limits, rows, penalties, moments, advance, watch))
         if climbed is not None:
             return climbed
-    record = _Record(starts, limits.steps, tuple(moments))
+    record = _Record(starts, limits, tuple(moments))
     alive, waiting = _begun(starts[:0], 0, space, ascent), 0
     while True:
         chosen = starts[waiting : waiting + rows - len(alive.job)]
@@ -314,12 +315,12 @@ def no_value() -> PellucidError:
 class _Record:
     """What is kept of a climb, job by job."""
 
-    def __init__(self, starts: Tensor, steps: int, moments: tuple[int, ...]) -> None:
-        self._images, self._moments = torch.empty_like(starts), moments
+    def __init__(self, starts: Tensor, limits: Limits, moments: tuple[int, ...]) -> None:
+        self._images, self._moments, self._latest = torch.empty_like(starts), moments, limits.latest
         self._rank = torch.full((len(starts),), -torch.inf, device=starts.device)
         self._values = torch.zeros(len(starts), device=starts.device)
         self._steps = torch.zeros(len(starts), dtype=torch.int64, device=starts.device)
-        self._history = torch.full((len(starts), steps + 1), torch.nan, device=starts.device)
+        self._history = torch.full((len(starts), limits.steps + 1), torch.nan, device=starts.device)
         self._film = starts.new_zeros(len(moments), *starts.shape)
 
     def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score, keep: bool = True) -> None:
@@ -328,7 +329,7 @@ class _Record:
         if not bool(torch.isfinite(value).all()):
             raise no_value()
         self._history[job, step] = value
-        better = (rank > self._rank[job]) & keep
+        better = ((rank > self._rank[job]) | self._latest) & keep
         chosen = job[better]
         self._rank[chosen], self._values[chosen], self._images[chosen] = rank[better], value[better], images[better]
         for shot, moment in enumerate(self._moments):

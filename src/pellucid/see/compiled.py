@@ -1,6 +1,6 @@
 """Compiled: units of a hand-written network climbed without autograd, some images on each thread.
 
-Shard: a network, a layer, a unit for each image, their starts -> `run`: every image some moments further
+Shard: a network, some images of a task -> `run`: every image some moments further
 climb: many starts, cut into shards that run side by side -> Climbed
 
 The same climb as that of `climbing`, of which it is the short cut where nothing is asked for but units, in pixels, by
@@ -17,7 +17,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from pellucid.bars import compiling
@@ -36,6 +36,7 @@ from pellucid.see.penalties import Penalties
 Array = np.ndarray
 
 MOST = 64  # images of a shard: what its layers say stays near the processor
+AWAKE = 8  # moments that a team is taken to stay awake
 ACTIVATIONS = ("relu", "linear")
 UNTOLD = 0.3  # seconds, about, from one telling of progress to the next
 
@@ -46,28 +47,21 @@ class Shard:
     images (pixel, image): in model space, as they were at the last moment.  shots: points by the moments asked for.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        goal: Units,
-        space: Sphere | Box,
-        ascent: Ascent,
-        penalties: Penalties | None,
-        starts: Float32[Tensor, "job channel height width"],
-        steps: int,
-        moments: Sequence[int],
-    ) -> None:
+    def __init__(self, network: Network, task: Task, part: Int64[Tensor, "image"]) -> None:
+        goal, starts, steps = task.objective.take(part), task.starts[part], task.limits.steps
+        assert isinstance(goal, Units)
+        assert isinstance(task.space, Sphere | Box)
         program = Program(network, goal.layer, goal.units.numpy())
         self._pieces = program.pieces
         self._program = (program.forward, program.backward, program.blocks)
         self.images, self._batch = program.images, (program.images, program.said, program.gradient)
         self._rectify = _activation(network, goal.layer) == "relu"
-        self._space, self._limits, self._rule = space, _space(space, starts), _rule(ascent, steps)
-        self._against = _against(penalties, starts)
-        points = space.points(starts).reshape(len(starts), -1).numpy().copy()
+        self._space, self._limits, self._rule = task.space, _space(task.space, starts), _rule(task.ascent, steps)
+        self._against, self._latest = _against(task.penalties, starts), task.limits.latest
+        points = task.space.points(starts).reshape(len(starts), -1).numpy().copy()
         self.state = State.begun(points, steps)
         self.shots: dict[int, Array] = {}
-        self._made, self._steps, self._moments = 0, steps, moments
+        self._made, self._steps, self._moments = 0, steps, task.moments
 
     def run(self, moments: int) -> None:
         """So many moments; raises PellucidError where the network or its gradient is no number."""
@@ -76,8 +70,8 @@ class Shard:
             if self._made in self._moments:
                 self.shots[self._made] = self.state.points.copy()
             to = min((moment for moment in self._moments if self._made < moment < end), default=end)
-            # The members of a team fall asleep while images are moved; to come to the board anew is what wakes them.
-            to = to if self._pieces == 1 else self._made + 1
+            # Should a member of a team fall asleep, it is woken by who comes to the board anew.
+            to = to if self._pieces == 1 else min(to, self._made + AWAKE)
             with Place(self._pieces) as board:
                 failure = self._climb(to, board)
             if failure:
@@ -93,7 +87,7 @@ class Shard:
         """The moments to before that one -> what was no number."""
         failure: int = climb_shard(
             self._made, to, self._steps, self._program, board, self._batch, self._rectify, self._limits, self._rule,
-            self._against, self.state,
+            self._against, self._latest, self.state,
         )  # fmt: skip
         return failure
 
@@ -131,10 +125,7 @@ def climb(network: Network, task: Task) -> Climbed | None:
     parts, done = _parts(len(starts), task.rows, threads), []
     for begin in range(0, len(parts), threads):
         jobs = parts[begin : begin + threads]
-        pieces = [
-            Shard(network, goal.take(part), space, ascent, penalties, starts[part], steps, task.moments)
-            for part in jobs
-        ]
+        pieces = [Shard(network, task, part) for part in jobs]
         pieces[0].compile()
         _side_by_side(pieces, torch.cat(jobs), starts.shape[1:], steps, task.advance, task.watch)
         done += [piece.climbed(starts.shape[1:]) for piece in pieces]

@@ -47,7 +47,7 @@ def staged(settings: PatternSettings) -> PatternSettings:
 
 
 def evolved(space: Parametrization, settings: PatternSettings, noise: Noise, climb: Climb) -> Climbed:
-    """All stages, one after the other; the images are the best of all moments."""
+    """All stages, one after the other; the images are the best of all moments, or the last."""
     moments = snapshot_steps(settings.steps, settings.shots)
     begins = [0, *accumulate(stage + 1 for stage in settings.stages)]
     parts: list[Climbed] = []
@@ -57,17 +57,18 @@ def evolved(space: Parametrization, settings: PatternSettings, noise: Noise, cli
             starts = space.begun(standardized(parts[-1].images) + _weight(settings, number) * standardized(starts))
         own = tuple(moment - begins[number] for moment in moments if begins[number] <= moment < begins[number + 1])
         parts.append(climb(starts, stage, own, begins[number]))
-    return _joined(parts, moments)
+    return _joined(parts, moments, settings.keep == "last")
 
 
 def _weight(settings: PatternSettings, number: int) -> float:
     return settings.weights[number] / settings.weights[number - 1] if settings.weights else NEXT
 
 
-def _joined(parts: Sequence[Climbed], moments: tuple[int, ...]) -> Climbed:
+def _joined(parts: Sequence[Climbed], moments: tuple[int, ...], latest: bool) -> Climbed:
     history = torch.cat([part.history for part in parts], dim=1)
     order = torch.isnan(history).to(torch.int8).argsort(dim=1, stable=True)  # what stopped early leaves no gap
     best = torch.stack([part.values for part in parts]).argmax(0)
+    best = torch.full_like(best, len(parts) - 1) if latest else best
     rows = torch.arange(len(best), device=best.device)
     return Climbed(
         images=torch.stack([part.images for part in parts])[best, rows],

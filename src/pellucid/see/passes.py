@@ -4,7 +4,7 @@ climb_shard: the moments of a climb, one after another, without the interpreter
 show:        points -> images, with the batch innermost
 penalize:    points -> what is held against each, and the gradient of that
 score:       pre-activations -> values, ranks, and the gradient of what is climbed
-keep:        the best so far;  note: the three of them
+note:        both of them;  keep: the best so far, or the latest
 move:        a gradient -> points after a step
 
 Points are kept image by image, (image, pixel). Every image is summed by itself, in double precision, so it comes out
@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from pellucid.learn.instructions import run
+from pellucid.learn.matrices import lay_out
 from pellucid.see.images import LEAST_DEVIATION
 from pellucid.see.penalties import SMOOTH
 
@@ -69,7 +70,8 @@ class Against(NamedTuple):
 class State(NamedTuple):
     """Where a shard is. points, memory, best (image, pixel); history (moment, image); the others (image,).
 
-    amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.
+    amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.  spare:
+    (image, pixel), for what is passed on.
     """
 
     points: Array
@@ -81,7 +83,7 @@ class State(NamedTuple):
     amounts: Array
     shares: Array
     push: Array
-    slope: Array
+    spare: Array
     history: Array
 
     @classmethod
@@ -95,17 +97,18 @@ class State(NamedTuple):
             best=points.copy(),
             best_ranks=np.full(count, -np.inf, np.float32),
             push=np.zeros_like(points),
-            slope=np.empty_like(points[0]),
+            spare=np.empty_like(points),
             history=np.empty((steps + 1, count), np.float32),
             **numbers,
         )
 
 
 @_njit
-def climb_shard(begin, end, last, program, board, batch, rectify, space, rule, against, state):  # type: ignore[no-untyped-def]
+def climb_shard(begin, end, last, program, board, batch, rectify, space, rule, against, latest, state):  # type: ignore[no-untyped-def]
     """The moments from `begin` to before `end`, of which `last` has no step -> what was no number, or zero.
 
     program: forward, backward and the blocks of a `Program`.  board: a team's.  batch: images, said and gradient.
+    latest: whether the last image counts, not the best.
     """
     forward, backward, blocks = program
     images, said, gradient = batch
@@ -115,60 +118,90 @@ def climb_shard(begin, end, last, program, board, batch, rectify, space, rule, a
         if back and moment == last:
             return 0
         if not back:
-            show(state.points, space, images)
+            show(state.points, space, state.spare, images)
         # One call for both ways: each that is written is compiled with all kernels in it, for seconds.
         run(backward if back else forward, blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], board)
         if back and not move(gradient, space, rule, moment, penalized, state):
             return NO_GRADIENT
         if not back and not note(said, rectify, space, penalized, against, state, state.history[moment]):
             return NO_VALUE
+        if not back:
+            keep(state, latest, state.history[moment])
     return 0
 
 
 @_njit
 def note(said, rectify, space, penalized, against, state, values):  # type: ignore[no-untyped-def]
-    """What images are worth, and which are the best so far; false where a value is no number."""
+    """What images are worth; false where a value is no number."""
     if penalized:
         penalize(state.points, space.center, space.radius, against, state.amounts, state.push)
-    sound = score(said, rectify, against.relative, state, values)
-    keep(state, values)
-    return sound
+    return score(said, rectify, against.relative, state, values)
 
 
 @_njit
-def show(points, space, x):  # type: ignore[no-untyped-def]
+def show(points, space, spare, x):  # type: ignore[no-untyped-def]
     """points (image, pixel) -> x (pixel, image)"""
+    center, radius = np.float32(space.center), np.float32(space.radius)
     for n in range(len(points)):
         for p in range(points.shape[1]):
-            picture = min(max(space.center + space.radius * points[n, p], space.low[p]), space.high[p])
-            x[p, n] = (picture - space.mean[p]) / space.deviation[p]
+            picture = min(max(center + radius * points[n, p], space.low[p]), space.high[p])
+            spare[n, p] = (picture - space.mean[p]) / space.deviation[p]
+    _turn(spare, x)
+
+
+@_njit
+def _turn(rows, columns):  # type: ignore[no-untyped-def]
+    """columns[p, n] = rows[n, p]"""
+    images, pixels = np.uint64(rows.shape[0]), np.uint64(rows.shape[1])
+    lay_out(rows.reshape(-1), pixels, True, columns.reshape(-1), pixels, images, images)
 
 
 @_njit
 def penalize(points, center, radius, against, amounts, push):  # type: ignore[no-untyped-def]
     """Total variation, absolute values and squares of pictures, and their gradient for the points."""
     channels, height, width = against.shape
+    spare = np.empty((2, height * width), np.float32)
+    center, radius, l1, l2 = np.float32(center), np.float32(radius), np.float32(against.l1), np.float32(against.l2)
     for n in range(len(points)):
         total = 0.0
         for p in range(points.shape[1]):
             pixel = center + radius * points[n, p]
-            total += against.l1 * abs(pixel) + against.l2 * pixel * pixel
-            push[n, p] = radius * (against.l1 * np.sign(pixel) + 2 * against.l2 * pixel)
-        for row in range(channels * height if against.tv > 0 else 0):
-            for s in range(width):
-                p = row * width + s
-                down = points[n, p + width] - points[n, p] if (row + 1) % height > 0 else 0
-                right = points[n, p + 1] - points[n, p] if s + 1 < width else 0
-                down, right = radius * down, radius * right
-                length = math.sqrt(down * down + right * right + SMOOTH)
-                total += against.tv * (length - math.sqrt(SMOOTH))
-                share = against.tv * radius / length
-                push[n, p] -= share * (down + right)
-                if (row + 1) % height > 0:
-                    push[n, p + width] += share * down
-                if s + 1 < width:
-                    push[n, p + 1] += share * right
+            total += l1 * abs(pixel) + l2 * pixel * pixel
+            push[n, p] = radius * (l1 * np.sign(pixel) + np.float32(2) * l2 * pixel)
+        for channel in range(channels if against.tv > 0 else 0):
+            plane = slice(channel * height * width, (channel + 1) * height * width)
+            total += _vary(points[n, plane], push[n, plane], spare, width, radius, np.float32(against.tv))
         amounts[n] = total
+
+
+@_njit
+def _vary(points, push, spare, width, radius, weight):  # type: ignore[no-untyped-def]
+    """The total variation of a channel, and its gradient to `push`; spare: two channels.
+
+    A pixel's differences to the one below and the one on its right; beyond the border there are none.
+    """
+    total, pixels, least = 0.0, len(points), np.float32(SMOOTH)
+    down, right = spare[0], spare[1]
+    for p in range(pixels - width):
+        down[p] = radius * (points[p + width] - points[p])
+    for p in range(pixels - width, pixels):
+        down[p] = 0
+    for p in range(pixels - 1):
+        right[p] = radius * (points[p + 1] - points[p])
+    for p in range(width - 1, pixels, width):
+        right[p] = 0
+    for p in range(pixels):
+        length = np.sqrt(down[p] * down[p] + right[p] * right[p] + least)
+        total += length
+        share = weight * radius / length
+        down[p], right[p] = share * down[p], share * right[p]
+    for p in range(pixels):
+        push[p] -= down[p] + right[p]
+    for p in range(pixels - width):
+        push[p + width] += down[p]
+    for p in range(pixels - 1):
+        push[p + 1] += right[p]
+    return weight * (total - pixels * math.sqrt(SMOOTH))
 
 
 @_njit
@@ -201,10 +234,10 @@ def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def keep(state, values):  # type: ignore[no-untyped-def]
-    """What ranks higher than all before."""
+def keep(state, latest, values):  # type: ignore[no-untyped-def]
+    """What ranks higher than all before, or the latest."""
     for n in range(len(values)):
-        if state.ranks[n] > state.best_ranks[n]:
+        if latest or state.ranks[n] > state.best_ranks[n]:
             state.best_ranks[n], state.best_values[n] = state.ranks[n], values[n]
             for p in range(state.points.shape[1]):
                 state.best[n, p] = state.points[n, p]
@@ -213,15 +246,20 @@ def keep(state, values):  # type: ignore[no-untyped-def]
 @_njit
 def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-untyped-def]
     """One step of every image; false where a gradient is no number. gradient (pixel, image)"""
-    points, memory, slope, pixels = state.points, state.memory, state.slope, state.points.shape[1]
-    average, size = rule.averages[step], rule.sizes[step]
+    points, memory, pixels = state.points, state.memory, state.points.shape[1]
+    center, radius = np.float32(space.center), np.float32(space.radius)
+    average, size = np.float32(rule.averages[step]), np.float32(rule.sizes[step])
+    images = np.uint64(len(points))
+    lay_out(gradient.reshape(-1), images, True, state.spare.reshape(-1), images, np.uint64(pixels), np.uint64(pixels))
     for n in range(len(points)):
+        slope = state.spare[n]
         for p in range(pixels):
-            inside = space.low[p] <= space.center + space.radius * points[n, p] <= space.high[p]
-            slope[p] = space.radius / space.deviation[p] * gradient[p, n] if inside else 0
+            inside = space.low[p] <= center + radius * points[n, p] <= space.high[p]
+            slope[p] = radius / space.deviation[p] * slope[p] if inside else np.float32(0)
         if penalized:
+            share = np.float32(state.shares[n])
             for p in range(pixels):
-                slope[p] -= state.shares[n] * state.push[n, p]
+                slope[p] -= share * state.push[n, p]
         mean, square = 0.0, 0.0
         if rule.centred:
             for p in range(pixels):
@@ -232,8 +270,9 @@ def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-unty
         if not math.isfinite(square):
             return False
         scale = 1 / max(math.sqrt(square / pixels), LEAST_DEVIATION) if rule.scaled else 1.0
+        middle, factor = np.float32(mean), np.float32(scale)
         for p in range(pixels):
-            fresh = (slope[p] - mean) * scale
+            fresh = (slope[p] - middle) * factor
             memory[n, p] = fresh + average * (memory[n, p] - fresh)
             points[n, p] += size * memory[n, p]
         _project(points, n, space.sphere)

@@ -87,7 +87,9 @@ class _Bridge(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, network: Network, layer: str, own: Tensor | None) -> Tensor:
         """Shard by shard."""
         batch, units = images.detach().numpy(), None if own is None else own.numpy()
-        ctx.network, ctx.parts, ctx.dtype = network, shards(len(batch), _shard(len(batch))), batch.dtype
+        # Without convolutions a batch stays whole: its products are what threads share.
+        ctx.parts = shards(len(batch), _shard(len(batch))) if network.sharded else network.shards(len(batch))
+        ctx.network, ctx.dtype = network, batch.dtype
 
         def run(part: slice) -> Any:
             innermost = np.ascontiguousarray(batch[part].transpose(1, 2, 3, 0), dtype=network.dtype)

@@ -175,7 +175,7 @@ class _Explorer:
             self._space,
             ascent_of(chosen),
             starts,
-            Limits(steps, chosen.tolerance, chosen.patience),
+            Limits(steps, chosen.tolerance, chosen.patience, chosen.keep == "last"),
             rows=self._rows,
             grain=self._grain,
             transforms=self._transforms,

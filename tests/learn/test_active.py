@@ -1,0 +1,90 @@
+"""Products of what is not zero: beside those of all of it, to the last bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pellucid.learn import active, matrices
+from pellucid.learn.team import Place, compiled
+
+SHAPES = [(1, 1, 1), (3, 17, 1), (130, 70, 3), (25, 129, 25), (300, 64, 2), (257, 200, 7)]
+
+
+def drawn(units: int, features: int, images: int, dtype: type = np.float32, share: float = 0.5) -> tuple:
+    """w, x (image, feature) of which a share is not zero, b"""
+    rng = np.random.default_rng(units + features)
+    x = rng.standard_normal((images, features)) * (rng.random((images, features)) < share)
+    return tuple(
+        part.astype(dtype) for part in (rng.standard_normal((units, features)), x, rng.standard_normal(units))
+    )
+
+
+def product(w: np.ndarray, x: np.ndarray, b: np.ndarray, rectify: bool = False, transposed: bool = False) -> np.ndarray:
+    """x w' + b, or x w + b if `transposed`: (image, padded)"""
+    (units, features), images = w.shape[::-1] if transposed else w.shape, len(x)
+    weights = np.full(active.padded(units) * features + 16, np.nan, w.dtype)[:-16]
+    active.panels(w, transposed, weights)
+    rows = np.full((images, active.padded(features)), 7, w.dtype)  # what lies behind the features must not be seen
+    rows[:, :features] = x
+    y, bias = np.full((images, active.padded(units)), np.nan, w.dtype), np.pad(b, (0, active.padded(units) - units))
+    places, begins = (np.full(size, 2**31, np.uint32) for size in active.listed_room(images, features))
+    sizes, job = map(np.uint64, (images, units, features)), compiled(active.multiply_piece, w.dtype)
+    with Place(active.padded(units) // active.PANEL) as board:
+        flat = (weights, rows.reshape(-1), bias, y.reshape(-1))
+        active.multiply(*flat, *sizes, rectify, places, begins, board, job)
+    return y
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_left_out_does_not_change_a_bit(shape, dtype, share):
+    """Rejects features that are left out though they are there, another order of sums, and a list that runs over."""
+    w, x, b = drawn(*shape, dtype, share)
+    for rectify in (False, True):
+        y = product(w, x, b, rectify)
+        assert np.array_equal(y[:, : len(b)], matrices.forward(w, np.ascontiguousarray(x.T), b, rectify).T)
+        assert not y[:, len(b) :].any()
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 40), st.sampled_from(["1", "2", "3"]))
+def test_the_way_back_is_that_of_a_dense_layer(units, features, images, threads):
+    """Rejects weights that are laid out by the wrong side, and panels that a team leaves out or does twice."""
+    w, dz, _ = drawn(units, features, images)[0], *drawn(features, units, images)[1:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PELLUCID_THREADS", threads)
+        dx = product(w, dz, np.zeros(features, w.dtype), transposed=True)[:, :features]
+    expected = matrices.backward(w, np.zeros((features, images), w.dtype), np.ascontiguousarray(dz.T), weights=False)[1]
+    assert np.array_equal(dx, expected.T)
+
+
+def test_an_image_alone_is_the_same_to_the_last_bit_as_in_company():
+    """Rejects lists of one image that another one reads."""
+    w, x, b = drawn(140, 200, 20)
+    together = product(w, x, b)
+    for n in (0, 7, 19):
+        assert np.array_equal(product(w, x[n : n + 1], b)[0], together[n])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_seen_in_its_own_image(value):
+    """Rejects a list that takes NaN for nothing, and a rectifier that hides it."""
+    w, x, b = drawn(20, 50, 6)
+    w[:], x[3, 5] = np.abs(w), value
+    y = product(w, x, b, True)[:, :20]
+    assert not np.isfinite(y[3]).any()
+    assert np.isfinite(np.delete(y, 3, axis=0)).all()
+
+
+def test_a_negative_zero_is_zero():
+    """Rejects a comparison of bits."""
+    w, x, b = drawn(5, 20, 1)
+    places, begins = np.zeros(active.padded(20), np.uint32), np.zeros(3, np.uint32)
+    x[0] = -0.0
+    x[0, 4] = 1
+    row = np.pad(x[0], (0, active.padded(20) - 20))
+    active.listed(row, np.uint64(1), np.uint64(20), np.uint64(active.padded(20)), places, begins)
+    assert places[: begins[1]].tolist() == [4]
+    assert np.array_equal(product(w, x, b)[0, :5], w[:, 4] + b)
