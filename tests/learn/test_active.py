@@ -15,9 +15,7 @@ def drawn(units: int, features: int, images: int, dtype: type = np.float32, shar
     """w, x (image, feature) of which a share is not zero, b"""
     rng = np.random.default_rng(units + features)
     x = rng.standard_normal((images, features)) * (rng.random((images, features)) < share)
-    return tuple(
-        part.astype(dtype) for part in (rng.standard_normal((units, features)), x, rng.standard_normal(units))
-    )
+    return tuple(part.astype(dtype) for part in (rng.standard_normal((units, features)), x, rng.standard_normal(units)))
 
 
 def product(w: np.ndarray, x: np.ndarray, b: np.ndarray, rectify: bool = False, transposed: bool = False) -> np.ndarray:

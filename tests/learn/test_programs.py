@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from pellucid.learn.instructions import SCATTER, run
+from pellucid.learn.instructions import FUNCTION, run, scatter
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.programs import Program
+from pellucid.learn.team import compiled
 
 ALONE = np.zeros(0, np.int64)  # no team's board
 NETWORKS = {
@@ -46,31 +47,33 @@ def test_a_program_says_what_its_network_says(name, batch, dtype):
         slope = rng.normal(size=trace.output.shape).astype(dtype)
         program = Program(net, layer, units)
         for _ in range(2):  # what a pass leaves behind must not matter to the next
-            program.images[:] = images.reshape(-1, batch)
-            run(program.forward, *program.blocks, ALONE)
+            program.images[:, :680] = images.reshape(-1, batch).T
+            run(program.forward, ALONE)
             np.testing.assert_allclose(program.said, trace.output.reshape(-1, batch), atol=1e-5)
             program.said[:] = slope.reshape(-1, batch)
-            run(program.backward, *program.blocks, ALONE)
+            run(program.backward, ALONE)
             expected = net.input_gradient(trace, slope).reshape(-1, batch)
-            np.testing.assert_allclose(program.gradient, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+            np.testing.assert_allclose(
+                program.gradient[:, :680].T, expected, atol=1e-5 * max(1, np.abs(expected).max())
+            )
 
 
 def test_no_vector_reads_what_is_not_there():
     """Rejects blocks without room behind them: their last numbers are NaN here, and must not be seen."""
     net = network("rectified and pooled")
     program = Program(net, "conv3", np.zeros(3, int))
-    program.blocks[0][-16:] = np.nan
+    program._blocks["x"][-16:] = np.nan
     program.images[:] = 1
-    run(program.forward, *program.blocks, ALONE)
+    run(program.forward, ALONE)
     program.said[:] = 1
-    run(program.backward, *program.blocks, ALONE)
-    assert np.isfinite(program.gradient).all()
+    run(program.backward, ALONE)
+    assert np.isfinite(program.gradient[:, :680]).all()
 
 
 def test_the_sparse_way_is_taken_where_it_is_shorter():
     """Rejects instructions that multiply zeros behind a pool."""
     program = Program(network("rectified and pooled"), "conv3", np.zeros(2, int))
-    assert (program.backward["code"] == SCATTER).sum() == 1
+    assert (program.backward[:, FUNCTION] == compiled(scatter, np.dtype(np.float32))).sum() == 1
 
 
 @pytest.mark.parametrize("layer", ["conv3", "logits"])
@@ -82,12 +85,12 @@ def test_an_image_comes_out_the_same_in_any_batch(layer):
 
     def done(some: slice) -> tuple[np.ndarray, np.ndarray]:
         program = Program(net, layer, units[some])
-        program.images[:] = images[:, some]
-        run(program.forward, *program.blocks, ALONE)
+        program.images[:, :680] = images[:, some].T
+        run(program.forward, ALONE)
         said = program.said.copy()
         program.said[:] = 1
-        run(program.backward, *program.blocks, ALONE)
-        return said, program.gradient
+        run(program.backward, ALONE)
+        return said, program.gradient[:, :680].T
 
     whole = done(slice(None))
     for some in (slice(0, 1), slice(35, 37), slice(3, 8), slice(10, 27), slice(1, 33)):

@@ -1,13 +1,16 @@
 """Instructions: what a program is made of, and the compiled call that carries them out.
 
-run: instructions, the blocks of memory that they speak of -> every layer done, forward or back
+run: instructions -> every layer done, forward or back
 
-An instruction is a row of numbers: a code, where its arrays begin and end in their blocks, and sizes. See `programs`,
-where they are written. The kernels are those of `active`, `convolutions`, `kernels` and `sparse`; whoever changes
-these touches this file, too (see registers.py).
+An instruction is a row of numbers: the address of a compiled function, where its arrays are and how long, and sizes.
+See `programs`, where they are written. The functions are the kernels of `active`, `convolutions`, `kernels` and
+`sparse`, each compiled by itself when a program first needs it: what is compiled into its caller is compiled anew for
+it, for seconds, and once more for the caller of that. Whoever changes these kernels touches this file, too (see
+registers.py).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,84 +21,164 @@ from pellucid.learn.convolutions import convolve_flat, convolve_own_flat, convol
 from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
 from pellucid.learn.matrices import lay_out
 from pellucid.learn.sparse import input_gradient_flat
+from pellucid.learn.team import address, array, board_at, call, integers, naturals, small, wide
 
-CONVOLVE, CONVOLVE_OWN, CONVOLVE_OWN_BACK, BORDER, SCATTER = range(5)
-POOL, POOL_BACK, AVERAGE, AVERAGE_BACK, RELU_BACK, SIGMOID, SIGMOID_BACK = range(5, 12)
-MULTIPLY, TURN = 12, 13
-POOLS = (POOL, POOL_BACK, AVERAGE, AVERAGE_BACK)
-SPANS = ("x", "y", "w", "b", "run", "offset", "row", "winner", "scratch")
-NUMBERS = ("code", "maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line")
-FIELDS = [name for span in SPANS for name in (span, f"{span}_end")] + list(NUMBERS)
-INSTRUCTION = np.dtype([(name, np.uint64) for name in FIELDS])
+SPANS = ("x", "y", "w", "b", "scratch", "run", "offset", "row", "winner")
+NUMBERS = ("maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line", "job")
+FIELDS = ("function", *(part for span in SPANS for part in (span, f"{span}_length")), *NUMBERS)
+FUNCTION, SIZE = 0, len(FIELDS)
+X, Y, W, B, SCRATCH, RUN, OFFSET, ROW, WINNER = range(1, 19, 2)  # each followed by its length
+MAPS, TAPS, PLANE, RECTIFY, CHANNELS, HEIGHT, WIDTH, BATCH, WINDOW, FIRST, LINE, JOB = range(19, SIZE)
+
+Instruction = Callable[[Any, Any, Any], None]
+"""A function (numbers, address of a team's board or 0, kind); see `team.compiled`."""
 
 _njit: Any = njit(nogil=True, error_model="numpy", cache=True)
+_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
 
 @_njit
-def run(instructions, f, places, runs, winners, job, board):  # type: ignore[no-untyped-def]
+def run(instructions, board):  # type: ignore[no-untyped-def]
     """Carries out the instructions one after another, in the blocks of a `Program`; products at the `board` of a team.
 
     Where that is empty, alone.
     """
+    place = address(board) if len(board) > 0 else 0
     for k in range(len(instructions)):
-        a = instructions[k]
-        x, y, w, b = f[a.x : a.x_end], f[a.y : a.y_end], f[a.w : a.w_end], f[a.b : a.b_end]
-        own, offsets, rows = runs[a.run : a.run_end], places[a.offset : a.offset_end], places[a.row : a.row_end]
-        winner = winners[a.winner : a.winner_end]
-        if a.code == CONVOLVE:
-            convolve_flat(x, own, offsets, rows, w, a.taps, b, y, a.plane, a.rectify != 0)
-        elif a.code == CONVOLVE_OWN:
-            convolve_own_flat(x, own, offsets, rows, w, b, y)
-        elif a.code == CONVOLVE_OWN_BACK:
-            convolve_own_input_gradient_flat(x, own, offsets, rows, w, y, a.batch)
-        elif a.code == SCATTER:
-            input_gradient_flat(
-                y, winner, w, offsets, rows, f[a.scratch : a.scratch_end], x, a.maps, a.taps, a.channels, a.height,
-                a.width, a.batch, a.size, a.line, a.first,
-            )  # fmt: skip
-        elif a.code in POOLS:
-            _pool(x, y, winner, offsets, a)
-        elif a.code == BORDER:
-            _border(x, y, a)
-        elif a.code == MULTIPLY:
-            multiply(w, x, b, y, a.batch, a.maps, a.taps, a.rectify != 0, offsets, rows, board, job)
-        elif a.code == TURN:
-            lay_out(x, a.line, True, y, a.height, a.width, a.size)
-        else:
-            _activate(x, y, a.code)
+        call(instructions[k, FUNCTION], address(instructions[k]), place)
 
 
-@_njit
-def _pool(x, y, winner, offsets, a):  # type: ignore[no-untyped-def]
-    """Pools, and the way back through them."""
-    if a.code == POOL:
-        max_pool_flat(x, y, winner, offsets, a.channels, a.height, a.width, a.batch, a.size)
-    elif a.code == POOL_BACK:
-        max_pool_gradient_flat(y, winner, x, offsets, a.channels, a.height, a.width, a.batch, a.size)
-    elif a.code == AVERAGE:
-        average_pool_flat(x, y, a.channels, a.height, a.width, a.batch, a.size)
-    else:
-        average_pool_gradient_flat(y, x, a.channels, a.height, a.width, a.batch, a.size)
+@_inlined
+def _number(n, at):  # type: ignore[no-untyped-def]
+    return np.uint64(n[at])
 
 
-@_njit
-def _border(x, y, a):  # type: ignore[no-untyped-def]
+@_inlined
+def _floats(n, at, kind):  # type: ignore[no-untyped-def]
+    return array(n[at], n[at + 1], kind)
+
+
+@_inlined
+def _places(n, at):  # type: ignore[no-untyped-def]
+    return naturals(n[at], n[at + 1])
+
+
+@_inlined
+def _shape(n):  # type: ignore[no-untyped-def]
+    return _number(n, CHANNELS), _number(n, HEIGHT), _number(n, WIDTH), _number(n, BATCH), _number(n, WINDOW)
+
+
+def convolve(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """A convolution, or the way back through one."""
+    n = integers(numbers, SIZE)
+    convolve_flat(
+        _floats(n, X, kind), wide(n[RUN], n[RUN + 1]), _places(n, OFFSET), _places(n, ROW), _floats(n, W, kind),
+        _number(n, TAPS), _floats(n, B, kind), _floats(n, Y, kind), _number(n, PLANE), n[RECTIFY] != 0,
+    )  # fmt: skip
+
+
+def convolve_own(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """One unit for each image."""
+    n = integers(numbers, SIZE)
+    convolve_own_flat(
+        _floats(n, X, kind), wide(n[RUN], n[RUN + 1]), _places(n, OFFSET), _places(n, ROW), _floats(n, W, kind),
+        _floats(n, B, kind), _floats(n, Y, kind),
+    )  # fmt: skip
+
+
+def convolve_own_back(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The way back from these."""
+    n = integers(numbers, SIZE)
+    convolve_own_input_gradient_flat(
+        _floats(n, X, kind), wide(n[RUN], n[RUN + 1]), _places(n, OFFSET), _places(n, ROW), _floats(n, W, kind),
+        _floats(n, Y, kind), _number(n, BATCH),
+    )  # fmt: skip
+
+
+def scatter(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The way back through a pool and the convolution before it."""
+    n = integers(numbers, SIZE)
+    channels, height, width, batch, size = _shape(n)
+    input_gradient_flat(
+        _floats(n, Y, kind), small(n[WINNER], n[WINNER + 1]), _floats(n, W, kind), _places(n, OFFSET), _places(n, ROW),
+        _floats(n, SCRATCH, kind), _floats(n, X, kind), _number(n, MAPS), _number(n, TAPS), channels, height, width,
+        batch, size, _number(n, LINE), _number(n, FIRST),
+    )  # fmt: skip
+
+
+def pool(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The largest pixel of each window."""
+    n = integers(numbers, SIZE)
+    x, y = _floats(n, X, kind), _floats(n, Y, kind)
+    max_pool_flat(x, y, small(n[WINNER], n[WINNER + 1]), _places(n, OFFSET), *_shape(n))
+
+
+def pool_back(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The way back from these."""
+    n = integers(numbers, SIZE)
+    x, y = _floats(n, X, kind), _floats(n, Y, kind)
+    max_pool_gradient_flat(y, small(n[WINNER], n[WINNER + 1]), x, _places(n, OFFSET), *_shape(n))
+
+
+def average(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The mean of each window."""
+    n = integers(numbers, SIZE)
+    average_pool_flat(_floats(n, X, kind), _floats(n, Y, kind), *_shape(n))
+
+
+def average_back(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The way back from these."""
+    n = integers(numbers, SIZE)
+    average_pool_gradient_flat(_floats(n, Y, kind), _floats(n, X, kind), *_shape(n))
+
+
+def multiplied(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """A dense layer, or the way back through one, images in rows."""
+    n = integers(numbers, SIZE)
+    multiply(
+        _floats(n, W, kind), _floats(n, X, kind), _floats(n, B, kind), _floats(n, Y, kind), _number(n, BATCH),
+        _number(n, MAPS), _number(n, TAPS), n[RECTIFY] != 0, _places(n, OFFSET), _places(n, ROW), board_at(board),
+        n[JOB],
+    )  # fmt: skip
+
+
+def turned(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """Columns to rows."""
+    n = integers(numbers, SIZE)
+    height, width, line, size = _number(n, HEIGHT), _number(n, WIDTH), _number(n, LINE), _number(n, WINDOW)
+    lay_out(_floats(n, X, kind), line, True, _floats(n, Y, kind), height, width, size)
+
+
+def bordered(numbers, board, kind):  # type: ignore[no-untyped-def]
     """x (channels, height, width, batch) into y, rows of `line` elements, from `first` on; the rest of y stays zero."""
-    row = a.width * a.batch
-    for c in range(a.channels):
-        for r in range(a.height):
-            i, j = (c * a.height + r) * row, c * a.plane + a.first + r * a.line
-            for n in range(row):
-                y[j + n] = x[i + n]
+    n = integers(numbers, SIZE)
+    x, y, row = _floats(n, X, kind), _floats(n, Y, kind), _number(n, WIDTH) * _number(n, BATCH)
+    for c in range(_number(n, CHANNELS)):
+        for r in range(_number(n, HEIGHT)):
+            i, j = (c * n[HEIGHT] + r) * row, c * n[PLANE] + n[FIRST] + r * n[LINE]
+            for k in range(row):
+                y[j + k] = x[i + k]
 
 
-@_njit
-def _activate(x, y, code):  # type: ignore[no-untyped-def]
-    """Activations and their gradients, in place, y being the layer's output."""
-    for n in range(len(x)):
-        if code == RELU_BACK:
-            x[n] = 0 if y[n] <= 0 else x[n]
-        elif code == SIGMOID:
-            x[n] = 1 / (1 + math.exp(-x[n]))
-        else:
-            x[n] *= y[n] * (1 - y[n])
+def rectified_back(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The way back through a rectifier, in place, y being the layer's output."""
+    n = integers(numbers, SIZE)
+    x, y = _floats(n, X, kind), _floats(n, Y, kind)
+    for k in range(len(x)):
+        x[k] = 0 if y[k] <= 0 else x[k]
+
+
+def sigmoid(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The logistic function, in place."""
+    n = integers(numbers, SIZE)
+    x = _floats(n, X, kind)
+    for k in range(len(x)):
+        x[k] = 1 / (1 + math.exp(-x[k]))
+
+
+def sigmoid_back(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The way back through it, in place, y being the layer's output."""
+    n = integers(numbers, SIZE)
+    x, y = _floats(n, X, kind), _floats(n, Y, kind)
+    for k in range(len(x)):
+        x[k] *= y[k] * (1 - y[k])

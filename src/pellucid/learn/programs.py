@@ -11,16 +11,16 @@ change.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int64, Integer
 
 from pellucid.learn import active, convolutions, instructions, kernels, sparse, team
-from pellucid.learn.instructions import FIELDS, INSTRUCTION, SPANS
+from pellucid.learn.instructions import FIELDS, SPANS, Instruction
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
@@ -36,16 +36,17 @@ Shape = tuple[int, int, int]
 class Program:
     """One unit of a layer for each image of a batch: its pre-activation, and the way back to the images.
 
-    images (pixel, batch): to be filled, in model space.  said (position, batch): what the units say, and then to be
-    filled with the gradient of what is climbed, from which `backward` makes `gradient` (pixel, batch).
-    forward, backward: for `instructions.run`, together with `blocks`.  pieces: of its largest product, for a team.
+    images (batch, pixel): to be filled, in model space.  said (position, batch): what the units say, and then to be
+    filled with the gradient of what is climbed, from which `backward` makes `gradient` (batch, pixel). Images and
+    gradients are rows longer than their pixels.  forward, backward: for `instructions.run`, as long as there is this
+    Program, which holds what they speak of.  pieces: of its largest product, for a team.
     """
 
     def __init__(self, network: Network, layer: str, units: Integer[Array, " batch"]) -> None:
         write = _Writer(network.dtype, len(units))
         stop = network.names.index(layer)
         shape: Shape = network.input_shape
-        x = images = write.floats.reserve(math.prod(shape) * len(units))
+        x = images = write.rows(shape)
         passes: list[_Pass] = []
         for below, name in zip(network.layers[:stop], network.names[:stop], strict=True):
             passes.append(write.forward(below, network.of_layer(name), shape, x))
@@ -53,12 +54,12 @@ class Program:
         said, slope = write.own(network.layers[stop], network.of_layer(layer), shape, x, units)
         forward = len(write.steps) - 1
         gradient = write.backward(passes, slope, network.input_shape)
-        self.blocks = (*write.blocks(), team.compiled(active.multiply_piece, network.dtype))
-        self.pieces = write.pieces
-        self.forward, self.backward = np.split(np.array(write.steps, INSTRUCTION), [forward])
-        self.images, self.said, self.gradient = (
-            self.blocks[0][begin:end].reshape(-1, len(units)) for begin, end in (images, said, gradient)
+        self.pieces, self._blocks = write.pieces, write.blocks()
+        self.forward, self.backward = np.split(write.instructions(self._blocks), [forward])
+        self.images, self.gradient = (
+            self._blocks["x"][slice(*span)].reshape(len(units), -1) for span in (images, gradient)
         )
+        self.said = self._blocks["x"][slice(*said)].reshape(-1, len(units))
 
 
 class _Block:
@@ -125,28 +126,45 @@ class _Writer:
         self.floats, self._places, self._winners = _Block(dtype), _Block(np.uint32), _Block(np.uint8)
         self._runs: list[Array] = [np.zeros((0, 5), np.uint64)]
         self._rows: set[Span] = set()  # where images are rows
-        self.steps: list[tuple[int, ...]] = []
+        self.steps: list[tuple[Instruction, dict[str, Any]]] = []
         self.pieces = 1
 
-    def blocks(self) -> tuple[Array, Array, Array, Array]:
-        """The memory that the instructions speak of."""
-        return self.floats.made(), self._places.made(), np.concatenate(self._runs), self._winners.made()
+    def blocks(self) -> dict[str, Array]:
+        """The memory that the instructions speak of, by the spans in it."""
+        floats, places, winners, runs = self.floats.made(), self._places.made(), self._winners.made(), self._runs
+        where = {"run": np.concatenate(runs), "offset": places, "row": places, "winner": winners}
+        return {span: where.get(span, floats) for span in SPANS}
+
+    def instructions(self, blocks: Mapping[str, Array]) -> Int64[Array, "step number"]:
+        """What was written, with the addresses that arrays have in these blocks."""
+        steps = []
+        for function, fields in self.steps:
+            values = {"function": team.compiled(function, self.floats.dtype)}
+            for name, value in fields.items():
+                if name in SPANS:
+                    (begin, end), block = value, blocks[name]
+                    values[name] = block.ctypes.data + begin * block.strides[0]
+                    values[f"{name}_length"] = end - begin
+                else:
+                    values[name] = value
+            steps.append([values.get(name, 0) for name in FIELDS])
+        return np.array(steps, np.int64)
 
     def forward(self, layer: Layer, parameters: Parameters, shape: Shape, x: Span) -> _Pass:
         """A layer of all units."""
         if isinstance(layer, Flatten):
             return _Pass(layer, None, (0, 0), shape, (math.prod(shape), 1, 1), x, x)
+        x = self._in_rows(x, shape) if isinstance(layer, Dense) else self._in_columns(x, shape)
         if isinstance(layer, Pool):
             return self._pool(layer, shape, x)
         weight, border, out = _as_convolution(layer, parameters, shape)
         rectify = _activation(layer) == "relu"
         if isinstance(layer, Dense):
-            x = self._in_rows(x, shape)
             y = self._multiply(x, parameters["weight"], False, parameters["bias"], rectify)
         else:
             y = self._convolve(x, shape, weight, parameters["bias"], border, out, rectify)
         if _activation(layer) == "sigmoid":
-            self._add(instructions.SIGMOID, x=y, y=y)
+            self._add(instructions.sigmoid, x=y, y=y)
         return _Pass(layer, weight, border, shape, out, x, y)
 
     def own(
@@ -158,8 +176,8 @@ class _Writer:
         x = self._in_columns(x, shape)
         said, slope = self._room((1, *out[1:])), self._room(shape)
         common = where | {"w": self.floats.put(convolutions.own_rows(weight[units])), "batch": self._batch}
-        self._add(instructions.CONVOLVE_OWN, x=x, y=said, b=self.floats.put(parameters["bias"][units]), **common)
-        self._add(instructions.CONVOLVE_OWN_BACK, x=slope, y=said, **common)
+        self._add(instructions.convolve_own, x=x, y=said, b=self.floats.put(parameters["bias"][units]), **common)
+        self._add(instructions.convolve_own_back, x=slope, y=said, **common)
         return said, slope
 
     def backward(self, passes: list[_Pass], dy: Span, shape: Shape) -> Span:
@@ -180,7 +198,7 @@ class _Writer:
                 below = passes[passes.index(step) - 1] if passes.index(step) > 0 else None
                 if step.layer.method == "max" and below is not None and _rectifies(below.layer):
                     # The largest of rectified pixels is where any of them answers; there are fewer of them.
-                    self._add(instructions.RELU_BACK, x=dy, y=step.y)
+                    self._add(instructions.rectified_back, x=dy, y=step.y)
                     above.append(step)
                 else:
                     dy = self._unpool(step, dy)
@@ -189,30 +207,36 @@ class _Writer:
             else:
                 dy = self._unpool(pool, dy) if pool is not None else self._through(step, dy)
                 dy = self._convolve_back(step, dy)
-        return self._in_columns(dy, shape)
+        return self._in_rows(dy, shape)
+
+    def rows(self, shape: Shape) -> Span:
+        """Room for images of this shape as rows of whole panels."""
+        span = self.floats.reserve(self._batch * active.padded(math.prod(shape)))
+        self._rows.add(span)
+        return span
 
     def _through(self, step: _Pass, dy: Span) -> Span:
         """Back through an activation, in place."""
-        code = {"relu": instructions.RELU_BACK, "sigmoid": instructions.SIGMOID_BACK}.get(_activation(step.layer))
-        if code is not None:
-            self._add(code, x=dy, y=step.y)
+        back = {"relu": instructions.rectified_back, "sigmoid": instructions.sigmoid_back}.get(_activation(step.layer))
+        if back is not None:
+            self._add(back, x=dy, y=step.y)
         return dy
 
     def _pool(self, layer: Pool, shape: Shape, x: Span) -> _Pass:
         out = (shape[0], shape[1] // layer.size, shape[2] // layer.size)
         y, winner = self._room(out), self._winners.reserve(math.prod(out) * self._batch)
         if layer.method == "max":
-            self._add(instructions.POOL, x=x, y=y, winner=winner, size=layer.size, **self._windows(layer, shape))
+            self._add(instructions.pool, x=x, y=y, winner=winner, size=layer.size, **self._windows(layer, shape))
         else:
-            self._add(instructions.AVERAGE, x=x, y=y, size=layer.size, **self._windows(layer, shape))
+            self._add(instructions.average, x=x, y=y, size=layer.size, **self._windows(layer, shape))
         return _Pass(layer, None, (0, 0), shape, out, x, y, winner)
 
     def _unpool(self, step: _Pass, dy: Span) -> Span:
         assert isinstance(step.layer, Pool)
         dx = self._room(step.shape)
-        code = instructions.POOL_BACK if step.layer.method == "max" else instructions.AVERAGE_BACK
+        back = instructions.pool_back if step.layer.method == "max" else instructions.average_back
         windows = self._windows(step.layer, step.shape)
-        self._add(code, x=dx, y=dy, winner=step.winner, size=step.layer.size, **windows)
+        self._add(back, x=dx, y=dy, winner=step.winner, size=step.layer.size, **windows)
         return dx
 
     def _windows(self, layer: Pool, shape: Shape) -> dict[str, Any]:
@@ -230,14 +254,14 @@ class _Writer:
             into, line = self._room(wide), wide[2] * self._batch
             first = border[0] * line + border[1] * self._batch
             self._add(
-                instructions.BORDER, x=x, y=into, first=first, line=line, plane=wide[1] * line, **self._sizes(shape)
+                instructions.bordered, x=x, y=into, first=first, line=line, plane=wide[1] * line, **self._sizes(shape)
             )
             x, shape, border = into, wide, (0, 0)
         where = self._where(convolutions.plan((*shape, self._batch), (kh, kw), border, out[1:]))
         y, taps, plane = self._room((maps, *out[1:])), channels * kh * kw, out[1] * out[2] * self._batch
         packed = self.floats.put(convolutions.packed(w.reshape(maps, taps)))
         self._add(
-            instructions.CONVOLVE,
+            instructions.convolve,
             x=x,
             y=y,
             w=packed,
@@ -254,16 +278,16 @@ class _Writer:
         units, features = w.shape[::-1] if transposed else w.shape
         lines, begins = active.listed_room(self._batch, features)
         self.pieces = max(self.pieces, active.padded(units) // active.PANEL)
-        y = self.floats.reserve(self._batch * active.padded(units))
-        self._rows.add(y)
+        y = self.rows((units, 1, 1))
         where = {
             "w": self.floats.fill(active.padded(units) * features, partial(active.panels, w, transposed)),
             "b": self.floats.put(np.pad(b, (0, active.padded(units) - units))),
             "offset": self._places.reserve(lines),
             "row": self._places.reserve(begins),
         }
-        sizes = {"maps": units, "taps": features, "batch": self._batch, "rectify": int(rectify)}
-        self._add(instructions.MULTIPLY, x=x, y=y, **where, **sizes)
+        job = team.compiled(active.multiply_piece, self.floats.dtype)
+        sizes = {"maps": units, "taps": features, "batch": self._batch, "rectify": int(rectify), "job": job}
+        self._add(instructions.multiplied, x=x, y=y, **where, **sizes)
         return y
 
     def _multiply_back(self, step: _Pass, dy: Span) -> Span:
@@ -272,14 +296,12 @@ class _Writer:
         return self._multiply(dy, w, True, np.zeros(w.shape[1], w.dtype), False)
 
     def _in_rows(self, x: Span, shape: Shape) -> Span:
-        """Images as rows, with room for whole panels."""
+        """Images as rows."""
         if x in self._rows:
             return x
-        features = math.prod(shape)
-        y = self.floats.reserve(self._batch * active.padded(features))
-        self._rows.add(y)
+        features, y = math.prod(shape), self.rows(shape)
         sizes = {"height": self._batch, "width": features, "line": self._batch, "size": active.padded(features)}
-        self._add(instructions.TURN, x=x, y=y, **sizes)
+        self._add(instructions.turned, x=x, y=y, **sizes)
         return y
 
     def _in_columns(self, x: Span, shape: Shape) -> Span:
@@ -288,7 +310,7 @@ class _Writer:
             return x
         features, y = math.prod(shape), self._room(shape)
         sizes = {"height": features, "width": self._batch, "line": active.padded(features), "size": self._batch}
-        self._add(instructions.TURN, x=x, y=y, **sizes)
+        self._add(instructions.turned, x=x, y=y, **sizes)
         return y
 
     def _convolve_back(self, step: _Pass, dy: Span) -> Span:
@@ -305,7 +327,7 @@ class _Writer:
         corners, pixels = sparse.window_places(pool.out[1:], pool.layer.size, layout.line, step.shape[0])
         dx = self._room(step.shape)
         self._add(
-            instructions.SCATTER,
+            instructions.scatter,
             x=dx,
             y=dy,
             w=self.floats.put(sparse.filter_rows(w)),
@@ -335,15 +357,9 @@ class _Writer:
         spans = {"offset": self._places.put(plan.offsets), "row": self._places.put(plan.rows)}
         return spans | {"run": (begin, begin + len(plan.runs))}
 
-    def _add(self, code: int, **fields: Any) -> None:
+    def _add(self, function: Instruction, **fields: Any) -> None:
         """An instruction; spans are pairs."""
-        values = {"code": code}
-        for name, value in fields.items():
-            if name in SPANS:
-                values[name], values[f"{name}_end"] = value
-            else:
-                values[name] = value
-        self.steps.append(tuple(values.get(name, 0) for name in FIELDS))
+        self.steps.append((function, fields))
 
 
 def _as_convolution(layer: Layer, parameters: Parameters, shape: Shape) -> tuple[Array, tuple[int, int], Shape]:

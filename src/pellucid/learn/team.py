@@ -92,7 +92,7 @@ def _exchange(typing, board, index, old, new):  # type: ignore[no-untyped-def]
 
 
 @_intrinsic
-def _call(typing, job, numbers, piece):  # type: ignore[no-untyped-def]
+def call(typing, job, numbers, piece):  # type: ignore[no-untyped-def]
     """The function at an address, with the address of its numbers and a piece."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -129,7 +129,7 @@ def _help(board, last, patience):  # type: ignore[no-untyped-def]
         piece = _take(board, last)
         looks += 1
         if piece >= 0:
-            _call(_read(board, JOB), _read(board, NUMBERS), piece)
+            call(_read(board, JOB), _read(board, NUMBERS), piece)
             _increase(board, DONE)
             looks = 0
 
@@ -143,7 +143,7 @@ def do(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
     """
     if len(board) == 0:
         for piece in range(pieces):
-            _call(job, address(numbers), piece)
+            call(job, address(numbers), piece)
         return
     _write(board, DONE, 0)
     _write(board, JOB, job)
@@ -151,7 +151,7 @@ def do(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
     _write(board, STATE, (((_read(board, STATE) >> 32) + 1) << 32) | pieces)
     piece = _take(board, False)
     while piece >= 0:
-        _call(job, address(numbers), piece)
+        call(job, address(numbers), piece)
         _increase(board, DONE)
         piece = _take(board, False)
     while _read(board, DONE) < pieces:
@@ -265,20 +265,44 @@ def array(place, size, kind):  # type: ignore[no-untyped-def]
     return carray(_pointer(place, kind), (size,))
 
 
-@_intrinsic
-def _naturals(typing, place):  # type: ignore[no-untyped-def]
-    """An address as that of numbers of 32 bits, none negative."""
+def _pointer_to(number: Any) -> Any:
+    @_intrinsic
+    def pointer(typing, place):  # type: ignore[no-untyped-def]
+        """An address as that of such numbers."""
 
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.inttoptr(values[0], ir.IntType(32).as_pointer())
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.inttoptr(values[0], ir.IntType(number.bitwidth).as_pointer())
 
-    return _CPointer(types.uint32)(types.int64), code
+        return _CPointer(number)(types.int64), code
+
+    return pointer
+
+
+_bytes, _naturals, _wide, _integers = map(_pointer_to, (types.uint8, types.uint32, types.uint64, types.int64))
 
 
 @_njit
 def naturals(place, size):  # type: ignore[no-untyped-def]
-    """Inside a job: the flat array of 32-bit numbers that begins at an address."""
+    """Inside a job: the flat array of 32-bit numbers, none negative, that begins at an address."""
     return carray(_naturals(place), (size,))
+
+
+@_njit
+def small(place, size):  # type: ignore[no-untyped-def]
+    """Inside a job: the flat array of bytes."""
+    return carray(_bytes(place), (size,))
+
+
+@_njit
+def wide(place, rows):  # type: ignore[no-untyped-def]
+    """Inside a job: the array of 64-bit numbers, none negative, five in a row: the runs of a convolution's plan."""
+    return carray(_wide(place), (rows, 5))
+
+
+@_njit
+def board_at(place):  # type: ignore[no-untyped-def]
+    """Inside a job: the board at an address; an empty one at 0."""
+    return carray(_integers(place), (ROOM if place != 0 else 0,))
 
 
 @_njit

@@ -17,7 +17,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from pellucid.bars import compiling
@@ -44,17 +44,15 @@ UNTOLD = 0.3  # seconds, about, from one telling of progress to the next
 class Shard:
     """Some images of a climb: where each is, which was best, and what it was worth at every moment.
 
-    images (pixel, image): in model space, as they were at the last moment.  shots: points by the moments asked for.
+    shots: points by the moments asked for.
     """
 
     def __init__(self, network: Network, task: Task, part: Int64[Tensor, "image"]) -> None:
         goal, starts, steps = task.objective.take(part), task.starts[part], task.limits.steps
         assert isinstance(goal, Units)
         assert isinstance(task.space, Sphere | Box)
-        program = Program(network, goal.layer, goal.units.numpy())
-        self._pieces = program.pieces
-        self._program = (program.forward, program.backward, program.blocks)
-        self.images, self._batch = program.images, (program.images, program.said, program.gradient)
+        self._program = program = Program(network, goal.layer, goal.units.numpy())
+        self._batch = (program.images, program.said, program.gradient)
         self._rectify = _activation(network, goal.layer) == "relu"
         self._space, self._limits, self._rule = task.space, _space(task.space, starts), _rule(task.ascent, steps)
         self._against, self._latest = _against(task.penalties, starts), task.limits.latest
@@ -71,23 +69,30 @@ class Shard:
                 self.shots[self._made] = self.state.points.copy()
             to = min((moment for moment in self._moments if self._made < moment < end), default=end)
             # Should a member of a team fall asleep, it is woken by who comes to the board anew.
-            to = to if self._pieces == 1 else min(to, self._made + AWAKE)
-            with Place(self._pieces) as board:
+            to = to if self._program.pieces == 1 else min(to, self._made + AWAKE)
+            with Place(self._program.pieces) as board:
                 failure = self._climb(to, board)
             if failure:
                 raise no_value() if failure == NO_VALUE else no_gradient()
             self._made = to
 
+    @property
+    def images(self) -> Float32[Array, "image pixel"]:
+        """In model space, as they were at the last moment."""
+        images: Array = self._program.images[:, : self.state.points.shape[1]].astype(np.float32)
+        return images
+
     def compile(self) -> None:
         """All that it takes to run, where that has not been done yet."""
-        with compiling(first=not climb_shard.signatures), Place(1) as board:
+        with Place(1) as board:
             self._climb(self._made, board)
 
     def _climb(self, to: int, board: Array) -> int:
         """The moments to before that one -> what was no number."""
+        program = self._program
         failure: int = climb_shard(
-            self._made, to, self._steps, self._program, board, self._batch, self._rectify, self._limits, self._rule,
-            self._against, self._latest, self.state,
+            self._made, to, self._steps, program.forward, program.backward, board, self._batch, self._rectify,
+            self._limits, self._rule, self._against, self._latest, self.state,
         )  # fmt: skip
         return failure
 
@@ -125,8 +130,9 @@ def climb(network: Network, task: Task) -> Climbed | None:
     parts, done = _parts(len(starts), task.rows, threads), []
     for begin in range(0, len(parts), threads):
         jobs = parts[begin : begin + threads]
-        pieces = [Shard(network, task, part) for part in jobs]
-        pieces[0].compile()
+        with compiling(first=not climb_shard.signatures):
+            pieces = [Shard(network, task, part) for part in jobs]
+            pieces[0].compile()
         _side_by_side(pieces, torch.cat(jobs), starts.shape[1:], steps, task.advance, task.watch)
         done += [piece.climbed(starts.shape[1:]) for piece in pieces]
     return joined(done)
@@ -146,7 +152,7 @@ def _side_by_side(
         begin = perf_counter()
         run_in_order(partial(Shard.run, moments=count), pieces)
         if watch is not None:
-            images = np.concatenate([piece.images.T for piece in pieces]).astype(np.float32)
+            images = np.concatenate([piece.images for piece in pieces])
             values = np.concatenate([piece.state.history[made] for piece in pieces])
             seen = torch.from_numpy(images).view(-1, *shape)
             watch(jobs, torch.full_like(jobs, made), seen, torch.from_numpy(values))

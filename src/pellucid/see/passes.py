@@ -18,7 +18,6 @@ import numpy as np
 from numba import njit
 
 from pellucid.learn.instructions import run
-from pellucid.learn.matrices import lay_out
 from pellucid.see.images import LEAST_DEVIATION
 from pellucid.see.penalties import SMOOTH
 
@@ -27,6 +26,8 @@ Array = np.ndarray
 NO_VALUE, NO_GRADIENT = 1, 2  # what was no number
 
 _njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
+# What is compiled by itself is compiled again with its caller: these are one function, written in several.
+_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
 
 class Space(NamedTuple):
@@ -70,8 +71,7 @@ class Against(NamedTuple):
 class State(NamedTuple):
     """Where a shard is. points, memory, best (image, pixel); history (moment, image); the others (image,).
 
-    amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.  spare:
-    (image, pixel), for what is passed on.
+    amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.
     """
 
     points: Array
@@ -83,7 +83,6 @@ class State(NamedTuple):
     amounts: Array
     shares: Array
     push: Array
-    spare: Array
     history: Array
 
     @classmethod
@@ -97,40 +96,35 @@ class State(NamedTuple):
             best=points.copy(),
             best_ranks=np.full(count, -np.inf, np.float32),
             push=np.zeros_like(points),
-            spare=np.empty_like(points),
             history=np.empty((steps + 1, count), np.float32),
             **numbers,
         )
 
 
 @_njit
-def climb_shard(begin, end, last, program, board, batch, rectify, space, rule, against, latest, state):  # type: ignore[no-untyped-def]
+def climb_shard(begin, end, last, forward, backward, board, batch, rectify, space, rule, against, latest, state):  # type: ignore[no-untyped-def]
     """The moments from `begin` to before `end`, of which `last` has no step -> what was no number, or zero.
 
-    program: forward, backward and the blocks of a `Program`.  board: a team's.  batch: images, said and gradient.
+    forward, backward: instructions.  board: a team's.  batch: images, said and gradient of a `Program`.
     latest: whether the last image counts, not the best.
     """
-    forward, backward, blocks = program
     images, said, gradient = batch
     penalized = against.tv > 0 or against.l1 > 0 or against.l2 > 0
-    for half in range(2 * begin, 2 * end):
-        moment, back = half // 2, half % 2 == 1
-        if back and moment == last:
-            return 0
-        if not back:
-            show(state.points, space, state.spare, images)
-        # One call for both ways: each that is written is compiled with all kernels in it, for seconds.
-        run(backward if back else forward, blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], board)
-        if back and not move(gradient, space, rule, moment, penalized, state):
-            return NO_GRADIENT
-        if not back and not note(said, rectify, space, penalized, against, state, state.history[moment]):
+    for moment in range(begin, end):
+        show(state.points, space, images)
+        run(forward, board)
+        if not note(said, rectify, space, penalized, against, state, state.history[moment]):
             return NO_VALUE
-        if not back:
-            keep(state, latest, state.history[moment])
+        keep(state, latest, state.history[moment])
+        if moment == last:
+            break
+        run(backward, board)
+        if not move(gradient, space, rule, moment, penalized, state):
+            return NO_GRADIENT
     return 0
 
 
-@_njit
+@_inlined
 def note(said, rectify, space, penalized, against, state, values):  # type: ignore[no-untyped-def]
     """What images are worth; false where a value is no number."""
     if penalized:
@@ -138,25 +132,17 @@ def note(said, rectify, space, penalized, against, state, values):  # type: igno
     return score(said, rectify, against.relative, state, values)
 
 
-@_njit
-def show(points, space, spare, x):  # type: ignore[no-untyped-def]
-    """points (image, pixel) -> x (pixel, image)"""
+@_inlined
+def show(points, space, x):  # type: ignore[no-untyped-def]
+    """points (image, pixel) -> x (image, pixel), whose rows are longer"""
     center, radius = np.float32(space.center), np.float32(space.radius)
     for n in range(len(points)):
         for p in range(points.shape[1]):
             picture = min(max(center + radius * points[n, p], space.low[p]), space.high[p])
-            spare[n, p] = (picture - space.mean[p]) / space.deviation[p]
-    _turn(spare, x)
+            x[n, p] = (picture - space.mean[p]) / space.deviation[p]
 
 
-@_njit
-def _turn(rows, columns):  # type: ignore[no-untyped-def]
-    """columns[p, n] = rows[n, p]"""
-    images, pixels = np.uint64(rows.shape[0]), np.uint64(rows.shape[1])
-    lay_out(rows.reshape(-1), pixels, True, columns.reshape(-1), pixels, images, images)
-
-
-@_njit
+@_inlined
 def penalize(points, center, radius, against, amounts, push):  # type: ignore[no-untyped-def]
     """Total variation, absolute values and squares of pictures, and their gradient for the points."""
     channels, height, width = against.shape
@@ -174,7 +160,7 @@ def penalize(points, center, radius, against, amounts, push):  # type: ignore[no
         amounts[n] = total
 
 
-@_njit
+@_inlined
 def _vary(points, push, spare, width, radius, weight):  # type: ignore[no-untyped-def]
     """The total variation of a channel, and its gradient to `push`; spare: two channels.
 
@@ -204,7 +190,7 @@ def _vary(points, push, spare, width, radius, weight):  # type: ignore[no-untype
     return weight * (total - pixels * math.sqrt(SMOOTH))
 
 
-@_njit
+@_inlined
 def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
     """z (position, image), pre-activations -> the gradient of what is climbed, in place; see `Units` and `Score`.
 
@@ -233,7 +219,7 @@ def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
     return sound
 
 
-@_njit
+@_inlined
 def keep(state, latest, values):  # type: ignore[no-untyped-def]
     """What ranks higher than all before, or the latest."""
     for n in range(len(values)):
@@ -243,16 +229,14 @@ def keep(state, latest, values):  # type: ignore[no-untyped-def]
                 state.best[n, p] = state.points[n, p]
 
 
-@_njit
+@_inlined
 def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-untyped-def]
-    """One step of every image; false where a gradient is no number. gradient (pixel, image)"""
+    """One step of every image; false where a gradient is no number. gradient (image, pixel), whose rows are longer"""
     points, memory, pixels = state.points, state.memory, state.points.shape[1]
     center, radius = np.float32(space.center), np.float32(space.radius)
     average, size = np.float32(rule.averages[step]), np.float32(rule.sizes[step])
-    images = np.uint64(len(points))
-    lay_out(gradient.reshape(-1), images, True, state.spare.reshape(-1), images, np.uint64(pixels), np.uint64(pixels))
     for n in range(len(points)):
-        slope = state.spare[n]
+        slope = gradient[n]
         for p in range(pixels):
             inside = space.low[p] <= center + radius * points[n, p] <= space.high[p]
             slope[p] = radius / space.deviation[p] * slope[p] if inside else np.float32(0)
@@ -279,7 +263,7 @@ def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-unty
     return True
 
 
-@_njit
+@_inlined
 def _project(points, n, sphere):  # type: ignore[no-untyped-def]
     """A point back to the sphere, or to where a box's may be."""
     pixels, mean, square = points.shape[1], 0.0, 0.0
