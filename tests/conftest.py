@@ -32,6 +32,10 @@ UNCHECKED = (
     "pellucid.learn.layers",
 )
 
+COMPILES = re.compile(
+    r"^(import numba|from (numba|pellucid\.jit) import .*\b(njit|cfunc|exact|vectorized)\b)", re.MULTILINE
+)
+
 
 def checked_modules() -> list[str]:
     """Every module that the hook shall check: leaves only, for the hook takes a package's name as a prefix."""
@@ -40,7 +44,7 @@ def checked_modules() -> list[str]:
         for path in (SOURCE / "pellucid").rglob("*.py")
         if path.name != "__init__.py"
         and module_name(path) not in UNCHECKED
-        and re.search(r"^\s*(import|from) numba", path.read_text(encoding="utf-8"), re.MULTILINE) is None
+        and COMPILES.search(path.read_text(encoding="utf-8")) is None
     )
 
 

@@ -12,6 +12,7 @@ ORDER = [
     "errors",
     "files",
     "bars",
+    "jit",
     "settings",
     "data",
     "learn",

@@ -9,16 +9,13 @@ of what a small network has to read.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
-from numba import njit
+
+from pellucid.jit import exact, vectorized
 
 Array = np.ndarray
-
-_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
-_exact_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
 
 
 def standardized_pixels(
@@ -43,7 +40,7 @@ def standardized_features(
     return scaled.reshape(images.shape)
 
 
-@_exact_njit
+@exact
 def _standardize_features(images, scaled, mean, deviation):  # type: ignore[no-untyped-def]
     """images, scaled (image, feature); mean, deviation (feature,)"""
     for n in range(len(images)):
@@ -51,7 +48,7 @@ def _standardize_features(images, scaled, mean, deviation):  # type: ignore[no-u
             scaled[n, k] = (images[n, k] - mean[k]) / deviation[k]
 
 
-@_njit
+@vectorized
 def _standardize(images, scaled, least):  # type: ignore[no-untyped-def]
     """images, scaled (image, pixel)"""
     pixels = images.shape[1]

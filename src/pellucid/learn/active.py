@@ -14,16 +14,13 @@ image alone or in any company, on any number of threads, and as `matrices` compu
 NaN or infinite is not seen by an image whose feature is zero.
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
-from numba import njit
 
+from pellucid.jit import LANES, VECTORS, exact
 from pellucid.learn.matrices import lay_out
 from pellucid.learn.registers import nonzero, picked
 from pellucid.learn.team import address, array, do, hold, integers, naturals
-from pellucid.learn.vectors import LANES, VECTORS
 
 Array = np.ndarray
 
@@ -31,8 +28,6 @@ PANEL = LANES * VECTORS  # units side by side
 BLOCK = 64  # features whose weights for a panel stay in the nearest cache: half of it
 
 _ZERO, _ONE, _FOUR, _LANES, _VECTORS, _PANEL, _BLOCK = map(np.uint64, (0, 1, 4, LANES, VECTORS, PANEL, BLOCK))
-
-_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
 
 
 def padded(size: int) -> int:
@@ -54,7 +49,7 @@ def listed_room(images: int, features: int) -> tuple[int, int]:
     return images * padded(features), images * (-(-features // BLOCK) + 1)
 
 
-@_njit
+@exact
 def listed(x, images, features, line, places, begins):  # type: ignore[no-untyped-def]
     """Which features are not zero: places (image, line), and where each block of them begins, (image, block + 1).
 
@@ -70,7 +65,7 @@ def listed(x, images, features, line, places, begins):  # type: ignore[no-untype
         begins[n * (blocks + _ONE) + blocks] = at
 
 
-@_njit
+@exact
 def multiply(w, x, b, y, images, units, features, rectify, places, begins, board, job):  # type: ignore[no-untyped-def]
     """y of rows x, both (image, padded), shared by the team at the board; w in panels, b padded; all are flat.
 
@@ -85,7 +80,7 @@ def multiply(w, x, b, y, images, units, features, rectify, places, begins, board
     hold(places)
 
 
-@_njit
+@exact
 def _padded(size):  # type: ignore[no-untyped-def]
     return (size + _PANEL - _ONE) // _PANEL * _PANEL
 
@@ -100,7 +95,7 @@ def multiply_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     _multiply(w, x, b, y, places, begins, np.uint64(piece), images, features, line, pitch, blocks, n[10] != 0)
 
 
-@_njit
+@exact
 def _multiply(w, x, b, y, places, begins, panel, images, features, line, pitch, blocks, rectify):  # type: ignore[no-untyped-def]
     """One panel of all images, block by block of its weights."""
     column, weights = panel * _PANEL, panel * features * _PANEL

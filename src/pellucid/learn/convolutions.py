@@ -16,20 +16,18 @@ be seen.
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from numba import njit
 
+from pellucid.jit import LANES, exact, inlined, vectorized
 from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.registers import tile
-from pellucid.learn.vectors import LANES, widen
 
 Array = np.ndarray
 Border = tuple[int, int]  # rows of zeros above, columns of zeros to the left
 
-widen()
 reuse_freed_blocks()
 
 CHUNK = np.uint64(512)
@@ -39,10 +37,6 @@ TAPS = np.uint64(64)
 """Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""
 
 _ZERO, _ONE, _TWO, _THREE, _FOUR, _EIGHT, _LANES = (np.uint64(number) for number in (0, 1, 2, 3, 4, 8, LANES))
-
-_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
-_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
-_sum_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
 
 
 class Plan(NamedTuple):
@@ -96,7 +90,7 @@ def _valid(begin: int, size: int, length: int) -> tuple[int, int]:
 
 
 # fmt: off
-@_inlined
+@inlined
 def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify):  # type: ignore[no-untyped-def]
     """A run of so many outputs; the last piece begins early enough to be whole, and repeats some elements."""
     n = _ZERO
@@ -120,7 +114,7 @@ def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first,
 # fmt: on
 
 
-@_njit
+@exact
 def convolve_flat(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # type: ignore[no-untyped-def]
     """x, y flat; w flat: blocks of outputs, each (taps, outputs); b (outputs,); plane: elements of a map of y."""
     o, outputs = _ZERO, np.uint64(len(b))
@@ -143,7 +137,7 @@ def convolve_flat(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # typ
         o += width
 
 
-@_sum_njit
+@vectorized
 def _dot_4x4(p, i, x, j, sums, o, r, count):  # type: ignore[no-untyped-def]
     """sums[o + a, r_b] += sum over n of p[i_a + n] x[j_b + n]: sixteen products in one reading of eight rows."""
     i0, i1, i2, i3 = i
@@ -163,7 +157,7 @@ def _dot_4x4(p, i, x, j, sums, o, r, count):  # type: ignore[no-untyped-def]
             sums[o + np.uint64(k), r[m]] += found[k][m]
 
 
-@_sum_njit
+@vectorized
 def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type: ignore[no-untyped-def]
     """sums (outputs, to a multiple of four; taps, and one of no use), zero; a surplus output repeats the last one."""
     last = outputs - _ONE
@@ -190,7 +184,7 @@ def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type:
                     _dot_4x4(dy, i, x, j, sums, o, r, count)
 
 
-@_njit
+@exact
 def convolve_own_flat(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-def]
     """x, y flat; w flat, (taps and one more, batch); b (batch,)."""
     batch = np.uint64(len(b))
@@ -205,7 +199,7 @@ def convolve_own_flat(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyp
                     y[i + n] += w[r + n] * x[j + n]
 
 
-@_njit
+@exact
 def convolve_own_input_gradient_flat(dx, runs, offsets, rows, w, dy, batch):  # type: ignore[no-untyped-def]
     """dx flat; the others as in `convolve_own_flat`."""
     for n in range(len(dx)):

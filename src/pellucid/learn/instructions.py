@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from pellucid.jit import exact, inlined
 from pellucid.learn.active import multiply
 from pellucid.learn.convolutions import convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
 from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
@@ -33,11 +33,8 @@ MAPS, TAPS, PLANE, RECTIFY, CHANNELS, HEIGHT, WIDTH, BATCH, WINDOW, FIRST, LINE,
 Instruction = Callable[[Any, Any, Any], None]
 """A function (numbers, address of a team's board or 0, kind); see `team.compiled`."""
 
-_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
-_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
-
-@_njit
+@exact
 def run(instructions, board):  # type: ignore[no-untyped-def]
     """Carries out the instructions one after another, in the blocks of a `Program`; products at the `board` of a team.
 
@@ -48,22 +45,22 @@ def run(instructions, board):  # type: ignore[no-untyped-def]
         call(instructions[k, FUNCTION], address(instructions[k]), place)
 
 
-@_inlined
+@inlined
 def _number(n, at):  # type: ignore[no-untyped-def]
     return np.uint64(n[at])
 
 
-@_inlined
+@inlined
 def _floats(n, at, kind):  # type: ignore[no-untyped-def]
     return array(n[at], n[at + 1], kind)
 
 
-@_inlined
+@inlined
 def _places(n, at):  # type: ignore[no-untyped-def]
     return naturals(n[at], n[at + 1])
 
 
-@_inlined
+@inlined
 def _shape(n):  # type: ignore[no-untyped-def]
     return _number(n, CHANNELS), _number(n, HEIGHT), _number(n, WIDTH), _number(n, BATCH), _number(n, WINDOW)
 

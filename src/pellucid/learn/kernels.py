@@ -11,35 +11,29 @@ training must be seen, so pooling keeps NaN.
 """
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from numba import njit
 
+from pellucid.jit import LANES, inlined, vectorized
 from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.registers import largest, spread
-from pellucid.learn.vectors import LANES, widen
 
 Array = np.ndarray
 
-widen()
 reuse_freed_blocks()
 
 _ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
 
-_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
-_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
-
-@_inlined
+@inlined
 def _piece(n, batch):  # type: ignore[no-untyped-def]
     """Where the next vector of a batch begins, and its lanes; the last one begins early enough to be whole."""
     lanes = _LANES if batch >= _LANES else _FOUR if batch >= _FOUR else _ONE
     return min(n, batch - lanes), lanes
 
 
-@_njit
+@vectorized
 def max_pool_flat(x, y, winner, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
     """x flat (channels, height, width, batch); y and winner flat, filled window by window."""
     out, last = _ZERO, size * size
@@ -59,7 +53,7 @@ def max_pool_flat(x, y, winner, places, channels, height, width, batch, size):  
                 out += batch
 
 
-@_njit
+@vectorized
 def max_pool_gradient_flat(dy, winner, dx, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
     """The way back of `max_pool_flat`; dx flat, zero where no window is."""
     out, last = _ZERO, size * size
@@ -127,7 +121,7 @@ def window_places(size: int, row: int, column: int) -> Array:
     return places
 
 
-@_njit
+@vectorized
 def average_pool_flat(x, y, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
     """x, y flat, as in `max_pool_flat`."""
     share = x.dtype.type(1 / (size * size))
@@ -142,7 +136,7 @@ def average_pool_flat(x, y, channels, height, width, batch, size):  # type: igno
                     y[o + n] += x[i + n] * share
 
 
-@_njit
+@vectorized
 def average_pool_gradient_flat(dy, dx, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
     """The way back of `average_pool_flat`."""
     share = dy.dtype.type(1 / (size * size))
@@ -176,7 +170,7 @@ def average_pool_gradient(
     return dx
 
 
-@_njit
+@vectorized
 def relu_gradient(y: Array, dy: Array) -> Array:
     """dy where the unit was active, zero elsewhere. y, dy: flat, of one length -> new array
 

@@ -13,20 +13,16 @@ or in any company. The compiled loops see flat arrays and unsigned offsets, and 
 assumes that NaN and infinity are absent.
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
-from numba import njit
 
+from pellucid.jit import LANES, exact, inlined
 from pellucid.learn.memory import reuse_freed_blocks
 from pellucid.learn.registers import block, turn
 from pellucid.learn.team import Place, address, array, compiled, do, hold, integers
-from pellucid.learn.vectors import LANES, widen
 
 Array = np.ndarray
 
-widen()
 reuse_freed_blocks()
 
 PAIR, TRIPLE = 2 * LANES, 3 * LANES  # columns of a panel
@@ -40,12 +36,9 @@ DEEP, IMAGES = np.uint64(48), np.uint64(128)
 
 _ZERO, _ONE, _EIGHT, _TWELVE, _LANES, _PAIR, _TRIPLE, _LINE = map(np.uint64, (0, 1, 8, 12, LANES, PAIR, TRIPLE, LINE))
 
-_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
-_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
-
 
 # fmt: off
-@_inlined
+@inlined
 def _rows(rows, ahead, left, y, i, a, j, down, along, x, k, first, last, b, m, go_on, rectify):  # type: ignore[no-untyped-def]
     """Some rows of a panel of y, beside that of x; `left` of its columns are in use."""
     if left > _LANES:
@@ -56,7 +49,7 @@ def _rows(rows, ahead, left, y, i, a, j, down, along, x, k, first, last, b, m, g
               b, m, go_on, rectify)
 
 
-@_inlined
+@inlined
 def _copy(x, k, stride, y, i, pitch, rows, columns):  # type: ignore[no-untyped-def]
     """A rectangle of x to y."""
     for r in range(rows):
@@ -64,7 +57,7 @@ def _copy(x, k, stride, y, i, pitch, rows, columns):  # type: ignore[no-untyped-
             y[i + r * pitch + c] = x[k + r * stride + c]
 
 
-@_inlined
+@inlined
 def _forward(w, x, b, y, begin, end, inner, batch, image, rectify):  # type: ignore[no-untyped-def]
     """Rows begin ... end of y, from `image` on as far as x goes: panels, (panel, inner, 32); all are flat."""
     spare = np.empty((end - begin) * _PAIR, y.dtype)  # where y is no panel itself
@@ -86,7 +79,7 @@ def _forward(w, x, b, y, begin, end, inner, batch, image, rectify):  # type: ign
             _copy(spare, _ZERO, _PAIR, y, begin * batch + n, batch, end - begin, left)
 
 
-@_inlined
+@inlined
 def _input_gradient(w, dz, dx, begin, end, inner, units, batch):  # type: ignore[no-untyped-def]
     """Rows begin ... end of dx; dz: panels, (panel, units, 32); all are flat."""
     spare, zeros = np.empty((end - begin) * _PAIR, dx.dtype), np.zeros(12, dx.dtype)
@@ -106,7 +99,7 @@ def _input_gradient(w, dz, dx, begin, end, inner, units, batch):  # type: ignore
             _copy(spare, _ZERO, _PAIR, dx, begin * batch + n, batch, end - begin, left)
 
 
-@_inlined
+@inlined
 def _columns(rows, left, spare, dw, i, inner, dz, j, batch, x, k, stride, first, last, zeros, go_on):  # type: ignore[no-untyped-def]
     """Some rows of dw beside one panel of x, of whose columns `left` are in use."""
     c = _ZERO
@@ -129,7 +122,7 @@ def _columns(rows, left, spare, dw, i, inner, dz, j, batch, x, k, stride, first,
 # fmt: on
 
 
-@_njit
+@exact
 def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel):  # type: ignore[no-untyped-def]
     """Rows begin ... end of dw; x: panels of its transpose, (panel, batch, 48); all are flat.
 
@@ -149,7 +142,7 @@ def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel):  # type: ignor
                 _columns(1, left, spare, dw, i, inner, dz, j, batch, x, p, panel, first, last, zeros, go_on)
 
 
-@_njit
+@exact
 def _turn_rows(x, k, stride, y, i, pitch, rows):  # type: ignore[no-untyped-def]
     """Sixteen rows of x, of `rows` elements, to sixteen columns of y."""
     r = _ZERO
@@ -164,7 +157,7 @@ def _turn_rows(x, k, stride, y, i, pitch, rows):  # type: ignore[no-untyped-def]
             r += _ONE
 
 
-@_njit
+@exact
 def lay_out(x, stride, turned, y, rows, columns, width):  # type: ignore[no-untyped-def]
     """y[panel, r, c] = x[r, panel width + c], zero where there is no such column; both are flat.
 
@@ -190,7 +183,7 @@ def lay_out(x, stride, turned, y, rows, columns, width):  # type: ignore[no-unty
                 c += _ONE
 
 
-@_inlined
+@inlined
 def _aligned(size, dtype):  # type: ignore[no-untyped-def]
     """An empty array whose first element begins a line of memory: a vector then lies in one line, and not in two."""
     spare = np.empty(size + _LINE, dtype)
@@ -198,7 +191,7 @@ def _aligned(size, dtype):  # type: ignore[no-untyped-def]
     return spare[begin : begin + size]
 
 
-@_njit
+@exact
 def _panels(x, stride, turned, rows, columns, width):  # type: ignore[no-untyped-def]
     """`lay_out` into a new array, (panel, row, width)."""
     y = _aligned(rows * (columns + (width - columns % width) % width), x.dtype)
@@ -239,7 +232,7 @@ def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
         _input_gradient(w, dz, dx, begin, min(begin + np.uint64(n[12]), inner), inner, units, batch)
 
 
-@_njit
+@exact
 def forward_flat(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
     """y; x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
     inner, images = np.uint64(w.shape[1]), np.uint64(batch)
@@ -256,7 +249,7 @@ def forward_flat(w, x, turned, b, batch, rectify, size, board, job):  # type: ig
     return y
 
 
-@_njit
+@exact
 def backward_flat(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
     """dw, dx, empty where not wanted; x as above; in pieces of so many rows of dw and dx."""
     units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(dz.shape[1])

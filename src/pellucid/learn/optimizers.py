@@ -14,11 +14,10 @@ One pass over memory does it all; large arrays are cut into pieces of fixed size
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numba import njit
 
+from pellucid.jit import vectorized
 from pellucid.learn.layers import Parameters
 from pellucid.learn.parallel import shards
 from pellucid.learn.team import Place, address, array, compiled, do, integers
@@ -35,10 +34,8 @@ ORDINARY_GRADIENT = 1e3
 PIECE = 2**18
 """Numbers of a piece; an array of fewer is not cut."""
 
-_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
 
-
-@_njit
+@vectorized
 def _descend(w, g, v, rate, shrink, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]
     if len(v) == 0:
         for i in range(len(w)):
@@ -60,7 +57,7 @@ def _descend_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     _descend(w, g, v, scalars[0], scalars[1], scalars[2], ridge, n[1] != 0)
 
 
-@_njit
+@vectorized
 def _count_beyond(g, largest):  # type: ignore[no-untyped-def]
     count = 0
     for i in range(len(g)):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Integer
 
+from pellucid.jit import LANES
 from pellucid.learn import active, convolutions, instructions, kernels, sparse, team
 from pellucid.learn.instructions import FIELDS, SPANS, Instruction
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
@@ -26,7 +27,6 @@ from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
 from pellucid.learn.parallel import run_in_order
 from pellucid.learn.sparse import TOGETHER
-from pellucid.learn.vectors import LANES
 
 Array = np.ndarray
 Span = tuple[int, int]

@@ -11,16 +11,15 @@ comes out the same to the last bit in any batch.
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from numba import njit
 
+from pellucid.jit import LANES, exact, inlined
 from pellucid.learn import kernels
 from pellucid.learn.memory import aligned
 from pellucid.learn.registers import scatter
-from pellucid.learn.vectors import LANES
 
 Array = np.ndarray
 
@@ -29,9 +28,6 @@ WORTHWHILE = (
     48  # elements of a filter's row; with 40, and two thirds of all windows without a gradient, both cost alike
 )
 _ZERO, _TWO, _SIX, _LANES, _TOGETHER = (np.uint64(number) for number in (0, 2, 6, LANES, TOGETHER))
-
-_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
-_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
 
 class Pooled(NamedTuple):
@@ -112,7 +108,7 @@ def filter_rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh el
     return rows
 
 
-@_njit
+@exact
 def input_gradient_flat(  # type: ignore[no-untyped-def]
     dy, winner, w, corners, pixels, images, dx, maps, kh, channels, height, width, batch, size, line, first
 ):
@@ -135,7 +131,7 @@ def input_gradient_flat(  # type: ignore[no-untyped-def]
         _turn(images, size, line, first, together, dx, channels, height, width, batch, begin)
 
 
-@_inlined
+@inlined
 def _nonzero(dy, winner, at, batch, corners, pixels, values, places):  # type: ignore[no-untyped-def]
     """Lists the numbers that are not zero, and their places. No branch: which ones are zero cannot be foreseen."""
     count = _ZERO
@@ -146,7 +142,7 @@ def _nonzero(dy, winner, at, batch, corners, pixels, values, places):  # type: i
     return count
 
 
-@_inlined
+@inlined
 def _turn(images, size, line, first, together, dx, channels, height, width, batch, begin):  # type: ignore[no-untyped-def]
     """Images with the channels innermost, to dx, where the batch is."""
     for c in range(channels):
@@ -157,7 +153,7 @@ def _turn(images, size, line, first, together, dx, channels, height, width, batc
                     dx[i + s * batch + n] = images[n * size + j + s * channels]
 
 
-@_inlined
+@inlined
 def _scatter(length, w, j, values, places, count, y, i):  # type: ignore[no-untyped-def]
     """A row of `length` elements, in as few pieces as registers hold."""
     n = _ZERO

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import cfunc, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
+from pellucid.jit import exact
 from pellucid.learn.parallel import inside_of_work, thread_count
 
 Array = np.ndarray
@@ -39,7 +40,6 @@ PATIENCE = 2**19
 
 _CPointer: Any = types.CPointer
 _WORD = ir.IntType(64)
-_njit: Any = njit(nogil=True, error_model="numpy", cache=True)
 _intrinsic: Any = intrinsic
 
 
@@ -105,7 +105,7 @@ def call(typing, job, numbers, piece):  # type: ignore[no-untyped-def]
     return types.void(types.int64, types.int64, types.int64), code
 
 
-@_njit
+@exact
 def _take(board, last):  # type: ignore[no-untyped-def]
     """A piece that is this thread's from now on, the first or the last one; -1 where none is left.
 
@@ -121,7 +121,7 @@ def _take(board, last):  # type: ignore[no-untyped-def]
             return end - 1 if last else begin
 
 
-@_njit
+@exact
 def _help(board, last, patience):  # type: ignore[no-untyped-def]
     """Take pieces until there were none for so many looks."""
     looks = 0
@@ -134,7 +134,7 @@ def _help(board, last, patience):  # type: ignore[no-untyped-def]
             looks = 0
 
 
-@_njit
+@exact
 def do(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
     """Have all pieces of a job done, by this thread and whoever else is free; alone where the board is empty.
 
@@ -159,12 +159,12 @@ def do(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
     hold(numbers)
 
 
-@_njit
+@exact
 def hold(array):  # type: ignore[no-untyped-def]
     """Nothing; but an array lives as long as somebody still names it."""
 
 
-@_njit
+@exact
 def address(array):  # type: ignore[no-untyped-def]
     """Where the first element of an array lies."""
     return np.int64(array.ctypes.data)
@@ -259,7 +259,7 @@ def _pointer(typing, place, kind):  # type: ignore[no-untyped-def]
     return kind(types.int64, kind), code
 
 
-@_njit
+@exact
 def array(place, size, kind):  # type: ignore[no-untyped-def]
     """Inside a job: the flat array that begins at an address."""
     return carray(_pointer(place, kind), (size,))
@@ -281,31 +281,31 @@ def _pointer_to(number: Any) -> Any:
 _bytes, _naturals, _wide, _integers = map(_pointer_to, (types.uint8, types.uint32, types.uint64, types.int64))
 
 
-@_njit
+@exact
 def naturals(place, size):  # type: ignore[no-untyped-def]
     """Inside a job: the flat array of 32-bit numbers, none negative, that begins at an address."""
     return carray(_naturals(place), (size,))
 
 
-@_njit
+@exact
 def small(place, size):  # type: ignore[no-untyped-def]
     """Inside a job: the flat array of bytes."""
     return carray(_bytes(place), (size,))
 
 
-@_njit
+@exact
 def wide(place, rows):  # type: ignore[no-untyped-def]
     """Inside a job: the array of 64-bit numbers, none negative, five in a row: the runs of a convolution's plan."""
     return carray(_wide(place), (rows, 5))
 
 
-@_njit
+@exact
 def board_at(place):  # type: ignore[no-untyped-def]
     """Inside a job: the board at an address; an empty one at 0."""
     return carray(_integers(place), (ROOM if place != 0 else 0,))
 
 
-@_njit
+@exact
 def integers(numbers, size):  # type: ignore[no-untyped-def]
     """Inside a job: the first of its numbers."""
     return carray(numbers, (size,))

@@ -8,15 +8,16 @@ note:        both of them;  keep: the best so far, or the latest
 move:        a gradient -> points after a step
 
 Points are kept image by image, (image, pixel). Every image is summed by itself, in double precision, so it comes out
-the same to the last bit in any shard, and what float32 can hold is never too large to be squared.
+the same to the last bit in any shard, and what float32 can hold is never too large to be squared. All is one function,
+written in several: what is compiled by itself is compiled again with its caller, for seconds.
 """
 
 import math
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
-from numba import njit
 
+from pellucid.jit import inlined, vectorized
 from pellucid.learn.instructions import run
 from pellucid.see.images import LEAST_DEVIATION
 from pellucid.see.penalties import SMOOTH
@@ -25,9 +26,6 @@ Array = np.ndarray
 
 NO_VALUE, NO_GRADIENT = 1, 2  # what was no number
 
-_njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
-# What is compiled by itself is compiled again with its caller: these are one function, written in several.
-_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 
 
 class Space(NamedTuple):
@@ -101,7 +99,7 @@ class State(NamedTuple):
         )
 
 
-@_njit
+@vectorized
 def climb_shard(begin, end, last, forward, backward, board, batch, rectify, space, rule, against, latest, state):  # type: ignore[no-untyped-def]
     """The moments from `begin` to before `end`, of which `last` has no step -> what was no number, or zero.
 
@@ -124,7 +122,7 @@ def climb_shard(begin, end, last, forward, backward, board, batch, rectify, spac
     return 0
 
 
-@_inlined
+@inlined
 def note(said, rectify, space, penalized, against, state, values):  # type: ignore[no-untyped-def]
     """What images are worth; false where a value is no number."""
     if penalized:
@@ -132,7 +130,7 @@ def note(said, rectify, space, penalized, against, state, values):  # type: igno
     return score(said, rectify, against.relative, state, values)
 
 
-@_inlined
+@inlined
 def show(points, space, x):  # type: ignore[no-untyped-def]
     """points (image, pixel) -> x (image, pixel), whose rows are longer"""
     center, radius = np.float32(space.center), np.float32(space.radius)
@@ -142,7 +140,7 @@ def show(points, space, x):  # type: ignore[no-untyped-def]
             x[n, p] = (picture - space.mean[p]) / space.deviation[p]
 
 
-@_inlined
+@inlined
 def penalize(points, center, radius, against, amounts, push):  # type: ignore[no-untyped-def]
     """Total variation, absolute values and squares of pictures, and their gradient for the points."""
     channels, height, width = against.shape
@@ -160,7 +158,7 @@ def penalize(points, center, radius, against, amounts, push):  # type: ignore[no
         amounts[n] = total
 
 
-@_inlined
+@inlined
 def _vary(points, push, spare, width, radius, weight):  # type: ignore[no-untyped-def]
     """The total variation of a channel, and its gradient to `push`; spare: two channels.
 
@@ -190,7 +188,7 @@ def _vary(points, push, spare, width, radius, weight):  # type: ignore[no-untype
     return weight * (total - pixels * math.sqrt(SMOOTH))
 
 
-@_inlined
+@inlined
 def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
     """z (position, image), pre-activations -> the gradient of what is climbed, in place; see `Units` and `Score`.
 
@@ -219,7 +217,7 @@ def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
     return sound
 
 
-@_inlined
+@inlined
 def keep(state, latest, values):  # type: ignore[no-untyped-def]
     """What ranks higher than all before, or the latest."""
     for n in range(len(values)):
@@ -229,7 +227,7 @@ def keep(state, latest, values):  # type: ignore[no-untyped-def]
                 state.best[n, p] = state.points[n, p]
 
 
-@_inlined
+@inlined
 def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-untyped-def]
     """One step of every image; false where a gradient is no number. gradient (image, pixel), whose rows are longer"""
     points, memory, pixels = state.points, state.memory, state.points.shape[1]
@@ -263,7 +261,7 @@ def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-unty
     return True
 
 
-@_inlined
+@inlined
 def _project(points, n, sphere):  # type: ignore[no-untyped-def]
     """A point back to the sphere, or to where a box's may be."""
     pixels, mean, square = points.shape[1], 0.0, 0.0
