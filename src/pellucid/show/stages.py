@@ -171,8 +171,8 @@ def convolutions(model: Model) -> list[str]:
 
 
 def prepare(model: Model, seed: int) -> None:
-    """One short ascent, after which everything is compiled that an ascent needs."""
-    layer = model.layers[0].name
+    """One short ascent from the deepest map, after which everything is compiled that an ascent needs."""
+    layer = convolutions(model)[-1]
     patterns(model, layer, units=[0], steps=1, candidates=1, retries=0, seed=seed, progress=lambda done, total: None)
 
 
