@@ -137,10 +137,13 @@ def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel):  # type: ignor
     panel: columns of a panel of x as it lies there: 48, or all in one, where they are whole vectors.
     """
     spare, zeros = np.zeros(_EIGHT * _LANES, dw.dtype), np.zeros(_EIGHT, dw.dtype)
-    eights, height = end - (end - begin) % _EIGHT, batch if panel == _TRIPLE else _ONE
+    height = batch if panel == _TRIPLE else _ONE
+    # Some rows twice are quicker than a few one by one; but a sum that goes on would count its products twice, too.
+    eights = end if batch <= IMAGES and end - begin >= _EIGHT else end - (end - begin) % _EIGHT
     for first in range(_ZERO, batch, IMAGES):
         last, go_on = min(first + IMAGES, batch), first > _ZERO
-        for o in range(begin, eights, _EIGHT):
+        for n in range(begin, eights, _EIGHT):
+            o = min(n, eights - _EIGHT)
             for k in range(_ZERO, inner, _TRIPLE):
                 left, i, j, p = min(inner - k, _TRIPLE), o * inner + k, o * batch, k * height
                 _columns(8, left, spare, dw, i, inner, dz, j, batch, x, p, panel, first, last, zeros, go_on)
@@ -151,7 +154,7 @@ def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel):  # type: ignor
 
 
 @_njit
-def _turn_rows(x, k, stride, y, i, pitch, rows):  # type: ignore[no-untyped-def]
+def turn_rows(x, k, stride, y, i, pitch, rows):  # type: ignore[no-untyped-def]
     """Sixteen rows of x, of `rows` elements, to sixteen columns of y."""
     r = _ZERO
     while r < rows:
@@ -183,7 +186,7 @@ def _lay_out(x, stride, turned, y, rows, columns, width):  # type: ignore[no-unt
         while c < left:
             k = (begin + c) * stride
             if left - c >= _LANES:
-                _turn_rows(x, k, stride, y, i + c, width, rows)
+                turn_rows(x, k, stride, y, i + c, width, rows)
                 c += _LANES
             else:
                 for r in range(rows):
@@ -207,19 +210,26 @@ def _panels(x, stride, turned, rows, columns, width):  # type: ignore[no-untyped
     return y
 
 
+@_njit
+def pieces_in(rows, size):  # type: ignore[no-untyped-def]
+    """How many pieces of `size` rows there are, if the last one takes up to seven more: they are no block alone."""
+    return max(1, (rows - 8) // size + 1)
+
+
+@_njit
+def _rows_in(piece, size, rows):  # type: ignore[no-untyped-def]
+    """Where a piece of them begins and ends."""
+    begin = piece * size
+    return np.uint64(begin), np.uint64(rows if rows - begin - size < 8 else begin + size)
+
+
 def forward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     """numbers: addresses of w, x, b, y; elements of x; rows of a piece; units, inner, batch, first image, rectify."""
     n = integers(numbers, 11)
     w, x, b, y = array(n[0], 1, kind), array(n[1], n[4], kind), array(n[2], 1, kind), array(n[3], 1, kind)
-    size, units, inner, batch, image = (
-        np.uint64(n[5]),
-        np.uint64(n[6]),
-        np.uint64(n[7]),
-        np.uint64(n[8]),
-        np.uint64(n[9]),
-    )
-    begin = np.uint64(piece) * size
-    _forward(w, x, b, y, begin, min(begin + size, units), inner, batch, image, n[10] != 0)
+    inner, batch, image = np.uint64(n[7]), np.uint64(n[8]), np.uint64(n[9])
+    begin, end = _rows_in(piece, n[5], n[6])
+    _forward(w, x, b, y, begin, end, inner, batch, image, n[10] != 0)
 
 
 def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
@@ -232,8 +242,8 @@ def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     units, inner, batch, panel = np.uint64(n[6]), np.uint64(n[7]), np.uint64(n[8]), np.uint64(n[9])
     if piece < n[10]:
         dz, x, dw = array(n[0], 1, kind), array(n[1], 1, kind), array(n[2], 1, kind)
-        begin = np.uint64(piece * n[11])
-        _weight_gradient(dz, x, dw, begin, min(begin + np.uint64(n[11]), units), inner, batch, panel)
+        begin, end = _rows_in(piece, n[11], n[6])
+        _weight_gradient(dz, x, dw, begin, end, inner, batch, panel)
     else:
         w, dz, dx = array(n[3], 1, kind), array(n[4], 1, kind), array(n[5], 1, kind)
         begin = np.uint64((piece - n[10]) * n[12])
@@ -241,28 +251,39 @@ def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
 
 
 @_njit
-def forward_flat(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
-    """y; x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
-    inner, images = np.uint64(w.shape[1]), np.uint64(batch)
-    y = np.empty((w.shape[0], batch), w.dtype)
+def forward_panels(w, panels, b, y, image, rectify, size, board, job):  # type: ignore[no-untyped-def]
+    """Columns of y (unit, batch) from `image` on, from x laid out in panels; in pieces of `size` rows."""
+    addresses = [address(w), address(panels), address(b), address(y), len(panels)]
+    sizes = [size, w.shape[0], w.shape[1], y.shape[1], image, np.int64(rectify)]
+    do(board, job, np.array(addresses + sizes), pieces_in(w.shape[0], size))
+    hold(panels)
+
+
+@_njit
+def forward_into(w, x, turned, b, y, rectify, size, board, job):  # type: ignore[no-untyped-def]
+    """y (unit, batch); x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
+    inner, images = np.uint64(w.shape[1]), np.uint64(y.shape[1])
     # Alone a panel at a time, which is still in the cache when it is read; a team needs them all.
     together = images if size < w.shape[0] else _PAIR
     for n in range(_ZERO, images, together):
         left = min(images - n, together)
         panels = _panels(x[n * inner if turned else n :], inner if turned else images, turned, inner, left, _PAIR)
-        addresses = [address(w), address(panels), address(b), address(y), len(panels)]
-        sizes = [size, w.shape[0], w.shape[1], batch, np.int64(n), np.int64(rectify)]
-        do(board, job, np.array(addresses + sizes), -(-w.shape[0] // size))
-        hold(panels)
+        forward_panels(w, panels, b, y, np.int64(n), rectify, size, board, job)
+
+
+@_njit
+def forward_flat(w, x, turned, b, batch, rectify, size, board, job):  # type: ignore[no-untyped-def]
+    """`forward_into` a new array."""
+    y = np.empty((w.shape[0], batch), w.dtype)
+    forward_into(w, x, turned, b, y, rectify, size, board, job)
     return y
 
 
 @_njit
-def backward_flat(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
-    """dw, dx, empty where not wanted; x as above; in pieces of so many rows of dw and dx."""
+def backward_into(w, x, turned, dz, dw, dx, rows, columns, board, job):  # type: ignore[no-untyped-def]
+    """dw, dx, of no rows where not wanted; x as above; in pieces of so many rows of dw and dx."""
     units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(dz.shape[1])
-    dw = np.empty((w.shape[0] * weights, w.shape[1]), w.dtype) if images > _ZERO else np.zeros_like(w)
-    dx = np.empty((w.shape[1] * lower, dz.shape[1]), w.dtype)
+    weights, lower = len(dw) > 0, len(dx) > 0
     as_it_lies = turned and inner % _LANES == _ZERO
     seen, panel = x, inner
     if weights and not as_it_lies:
@@ -270,12 +291,21 @@ def backward_flat(w, x, turned, dz, weights, lower, rows, columns, board, job): 
     pulled = dz.reshape(-1)
     if lower:
         pulled = _panels(pulled, images, False, units, images, _PAIR)
-    pieces = -(-w.shape[0] // rows) * weights
+    pieces = pieces_in(w.shape[0], rows) * weights
     addresses = [address(dz), address(seen), address(dw), address(w), address(pulled), address(dx)]
     sizes = [w.shape[0], w.shape[1], dz.shape[1], np.int64(panel), pieces, rows, columns]
     do(board, job, np.array(addresses + sizes), pieces - (-w.shape[1] // columns) * lower)
     hold(seen)
     hold(pulled)
+
+
+@_njit
+def backward_flat(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
+    """`backward_into` new arrays."""
+    images = dz.shape[1]
+    dw = np.empty((w.shape[0] * weights, w.shape[1]), w.dtype) if images > 0 else np.zeros_like(w)
+    dx = np.empty((w.shape[1] * lower, images), w.dtype)
+    backward_into(w, x, turned, dz, dw, dx, rows, columns, board, job)
     return dw, dx
 
 

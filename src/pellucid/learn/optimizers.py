@@ -9,7 +9,7 @@ ridge / (2 batch) * sum of w^2: the ridge term of the mean loss, or ridge / 2 * 
 With `clip` the gradient of the mean loss, all parameters together, is shortened to that length where it is longer
 (Pascanu et al. 2013, "On the difficulty of training recurrent neural networks"): a few first steps from He weights are
 many times as steep as all later ones, and would throw the units where no gradient reaches them any more.
-One pass over memory does it all; large arrays are cut into pieces of fixed size that a team works on.
+One pass over memory does it all, in pieces whose size depends on the arrays alone, and which a team works on.
 """
 
 import math
@@ -32,8 +32,10 @@ LARGEST_GRADIENT = 1e30
 ORDINARY_GRADIENT = 1e3
 """A mean gradient of a bias beyond this is a reason to look closer."""
 
-PIECE = 2**18
-"""Numbers of a piece; an array of fewer is not cut."""
+PIECE = 2**14
+"""Numbers of a piece, at least: some microseconds' worth."""
+
+MOST_PIECES = 2**12
 
 _njit: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
 
@@ -75,6 +77,8 @@ class Optimizer:
         self.settings = settings
         plain = settings.optimizer == "sgd"
         self.velocities = {} if plain else {name: np.zeros_like(value) for name, value in parameters.items()}
+        self._arrays: list[list[Array]] = []  # that the numbers are of
+        self._numbers, self._pieces, self._scalars = np.zeros(0, np.int64), 0, np.zeros(0)
 
     def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, batch: int) -> None:
         """One step in place; `rate` is that of this step, `batch` the number of images behind the gradients.
@@ -82,33 +86,36 @@ class Optimizer:
         Look for `overflow` first: a step along an infinite gradient cannot be taken back.
         """
         settings = self.settings
+        dtype: Any = next(iter(parameters.values())).dtype
         scalars = (rate, shrinkage(gradients, settings.clip), settings.momentum, settings.ridge / batch)
-        nesterov = settings.optimizer == "nesterov"
-        arrays = [
-            [array.reshape(-1) for array in (w, gradients[name], self.velocities.get(name, w[:0]))]
-            for name, w in parameters.items()
-        ]
-        ridged = [w.ndim > 1 for w in parameters.values()]
-        small = all(w.size <= PIECE for w in parameters.values())
-        if not small and all(w.dtype == np.float32 for w in parameters.values()):
-            _descend_together(arrays, ridged, np.array(scalars, np.float32), nesterov)
-            return
-        for (w, g, v), is_weight in zip(arrays, ridged, strict=True):
-            *steps, ridge = map(w.dtype.type, scalars)
-            _descend(w, g, v, *steps, ridge if is_weight else w.dtype.type(0), nesterov)
+        arrays = [[w, gradients[name], self.velocities.get(name, w)] for name, w in parameters.items()]
+        if not _same(arrays, self._arrays):
+            self._arrays = arrays
+            self._numbers, self._pieces = _pieces(arrays, len(self.velocities) > 0)
+            self._scalars = np.zeros(4, dtype)
+            self._numbers[:2] = address(self._scalars), settings.optimizer == "nesterov"
+        self._scalars[:] = scalars
+        with Place(self._pieces) as board:
+            do(board, compiled(_descend_piece, dtype.type), self._numbers, self._pieces)
 
 
-def _descend_together(arrays: list[list[Array]], ridged: list[bool], scalars: Array, nesterov: bool) -> None:
-    """`_descend` on every piece of (w, g, v): the first pieces of all arrays, then the second ones."""
-    pieces = sorted((part.start, i, part.stop) for i, (w, _, _) in enumerate(arrays) for part in shards(w.size, PIECE))
-    begins = [[address(array) for array in group] for group in arrays]
-    numbers = [address(scalars), nesterov]
+def _same(arrays: list[list[Array]], others: list[list[Array]]) -> bool:
+    """Whether these are the very same arrays."""
+    return len(arrays) == len(others) and all(
+        a is b for group, other in zip(arrays, others, strict=True) for a, b in zip(group, other, strict=True)
+    )
+
+
+def _pieces(arrays: list[list[Array]], moving: bool) -> tuple[Array, int]:
+    """The numbers of `_descend_piece`, and of how many pieces: the first ones of all arrays, then the second ones."""
+    size = max(PIECE, sum(w.size for w, _, _ in arrays) // MOST_PIECES)
+    pieces = sorted((part.start, i, part.stop) for i, (w, _, _) in enumerate(arrays) for part in shards(w.size, size))
+    numbers = [0, 0]
     for begin, i, end in pieces:
-        size = end - begin
-        numbers += [begins[i][0] + 4 * begin, begins[i][1] + 4 * begin, begins[i][2] + 4 * begin]
-        numbers += [size, size if arrays[i][2].size > 0 else 0, ridged[i]]
-    with Place(len(pieces)) as board:
-        do(board, compiled(_descend_piece, np.float32), np.array(numbers, np.int64), len(pieces))
+        w = arrays[i][0]
+        numbers += [address(array.reshape(-1)) + w.itemsize * begin for array in arrays[i]]
+        numbers += [end - begin, (end - begin) * moving, w.ndim > 1]
+    return np.array(numbers, np.int64), len(pieces)
 
 
 def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:
