@@ -10,6 +10,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.learn import dense, steps, training
 from pellucid.learn.layers import Conv, Dense, Flatten
+from pellucid.learn.matrices import sections
 from pellucid.learn.network import Network
 from pellucid.learn.steps import DenseSteps, LayerSteps, steps_of
 from pellucid.learn.training import train
@@ -71,7 +72,7 @@ def test_images_are_scaled_as_the_network_does(scaling, shape):
     found = DenseSteps(net, data)
     found(chosen, None, watch=False)
     wanted = net.innermost(data.images[chosen]).reshape(-1, 20)
-    assert np.array_equal(found._works[20]._seen.T, wanted)
+    assert np.array_equal(np.concatenate(found._works[20].seen), wanted)
     require_equal(*both(net, data, chosen), 3e-6)
 
 
@@ -88,7 +89,7 @@ def test_products_of_float32_are_those_of_the_layers_to_the_last_bit():
     ours = DenseSteps(net, data)
     ours(chosen, None, watch=False)
     trace = net.forward(net.innermost(data.images[chosen]))
-    for mine, y in zip(ours._works[100]._outputs, trace.outputs[1:], strict=True):
+    for mine, y in zip(ours._works[100].outputs, trace.outputs[1:], strict=True):
         assert np.array_equal(mine, y)
 
 
@@ -113,6 +114,15 @@ def test_the_pulse_and_the_seconds_are_of_every_layer():
         assert (seconds[1:] > 0).all()
         assert seconds.sum() < 10
     assert both(net, data, chosen, watch=False)[0].largest is None
+
+
+@pytest.mark.parametrize(("shape", "parts"), [((1, 28, 28), 4), ((1, 25, 23), 2), ((1, 40, 41), 10)])
+@pytest.mark.parametrize("batch", [1, 47, 200])
+def test_a_large_first_layer_is_summed_section_by_section(shape, parts, batch):
+    """Rejects a section that is left out, a bias in each of them, and a last one that is no whole number of vectors."""
+    net, data = network((71, 33), "sigmoid", "unit", shape), split(200, shape=shape)
+    assert len(sections(71, np.prod(shape))) == parts
+    require_equal(*both(net, data, np.random.default_rng(0).permutation(200)[:batch]), 5e-6)
 
 
 @pytest.mark.parametrize("threads", ["2", "5"])

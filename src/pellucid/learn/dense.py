@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
@@ -20,25 +21,29 @@ from numba.np.numpy_support import carray
 from pellucid.data.standardization import features_flat, pixels_flat
 from pellucid.learn.clock import seconds
 from pellucid.learn.exponentials import exponential
-from pellucid.learn.matrices import PAIR, backward_into, forward_into, forward_panels, turn_rows
+from pellucid.learn.matrices import LANES, PAIR, backward_into, forward_into, forward_rows, gradient_rows, turn_rows
 from pellucid.learn.team import array, do, integers
-
-TOGETHER = 16
-"""Images gathered as one piece: half a panel's."""
 
 EXTRAORDINARY = 1e3
 """A mean gradient of a bias beyond this is a reason to look at all gradients."""
 
+AHEAD = 8
+"""Images from the one that is read to the one that is fetched: they lie anywhere, and memory takes its time."""
+
 LINEAR, RELU, SIGMOID = range(3)
 UNIT, FEATURES, STANDARDIZED = range(3)
 
-IMAGES, ROWS, COUNT, MEAN, DEVIATION, SEEN, PANELS, SCALING, INNER, BATCH = range(10)
-LABELS, CHOSEN, LOSSES, CORRECT, TIME, WHICH, GATHER, FORWARD, BACKWARD, NUMBERS = range(10, 20)
-"""Numbers of a step. For `gather`: images, which of so many rows, what is subtracted and divided by, where they go in
-rows and in panels, how they are scaled, features, batch. Then: all labels, which of them, where losses and guesses go,
-the clock's function and number, the addresses of the jobs; how many numbers these are."""
+IMAGES, ROWS, COUNT, LABELS, CHOSEN, SCALING, MEAN, DEVIATION, INNER, BATCH = range(10)
+SEEN, PANELS, SECTIONS, BOUNDS, PARTS, SPENT, NOTHING, LOSSES, CORRECT = range(10, 19)
+TIME, WHICH, ENTER, LEAVE, FORWARD, BACKWARD = range(19, 25)
+FIRST = 25
+"""Numbers of a step: images, which of so many rows to take, labels, which of them, how images are scaled, features of
+an image, images of the batch; where the scaled images go, in rows and in panels, how many sections their features have
+and where these begin and end, sums of products section by section, seconds spent on each, zeros for want of a bias,
+losses and guesses; the clock's function and number; jobs. Then those of the first layer."""
 
 UNITS, FEATURES_IN, ACTIVATION, W, B, Y, DZ, DW, DB, UP, ACROSS, DOWN, SHARED, FIELDS = range(14)
+NUMBERS = FIRST + FIELDS
 """Numbers of a layer: units, features; addresses of parameters, output, its gradient, gradients of the parameters; rows
 of a piece of y, dw and dx; whether they are worth sharing."""
 
@@ -64,6 +69,20 @@ def _pointer(typing, place, like):  # type: ignore[no-untyped-def]
     return kind(types.int64, like), code
 
 
+@_intrinsic
+def _fetch(typing, place):  # type: ignore[no-untyped-def]
+    """Have the line of memory at an address on its way, to be read soon."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(prefetch, [builder.inttoptr(values[0], byte), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), code
+
+
 @_njit
 def _row(place, size, like):  # type: ignore[no-untyped-def]
     """The flat array of that size and of the type of `like` that begins at an address."""
@@ -76,35 +95,103 @@ def _matrix(place, rows, columns, like):  # type: ignore[no-untyped-def]
     return carray(_pointer(place, like), (rows, columns))
 
 
-def gather(numbers, piece, kind):  # type: ignore[no-untyped-def]
-    """A job: some images of the batch, scaled, to their rows (image, feature) and to their columns of the panels."""
-    n = integers(numbers, NUMBERS)
+@_njit
+def _gather(n, begin, end, first, last, seen, pitch, single):  # type: ignore[no-untyped-def]
+    """Features first ... last of images begin ... end of the batch, scaled, to their rows, (image, pitch)."""
     inner, batch = n[INNER], n[BATCH]
-    begin, end = piece * TOGETHER, min((piece + 1) * TOGETHER, batch)
-    rows, seen = array(n[ROWS], batch, numbers), array(n[SEEN], batch * inner, kind)
-    single = np.empty((1, inner), np.float32)
+    rows, width = _row(n[ROWS], batch, n), last - first
     mean, deviation = _row(n[MEAN], inner, single), _row(n[DEVIATION], inner, single)
-    least = 1 / math.sqrt(inner)
     for i in range(begin, end):
-        row, image = seen[i * inner : (i + 1) * inner], _matrix(n[IMAGES] + 4 * inner * rows[i], 1, inner, single)
-        scaled = image
-        if n[SCALING] != UNIT:
-            scaled = single
-            if n[SCALING] == FEATURES:
-                features_flat(image, single, mean, deviation)
-            else:
-                pixels_flat(image, single, least)
-        for k in range(inner):
-            row[k] = scaled[0, k]
-    wide = -(-batch // PAIR) * PAIR
-    panels, first = array(n[PANELS], wide * inner, kind), begin // PAIR * PAIR * inner + begin % PAIR
-    if end - begin == TOGETHER:
-        size, pitch = np.uint64(inner), np.uint64(PAIR)
-        turn_rows(seen, np.uint64(begin) * size, size, panels, np.uint64(first), pitch, size)
-    else:
-        for i in range(begin, end):
-            for k in range(inner):
-                panels[first + k * PAIR + i - begin] = seen[i * inner + k]
+        place, row = n[IMAGES] + 4 * inner * rows[i], seen[i * pitch : (i + 1) * pitch]
+        ahead = n[IMAGES] + 4 * (inner * rows[min(i + AHEAD, batch - 1)] + first)
+        for k in range(0, 4 * width, 64):
+            _fetch(ahead + k)
+        if n[SCALING] == STANDARDIZED:
+            whole = np.empty((1, inner), np.float32)
+            pixels_flat(_matrix(place, 1, inner, single), whole, 1 / math.sqrt(inner))
+            scaled = whole[0, first:last]
+        elif n[SCALING] == FEATURES:
+            part = _matrix(place + 4 * first, 1, width, single)
+            features_flat(part, single, mean[first:last], deviation[first:last])
+            scaled = single[0]
+        else:
+            scaled = _row(place + 4 * first, width, single)
+        for k in range(width):
+            row[k] = scaled[k]
+
+
+@_njit
+def _lay(seen, pitch, begin, end, panel, width):  # type: ignore[no-untyped-def]
+    """Rows begin ... end, at most 32, to the columns of a panel, (feature, 32)."""
+    size, wide, together = np.uint64(width), np.uint64(PAIR), np.uint64(pitch)
+    for i in range(begin, end, LANES):
+        if i + LANES <= end:
+            turn_rows(seen, np.uint64(i) * together, together, panel, np.uint64(i - begin), wide, size)
+        else:
+            for j in range(i, end):
+                row, column = seen[j * pitch : j * pitch + width], panel[j - begin :]
+                for k in range(width):
+                    column[k * PAIR] = row[k]
+
+
+@_njit
+def _section(n, piece):  # type: ignore[no-untyped-def]
+    """Where a section of the features begins and ends, and the elements of its rows: whole vectors."""
+    bounds = _row(n[BOUNDS], n[SECTIONS] + 1, n)
+    first, last = bounds[piece], bounds[piece + 1]
+    return first, last, -(-(last - first) // LANES) * LANES
+
+
+def enter(numbers, piece, kind):  # type: ignore[no-untyped-def]
+    """A job: a section of the features of the images, and their products with the weights of the first layer."""
+    n = integers(numbers, NUMBERS)
+    inner, batch, units = n[INNER], n[BATCH], n[FIRST + UNITS]
+    first, last, pitch = _section(n, piece)
+    width, wide = last - first, -(-batch // PAIR) * PAIR
+    seen = array(n[SEEN], (first + pitch) * batch, kind)[first * batch :]
+    panels = array(n[PANELS], last * wide, kind)[first * wide :]
+    w = array(n[FIRST + W], units * inner, kind)[first:]
+    b = array(n[FIRST + B] if piece == 0 else n[NOTHING], units, kind)
+    y = array(n[PARTS], (piece + 1) * units * batch, kind)[piece * units * batch :]
+    single, times = np.empty((1, width), np.float32), np.empty(2, np.int64)
+    spent = _row(n[SPENT], 2 * n[SECTIONS], np.empty(0, np.float64))[2 * piece : 2 * piece + 2]
+    spent[0], spent[1] = 0, 0
+    sizes = np.uint64(0), np.uint64(units), np.uint64(width), np.uint64(batch)
+    now = seconds(n[TIME], n[WHICH], times)
+    for begin in range(0, batch, PAIR):
+        end, panel = min(begin + PAIR, batch), panels[begin * width : (begin + PAIR) * width]
+        _gather(n, begin, end, first, last, seen, pitch, single)
+        _lay(seen, pitch, begin, end, panel, width)
+        then, now = now, seconds(n[TIME], n[WHICH], times)
+        spent[0] += now - then
+        forward_rows(w, np.uint64(inner), panel, b, y, *sizes, np.uint64(begin), False)
+        then, now = now, seconds(n[TIME], n[WHICH], times)
+        spent[1] += now - then
+
+
+def leave(numbers, piece, kind):  # type: ignore[no-untyped-def]
+    """A job: the gradient of a section of the weights of the first layer."""
+    n = integers(numbers, NUMBERS)
+    inner, batch, units = n[INNER], n[BATCH], n[FIRST + UNITS]
+    first, last, pitch = _section(n, piece)
+    seen = array(n[SEEN], (first + pitch) * batch, kind)[first * batch :]
+    dz, dw = array(n[FIRST + DZ], units * batch, kind), array(n[FIRST + DW], units * inner, kind)[first:]
+    sizes = np.uint64(inner), np.uint64(0), np.uint64(units), np.uint64(last - first), np.uint64(batch)
+    gradient_rows(dz, seen, dw, *sizes, np.uint64(pitch))
+
+
+@_njit
+def _add_parts(parts, y, rectify):  # type: ignore[no-untyped-def]
+    """The sums of the sections, in their order; parts (section, element)."""
+    zero = y.dtype.type(0)
+    for n in range(len(y)):
+        y[n] = parts[0, n]
+    for s in range(1, len(parts)):
+        for n in range(len(y)):
+            y[n] += parts[s, n]
+    if rectify:
+        for n in range(len(y)):
+            y[n] = zero if y[n] < zero else y[n]  # NaN stays
 
 
 @_njit
@@ -171,11 +258,17 @@ def _cross_entropy(z, labels, dz, losses, correct):  # type: ignore[no-untyped-d
 @_njit
 def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-def]
     """Images to logits, and every layer's seconds."""
-    batch, times = numbers[BATCH], np.empty(2, np.int64)
-    do(board, numbers[GATHER], numbers, -(-batch // TOGETHER))
+    batch, sections, times = numbers[BATCH], numbers[SECTIONS], np.empty(2, np.int64)
     begin = seconds(numbers[TIME], numbers[WHICH], times)
-    x = _row(numbers[PANELS], -(-batch // PAIR) * PAIR * numbers[INNER], like)
-    for i in range(len(layers)):
+    do(board if sections > 1 else board[:0], numbers[ENTER], numbers, sections)
+    x = _row(layers[0, Y], layers[0, UNITS] * batch, like)
+    _add_parts(_matrix(numbers[PARTS], sections, len(x), like), x, layers[0, ACTIVATION] == RELU)
+    _activate(x, layers[0, ACTIVATION])
+    end = seconds(numbers[TIME], numbers[WHICH], times)
+    spent = _matrix(numbers[SPENT], sections, 2, found)
+    found[TIMES] = (end - begin) * spent[:, 1].sum() / max(spent.sum(), 1e-9)  # without what it took to gather
+    begin = end
+    for i in range(1, len(layers)):
         layer = layers[i]
         units, inner, activation = layer[UNITS], layer[FEATURES_IN], layer[ACTIVATION]
         w, b, y = (
@@ -185,10 +278,7 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
         )
         team = board if layer[SHARED] != 0 else board[:0]
         size = layer[UP] if len(team) > 0 else units
-        if i == 0:
-            forward_panels(w, x, b, y, 0, activation == RELU, size, team, numbers[FORWARD])
-        else:
-            forward_into(w, x, False, b, y, activation == RELU, size, team, numbers[FORWARD])
+        forward_into(w, x, False, b, y, activation == RELU, size, team, numbers[FORWARD])
         x = y.reshape(-1)
         _activate(x, activation)
         end = seconds(numbers[TIME], numbers[WHICH], times)
@@ -199,26 +289,24 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
 @_njit
 def _backward(numbers, layers, found, board, like):  # type: ignore[no-untyped-def]
     """The logits' gradient to those of the parameters, and every layer's seconds."""
-    batch, times = numbers[BATCH], np.empty(2, np.int64)
+    batch, sections, times = numbers[BATCH], numbers[SECTIONS], np.empty(2, np.int64)
     begin = seconds(numbers[TIME], numbers[WHICH], times)
     for i in range(len(layers) - 1, -1, -1):
         layer = layers[i]
         units, inner = layer[UNITS], layer[FEATURES_IN]
         y, dz = _matrix(layer[Y], units, batch, like), _matrix(layer[DZ], units, batch, like)
-        w, dw, db = (
-            _matrix(layer[W], units, inner, like),
-            _matrix(layer[DW], units, inner, like),
-            _row(layer[DB], units, like),
-        )
-        team = board if layer[SHARED] != 0 else board[:0]
-        across, down = (layer[ACROSS], layer[DOWN]) if len(team) > 0 else (units, inner)
+        db = _row(layer[DB], units, like)
         _pull_back(y.reshape(-1), dz.reshape(-1), layer[ACTIVATION])
         _sum_rows(dz, db)
         found[EXTREME] += _count_extraordinary(db)
-        below = layers[max(i - 1, 0)]
-        x = _row(below[Y] if i > 0 else numbers[SEEN], inner * batch, like)
-        dx = _matrix(below[DZ], inner if i > 0 else 0, batch, like)
-        backward_into(w, x, i == 0, dz, dw, dx, across, down, team, numbers[BACKWARD])
+        if i == 0:
+            do(board if sections > 1 else board[:0], numbers[LEAVE], numbers, sections)
+        else:
+            team = board if layer[SHARED] != 0 else board[:0]
+            across, down = (layer[ACROSS], layer[DOWN]) if len(team) > 0 else (units, inner)
+            w, dw = _matrix(layer[W], units, inner, like), _matrix(layer[DW], units, inner, like)
+            x, dx = _row(layers[i - 1, Y], inner * batch, like), _matrix(layers[i - 1, DZ], inner, batch, like)
+            backward_into(w, x, False, dz, dw, dx, across, down, team, numbers[BACKWARD])
         end = seconds(numbers[TIME], numbers[WHICH], times)
         found[TIMES + len(layers) + i] = end - begin
         begin = end

@@ -36,6 +36,9 @@ LINE = 64  # bytes that memory is read in
 PIECE = 2**22
 """Multiplications of a piece, about: a twentieth of a millisecond's."""
 
+SECTION = 2**13
+"""Weights of a section of the features, at least."""
+
 DEEP, IMAGES = np.uint64(48), np.uint64(128)
 """Rows of weights, and images, whose products are summed before those of the next: so long they stay in a cache."""
 
@@ -65,9 +68,12 @@ def _copy(x, k, stride, y, i, pitch, rows, columns):  # type: ignore[no-untyped-
             y[i + r * pitch + c] = x[k + r * stride + c]
 
 
-@_inlined
-def _forward(w, x, b, y, begin, end, inner, batch, image, rectify):  # type: ignore[no-untyped-def]
-    """Rows begin ... end of y, from `image` on as far as x goes: panels, (panel, inner, 32); all are flat."""
+@_njit
+def forward_rows(w, pitch, x, b, y, begin, end, inner, batch, image, rectify):  # type: ignore[no-untyped-def]
+    """Rows begin ... end of y, from `image` on as far as x goes: panels, (panel, inner, 32); all are flat.
+
+    pitch: from one row of w to the next.
+    """
     spare = np.empty((end - begin) * _PAIR, y.dtype)  # where y is no panel itself
     for n in range(image, min(batch, image + np.uint64(len(x)) // inner), _PAIR):
         left = min(batch - n, _PAIR)
@@ -76,11 +82,11 @@ def _forward(w, x, b, y, begin, end, inner, batch, image, rectify):  # type: ign
         while o < end:
             if end - begin >= _EIGHT:
                 o = min(o, end - _EIGHT)  # some rows twice
-                _rows(8, 0, left, out, first + (o - begin) * _PAIR, w, o * inner, inner, _ONE, x, (n - image) * inner,
+                _rows(8, 0, left, out, first + (o - begin) * _PAIR, w, o * pitch, pitch, _ONE, x, (n - image) * inner,
                       _ZERO, inner, b, o, False, rectify)
                 o += _EIGHT
             else:
-                _rows(1, 0, left, out, first + (o - begin) * _PAIR, w, o * inner, inner, _ONE, x, (n - image) * inner,
+                _rows(1, 0, left, out, first + (o - begin) * _PAIR, w, o * pitch, pitch, _ONE, x, (n - image) * inner,
                       _ZERO, inner, b, o, False, rectify)
                 o += _ONE
         if batch != _PAIR:
@@ -108,33 +114,34 @@ def _input_gradient(w, dz, dx, begin, end, inner, units, batch):  # type: ignore
 
 
 @_inlined
-def _columns(rows, left, spare, dw, i, inner, dz, j, batch, x, k, stride, first, last, zeros, go_on):  # type: ignore[no-untyped-def]
+def _columns(rows, left, spare, dw, i, pitch, dz, j, batch, x, k, stride, first, last, zeros, go_on):  # type: ignore[no-untyped-def]
     """Some rows of dw beside one panel of x, of whose columns `left` are in use."""
     c = _ZERO
     while c < left:
         if left == _TRIPLE:
-            block(rows, 3, 16, 0, dw, i, inner, _LANES, dz, j, batch, _ONE, x, k, stride, first, last,
+            block(rows, 3, 16, 0, dw, i, pitch, _LANES, dz, j, batch, _ONE, x, k, stride, first, last,
                   zeros, _ZERO, go_on, False)
             c += _TRIPLE
         elif left - c >= _LANES:
-            block(rows, 1, 16, 0, dw, i + c, inner, _ZERO, dz, j, batch, _ONE, x, k + c, stride, first, last,
+            block(rows, 1, 16, 0, dw, i + c, pitch, _ZERO, dz, j, batch, _ONE, x, k + c, stride, first, last,
                   zeros, _ZERO, go_on, False)
             c += _LANES
         else:
             if go_on:
-                _copy(dw, i + c, inner, spare, _ZERO, _LANES, np.uint64(rows), left - c)
+                _copy(dw, i + c, pitch, spare, _ZERO, _LANES, np.uint64(rows), left - c)
             block(rows, 1, 16, 0, spare, _ZERO, _LANES, _ZERO, dz, j, batch, _ONE, x, k + c, stride, first, last,
                   zeros, _ZERO, go_on, False)
-            _copy(spare, _ZERO, _LANES, dw, i + c, inner, np.uint64(rows), left - c)
+            _copy(spare, _ZERO, _LANES, dw, i + c, pitch, np.uint64(rows), left - c)
             c = left
 # fmt: on
 
 
 @_njit
-def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel):  # type: ignore[no-untyped-def]
+def gradient_rows(dz, x, dw, pitch, begin, end, inner, batch, panel):  # type: ignore[no-untyped-def]
     """Rows begin ... end of dw; x: panels of its transpose, (panel, batch, 48); all are flat.
 
-    panel: columns of a panel of x as it lies there: 48, or all in one, where they are whole vectors.
+    panel: columns of a panel of x as it lies there: 48, or all in one, where they are whole vectors. pitch: from one
+    row of dw to the next.
     """
     spare, zeros = np.zeros(_EIGHT * _LANES, dw.dtype), np.zeros(_EIGHT, dw.dtype)
     height = batch if panel == _TRIPLE else _ONE
@@ -145,12 +152,12 @@ def _weight_gradient(dz, x, dw, begin, end, inner, batch, panel):  # type: ignor
         for n in range(begin, eights, _EIGHT):
             o = min(n, eights - _EIGHT)
             for k in range(_ZERO, inner, _TRIPLE):
-                left, i, j, p = min(inner - k, _TRIPLE), o * inner + k, o * batch, k * height
-                _columns(8, left, spare, dw, i, inner, dz, j, batch, x, p, panel, first, last, zeros, go_on)
+                left, i, j, p = min(inner - k, _TRIPLE), o * pitch + k, o * batch, k * height
+                _columns(8, left, spare, dw, i, pitch, dz, j, batch, x, p, panel, first, last, zeros, go_on)
         for o in range(eights, end):
             for k in range(_ZERO, inner, _TRIPLE):
-                left, i, j, p = min(inner - k, _TRIPLE), o * inner + k, o * batch, k * height
-                _columns(1, left, spare, dw, i, inner, dz, j, batch, x, p, panel, first, last, zeros, go_on)
+                left, i, j, p = min(inner - k, _TRIPLE), o * pitch + k, o * batch, k * height
+                _columns(1, left, spare, dw, i, pitch, dz, j, batch, x, p, panel, first, last, zeros, go_on)
 
 
 @_njit
@@ -229,7 +236,7 @@ def forward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     w, x, b, y = array(n[0], 1, kind), array(n[1], n[4], kind), array(n[2], 1, kind), array(n[3], 1, kind)
     inner, batch, image = np.uint64(n[7]), np.uint64(n[8]), np.uint64(n[9])
     begin, end = _rows_in(piece, n[5], n[6])
-    _forward(w, x, b, y, begin, end, inner, batch, image, n[10] != 0)
+    forward_rows(w, inner, x, b, y, begin, end, inner, batch, image, n[10] != 0)
 
 
 def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
@@ -243,7 +250,7 @@ def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
     if piece < n[10]:
         dz, x, dw = array(n[0], 1, kind), array(n[1], 1, kind), array(n[2], 1, kind)
         begin, end = _rows_in(piece, n[11], n[6])
-        _weight_gradient(dz, x, dw, begin, end, inner, batch, panel)
+        gradient_rows(dz, x, dw, inner, begin, end, inner, batch, panel)
     else:
         w, dz, dx = array(n[3], 1, kind), array(n[4], 1, kind), array(n[5], 1, kind)
         begin = np.uint64((piece - n[10]) * n[12])
@@ -350,6 +357,17 @@ def _flat(x: Float[Array, "row column"]) -> tuple[Float[Array, " element"], bool
 def pieces_of(multiplications: int) -> int:
     """How many pieces a product is cut into, an even number; one is done alone."""
     return max(1, 2 * (multiplications // (2 * PIECE)))
+
+
+def sections(units: int, inner: int) -> list[slice]:
+    """How the features of a large first layer are shared out, with their columns of the weights; whole vectors each.
+
+    Few, so that what one thread gathers, multiplies and moves stays in the cache of its own processor from step to
+    step; and as many on any number of threads, for their products are summed section by section.
+    """
+    count = max(1, min(units * inner // SECTION, inner // (3 * TRIPLE)) // 2 * 2)
+    size = LANES * -(-inner // (LANES * count))
+    return [slice(begin, min(begin + size, inner)) for begin in range(0, inner, size)]
 
 
 def rows_of(count: int, pieces: int, step: int) -> int:

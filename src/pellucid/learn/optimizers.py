@@ -13,7 +13,8 @@ One pass over memory does it all, in pieces whose size depends on the arrays alo
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,8 @@ class Optimizer:
         self.settings = settings
         plain = settings.optimizer == "sgd"
         self.velocities = {} if plain else {name: np.zeros_like(value) for name, value in parameters.items()}
-        self._arrays: list[list[Array]] = []  # that the numbers are of
-        self._numbers, self._pieces, self._scalars = np.zeros(0, np.int64), 0, np.zeros(0)
+        self._plans: list[_Plan] = []
+        self._known: list[Array] = []  # the arrays that the plans are for
 
     def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, batch: int) -> None:
         """One step in place; `rate` is that of this step, `batch` the number of images behind the gradients.
@@ -86,36 +87,50 @@ class Optimizer:
         Look for `overflow` first: a step along an infinite gradient cannot be taken back.
         """
         settings = self.settings
-        dtype: Any = next(iter(parameters.values())).dtype
         scalars = (rate, shrinkage(gradients, settings.clip), settings.momentum, settings.ridge / batch)
-        arrays = [[w, gradients[name], self.velocities.get(name, w)] for name, w in parameters.items()]
-        if not _same(arrays, self._arrays):
-            self._arrays = arrays
-            self._numbers, self._pieces = _pieces(arrays, len(self.velocities) > 0)
-            self._scalars = np.zeros(4, dtype)
-            self._numbers[:2] = address(self._scalars), settings.optimizer == "nesterov"
+        known = [*parameters.values(), *gradients.values(), *self.velocities.values()]
+        if len(known) != len(self._known) or not all(map(is_, known, self._known)):
+            self._known, nesterov = known, settings.optimizer == "nesterov"
+            groups = [(w, gradients[name], self.velocities.get(name)) for name, w in parameters.items()]
+            kinds = {w.dtype for w in parameters.values()}
+            self._plans = [_Plan([group for group in groups if group[0].dtype == kind], nesterov) for kind in kinds]
+            if any(plan.copied for plan in self._plans):
+                self._known = []
+        for plan in self._plans:
+            plan.run(scalars)
+
+
+class _Plan:
+    """The numbers of `_descend_piece` for (parameters, gradients, velocities or None) of one type.
+
+    copied: whether some gradient had to be copied, so that the plan is good for one step.
+    """
+
+    def __init__(self, groups: Sequence[tuple[Array, Array, Array | None]], nesterov: bool) -> None:
+        kind: Any = groups[0][0].dtype.type
+        # An address says nothing of type or order, and holds nothing: all of these stay here.
+        self._groups = [(w, np.ascontiguousarray(g, kind), w if v is None else v) for w, g, v in groups]
+        self.copied = any(g is not given for (_, g, _), (_, given, _) in zip(self._groups, groups, strict=True))
+        for w, g, v in self._groups:
+            if not (w.flags.c_contiguous and v.flags.c_contiguous and w.shape == g.shape == v.shape):
+                raise ValueError("Parameters are moved in place; each must lie in one piece, its gradient like it.")
+        self._job, self._scalars = compiled(_descend_piece, kind), np.zeros(4, kind)
+        size = max(PIECE, sum(w.size for w, _, _ in self._groups) // MOST_PIECES)
+        parts = sorted(
+            (part.start, i, part.stop) for i, group in enumerate(self._groups) for part in shards(group[0].size, size)
+        )
+        numbers = [address(self._scalars), nesterov]
+        for begin, i, end in parts:
+            w = self._groups[i][0]
+            numbers += [address(array.reshape(-1)) + w.itemsize * begin for array in self._groups[i]]
+            numbers += [end - begin, end - begin if groups[0][2] is not None else 0, w.ndim > 1]
+        self._numbers, self._pieces = np.array(numbers, np.int64), len(parts)
+
+    def run(self, scalars: tuple[float, float, float, float]) -> None:
+        """Take the step."""
         self._scalars[:] = scalars
         with Place(self._pieces) as board:
-            do(board, compiled(_descend_piece, dtype.type), self._numbers, self._pieces)
-
-
-def _same(arrays: list[list[Array]], others: list[list[Array]]) -> bool:
-    """Whether these are the very same arrays."""
-    return len(arrays) == len(others) and all(
-        a is b for group, other in zip(arrays, others, strict=True) for a, b in zip(group, other, strict=True)
-    )
-
-
-def _pieces(arrays: list[list[Array]], moving: bool) -> tuple[Array, int]:
-    """The numbers of `_descend_piece`, and of how many pieces: the first ones of all arrays, then the second ones."""
-    size = max(PIECE, sum(w.size for w, _, _ in arrays) // MOST_PIECES)
-    pieces = sorted((part.start, i, part.stop) for i, (w, _, _) in enumerate(arrays) for part in shards(w.size, size))
-    numbers = [0, 0]
-    for begin, i, end in pieces:
-        w = arrays[i][0]
-        numbers += [address(array.reshape(-1)) + w.itemsize * begin for array in arrays[i]]
-        numbers += [end - begin, (end - begin) * moving, w.ndim > 1]
-    return np.array(numbers, np.int64), len(pieces)
+            do(board, self._job, self._numbers, self._pieces)
 
 
 def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:

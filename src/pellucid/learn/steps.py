@@ -11,6 +11,7 @@ are written into the same arrays over and over, and are those of the last step.
 """
 
 from abc import ABC, abstractmethod
+from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from pellucid.data.splits import Split
 from pellucid.learn import clock, dense
 from pellucid.learn.layers import Dense, Flatten, Parameters
-from pellucid.learn.matrices import PAIR, backward_piece, forward_piece, rows_of
+from pellucid.learn.matrices import LANES, PAIR, backward_piece, forward_piece, rows_of, sections
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
 from pellucid.learn.pulse import pulse
@@ -98,7 +99,7 @@ class DenseSteps(Steps):
     def fit(self) -> bool:
         """Whether the network is still made of the arrays that it was made of."""
         now = self._network.parameters.values()
-        return self._network.scaling is self._scaling and all(map(_same, now, self._parameters))
+        return self._network.scaling is self._scaling and all(map(is_, now, self._parameters))
 
     def __call__(self, chosen: Array, images: Array | None, watch: bool) -> Outcome:
         """See `Steps`."""
@@ -108,10 +109,6 @@ class DenseSteps(Steps):
                 self._network, self._images, self._labels, self._gradients, len(chosen)
             )
         return work(chosen, images, watch)
-
-
-def _same(one: Array, other: Array) -> bool:
-    return one is other
 
 
 def compilable(network: Network) -> bool:
@@ -139,18 +136,34 @@ class _Work:
         self._network, self._gradients, self._labels = network, gradients, labels
         self._layers = [layer for layer in network.layers if isinstance(layer, Dense)]
         self._images, self._chosen, self._in_order = images, np.zeros(batch, np.int64), np.arange(batch)
-        self._seen = aligned((batch, inner), dtype)
-        self._panels = aligned((-(-batch // PAIR) * inner * PAIR,), dtype)
-        self._panels[:] = 0  # beyond the batch it stays so
-        self._outputs = [aligned((layer.units, batch), dtype) for layer in self._layers]
-        self._pulled = [aligned(y.shape, dtype) for y in self._outputs]
+        self.outputs = [aligned((layer.units, batch), dtype) for layer in self._layers]
+        self._pulled = [aligned(y.shape, dtype) for y in self.outputs]
+        self._sections = sections(self._layers[0].units, inner)
+        self._bounds = np.array([0, *(part.stop for part in self._sections)])
+        self._seen = aligned((batch * LANES * -(-inner // LANES),), dtype)
+        self._seen[:] = 0  # what fills up the last vector of a row stays so
+        self._panels = aligned((PAIR * -(-batch // PAIR) * inner,), dtype)
+        self._panels[:] = 0  # and so does what fills up the last panel
+        self._parts = aligned((len(self._sections), self.outputs[0].size), dtype)
+        self._spent, self._nothing = np.zeros((len(self._sections), 2)), np.zeros(self._layers[0].units, dtype)
         self._constants = _constants(network)
         self.losses, self.correct = aligned((batch,), dtype), np.zeros(batch, np.int64)
         self._table = self._rows(batch)
         self._numbers = self._head(network, batch)
         self._found = np.zeros(dense.TIMES + 2 * len(self._layers))
-        shared = [-(-int(row[dense.UNITS]) // int(row[dense.UP])) for row in self._table if row[dense.SHARED]]
-        self._pieces = max(-(-batch // dense.TOGETHER), *shared, 1)
+        shared = [-(-int(row[dense.UNITS]) // int(row[dense.UP])) for row in self._table[1:] if row[dense.SHARED]]
+        self._pieces = max(len(self._sections), *shared, 1)
+
+    @property
+    def seen(self) -> list[Array]:
+        """The images as the network saw them, section by section, each (feature, image)."""
+        batch = len(self.losses)
+        places = [(part.start * batch, part.stop - part.start) for part in self._sections]
+        pitches = [LANES * -(-width // LANES) for _, width in places]
+        return [
+            self._seen[begin : begin + batch * pitch].reshape(batch, pitch)[:, :width].T
+            for (begin, width), pitch in zip(places, pitches, strict=True)
+        ]
 
     def __call__(self, chosen: Array, images: Array | None, watch: bool) -> Outcome:
         """See `Steps`."""
@@ -167,14 +180,19 @@ class _Work:
         loss, error, accuracy, extreme = found[: dense.TIMES].tolist()
         seconds = np.zeros((2, len(self._layers) + 1))
         seconds[:, 1:] = found[dense.TIMES :].reshape(2, -1)
-        largest, dead = pulse(self._network.layers, [self._seen.T, *self._outputs]) if watch else (None, None)
+        largest, dead = self._pulse() if watch else (None, None)
         return Outcome(loss, error, accuracy, self._gradients, seconds[0], seconds[1], largest, dead, extreme > 0)
+
+    def _pulse(self) -> tuple[Array, Array]:
+        """That of the last step; of the Flatten no more is asked than its largest."""
+        largest = max(part.max() for part in self.seen)
+        return pulse(self._network.layers, [np.full((1, 1), largest), *self.outputs])
 
     def _rows(self, batch: int) -> Array:
         """The table of layers."""
         table = np.zeros((len(self._layers), dense.FIELDS), np.int64)
         names = self._network.names[1:]
-        for row, layer, name, y, dz in zip(table, self._layers, names, self._outputs, self._pulled, strict=True):
+        for row, layer, name, y, dz in zip(table, self._layers, names, self.outputs, self._pulled, strict=True):
             w, b = (self._network.parameters[f"{name}.{part}"] for part in ("weight", "bias"))
             dw, db = (self._gradients[f"{name}.{part}"] for part in ("weight", "bias"))
             pieces = max(1, min(MOST_PIECES, w.size * batch // PIECE))
@@ -191,23 +209,37 @@ class _Work:
         assert ticking is not None
         kind: Any = network.dtype.type
         numbers, (mean, deviation) = np.zeros(dense.NUMBERS, np.int64), self._constants
-        jobs = [compiled(job, kind) for job in (dense.gather, forward_piece, backward_piece)]
+        jobs = {
+            dense.ENTER: dense.enter,
+            dense.LEAVE: dense.leave,
+            dense.FORWARD: forward_piece,
+            dense.BACKWARD: backward_piece,
+        }
+        arrays = {
+            dense.LABELS: self._labels,
+            dense.CHOSEN: self._chosen,
+            dense.MEAN: mean,
+            dense.DEVIATION: deviation,
+            dense.SEEN: self._seen,
+            dense.PANELS: self._panels,
+            dense.BOUNDS: self._bounds,
+            dense.PARTS: self._parts,
+            dense.SPENT: self._spent,
+            dense.NOTHING: self._nothing,
+            dense.LOSSES: self.losses,
+            dense.CORRECT: self.correct,
+        }
         values = {
             dense.COUNT: len(self._images),
-            dense.MEAN: address(mean),
-            dense.DEVIATION: address(deviation),
-            dense.SEEN: address(self._seen),
-            dense.PANELS: address(self._panels),
             dense.SCALING: SCALINGS[network.scaling.kind],
             dense.INNER: self._images.shape[1],
             dense.BATCH: batch,
-            dense.LABELS: address(self._labels),
-            dense.CHOSEN: address(self._chosen),
-            dense.LOSSES: address(self.losses),
-            dense.CORRECT: address(self.correct),
+            dense.SECTIONS: len(self._sections),
             **dict(zip((dense.TIME, dense.WHICH), ticking, strict=True)),
-            **dict(zip((dense.GATHER, dense.FORWARD, dense.BACKWARD), jobs, strict=True)),
+            **{place: address(array) for place, array in arrays.items()},
+            **{place: compiled(job, kind) for place, job in jobs.items()},
         }
+        numbers[dense.FIRST :] = self._table[0]
         for place, value in values.items():
             numbers[place] = value
         return numbers
