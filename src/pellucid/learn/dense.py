@@ -21,7 +21,17 @@ from numba.np.numpy_support import carray
 from pellucid.data.standardization import features_flat, pixels_flat
 from pellucid.learn.clock import seconds
 from pellucid.learn.exponentials import exponential
-from pellucid.learn.matrices import LANES, PAIR, backward_into, forward_into, forward_rows, gradient_rows, turn_rows
+from pellucid.learn.matrices import (
+    LANES,
+    PAIR,
+    backward_into,
+    forward_into,
+    forward_panels,
+    forward_rows,
+    gradient_in_rows,
+    gradient_rows,
+    turn_rows,
+)
 from pellucid.learn.team import array, do, integers
 
 EXTRAORDINARY = 1e3
@@ -143,7 +153,7 @@ def _section(n, piece):  # type: ignore[no-untyped-def]
 
 
 def enter(numbers, piece, kind):  # type: ignore[no-untyped-def]
-    """A job: a section of the features of the images, and their products with the weights of the first layer."""
+    """A job: a section of the features of the images, and, if there are several, their products with their weights."""
     n = integers(numbers, NUMBERS)
     inner, batch, units = n[INNER], n[BATCH], n[FIRST + UNITS]
     first, last, pitch = _section(n, piece)
@@ -164,6 +174,8 @@ def enter(numbers, piece, kind):  # type: ignore[no-untyped-def]
         _lay(seen, pitch, begin, end, panel, width)
         then, now = now, seconds(n[TIME], n[WHICH], times)
         spent[0] += now - then
+        if n[SECTIONS] == 1:
+            continue
         forward_rows(w, np.uint64(inner), panel, b, y, *sizes, np.uint64(begin), False)
         then, now = now, seconds(n[TIME], n[WHICH], times)
         spent[1] += now - then
@@ -261,12 +273,22 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
     batch, sections, times = numbers[BATCH], numbers[SECTIONS], np.empty(2, np.int64)
     begin = seconds(numbers[TIME], numbers[WHICH], times)
     do(board if sections > 1 else board[:0], numbers[ENTER], numbers, sections)
-    x = _row(layers[0, Y], layers[0, UNITS] * batch, like)
-    _add_parts(_matrix(numbers[PARTS], sections, len(x), like), x, layers[0, ACTIVATION] == RELU)
-    _activate(x, layers[0, ACTIVATION])
+    units, inner, activation = layers[0, UNITS], layers[0, FEATURES_IN], layers[0, ACTIVATION]
+    y, spent = _matrix(layers[0, Y], units, batch, like), _matrix(numbers[SPENT], sections, 2, found)
+    x = y.reshape(-1)
+    if sections > 1:
+        _add_parts(_matrix(numbers[PARTS], sections, len(x), like), x, activation == RELU)
+    else:
+        team = board if layers[0, SHARED] != 0 else board[:0]
+        panels = _row(numbers[PANELS], -(-batch // PAIR) * PAIR * inner, like)
+        w, b = _matrix(layers[0, W], units, inner, like), _row(layers[0, B], units, like)
+        size = layers[0, UP] if len(team) > 0 else units
+        forward_panels(w, panels, b, y, 0, activation == RELU, size, team, numbers[FORWARD])
+    _activate(x, activation)
     end = seconds(numbers[TIME], numbers[WHICH], times)
-    spent = _matrix(numbers[SPENT], sections, 2, found)
-    found[TIMES] = (end - begin) * spent[:, 1].sum() / max(spent.sum(), 1e-9)  # without what it took to gather
+    # Without what it took to gather, which several threads may have done at once.
+    share = spent[:, 0].sum() / max(spent.sum(), 1e-9)
+    found[TIMES] = (end - begin) * (1 - share) if sections > 1 else end - begin - spent[0, 0]
     begin = end
     for i in range(1, len(layers)):
         layer = layers[i]
@@ -299,12 +321,15 @@ def _backward(numbers, layers, found, board, like):  # type: ignore[no-untyped-d
         _pull_back(y.reshape(-1), dz.reshape(-1), layer[ACTIVATION])
         _sum_rows(dz, db)
         found[EXTREME] += _count_extraordinary(db)
-        if i == 0:
-            do(board if sections > 1 else board[:0], numbers[LEAVE], numbers, sections)
+        team = board if layer[SHARED] != 0 else board[:0]
+        across, down = (layer[ACROSS], layer[DOWN]) if len(team) > 0 else (units, inner)
+        w, dw = _matrix(layer[W], units, inner, like), _matrix(layer[DW], units, inner, like)
+        if i == 0 and sections > 1:
+            do(board, numbers[LEAVE], numbers, sections)
+        elif i == 0:
+            x = _row(numbers[SEEN], -(-inner // LANES) * LANES * batch, like)
+            gradient_in_rows(x, -(-inner // LANES) * LANES, dz, dw, across, team, numbers[BACKWARD])
         else:
-            team = board if layer[SHARED] != 0 else board[:0]
-            across, down = (layer[ACROSS], layer[DOWN]) if len(team) > 0 else (units, inner)
-            w, dw = _matrix(layer[W], units, inner, like), _matrix(layer[DW], units, inner, like)
             x, dx = _row(layers[i - 1, Y], inner * batch, like), _matrix(layers[i - 1, DZ], inner, batch, like)
             backward_into(w, x, False, dz, dw, dx, across, down, team, numbers[BACKWARD])
         end = seconds(numbers[TIME], numbers[WHICH], times)

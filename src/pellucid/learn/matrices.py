@@ -39,6 +39,9 @@ PIECE = 2**22
 SECTION = 2**13
 """Weights of a section of the features, at least."""
 
+CACHED = 2**18
+"""Weights that stay in a processor's cache from step to step, at most."""
+
 DEEP, IMAGES = np.uint64(48), np.uint64(128)
 """Rows of weights, and images, whose products are summed before those of the next: so long they stay in a cache."""
 
@@ -307,6 +310,15 @@ def backward_into(w, x, turned, dz, dw, dx, rows, columns, board, job):  # type:
 
 
 @_njit
+def gradient_in_rows(x, panel, dz, dw, rows, board, job):  # type: ignore[no-untyped-def]
+    """dw alone; x flat, (batch, panel): whole vectors, as many as dw has columns or a few more."""
+    pieces = pieces_in(dw.shape[0], rows)
+    addresses = [address(dz), address(x), address(dw), address(dw), address(dz), address(dz)]
+    sizes = [dw.shape[0], dw.shape[1], dz.shape[1], panel, pieces, rows, dw.shape[1]]
+    do(board, job, np.array(addresses + sizes), pieces)
+
+
+@_njit
 def backward_flat(w, x, turned, dz, weights, lower, rows, columns, board, job):  # type: ignore[no-untyped-def]
     """`backward_into` new arrays."""
     images = dz.shape[1]
@@ -360,13 +372,14 @@ def pieces_of(multiplications: int) -> int:
 
 
 def sections(units: int, inner: int) -> list[slice]:
-    """How the features of a large first layer are shared out, with their columns of the weights; whole vectors each.
+    """How the features of a first layer are shared out, with their columns of the weights; whole vectors each.
 
-    Few, so that what one thread gathers, multiplies and moves stays in the cache of its own processor from step to
-    step; and as many on any number of threads, for their products are summed section by section.
+    Few, so that what one thread gathers and multiplies stays in the cache of its own processor; one where the weights
+    do not stay there anyway, and rows of them are shared out instead. They are as many on any number of threads, for
+    their products are summed section by section.
     """
-    count = max(1, min(units * inner // SECTION, inner // (3 * TRIPLE)) // 2 * 2)
-    size = LANES * -(-inner // (LANES * count))
+    most = min(units * inner // SECTION, inner // (3 * TRIPLE)) // 2 * 2
+    size = LANES * -(-inner // (LANES * max(1, most))) if units * inner <= CACHED else inner
     return [slice(begin, min(begin + size, inner)) for begin in range(0, inner, size)]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from pellucid.data.splits import Split
 from pellucid.learn import clock, dense
 from pellucid.learn.layers import Dense, Flatten, Parameters
-from pellucid.learn.matrices import LANES, PAIR, backward_piece, forward_piece, rows_of, sections
+from pellucid.learn.matrices import LANES, PAIR, backward_piece, forward_piece, pieces_of, rows_of, sections
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
 from pellucid.learn.pulse import pulse
@@ -27,11 +27,9 @@ from pellucid.learn.team import Place, address, compiled
 
 Array = np.ndarray
 
-PIECE = 2**19
-"""Multiplications of a piece, about: some microseconds' worth, ten times what it takes to hand it over."""
-
-MOST_PIECES = 64
-"""Of a product; more would be too many for a hundred threads."""
+PIECE, FEW = 2**19, 10
+"""Multiplications of a piece where there are few pieces: some microseconds' worth, ten times what it takes to hand it
+over. Beyond so many pieces they are as large as those of matrices.py, for each reads the other factor anew."""
 
 ACTIVATIONS = {"linear": dense.LINEAR, "relu": dense.RELU, "sigmoid": dense.SIGMOID}
 SCALINGS = {"unit": dense.UNIT, "mean-deviation": dense.FEATURES, "standardized": dense.STANDARDIZED}
@@ -151,8 +149,8 @@ class _Work:
         self._table = self._rows(batch)
         self._numbers = self._head(network, batch)
         self._found = np.zeros(dense.TIMES + 2 * len(self._layers))
-        shared = [-(-int(row[dense.UNITS]) // int(row[dense.UP])) for row in self._table[1:] if row[dense.SHARED]]
-        self._pieces = max(len(self._sections), *shared, 1)
+        shared = [-(-int(row[dense.UNITS]) // int(row[dense.UP])) for row in self._table if row[dense.SHARED]]
+        self._pieces = max(1, len(self._sections), *shared)
 
     @property
     def seen(self) -> list[Array]:
@@ -195,7 +193,7 @@ class _Work:
         for row, layer, name, y, dz in zip(table, self._layers, names, self.outputs, self._pulled, strict=True):
             w, b = (self._network.parameters[f"{name}.{part}"] for part in ("weight", "bias"))
             dw, db = (self._gradients[f"{name}.{part}"] for part in ("weight", "bias"))
-            pieces = max(1, min(MOST_PIECES, w.size * batch // PIECE))
+            pieces = max(1, min(FEW, w.size * batch // PIECE), pieces_of(w.size * batch))
             up, down = rows_of(len(w), pieces, 8), rows_of(w.shape[1], pieces, 12)
             row[: dense.W] = (*w.shape, ACTIVATIONS[layer.activation])
             row[dense.W : dense.UP] = [address(array) for array in (w, b, y, dz, dw, db)]
