@@ -62,6 +62,7 @@ LOSS, ERROR, ACCURACY, EXTREME, TIMES = range(5)
 seconds forward and the seconds backward."""
 
 _njit: Any = njit(nogil=True, error_model="numpy", cache=True)
+_inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
 _summing: Any = njit(fastmath={"reassoc", "contract", "nsz"}, nogil=True, error_model="numpy", cache=True)
 _intrinsic: Any = intrinsic
 _CPointer: Any = types.CPointer
@@ -105,7 +106,7 @@ def _matrix(place, rows, columns, like):  # type: ignore[no-untyped-def]
     return carray(_pointer(place, like), (rows, columns))
 
 
-@_njit
+@_inlined
 def _gather(n, begin, end, first, last, seen, pitch, single):  # type: ignore[no-untyped-def]
     """Features first ... last of images begin ... end of the batch, scaled, to their rows, (image, pitch)."""
     inner, batch = n[INNER], n[BATCH]
@@ -130,7 +131,7 @@ def _gather(n, begin, end, first, last, seen, pitch, single):  # type: ignore[no
             row[k] = scaled[k]
 
 
-@_njit
+@_inlined
 def _lay(seen, pitch, begin, end, panel, width):  # type: ignore[no-untyped-def]
     """Rows begin ... end, at most 32, to the columns of a panel, (feature, 32)."""
     size, wide, together = np.uint64(width), np.uint64(PAIR), np.uint64(pitch)
@@ -144,7 +145,7 @@ def _lay(seen, pitch, begin, end, panel, width):  # type: ignore[no-untyped-def]
                     column[k * PAIR] = row[k]
 
 
-@_njit
+@_inlined
 def _section(n, piece):  # type: ignore[no-untyped-def]
     """Where a section of the features begins and ends, and the elements of its rows: whole vectors."""
     bounds = _row(n[BOUNDS], n[SECTIONS] + 1, n)
@@ -166,7 +167,7 @@ def enter(numbers, piece, kind):  # type: ignore[no-untyped-def]
     single, times = np.empty((1, width), np.float32), np.empty(2, np.int64)
     spent = _row(n[SPENT], 2 * n[SECTIONS], np.empty(0, np.float64))[2 * piece : 2 * piece + 2]
     spent[0], spent[1] = 0, 0
-    sizes = np.uint64(0), np.uint64(units), np.uint64(width), np.uint64(batch)
+    zero, rows, columns, images = np.uint64(0), np.uint64(units), np.uint64(width), np.uint64(batch)
     now = seconds(n[TIME], n[WHICH], times)
     for begin in range(0, batch, PAIR):
         end, panel = min(begin + PAIR, batch), panels[begin * width : (begin + PAIR) * width]
@@ -176,7 +177,8 @@ def enter(numbers, piece, kind):  # type: ignore[no-untyped-def]
         spent[0] += now - then
         if n[SECTIONS] == 1:
             continue
-        forward_rows(w, np.uint64(inner), panel, b, y, *sizes, np.uint64(begin), False)
+        image, rectify = np.uint64(begin), batch < 0  # never; for a literal Numba would compile the products once more
+        forward_rows(w, np.uint64(inner), panel, b, y, zero, rows, columns, images, image, rectify)
         then, now = now, seconds(n[TIME], n[WHICH], times)
         spent[1] += now - then
 
@@ -188,11 +190,11 @@ def leave(numbers, piece, kind):  # type: ignore[no-untyped-def]
     first, last, pitch = _section(n, piece)
     seen = array(n[SEEN], (first + pitch) * batch, kind)[first * batch :]
     dz, dw = array(n[FIRST + DZ], units * batch, kind), array(n[FIRST + DW], units * inner, kind)[first:]
-    sizes = np.uint64(inner), np.uint64(0), np.uint64(units), np.uint64(last - first), np.uint64(batch)
-    gradient_rows(dz, seen, dw, *sizes, np.uint64(pitch))
+    zero, rows, columns, images = np.uint64(0), np.uint64(units), np.uint64(last - first), np.uint64(batch)
+    gradient_rows(dz, seen, dw, np.uint64(inner), zero, rows, columns, images, np.uint64(pitch))
 
 
-@_njit
+@_inlined
 def _add_parts(parts, y, rectify):  # type: ignore[no-untyped-def]
     """The sums of the sections, in their order; parts (section, element)."""
     zero = y.dtype.type(0)
@@ -206,7 +208,7 @@ def _add_parts(parts, y, rectify):  # type: ignore[no-untyped-def]
             y[n] = zero if y[n] < zero else y[n]  # NaN stays
 
 
-@_njit
+@_inlined
 def _activate(y, activation):  # type: ignore[no-untyped-def]
     """As activations.py; what is rectified is so already."""
     if activation == SIGMOID:
@@ -215,7 +217,7 @@ def _activate(y, activation):  # type: ignore[no-untyped-def]
             y[n] = one / (one + _e_to(-y[n]))
 
 
-@_njit
+@_inlined
 def _pull_back(y, dy, activation):  # type: ignore[no-untyped-def]
     """The gradient before the activation, in place."""
     one, zero = y.dtype.type(1), y.dtype.type(0)
@@ -236,7 +238,7 @@ def _sum_rows(dz, db):  # type: ignore[no-untyped-def]
         db[o] = total
 
 
-@_njit
+@_inlined
 def _count_extraordinary(db):  # type: ignore[no-untyped-def]
     count = 0
     for o in range(len(db)):
@@ -244,7 +246,7 @@ def _count_extraordinary(db):  # type: ignore[no-untyped-def]
     return count
 
 
-@_njit
+@_inlined
 def _cross_entropy(z, labels, dz, losses, correct):  # type: ignore[no-untyped-def]
     """As losses.py, the gradient of the mean; and whether the first of the largest logits was the label's."""
     classes, batch = z.shape
@@ -267,7 +269,7 @@ def _cross_entropy(z, labels, dz, losses, correct):  # type: ignore[no-untyped-d
             dz[c, n] = (dz[c, n] / total[n] - (one if labels[n] == c else zero)) / share
 
 
-@_njit
+@_inlined
 def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-def]
     """Images to logits, and every layer's seconds."""
     batch, sections, times = numbers[BATCH], numbers[SECTIONS], np.empty(2, np.int64)
@@ -289,7 +291,7 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
     # Without what it took to gather, which several threads may have done at once.
     share = spent[:, 0].sum() / max(spent.sum(), 1e-9)
     found[TIMES] = (end - begin) * (1 - share) if sections > 1 else end - begin - spent[0, 0]
-    begin = end
+    begin, turned = end, batch < 0  # never; for a literal Numba would compile the products once more
     for i in range(1, len(layers)):
         layer = layers[i]
         units, inner, activation = layer[UNITS], layer[FEATURES_IN], layer[ACTIVATION]
@@ -300,7 +302,7 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
         )
         team = board if layer[SHARED] != 0 else board[:0]
         size = layer[UP] if len(team) > 0 else units
-        forward_into(w, x, False, b, y, activation == RELU, size, team, numbers[FORWARD])
+        forward_into(w, x, turned, b, y, activation == RELU, size, team, numbers[FORWARD])
         x = y.reshape(-1)
         _activate(x, activation)
         end = seconds(numbers[TIME], numbers[WHICH], times)
@@ -308,11 +310,14 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
         begin = end
 
 
-@_njit
+@_inlined
 def _backward(numbers, layers, found, board, like):  # type: ignore[no-untyped-def]
     """The logits' gradient to those of the parameters, and every layer's seconds."""
     batch, sections, times = numbers[BATCH], numbers[SECTIONS], np.empty(2, np.int64)
-    begin = seconds(numbers[TIME], numbers[WHICH], times)
+    begin, turned = (
+        seconds(numbers[TIME], numbers[WHICH], times),
+        batch < 0,
+    )  # never; for a literal Numba would compile the products once more
     for i in range(len(layers) - 1, -1, -1):
         layer = layers[i]
         units, inner = layer[UNITS], layer[FEATURES_IN]
@@ -331,7 +336,7 @@ def _backward(numbers, layers, found, board, like):  # type: ignore[no-untyped-d
             gradient_in_rows(x, -(-inner // LANES) * LANES, dz, dw, across, team, numbers[BACKWARD])
         else:
             x, dx = _row(layers[i - 1, Y], inner * batch, like), _matrix(layers[i - 1, DZ], inner, batch, like)
-            backward_into(w, x, False, dz, dw, dx, across, down, team, numbers[BACKWARD])
+            backward_into(w, x, turned, dz, dw, dx, across, down, team, numbers[BACKWARD])
         end = seconds(numbers[TIME], numbers[WHICH], times)
         found[TIMES + len(layers) + i] = end - begin
         begin = end

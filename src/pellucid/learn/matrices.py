@@ -71,7 +71,7 @@ def _copy(x, k, stride, y, i, pitch, rows, columns):  # type: ignore[no-untyped-
             y[i + r * pitch + c] = x[k + r * stride + c]
 
 
-@_njit
+@_inlined
 def forward_rows(w, pitch, x, b, y, begin, end, inner, batch, image, rectify):  # type: ignore[no-untyped-def]
     """Rows begin ... end of y, from `image` on as far as x goes: panels, (panel, inner, 32); all are flat.
 
@@ -139,7 +139,7 @@ def _columns(rows, left, spare, dw, i, pitch, dz, j, batch, x, k, stride, first,
 # fmt: on
 
 
-@_njit
+@_inlined
 def gradient_rows(dz, x, dw, pitch, begin, end, inner, batch, panel):  # type: ignore[no-untyped-def]
     """Rows begin ... end of dw; x: panels of its transpose, (panel, batch, 48); all are flat.
 
@@ -260,7 +260,7 @@ def backward_piece(numbers, piece, kind):  # type: ignore[no-untyped-def]
         _input_gradient(w, dz, dx, begin, min(begin + np.uint64(n[12]), inner), inner, units, batch)
 
 
-@_njit
+@_inlined
 def forward_panels(w, panels, b, y, image, rectify, size, board, job):  # type: ignore[no-untyped-def]
     """Columns of y (unit, batch) from `image` on, from x laid out in panels; in pieces of `size` rows."""
     addresses = [address(w), address(panels), address(b), address(y), len(panels)]
@@ -269,7 +269,7 @@ def forward_panels(w, panels, b, y, image, rectify, size, board, job):  # type: 
     hold(panels)
 
 
-@_njit
+@_inlined
 def forward_into(w, x, turned, b, y, rectify, size, board, job):  # type: ignore[no-untyped-def]
     """y (unit, batch); x flat, (batch, inner) if `turned`; in pieces of `size` rows, where these are not all."""
     inner, images = np.uint64(w.shape[1]), np.uint64(y.shape[1])
@@ -289,7 +289,7 @@ def forward_flat(w, x, turned, b, batch, rectify, size, board, job):  # type: ig
     return y
 
 
-@_njit
+@_inlined
 def backward_into(w, x, turned, dz, dw, dx, rows, columns, board, job):  # type: ignore[no-untyped-def]
     """dw, dx, of no rows where not wanted; x as above; in pieces of so many rows of dw and dx."""
     units, inner, images = np.uint64(w.shape[0]), np.uint64(w.shape[1]), np.uint64(dz.shape[1])
@@ -300,7 +300,8 @@ def backward_into(w, x, turned, dz, dw, dx, rows, columns, board, job):  # type:
         seen, panel = _panels(x, inner if turned else images, not turned, images, inner, _TRIPLE), _TRIPLE
     pulled = dz.reshape(-1)
     if lower:
-        pulled = _panels(pulled, images, False, units, images, _PAIR)
+        straight = len(dz) < 0  # never; for a literal Numba would compile it all once more
+        pulled = _panels(pulled, images, straight, units, images, _PAIR)
     pieces = pieces_in(w.shape[0], rows) * weights
     addresses = [address(dz), address(seen), address(dw), address(w), address(pulled), address(dx)]
     sizes = [w.shape[0], w.shape[1], dz.shape[1], np.int64(panel), pieces, rows, columns]
@@ -309,7 +310,7 @@ def backward_into(w, x, turned, dz, dw, dx, rows, columns, board, job):  # type:
     hold(pulled)
 
 
-@_njit
+@_inlined
 def gradient_in_rows(x, panel, dz, dw, rows, board, job):  # type: ignore[no-untyped-def]
     """dw alone; x flat, (batch, panel): whole vectors, as many as dw has columns or a few more."""
     pieces = pieces_in(dw.shape[0], rows)
