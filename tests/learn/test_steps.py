@@ -1,5 +1,7 @@
 """The compiled step of dense networks beside the layers, one by one."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from learn import small
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.learn import dense, steps, training
+from pellucid.learn import clock, dense, steps, training
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.matrices import sections
 from pellucid.learn.network import Network
@@ -157,6 +159,42 @@ def test_a_training_is_that_of_the_layers(monkeypatch):
         assert np.allclose(mine.column(name), other.column(name), rtol=1e-5, equal_nan=True), name
 
 
+def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(tmp_path):
+    """Rejects velocities or parameters whose addresses are those from before they were read from the file."""
+    data, nets = Data(split(), split(20), split(20)), [network(), network()]
+    options = {"epochs": 2, "batch": 32, "rate": 0.2, "progress": False, "check": False}
+    train(nets[0], data, **options)
+
+    def stop(trainer):
+        if len(trainer.history.batches) == 7:
+            trainer.save()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(nets[1], data, checkpoint=tmp_path / "c.safetensors", on_batch=stop, **options)
+    again = network()
+    train(again, data, checkpoint=tmp_path / "c.safetensors", resume=True, **options)
+    assert small.same(nets[0], again)
+    assert not small.same(nets[0], nets[1])
+
+
+def test_without_a_clock_it_goes_layer_by_layer(monkeypatch):
+    """Rejects seconds that are made up where there is no clock to ask."""
+    assert clock.found() is not None
+    monkeypatch.setattr(clock, "found", lambda: None)
+    assert isinstance(steps_of(network(), split()), LayerSteps)
+
+
+def test_the_clock_is_the_systems():
+    """Rejects microseconds for nanoseconds, and a clock that runs backwards."""
+    place, number = clock.found()
+    times = np.empty(2, np.int64)
+    before = time.clock_gettime(number)
+    now = clock.seconds(place, number, times)
+    assert before <= now + 1e-6
+    assert now <= time.clock_gettime(number) + 1e-6
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("place", ["dense1.weight", "dense2.bias", "logits.weight"])
 def test_what_is_no_number_is_found_and_named(bad, place):
@@ -216,6 +254,10 @@ def test_positions_and_labels_that_do_not_exist_are_refused():
     data = split()
     with pytest.raises(IndexError, match="Images 5 to 150 were asked for; there are 150"):
         DenseSteps(network(), data)(np.array([5, 150]), None, watch=False)
+    with pytest.raises(IndexError, match="Images -1 to 5 were asked for"):
+        DenseSteps(network(), data)(np.array([5, -1]), data.images[:2], watch=False)
+    with pytest.raises(ValueError, match="reshape"):
+        DenseSteps(network(), data)(np.array([5, 4, 3]), data.images[:2], watch=False)
     with pytest.raises(PellucidError, match="the network's classes are 0 to 3"):
         DenseSteps(network(classes=4), data)
 

@@ -344,15 +344,15 @@ def _backward(numbers, layers, found, board, like):  # type: ignore[no-untyped-d
 
 @_njit
 def step(numbers, layers, found, board, like):  # type: ignore[no-untyped-def]
-    """The whole step; board: of a team, or empty; like: any array of the parameters' type. False for rows that are not.
+    """The whole step; False, and nothing done, if some image that is chosen is not there.
 
-    numbers, layers, found: see the names of their places.
+    numbers, layers, found: see the names of their places. board: of a team, or empty; like: any array of the
+    parameters' type.
     """
     batch = numbers[BATCH]
-    rows, chosen = _row(numbers[ROWS], batch, numbers), _row(numbers[CHOSEN], batch, numbers)
-    labels = np.empty(batch, np.int64)
+    chosen, labels = _row(numbers[CHOSEN], batch, numbers), np.empty(batch, np.int64)
     for n in range(batch):
-        if not (0 <= rows[n] < numbers[COUNT]):
+        if not (0 <= chosen[n] < numbers[COUNT]):
             return False
         labels[n] = _row(numbers[LABELS] + 8 * chosen[n], 1, numbers)[0]
     _forward(numbers, layers, found, board, like)

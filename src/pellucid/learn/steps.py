@@ -168,8 +168,8 @@ class _Work:
         numbers, found = self._numbers, self._found
         self._chosen[:] = chosen
         if images is not None:
-            images = np.ascontiguousarray(images, np.float32)
-        numbers[dense.IMAGES] = address(self._images if images is None else images.reshape(-1))
+            images = np.ascontiguousarray(images, np.float32).reshape(len(chosen), self._images.shape[1])
+        numbers[dense.IMAGES] = address(self._images if images is None else images)
         numbers[dense.ROWS] = numbers[dense.CHOSEN] if images is None else address(self._in_order)
         with Place(self._pieces) as board:
             inside = dense.step(numbers, self._table, found, board, self.losses)
