@@ -262,6 +262,14 @@ def test_positions_and_labels_that_do_not_exist_are_refused():
         DenseSteps(network(classes=4), data)
 
 
+def test_images_that_do_not_lie_in_their_order_are_gathered_first():
+    """Rejects rows counted off in memory, where another image is."""
+    data = split()
+    turned = Split(np.asfortranarray(data.images), data.labels)
+    assert not turned.images.flags.c_contiguous
+    assert both(network(), turned, np.arange(30))[0].loss == both(network(), data, np.arange(30))[0].loss
+
+
 def test_guesses_and_losses_are_those_of_each_image():
     """Rejects ties that go to the last class, and losses in another order."""
     net, data = network(), split()

@@ -10,6 +10,7 @@ not depend on who does it, so the result is the same to the last bit on any numb
 are written into the same arrays over and over, and are those of the last step.
 """
 
+import math
 from abc import ABC, abstractmethod
 from operator import is_
 from typing import Any, NamedTuple
@@ -87,7 +88,7 @@ class DenseSteps(Steps):
     """Steps of a network of a Flatten and Dense layers, each as one compiled call; see `compilable`."""
 
     def __init__(self, network: Network, split: Split) -> None:
-        self._network, self._images = network, np.ascontiguousarray(split.images).reshape(len(split), -1)
+        self._network, self._split = network, split
         self._labels = network.checked_labels(np.ascontiguousarray(split.labels), len(split))
         self._parameters = list(network.parameters.values())
         self._scaling = network.scaling
@@ -101,11 +102,12 @@ class DenseSteps(Steps):
 
     def __call__(self, chosen: Array, images: Array | None, watch: bool) -> Outcome:
         """See `Steps`."""
+        if images is None and not self._split.images.flags.c_contiguous:
+            images = self._split.images.take(chosen, axis=0)
         work = self._works.get(len(chosen))
         if work is None:
-            work = self._works[len(chosen)] = _Work(
-                self._network, self._images, self._labels, self._gradients, len(chosen)
-            )
+            work = _Work(self._network, self._split.images, self._labels, self._gradients, len(chosen))
+            self._works[len(chosen)] = work
         return work(chosen, images, watch)
 
 
@@ -130,7 +132,7 @@ class _Work:
     """The numbers and the room that the steps of one size of batch take."""
 
     def __init__(self, network: Network, images: Array, labels: Array, gradients: Parameters, batch: int) -> None:
-        inner, dtype = images.shape[1], network.dtype
+        inner, dtype = math.prod(images.shape[1:]), network.dtype
         self._network, self._gradients, self._labels = network, gradients, labels
         self._layers = [layer for layer in network.layers if isinstance(layer, Dense)]
         self._images, self._chosen, self._in_order = images, np.zeros(batch, np.int64), np.arange(batch)
@@ -168,7 +170,7 @@ class _Work:
         numbers, found = self._numbers, self._found
         self._chosen[:] = chosen
         if images is not None:
-            images = np.ascontiguousarray(images, np.float32).reshape(len(chosen), self._images.shape[1])
+            images = np.ascontiguousarray(images, np.float32).reshape(len(chosen), *self._images.shape[1:])
         numbers[dense.IMAGES] = address(self._images if images is None else images)
         numbers[dense.ROWS] = numbers[dense.CHOSEN] if images is None else address(self._in_order)
         with Place(self._pieces) as board:
@@ -230,7 +232,7 @@ class _Work:
         values = {
             dense.COUNT: len(self._images),
             dense.SCALING: SCALINGS[network.scaling.kind],
-            dense.INNER: self._images.shape[1],
+            dense.INNER: math.prod(self._images.shape[1:]),
             dense.BATCH: batch,
             dense.SECTIONS: len(self._sections),
             **dict(zip((dense.TIME, dense.WHICH), ticking, strict=True)),
