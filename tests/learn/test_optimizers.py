@@ -61,10 +61,10 @@ def test_gradients_in_other_arrays_another_order_or_type_are_those_given():
     w = {"a.weight": np.zeros((3, 5), np.float32), "b.weight": np.zeros((2, 2))}
     optimizer = Optimizer(TrainSettings(optimizer="sgd"), w)
     turned, double = np.zeros((5, 3), np.float32), np.zeros((2, 2), np.float32)
-    total = {name: np.zeros_like(value) for name, value in w.items()}
+    total, lying = {name: np.zeros_like(value) for name, value in w.items()}, turned.T
     for number in range(4):
         turned[:], double[:] = np.arange(15).reshape(5, 3) + number, number
-        gradients = {"a.weight": turned.T, "b.weight": double if number % 2 else double.copy()}
+        gradients = {"a.weight": lying, "b.weight": double.copy() if number == 1 else double}
         optimizer.step(w, gradients, 0.5, batch=1)
         for name, value in gradients.items():
             total[name] -= 0.5 * value

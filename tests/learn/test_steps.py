@@ -38,7 +38,11 @@ def split(count=150, shape=SHAPE):
 
 def network(units=(21, 8), activation="relu", scaling="feature", shape=SHAPE, classes=CLASSES):
     layers = [Flatten(), *(Dense(count, activation) for count in units), Dense(classes, "linear")]
-    return Network(layers, input_shape=shape, scaling=SCALINGS[scaling], seed=3)
+    net, rng = Network(layers, input_shape=shape, scaling=SCALINGS[scaling], seed=3), np.random.default_rng(4)
+    for name, value in net.parameters.items():
+        if name.endswith("bias"):  # they begin at zero, where a bias too many is none
+            value[:] = 0.1 * rng.standard_normal(value.shape)
+    return net
 
 
 def both(net, data, chosen, images=None, watch=True):
@@ -212,6 +216,7 @@ def test_a_gradient_that_overflows_is_named_though_the_loss_is_finite():
     """Rejects a look at the loss alone, and a step that is taken first."""
     net = network((21,), "linear")
     net.parameters["dense.weight"] *= 1e-35
+    net.parameters["dense.bias"] *= 1e-35
     net.parameters["logits.weight"] *= 1e33
     before = {name: value.copy() for name, value in net.parameters.items()}
     data = Data(split(), split(20), split(20))

@@ -253,7 +253,7 @@ def _cross_entropy(z, labels, dz, losses, correct):  # type: ignore[no-untyped-d
     highest, total, guess = z[0].copy(), np.zeros(batch, z.dtype), np.zeros(batch, np.int64)
     for c in range(1, classes):
         for n in range(batch):
-            keep = z[c, n] <= highest[n] or highest[n] != highest[n]  # NaN is largest
+            keep = z[c, n] <= highest[n]  # what is NaN shall make the sum NaN, whichever is largest then
             highest[n] = highest[n] if keep else z[c, n]
             guess[n] = guess[n] if keep else c
     for c in range(classes):
