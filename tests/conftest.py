@@ -33,7 +33,7 @@ UNCHECKED = (
 )
 
 COMPILES = re.compile(
-    r"^(import numba|from (numba|pellucid\.jit) import .*\b(njit|cfunc|exact|vectorized)\b)", re.MULTILINE
+    r"^((import|from) numba|from pellucid\.jit import .*\b(exact|inlined|vectorized)\b)", re.MULTILINE
 )
 
 

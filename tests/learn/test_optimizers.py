@@ -56,6 +56,23 @@ def test_two_steps_of_momentum_worked_out_by_hand():
     assert w["a"][0, 0] == pytest.approx(0.69)
 
 
+def test_gradients_in_other_arrays_another_order_or_type_are_those_given():
+    """Rejects addresses kept from the step before, and a copy of a gradient that is taken for it ever after."""
+    w = {"a.weight": np.zeros((3, 5), np.float32), "b.weight": np.zeros((2, 2))}
+    optimizer = Optimizer(TrainSettings(optimizer="sgd"), w)
+    turned, double = np.zeros((5, 3), np.float32), np.zeros((2, 2), np.float32)
+    total, lying = {name: np.zeros_like(value) for name, value in w.items()}, turned.T
+    for number in range(4):
+        turned[:], double[:] = np.arange(15).reshape(5, 3) + number, number
+        gradients = {"a.weight": lying, "b.weight": double.copy() if number == 1 else double}
+        optimizer.step(w, gradients, 0.5, batch=1)
+        for name, value in gradients.items():
+            total[name] -= 0.5 * value
+            assert np.allclose(w[name], total[name]), (name, number)
+    with pytest.raises(ValueError, match="each must lie in one piece"):
+        optimizer.step({"a.weight": w["a.weight"].T}, {"a.weight": turned}, 0.5, batch=1)
+
+
 def test_the_ridge_term_and_its_gradient_belong_together():
     """Rejects ridge sum w^2 without the half, one that counts biases, and a step along another gradient."""
     rng = np.random.default_rng(0)

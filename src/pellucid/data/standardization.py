@@ -24,7 +24,7 @@ def standardized_pixels(
     """(x - mean) / deviation of each image over all its pixels, the deviation being at least `least`."""
     flat = np.ascontiguousarray(images).reshape(len(images), math.prod(images.shape[1:]))
     scaled = np.empty_like(flat)
-    _standardize(flat, scaled, least)
+    pixels_flat(flat, scaled, least)
     return scaled.reshape(images.shape)
 
 
@@ -36,12 +36,12 @@ def standardized_features(
     """(x - mean) / deviation, rounded as NumPy does."""
     flat = np.ascontiguousarray(images).reshape(len(images), mean.size)
     scaled = np.empty_like(flat)
-    _standardize_features(flat, scaled, np.ascontiguousarray(mean).ravel(), np.ascontiguousarray(deviation).ravel())
+    features_flat(flat, scaled, np.ascontiguousarray(mean).ravel(), np.ascontiguousarray(deviation).ravel())
     return scaled.reshape(images.shape)
 
 
 @exact
-def _standardize_features(images, scaled, mean, deviation):  # type: ignore[no-untyped-def]
+def features_flat(images, scaled, mean, deviation):  # type: ignore[no-untyped-def]
     """images, scaled (image, feature); mean, deviation (feature,)"""
     for n in range(len(images)):
         for k in range(len(mean)):
@@ -49,7 +49,7 @@ def _standardize_features(images, scaled, mean, deviation):  # type: ignore[no-u
 
 
 @vectorized
-def _standardize(images, scaled, least):  # type: ignore[no-untyped-def]
+def pixels_flat(images, scaled, least):  # type: ignore[no-untyped-def]
     """images, scaled (image, pixel)"""
     pixels = images.shape[1]
     for n in range(len(images)):

@@ -9,11 +9,13 @@ ridge / (2 batch) * sum of w^2: the ridge term of the mean loss, or ridge / 2 * 
 With `clip` the gradient of the mean loss, all parameters together, is shortened to that length where it is longer
 (Pascanu et al. 2013, "On the difficulty of training recurrent neural networks"): a few first steps from He weights are
 many times as steep as all later ones, and would throw the units where no gradient reaches them any more.
-One pass over memory does it all; large arrays are cut into pieces of fixed size that a team works on.
+One pass over memory does it all, in pieces whose size depends on the arrays alone, and which a team works on.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import is_
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +33,10 @@ LARGEST_GRADIENT = 1e30
 ORDINARY_GRADIENT = 1e3
 """A mean gradient of a bias beyond this is a reason to look closer."""
 
-PIECE = 2**18
-"""Numbers of a piece; an array of fewer is not cut."""
+PIECE = 2**14
+"""Numbers of a piece, at least: some microseconds' worth."""
+
+MOST_PIECES = 2**12
 
 
 @vectorized
@@ -72,6 +76,8 @@ class Optimizer:
         self.settings = settings
         plain = settings.optimizer == "sgd"
         self.velocities = {} if plain else {name: np.zeros_like(value) for name, value in parameters.items()}
+        self._plans: list[_Plan] = []
+        self._known: list[Array] = []  # the arrays that the plans are for
 
     def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, batch: int) -> None:
         """One step in place; `rate` is that of this step, `batch` the number of images behind the gradients.
@@ -80,32 +86,49 @@ class Optimizer:
         """
         settings = self.settings
         scalars = (rate, shrinkage(gradients, settings.clip), settings.momentum, settings.ridge / batch)
-        nesterov = settings.optimizer == "nesterov"
-        arrays = [
-            [array.reshape(-1) for array in (w, gradients[name], self.velocities.get(name, w[:0]))]
-            for name, w in parameters.items()
-        ]
-        ridged = [w.ndim > 1 for w in parameters.values()]
-        small = all(w.size <= PIECE for w in parameters.values())
-        if not small and all(w.dtype == np.float32 for w in parameters.values()):
-            _descend_together(arrays, ridged, np.array(scalars, np.float32), nesterov)
-            return
-        for (w, g, v), is_weight in zip(arrays, ridged, strict=True):
-            *steps, ridge = map(w.dtype.type, scalars)
-            _descend(w, g, v, *steps, ridge if is_weight else w.dtype.type(0), nesterov)
+        known = [*parameters.values(), *gradients.values(), *self.velocities.values()]
+        if len(known) != len(self._known) or not all(map(is_, known, self._known)):
+            self._known, nesterov = known, settings.optimizer == "nesterov"
+            groups = [(w, gradients[name], self.velocities.get(name)) for name, w in parameters.items()]
+            kinds = {w.dtype for w in parameters.values()}
+            self._plans = [_Plan([group for group in groups if group[0].dtype == kind], nesterov) for kind in kinds]
+            if any(plan.copied for plan in self._plans):
+                self._known = []
+        for plan in self._plans:
+            plan.run(scalars)
 
 
-def _descend_together(arrays: list[list[Array]], ridged: list[bool], scalars: Array, nesterov: bool) -> None:
-    """`_descend` on every piece of (w, g, v): the first pieces of all arrays, then the second ones."""
-    pieces = sorted((part.start, i, part.stop) for i, (w, _, _) in enumerate(arrays) for part in shards(w.size, PIECE))
-    begins = [[address(array) for array in group] for group in arrays]
-    numbers = [address(scalars), nesterov]
-    for begin, i, end in pieces:
-        size = end - begin
-        numbers += [begins[i][0] + 4 * begin, begins[i][1] + 4 * begin, begins[i][2] + 4 * begin]
-        numbers += [size, size if arrays[i][2].size > 0 else 0, ridged[i]]
-    with Place(len(pieces)) as board:
-        do(board, compiled(_descend_piece, np.float32), np.array(numbers, np.int64), len(pieces))
+class _Plan:
+    """The numbers of `_descend_piece` for (parameters, gradients, velocities or None) of one type.
+
+    copied: whether some gradient had to be copied, so that the plan is good for one step.
+    """
+
+    def __init__(self, groups: Sequence[tuple[Array, Array, Array | None]], nesterov: bool) -> None:
+        kind: Any = groups[0][0].dtype.type
+        # An address says nothing of type or order, and holds nothing: all of these stay here.
+        self._groups = [(w, np.ascontiguousarray(g, kind), w if v is None else v) for w, g, v in groups]
+        self.copied = any(g is not given for (_, g, _), (_, given, _) in zip(self._groups, groups, strict=True))
+        for w, g, v in self._groups:
+            if not (w.flags.c_contiguous and v.flags.c_contiguous and w.shape == g.shape == v.shape):
+                raise ValueError("Parameters are moved in place; each must lie in one piece, its gradient like it.")
+        self._job, self._scalars = compiled(_descend_piece, kind), np.zeros(4, kind)
+        size = max(PIECE, sum(w.size for w, _, _ in self._groups) // MOST_PIECES)
+        parts = sorted(
+            (part.start, i, part.stop) for i, group in enumerate(self._groups) for part in shards(group[0].size, size)
+        )
+        numbers = [address(self._scalars), nesterov]
+        for begin, i, end in parts:
+            w = self._groups[i][0]
+            numbers += [address(array.reshape(-1)) + w.itemsize * begin for array in self._groups[i]]
+            numbers += [end - begin, end - begin if groups[0][2] is not None else 0, w.ndim > 1]
+        self._numbers, self._pieces = np.array(numbers, np.int64), len(parts)
+
+    def run(self, scalars: tuple[float, float, float, float]) -> None:
+        """Take the step."""
+        self._scalars[:] = scalars
+        with Place(self._pieces) as board:
+            do(board, self._job, self._numbers, self._pieces)
 
 
 def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:

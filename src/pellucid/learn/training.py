@@ -23,10 +23,11 @@ from pellucid.learn.gradients import check_gradients
 from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_layer, ridge_share
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.metrics import evaluate
-from pellucid.learn.network import Network, Step
+from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term, warmth
 from pellucid.learn.parallel import single_threaded_blas
 from pellucid.learn.pulse import pulse
+from pellucid.learn.steps import Outcome, Steps, steps_of
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
@@ -83,6 +84,7 @@ class Trainer:
         self.average = math.nan
         self.sample: tuple[Array, int] = (data.train.images[0], int(data.train.labels[0]))
         self._average = MovingAverage(settings.alpha)
+        self._steps: Steps | None = None
         self._saved = (monotonic(), 0)
         if settings.resume and settings.checkpoint is None:
             raise PellucidError("There is no checkpoint to resume from; give its file with checkpoint.")
@@ -162,25 +164,28 @@ class Trainer:
 
     def _step(self, epoch: int, number: int, batches: list[Array]) -> Batch:
         begin = perf_counter()
-        settings, chosen = self.settings, batches[number]
-        images, labels = self.data.train.images.take(chosen, axis=0), self.data.train.labels[chosen]
-        self.sample = (images[0], int(labels[0]))
+        settings, train, chosen = self.settings, self.data.train, batches[number]
+        self.sample = (train.images[chosen[0]], int(train.labels[chosen[0]]))
+        images = None
         if settings.shift > 0:
-            images = shifted(images, settings.shift, np.random.default_rng([settings.seed, epoch, number]))
+            rng = np.random.default_rng([settings.seed, epoch, number])
+            images = shifted(train.images.take(chosen, axis=0), settings.shift, rng)
         rate = rate_at(settings, epoch + number / len(batches)) * warmth(settings, epoch * len(batches) + number)
-        step = self.network.step(images, labels, watch=number % PULSE == 0)
-        loss = float(step.losses.mean())
-        ridge = ridge_term(self.network.parameters, settings.ridge, len(labels))
-        self._require_finite(loss + ridge, step, images, f"in epoch {epoch + 1}, batch {number + 1}, at rate {rate:g}")
-        self.optimizer.step(self.network.parameters, step.gradients, rate, len(labels))
-        error = -float(np.expm1(-step.losses).mean())
-        scores = (loss, ridge, error, float(step.correct.mean()), rate)
+        if self._steps is None or not self._steps.fit():
+            self._steps = steps_of(self.network, train)
+        step = self._steps(chosen, images, watch=number % PULSE == 0)
+        ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
+        if step.extreme or not math.isfinite(step.loss + ridge):
+            where = f"in epoch {epoch + 1}, batch {number + 1}, at rate {rate:g}"
+            self._require_finite(step, ridge, train.images.take(chosen, axis=0) if images is None else images, where)
+        self.optimizer.step(self.network.parameters, step.gradients, rate, len(chosen))
+        scores = (step.loss, ridge, step.error, step.accuracy, rate)
         times = (perf_counter() - begin, step.forward_seconds, step.backward_seconds)
-        return Batch(epoch, number, len(labels), *scores, *times, step.largest, step.dead)
+        return Batch(epoch, number, len(chosen), *scores, *times, step.largest, step.dead)
 
-    def _require_finite(self, cost: float, step: Step, images: Array, where: str) -> None:
+    def _require_finite(self, step: Outcome, ridge: float, images: Array, where: str) -> None:
         """Stop before a step that would spoil the parameters."""
-        parameter = overflow(step.gradients)
+        cost, parameter = step.loss + ridge, overflow(step.gradients)
         if math.isfinite(cost) and parameter is None:
             return
         path = self.settings.checkpoint

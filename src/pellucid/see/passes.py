@@ -27,7 +27,6 @@ Array = np.ndarray
 NO_VALUE, NO_GRADIENT = 1, 2  # what was no number
 
 
-
 class Space(NamedTuple):
     """How points become images: center + radius * point, clipped to low ... high, less mean, over deviation.
 
