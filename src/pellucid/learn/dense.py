@@ -32,10 +32,8 @@ from pellucid.learn.matrices import (
     gradient_rows,
     turn_rows,
 )
+from pellucid.learn.optimizers import ORDINARY_GRADIENT
 from pellucid.learn.team import array, do, integers
-
-EXTRAORDINARY = 1e3
-"""A mean gradient of a bias beyond this is a reason to look at all gradients."""
 
 AHEAD = 8
 """Images from the one that is read to the one that is fetched: they lie anywhere, and memory takes its time."""
@@ -101,6 +99,12 @@ def _row(place, size, like):  # type: ignore[no-untyped-def]
 def _matrix(place, rows, columns, like):  # type: ignore[no-untyped-def]
     """An array of rows and columns that begins at an address."""
     return carray(_pointer(place, like), (rows, columns))
+
+
+@inlined
+def _never(batch):  # type: ignore[no-untyped-def]
+    """False; where it stands in the code, Numba would compile the products once more for a False that it knows."""
+    return batch < 0
 
 
 @inlined
@@ -174,7 +178,7 @@ def enter(numbers, piece, kind):  # type: ignore[no-untyped-def]
         spent[0] += now - then
         if n[SECTIONS] == 1:
             continue
-        image, rectify = np.uint64(begin), batch < 0  # never; for a literal Numba would compile the products once more
+        image, rectify = np.uint64(begin), _never(batch)
         forward_rows(w, np.uint64(inner), panel, b, y, zero, rows, columns, images, image, rectify)
         then, now = now, seconds(n[TIME], n[WHICH], times)
         spent[1] += now - then
@@ -239,7 +243,7 @@ def _sum_rows(dz, db):  # type: ignore[no-untyped-def]
 def _count_extraordinary(db):  # type: ignore[no-untyped-def]
     count = 0
     for o in range(len(db)):
-        count += 0 if abs(db[o]) <= EXTRAORDINARY else 1  # NaN is not <=
+        count += 0 if abs(db[o]) <= ORDINARY_GRADIENT else 1  # NaN is not <=
     return count
 
 
@@ -288,15 +292,12 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
     # Without what it took to gather, which several threads may have done at once.
     share = spent[:, 0].sum() / max(spent.sum(), 1e-9)
     found[TIMES] = (end - begin) * (1 - share) if sections > 1 else end - begin - spent[0, 0]
-    begin, turned = end, batch < 0  # never; for a literal Numba would compile the products once more
+    begin, turned = end, _never(batch)
     for i in range(1, len(layers)):
         layer = layers[i]
         units, inner, activation = layer[UNITS], layer[FEATURES_IN], layer[ACTIVATION]
-        w, b, y = (
-            _matrix(layer[W], units, inner, like),
-            _row(layer[B], units, like),
-            _matrix(layer[Y], units, batch, like),
-        )
+        w, b = _matrix(layer[W], units, inner, like), _row(layer[B], units, like)
+        y = _matrix(layer[Y], units, batch, like)
         team = board if layer[SHARED] != 0 else board[:0]
         size = layer[UP] if len(team) > 0 else units
         forward_into(w, x, turned, b, y, activation == RELU, size, team, numbers[FORWARD])
@@ -311,10 +312,7 @@ def _forward(numbers, layers, found, board, like):  # type: ignore[no-untyped-de
 def _backward(numbers, layers, found, board, like):  # type: ignore[no-untyped-def]
     """The logits' gradient to those of the parameters, and every layer's seconds."""
     batch, sections, times = numbers[BATCH], numbers[SECTIONS], np.empty(2, np.int64)
-    begin, turned = (
-        seconds(numbers[TIME], numbers[WHICH], times),
-        batch < 0,
-    )  # never; for a literal Numba would compile the products once more
+    begin, turned = seconds(numbers[TIME], numbers[WHICH], times), _never(batch)
     for i in range(len(layers) - 1, -1, -1):
         layer = layers[i]
         units, inner = layer[UNITS], layer[FEATURES_IN]

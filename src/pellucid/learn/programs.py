@@ -21,7 +21,7 @@ from jaxtyping import Int64, Integer
 
 from pellucid.jit import LANES
 from pellucid.learn import active, convolutions, instructions, kernels, sparse, team
-from pellucid.learn.instructions import FIELDS, SPANS, Instruction
+from pellucid.learn.instructions import FIELDS, FUNCTION, SIZE, SPANS, Instruction
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
 from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
@@ -82,12 +82,12 @@ class _Block:
         self._filled.append((span, write))
         return span
 
-    def put(self, array: Array) -> Span:
-        """The array itself, once."""
+    def put(self, array: Array, room: int = 0) -> Span:
+        """The array itself, once, and zeros behind it, if it shall have more room."""
         for begin, known in self._given:
             if known is array:
-                return begin, begin + array.size
-        span = self.reserve(array.size)
+                return begin, begin + max(array.size, room)
+        span = self.reserve(max(array.size, room))
         self._given.append((span[0], array))
         return span
 
@@ -137,18 +137,17 @@ class _Writer:
 
     def instructions(self, blocks: Mapping[str, Array]) -> Int64[Array, "step number"]:
         """What was written, with the addresses that arrays have in these blocks."""
-        steps = []
-        for function, fields in self.steps:
-            values = {"function": team.compiled(function, self.floats.dtype)}
+        steps = np.zeros((len(self.steps), SIZE), np.int64)
+        places = {name: (FIELDS.index(name), block.ctypes.data, block.strides[0]) for name, block in blocks.items()}
+        for row, (function, fields) in zip(steps, self.steps, strict=True):
+            row[FUNCTION] = team.compiled(function, self.floats.dtype)
             for name, value in fields.items():
-                if name in SPANS:
-                    (begin, end), block = value, blocks[name]
-                    values[name] = block.ctypes.data + begin * block.strides[0]
-                    values[f"{name}_length"] = end - begin
+                if name in places:
+                    (at, place, stride), (begin, end) = places[name], value
+                    row[at], row[at + 1] = place + begin * stride, end - begin
                 else:
-                    values[name] = value
-            steps.append([values.get(name, 0) for name in FIELDS])
-        return np.array(steps, np.int64)
+                    row[FIELDS.index(name)] = value
+        return steps
 
     def forward(self, layer: Layer, parameters: Parameters, shape: Shape, x: Span) -> _Pass:
         """A layer of all units."""
@@ -281,7 +280,7 @@ class _Writer:
         y = self.rows((units, 1, 1))
         where = {
             "w": self.floats.fill(active.padded(units) * features, partial(active.panels, w, transposed)),
-            "b": self.floats.put(np.pad(b, (0, active.padded(units) - units))),
+            "b": self.floats.put(b, active.padded(units)),
             "offset": self._places.reserve(lines),
             "row": self._places.reserve(begins),
         }
