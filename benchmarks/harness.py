@@ -4,9 +4,9 @@ compare: (ours, rival) -> Row;  alone: ours -> Row;  table: rows -> Markdown
 
 The two take turns, and swap who goes first each time, so that a machine that slows down (heat, neighbours) slows both;
 each number is a median of `repeats` runs, after runs that are not counted (compilation, caches). The ratio is the
-median of the ratios of the rounds: below 1, ours is the quicker one. Before each there is a pause: the threads of a BLAS
-go on looking for work for some hundredths of a second, on the processors that the other side is to have. The surprise:
-no number is kept from another run, for only times taken side by side can be compared.
+median of the ratios of the rounds: below 1, ours is the quicker one. Before each there is a pause: a BLAS's threads go
+on looking for work for some hundredths of a second, on the processors that the other side is to have. The surprise: no
+number is kept from another run, for only times taken side by side can be compared.
 """
 
 import statistics
