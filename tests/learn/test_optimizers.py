@@ -25,6 +25,7 @@ def test_steps_are_those_of_pytorch(kind, momentum, nesterov, ridge, piece, monk
     PyTorch keeps velocities apart from the rate, so the two agree as long as the rate stays.
     """
     monkeypatch.setattr(optimizers, "PIECE", piece)
+    monkeypatch.setattr(optimizers, "ALONE", 0)
     rng = np.random.default_rng(0)
     start = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
     ours = {name: value.copy() for name, value in start.items()}

@@ -38,6 +38,10 @@ PIECE = 2**14
 
 MOST_PIECES = 2**12
 
+ALONE = 2**18
+"""Numbers that one thread moves by itself: a team that is woken for less goes on looking for work for longer than that
+takes, on processors that the next batch's convolutions need."""
+
 
 @vectorized
 def _descend(w, g, v, rate, shrink, momentum, ridge, nesterov):  # type: ignore[no-untyped-def]
@@ -113,7 +117,8 @@ class _Plan:
             if not (w.flags.c_contiguous and v.flags.c_contiguous and w.shape == g.shape == v.shape):
                 raise ValueError("Parameters are moved in place; each must lie in one piece, its gradient like it.")
         self._job, self._scalars = compiled(_descend_piece, kind), np.zeros(4, kind)
-        size = max(PIECE, sum(w.size for w, _, _ in self._groups) // MOST_PIECES)
+        total = sum(w.size for w, _, _ in self._groups)
+        size = max(PIECE, total // MOST_PIECES)
         parts = sorted(
             (part.start, i, part.stop) for i, group in enumerate(self._groups) for part in shards(group[0].size, size)
         )
@@ -123,11 +128,12 @@ class _Plan:
             numbers += [address(array.reshape(-1)) + w.itemsize * begin for array in self._groups[i]]
             numbers += [end - begin, end - begin if groups[0][2] is not None else 0, w.ndim > 1]
         self._numbers, self._pieces = np.array(numbers, np.int64), len(parts)
+        self._shared = len(parts) if total > ALONE else 1
 
     def run(self, scalars: tuple[float, float, float, float]) -> None:
         """Take the step."""
         self._scalars[:] = scalars
-        with Place(self._pieces) as board:
+        with Place(self._shared) as board:
             do(board, self._job, self._numbers, self._pieces)
 
 
