@@ -8,12 +8,15 @@ import torch
 
 from beside import distance, innermost, torch_network
 from pellucid.data.scaling import Scaling
+from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.learn import parallel
 from pellucid.learn.architectures import ARCHITECTURES, layer_names
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
+from pellucid.learn.programs import Program
+from pellucid.learn.training import train
 
 RNG = np.random.default_rng(0)
 PLAN = [
@@ -186,3 +189,29 @@ def test_an_image_is_read_the_same_to_the_last_bit_in_any_company(plan):
     for size in (1, 7, 33):
         apart = [net.predict(IMAGES[begin : begin + size]) for begin in range(0, len(IMAGES), size)]
         assert np.array_equal(np.concatenate(apart), together)
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        (lambda w: w.astype(np.float64), "is of float64, but a network is of float32"),
+        (lambda w: w.astype(np.float16), "is of float16"),
+        (lambda w: w[:, :-1].copy(), "must have shape"),
+    ],
+)
+def test_a_parameter_that_no_longer_fits_is_named_before_anything_is_computed(other, found, convolutions):
+    """Rejects compiled code that reads one type as another, or what lies beside an array, and says numbers of it."""
+    layers = [Conv(3, 3), Flatten()] if convolutions else [Flatten(), Dense(6)]
+    net = Network([*layers, Dense(4, "linear")], input_shape=(1, 6, 5), scaling="unit")
+    images, labels = np.random.default_rng(0).random((8, 1, 6, 5), dtype=np.float32), np.arange(8) % 4
+    split = Split(images, labels)
+    net.parameters["logits.weight"] = other(net.parameters["logits.weight"])
+    for use in (
+        lambda: net.predict(images),
+        lambda: train(net, Data(split, split, split), progress=False, check=False),
+        lambda: Program(net, "logits", np.zeros(2, int)),
+        lambda: net.with_parameters(net.parameters),
+    ):
+        with pytest.raises(PellucidError, match=rf"'logits\.weight' {found}"):
+            use()

@@ -70,8 +70,22 @@ def test_gradients_in_other_arrays_another_order_or_type_are_those_given():
         for name, value in gradients.items():
             total[name] -= 0.5 * value
             assert np.allclose(w[name], total[name]), (name, number)
-    with pytest.raises(ValueError, match="each must lie in one piece"):
-        optimizer.step({"a.weight": w["a.weight"].T}, {"a.weight": turned}, 0.5, batch=1)
+    with pytest.raises(ValueError, match="must lie alike"):
+        optimizer.step({"a.weight": w["a.weight"]}, {"a.weight": turned}, 0.5, batch=1)
+
+
+def locked(array):
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("spoil", [np.transpose, lambda w: np.repeat(w, 2, axis=1)[:, ::2], locked])
+def test_what_cannot_be_moved_in_place_is_named(spoil):
+    """Rejects a step that is written to a copy and lost, and one written to what its owner has locked."""
+    w = {"a.weight": spoil(np.ones((3, 3), np.float32))}
+    with pytest.raises(PellucidError, match=r"'a\.weight' is a view .* give a copy"):
+        Optimizer(TrainSettings(optimizer="sgd"), w).step(w, {"a.weight": np.ones((3, 3), np.float32)}, 0.5, batch=1)
+    assert (w["a.weight"] == 1).all()
 
 
 def test_the_ridge_term_and_its_gradient_belong_together():

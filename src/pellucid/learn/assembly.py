@@ -41,7 +41,7 @@ def drawn(shapes: Mapping[str, Shape], initialization: str, seed: object) -> Par
 
 
 def fitting(shapes: Mapping[str, Shape], parameters: Mapping[str, Array]) -> Parameters:
-    """The parameters in the order of the shapes; raises PellucidError where they are not exactly these."""
+    """The parameters in the order of the shapes; raises PellucidError where they are not these, of one precision."""
     for name, shape in shapes.items():
         if name not in parameters or parameters[name].shape != shape:
             found = f"is one of {parameters[name].shape}" if name in parameters else "is none"
@@ -49,6 +49,13 @@ def fitting(shapes: Mapping[str, Shape], parameters: Mapping[str, Array]) -> Par
     for name in parameters:
         if name not in shapes:
             raise unknown("parameter", name, shapes)
+    kind = np.dtype(np.float64 if all(value.dtype == np.float64 for value in parameters.values()) else np.float32)
+    for name, value in parameters.items():
+        if value.dtype != kind:
+            raise PellucidError(
+                f"Parameter '{name}' is of {value.dtype}, but a network is of float32, or of float64 throughout; give "
+                f"it as {kind}."
+            )
     return {name: parameters[name] for name in shapes}
 
 

@@ -101,12 +101,12 @@ class Network:
         self.initialization = plan.initialization if initialization is None else initialization
         self.seed = seed
         self.provenance: dict[str, Any] = {}
-        self.shapes, shapes = assembly.shapes_of(self.layers, self.names, self.input_shape)
+        self.shapes, self._parameter_shapes = assembly.shapes_of(self.layers, self.names, self.input_shape)
         initializations.parse(self.initialization)
         self.parameters: Parameters = (
-            assembly.drawn(shapes, self.initialization, seed)
+            assembly.drawn(self._parameter_shapes, self.initialization, seed)
             if parameters is None
-            else assembly.fitting(shapes, parameters)
+            else assembly.fitting(self._parameter_shapes, parameters)
         )
 
     def __repr__(self) -> str:
@@ -128,11 +128,11 @@ class Network:
         return self.with_parameters({name: value.astype(dtype) for name, value in self.parameters.items()})
 
     def with_parameters(self, parameters: Mapping[str, Array]) -> Self:
-        """A copy with other parameters of the same names and shapes; raises PellucidError where they differ."""
+        """A copy with other parameters of the same names and shapes; raises PellucidError where they do not fit."""
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.provenance = dict(self.provenance)
-        copy.parameters = assembly.fitting({name: value.shape for name, value in self.parameters.items()}, parameters)
+        copy.parameters = assembly.fitting(self._parameter_shapes, parameters)
         return copy
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -348,12 +348,21 @@ class Network:
         return self.names[-1]
 
     def of_layer(self, name: str) -> Parameters:
-        """The parameters of a layer, by "weight" and "bias"; none for a layer that has none."""
-        return {
-            part: self.parameters[f"{name}.{part}"]
-            for part in ("weight", "bias")
-            if f"{name}.{part}" in self.parameters
-        }
+        """The parameters of a layer, by "weight" and "bias"; none for a layer that has none.
+
+        Raises PellucidError for one that was replaced by an array of another shape or type: compiled code would read
+        what lies beside it.
+        """
+        found: Parameters = {}
+        for part in ("weight", "bias"):
+            shape, value = self._parameter_shapes.get(f"{name}.{part}"), self.parameters.get(f"{name}.{part}")
+            if value is None and shape is None:
+                continue
+            if value is None or value.shape != shape or value.dtype != self.dtype:
+                assembly.fitting(self._parameter_shapes, self.parameters)
+            else:
+                found[part] = value
+        return found
 
     def _index(self, name: str) -> int:
         if name not in self.names:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from pellucid.errors import PellucidError
 from pellucid.jit import vectorized
 from pellucid.learn.layers import Parameters
 from pellucid.learn.parallel import shards
@@ -86,13 +87,15 @@ class Optimizer:
     def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, batch: int) -> None:
         """One step in place; `rate` is that of this step, `batch` the number of images behind the gradients.
 
-        Look for `overflow` first: a step along an infinite gradient cannot be taken back.
+        Look for `overflow` first: a step along an infinite gradient cannot be taken back. Raises PellucidError for a
+        parameter that cannot be moved in place.
         """
         settings = self.settings
         scalars = (rate, shrinkage(gradients, settings.clip), settings.momentum, settings.ridge / batch)
         known = [*parameters.values(), *gradients.values(), *self.velocities.values()]
         if len(known) != len(self._known) or not all(map(is_, known, self._known)):
             self._known, nesterov = known, settings.optimizer == "nesterov"
+            require_movable(parameters)
             groups = [(w, gradients[name], self.velocities.get(name)) for name, w in parameters.items()]
             kinds = {w.dtype for w in parameters.values()}
             self._plans = [_Plan([group for group in groups if group[0].dtype == kind], nesterov) for kind in kinds]
@@ -114,8 +117,8 @@ class _Plan:
         self._groups = [(w, np.ascontiguousarray(g, kind), w if v is None else v) for w, g, v in groups]
         self.copied = any(g is not given for (_, g, _), (_, given, _) in zip(self._groups, groups, strict=True))
         for w, g, v in self._groups:
-            if not (w.flags.c_contiguous and v.flags.c_contiguous and w.shape == g.shape == v.shape):
-                raise ValueError("Parameters are moved in place; each must lie in one piece, its gradient like it.")
+            if not (v.flags.c_contiguous and w.shape == g.shape == v.shape):
+                raise ValueError("A parameter, its gradient and its velocity must lie alike.")
         self._job, self._scalars = compiled(_descend_piece, kind), np.zeros(4, kind)
         total = sum(w.size for w, _, _ in self._groups)
         size = max(PIECE, total // MOST_PIECES)
@@ -135,6 +138,16 @@ class _Plan:
         self._scalars[:] = scalars
         with Place(self._shared) as board:
             do(board, self._job, self._numbers, self._pieces)
+
+
+def require_movable(parameters: Parameters) -> None:
+    """Raise PellucidError where some parameter cannot be moved in place."""
+    for name, value in parameters.items():
+        if not (value.flags.c_contiguous and value.flags.aligned and value.flags.writeable):
+            raise PellucidError(
+                f"Parameter '{name}' is a view of another array, or may not be written to, and training moves it in "
+                f"place; give a copy: np.array(...)."
+            )
 
 
 def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:

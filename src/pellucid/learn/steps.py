@@ -58,7 +58,7 @@ class Steps(ABC):
     """A network's steps on a split."""
 
     @abstractmethod
-    def fit(self) -> bool:
+    def fits(self) -> bool:
         """Whether the network is still what they were made for."""
 
     @abstractmethod
@@ -72,8 +72,8 @@ class LayerSteps(Steps):
     def __init__(self, network: Network, split: Split) -> None:
         self._network, self._split = network, split
 
-    def fit(self) -> bool:
-        """Whatever the network is now, they fit."""
+    def fits(self) -> bool:
+        """Whatever the network is now, they do."""
         return True
 
     def __call__(self, chosen: Array, images: Array | None, watch: bool) -> Outcome:
@@ -96,7 +96,7 @@ class DenseSteps(Steps):
         self._gradients = {name: aligned(value.shape, value.dtype) for name, value in network.parameters.items()}
         self._works: dict[int, _Work] = {}
 
-    def fit(self) -> bool:
+    def fits(self) -> bool:
         """Whether the network is still made of the arrays that it was made of."""
         now = self._network.parameters.values()
         return self._network.scaling is self._scaling and all(map(is_, now, self._parameters))
@@ -125,7 +125,9 @@ def compilable(network: Network) -> bool:
 
 
 def steps_of(network: Network, split: Split) -> Steps:
-    """The quickest steps that a network has."""
+    """The quickest steps that a network has; raises PellucidError where its parameters do not fit its layers."""
+    for name in network.names:
+        network.of_layer(name)
     return DenseSteps(network, split) if compilable(network) else LayerSteps(network, split)
 
 

@@ -171,7 +171,7 @@ class Trainer:
             rng = np.random.default_rng([settings.seed, epoch, number])
             images = shifted(train.images.take(chosen, axis=0), settings.shift, rng)
         rate = rate_at(settings, epoch + number / len(batches)) * warmth(settings, epoch * len(batches) + number)
-        if self._steps is None or not self._steps.fit():
+        if self._steps is None or not self._steps.fits():
             self._steps = steps_of(self.network, train)
         step = self._steps(chosen, images, watch=number % PULSE == 0)
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
