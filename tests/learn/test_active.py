@@ -1,12 +1,13 @@
 """Products of what is not zero: beside those of all of it, to the last bit."""
 
+from typing import Any, NamedTuple, Self
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.learn import active, matrices
-from pellucid.learn.team import Place, compiled
 
 SHAPES = [(1, 1, 1), (3, 17, 1), (130, 70, 3), (25, 129, 25), (300, 64, 2), (257, 200, 7)]
 
@@ -18,19 +19,58 @@ def drawn(units: int, features: int, images: int, dtype: type = np.float32, shar
     return tuple(part.astype(dtype) for part in (rng.standard_normal((units, features)), x, rng.standard_normal(units)))
 
 
-def product(w: np.ndarray, x: np.ndarray, b: np.ndarray, rectify: bool = False, transposed: bool = False) -> np.ndarray:
-    """x w' + b, or x w + b if `transposed`: (image, padded)"""
+class Lists(NamedTuple):
+    """Room for the lists of some images' features: what is not zero, where it is in its block, how much of it is."""
+
+    values: np.ndarray
+    places: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def room(cls, images: int, features: int, dtype: Any) -> Self:
+        room, many = active.listed_room(images, features)
+        return cls(np.full(room, np.nan, dtype), np.full(room, 2**31, np.uint32), np.full(many, 2**31, np.uint32))
+
+    def rows(self, images: int, features: int) -> np.ndarray:
+        """What they say: (image, feature)"""
+        x = np.zeros((images, active.padded(features)), self.values.dtype)
+        for number, count in enumerate(self.counts):
+            for at in range(number * active.BLOCK, number * active.BLOCK + count):
+                x[number % images, number // images * active.BLOCK + self.places[at]] = self.values[at]
+        return x[:, :features]
+
+
+def listed(x: np.ndarray) -> Lists:
+    images, features = x.shape
+    rows = np.full((images, active.padded(features)), 7, x.dtype)  # what lies behind the features must not be seen
+    rows[:, :features] = x
+    lists = Lists.room(images, features, x.dtype)
+    active.listed(rows.reshape(-1), *map(np.uint64, (*x.shape, rows.shape[1])), *lists)
+    return lists
+
+
+def product(
+    w: np.ndarray,
+    x: np.ndarray,
+    b: np.ndarray,
+    rectify: bool = False,
+    transposed: bool = False,
+    gate: np.ndarray | None = None,
+) -> np.ndarray:
+    """x w' + b, or x w + b if `transposed`: (image, padded); as its lists say, too."""
     (units, features), images = w.shape[::-1] if transposed else w.shape, len(x)
     weights = np.full(active.padded(units) * features + 16, np.nan, w.dtype)[:-16]
     active.panels(w, transposed, weights)
-    rows = np.full((images, active.padded(features)), 7, w.dtype)  # what lies behind the features must not be seen
-    rows[:, :features] = x
     y, bias = np.full((images, active.padded(units)), np.nan, w.dtype), np.pad(b, (0, active.padded(units) - units))
-    places, begins = (np.full(size, 2**31, np.uint32) for size in active.listed_room(images, features))
-    sizes, job = map(np.uint64, (images, units, features)), compiled(active.multiply_piece, w.dtype)
-    with Place(active.padded(units) // active.PANEL) as board:
-        flat = (weights, rows.reshape(-1), bias, y.reshape(-1))
-        active.multiply(*flat, *sizes, rectify, places, begins, board, job)
+    given, found = listed(x), Lists.room(images, units, w.dtype)
+    passing = np.zeros(0, w.dtype) if gate is None else np.pad(gate, ((0, 0), (0, y.shape[1] - units))).reshape(-1)
+    sizes = tuple(map(np.uint64, (images, units, features)))
+    for panel in reversed(range(active.padded(units) // active.PANEL)):
+        y_flat = y.reshape(-1)
+        active.multiply_panel(
+            np.uint64(panel), weights, tuple(given), bias, y_flat, passing, tuple(found), *sizes, rectify, np.uint64(0)
+        )
+    assert np.array_equal(found.rows(images, units), y[:, :units], equal_nan=True)
     return y
 
 
@@ -47,15 +87,21 @@ def test_what_is_left_out_does_not_change_a_bit(shape, dtype, share):
 
 
 @settings(max_examples=30)
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 40), st.sampled_from(["1", "2", "3"]))
-def test_the_way_back_is_that_of_a_dense_layer(units, features, images, threads):
-    """Rejects weights that are laid out by the wrong side, and panels that a team leaves out or does twice."""
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 40))
+def test_the_way_back_is_that_of_a_dense_layer(units, features, images):
+    """Rejects weights that are laid out by the wrong side."""
     w, dz, _ = drawn(units, features, images)[0], *drawn(features, units, images)[1:]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PELLUCID_THREADS", threads)
-        dx = product(w, dz, np.zeros(features, w.dtype), transposed=True)[:, :features]
+    dx = product(w, dz, np.zeros(features, w.dtype), transposed=True)[:, :features]
     expected = matrices.backward(w, np.zeros((features, images), w.dtype), np.ascontiguousarray(dz.T), weights=False)[1]
     assert np.array_equal(dx, expected.T)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_nothing_passes_where_the_gate_is_not_positive(shape):
+    """Rejects a gate of another panel or image, one that lets zero pass, and lists made before it."""
+    w, x, b = drawn(*shape)
+    gate = np.random.default_rng(1).choice(np.array([-1, 0, 2], np.float32), (len(x), len(b)))
+    assert np.array_equal(product(w, x, b, gate=gate)[:, : len(b)], product(w, x, b)[:, : len(b)] * (gate > 0))
 
 
 def test_an_image_alone_is_the_same_to_the_last_bit_as_in_company():
@@ -79,10 +125,8 @@ def test_what_is_no_number_is_seen_in_its_own_image(value):
 def test_a_negative_zero_is_zero():
     """Rejects a comparison of bits."""
     w, x, b = drawn(5, 20, 1)
-    places, begins = np.zeros(active.padded(20), np.uint32), np.zeros(3, np.uint32)
     x[0] = -0.0
     x[0, 4] = 1
-    row = np.pad(x[0], (0, active.padded(20) - 20))
-    active.listed(row, np.uint64(1), np.uint64(20), np.uint64(active.padded(20)), places, begins)
-    assert places[: begins[1]].tolist() == [4]
+    lists = listed(x)
+    assert lists.places[: lists.counts[0]].tolist() == [4]
     assert np.array_equal(product(w, x, b)[0, :5], w[:, 4] + b)

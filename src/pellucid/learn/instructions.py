@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 
 from pellucid.jit import exact, inlined
-from pellucid.learn.active import multiply
+from pellucid.learn.active import PANEL, listed, multiply_panel
 from pellucid.learn.convolutions import convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
 from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
 from pellucid.learn.matrices import lay_out
 from pellucid.learn.sparse import input_gradient_flat
-from pellucid.learn.team import address, array, board_at, call, integers, naturals, small, wide
+from pellucid.learn.team import address, array, board_at, call, do, integers, naturals, small, wide
 
-SPANS = ("x", "y", "w", "b", "scratch", "run", "offset", "row", "winner")
+SPANS = ("x", "y", "w", "b", "scratch", "run", "offset", "row", "winner", "gate", "values", "places", "counts", "next")
 NUMBERS = ("maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line", "job")
 FIELDS = ("function", *(part for span in SPANS for part in (span, f"{span}_length")), *NUMBERS)
 FUNCTION, SIZE = 0, len(FIELDS)
-X, Y, W, B, SCRATCH, RUN, OFFSET, ROW, WINNER = range(1, 19, 2)  # each followed by its length
-MAPS, TAPS, PLANE, RECTIFY, CHANNELS, HEIGHT, WIDTH, BATCH, WINDOW, FIRST, LINE, JOB = range(19, SIZE)
+X, Y, W, B, SCRATCH, RUN, OFFSET, ROW, WINNER, GATE, VALUES, PLACES, COUNTS, NEXT = range(1, 29, 2)
+MAPS, TAPS, PLANE, RECTIFY, CHANNELS, HEIGHT, WIDTH, BATCH, WINDOW, FIRST, LINE, JOB = range(29, SIZE)
 
 Instruction = Callable[[Any, Any, Any], None]
 """A function (numbers, address of a team's board or 0, kind); see `team.compiled`."""
@@ -129,14 +129,44 @@ def average_back(numbers, board, kind):  # type: ignore[no-untyped-def]
     average_pool_gradient_flat(_floats(n, Y, kind), _floats(n, X, kind), *_shape(n))
 
 
-def multiplied(numbers, board, kind):  # type: ignore[no-untyped-def]
-    """A dense layer, or the way back through one, images in rows."""
+def listing(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """Lists of rows."""
     n = integers(numbers, SIZE)
-    multiply(
-        _floats(n, W, kind), _floats(n, X, kind), _floats(n, B, kind), _floats(n, Y, kind), _number(n, BATCH),
-        _number(n, MAPS), _number(n, TAPS), n[RECTIFY] != 0, _places(n, OFFSET), _places(n, ROW), board_at(board),
-        n[JOB],
+    listed(
+        _floats(n, X, kind), _number(n, BATCH), _number(n, TAPS), _number(n, LINE), _floats(n, VALUES, kind),
+        _places(n, PLACES), _places(n, COUNTS),
     )  # fmt: skip
+
+
+def multiplied(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """A dense layer, or the way back through one, images in rows: of x only their lists."""
+    n = integers(numbers, SIZE)
+    pieces = (n[MAPS] + PANEL - 1) // PANEL
+    do(board_at(board if pieces > 1 else 0), n[JOB], n, pieces)
+
+
+def multiplied_panel(numbers, piece, kind):  # type: ignore[no-untyped-def]
+    """A piece of it."""
+    n = integers(numbers, SIZE)
+    x = (_floats(n, X, kind), _places(n, OFFSET), _places(n, ROW))
+    lists = (_floats(n, VALUES, kind), _places(n, PLACES), _places(n, COUNTS))
+    multiply_panel(
+        np.uint64(piece), _floats(n, W, kind), x, _floats(n, B, kind), _floats(n, Y, kind), _floats(n, GATE, kind),
+        lists, _number(n, BATCH), _number(n, MAPS), _number(n, TAPS), n[RECTIFY] != 0, _after(n, piece, kind),
+    )  # fmt: skip
+
+
+@inlined
+def _after(n, piece, kind):  # type: ignore[no-untyped-def]
+    """Where in w, or beside it, the weights lie that a thread will read when it has done a piece, if there are two.
+
+    One goes from the first piece up, the other from the last one down, and when they meet, on to the next product.
+    """
+    pieces, panel = (n[MAPS] + PANEL - 1) // PANEL, n[TAPS] * PANEL
+    middle, beside = pieces // 2, (n[NEXT] - n[W]) // _floats(n, W, kind).itemsize
+    if piece + 1 < middle or piece > middle:
+        return np.uint64((piece + 1 if piece < middle else piece - 1) * panel)
+    return np.uint64(beside if piece + 1 == middle or pieces == 1 else beside + n[NEXT + 1] - n[LINE])
 
 
 def turned(numbers, board, kind):  # type: ignore[no-untyped-def]

@@ -105,7 +105,7 @@ class Writer:
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         prefetch = self._builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         place = self._builder.bitcast(self._builder.gep(self._bases[array], [index]), byte)
-        self._builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, keep it, data
+        self._builder.call(prefetch, [place, number(0), number(2), number(1)])  # to read, keep it, data
 
     def either(self, wanted: Any, make: Callable[[], list[Any]], instead: list[Any]) -> list[Any]:
         """What `make` gives, if wanted, and nothing is loaded for it otherwise; else those instead."""
@@ -141,8 +141,11 @@ class Writer:
         self._builder.position_at_end(after)
         return new
 
-    def list_nonzero(self, values: Any, first: Any, end: Any, array: str, index: Any) -> Any:
-        """Which elements of a vector, numbered from `first` on, are not zero and below `end`, to there; how many."""
+    def list_nonzero(self, values: Any, first: Any, end: Any, kept: str, places: str, index: Any) -> Any:
+        """Which elements of a vector are not zero, of those numbered from `first` to below `end`; how many.
+
+        They and their numbers go to there in two arrays.
+        """
         count = self._lanes
         number, truth = ir.VectorType(ir.IntType(32), count), ir.VectorType(ir.IntType(1), count)
         numbers = self._builder.add(
@@ -150,12 +153,13 @@ class Writer:
         )
         below = self._builder.icmp_unsigned("<", numbers, self.spread(self._builder.trunc(end, ir.IntType(32)), number))
         listed = self._builder.and_(self._builder.fcmp_unordered("!=", values, self.zero()), below)
-        place = self._builder.gep(self._bases[array], [index])
-        kind = ir.FunctionType(ir.VoidType(), [number, place.type, truth])
-        store: Any = get_or_insert_function(  # type: ignore[no-untyped-call]
-            self._builder.module, kind, f"llvm.masked.compressstore.v{count}i32"
-        )
-        self._builder.call(store, [numbers, place, listed])
+        for array, vector, name in ((kept, values, f"f{8 * self._size}"), (places, numbers, "i32")):
+            place = self._builder.gep(self._bases[array], [index])
+            kind = ir.FunctionType(ir.VoidType(), [vector.type, place.type, truth])
+            store: Any = get_or_insert_function(  # type: ignore[no-untyped-call]
+                self._builder.module, kind, f"llvm.masked.compressstore.v{count}{name}"
+            )
+            self._builder.call(store, [vector, place, listed])
         bits = ir.IntType(count)
         return self._builder.zext(self._builder.ctpop(self._builder.bitcast(listed, bits)), INDEX)
 

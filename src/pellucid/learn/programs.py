@@ -126,17 +126,23 @@ class _Writer:
         self.floats, self._places, self._winners = _Block(dtype), _Block(np.uint32), _Block(np.uint8)
         self._runs: list[Array] = [np.zeros((0, 5), np.uint64)]
         self._rows: set[Span] = set()  # where images are rows
+        self._lists: dict[Span, tuple[Span, Span, Span]] = {}  # those of rows: values, places, counts
+        self._products: dict[Span, dict[str, Any]] = {}  # the instruction that makes rows, while nothing changes them
         self.steps: list[tuple[Instruction, dict[str, Any]]] = []
         self.pieces = 1
 
     def blocks(self) -> dict[str, Array]:
         """The memory that the instructions speak of, by the spans in it."""
         floats, places, winners, runs = self.floats.made(), self._places.made(), self._winners.made(), self._runs
-        where = {"run": np.concatenate(runs), "offset": places, "row": places, "winner": winners}
+        where = {"run": np.concatenate(runs), "winner": winners}
+        where |= dict.fromkeys(("offset", "row", "places", "counts"), places)
         return {span: where.get(span, floats) for span in SPANS}
 
     def instructions(self, blocks: Mapping[str, Array]) -> Int64[Array, "step number"]:
         """What was written, with the addresses that arrays have in these blocks."""
+        products = [fields for function, fields in self.steps if function is instructions.multiplied]
+        for fields, following in zip(products, products[1:] + products[:1], strict=True):
+            fields |= {"next": following["w"], "line": following["taps"] * active.PANEL}
         steps = np.zeros((len(self.steps), SIZE), np.int64)
         places = {name: (FIELDS.index(name), block.ctypes.data, block.strides[0]) for name, block in blocks.items()}
         for row, (function, fields) in zip(steps, self.steps, strict=True):
@@ -164,6 +170,7 @@ class _Writer:
             y = self._convolve(x, shape, weight, parameters["bias"], border, out, rectify)
         if _activation(layer) == "sigmoid":
             self._add(instructions.sigmoid, x=y, y=y)
+            self._products.pop(y, None)
         return _Pass(layer, weight, border, shape, out, x, y)
 
     def own(
@@ -215,10 +222,13 @@ class _Writer:
         return span
 
     def _through(self, step: _Pass, dy: Span) -> Span:
-        """Back through an activation, in place."""
-        back = {"relu": instructions.rectified_back, "sigmoid": instructions.sigmoid_back}.get(_activation(step.layer))
-        if back is not None:
-            self._add(back, x=dy, y=step.y)
+        """Back through an activation, in place: where dy is made, if that is a product."""
+        kind = _activation(step.layer)
+        if kind == "relu" and dy in self._products:
+            self._products[dy]["gate"] = step.y
+        elif kind in ("relu", "sigmoid"):
+            self._add(instructions.rectified_back if kind == "relu" else instructions.sigmoid_back, x=dy, y=step.y)
+            self._products.pop(dy, None)
         return dy
 
     def _pool(self, layer: Pool, shape: Shape, x: Span) -> _Pass:
@@ -273,21 +283,37 @@ class _Writer:
         return y
 
     def _multiply(self, x: Span, w: Array, transposed: bool, b: Array, rectify: bool) -> Span:
-        """As `active.multiply`; x and y in rows. transposed: with w's transpose, for the way back."""
+        """As `active.multiply_panel`; x and y in rows. transposed: with w's transpose, for the way back."""
         units, features = w.shape[::-1] if transposed else w.shape
-        lines, begins = active.listed_room(self._batch, features)
         self.pieces = max(self.pieces, active.padded(units) // active.PANEL)
         y = self.rows((units, 1, 1))
-        where = {
+        values, places, counts = self._listed(x, features)
+        fields = {
+            "x": values,
+            "offset": places,
+            "row": counts,
             "w": self.floats.fill(active.padded(units) * features, partial(active.panels, w, transposed)),
             "b": self.floats.put(b, active.padded(units)),
-            "offset": self._places.reserve(lines),
-            "row": self._places.reserve(begins),
+            "y": y,
+            "job": team.compiled(instructions.multiplied_panel, self.floats.dtype),
         }
-        job = team.compiled(active.multiply_piece, self.floats.dtype)
-        sizes = {"maps": units, "taps": features, "batch": self._batch, "rectify": int(rectify), "job": job}
-        self._add(instructions.multiplied, x=x, y=y, **where, **sizes)
+        sizes = {"maps": units, "taps": features, "batch": self._batch, "rectify": int(rectify)}
+        self._products[y] = self._add(instructions.multiplied, **fields, **sizes)
         return y
+
+    def _listed(self, x: Span, features: int) -> tuple[Span, Span, Span]:
+        """The lists of rows: made together with these, if that is by a product."""
+        if x not in self._lists:
+            room, many = active.listed_room(self._batch, features)
+            lists = (self.floats.reserve(room), self._places.reserve(room), self._places.reserve(many))
+            fields = dict(zip(("values", "places", "counts"), lists, strict=True))
+            if x in self._products:
+                self._products[x].update(fields)
+            else:
+                sizes = {"batch": self._batch, "taps": features, "line": active.padded(features)}
+                self._add(instructions.listing, x=x, **fields, **sizes)
+            self._lists[x] = lists
+        return self._lists[x]
 
     def _multiply_back(self, step: _Pass, dy: Span) -> Span:
         """The gradient of a dense layer's input."""
@@ -356,9 +382,10 @@ class _Writer:
         spans = {"offset": self._places.put(plan.offsets), "row": self._places.put(plan.rows)}
         return spans | {"run": (begin, begin + len(plan.runs))}
 
-    def _add(self, function: Instruction, **fields: Any) -> None:
-        """An instruction; spans are pairs."""
+    def _add(self, function: Instruction, **fields: Any) -> dict[str, Any]:
+        """An instruction; spans are pairs. What it says may be added to until it is given away."""
         self.steps.append((function, fields))
+        return fields
 
 
 def _as_convolution(layer: Layer, parameters: Parameters, shape: Shape) -> tuple[Array, tuple[int, int], Shape]:

@@ -39,9 +39,10 @@ BLOCK_ARGUMENTS = (
     *("x", "k", "stride", "first", "last", "b", "m", "go_on", "rectify"),
 )
 PICKED_ARGUMENTS = (
-    *("vectors", "lanes", "y", "i", "w", "j", "stride", "x", "k", "places", "first", "last", "ahead", "pace"),
+    *("vectors", "lanes", "y", "i", "begun", "k", "w", "j", "stride", "values", "places", "first", "last"),
+    *("ahead", "pace"),
 )
-NONZERO_ARGUMENTS = ("lanes", "y", "i", "first", "end", "places", "at")
+NONZERO_ARGUMENTS = ("lanes", "y", "i", "first", "end", "values", "places", "at")
 TURN_ARGUMENTS = ("lanes", "y", "i", "pitch", "x", "k", "stride")
 
 
@@ -88,17 +89,16 @@ def _write_picked(builder: Any, write: Writer, given: dict[str, Any], vectors: i
     """The instructions of a sum of rows that are picked: the sum stays in registers."""
 
     def products(t: Any, sums: list[Any]) -> list[Any]:
-        place = write.index("places", t)
-        row = builder.add(given["j"], builder.mul(place, given["stride"]))
+        row = builder.add(given["j"], builder.mul(write.index("places", t), given["stride"]))
         further = builder.lshr(builder.mul(builder.sub(t, given["first"]), given["pace"]), write.number(4))
         write.fetch("w", builder.add(given["ahead"], builder.mul(further, write.number(lanes))))
-        value = write.spread(write.scalar("x", builder.add(given["k"], place)))
+        value = write.spread(write.scalar("values", t))
         return [
             write.multiply_add(write.load("w", write.add(row, lanes * v)), value, total) for v, total in enumerate(sums)
         ]
 
     places = [write.add(given["i"], lanes * v) for v in range(vectors)]
-    begun = [write.load("y", place) for place in places]
+    begun = [write.load("begun", write.add(given["k"], lanes * v)) for v in range(vectors)]
     for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
         write.store("y", place, value)
 
@@ -106,7 +106,7 @@ def _write_picked(builder: Any, write: Writer, given: dict[str, Any], vectors: i
 def _write_nonzero(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> Any:
     """The instructions of a list of what is not zero: no branch, for which ones these are cannot be foreseen."""
     values = write.load("y", given["i"])
-    count = write.list_nonzero(values, given["first"], given["end"], "places", given["at"])
+    count = write.list_nonzero(values, given["first"], given["end"], "values", "places", given["at"])
     return builder.add(given["at"], count)
 
 
@@ -210,27 +210,28 @@ def scatter(context, vectors, lanes, w, j, values, places, last, y, i):  # type:
 
 @_intrinsic
 def picked(  # type: ignore[no-untyped-def]
-    context, vectors, lanes, y, i, w, j, stride, x, k, places, first, last, ahead, pace
+    context, vectors, lanes, y, i, begun, k, w, j, stride, values, places, first, last, ahead, pace
 ):  # fmt: skip
     """Rows of vectors x lanes elements, which are numbers that are known when it is compiled, weighted and summed.
 
-    y[i + n] += sum over t of w[j + places[t] stride + n] x[k + places[t]]
+    y[i + n] = begun[k + n] + sum over t of w[j + places[t] stride + n] values[t]
 
     for n below vectors x lanes, t from first (there is one at least) to before last, in this order. All arrays are
     flat. Meanwhile w is fetched from `ahead` on, where it need not be, for rows to come: `pace` times lanes elements
     for every 16 of t.
     """
-    kinds = (vectors, lanes, y, i, w, j, stride, x, k, places, first, last, ahead, pace)
+    kinds = (vectors, lanes, y, i, begun, k, w, j, stride, values, places, first, last, ahead, pace)
     return written(dict(zip(PICKED_ARGUMENTS, kinds, strict=True)), 2, _write_picked)
 
 
 @_intrinsic
-def nonzero(context, lanes, y, i, first, end, places, at):  # type: ignore[no-untyped-def]
+def nonzero(context, lanes, y, i, first, end, values, places, at):  # type: ignore[no-untyped-def]
     """first + n for each n below lanes where y[i + n] is not zero (NaN is not), if below end, to places[at], ...
 
-    Returns where the next one goes. All arrays are flat, places of 32 bits; lanes is known when it is compiled.
+    And y[i + n] to values[at], ... Returns where the next one goes. All arrays are flat, places of 32 bits; lanes is
+    known when it is compiled.
     """
-    kinds = (lanes, y, i, first, end, places, at)
+    kinds = (lanes, y, i, first, end, values, places, at)
     return written(dict(zip(NONZERO_ARGUMENTS, kinds, strict=True)), 1, _write_nonzero, types.uint64)
 
 

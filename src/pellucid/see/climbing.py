@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
@@ -54,7 +55,8 @@ class Limits:
 class Climbed:
     """What a climb found, job by job.
 
-    images: the best image of each, or the last (see `Limits`), in model space.  values: what the objective says of it.
+    images: the best image of each, or the last (see `Limits`), in model space.  values: what the objective said of it,
+    transformed, less what was held against it.  bare: without all that, where it was seen on the way.
     steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the last.  moments, film: the images
     as they were after so many steps; where a job stopped sooner, its last image.
     """
@@ -65,10 +67,11 @@ class Climbed:
     history: Float32[Tensor, "job moment"]
     moments: tuple[int, ...]
     film: Float32[Tensor, "shot job channel height width"]
+    bare: Float32[Tensor, "job"] | None = None
 
     def valued(self, values: Float32[Tensor, "job"]) -> "Climbed":
         """The same with these values."""
-        return replace(self, values=values)
+        return replace(self, values=values, bare=None)
 
     def taken(self, jobs: Int64[Tensor, "chosen"]) -> "Climbed":
         """Of these jobs only, in this order."""
@@ -90,8 +93,12 @@ class Climbed:
 
 def joined(parts: Sequence[Climbed]) -> Climbed:
     """Climbs of the same moments as one, the jobs of the first before those of the second."""
-    fields = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("images", "values", "steps")}
+    fields: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in ("images", "values", "steps")
+    }
     history, film = torch.cat([part.history for part in parts]), torch.cat([part.film for part in parts], dim=1)
+    bare = [part.bare for part in parts if part.bare is not None]
+    fields["bare"] = torch.cat(bare) if len(bare) == len(parts) else None
     return Climbed(**fields, history=history, moments=parts[0].moments, film=film)
 
 

@@ -111,6 +111,7 @@ class Shard:
             torch.from_numpy(self.state.history.T.copy()),
             tuple(self._moments),
             torch.stack(film) if film else images.new_zeros(0, *images.shape),
+            torch.from_numpy(self.state.best_bare),
         )
 
 

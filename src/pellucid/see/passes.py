@@ -68,7 +68,8 @@ class Against(NamedTuple):
 class State(NamedTuple):
     """Where a shard is. points, memory, best (image, pixel); history (moment, image); the others (image,).
 
-    amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.
+    amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.  bare,
+    best_bare: values of the image now, and of the best, with nothing held against them.
     """
 
     points: Array
@@ -76,6 +77,8 @@ class State(NamedTuple):
     best: Array
     best_ranks: Array
     best_values: Array
+    best_bare: Array
+    bare: Array
     ranks: Array
     amounts: Array
     shares: Array
@@ -86,7 +89,8 @@ class State(NamedTuple):
     def begun(cls, points: Array, steps: int) -> Self:
         """Before the first moment."""
         count = len(points)
-        numbers = {name: np.zeros(count, np.float32) for name in ("best_values", "ranks", "amounts", "shares")}
+        names = ("best_values", "best_bare", "bare", "ranks", "amounts", "shares")
+        numbers = {name: np.zeros(count, np.float32) for name in names}
         return cls(
             points=points,
             memory=np.zeros_like(points),
@@ -112,7 +116,7 @@ def climb_shard(begin, end, last, forward, backward, board, batch, rectify, spac
         run(forward, board)
         if not note(said, rectify, space, penalized, against, state, state.history[moment]):
             return NO_VALUE
-        keep(state, latest, state.history[moment])
+        keep(state, latest, moment == last, state.history[moment])
         if moment == last:
             break
         run(backward, board)
@@ -205,6 +209,7 @@ def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
         silent = silent and rectify
         state.shares[n] = abs(total / len(z)) / pixels if relative else 1.0
         held = state.shares[n] * state.amounts[n]
+        state.bare[n] = total / len(z)
         values[n] = total / len(z) - held
         state.ranks[n] = min(largest - held, 0) if silent else values[n]
         sound = sound and math.isfinite(values[n])
@@ -217,11 +222,11 @@ def score(z, rectify, relative, state, values):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def keep(state, latest, values):  # type: ignore[no-untyped-def]
-    """What ranks higher than all before, or the latest."""
-    for n in range(len(values)):
-        if latest or state.ranks[n] > state.best_ranks[n]:
-            state.best_ranks[n], state.best_values[n] = state.ranks[n], values[n]
+def keep(state, latest, end, values):  # type: ignore[no-untyped-def]
+    """What ranks higher than all before; or, if the latest counts, what there is at the end."""
+    for n in range(len(state.bare)):
+        if (latest and end) or (not latest and state.ranks[n] > state.best_ranks[n]):
+            state.best_ranks[n], state.best_values[n], state.best_bare[n] = state.ranks[n], values[n], state.bare[n]
             for p in range(state.points.shape[1]):
                 state.best[n, p] = state.points[n, p]
 

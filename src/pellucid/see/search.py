@@ -161,7 +161,7 @@ class _Explorer:
         numbers: Int64[Tensor, "job"] | None = None,
         stage: tuple[int, tuple[int, ...], int] | None = None,
     ) -> Climbed:
-        """Every job uphill; its values are those of the images returned, computed once more.
+        """Every job uphill; its values are those of the images returned, computed once more unless they were seen so.
 
         numbers: what the search calls these jobs, if it does not count them alike.  stage: how many steps, which
         moments to keep, and how many steps were made before, if this is but a part of the climb.
@@ -185,7 +185,9 @@ class _Explorer:
             advance=self._report.advance,
             watch=self._named(numbers, made),
         )
-        values = values_of(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
+        values = climbed.bare
+        if values is None:
+            values = values_of(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
         return climbed.valued(values)
 
     def _named(self, numbers: Int64[Tensor, "job"] | None, made: int) -> Watch | None:
