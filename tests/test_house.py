@@ -12,6 +12,7 @@ ORDER = [
     "errors",
     "files",
     "bars",
+    "jit_cache",
     "jit",
     "settings",
     "data",

@@ -1,8 +1,9 @@
 """Jit: how loops are compiled, in every room: decorators, and the width of the vectors that they make use of.
 
-exact:      a function whose sums are taken in their order; what is compiled is kept beside the file
+exact:      a function whose sums are taken in their order; what is compiled is kept (see jit_cache)
 vectorized: the same, but a sum may be taken in as many parts as a vector has lanes
 inlined:    a part of the functions that call it; it is not compiled by itself
+addressed:  a function that is called by its address, compiled for one signature; it is kept, too
 
 All release the interpreter's lock, and divide as NumPy does. LLVM tunes most processors with AVX-512 for vectors of
 256 bits, since the first of them slowed down under wider ones. For kernels that do nothing but multiply and add, 512
@@ -11,11 +12,14 @@ once, at the first function that it is shown. A process that showed it one befor
 differ from others in the last bits of sums. Whoever sets NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is obeyed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba import njit
+from numba import cfunc, njit
+
+from pellucid.jit_cache import keeping
 
 LANES = 16
 """Numbers that kernels take side by side: a vector of 512 bits, or several narrower ones."""
@@ -35,6 +39,23 @@ def _widen() -> None:
 
 _widen()
 
-exact: Any = njit(nogil=True, error_model="numpy", cache=True)
-vectorized: Any = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, error_model="numpy", cache=True)
-inlined: Any = njit(nogil=True, error_model="numpy", inline="always")
+_COMMON: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+inlined: Any = njit(**_COMMON, inline="always")
+
+
+def _kept(decorator: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        with keeping():
+            return decorator(function)
+
+    return decorate
+
+
+exact: Any = _kept(njit(**_COMMON, cache=True))
+vectorized: Any = _kept(njit(**_COMMON, cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"}))
+
+
+def addressed(signature: Any) -> Any:
+    """The decorator of functions of this signature, whose `address` is called; whoever holds them keeps them alive."""
+    return _kept(cfunc(signature, cache=True, error_model="numpy"))

@@ -27,7 +27,8 @@ Array = np.ndarray
 PANEL = LANES * VECTORS  # units side by side
 BLOCK = 64  # features of a list, whose weights for a panel stay in the nearest cache: most of it
 
-_ZERO, _ONE, _FOUR, _LANES, _VECTORS, _PANEL, _BLOCK = map(np.uint64, (0, 1, 4, LANES, VECTORS, PANEL, BLOCK))
+_ZERO, _ONE, _EIGHT, _LANES, _VECTORS, _PANEL, _BLOCK = map(np.uint64, (0, 1, 8, LANES, VECTORS, PANEL, BLOCK))
+_FINE = _ONE << _EIGHT
 
 
 def padded(size: int) -> int:
@@ -92,18 +93,19 @@ def _add_block(y, i, pitch, begun, k, stride, w, weights, x, number, images, ahe
     weights: where in w the block's are; ahead: those that are needed next.  number: of the block's first list in x.
     """
     values, places, counts = x
-    total = _ONE
+    total, done = _ONE, _ZERO
     for n in range(number, number + images):
         total += counts[n]
-    pace = min(_LANES, _LANES * _BLOCK * _VECTORS // total)  # so that what is next has come when this block is done
+    pace = min(_FINE, _FINE * _BLOCK * _VECTORS // total + _ONE)  # what is next has come when this block is done
     for n in range(images):
         first, count = (number + n) * _BLOCK, np.uint64(counts[number + n])
         if count > _ZERO:
+            further = ahead + (done * pace >> _EIGHT) * _LANES
             picked(
                 VECTORS, LANES, y, i + n * pitch, begun, k + n * stride, w, weights, _PANEL, values, places, first,
-                first + count, ahead, pace,
+                first + count, further, pace,
             )  # fmt: skip
-            ahead += (count * pace >> _FOUR) * _LANES
+            done += count
         else:
             for o in range(_PANEL):
                 y[i + n * pitch + o] = begun[k + n * stride + o]

@@ -5,8 +5,7 @@ run: instructions -> every layer done, forward or back
 An instruction is a row of numbers: the address of a compiled function, where its arrays are and how long, and sizes.
 See `programs`, where they are written. The functions are the kernels of `active`, `convolutions`, `kernels` and
 `sparse`, each compiled by itself when a program first needs it: what is compiled into its caller is compiled anew for
-it, for seconds, and once more for the caller of that. Whoever changes these kernels touches this file, too (see
-registers.py).
+it, for seconds, and once more for the caller of that.
 """
 
 import math

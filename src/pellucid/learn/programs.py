@@ -11,7 +11,7 @@ change.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,15 +21,13 @@ from jaxtyping import Int64, Integer
 
 from pellucid.jit import LANES
 from pellucid.learn import active, convolutions, instructions, kernels, sparse, team
+from pellucid.learn.blocks import Block, Span
 from pellucid.learn.instructions import FIELDS, FUNCTION, SIZE, SPANS, Instruction
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
-from pellucid.learn.memory import aligned
 from pellucid.learn.network import Network
-from pellucid.learn.parallel import run_in_order
 from pellucid.learn.sparse import TOGETHER
 
 Array = np.ndarray
-Span = tuple[int, int]
 Shape = tuple[int, int, int]
 
 
@@ -62,48 +60,6 @@ class Program:
         self.said = self._blocks["x"][slice(*said)].reshape(-1, len(units))
 
 
-class _Block:
-    """Arrays that will lie in one block, one after another, each at the beginning of a line of the cache."""
-
-    def __init__(self, dtype: Any) -> None:
-        self.dtype, self._size = np.dtype(dtype), 0
-        self._given: list[tuple[int, Array]] = []
-        self._filled: list[tuple[Span, Callable[[Array], None]]] = []
-
-    def reserve(self, size: int) -> Span:
-        """Room for so many numbers, zero at first."""
-        begin = self._size
-        self._size += -(-size // LANES) * LANES
-        return begin, begin + size
-
-    def fill(self, size: int, write: Callable[[Array], None]) -> Span:
-        """Room for so many numbers, which `write` will put there."""
-        span = self.reserve(size)
-        self._filled.append((span, write))
-        return span
-
-    def put(self, array: Array, room: int = 0) -> Span:
-        """The array itself, once, and zeros behind it, if it shall have more room."""
-        for begin, known in self._given:
-            if known is array:
-                return begin, begin + max(array.size, room)
-        span = self.reserve(max(array.size, room))
-        self._given.append((span[0], array))
-        return span
-
-    def made(self) -> Array:
-        """The block; a line longer, so that a vector may reach beyond the last array."""
-        block, done = aligned((self._size + LANES,), self.dtype), 0
-        for (begin, end), _ in self._filled:
-            block[done:begin] = 0
-            done = end
-        block[done:] = 0
-        run_in_order(lambda filled: filled[1](block[slice(*filled[0])]), self._filled)
-        for begin, array in self._given:
-            block[begin : begin + array.size] = array.reshape(-1)
-        return block
-
-
 @dataclass(frozen=True, eq=False)
 class _Pass:
     """A layer's pass forward, as far as the way back needs it: a dense layer is one of images of one pixel."""
@@ -123,7 +79,7 @@ class _Writer:
 
     def __init__(self, dtype: Any, batch: int) -> None:
         self._batch = batch
-        self.floats, self._places, self._winners = _Block(dtype), _Block(np.uint32), _Block(np.uint8)
+        self.floats, self._places, self._winners = Block(dtype), Block(np.uint32), Block(np.uint8)
         self._runs: list[Array] = [np.zeros((0, 5), np.uint64)]
         self._rows: set[Span] = set()  # where images are rows
         self._lists: dict[Span, tuple[Span, Span, Span]] = {}  # those of rows: values, places, counts

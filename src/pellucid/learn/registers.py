@@ -13,9 +13,6 @@ added to it, so that a product costs a share of a load. Numba has no words for t
 where the innermost one runs along the array. So a tile is written down as instructions for LLVM, which finds the
 registers of whatever processor it is. A product and its sum may be fused. An element is computed the same way
 wherever in a row it stands, and in whatever batch.
-
-Whoever changes this file touches those that import it, too: what Numba has compiled is kept by the age of the file that
-calls, and an old tile would stay in use.
 """
 
 from typing import Any
@@ -90,7 +87,7 @@ def _write_picked(builder: Any, write: Writer, given: dict[str, Any], vectors: i
 
     def products(t: Any, sums: list[Any]) -> list[Any]:
         row = builder.add(given["j"], builder.mul(write.index("places", t), given["stride"]))
-        further = builder.lshr(builder.mul(builder.sub(t, given["first"]), given["pace"]), write.number(4))
+        further = builder.lshr(builder.mul(builder.sub(t, given["first"]), given["pace"]), write.number(8))
         write.fetch("w", builder.add(given["ahead"], builder.mul(further, write.number(lanes))))
         value = write.spread(write.scalar("values", t))
         return [
@@ -218,7 +215,7 @@ def picked(  # type: ignore[no-untyped-def]
 
     for n below vectors x lanes, t from first (there is one at least) to before last, in this order. All arrays are
     flat. Meanwhile w is fetched from `ahead` on, where it need not be, for rows to come: `pace` times lanes elements
-    for every 16 of t.
+    for every 256 of t.
     """
     kinds = (vectors, lanes, y, i, begun, k, w, j, stride, values, places, first, last, ahead, pace)
     return written(dict(zip(PICKED_ARGUMENTS, kinds, strict=True)), 2, _write_picked)

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, types
+from numba import types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
-from pellucid.jit import exact
+from pellucid.jit import addressed, exact
 from pellucid.learn.parallel import inside_of_work, thread_count
 
 Array = np.ndarray
@@ -240,7 +240,7 @@ def compiled(function: Any, dtype: Any) -> int:
     """
     number = types.float64 if dtype == np.float64 else types.float32
     signature = types.void(_CPointer(types.int64), types.int64, _CPointer(number))
-    made: Any = cfunc(signature, cache=True, error_model="numpy")(function)
+    made: Any = addressed(signature)(function)
     _kept.append(made)
     place: int = made.address
     return place

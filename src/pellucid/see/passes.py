@@ -150,14 +150,15 @@ def penalize(points, center, radius, against, amounts, push):  # type: ignore[no
     spare = np.empty((2, height * width), np.float32)
     center, radius, l1, l2 = np.float32(center), np.float32(radius), np.float32(against.l1), np.float32(against.l2)
     for n in range(len(points)):
-        total = 0.0
-        for p in range(points.shape[1]):
-            pixel = center + radius * points[n, p]
+        total, here, slope = 0.0, points[n], push[n]
+        for p in range(len(here)):
+            pixel = center + radius * here[p]
+            sign = np.float32(pixel > 0) - np.float32(pixel < 0)
             total += l1 * abs(pixel) + l2 * pixel * pixel
-            push[n, p] = radius * (l1 * np.sign(pixel) + np.float32(2) * l2 * pixel)
+            slope[p] = radius * (l1 * sign + np.float32(2) * l2 * pixel)
         for channel in range(channels if against.tv > 0 else 0):
             plane = slice(channel * height * width, (channel + 1) * height * width)
-            total += _vary(points[n, plane], push[n, plane], spare, width, radius, np.float32(against.tv))
+            total += _vary(here[plane], slope[plane], spare, width, radius, np.float32(against.tv))
         amounts[n] = total
 
 
@@ -167,28 +168,37 @@ def _vary(points, push, spare, width, radius, weight):  # type: ignore[no-untype
 
     A pixel's differences to the one below and the one on its right; beyond the border there are none.
     """
-    total, pixels, least = 0.0, len(points), np.float32(SMOOTH)
+    total, least = 0.0, np.float32(SMOOTH)
     down, right = spare[0], spare[1]
-    for p in range(pixels - width):
-        down[p] = radius * (points[p + width] - points[p])
-    for p in range(pixels - width, pixels):
-        down[p] = 0
-    for p in range(pixels - 1):
-        right[p] = radius * (points[p + 1] - points[p])
-    for p in range(width - 1, pixels, width):
-        right[p] = 0
-    for p in range(pixels):
+    _difference(points, width, radius, down)
+    _difference(points, 1, radius, right)
+    right[width - 1 :: width] = 0
+    for p in range(len(points)):
         length = np.sqrt(down[p] * down[p] + right[p] * right[p] + least)
         total += length
         share = weight * radius / length
         down[p], right[p] = share * down[p], share * right[p]
-    for p in range(pixels):
+    for p in range(len(points)):
         push[p] -= down[p] + right[p]
-    for p in range(pixels - width):
-        push[p + width] += down[p]
-    for p in range(pixels - 1):
-        push[p + 1] += right[p]
-    return weight * (total - pixels * math.sqrt(SMOOTH))
+    _add(push[width:], down)
+    _add(push[1:], right)
+    return weight * (total - len(points) * math.sqrt(SMOOTH))
+
+
+@inlined
+def _difference(points, step, radius, out):  # type: ignore[no-untyped-def]
+    """How much more each point is `step` further on, times the radius; zero where there is none."""
+    further = points[step:]  # a view, for an index that could be negative would keep the loop out of vectors
+    for p in range(len(further)):
+        out[p] = radius * (further[p] - points[p])
+    out[len(further) : len(points)] = 0
+
+
+@inlined
+def _add(to, values):  # type: ignore[no-untyped-def]
+    """The first of these values, in place."""
+    for p in range(len(to)):
+        to[p] += values[p]
 
 
 @inlined

@@ -1,0 +1,78 @@
+"""What was compiled from other files than there are now is not taken up."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+from pellucid import jit_cache
+
+CALLED = """
+from pellucid.jit import exact
+from pellucid.learn.a_number import NUMBER
+
+@exact
+def called():
+    return {}
+"""
+CALLER = """
+from pellucid.jit import exact
+from pellucid.learn.a_called import called
+
+@exact
+def call():
+    return called()
+"""
+RUN = "from pellucid.learn.a_caller import call; print(call(), sum(call.stats.cache_hits.values()))"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package, with a function that calls one of another file."""
+    copy = tmp_path / "pellucid"
+    shutil.copytree(jit_cache.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "static", "zoo"))
+    (copy / "learn" / "a_number.py").write_text("NUMBER = 5\n")
+    (copy / "learn" / "a_called.py").write_text(CALLED.format("NUMBER"))
+    (copy / "learn" / "a_caller.py").write_text(CALLER)
+    return copy
+
+
+def answer(package: Path) -> tuple[str, str]:
+    """What the caller says in a process of its own, and how much of it had been kept."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("NUMBA")}
+    environment = kept | {"PYTHONPATH": str(package.parent)}
+    run = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=package.parent, env=environment, capture_output=True, check=True, text=True
+    )
+    said, hits = run.stdout.split()
+    return said, hits
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("a_called.py", CALLED.format("7")), ("a_number.py", "NUMBER = 7\n")], ids=["called", "imported"]
+)
+def test_a_change_in_another_file_is_seen(package, file, text):
+    """Rejects code that is kept as long as the caller's own file is the same: after an update it would be the old."""
+    assert answer(package) == ("5", "0")
+    assert answer(package) == ("5", "1")  # and it rejects code that is compiled every time
+    (package / "learn" / file).write_text(text)
+    assert answer(package) == ("7", "0")
+
+
+def test_what_does_not_compile_does_not_count(package):
+    """Rejects a stamp of everything: whoever works on a page would wait a minute for kernels, every time."""
+    before = jit_cache.stamp(package)
+    (package / "show" / "tour.py").write_text("# another tour\n")
+    jit_cache.stamp.cache_clear()
+    assert jit_cache.stamp(package) == before
+
+
+def test_other_peoples_functions_are_kept_as_they_were():
+    """Rejects a setting that outlives our decorators."""
+    with jit_cache.keeping():
+        assert "Beside" in numba.config.CACHE_LOCATOR_CLASSES
+    assert numba.config.CACHE_LOCATOR_CLASSES == ""
