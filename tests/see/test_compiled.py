@@ -10,7 +10,7 @@ from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see import compiled
 from pellucid.see.ascent import Adam, Gradient, Normalized, Power
-from pellucid.see.climbing import Limits, climb
+from pellucid.see.climbing import Limits, climb, values_of
 from pellucid.see.images import Box, Sphere, sphere_of
 from pellucid.see.models import open_model
 from pellucid.see.objectives import Others, Units
@@ -74,7 +74,8 @@ PENALTIES = [
 @pytest.mark.parametrize("rule", [Gradient(3.0), Normalized(0.3)])
 @pytest.mark.parametrize("penalties", PENALTIES)
 def test_boxes_and_penalties_lead_to_the_same(penalties, rule, image, scaling, monkeypatch):
-    """Rejects a border that differs from the penalty's own, and one that is held against what is clipped."""
+    """Rejects a border that differs from the penalty's own, one that is held against what is clipped, and a bare value
+    that is less than what the unit says."""
     net = network("unit")
     if scaling == "own":
         net.scaling = Scaling("mean-deviation", np.float32([[[0.2]], [[0.6]]]), np.float32([[[0.1]], [[0.4]]]))
@@ -90,6 +91,10 @@ def test_boxes_and_penalties_lead_to_the_same(penalties, rule, image, scaling, m
     assert float((found.history[:, 1:] != found.history[:, :1]).float().mean()) > 0.2
     for name in ("history", "values", "images"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=1e-3, rtol=2e-3)
+    goal = Units("conv2", torch.arange(len(found.images)))
+    with open_model(net).reading(["conv2"]) as read:
+        said = values_of(read, goal, found.images, rows=64, grain=1)
+    torch.testing.assert_close(found.bare, said, atol=1e-5, rtol=1e-5)
 
 
 def test_a_pixel_beyond_its_box_is_drawn_back_by_penalties_alone():

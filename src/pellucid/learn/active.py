@@ -27,8 +27,7 @@ Array = np.ndarray
 PANEL = LANES * VECTORS  # units side by side
 BLOCK = 64  # features of a list, whose weights for a panel stay in the nearest cache: most of it
 
-_ZERO, _ONE, _EIGHT, _LANES, _VECTORS, _PANEL, _BLOCK = map(np.uint64, (0, 1, 8, LANES, VECTORS, PANEL, BLOCK))
-_FINE = _ONE << _EIGHT
+_ZERO, _ONE, _LANES, _VECTORS, _PANEL, _BLOCK, _FINE = map(np.uint64, (0, 1, LANES, VECTORS, PANEL, BLOCK, 256))
 
 
 def padded(size: int) -> int:
@@ -74,10 +73,11 @@ def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rect
     blocks, size = (features + _BLOCK - _ONE) // _BLOCK, _BLOCK * _PANEL
     for block in range(blocks):
         ahead = weights + size if block + _ONE < blocks else after
+        first, last = block * images, (block + _ONE) * images
         if block == _ZERO:
-            _add_block(y, column, pitch, b, column, _ZERO, w, weights, x, block * images, images, ahead)
+            _add_block(y, column, pitch, b, column, _ZERO, w, weights, x, first, last, ahead)
         else:
-            _add_block(y, column, pitch, y, column, pitch, w, weights, x, block * images, images, ahead)
+            _add_block(y, column, pitch, y, column, pitch, w, weights, x, first, last, ahead)
         weights += size
     for n in range(images):
         _pass(y, n * pitch + column, gate, rectify)
@@ -87,28 +87,21 @@ def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rect
 
 
 @exact
-def _add_block(y, i, pitch, begun, k, stride, w, weights, x, number, images, ahead):  # type: ignore[no-untyped-def]
+def _add_block(y, i, pitch, begun, k, stride, w, weights, x, first, last, ahead):  # type: ignore[no-untyped-def]
     """y[i + n pitch + o] = begun[k + n stride + o], and what a block of features adds to it, for a panel of o.
 
-    weights: where in w the block's are; ahead: those that are needed next.  number: of the block's first list in x.
+    weights: where in w the block's are; ahead: those that are needed next.  first, last: the n-th image's list in x is
+    first + n, below last.
     """
     values, places, counts = x
-    total, done = _ONE, _ZERO
-    for n in range(number, number + images):
-        total += counts[n]
+    total = _ONE
+    for number in range(first, last):
+        total += counts[number]
     pace = min(_FINE, _FINE * _BLOCK * _VECTORS // total + _ONE)  # what is next has come when this block is done
-    for n in range(images):
-        first, count = (number + n) * _BLOCK, np.uint64(counts[number + n])
-        if count > _ZERO:
-            further = ahead + (done * pace >> _EIGHT) * _LANES
-            picked(
-                VECTORS, LANES, y, i + n * pitch, begun, k + n * stride, w, weights, _PANEL, values, places, first,
-                first + count, further, pace,
-            )  # fmt: skip
-            done += count
-        else:
-            for o in range(_PANEL):
-                y[i + n * pitch + o] = begun[k + n * stride + o]
+    picked(
+        VECTORS, LANES, y, i, pitch, begun, k, stride, w, weights, _PANEL, values, places, counts, first, last, _BLOCK,
+        ahead, pace,
+    )  # fmt: skip
 
 
 @exact

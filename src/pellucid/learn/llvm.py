@@ -123,23 +123,27 @@ class Writer:
         return found
 
     def loop(self, begin: Any, end: Any, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-        """`body` for begin, begin + 1 ... below end (at least once), from these sums to those after the last."""
+        """`body` for begin, begin + 1 ... below end, from these sums to those after the last."""
         before, here = self._builder.block, self._builder.append_basic_block("products")
         after = self._builder.append_basic_block("summed")
-        self._builder.branch(here)
+        self._builder.cbranch(self._builder.icmp_unsigned("<", begin, end), here, after)
         self._builder.position_at_end(here)
         index = self._builder.phi(INDEX)
         old = [self._builder.phi(start.type) for start in sums]
         new = body(index, old)
-        following = self.add(index, 1)
+        following, last = self.add(index, 1), self._builder.block  # the body may be of several blocks
         index.add_incoming(begin, before)
-        index.add_incoming(following, here)
+        index.add_incoming(following, last)
         for phi, start, value in zip(old, sums, new, strict=True):
             phi.add_incoming(start, before)
-            phi.add_incoming(value, here)
+            phi.add_incoming(value, last)
         self._builder.cbranch(self._builder.icmp_unsigned("<", following, end), here, after)
         self._builder.position_at_end(after)
-        return new
+        found = [self._builder.phi(start.type) for start in sums]
+        for phi, start, value in zip(found, sums, new, strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(value, last)
+        return found
 
     def list_nonzero(self, values: Any, first: Any, end: Any, kept: str, places: str, index: Any) -> Any:
         """Which elements of a vector are not zero, of those numbered from `first` to below `end`; how many.

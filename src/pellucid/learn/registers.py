@@ -3,7 +3,7 @@
 tile:    rows of x, a weight for each row and output -> some outputs of some elements of y (convolutions)
 block:   some rows of a, some columns of x -> a block of their product y;  turn: a square of x -> its transpose
 scatter: a row of w, some values -> the row times each value, added to y in that value's place
-picked:  some rows of w, a value for each -> the sum of the rows, each times its value, added to y
+picked:  lists of rows of w, a value for each -> for each list the sum of its rows, each times its value
 nonzero: some elements of y -> the numbers of those that are not zero
 largest: some rows of x -> the largest in each column, and which row that was;  spread: the way back
 
@@ -36,8 +36,8 @@ BLOCK_ARGUMENTS = (
     *("x", "k", "stride", "first", "last", "b", "m", "go_on", "rectify"),
 )
 PICKED_ARGUMENTS = (
-    *("vectors", "lanes", "y", "i", "begun", "k", "w", "j", "stride", "values", "places", "first", "last"),
-    *("ahead", "pace"),
+    *("vectors", "lanes", "y", "i", "pitch", "begun", "k", "line", "w", "j", "stride", "values", "places", "counts"),
+    *("number", "last", "room", "ahead", "pace"),
 )
 NONZERO_ARGUMENTS = ("lanes", "y", "i", "first", "end", "values", "places", "at")
 TURN_ARGUMENTS = ("lanes", "y", "i", "pitch", "x", "k", "stride")
@@ -83,21 +83,30 @@ def _write_scatter(builder: Any, write: Writer, given: dict[str, Any], vectors: 
 
 
 def _write_picked(builder: Any, write: Writer, given: dict[str, Any], vectors: int, lanes: int) -> None:
-    """The instructions of a sum of rows that are picked: the sum stays in registers."""
+    """The instructions of sums of rows that are picked: a sum stays in registers."""
+    w, pace = given["j"], given["pace"]
 
     def products(t: Any, sums: list[Any]) -> list[Any]:
-        row = builder.add(given["j"], builder.mul(write.index("places", t), given["stride"]))
-        further = builder.lshr(builder.mul(builder.sub(t, given["first"]), given["pace"]), write.number(8))
-        write.fetch("w", builder.add(given["ahead"], builder.mul(further, write.number(lanes))))
+        further, *totals = sums
+        line = builder.lshr(further, write.number(8))
+        write.fetch("w", builder.add(given["ahead"], builder.mul(line, write.number(lanes))))
+        row = builder.add(w, builder.mul(write.index("places", t), given["stride"]))
         value = write.spread(write.scalar("values", t))
-        return [
-            write.multiply_add(write.load("w", write.add(row, lanes * v)), value, total) for v, total in enumerate(sums)
-        ]
+        found = [write.multiply_add(write.load("w", write.add(row, lanes * v)), value, s) for v, s in enumerate(totals)]
+        return [builder.add(further, pace), *found]
 
-    places = [write.add(given["i"], lanes * v) for v in range(vectors)]
-    begun = [write.load("begun", write.add(given["k"], lanes * v)) for v in range(vectors)]
-    for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
-        write.store("y", place, value)
+    def image(n: Any, places: list[Any]) -> list[Any]:
+        further, y, begun, first = places
+        totals = [write.load("begun", write.add(begun, lanes * v)) for v in range(vectors)]
+        last = builder.add(first, write.index("counts", n))
+        further, *totals = write.loop(first, last, [further, *totals], products)
+        for v, total in enumerate(totals):
+            write.store("y", write.add(y, lanes * v), total)
+        ahead = zip((y, begun, first), ("pitch", "line", "room"), strict=True)
+        return [further, *(builder.add(place, given[step]) for place, step in ahead)]
+
+    first = builder.mul(given["number"], given["room"])
+    write.loop(given["number"], given["last"], [write.number(0), given["i"], given["k"], first], image)
 
 
 def _write_nonzero(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> Any:
@@ -186,7 +195,7 @@ def tile(  # type: ignore[no-untyped-def]
 
     y[i + o plane + n] = b[k + o] + sum over t of w[j + outputs rows[t] + o] x[origin + offsets[t] + n]
 
-    for o below outputs, n below vectors x lanes, t from first (there is one at least) to before last; negative ones
+    for o below outputs, n below vectors x lanes, t from first to before last; negative ones
     become zero if `rectify`. All arrays are flat. go_on: begin from what is in y, instead of b.
     """
     kinds = (outputs, vectors, lanes, y, i, plane, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify)
@@ -197,7 +206,7 @@ def tile(  # type: ignore[no-untyped-def]
 def scatter(context, vectors, lanes, w, j, values, places, last, y, i):  # type: ignore[no-untyped-def]
     """A row of vectors x lanes elements, which are numbers that are known when it is compiled, added in many places.
 
-    y[i + places[t] + n] += w[j + n] values[t]   for n below vectors x lanes, t below last (there is one at least)
+    y[i + places[t] + n] += w[j + n] values[t]   for n below vectors x lanes, t below last
 
     All arrays are flat; places may overlap.
     """
@@ -207,17 +216,38 @@ def scatter(context, vectors, lanes, w, j, values, places, last, y, i):  # type:
 
 @_intrinsic
 def picked(  # type: ignore[no-untyped-def]
-    context, vectors, lanes, y, i, begun, k, w, j, stride, values, places, first, last, ahead, pace
+    context, vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, places, counts, number, last, room,
+    ahead, pace
 ):  # fmt: skip
     """Rows of vectors x lanes elements, which are numbers that are known when it is compiled, weighted and summed.
 
-    y[i + n] = begun[k + n] + sum over t of w[j + places[t] stride + n] values[t]
+    y[i + m pitch + n] = begun[k + m line + n] + sum over t of w[j + places[t] stride + n] values[t]
 
-    for n below vectors x lanes, t from first (there is one at least) to before last, in this order. All arrays are
-    flat. Meanwhile w is fetched from `ahead` on, where it need not be, for rows to come: `pace` times lanes elements
-    for every 256 of t.
+    for n below vectors x lanes, and m from 0 to before last - number: each a list of its own, number + m, whose t go
+    from (number + m) room on, counts[number + m] of them, in this order. All arrays are flat. Meanwhile w is fetched
+    from `ahead` on, where it need not be, for rows to come: `pace` times lanes elements for every 256 of t.
     """
-    kinds = (vectors, lanes, y, i, begun, k, w, j, stride, values, places, first, last, ahead, pace)
+    kinds = (
+        vectors,
+        lanes,
+        y,
+        i,
+        pitch,
+        begun,
+        k,
+        line,
+        w,
+        j,
+        stride,
+        values,
+        places,
+        counts,
+        number,
+        last,
+        room,
+        ahead,
+        pace,
+    )
     return written(dict(zip(PICKED_ARGUMENTS, kinds, strict=True)), 2, _write_picked)
 
 
@@ -258,7 +288,7 @@ def block(  # type: ignore[no-untyped-def]
 
     y[i + r pitch + v step + n] = b[m + r] + sum over t of a[j + r down + t along] x[k + t stride + v step + n]
 
-    for r below rows, v below vectors, n below lanes, t from first (there is one at least) to before last, in this
+    for r below rows, v below vectors, n below lanes, t from first to before last, in this
     order; negative ones become zero if `rectify`. All arrays are flat. go_on: begin from what is in y, instead of b.
     ahead: so many elements further, a is fetched for blocks to come; 0 for none.
     """
