@@ -1,6 +1,7 @@
 """The command line: what a person gets wrong is one line and exit code 2, and nothing half-written is left."""
 
 import gzip
+import inspect
 import json
 import shutil
 import signal
@@ -621,3 +622,23 @@ def test_what_was_saved_is_begun_from(small_net, capsys, tmp_path, suffix):
     done(capsys, "pattern", small_net, "conv2", "2", "--steps", "1", "--out", again, "--start", first)
     np.testing.assert_allclose(np.load(again)["film"][0], load_images(first), atol=1e-4)
     assert "saved patterns" in refused(capsys, "pattern", small_net, "conv2", "2", "--start", tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("verb", [name for name in cli.app if not name.startswith("-")])
+def test_every_option_of_a_verb_has_a_name_of_its_own(verb):
+    """Rejects two knobs under one name, of which only one can be reached (weights of noises, and a file of weights)."""
+    groups = [parameter.default for parameter in inspect.signature(cli.app[verb].default_command).parameters.values()]
+    names = [name for group in groups if isinstance(group, settings.Settings) for name in type(group).model_fields]
+    plain = set(inspect.signature(cli.app[verb].default_command).parameters)
+    assert sorted(names) == sorted(set(names) - plain)
+
+
+def test_the_noises_of_a_start_are_weighed_on_the_command_line(capsys):
+    """Rejects a knob that only Python reaches."""
+    asked = ("pattern", "mnist-cnn", "conv1", 3, "--steps", 1, "--candidates", 1, "--ascent", "normalized")
+    done(capsys, *asked, "--scale-weights", 1, 0, 0, 0, "--out", "coarse.npz")
+    done(capsys, *asked, "--scales", 3, "--out", "one.npz")
+    coarse, one = (np.load(name)["film"][0, 0] for name in ("coarse.npz", "one.npz"))
+    assert np.abs(np.diff(coarse, axis=2)).mean() == pytest.approx(np.abs(np.diff(one, axis=2)).mean(), rel=0.3)
+    done(capsys, *asked, "--out", "all.npz")
+    assert np.abs(np.diff(np.load("all.npz")["film"][0, 0], axis=2)).mean() > 2 * np.abs(np.diff(one, axis=2)).mean()

@@ -196,7 +196,7 @@ class PatternSettings(Settings):
         "scales", "the start: noises of several scales, a random spectrum, almost black, or N(0.5, 0.1)"
     )
     scales: tuple[int, ...] = knob((3, 7, 14, 28), "cells a side of the noises that are superposed into a start")
-    weights: tuple[float, ...] = knob((), "weights of these noises, one for each; none for equal ones")
+    scale_weights: tuple[float, ...] = knob((), "weights of these noises, one for each; none for equal ones")
     stages: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = knob(
         (),
         "evolving strategy: steps on each scale of noise, coarsest first, such as 20 40 80 400; none for all at once",

@@ -74,6 +74,8 @@ def test_units_that_stay_silent_get_other_starts(model):
         ({"stages": (20, 40)}, "2 stages for 4 scales"),
         ({"stages": (1, 2, 3, 4)}, "'power' leaps away"),
         ({"stages": (1, 2, 3, 4), "ascent": "adam", "noise": "fourier"}, "leave noise at 'scales'"),
+        ({"stages": (1, 2, 3, 4), "ascent": "adam", "scale_weights": (1, 0, 1, 1)}, "none of them 0 but the last"),
+        ({"stages": (1, 2, 3, 4), "ascent": "adam", "scale_weights": (1, 2)}, "a weight for each scale"),
     ],
 )
 def test_stages_that_mean_nothing_are_refused(settings, words):

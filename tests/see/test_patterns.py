@@ -135,6 +135,29 @@ def test_an_image_that_excites_a_unit_proves_it_alive():
     assert found.images[0, 0, 4, 4] == found.images[0].max()
 
 
+class Bright(nn.Module):
+    """One unit that answers to images that are brighter on the whole than any on the sphere."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit = nn.ReLU()
+
+    def forward(self, x):
+        return self.unit(x.flatten(1).mean(1, keepdim=True) - 0.9)
+
+
+def test_an_image_that_cannot_be_a_start_proves_a_unit_alive_too():
+    """Rejects calling a unit dead that a training image excites, but nothing on the way from it."""
+    images = np.full((2, 1, 13, 9), 0.97, np.float32)
+    images[:, 0, 4, 4] = 0.5
+    data = Split(images, np.zeros(2, np.int64))
+    asked = {"retries": 0, **QUICK}
+    found = patterns(opened(Bright(), scaling="unit"), "unit", data=data, **asked)
+    assert patterns(opened(Bright(), scaling="unit"), "unit", **asked).dead[0]
+    assert found.activations[0] == 0
+    assert not found.dead[0]
+
+
 @pytest.mark.parametrize("channels", [1, 3, 7])
 @pytest.mark.parametrize("scaling", ["unit", "standardized"])
 def test_any_channels_size_and_scaling(channels, scaling):

@@ -12,10 +12,12 @@ from tests.see.conftest import small_cnn
 
 def test_total_variation_by_hand():
     """Rejects wrapping around the border, and the sum of both directions for the length of their vector."""
-    picture = torch.zeros(2, 1, 3, 4)
+    picture = torch.zeros(3, 1, 3, 4)
     picture[0, 0, 1, 1] = 3.0
     picture[1, 0, :, 3] = 2.0  # an edge along the border: nothing beyond it
-    torch.testing.assert_close(total_variation(picture), torch.tensor([6 + 3 * 2**0.5, 6.0]), atol=1e-2, rtol=0)
+    picture[2, 0, 2, :] = 5.0  # and along the lower one
+    wanted = torch.tensor([6 + 3 * 2**0.5, 6.0, 20.0])
+    torch.testing.assert_close(total_variation(picture), wanted, atol=1e-2, rtol=0)
 
 
 def test_its_gradient_is_that_of_finite_differences():

@@ -43,6 +43,12 @@ def staged(settings: PatternSettings) -> PatternSettings:
         raise PellucidError(
             "The ascent 'power' leaps away from its start, so stages mean nothing to it; choose 'normalized' or 'adam'."
         )
+    weights = settings.scale_weights
+    if weights and (len(weights) != len(settings.scales) or 0 in weights[:-1]):
+        raise PellucidError(
+            f"Setting 'scale_weights' is {weights} for {len(settings.scales)} stages; give a weight for each scale, "
+            f"none of them 0 but the last: each stage adds its noise in proportion to the one before."
+        )
     return settings.model_copy(update={"steps": sum(settings.stages) + len(settings.stages) - 1})
 
 
@@ -61,7 +67,8 @@ def evolved(space: Parametrization, settings: PatternSettings, noise: Noise, cli
 
 
 def _weight(settings: PatternSettings, number: int) -> float:
-    return settings.weights[number] / settings.weights[number - 1] if settings.weights else NEXT
+    weights = settings.scale_weights
+    return weights[number] / weights[number - 1] if weights else NEXT
 
 
 def _joined(parts: Sequence[Climbed], moments: tuple[int, ...], latest: bool) -> Climbed:

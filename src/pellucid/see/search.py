@@ -149,7 +149,7 @@ class _Explorer:
             return self.climb(objective, self.precursor(objective, attempt), numbers)
 
         def noise(scale: int) -> Float32[Tensor, "job channel height width"]:
-            own = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "weights": ()})
+            own = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "scale_weights": ()})
             return self.precursor(objective, attempt, own)
 
         return evolved(self._space, chosen, noise, lambda starts, *stage: self.climb(objective, starts, numbers, stage))

@@ -81,7 +81,7 @@ def noises(
     """The noises that the settings name, others in each attempt."""
     seed = (settings.seed, attempt)
     if settings.noise == "scales":
-        return multi_scale_noise(shape, count, seed, settings.scales, settings.weights)
+        return multi_scale_noise(shape, count, seed, settings.scales, settings.scale_weights)
     return plain_noise(settings.noise, shape, count, seed)
 
 
