@@ -56,6 +56,45 @@ def test_the_terms_are_those_of_the_images(found, model):
             np.testing.assert_allclose(found.history.terms[name][:, moment], numbers, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"tries": 3},
+        {"tries": 3, "tolerance": 0.05, "ascent": "normalized", "steps": 60},
+        {"scales": (2, 4), "stages": (3, 4), "ascent": "normalized", "tolerance": 0.01, "patience": 1},
+        {"at": (1, 1), "others": 0.3},
+    ],
+)
+def test_the_terms_are_those_of_the_climb_that_counts(model, asked):
+    """Rejects terms of another try than the best, of a stage that stopped early, or of a map in place of a neuron."""
+    found = patterns(model, "relu2", units=[4, 0, 2, 1], **{**ASKED, "tv": 0.0, "others": 0.0, **asked})
+    terms = found.history.terms
+    np.testing.assert_array_equal(terms["loss"], -found.history.activations)
+    held = asked.get("others", 0.0) * terms["others_mean"]
+    np.testing.assert_allclose(terms["target"] - held, found.history.activations, rtol=1e-5, atol=1e-6)
+
+
+def test_a_retry_brings_its_own_terms():
+    """Rejects the terms of the last climb where an earlier one is kept, and the other way round."""
+    module = small_cnn()
+    with torch.no_grad():
+        module.conv2.bias.fill_(-30.0)
+    silent = open_model(module, input_shape=(1, 13, 9), scaling="standardized")
+    found = patterns(silent, "relu2", **{**ASKED, "tv": 0.0, "others": 0.0, "retries": 2})
+    np.testing.assert_array_equal(found.history.terms["loss"], -found.history.activations)
+
+
+@pytest.mark.parametrize("scaling", ["unit", "standardized"])
+def test_what_is_reported_is_what_is_held_against_the_image(scaling):
+    """Rejects variation and sums of the clipped image, or in other units, where penalties see it as it was."""
+    torch.manual_seed(4)
+    model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling=scaling)
+    found = patterns(model, "relu2", preset="mlp-deep", rate=0.5, report=True)
+    terms = found.history.terms
+    loss = 0.256 * terms["tv"] + 0.0256 * terms["l1"] - terms["target"]
+    np.testing.assert_allclose(terms["loss"], loss, rtol=1e-4, atol=1e-5)
+
+
 def test_a_report_changes_nothing_of_the_images(found, model):
     """Rejects an observer that disturbs what it observes."""
     silent = patterns(model, "relu2", units=[4, 0, 2], **{**ASKED, "report": False})

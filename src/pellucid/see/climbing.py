@@ -58,7 +58,7 @@ class Climbed:
     images: the best image of each, or the last (see `Limits`), in model space.  values: what the objective said of it,
     transformed, less what was held against it.  bare: without all that, where it was seen on the way.
     steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the last.  moments, film: the images
-    as they were after so many steps; where a job stopped sooner, its last image.
+    as they were after so many steps; where a job stopped sooner, its last image.  terms: what a ledger kept.
     """
 
     images: Float32[Tensor, "job channel height width"]
@@ -68,6 +68,7 @@ class Climbed:
     moments: tuple[int, ...]
     film: Float32[Tensor, "shot job channel height width"]
     bare: Float32[Tensor, "job"] | None = None
+    terms: Float32[Tensor, "job moment term"] | None = None
 
     def valued(self, values: Float32[Tensor, "job"]) -> "Climbed":
         """The same with these values."""
@@ -75,7 +76,7 @@ class Climbed:
 
     def taken(self, jobs: Int64[Tensor, "chosen"]) -> "Climbed":
         """Of these jobs only, in this order."""
-        fields = {name: getattr(self, name)[jobs] for name in ("images", "values", "steps", "history")}
+        fields = {name: getattr(self, name)[jobs] for name in self._rows}
         return Climbed(**fields, moments=self.moments, film=self.film[:, jobs])
 
     def replaced(self, jobs: Int64[Tensor, "other"], other: "Climbed") -> "Climbed":
@@ -83,12 +84,17 @@ class Climbed:
         better = other.values > self.values[jobs]
         into = jobs[better]
         fields = {}
-        for name in ("images", "values", "steps", "history"):
+        for name in self._rows:
             fields[name] = getattr(self, name).clone()
             fields[name][into] = getattr(other, name)[better]
         film = self.film.clone()
         film[:, into] = other.film[:, better]
         return Climbed(**fields, moments=self.moments, film=film)
+
+    @property
+    def _rows(self) -> tuple[str, ...]:
+        """What has a row for each job."""
+        return ("images", "values", "steps", "history", *(() if self.terms is None else ("terms",)))
 
 
 def joined(parts: Sequence[Climbed]) -> Climbed:

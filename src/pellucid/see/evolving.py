@@ -77,6 +77,7 @@ def _joined(parts: Sequence[Climbed], moments: tuple[int, ...], latest: bool) ->
     best = torch.stack([part.values for part in parts]).argmax(0)
     best = torch.full_like(best, len(parts) - 1) if latest else best
     rows = torch.arange(len(best), device=best.device)
+    terms = [part.terms for part in parts if part.terms is not None]
     return Climbed(
         images=torch.stack([part.images for part in parts])[best, rows],
         values=torch.stack([part.values for part in parts])[best, rows],
@@ -84,4 +85,5 @@ def _joined(parts: Sequence[Climbed], moments: tuple[int, ...], latest: bool) ->
         history=history.gather(1, order),
         moments=moments,
         film=torch.cat([part.film for part in parts]),
+        terms=torch.cat(terms, dim=1)[rows[:, None], order] if terms else None,
     )

@@ -1,12 +1,13 @@
 """Ledgers: what else goes on while images climb: the other units, total variation, sum of pixels, loss.
 
-Observed: an objective -> the same, which also notes what its layer's other units say
-Ledger:   told of every moment of a climb -> a number for each unit, moment and term
+Observed: an objective -> the same, which also tells a ledger what its layer's other units say
+Ledger:   what was said at the last moment, and of which pictures
+Page:     told of every moment of a climb -> a number for each image, moment and term
 
-The terms are `target`, the unit's own activation; `others_mean` and `others_max`, the mean and the highest of the
-layer's other units; `tv` and `l1` of the image in model space; `loss`, minus what is climbed. Nothing is computed twice
-for it: the layer is read once, for the objective and the ledger. The surprise: where a silent unit climbed again from
-other starts, the terms are those of its last climb.
+The terms are `target`, the unit's own activation (of one neuron, where a position is asked for); `others_mean` and
+`others_max`, the mean and the highest of the layer's other units, there as well; `tv` and `l1` of the picture as
+penalties see it, before it is clipped; `loss`, minus what is climbed, so that target - others - penalties = -loss.
+Nothing is computed twice for it: the layer is read once, for the objective and the ledger.
 """
 
 from collections.abc import Mapping
@@ -26,11 +27,27 @@ TERMS = ("target", "others_mean", "others_max", "tv", "l1", "loss")
 
 
 class Ledger:
-    """The terms of `jobs` climbs of at most `steps` steps; NaN where there was no moment."""
+    """What was said in the last forward, row by row, and the pictures that it was said of."""
 
-    def __init__(self, jobs: int, steps: int) -> None:
-        self._kept = torch.full((len(TERMS), jobs, steps + 1), torch.nan)
-        self.heard: tuple[Tensor, Tensor, Tensor] | None = None  # of the last forward: own, mean, highest
+    def __init__(self) -> None:
+        self.heard: tuple[Tensor, Tensor, Tensor] | None = None  # own, mean of the others, highest of the others
+        self.pictures: Tensor | None = None
+
+    def see(self, pictures: Float[Tensor, "row channel height width"]) -> None:
+        """The pictures as penalties see them."""
+        self.pictures = pictures.detach()
+
+    def page(self, starts: Float32[Tensor, "job channel height width"], steps: int) -> "Page":
+        """An empty page for a climb of as many images, at most `steps` steps each."""
+        return Page(self, torch.full((len(starts), steps + 1, len(TERMS)), torch.nan, device=starts.device))
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """The terms of one climb, `kept`; NaN where there was no moment."""
+
+    ledger: Ledger
+    kept: Float32[Tensor, "job moment term"]
 
     def watch(
         self,
@@ -40,16 +57,19 @@ class Ledger:
         values: Float[Tensor, "row"],
     ) -> None:
         """One moment of these jobs."""
-        if self.heard is None:
-            return
-        own, mean, highest = (number[: len(job)] for number in self.heard)
-        terms = (own, mean, highest, total_variation(images), images.abs().flatten(1).sum(1), -values)
-        self._kept[:, job.cpu(), step.cpu()] = torch.stack([term.to(torch.float32) for term in terms]).cpu()
+        del images
+        heard, pictures = self.ledger.heard, self.ledger.pictures
+        assert heard is not None  # every moment is told after its forward
+        assert pictures is not None
+        own, mean, highest = (number[: len(job)] for number in heard)
+        seen = pictures[: len(job)]
+        terms = (own, mean, highest, total_variation(seen), seen.abs().flatten(1).sum(1), -values)
+        self.kept[job, step] = torch.stack([term.to(torch.float32) for term in terms], dim=1)
 
-    @property
-    def terms(self) -> Mapping[str, Float32[np.ndarray, "unit moment"]]:
-        """Name -> numbers."""
-        return {name: kept.numpy() for name, kept in zip(TERMS, self._kept, strict=True)}
+
+def named(kept: Float32[Tensor, "job moment term"]) -> dict[str, Float32[np.ndarray, "job moment"]]:
+    """Name -> numbers."""
+    return dict(zip(TERMS, kept.cpu().numpy().transpose(2, 0, 1), strict=True))
 
 
 @dataclass(frozen=True, eq=False)

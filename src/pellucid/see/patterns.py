@@ -25,7 +25,7 @@ from pellucid.see.aims import At
 from pellucid.see.climbing import Watch
 from pellucid.see.diversity import Diverse
 from pellucid.see.evolving import staged
-from pellucid.see.ledgers import Ledger, Observed
+from pellucid.see.ledgers import Ledger, Observed, named
 from pellucid.see.models import Model, open_model
 from pellucid.see.objectives import WHOLE_LAYER, Objective, Others, Units
 from pellucid.see.progress import Progress
@@ -61,14 +61,11 @@ def patterns(
     """
     chosen = staged(PatternSettings.of(**settings))
     opened = model if isinstance(model, Model) else open_model(model)
-    objective, numbers = _wanted(opened, layer, units, chosen)
-    ledger = None
-    if chosen.report:
-        objective, ledger = _reported(objective, layer, numbers, chosen, opened)
-        watch = _both(ledger.watch, watch)
+    ledger = Ledger() if chosen.report else None
+    objective, numbers = _wanted(opened, layer, units, chosen, ledger)
     begin = None if start is None else _checked_start(opened, start, len(numbers))
     images = _checked_images(data)
-    found = search(opened, objective, chosen, start=begin, images=images, progress=progress, watch=watch)
+    found = search(opened, objective, chosen, start=begin, images=images, progress=progress, watch=watch, ledger=ledger)
     climbed = found.climbed
     history = climbed.history.cpu().numpy()
     return Patterns(
@@ -81,7 +78,7 @@ def patterns(
         steps=climbed.steps.cpu().numpy(),
         tried_starts=found.tried_starts.cpu().numpy(),
         tried_images=found.tried_images.cpu().numpy(),
-        history=History(history, {} if ledger is None else ledger.terms),
+        history=History(history, {} if climbed.terms is None else named(climbed.terms)),
         film=Film(climbed.moments, climbed.film.cpu().numpy(), _shown(history, climbed.moments)),
         settings=chosen,
     )
@@ -103,7 +100,7 @@ def pattern(
 
 
 def _wanted(
-    model: Model, layer: str | Objective, units: ArrayLike | None, settings: PatternSettings
+    model: Model, layer: str | Objective, units: ArrayLike | None, settings: PatternSettings, ledger: Ledger | None
 ) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
     """What is climbed, and the numbers under which it is reported."""
     if isinstance(layer, Objective):
@@ -111,6 +108,8 @@ def _wanted(
             raise PellucidError(
                 "An objective says itself what is climbed; give units, at, others and diversity with a layer only."
             )
+        if ledger is not None:
+            raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
         return layer, np.arange(len(layer))
     numbers = _checked_units(model, layer, units)
     jobs = torch.from_numpy(numbers).to(model.device)
@@ -119,34 +118,9 @@ def _wanted(
         if bool((jobs < 0).any()):
             raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
         own = own - settings.others * Others(layer, jobs)
+    own = own if ledger is None else Observed(own, layer, jobs, ledger)
     own = own if settings.at is None else At(own, settings.at)
     return (Diverse.of(own, layer, settings.diversity) if settings.diversity > 0 else own), numbers
-
-
-def _reported(
-    objective: Objective,
-    layer: str | Objective,
-    numbers: Int64[np.ndarray, "unit"],
-    settings: PatternSettings,
-    on: Model,
-) -> tuple[Objective, Ledger]:
-    """The objective, watched, and where it is kept; raises PellucidError where there are no other units to report."""
-    if isinstance(layer, Objective):
-        raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
-    ledger = Ledger(len(numbers), settings.steps)
-    return Observed(objective, layer, torch.from_numpy(numbers).to(on.device), ledger), ledger
-
-
-def _both(first: Watch, second: Watch | None) -> Watch:
-    """One that tells both."""
-    if second is None:
-        return first
-
-    def watch(*moment: Tensor) -> None:
-        first(*moment)
-        second(*moment)
-
-    return watch
 
 
 def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[np.ndarray, "unit"]:

@@ -12,6 +12,7 @@ with `relative`, they are means over pixels and weigh as much as the activation 
 any size and images of any size; without, they are sums, as the older write-ups have them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,18 +44,24 @@ def roughness(pictures: Float[Tensor, "batch channel height width"]) -> Float[Te
 
 @dataclass(frozen=True)
 class Penalties:
-    """Weights of total variation, of the sum of absolute values, of the sum of squares, and of roughness."""
+    """Weights of total variation, of the sum of absolute values, of the sum of squares, and of roughness.
+
+    note: told of the pictures.
+    """
 
     tv: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
     relative: bool = True
     blur: float = 0.0
+    note: Callable[[Tensor], None] | None = None
 
     def __call__(
         self, pictures: Float[Tensor, "batch channel height width"], reached: Float[Tensor, "batch"]
     ) -> Float[Tensor, "batch"]:
         """What is subtracted from what each picture reaches."""
+        if self.note is not None:
+            self.note(pictures)
         total = self.l1 * pictures.abs().flatten(1).sum(1) + self.l2 * pictures.square().flatten(1).sum(1)
         if self.tv > 0:
             total = total + self.tv * total_variation(pictures)
@@ -63,8 +70,8 @@ class Penalties:
         return total * reached.detach().abs() / pictures[0].numel() if self.relative else total
 
 
-def penalties_of(settings: PatternSettings) -> Penalties | None:
-    """The penalties that the settings name, or none."""
-    if not any((settings.tv, settings.l1, settings.l2, settings.blur)):
+def penalties_of(settings: PatternSettings, note: Callable[[Tensor], None] | None = None) -> Penalties | None:
+    """The penalties that the settings name, or none where there are none and nobody is to be told of the pictures."""
+    if note is None and not any((settings.tv, settings.l1, settings.l2, settings.blur)):
         return None
-    return Penalties(settings.tv, settings.l1, settings.l2, settings.relative, settings.blur)
+    return Penalties(settings.tv, settings.l1, settings.l2, settings.relative, settings.blur, note)

@@ -10,7 +10,7 @@ of them (at least 16), as many as have about four million numbers together.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from pellucid.see.climbing import Climbed, Limits, Watch, climb, rows_for, snaps
 from pellucid.see.evolving import evolved
 from pellucid.see.examples import strongest_for
 from pellucid.see.images import space_of
+from pellucid.see.ledgers import Ledger
 from pellucid.see.models import Model, Reader
 from pellucid.see.objectives import Objective
 from pellucid.see.penalties import penalties_of
@@ -57,15 +58,16 @@ def search(
     images: Float32[np.ndarray, "image channel height width"] | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    ledger: Ledger | None = None,
 ) -> Found:
     """The best image of each job, from the precursor's starts or the given ones (model space).
 
     images: training images in [0, 1], looked at for the jobs that no start wakes.  watch: told of every moment of every
-    climb, the jobs numbered as in the objective.
+    climb, the jobs numbered as in the objective.  ledger: what the objective tells; its terms come with what was found.
     """
     words = f"patterns of {', '.join(objective.layers)}"
     with model.reading(objective.layers) as read, reporting(words, progress) as report:
-        explorer = _Explorer(model, read, settings, report, images, watch)
+        explorer = _Explorer(model, read, settings, report, images, watch, ledger)
         tries = explorer.candidates if start is None else 1
         climbed = explorer.best_of_tries(objective) if start is None else explorer.climb(objective, start)
         target = objective.target
@@ -101,10 +103,12 @@ class _Explorer:
         report: Report,
         images: Float32[np.ndarray, "image channel height width"] | None,
         watch: Watch | None,
+        ledger: Ledger | None,
     ) -> None:
-        self._model, self._read, self._settings, self._report, self._watch = model, read, settings, report, watch
+        self._model, self._read, self._settings, self._report = model, read, settings, report
+        self._watch, self._ledger = watch, ledger
         self._space = space_of(model, settings, images)
-        self._penalties = penalties_of(settings)
+        self._penalties = penalties_of(settings, None if ledger is None else ledger.see)
         self._transforms = transforms_of(settings, model.input_shape)
         affordable = CANDIDATE_NUMBERS // math.prod(model.input_shape)
         self.candidates = min(settings.candidates, max(FEWEST_CANDIDATES, affordable))
@@ -169,6 +173,7 @@ class _Explorer:
         chosen = self._settings
         steps, moments, made = (chosen.steps, snapshot_steps(chosen.steps, chosen.shots), 0) if stage is None else stage
         self._report.expect(len(objective) * (steps + 1))
+        page = None if self._ledger is None else self._ledger.page(starts, steps)
         climbed = climb(
             self._read,
             objective,
@@ -183,12 +188,12 @@ class _Explorer:
             rough=rough_steps(self._model, self._read, objective.layers, chosen, steps),
             moments=moments,
             advance=self._report.advance,
-            watch=self._named(numbers, made),
+            watch=_both(None if page is None else page.watch, self._named(numbers, made)),
         )
         values = climbed.bare
         if values is None:
             values = values_of(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
-        return climbed.valued(values)
+        return replace(climbed.valued(values), terms=None if page is None else page.kept)
 
     def _named(self, numbers: Int64[Tensor, "job"] | None, made: int) -> Watch | None:
         """Who watches, told the search's own numbers of jobs, and of all steps that were made."""
@@ -220,6 +225,18 @@ class _Explorer:
             starts = self._model.prepared(images[best.positions[waking.cpu().numpy()]])
             climbed = climbed.replaced(silent[waking], self.climb(again.take(waking), starts, silent[waking]))
         return climbed, alive
+
+
+def _both(first: Watch | None, second: Watch | None) -> Watch | None:
+    """One that tells both."""
+    if first is None or second is None:
+        return second if first is None else first
+
+    def watch(*moment: Tensor) -> None:
+        first(*moment)
+        second(*moment)
+
+    return watch
 
 
 def _turns(keys: Int64[Tensor, "job"]) -> Int64[Tensor, "job"]:
