@@ -159,6 +159,15 @@ def test_a_silent_image_wakes_by_what_lies_beneath():
     assert (found.values > 0).all()
 
 
+def test_a_silent_image_is_not_converged():
+    """Rejects giving up on a unit that says nothing yet because what it says does not change."""
+    starts = -standardized(torch.linspace(1, 0, 24).view(1, 1, 4, 6))
+    limits = Limits(300, tolerance=1e-3, patience=3)
+    found = run(Normalized(0.02), limits, starts=starts, units=(0,), reader=Half(hidden=False))
+    assert (found.history[0, :10] == 0).all()
+    assert found.values[0] > 0
+
+
 def test_where_nothing_lies_beneath_only_silent_images_pass():
     """Rejects passing gradients for the whole batch."""
     starts = standardized(torch.linspace(1, 0, 24).view(1, 1, 4, 6)).repeat(3, 1, 1, 1)

@@ -95,6 +95,19 @@ def test_a_unit_behind_silent_units_is_woken():
     assert found.activations[0] == pytest.approx(0.15, abs=0.01)
 
 
+def test_every_further_try_begins_from_other_noises():
+    """Rejects retries that do the same once more."""
+    begun = []
+
+    def watch(jobs, steps, images, values):
+        begun.extend(images[(jobs == 0) & (steps == 0)])
+
+    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", units=[2], retries=2, watch=watch, **QUICK)
+    assert found.dead[0]
+    assert len(begun) == 3
+    assert not any(torch.allclose(begun[i], begun[j], atol=0.1) for i, j in ((0, 1), (1, 2), (0, 2)))
+
+
 def test_a_dead_unit_is_reported_with_its_proof():
     """Rejects a dead unit that is passed off as alive, one that takes others with it, and a proof without numbers."""
     split = Split(np.random.default_rng(0).random((20, 1, 13, 9), dtype=np.float32), np.zeros(20, np.int64))
@@ -122,7 +135,8 @@ class Spot(nn.Module):
 
 def test_an_image_that_excites_a_unit_proves_it_alive():
     """Rejects calling a unit dead that a training image wakes."""
-    images = np.zeros((3, 1, 13, 9), np.float32)
+    images = np.random.default_rng(0).random((3, 1, 13, 9), dtype=np.float32)
+    images[1] = 0
     images[1, 0, 4, 4] = 1
     data = Data(*[Split(images, np.zeros(3, np.int64))] * 3)
     timid = {"ascent": "normalized", "rate": 1e-4, "retries": 0, **QUICK}
