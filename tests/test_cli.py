@@ -642,3 +642,16 @@ def test_the_noises_of_a_start_are_weighed_on_the_command_line(capsys):
     assert np.abs(np.diff(coarse, axis=2)).mean() == pytest.approx(np.abs(np.diff(one, axis=2)).mean(), rel=0.3)
     done(capsys, *asked, "--out", "all.npz")
     assert np.abs(np.diff(np.load("all.npz")["film"][0, 0], axis=2)).mean() > 2 * np.abs(np.diff(one, axis=2)).mean()
+
+
+def test_patterns_are_held_against_data_on_the_command_line(capsys):
+    """Rejects data that nobody compares with."""
+    quick = ("--steps", 12, "--candidates", 32, "--data", "digits", "--out", "found.npz")
+    said = done(capsys, "pattern", "mnist-cnn", "conv2", 3, *quick)
+    held = np.load("found.npz")
+    assert f"That is {held['activations'][0] / held['strongest'][0]:.2f} times what the strongest image" in said
+    assert held["strongest"][0] > 0
+    said = done(capsys, "patterns", "mnist-cnn", "conv2", "--units", 3, 5, *quick)
+    held = np.load("found.npz")
+    assert f"Patterns reach {(held['activations'] / held['strongest']).mean():.2f} times" in said
+    assert "strongest" not in done(capsys, "pattern", "mnist-cnn", "conv2", 3, *quick, "--no-compare")

@@ -208,6 +208,10 @@ class PatternSettings(Settings):
     )
     retries: int = knob(3, "further starts for a unit that is still silent", ge=0, le=100)
     report: bool = knob(False, "keep of every step the other units' mean and maximum, TV, L1 and loss as well")
+    compare: bool = knob(
+        False,
+        "hold each pattern against the strongest of the data's images; on the command line, whenever data are given",
+    )
     shots: int = knob(8, "pictures kept of each ascent, at steps that double", ge=0, le=1000)
     seed: int = knob(0, "seed of the starts", ge=0)
 

@@ -10,7 +10,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.learn.network import Network
 from pellucid.see.models import open_model
-from pellucid.see.patterns import pattern, patterns
+from pellucid.see.patterns import _checked_images, pattern, patterns
 from tests.see.conftest import Functional, small_cnn, small_mlp
 
 QUICK = {"steps": 12, "candidates": 64}
@@ -278,12 +278,21 @@ def test_a_result_is_an_array(cnn):
         ({"units": [1.5]}, "one or more whole numbers"),
         ({"step": 5}, "no setting 'step'"),
         ({"steps": 0}, "'steps' is 0"),
+        ({"start": "photo.png"}, "'photo.png'; give an array"),
+        ({"start": [[1.0], [2.0, 3.0]]}, "give an array of numbers"),
+        ({"data": Split(np.zeros((2, 1, 9, 13), np.float32), np.zeros(2, np.int64))}, r"shape \(1, 9, 13\), but"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(cnn, arguments, message):
     """Rejects a traceback, and a unit counted from the end."""
     with pytest.raises(PellucidError, match=message):
         patterns(opened(cnn), **{"layer": "relu2", **arguments})
+
+
+def test_data_are_no_bare_array(cnn):
+    """Rejects an attribute that an array has not."""
+    with pytest.raises(PellucidError, match="of type ndarray; give what load_data returns"):
+        _checked_images(opened(cnn), np.zeros((3, 1, 13, 9), np.float32))
 
 
 def test_progress_reaches_its_total(cnn):

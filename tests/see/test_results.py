@@ -4,9 +4,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.display import tone, wall
 from pellucid.see.keeping import load_images
@@ -63,6 +65,35 @@ def test_what_was_saved_is_gone_on_from(found, tmp_path):
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
     again = patterns(model, "relu2", units=[4, 0, 2], start=start, **QUICK)
     np.testing.assert_allclose(again.film.images[0], found.images, atol=1e-5)
+
+
+def test_patterns_are_held_against_the_strongest_image(tmp_path):
+    """Rejects the strongest for another unit or position, dead units that divide by zero, and numbers lost on disk."""
+    torch.manual_seed(3)
+    module = small_cnn()
+    with torch.no_grad():
+        module.conv2.bias[2] = -100.0
+    model = open_model(module, input_shape=(1, 13, 9), scaling="standardized")
+    images = np.random.default_rng(0).random((300, 1, 13, 9), dtype=np.float32)
+    asked = {"data": Split(images, np.zeros(300, np.int64)), "units": [4, 2, 0], "at": (1, 0), "others": 0.1, **QUICK}
+    with torch.no_grad():
+        said = module[:5](model.prepared(images))[:, :, 1, 0].amax(0).numpy()[[4, 2, 0]]
+    told = []
+    found = patterns(model, "relu2", compare=True, progress=lambda *done: told.append(done), **asked)
+    np.testing.assert_allclose(found.strongest, said, rtol=1e-5)
+    np.testing.assert_allclose(found.relative[[0, 2]], found.activations[[0, 2]] / said[[0, 2]], rtol=1e-5)
+    assert np.isnan(found.relative[1])
+    assert (found.one(2).relative, found.one(0).relative) == (None, pytest.approx(found.relative[2]))
+    assert told[-1][0] == told[-1][1]
+    assert patterns(model, "relu2", **asked).relative is None
+    np.testing.assert_array_equal(Patterns.load(found.save(tmp_path / "all.npz")).strongest, found.strongest)
+    assert Pattern.load(found.one(0).save(tmp_path / "one.npz")).strongest == found.strongest[2]
+    path = found.save(tmp_path / "all.csv")
+    head, first, *_ = path.read_text().splitlines()
+    assert np.float32(first.split(",")[head.split(",").index("strongest")]) == found.strongest[0]
+    np.testing.assert_array_equal(load_images(path), found.images)
+    with pytest.raises(PellucidError, match="give data, or leave out compare"):
+        patterns(model, "relu2", compare=True, **QUICK)
 
 
 @pytest.mark.parametrize("multiple", [1, 3])

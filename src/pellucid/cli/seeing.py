@@ -66,16 +66,18 @@ def pattern(
     from pellucid.see.models import open_model
     from pellucid.see.patterns import pattern as find
     from pellucid.show import prints
-    from pellucid.show.text import report_text
+    from pellucid.show.text import relative_text, report_text
 
     prints.ready(out, prints.PICTURES)
     if film is not None:
         prints.ready(film, prints.FILMS)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
-    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history)}
+    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history, source)}
     found = find(seen, layer, unit, **wanted)
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
+    if found.strongest is not None:
+        print(relative_text(found.alone()))
     if found.history.terms:
         print(report_text(found.history, found.steps))
     wrote(prints.save_pattern(found, out, multiple))
@@ -104,23 +106,27 @@ def patterns(
     from pellucid.see.models import open_model
     from pellucid.see.patterns import patterns as find
     from pellucid.show import prints
+    from pellucid.show.text import relative_text
 
     prints.ready(out, prints.WALLS)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
-    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history)}
+    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history, source)}
     found = find(seen, layer, units=list(units) if units else None, **wanted)
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
     )
+    if found.strongest is not None:
+        print(relative_text(found))
     wrote(prints.save_patterns(found, out))
     for path in beside(seen, found):
         wrote(path)
 
 
-def _asked(settings: PatternSettings, history: Path | None) -> dict[str, Any]:
-    """The settings that were given; whoever wants the history on disk wants all of it."""
-    return given(settings) if history is None else {**given(settings), "report": True}
+def _asked(settings: PatternSettings, history: Path | None, source: AtlasDataSettings) -> dict[str, Any]:
+    """The settings that were given; whoever wants the history on disk wants all of it, and who has data, to compare."""
+    wanted = {"compare": source.data is not None, **given(settings)}
+    return wanted if history is None else {**wanted, "report": True}
 
 
 def _beside(history: Path | None, answers: Path | None) -> "Callable[[See, Patterns], list[Path]]":

@@ -5,6 +5,7 @@ strongest: model, layer, images (image, channel, height, width) in [0, 1] -> the
 This is what a synthetic pattern is held against, and what proves a unit alive that no ascent could wake.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,9 +42,15 @@ def strongest(
 
 
 def strongest_for(
-    model: Model, objective: Objective, images: Float[np.ndarray, "image channel height width"]
+    model: Model,
+    objective: Objective,
+    images: Float[np.ndarray, "image channel height width"],
+    advance: Callable[[int], None] | None = None,
 ) -> Strongest:
-    """The strongest of the images for each job of an objective; raises PellucidError for images of a wrong shape."""
+    """The strongest of the images for each job of an objective; raises PellucidError for images of a wrong shape.
+
+    advance: told how many images have been looked at since it was told last.
+    """
     best = torch.full((len(objective),), -torch.inf)
     where = torch.zeros(len(objective), dtype=torch.int64)
     with model.reading(objective.layers) as read, torch.no_grad():
@@ -52,4 +59,6 @@ def strongest_for(
             better = value.cpu() > best
             best = torch.where(better, value.cpu(), best)
             where = torch.where(better, position.cpu() + begin, where)
+            if advance is not None:
+                advance(min(CHUNK, len(images) - begin))
     return Strongest(where.numpy(), best.numpy())

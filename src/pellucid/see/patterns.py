@@ -52,9 +52,10 @@ def patterns(
     model: a Model, or whatever `open_model` takes.  layer: its name, or an Objective (objectives.py, aims.py), whose
     jobs then stand for units.  units: one that is named several times gets several patterns, from other starts.
     start: an image to begin from instead of noise, (channel, height, width) in model space, or one for each unit.
-    data: training images, to prove units alive or dead.  progress: called with (done, total); without it a bar shows
-    on stderr if this takes over two seconds.  watch: called before every step with (which of the units, how many steps
-    each has made, images in model space, activations), all tensors; what it raises ends the work.
+    data: training images, to prove units alive or dead, and to hold patterns against (`compare`).
+    progress: called with (done, total); without it a bar shows on stderr if this takes over two seconds.
+    watch: called before every step with (which of the units, how many steps each has made, images in model space,
+    activations), all tensors; what it raises ends the work.
     settings: fields of PatternSettings. The same seed gives the same bytes, and a unit's pattern is the same alone.
 
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
@@ -64,7 +65,7 @@ def patterns(
     ledger = Ledger() if chosen.report else None
     objective, numbers = _wanted(opened, layer, units, chosen, ledger)
     begin = None if start is None else _checked_start(opened, start, len(numbers))
-    images = _checked_images(data)
+    images = None if data is None else _checked_images(opened, data)
     found = search(opened, objective, chosen, start=begin, images=images, progress=progress, watch=watch, ledger=ledger)
     climbed = found.climbed
     history = climbed.history.cpu().numpy()
@@ -78,6 +79,7 @@ def patterns(
         steps=climbed.steps.cpu().numpy(),
         tried_starts=found.tried_starts.cpu().numpy(),
         tried_images=found.tried_images.cpu().numpy(),
+        strongest=found.strongest,
         history=History(history, {} if climbed.terms is None else named(climbed.terms)),
         film=Film(climbed.moments, climbed.film.cpu().numpy(), _shown(history, climbed.moments)),
         settings=chosen,
@@ -141,7 +143,10 @@ def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[n
 
 def _checked_start(model: Model, start: ArrayLike, count: int) -> Float32[Tensor, "unit channel height width"]:
     """The start of each unit; raises PellucidError where it does not fit the model, or is not finite."""
-    array = np.asarray(start, dtype=np.float32)
+    try:
+        array = np.asarray(start, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise PellucidError(f"A start is {start!r:.80}; give an array of numbers, or what patterns found.") from error
     if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):
         raise PellucidError(
             f"A start has shape {array.shape}; give one image of {model.input_shape}, or one for each of {count} units."
@@ -152,11 +157,19 @@ def _checked_start(model: Model, start: ArrayLike, count: int) -> Float32[Tensor
     return torch.from_numpy(whole.copy()).to(model.device)
 
 
-def _checked_images(data: Data | Split | None) -> Float32[np.ndarray, "image channel height width"] | None:
-    """The training images of what was given."""
-    if data is None:
-        return None
-    return data.train.images if isinstance(data, Data) else data.images
+def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image channel height width"]:
+    """The training images of what was given; raises PellucidError where there are none, or not of the model's shape."""
+    split = data.train if isinstance(data, Data) else data
+    if not isinstance(split, Split):
+        raise PellucidError(
+            f"The data are of type {type(data).__name__}; give what load_data returns, or a Split of images and labels."
+        )
+    if split.images.shape[1:] != model.input_shape:
+        raise PellucidError(
+            f"Images of the data have shape {split.images.shape[1:]}, but '{model.name}' takes {model.input_shape}; "
+            f"give images of that (channel, height, width), or none."
+        )
+    return split.images
 
 
 def _shown(history: Float32[np.ndarray, "unit moment"], moments: Sequence[int]) -> Float32[np.ndarray, "shot unit"]:

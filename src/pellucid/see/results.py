@@ -69,7 +69,8 @@ class Patterns:
 
     images: in model space.  activations: of these very images, in float32.  dead: no start and no training image made
     the unit positive; `tried_starts` and `tried_images` say how many there were (images are looked at for units that no
-    start wakes).  steps: made uphill.
+    start wakes).  steps: made uphill.  strongest: what the data's image says that excites each unit most, if `compare`
+    was asked for.
     """
 
     model: str
@@ -84,6 +85,15 @@ class Patterns:
     history: History
     film: Film
     settings: PatternSettings
+    strongest: Float32[np.ndarray, "unit"] | None = None
+
+    @property
+    def relative(self) -> Float32[np.ndarray, "unit"] | None:
+        """How many times as much as the strongest image each pattern excites its unit; NaN where no image does."""
+        if self.strongest is None:
+            return None
+        excited = self.strongest > 0
+        return np.where(excited, self.activations / np.where(excited, self.strongest, 1), np.nan).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.units)
@@ -105,14 +115,22 @@ class Patterns:
             return save_photo(path, wall(self.images, multiple=multiple))
         if suffix == ".csv":
             beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
-            return write_table(path, self.images, beside)
+            return write_table(path, self.images, beside | self._compared)
         if suffix != ".npz":
             raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         terms = {f"term:{name}": term for name, term in self.history.terms.items()}
-        kept = terms | {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
+        kept = (
+            terms
+            | self._compared
+            | {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
+        )
         about = {"model": self.model, "layer": self.layer, "settings": self.settings.model_dump(mode="json")}
         return write_arrays(path, {**arrays, **kept, "moments": np.array(self.film.steps, np.int64)}, about)
+
+    @property
+    def _compared(self) -> dict[str, Float32[np.ndarray, "unit"]]:
+        return {} if self.strongest is None else {"strongest": self.strongest}
 
     def save_history(self, path: StrPath) -> Path:
         """Write how the ascents went as a CSV table, a row for each unit and step."""
@@ -126,7 +144,7 @@ class Patterns:
         `pellucid.see.keeping.load_images`.
         """
         names = [*_ARRAYS, "history", "film", "shown", "moments"]
-        arrays, about = read_arrays(path, names, [f"term:{name}" for name in TERMS])
+        arrays, about = read_arrays(path, names, ["strongest", *(f"term:{name}" for name in TERMS)])
         count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
         wrong = [name for name, array in arrays.items() if not _fits(name, array, count)]
         known = isinstance(about.get("settings"), dict) and {"model", "layer"} <= about.keys()
@@ -171,6 +189,7 @@ class Patterns:
             history=self.history.of(i),
             film=Film(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
             settings=self.settings,
+            strongest=None if self.strongest is None else float(self.strongest[i]),
         )
 
 
@@ -190,6 +209,12 @@ class Pattern:
     history: History
     film: Film
     settings: PatternSettings
+    strongest: float | None = None
+
+    @property
+    def relative(self) -> float | None:
+        """How many times as much as the strongest image it excites the unit; None where no image does, or was seen."""
+        return self.activation / self.strongest if self.strongest is not None and self.strongest > 0 else None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.image, dtype=dtype, copy=copy)
@@ -225,6 +250,7 @@ class Pattern:
             history=self.history,
             film=self.film,
             settings=self.settings,
+            strongest=None if self.strongest is None else np.array([self.strongest], np.float32),
         )
 
     def plot(self, axes: Axes | None = None) -> Axes:
@@ -245,7 +271,12 @@ _ARRAYS = {
     "tried_starts": (1, np.int64),
     "tried_images": (1, np.int64),
 }
-_KEPT = {"history": (2, np.float32, 0), "film": (5, np.float32, 1), "shown": (2, np.float32, 1)}
+_KEPT = {
+    "history": (2, np.float32, 0),
+    "film": (5, np.float32, 1),
+    "shown": (2, np.float32, 1),
+    "strongest": (1, np.float32, 0),
+}
 
 
 def _fits(name: str, array: np.ndarray, count: int) -> bool:

@@ -17,10 +17,11 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from pellucid.errors import PellucidError
 from pellucid.see.ascent import ascent_of
 from pellucid.see.climbing import Climbed, Limits, Watch, climb, rows_for, snapshot_steps, values_of
 from pellucid.see.evolving import evolved
-from pellucid.see.examples import strongest_for
+from pellucid.see.examples import Strongest, strongest_for
 from pellucid.see.images import space_of
 from pellucid.see.ledgers import Ledger
 from pellucid.see.models import Model, Reader
@@ -40,13 +41,14 @@ class Found:
     """What a search found.
 
     climbed: the best of each job.  dead: neither a start nor a training image made the job's value positive.
-    tried_starts, tried_images: of each job.
+    tried_starts, tried_images: of each job.  strongest: what the image says that excites it most, if it was asked for.
     """
 
     climbed: Climbed
     dead: Bool[Tensor, "job"]
     tried_starts: Int64[Tensor, "job"]
     tried_images: Int64[Tensor, "job"]
+    strongest: Float32[np.ndarray, "job"] | None
 
 
 def search(
@@ -83,13 +85,14 @@ def search(
             tried[silent.cpu()] += explorer.candidates
         dead = ~target.awake(values)
         looked = torch.zeros(len(objective), dtype=torch.int64)
+        best = explorer.strongest(target, images) if settings.compare else None
         if images is not None and bool(dead.any()):
             silent = torch.nonzero(dead).flatten()
             looked[silent.cpu()] = len(images)
             climbed, alive = explorer.from_images(climbed, silent, objective.take(silent), images)
             values = explorer.values(objective, climbed)
             dead[silent] = ~(alive | target.awake(values)[silent])
-    return Found(climbed.valued(values), dead, tried, looked)
+    return Found(climbed.valued(values), dead, tried, looked, None if best is None else best.activations)
 
 
 class _Explorer:
@@ -209,6 +212,15 @@ class _Explorer:
         if objective.target is objective:
             return climbed.values
         return values_of(self._read, objective.target, climbed.images, rows=self._rows, grain=self._grain)
+
+    def strongest(
+        self, target: Objective, images: Float32[np.ndarray, "image channel height width"] | None
+    ) -> Strongest:
+        """The strongest of the images for each job."""
+        if images is None or len(images) == 0:
+            raise PellucidError("Patterns are compared with images of one's own; give data, or leave out compare.")
+        self._report.expect(len(images))
+        return strongest_for(self._model, target, images, self._report.advance)
 
     def from_images(
         self,

@@ -1,6 +1,7 @@
 """Text: results as lines for a terminal.
 
 table:       heads and rows -> columns as wide as they must be, numbers to the right
+relative_text: patterns -> how they answer beside the strongest of the data's images
 report_text: the history of one ascent -> its terms every ten steps
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
 scan_text, comparison_text: what learn/clusters.py and learn/comparison.py found
@@ -9,11 +10,13 @@ study_text:  a study of learn/studies.py -> a line for each combination, and the
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from pellucid.learn.clusters import Scan
 from pellucid.learn.comparison import Comparison
 from pellucid.learn.metrics import Scores
 from pellucid.learn.studies import Study
-from pellucid.see.results import History
+from pellucid.see.results import History, Patterns
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -33,6 +36,20 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
             for cell, width, number in zip(line, widths, right, strict=True)
         ).rstrip()
         for line in lines
+    )
+
+
+def relative_text(found: Patterns) -> str:
+    """How many times as much as by the strongest image units are excited by their patterns."""
+    relative = found.relative
+    known = np.empty(0) if relative is None else relative[np.isfinite(relative)]
+    if len(known) == 0:
+        return "No image of the data excites it." if len(found) == 1 else "No image of the data excites any of them."
+    if len(found) == 1:
+        return f"That is {known[0]:.2f} times what the strongest image of the data reaches."
+    return (
+        f"Patterns reach {known.mean():.2f} times what the strongest image of the data does, "
+        f"on average over {len(known)} units ({known.min():.2f} to {known.max():.2f})."
     )
 
 
