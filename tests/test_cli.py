@@ -655,3 +655,18 @@ def test_patterns_are_held_against_data_on_the_command_line(capsys):
     held = np.load("found.npz")
     assert f"Patterns reach {(held['activations'] / held['strongest']).mean():.2f} times" in said
     assert "strongest" not in done(capsys, "pattern", "mnist-cnn", "conv2", 3, *quick, "--no-compare")
+
+
+def test_a_pattern_begins_from_a_picture(capsys):
+    """Rejects a picture that is squeezed, not scaled for the model, or refused."""
+    light = np.zeros((40, 60), np.uint8)
+    light[:, 20:40] = 250
+    Image.fromarray(light).save("photo.png")
+    asked = ("pattern", "mnist-cnn", "conv1", 3, "--steps", 2, "--ascent", "normalized", "--out", "found.npz")
+    done(capsys, *asked, "--start", "photo.png")
+    begun = np.load("found.npz")["film"][0, 0, 0]
+    assert (begun.shape, begun.mean().round(3), begun.std().round(3)) == ((28, 28), 0, 1)
+    assert begun[:, 10:18].min() > 0.9
+    assert begun[:, [0, 1, 2, 3, 24, 25, 26, 27]].max() < -0.5
+    Path("broken.png").write_bytes(b"no picture")
+    assert "broken.png" in refused(capsys, *asked, "--start", "broken.png")

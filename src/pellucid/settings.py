@@ -179,6 +179,10 @@ class PatternSettings(Settings):
     colors: Literal["plain", "decorrelated"] = knob(
         "plain", "color channels as they are, or taken apart as the data's images have them"
     )
+    color_matrix: tuple[float, ...] = knob(
+        (),
+        "how decorrelated channels mix, row by row (nine numbers for RGB), instead of what the data say; none for that",
+    )
     at: tuple[int, int] | None = knob(None, "row and column of one neuron of each map, instead of the map's mean")
     others: float = knob(0.0, "penalty: weight of the mean of the layer's other units", ge=0)
     tv: float = knob(0.0, "penalty: weight of the total variation", ge=0)

@@ -125,6 +125,29 @@ def test_decorrelated_colours_need_three_and_data():
         space_of(open_model(small_cnn(3), input_shape=(3, 13, 9)), PatternSettings.of(colors="decorrelated"))
 
 
+def test_colours_can_be_given():
+    """Rejects a matrix that is ignored, transposed, or cannot be undone."""
+    matrix = np.array([[2.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.3, 0.0, 1.0]])
+    model = open_model(small_cnn(3), input_shape=(3, 13, 9), scaling="unit")
+
+    def asked(numbers, colors="decorrelated"):
+        return space_of(model, PatternSettings.of(image="box", colors=colors, color_matrix=numbers))
+
+    space = asked(tuple(matrix.ravel()))
+    points = torch.rand(2, 3, 13, 9, generator=torch.Generator().manual_seed(0)) / 4
+    wanted = np.einsum("ck,bkhw->bchw", matrix / np.linalg.norm(matrix, 2), points.numpy())
+    np.testing.assert_allclose(space.images(points).numpy(), wanted, atol=1e-6)
+    torch.testing.assert_close(space.points(space.images(points)), points, atol=1e-5, rtol=0)
+    for numbers, colors, message in (
+        ((1.0, 2.0), "decorrelated", "has 2 numbers; give 9 for 3 channels"),
+        ((1.0,) * 9, "decorrelated", "one with an inverse"),
+        ((0.0,) * 9, "decorrelated", "one with an inverse"),
+        (tuple(matrix.ravel()), "plain", "set colors to 'decorrelated'"),
+    ):
+        with pytest.raises(PellucidError, match=message):
+            asked(numbers, colors)
+
+
 def test_waves_are_as_strong_as_in_the_images_given():
     """Rejects a spectrum that is accepted and ignored: from the start to the last step every wave keeps the strength
     that it has in the person's images, and other images give other waves."""

@@ -19,7 +19,7 @@ AnyModel = Annotated[
 Layer = Annotated[str, Parameter(help="a layer's name (see: pellucid layers MODEL)")]
 Unit = Annotated[int, Parameter(help="one unit of the layer, from 0; -1 is the mean of the whole layer")]
 Which = Annotated[Literal["train", "dev", "test"], Parameter(help="which of the images")]
-Start = Annotated[Path | None, Parameter(help="begin from patterns that were saved as .npz or .csv")]
+Start = Annotated[Path | None, Parameter(help="begin from patterns that were saved as .npz or .csv, or from a picture")]
 Out = Annotated[Path, Parameter(help="where the result is written")]
 
 app = App(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pellucid.data.splits import Data
     from pellucid.learn.network import Network
+    from pellucid.see.models import Model
 
 
 def data_of(source: DataSettings, seed: int) -> "Data":
@@ -36,11 +37,18 @@ def class_names(images: "Data", count: int) -> list[str]:
     return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
 
 
-def start_of(start: Path | None) -> "np.ndarray | None":
-    """The images of saved patterns, if any were named."""
-    from pellucid.see.keeping import load_images
+def start_of(start: Path | None, model: "Model") -> "np.ndarray | None":
+    """The images of saved patterns, or a picture as the model takes it, if any was named."""
+    if start is None:
+        return None
+    from pellucid.data.fitting import fitted
+    from pellucid.data.photos import read_photo
+    from pellucid.see.keeping import SUFFIXES, load_images
 
-    return None if start is None else load_images(start)
+    if start.suffix.lower() in SUFFIXES:
+        return load_images(start)
+    begun: np.ndarray = model.prepared(fitted(read_photo(start).over(), model.input_shape)[None]).cpu().numpy()
+    return begun
 
 
 def network_of(model: str) -> "Network":

@@ -73,7 +73,11 @@ def pattern(
         prints.ready(film, prints.FILMS)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
-    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history, source)}
+    wanted = {
+        "start": start_of(start, seen),
+        "data": own_data(source, settings.seed),
+        **_asked(settings, history, source),
+    }
     found = find(seen, layer, unit, **wanted)
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
     if found.strongest is not None:
@@ -111,7 +115,11 @@ def patterns(
     prints.ready(out, prints.WALLS)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
-    wanted = {"start": start_of(start), "data": own_data(source, settings.seed), **_asked(settings, history, source)}
+    wanted = {
+        "start": start_of(start, seen),
+        "data": own_data(source, settings.seed),
+        **_asked(settings, history, source),
+    }
     found = find(seen, layer, units=list(units) if units else None, **wanted)
     print(
         f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."

@@ -8,10 +8,12 @@ Magnitudes: phases of waves of a given strength, so that only where they lie is 
 basis: coefficients (batch, channel, height, number) <-> pixels (batch, channel, height, width), linear
 
 (Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.) Nothing here changes which images there are,
-only which way is up. The surprise: nothing is taken from ImageNet; colours are those of the person's own images.
+only which way is up. The surprise: nothing is taken from ImageNet; colours are those of the person's own images, or of
+a matrix that the person gives.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +21,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from pellucid.errors import PellucidError
 
 LEAST_WAVE = 1e-12
 LEAST_SPREAD = 1e-3  # of a colour's deviation: a channel that never varies still can
@@ -92,6 +96,22 @@ class Colors(Basis):
         top = spreads.max() if spreads.max() > 0 else 1.0
         root = (vectors * np.maximum(spreads / top, LEAST_SPREAD)) @ vectors.T
         return cls(torch.as_tensor(root, dtype=torch.float32, device=device))
+
+    @classmethod
+    def given(cls, numbers: Sequence[float], channels: int, device: torch.device | None = None) -> Self:
+        """From a matrix row by row, its largest singular value made 1; raises PellucidError where it is none to use."""
+        if len(numbers) != channels**2:
+            raise PellucidError(
+                f"Setting 'color_matrix' has {len(numbers)} numbers; give {channels**2} for {channels} channels, "
+                f"row by row."
+            )
+        matrix = np.array(numbers, np.float64).reshape(channels, channels)
+        spreads = np.linalg.svd(matrix, compute_uv=False)
+        if spreads[-1] < LEAST_SPREAD * spreads[0] or spreads[0] == 0:
+            raise PellucidError(
+                f"Setting 'color_matrix' is {tuple(numbers)}, which maps some colors to none; give one with an inverse."
+            )
+        return cls(torch.as_tensor(matrix / spreads[0], dtype=torch.float32, device=device))
 
     def pixels(
         self, coefficients: Float[Tensor, "batch channel height number"]

@@ -252,17 +252,15 @@ def space_of(
 ) -> Parametrization:
     """The parametrization that the settings name.
 
-    images: the person's own, in [0, 1], from which decorrelated colours, and how strong waves are, are measured.
-    Raises PellucidError where these are needed and not given, and where colours to decorrelate are not three.
+    images: the person's own, in [0, 1], from which decorrelated colours (where no matrix is given), and how strong
+    waves are, are measured. Raises PellucidError where these are needed and not given, where colours to be measured
+    are not three, and for a matrix that does not fit.
     """
     space: Parametrization = Box(model.scaling) if settings.image.startswith("box") else sphere_of(model)
     if settings.colors == "decorrelated":
-        if images is None or model.input_shape[0] != 3:
-            raise PellucidError(
-                f"Decorrelated colors need images of three channels to measure them; '{model.name}' takes "
-                f"{model.input_shape[0]}, and {'no data were' if images is None else 'data were'} given."
-            )
-        space = Based(space, Colors.measured(images, model.device))
+        space = Based(space, _colors_of(model, settings, images))
+    elif settings.color_matrix:
+        raise PellucidError("A color_matrix is for decorrelated colors; set colors to 'decorrelated', or leave it out.")
     if settings.image == "maco":
         if images is None or settings.colors == "decorrelated":
             said = "leave colors plain" if images is not None else "give data"
@@ -273,3 +271,17 @@ def space_of(
     if settings.image.endswith("fourier"):
         space = Based(space, Spectrum.of(*model.input_shape[1:], device=model.device))
     return space
+
+
+def _colors_of(
+    model: Model, settings: PatternSettings, images: Float[np.ndarray, "image channel height width"] | None
+) -> Colors:
+    """How channels vary together: as the settings say, or as in these images."""
+    if settings.color_matrix:
+        return Colors.given(settings.color_matrix, model.input_shape[0], model.device)
+    if images is None or model.input_shape[0] != 3:
+        raise PellucidError(
+            f"Decorrelated colors need images of three channels to measure them, or a color_matrix; '{model.name}' "
+            f"takes {model.input_shape[0]}, and {'no data were' if images is None else 'data were'} given."
+        )
+    return Colors.measured(images, model.device)

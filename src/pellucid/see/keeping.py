@@ -23,6 +23,7 @@ from pellucid.errors import PellucidError, shortened
 from pellucid.files import StrPath, atomic_path, read_bytes
 
 FORMAT = 1
+SUFFIXES = (".npz", ".csv")  # of what images come back from
 ABOUT = "about"  # the array that holds JSON as bytes
 CSV_LIMIT = 10**9
 _PIXEL = re.compile(r"c(\d{1,6})y(\d{1,6})x(\d{1,6})")
@@ -106,7 +107,7 @@ def load_images(path: StrPath) -> Float32[np.ndarray, "image channel height widt
     Raises PellucidError for another suffix, a file that is missing or damaged, and pixels that are not finite.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in (".npz", ".csv"):
+    if suffix not in SUFFIXES:
         raise PellucidError(f"Cannot take images from '{path}'; give an .npz or .csv file of saved patterns.")
     if suffix == ".csv":
         images = _read_table(path)
