@@ -63,6 +63,23 @@ def test_a_unit_s_pattern_is_the_same_alone_and_in_company():
     assert alone.activations[0] == whole.activations[37]
 
 
+@pytest.mark.parametrize(
+    "asked", [{"report": True}, {"zoom": 0.1, "turn": 8.0, "jitter": 1.0}, {"ascent": "adam"}, {"others": 0.3}]
+)
+@pytest.mark.parametrize("kind", ["network", "module"])
+def test_whatever_is_asked_for_a_unit_s_pattern_is_its_own(kind, asked):
+    """Rejects arithmetic that goes by how many images there are: 16 rows for one unit, 48 or 32 for many."""
+    if kind == "network":
+        network = Network("cnn-4-4-8-16", seed=2, scaling="standardized")
+        model, layer, units, count = open_model(network), "dense", [3, 33, 60, 127], 128
+    else:
+        model, layer, units, count = opened(small_cnn(maps=40)), "relu2", [3, 20, 37], 40
+    asked = {"steps": 8, "candidates": 16, "retries": 0, **asked}
+    whole = patterns(model, layer, units=list(range(count)), **asked)
+    for unit in units:
+        assert np.array_equal(patterns(model, layer, units=[unit], **asked).images[0], whole.images[unit])
+
+
 def test_the_same_seed_gives_the_same_bytes(cnn):
     """Rejects a global generator, and a seed that is ignored."""
     first, again, other = (patterns(opened(cnn), "relu1", seed=seed, **QUICK) for seed in (4, 4, 5))

@@ -16,7 +16,6 @@ The surprise: the first steps of `power` forget the image that they start from a
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -24,8 +23,6 @@ from torch import Tensor
 
 from pellucid.see.images import LEAST_DEVIATION, standardized
 from pellucid.settings import PatternSettings
-
-Number = TypeVar("Number", float, Tensor)
 
 
 class Ascent(ABC):
@@ -68,11 +65,11 @@ class Power(Ascent):
         """A leap at first, a small step in the end."""
         fresh = standardized(gradient)
         direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.average))
-        return points + _each(self.size(step.to(points.dtype)), points) * direction, direction
+        return points + _each(_by_step(step, self.size, points), points) * direction, direction
 
-    def size(self, step: Number) -> Number:
-        """Of the step of that number, or of each of several steps."""
-        found: Number = self.first * (self.last / self.first) ** (step / max(1, self.steps - 1))
+    def size(self, step: float | int) -> float:
+        """Of the step of that number."""
+        found: float = self.first * (self.last / self.first) ** (step / max(1, self.steps - 1))
         return found
 
 
@@ -121,9 +118,8 @@ class Adam(Ascent):
         """About `rate` in every coordinate; the gradient's scale does not matter."""
         mean = torch.lerp(gradient, memory[:, 0], self.first)
         square = torch.lerp(gradient.square(), memory[:, 1], self.second)
-        time = (step + 1).to(points.dtype)
-        unbiased = mean / _each(1 - self.first**time, points)
-        spread = (square / _each(1 - self.second**time, points)).sqrt()
+        unbiased = mean / _each(_by_step(step, lambda made: 1 - self.first ** (made + 1), points), points)
+        spread = (square / _each(_by_step(step, lambda made: 1 - self.second ** (made + 1), points), points)).sqrt()
         moved = points + self.rate * unbiased / spread.clamp_min(LEAST_DEVIATION)
         return moved, torch.stack([mean, square], dim=1)
 
@@ -157,6 +153,17 @@ def ascent_of(settings: PatternSettings) -> Ascent:
     rules: dict[str, Callable[..., Ascent]] = {"normalized": Normalized, "adam": Adam, "gradient": Gradient}
     rule = rules[settings.ascent]
     return rule() if settings.rate is None else rule(settings.rate)
+
+
+def _by_step(step: Int64[Tensor, "batch"], number: Callable[[int], float], points: Tensor) -> Float[Tensor, "batch"]:
+    """A number for each image that follows from its step, worked out for one at a time.
+
+    PyTorch rounds powers of 32 numbers at once otherwise than those of fewer, so that an image would come out
+    differently in company.
+    """
+    steps = step.tolist()
+    known = {one: number(one) for one in set(steps)}
+    return torch.tensor([known[one] for one in steps], dtype=points.dtype, device=points.device)
 
 
 def _each(numbers: Tensor, points: Tensor) -> Tensor:

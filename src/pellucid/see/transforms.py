@@ -67,7 +67,8 @@ class Transforms:
     def _grid(self, images: Tensor, draws: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 2 3"]:
         """The affine map of each image: scale, turn, then shift, in pixels as long as they are wide."""
         height, width = images.shape[2:]
-        factor, angle = (1 + self.zoom) ** draws[:, 0], math.radians(self.turn) * draws[:, 1]
+        # Not a power of 1 + zoom: of few numbers PyTorch rounds it otherwise than of many.
+        factor, angle = torch.exp(math.log1p(self.zoom) * draws[:, 0]), math.radians(self.turn) * draws[:, 1]
         down, right = self.jitter * draws[:, 2], self.jitter * draws[:, 3]
         if self.zoom == self.turn == self.pad == 0:
             down, right = down.round(), right.round()  # whole pixels are not blurred
