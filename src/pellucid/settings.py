@@ -184,6 +184,7 @@ class PatternSettings(Settings):
         "how decorrelated channels mix, row by row (nine numbers for RGB), instead of what the data say; none for that",
     )
     at: tuple[int, int] | None = knob(None, "row and column of one neuron of each map, instead of the map's mean")
+    logit: bool = knob(False, "what a unit says before the layer's softmax or rectifier: of a class its logit")
     others: float = knob(0.0, "penalty: weight of the mean of the layer's other units", ge=0)
     tv: float = knob(0.0, "penalty: weight of the total variation", ge=0)
     l1: float = knob(0.0, "penalty: weight of the absolute values of the pixels", ge=0)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from pellucid.errors import PellucidError
-from pellucid.see.aims import At, Direction, Features, Square, likeness
+from pellucid.see.aims import At, Beneath, Direction, Features, Square, likeness
 from pellucid.see.models import Reading, open_model
 from pellucid.see.objectives import Others, Units
 from pellucid.see.patterns import patterns
@@ -24,6 +25,7 @@ def objectives():
     units = torch.tensor([2, 0, 1, 1])
     return {
         "at": At(Units("maps", units), (1, 3)),
+        "beneath": Beneath(Units("maps", units) - 0.5 * Others("maps", units)),
         "square": Square("maps", 4),
         "direction": Direction("maps", vectors),
         "inversion": Features("maps", wanted),
@@ -45,6 +47,40 @@ def test_every_is_what_each_job_says_of_each_image(name, linear):
         torch.testing.assert_close(every[:, job], alone.rank)
     some = objective.take(torch.tensor([3, 1]))
     assert len(some) == len(some.keys) == 2
+
+
+@pytest.mark.parametrize("soften", [nn.Softmax(dim=1), lambda x: x.softmax(1), lambda x: torch.softmax(x, dim=1)])
+def test_a_class_has_its_logit(soften):
+    """Rejects a climb that ends where a probability is as good as 1, and one of another class or of the softmax."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.sums = nn.Linear(35, 4)
+            self.classes = Soft()
+
+        def forward(self, x):
+            return self.classes(self.sums(x.flatten(1)))
+
+    class Soft(nn.Module):
+        def forward(self, x):
+            return soften(x)
+
+    torch.manual_seed(0)
+    module = Net()
+    module.sums.weight.data *= 60
+    model = open_model(module, input_shape=(1, 7, 5), scaling="standardized")
+    plain, found = (patterns(model, "classes", logit=logit, report=True, **QUICK) for logit in (False, True))
+    sums = patterns(model, "sums", **QUICK)
+    np.testing.assert_allclose(found.activations, sums.activations, rtol=1e-4)
+    assert (plain.activations == 1).all()
+    with torch.no_grad():
+        reached = module.sums(torch.from_numpy(plain.images).flatten(1)).diagonal().numpy()
+    assert reached.mean() < 0.9 * found.activations.mean()
+    np.testing.assert_array_equal(found.history.terms["target"], found.history.activations)
+    below = patterns(model, "classes", logit=True, others=0.5, units=[2], **QUICK)
+    np.testing.assert_array_equal(below.images, patterns(model, "sums", others=0.5, units=[2], **QUICK).images)
+    assert not found.dead.any()
 
 
 def test_weights_do_not_compound():

@@ -94,6 +94,11 @@ def test_what_lies_beneath_an_activation_inside_a_layer_is_known():
     torch.testing.assert_close(reading.output, wanted.relu())
     assert answers(model, "conv1", images).linear.shape == (3, 4, 11, 7)
     assert answers(model, "conv2", images).linear is None
+    said = answers(model, "out", images)
+    torch.testing.assert_close(said.linear.softmax(1), said.output)
+    torch.testing.assert_close(
+        said.linear, answers(model, "dense", images).output @ module.get_layer("out").kernel.value
+    )
 
 
 def test_units_that_noise_leaves_silent_are_woken():

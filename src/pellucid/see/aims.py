@@ -1,6 +1,7 @@
 """Aims: objectives beyond the mean of a unit.
 
 At:        an objective of maps -> the same at one position of them: a neuron
+Beneath:   an objective of a layer's output -> the same before its softmax or rectifier: a class' logit
 Square:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
 Direction: a layer and vectors -> how far its units go along each vector, on average over positions
 Features:  a layer and images' activations -> how near an image's are (inversion), or how far they go along (caricature)
@@ -64,6 +65,38 @@ class At(Wrapping):
         return Reading(
             reading.output[:, :, row, column], linear[:, :, row, column] if same and linear is not None else None
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Beneath(Wrapping):
+    """An objective that looks before a layer's softmax or rectifier, where that is known, else at what it gives.
+
+    A class whose probability is as good as 1 has no gradient any more; its logit has. Its sign says nothing.
+    """
+
+    @property
+    def target(self) -> Objective:
+        """The inner target, beneath."""
+        return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
+
+    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same for these jobs only."""
+        return replace(self, inner=self.inner.take(jobs))
+
+    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """All: what lies beneath always answers."""
+        return torch.ones_like(values, dtype=torch.bool)
+
+    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+        """What the inner objective says of what lies beneath."""
+        return self.inner(self._bare(readings))
+
+    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """What the inner objective says of what lies beneath."""
+        return self.inner.every(self._bare(readings), rank=rank)
+
+    def _bare(self, readings: Mapping[str, Reading]) -> dict[str, Reading]:
+        return {name: Reading(one.output if one.linear is None else one.linear) for name, one in readings.items()}
 
 
 @dataclass(frozen=True, eq=False)

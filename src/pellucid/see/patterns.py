@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.see.aims import At
+from pellucid.see.aims import At, Beneath
 from pellucid.see.climbing import Watch
 from pellucid.see.diversity import Diverse
 from pellucid.see.evolving import staged
@@ -106,9 +106,15 @@ def _wanted(
 ) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
     """What is climbed, and the numbers under which it is reported."""
     if isinstance(layer, Objective):
-        if units is not None or settings.at is not None or settings.others > 0 or settings.diversity > 0:
+        if (
+            units is not None
+            or settings.at is not None
+            or settings.logit
+            or settings.others > 0
+            or settings.diversity > 0
+        ):
             raise PellucidError(
-                "An objective says itself what is climbed; give units, at, others and diversity with a layer only."
+                "An objective says itself what is climbed; give units, at, logit, others, diversity with a layer only."
             )
         if ledger is not None:
             raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
@@ -121,6 +127,7 @@ def _wanted(
             raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
         own = own - settings.others * Others(layer, jobs)
     own = own if ledger is None else Observed(own, layer, jobs, ledger)
+    own = Beneath(own) if settings.logit else own
     own = own if settings.at is None else At(own, settings.at)
     return (Diverse.of(own, layer, settings.diversity) if settings.diversity > 0 else own), numbers
 

@@ -5,7 +5,8 @@ Rectifiers: a TorchFunctionMode; rectifier(x) -> the same values; gradient -> th
 Below zero a rectifier has no gradient, so an image that leaves a unit silent gives ascent nothing to climb. While the
 mode is on, every rectifier (relu, relu6, hardtanh, threshold, clamp; as function, method or in place) does two things:
 
-- it remembers what it was given, so that a layer that ends in a rectifier can be read before it as well (`beneath`);
+- it remembers what it was given, so that a layer that ends in a rectifier can be read before it as well (`beneath`),
+  and so does every softmax, before which classes have their logits;
 - for the images named in `passing`, and only those, its backward pass is the identity ("straight through": Bengio et
   al., arXiv:1308.3432). The surprise: this is decided image by image, after the forward pass and before the backward.
 
@@ -43,6 +44,7 @@ _PLAIN: frozenset[Any] = frozenset(
     {torch.relu, Tensor.relu, torch.clamp, Tensor.clamp, torch.clip, Tensor.clip, torch.clamp_min, Tensor.clamp_min}
     | {torch.threshold}
 )
+_SOFT: frozenset[Any] = frozenset({torch.softmax, Tensor.softmax, functional.softmax})
 
 
 class Rectifiers(TorchFunctionMode):
@@ -57,7 +59,7 @@ class Rectifiers(TorchFunctionMode):
         self._last: tuple[Tensor, Tensor] | None = None
 
     def beneath(self, output: Tensor) -> Tensor | None:
-        """What the last rectifier was given, if `output` is what it returned; None otherwise."""
+        """What the last rectifier or softmax was given, if `output` is what it returned; None otherwise."""
         return self._last[1] if self._last is not None and self._last[0] is output else None
 
     def forget(self) -> None:
@@ -74,7 +76,10 @@ class Rectifiers(TorchFunctionMode):
         named = {} if kwargs is None else dict(kwargs)
         if func in _PLAIN or func in _IN_PLACE or func in _FLAGGED:
             return self._rectified(func, list(args), named)
-        return func(*args, **named)
+        after = func(*args, **named)
+        if func in _SOFT:
+            self._last = (after, args[0] if args else named["input"])
+        return after
 
     def _rectified(self, func: Callable[..., Any], args: list[Any], named: dict[str, Any]) -> Any:
         given = args.pop(0) if args else named.pop("input")
