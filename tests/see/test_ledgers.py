@@ -8,6 +8,7 @@ import torch
 
 from pellucid import cli
 from pellucid.errors import PellucidError
+from pellucid.learn.network import Network
 from pellucid.see.internals import answers
 from pellucid.see.keeping import write_answers
 from pellucid.see.ledgers import TERMS, beside
@@ -103,6 +104,25 @@ def test_a_report_changes_nothing_of_the_images(found, model):
     silent = patterns(model, "relu2", units=[4, 0, 2], **{**ASKED, "report": False})
     np.testing.assert_array_equal(silent.images, found.images)
     assert silent.history.terms == {}
+
+
+@pytest.mark.parametrize("asked", [{}, {"tv": 0.1, "tries": 2}, {"ascent": "adam"}])
+def test_a_report_on_a_network_of_ours_changes_nothing_either(asked):
+    """Rejects a report that costs the compiled way, whose rounding leads elsewhere; and terms of other images."""
+    model = open_model(Network("cnn-4-4-8-16", seed=2, scaling="standardized"))
+    asked = {"units": [4, 0, 2], "steps": 9, "candidates": 8, "retries": 0, "shots": 9, **asked}
+    silent, found = (patterns(model, "conv4", report=report, **asked) for report in (False, True))
+    np.testing.assert_array_equal(silent.images, found.images)
+    np.testing.assert_array_equal(silent.history.activations, found.history.activations)
+    terms = found.history.terms
+    np.testing.assert_array_equal(terms["loss"], -found.history.activations)
+    for shot, moment in enumerate(found.film.steps):
+        said = answers(model, ["conv4"], found.film.images[shot])["conv4"]
+        others = np.stack([np.delete(row, unit) for row, unit in zip(said, found.units, strict=True)])
+        np.testing.assert_allclose(terms["target"][:, moment], said[[0, 1, 2], found.units], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(terms["others_max"][:, moment], others.max(1), rtol=1e-5, atol=1e-6)
+        variation = total_variation(torch.from_numpy(found.film.images[shot])).numpy()
+        np.testing.assert_allclose(terms["tv"][:, moment], variation, rtol=1e-5)
 
 
 def test_the_whole_layer_has_no_others(model):

@@ -7,10 +7,12 @@ Page:     told of every moment of a climb -> a number for each image, moment and
 The terms are `target`, the unit's own activation (of one neuron, where a position is asked for); `others_mean` and
 `others_max`, the mean and the highest of the layer's other units, there as well; `tv` and `l1` of the picture as
 penalties see it, before it is clipped; `loss`, minus what is climbed, so that target - others - penalties = -loss.
-Nothing is computed twice for it: the layer is read once, for the objective and the ledger.
+The layer is read once, for the objective and the ledger. The surprise: not where a Reader climbs by itself (and
+pictures are what the layer sees: no transforms, no clipping); it shall climb to the last bit as it does when nobody
+asks, so its images are shown to the layer once more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -37,9 +39,17 @@ class Ledger:
         """The pictures as penalties see them."""
         self.pictures = pictures.detach()
 
-    def page(self, starts: Float32[Tensor, "job channel height width"], steps: int) -> "Page":
-        """An empty page for a climb of as many images, at most `steps` steps each."""
-        return Page(self, torch.full((len(starts), steps + 1, len(TERMS)), torch.nan, device=starts.device))
+    def page(
+        self,
+        starts: Float32[Tensor, "job channel height width"],
+        steps: int,
+        ask: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> "Page":
+        """An empty page for a climb of as many images, at most `steps` steps each.
+
+        ask: called with jobs and their images before a moment is noted, where the objective itself tells nothing.
+        """
+        return Page(self, torch.full((len(starts), steps + 1, len(TERMS)), torch.nan, device=starts.device), ask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +58,7 @@ class Page:
 
     ledger: Ledger
     kept: Float32[Tensor, "job moment term"]
+    ask: Callable[[Tensor, Tensor], None] | None = None
 
     def watch(
         self,
@@ -57,7 +68,8 @@ class Page:
         values: Float[Tensor, "row"],
     ) -> None:
         """One moment of these jobs."""
-        del images
+        if self.ask is not None:
+            self.ask(job, images)
         heard, pictures = self.ledger.heard, self.ledger.pictures
         assert heard is not None  # every moment is told after its forward
         assert pictures is not None

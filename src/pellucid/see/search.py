@@ -10,6 +10,7 @@ of them (at least 16), as many as have about four million numbers together.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,11 +20,11 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.see.ascent import ascent_of
-from pellucid.see.climbing import Climbed, Limits, Watch, climb, rows_for, snapshot_steps, values_of
+from pellucid.see.climbing import Climbed, Climber, Limits, Watch, climb, rows_for, snapshot_steps, values_of
 from pellucid.see.evolving import evolved
 from pellucid.see.examples import Strongest, strongest_for
-from pellucid.see.images import space_of
-from pellucid.see.ledgers import Ledger
+from pellucid.see.images import Sphere, space_of
+from pellucid.see.ledgers import Ledger, Observed
 from pellucid.see.models import Model, Reader
 from pellucid.see.objectives import Objective
 from pellucid.see.penalties import penalties_of
@@ -176,10 +177,15 @@ class _Explorer:
         chosen = self._settings
         steps, moments, made = (chosen.steps, snapshot_steps(chosen.steps, chosen.shots), 0) if stage is None else stage
         self._report.expect(len(objective) * (steps + 1))
-        page = None if self._ledger is None else self._ledger.page(starts, steps)
+        watched, penalties, page = objective, self._penalties, None
+        if self._ledger is not None:
+            apart = self._climbs_apart(objective)
+            page = self._ledger.page(starts, steps, self._asking(objective) if apart else None)
+            if apart and isinstance(objective, Observed):
+                watched, penalties = objective.inner, penalties_of(chosen)
         climbed = climb(
             self._read,
-            objective,
+            watched,
             self._space,
             ascent_of(chosen),
             starts,
@@ -187,7 +193,7 @@ class _Explorer:
             rows=self._rows,
             grain=self._grain,
             transforms=self._transforms,
-            penalties=self._penalties,
+            penalties=penalties,
             rough=rough_steps(self._model, self._read, objective.layers, chosen, steps),
             moments=moments,
             advance=self._report.advance,
@@ -197,6 +203,25 @@ class _Explorer:
         if values is None:
             values = values_of(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
         return replace(climbed.valued(values), terms=None if page is None else page.kept)
+
+    def _climbs_apart(self, objective: Objective) -> bool:
+        """Whether the Reader may climb by itself, where pictures are what the layer sees: it is asked afterwards."""
+        space = self._space
+        sphere = isinstance(space, Sphere) and space.low is None and (space.center, space.radius) == (0.0, 1.0)
+        return (
+            sphere and self._transforms is None and isinstance(self._read, Climber) and isinstance(objective, Observed)
+        )
+
+    def _asking(self, objective: Objective) -> Callable[[Tensor, Tensor], None]:
+        """What shows images of these jobs to an objective that tells the ledger."""
+
+        def ask(job: Tensor, images: Tensor) -> None:
+            assert self._ledger is not None
+            self._ledger.see(images)
+            with torch.no_grad():
+                objective.take(job)(self._read(images))
+
+        return ask
 
     def _named(self, numbers: Int64[Tensor, "job"] | None, made: int) -> Watch | None:
         """Who watches, told the search's own numbers of jobs, and of all steps that were made."""
