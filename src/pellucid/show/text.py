@@ -48,8 +48,8 @@ def relative_text(found: Patterns) -> str:
     if len(found) == 1:
         return f"That is {known[0]:.2f} times what the strongest image of the data reaches."
     return (
-        f"Patterns reach {known.mean():.2f} times what the strongest image of the data does, "
-        f"on average over {len(known)} units ({known.min():.2f} to {known.max():.2f})."
+        f"Patterns reach {np.median(known):.2f} times what the strongest image of the data does, "
+        f"the median of {len(known)} units ({known.min():.2f} to {known.max():.2f})."
     )
 
 
