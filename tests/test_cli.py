@@ -616,12 +616,13 @@ def test_a_study_that_cannot_be_is_refused_and_leaves_no_folder(capsys, words, s
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])
 def test_what_was_saved_is_begun_from(small_net, capsys, tmp_path, suffix):
-    """Rejects noise where a file of patterns was named, and one that is no such file."""
+    """Rejects noise where a file of patterns was named, and where there is no such file."""
     first, again = tmp_path / f"first{suffix}", tmp_path / "again.npz"
     done(capsys, "pattern", small_net, "conv2", "2", "--steps", "3", "--out", first)
     done(capsys, "pattern", small_net, "conv2", "2", "--steps", "1", "--out", again, "--start", first)
     np.testing.assert_allclose(np.load(again)["film"][0], load_images(first), atol=1e-4)
-    assert "saved patterns" in refused(capsys, "pattern", small_net, "conv2", "2", "--start", tmp_path / "x.png")
+    for missing in (tmp_path / f"x{suffix}", tmp_path / "x.png"):
+        assert f"'{missing}'" in refused(capsys, "pattern", small_net, "conv2", "2", "--start", missing)
 
 
 @pytest.mark.parametrize("verb", [name for name in cli.app if not name.startswith("-")])
