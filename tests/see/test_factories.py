@@ -37,6 +37,9 @@ class Zoo:
 def broken():
     raise ValueError("no such size")
 
+def asserts():
+    assert False, "no such card"
+
 def needs(size):
     return cnn()
 
@@ -51,6 +54,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "nets_of_mine.py").write_text(SOURCE)
     (tmp_path / "helpers_of_mine.py").write_text("from nets_of_mine import cnn as make\n")
     (tmp_path / "wrong_of_mine.py").write_text("def x(:\n")
+    (tmp_path / "script_of_mine.py").write_text("raise SystemExit(4)\n")
     (tmp_path / "poor_of_mine.py").write_text("import a_package_that_is_nowhere\n")
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
@@ -86,6 +90,8 @@ def test_a_factory_makes_the_model(here, name):
         ("nets_of_mine.deep:cnn", r"no Python module 'nets_of_mine.deep'|is not a package"),
         ("nets_of_mine:cn", r"no factory in 'nets_of_mine' called 'cn'; choose one of .*'cnn'"),
         ("nets_of_mine:broken", r"failed with ValueError: no such size"),
+        ("nets_of_mine:asserts", r"failed with AssertionError: no such card"),
+        ("script_of_mine:x", r"cannot be imported: SystemExit: 4"),
         ("nets_of_mine:needs", r"failed with TypeError.*without arguments"),
         ("nets_of_mine:NUMBER", r"type int cannot be opened"),
         ("wrong_of_mine:x", r"cannot be imported: SyntaxError"),

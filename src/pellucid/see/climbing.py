@@ -289,13 +289,15 @@ def _uphill(
         if penalties is not None:
             score = score.less(penalties(space.picture(points), score.value))
         climbed = score.climbed
-        if not climbed.requires_grad:
+        read.let_pass(work.stuck | (score.silent & score.hidden))
+        gradient = None
+        if climbed.requires_grad:
+            (gradient,) = torch.autograd.grad(climbed.sum(), points, allow_unused=True)
+        if gradient is None:
             raise PellucidError(
                 f"No gradient reaches the image from layer {', '.join(objective.layers)}: the model detaches it on the "
                 f"way; choose an earlier layer."
             )
-        read.let_pass(work.stuck | (score.silent & score.hidden))
-        (gradient,) = torch.autograd.grad(climbed.sum(), points)
     return images.detach(), score, tamed(gradient)
 
 

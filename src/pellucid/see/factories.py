@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.files import StrPath, input_file
-from pellucid.see.hearing import FAILURES
 
 NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -64,7 +63,7 @@ def made(source: str) -> Any:
             return found
         try:
             return found()
-        except (*FAILURES, ImportError, OSError) as error:
+        except (Exception, SystemExit) as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The factory '{source}' failed with {type(error).__name__}: {_short(error)}; "
                 f"let it make the model without arguments."
@@ -103,7 +102,7 @@ def _imported(path: str) -> Any:
                 f"run this in the folder that holds it, or install it."
             ) from error
         raise PellucidError(f"The module '{path}' needs '{missing}', which is not installed; install it.") from error
-    except (*FAILURES, ImportError, OSError, SyntaxError) as error:
+    except (Exception, SystemExit) as error:  # whatever a person's own code raises
         raise PellucidError(
             f"The module '{path}' cannot be imported: {type(error).__name__}: {_short(error)}; mend it first."
         ) from error

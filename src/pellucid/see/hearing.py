@@ -3,7 +3,8 @@
 Listener: images -> the model's own forward, stopped at the deepest layer that is asked for -> {layer: Reading}
 
 What differs between frameworks is how a layer tells what it answered (a hook, a wrapped call), and how the model runs;
-what is the same is here. The surprise: the forward is stopped by a BaseException, because models catch exceptions.
+what is the same is here. The surprise: the forward is stopped by a BaseException, because models catch exceptions; and
+what a model draws at random while it runs comes from a stream of its own, so that the same work draws the same.
 """
 
 import threading
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, shortened
 from pellucid.see.models import Reader, Reading
 from pellucid.see.rectifiers import Rectifiers
 
@@ -38,6 +39,32 @@ class _Enough(BaseException):
     """Every layer that was asked for has been heard. No Exception, so that no `except` of a model stops it."""
 
 
+class Draws:
+    """A stream of random numbers, always the same, in the place of PyTorch's own inside a `with` block.
+
+    Each block goes on where the one before ended; outside, the person's numbers follow as if there had been none.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        places = [torch.device("cpu"), *([device] if device.type == "cuda" else [])]
+        self._own = {place: torch.Generator(place).manual_seed(0).get_state() for place in places}
+
+    def __enter__(self) -> None:
+        self._own = self._changed(self._own)
+
+    def __exit__(self, *error: object) -> None:
+        self._own = self._changed(self._own)
+
+    def _changed(self, states: Mapping[torch.device, Tensor]) -> dict[torch.device, Tensor]:
+        """Sets these states, and gives those that they take the place of."""
+        before = {}
+        for place, state in states.items():
+            stream = torch.default_generator if place.type == "cpu" else _cuda_stream(place)
+            before[place] = stream.get_state()
+            stream.set_state(state)
+        return before
+
+
 class Listener(Reader):
     """A Reader of the layers at these places, of the model called `name`."""
 
@@ -46,6 +73,7 @@ class Listener(Reader):
         self._rectifiers = Rectifiers()
         self._runs: dict[Any, int] = {}
         self._heard: dict[str, Reading] = {}
+        self._draws: Draws | None = None
         self._listening = False  # another Reader of the same module may run while this one waits
 
     @abstractmethod
@@ -57,13 +85,22 @@ class Listener(Reader):
         """What a layer gave as (batch, unit, *position)."""
 
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
-        """Runs the model as far as the deepest layer that is asked for."""
+        """Runs the model as far as the deepest layer that is asked for; raises PellucidError where that fails."""
         self._runs, self._heard, self._listening = {}, {}, True
+        self._draws = Draws(images.device) if self._draws is None else self._draws
         try:
-            with self._rectifiers:
+            with self._rectifiers, self._draws:
                 self.run(images)
         except _Enough:
             pass
+        except PellucidError:
+            raise
+        except Exception as error:  # whatever a person's own code raises
+            raise PellucidError(
+                f"The model '{self._name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, though "
+                f"it ran when it was opened; make its forward bear any number of images and gradients. It said: "
+                f"{said_by(error)}"
+            ) from error
         finally:
             self._listening = False
             self._rectifiers.forget()
@@ -106,6 +143,8 @@ class Probe:
         """What the layer at `path` gave."""
         self._runs[module] = self._runs.get(module, 0) + 1
         if isinstance(output, Tensor) and 2 <= output.ndim <= 4 and len(output) == PROBED and path:
+            if output.is_complex():  # has no size order, so nothing of it can become large
+                return
             self._heard.append((path, Place(module, self._runs[module]), output))
 
     def found(self) -> Iterator[tuple[str, Place, Tensor]]:
@@ -132,6 +171,18 @@ def probing_noise(shape: tuple[int, int, int], device: torch.device, dtype: torc
     """The probe's images: always the same, different from each other."""
     pixels = torch.rand(PROBED, *shape, generator=torch.Generator().manual_seed(0))
     return pixels.to(device=device, dtype=dtype)
+
+
+def said_by(error: BaseException) -> str:
+    """What an exception of somebody else's code says, in a line, and of which kind it is where it says nothing."""
+    said = " ".join(str(error).split())
+    return shortened(said, 200) if said else type(error).__name__
+
+
+def _cuda_stream(place: torch.device) -> torch.Generator:
+    torch.cuda.init()
+    number = torch.cuda.current_device() if place.index is None else place.index
+    return torch.cuda.default_generators[number]
 
 
 def _cast(reading: Reading, dtype: torch.dtype) -> Reading:

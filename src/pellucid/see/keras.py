@@ -24,7 +24,7 @@ from torch import Tensor
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
-from pellucid.see.hearing import FAILURES, Listener, Place, Probe, evaluating, lock, probing_noise
+from pellucid.see.hearing import Draws, Listener, Place, Probe, evaluating, lock, probing_noise, said_by
 from pellucid.see.models import InputShape, LayerInfo, Model, Reader
 from pellucid.see.torch_module import checked_shape
 
@@ -285,13 +285,12 @@ def _probe(
     paths = {layer: path for path, layer in reversed(list(_layers(model)))}  # of a shared layer, its first
     with lock, evaluating(model), overheard(set(paths), lambda layer, output: probe.hear(paths[layer], layer, output)):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), Draws(device):
                 _run(model, form(probing_noise(shape, device, torch.float32)), _values(model))
-        except FAILURES as error:
-            said = " ".join(str(error).split())
+        except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
-                f"height, width). It said: {said:.200}"
+                f"height, width). It said: {said_by(error)}"
             ) from error
     layers, places = [], {}
     for label, place, output in probe.found():

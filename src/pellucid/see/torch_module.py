@@ -2,12 +2,13 @@
 
 open_module: module -> Model;  a Reader's forward: images -> module, stopped at the deepest layer that is asked for
 
-Every submodule whose output has units is a layer under its own dotted name; one that runs several times in a forward
-is listed once for each earlier run as well ("relu:1", "relu:2"; plain "relu" is the last). What is lent is given back:
+Every submodule whose output has units is a layer under its own dotted name; one that runs several times in a forward is
+listed once for each earlier run as well ("relu:1", "relu:2"; plain "relu" is the last). What is lent is given back:
 hooks and training flags when the `with` block ends, whatever happens in it; weights keep `requires_grad` and `.grad`
-untouched, because the forward runs on detached views of them (`torch.func.functional_call`) and gradients are taken
-for the image only. The surprise: on a CPU those views are laid out channels-last where the module bears it (a `view`
-of a convolution's output does not), which makes small convolutions about twice as fast.
+untouched, because the forward runs on detached views of them (`torch.func.functional_call`), on copies of the buffers
+and of the images, into which it may write, and gradients are taken for the image only. The surprise: on a CPU those
+views are laid out channels-last where the module bears it (a `view` of a convolution's output does not), which makes
+small convolutions about twice as fast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.see.hearing import FAILURES, Listener, Place, Probe, evaluating, lock, probing_noise
+from pellucid.see.hearing import Draws, Listener, Place, Probe, evaluating, lock, probing_noise, said_by
 from pellucid.see.models import InputShape, LayerInfo, Model, Reader
 
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
@@ -57,8 +59,9 @@ class _Reader(Listener):
         self._model, self._weights = model, weights
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        """The module on detached views of its weights."""
-        functional_call(self._model.module, self._weights, (images.to(self._model.dtype),))
+        """The module on detached views of its weights, and on images of its own."""
+        weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
+        functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),))
 
     @property
     def bears_roughness(self) -> bool:
@@ -92,7 +95,7 @@ def open_module(
 
     Raises PellucidError where it does not run on one image of `input_shape`, or holds no numbers ("meta").
     """
-    module = getattr(module, "_orig_mod", module)  # torch.compile's wrapper would run without our hooks
+    module = _unwrapped(module)
     name = type(module).__name__ if name is None else name
     home, dtype = _home(module, name)
     device = home if device is None else device
@@ -101,6 +104,19 @@ def open_module(
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
     return TorchModel(name, shape, scaling, layers, device, module, dtype, channels_last, places)
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside wrappers that would run it without our hooks; raises PellucidError where none can be heard."""
+    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(module, "_orig_mod"):
+        compiled = getattr(module, "_orig_mod", None)  # of torch.compile
+        module = module.module if compiled is None else compiled
+    if any(isinstance(submodule, torch.jit.ScriptModule) for submodule in module.modules()):
+        raise PellucidError(
+            f"The module '{type(module).__name__}' is TorchScript, whose layers cannot be overheard; give the "
+            f"torch.nn.Module that it was made from."
+        )
+    return module
 
 
 def units_first(output: Tensor) -> Tensor:
@@ -121,13 +137,13 @@ def _probe(
 
         return hook
 
-    with lock, evaluating(module):
+    with lock, evaluating(module), Draws(device):
         handles = [submodule.register_forward_hook(hook_of(path)) for path, submodule in module.named_modules()]
         try:
             with torch.no_grad():
                 images = probing_noise(shape, device, dtype)
                 functional_call(module, _weights(module, False, device), (images,))
-        except FAILURES as error:
+        except Exception as error:  # whatever a person's own code raises
             raise PellucidError(_why(module, name, shape, error)) from error
         finally:
             for handle in handles:
@@ -183,18 +199,17 @@ def _why(module: nn.Module, name: str, shape: InputShape, error: BaseException) 
     """Why a module does not run on one image, in a sentence: what it said, and the channels that it seems to want."""
     first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
     wanted = f" (its first convolution takes {first.in_channels} channels)" if first is not None else ""
-    said = " ".join(str(error).split())
-    return (
-        f"The module '{name}' does not run on images of shape {shape}{wanted}; "
-        f"give its own input_shape=(channel, height, width). It said: {said:.200}"
-    )
+    mend = "give its own input_shape=(channel, height, width)"
+    if isinstance(error, TypeError):  # such as a second argument that is missing
+        mend = "its forward has to take the images, and nothing else, so wrap it in a module that gives it the rest"
+    return f"The module '{name}' does not run on images of shape {shape}{wanted}; {mend}. It said: {said_by(error)}"
 
 
 def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtype) -> bool:
     """Whether the module has convolutions, and runs with their weights channels-last."""
     if not any(isinstance(submodule, nn.Conv2d) for submodule in module.modules()):
         return False
-    with lock, evaluating(module), torch.no_grad():
+    with lock, evaluating(module), Draws(torch.device("cpu")), torch.no_grad():
         try:
             images = probing_noise(shape, torch.device("cpu"), dtype)
             functional_call(module, _weights(module, True, images.device), (images,))
@@ -204,21 +219,22 @@ def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtyp
 
 
 def _weights(module: nn.Module, channels_last: bool, device: torch.device) -> dict[str, Tensor]:
-    """Detached views of the module's parameters, copies of its filters where they are to be channels-last, and copies
-    of everything that lies on another device."""
-    weights = {
-        name: weight.detach().to(memory_format=torch.channels_last)
-        if channels_last and weight.ndim == 4
-        else weight.detach()
-        for name, weight in module.named_parameters()
-    }
-    buffers = {name: buffer for name, buffer in module.named_buffers() if buffer.device != device}
-    return {name: tensor.to(device) for name, tensor in {**weights, **buffers}.items()}
+    """Detached views of the module's parameters, copies of its filters where they are to be channels-last, copies of
+    everything that lies on another device or was made in inference mode, and of all buffers."""
+    weights = {}
+    for name, weight in module.named_parameters():
+        view = weight.detach().to(device, copy=weight.is_inference())
+        weights[name] = view.to(memory_format=torch.channels_last) if channels_last and view.ndim == 4 else view
+    return weights | {name: buffer.detach().to(device, copy=True) for name, buffer in module.named_buffers()}
 
 
 def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:
     """Where a module's first floating-point parameter (or buffer) is, and its type; CPU and float32 without any."""
     for tensor in (*module.parameters(), *module.buffers()):
+        if is_lazy(tensor):
+            raise PellucidError(
+                f"The module '{name}' has lazy layers, whose weights do not exist yet; call it once on images first."
+            )
         if tensor.is_meta:
             raise PellucidError(
                 f"The module '{name}' lies on the device 'meta', where weights have no numbers; make it elsewhere, or "
