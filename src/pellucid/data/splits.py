@@ -32,7 +32,7 @@ class Split:
     labels: Int64[np.ndarray, "image"]
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        object.__setattr__(self, "images", _checked_images(np.asarray(images)))
+        object.__setattr__(self, "images", checked_images(np.asarray(images)))
         object.__setattr__(self, "labels", _checked_labels(np.asarray(labels)))
         if len(self.images) != len(self.labels):
             raise PellucidError(
@@ -153,7 +153,7 @@ def set_apart(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
     return whole.take(order[:-count]), whole.take(order[-count:])
 
 
-def _checked_images(images: np.ndarray) -> np.ndarray:
+def checked_images(images: np.ndarray) -> np.ndarray:
     """Images as float32; raises PellucidError where they are not (image, channel, height, width) in [0, 1]."""
     if images.ndim != 4:
         hint = "add the channel with images[:, None]" if images.ndim == 3 else "reshape them"

@@ -15,14 +15,16 @@ one number per image, so they add up: `Direction(...) + 0.1 * Square(...)`.
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from pellucid.data.splits import checked_images
 from pellucid.errors import PellucidError
+from pellucid.see.givens import as_array
 from pellucid.see.models import Model, Reading
 from pellucid.see.objectives import Objective, Score, Wrapping, never_silent
 
@@ -106,6 +108,10 @@ class Square(Objective):
     layer: str
     jobs: int = 1
 
+    def __post_init__(self) -> None:
+        if self.jobs < 0:
+            raise PellucidError(f"A square was asked for {self.jobs} images; give one or more jobs.")
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The one layer."""
@@ -140,6 +146,23 @@ class Direction(Objective):
     layer: str
     vectors: Float[Tensor, "job unit"]
 
+    def __post_init__(self) -> None:
+        given: Any = self.vectors
+        if not isinstance(given, Tensor) or given.dtype != torch.float32 or given.requires_grad:
+            object.__setattr__(self, "vectors", torch.from_numpy(as_array(given, "A direction")))
+
+    def require_fit(self, model: Model) -> None:
+        """The vectors are finite, and have a number for each unit."""
+        units = model.layer(self.layer).units
+        if self.vectors.ndim != 2 or self.vectors.shape[1] != units:
+            raise PellucidError(
+                f"Directions have shape {tuple(self.vectors.shape)}; give (job, unit), with a number for each of the "
+                f"{units} units of layer '{self.layer}'."
+            )
+        if not bool(torch.isfinite(self.vectors).all()):
+            raise PellucidError("A direction holds NaN or infinity; every number must be finite.")
+        super().require_fit(model)
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The one layer."""
@@ -159,11 +182,13 @@ class Direction(Objective):
 
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """Image i along vector i."""
-        return never_silent((_averaged(readings[self.layer].output) * self.vectors).sum(1))
+        along = _averaged(readings[self.layer].output)
+        return never_silent((along * self.vectors.to(along.device)).sum(1))
 
     def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image along each vector."""
-        return _averaged(readings[self.layer].output) @ self.vectors.T
+        along = _averaged(readings[self.layer].output)
+        return along @ self.vectors.to(along.device).T
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +202,16 @@ class Features(Objective):
     layer: str
     wanted: Float[Tensor, "job unit *position"]
     caricature: float = 0.0
+
+    def require_fit(self, model: Model) -> None:
+        """The layer gives as many numbers as are wanted."""
+        super().require_fit(model)
+        shape = model.layer(self.layer).shape
+        if tuple(self.wanted.shape[1:]) != shape:
+            raise PellucidError(
+                f"Features of {tuple(self.wanted.shape[1:])} are wanted, but layer '{self.layer}' gives {shape}; take "
+                f"them from the model that is climbed."
+            )
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -223,9 +258,10 @@ def likeness(
 
     caricature: 0 to invert, so that the layer says the same; above 0, to exaggerate what it says (1 or 2 are usual).
     Climb it by `patterns(model, likeness(model, layer, images))`, best with `image="box"` or `"fourier"`, penalties and
-    another ascent than "power". Raises PellucidError for images of a wrong shape, and an unknown layer.
+    another ascent than "power". Raises PellucidError for images of a wrong shape, pixels that are not in [0, 1], and an
+    unknown layer.
     """
-    given = model.prepared(images)
+    given = model.prepared(checked_images(np.asarray(images)))
     with model.reading([model.layer(layer).name]) as read, torch.no_grad():
         wanted = read(given)[layer].output
     return Features(layer, wanted.detach().clone(), float(caricature))

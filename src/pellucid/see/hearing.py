@@ -59,9 +59,12 @@ class Draws:
         """Sets these states, and gives those that they take the place of."""
         before = {}
         for place, state in states.items():
-            stream = torch.default_generator if place.type == "cpu" else _cuda_stream(place)
-            before[place] = stream.get_state()
-            stream.set_state(state)
+            if place.type == "cuda":
+                before[place] = torch.cuda.get_rng_state(place)
+                torch.cuda.set_rng_state(state, place)
+            else:
+                before[place] = torch.get_rng_state()
+                torch.set_rng_state(state)
         return before
 
 
@@ -177,12 +180,6 @@ def said_by(error: BaseException) -> str:
     """What an exception of somebody else's code says, in a line, and of which kind it is where it says nothing."""
     said = " ".join(str(error).split())
     return shortened(said, 200) if said else type(error).__name__
-
-
-def _cuda_stream(place: torch.device) -> torch.Generator:
-    torch.cuda.init()
-    number = torch.cuda.current_device() if place.index is None else place.index
-    return torch.cuda.default_generators[number]
 
 
 def _cast(reading: Reading, dtype: torch.dtype) -> Reading:

@@ -112,15 +112,19 @@ class Model(ABC):
                 return layer
         raise unknown("layer", name, [layer.name for layer in self.layers])
 
-    def prepared(
-        self, images: Float[np.ndarray, "image channel height width"]
-    ) -> Float[Tensor, "image channel height width"]:
-        """Images in [0, 1] as a tensor in model space on the model's device; raises PellucidError for a wrong shape."""
+    def require_shape(self, images: Float[np.ndarray, "image channel height width"]) -> None:
+        """Nothing, where the model takes images of this shape; PellucidError otherwise."""
         if images.shape[1:] != self.input_shape:
             raise PellucidError(
                 f"Images have shape {images.shape[1:]}, but '{self.name}' takes {self.input_shape}; "
                 f"give images of that (channel, height, width)."
             )
+
+    def prepared(
+        self, images: Float[np.ndarray, "image channel height width"]
+    ) -> Float[Tensor, "image channel height width"]:
+        """Images in [0, 1] as a tensor in model space on the model's device; raises PellucidError for a wrong shape."""
+        self.require_shape(images)
         return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(images))).to(self.device)
 
     @property

@@ -21,7 +21,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from pellucid.see.models import Reading
+from pellucid.errors import PellucidError
+from pellucid.see.givens import as_units
+from pellucid.see.models import Model, Reading
 
 WHOLE_LAYER = -1  # the unit that stands for all of them
 
@@ -78,6 +80,13 @@ class Objective(ABC):
     def __len__(self) -> int:
         """How many jobs."""
 
+    def require_fit(self, model: Model) -> None:
+        """Nothing, where this can be asked of the model; PellucidError otherwise, and where there are no jobs."""
+        for layer in self.layers:
+            model.layer(layer)
+        if len(self) == 0:
+            raise PellucidError("An objective has no jobs, so there is nothing to climb; give it one or more.")
+
     @property
     def own(self) -> Mapping[str, Int64[Tensor, "job"]]:
         """Layers of which each job needs one unit only, and which that is."""
@@ -133,6 +142,10 @@ class Wrapping(Objective):
         """That of the inner objective."""
         return self.inner.target
 
+    def require_fit(self, model: Model) -> None:
+        """As the inner objective has it."""
+        self.inner.require_fit(model)
+
     def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """As the inner objective has it."""
         return self.inner.awake(values)
@@ -147,6 +160,14 @@ class Units(Objective):
 
     layer: str
     units: Int64[Tensor, "job"]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", as_units(self.units))
+
+    def require_fit(self, model: Model) -> None:
+        """The layer has these units."""
+        super().require_fit(model)
+        require_units(self.layer, self.units, model.layer(self.layer).units)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -211,6 +232,14 @@ class Others(Objective):
     layer: str
     units: Int64[Tensor, "job"]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", as_units(self.units))
+
+    def require_fit(self, model: Model) -> None:
+        """The layer has these units, none of which stands for all."""
+        super().require_fit(model)
+        require_units(self.layer, self.units, model.layer(self.layer).units, whole=False)
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The one layer."""
@@ -265,6 +294,15 @@ class Weighted(Objective):
     def __len__(self) -> int:
         return len(self.parts[0][1])
 
+    def require_fit(self, model: Model) -> None:
+        """Every part does, and all have as many jobs."""
+        for _, part in self.parts:
+            part.require_fit(model)
+            if len(part) != len(self):
+                raise PellucidError(
+                    f"An objective of {len(self)} jobs is added to one of {len(part)}; give all parts as many."
+                )
+
     def __mul__(self, weight: float | int) -> "Weighted":
         return Weighted(tuple((weight * own, part) for own, part in self.parts))
 
@@ -288,6 +326,19 @@ class Weighted(Objective):
     def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The weighted sum of what the parts say."""
         return sum_of([weight * part.every(readings, rank=rank and weight > 0) for weight, part in self.parts])
+
+
+def require_units(layer: str, units: Int64[Tensor, "job"], count: int, *, whole: bool = True) -> None:
+    """Nothing, where a layer of so many units has these; PellucidError otherwise, and where there are none of them.
+
+    whole: whether -1, the whole layer, is one of them.
+    """
+    if len(units) == 0:
+        raise PellucidError("Units are []; give one or more whole numbers in a row.")
+    wrong = units[(units < (WHOLE_LAYER if whole else 0)) | (units >= count)]
+    if len(wrong) > 0:
+        beside = ", or -1 for the whole layer" if whole else ""
+        raise PellucidError(f"There is no unit {int(wrong[0])} in layer '{layer}'; choose 0 to {count - 1}{beside}.")
 
 
 def never_silent(value: Float[Tensor, "batch"]) -> Score:

@@ -25,9 +25,10 @@ from pellucid.see.aims import At, Beneath
 from pellucid.see.climbing import Watch
 from pellucid.see.diversity import Diverse
 from pellucid.see.evolving import staged
+from pellucid.see.givens import as_array, as_units
 from pellucid.see.ledgers import Ledger, Observed, named
 from pellucid.see.models import Model, open_model
-from pellucid.see.objectives import WHOLE_LAYER, Objective, Others, Units
+from pellucid.see.objectives import Objective, Others, Units, require_units
 from pellucid.see.progress import Progress
 from pellucid.see.results import Film, History, Pattern, Patterns
 from pellucid.see.search import search
@@ -65,7 +66,7 @@ def patterns(
     ledger = Ledger() if chosen.report else None
     objective, numbers = _wanted(opened, layer, units, chosen, ledger)
     begin = None if start is None else _checked_start(opened, start, len(numbers))
-    images = None if data is None else _checked_images(opened, data)
+    images = _checked_images(opened, data)
     found = search(opened, objective, chosen, start=begin, images=images, progress=progress, watch=watch, ledger=ledger)
     climbed = found.climbed
     history = climbed.history.cpu().numpy()
@@ -118,6 +119,7 @@ def _wanted(
             )
         if ledger is not None:
             raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
+        layer.require_fit(model)
         return layer, np.arange(len(layer))
     numbers = _checked_units(model, layer, units)
     jobs = torch.from_numpy(numbers).to(model.device)
@@ -137,23 +139,14 @@ def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[n
     count = model.layer(layer).units
     if units is None:
         return np.arange(count)
-    numbers = np.asarray(units)
-    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
-        raise PellucidError(f"Units are {units!r:.80}; give a list of one or more whole numbers.")
-    wrong = numbers[(numbers < WHOLE_LAYER) | (numbers >= count)]
-    if wrong.size > 0:
-        raise PellucidError(
-            f"There is no unit {wrong[0]} in layer '{layer}'; choose 0 to {count - 1}, or -1 for the whole layer."
-        )
-    return numbers.astype(np.int64)
+    numbers = as_units(units)
+    require_units(layer, numbers, count)
+    return numbers.cpu().numpy()
 
 
 def _checked_start(model: Model, start: ArrayLike, count: int) -> Float32[Tensor, "unit channel height width"]:
     """The start of each unit; raises PellucidError where it does not fit the model, or is not finite."""
-    try:
-        array = np.asarray(start, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise PellucidError(f"A start is {start!r:.80}; give an array of numbers, or what patterns found.") from error
+    array = as_array(start, "A start")
     if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):
         raise PellucidError(
             f"A start has shape {array.shape}; give one image of {model.input_shape}, or one for each of {count} units."
@@ -164,19 +157,20 @@ def _checked_start(model: Model, start: ArrayLike, count: int) -> Float32[Tensor
     return torch.from_numpy(whole.copy()).to(model.device)
 
 
-def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image channel height width"]:
-    """The training images of what was given; raises PellucidError where there are none, or not of the model's shape."""
-    split = data.train if isinstance(data, Data) else data
-    if not isinstance(split, Split):
+def _checked_images(
+    model: Model, data: Data | Split | None
+) -> Float32[np.ndarray, "image channel height width"] | None:
+    """The training images of what was given; raises PellucidError where it holds none, or none that the model takes."""
+    if data is None:
+        return None
+    if not isinstance(data, Data | Split):
         raise PellucidError(
-            f"The data are of type {type(data).__name__}; give what load_data returns, or a Split of images and labels."
+            f"The data are of type {type(data).__name__}; give what pellucid.load_data returns, or a Split of images "
+            f"in [0, 1] and their labels."
         )
-    if split.images.shape[1:] != model.input_shape:
-        raise PellucidError(
-            f"Images of the data have shape {split.images.shape[1:]}, but '{model.name}' takes {model.input_shape}; "
-            f"give images of that (channel, height, width), or none."
-        )
-    return split.images
+    images = data.train.images if isinstance(data, Data) else data.images
+    model.require_shape(images)
+    return images
 
 
 def _shown(history: Float32[np.ndarray, "unit moment"], moments: Sequence[int]) -> Float32[np.ndarray, "shot unit"]:

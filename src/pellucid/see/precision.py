@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 
 from pellucid.see.models import Model, Reader
 from pellucid.settings import PatternSettings
@@ -50,7 +51,7 @@ def _seconds(model: Model, read: Reader, layers: tuple[str, ...], *, rough: bool
                 readings = read(images)
             total = sum((readings[layer].output.sum() for layer in layers), torch.zeros((), device=model.device))
             if total.requires_grad:
-                (gradient,) = torch.autograd.grad(total, images, allow_unused=True)
-                float(total if gradient is None else gradient.sum())  # a number to wait for, as cards work on
+                gradients: tuple[Tensor | None, ...] = torch.autograd.grad(total, images, allow_unused=True)
+                float(total if gradients[0] is None else gradients[0].sum())  # a number to wait for, as cards work on
         taken.append(time.perf_counter() - begin)
     return min(taken[1:])

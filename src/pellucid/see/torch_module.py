@@ -11,9 +11,10 @@ views are laid out channels-last where the module bears it (a `view` of a convol
 small convolutions about twice as fast.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, shortened
 from pellucid.see.hearing import Draws, Listener, Place, Probe, evaluating, lock, probing_noise, said_by
 from pellucid.see.models import InputShape, LayerInfo, Model, Reader
 
@@ -108,9 +109,10 @@ def open_module(
 
 def _unwrapped(module: nn.Module) -> nn.Module:
     """The module inside wrappers that would run it without our hooks; raises PellucidError where none can be heard."""
-    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(module, "_orig_mod"):
-        compiled = getattr(module, "_orig_mod", None)  # of torch.compile
-        module = module.module if compiled is None else compiled
+    inner: Any = module
+    while isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(inner, "_orig_mod"):
+        inner = inner._orig_mod if hasattr(inner, "_orig_mod") else inner.module  # the former is torch.compile's
+    module = inner
     if any(isinstance(submodule, torch.jit.ScriptModule) for submodule in module.modules()):
         raise PellucidError(
             f"The module '{type(module).__name__}' is TorchScript, whose layers cannot be overheard; give the "
@@ -187,11 +189,12 @@ def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torc
     return fitting[0]
 
 
-def checked_shape(shape: Sequence[int]) -> InputShape:
+def checked_shape(shape: Any) -> InputShape:
     """`shape` as a tuple; raises PellucidError where it is not three positive whole numbers."""
-    if len(shape) != 3 or any(int(size) != size or size < 1 for size in shape):
-        raise PellucidError(f"input_shape is {tuple(shape)}; give (channel, height, width), each at least 1.")
-    channel, height, width = (int(size) for size in shape)
+    sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if len(sizes) != 3 or any(not isinstance(size, Real) or size % 1 != 0 or size < 1 for size in sizes):
+        raise PellucidError(f"input_shape is {shortened(sizes)}; give (channel, height, width), each at least 1.")
+    channel, height, width = (int(size) for size in sizes)
     return channel, height, width
 
 
