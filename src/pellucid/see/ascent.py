@@ -21,8 +21,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from pellucid.see.images import LEAST_DEVIATION, standardized
+from pellucid.see.images import LEAST_DEVIATION, lifted, standardized
 from pellucid.settings import PatternSettings
+
+LEAST_SPREAD = 1e-19  # the root of the smallest square that float32 has
 
 
 class Ascent(ABC):
@@ -63,7 +65,7 @@ class Power(Ascent):
         memory: Float[Tensor, "batch ..."],
     ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
         """A leap at first, a small step in the end."""
-        fresh = standardized(gradient)
+        fresh = standardized(lifted(gradient))
         direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.average))
         return points + _each(_by_step(step, self.size, points), points) * direction, direction
 
@@ -92,6 +94,7 @@ class Normalized(Ascent):
     ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
         """A small step along the gradient."""
         del step
+        gradient = lifted(gradient)
         rms = gradient.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
         return points + self.size * gradient / _each(rms, points), memory
 
@@ -120,7 +123,7 @@ class Adam(Ascent):
         square = torch.lerp(gradient.square(), memory[:, 1], self.second)
         unbiased = mean / _each(_by_step(step, lambda made: 1 - self.first ** (made + 1), points), points)
         spread = (square / _each(_by_step(step, lambda made: 1 - self.second ** (made + 1), points), points)).sqrt()
-        moved = points + self.rate * unbiased / spread.clamp_min(LEAST_DEVIATION)
+        moved = points + self.rate * unbiased / spread.clamp_min(LEAST_SPREAD)
         return moved, torch.stack([mean, square], dim=1)
 
 

@@ -29,6 +29,8 @@ from pellucid.settings import PatternSettings
 
 LEAST_DEVIATION = 1e-12
 SQUARED = 1e12  # numbers up to this can be squared and summed in float32
+SMALL = 1e-6  # an image's largest number, from which on it has a deviation above the least
+LEAST_GRADIENT = 1e-30  # deviation of a gradient, where squares are summed in double precision
 MOST_MEASURED = 2000  # images from which the strength of waves is taken
 UNIT_CENTER, UNIT_RADIUS = 0.5, 0.25  # for images in [0, 1]: two deviations reach the ends
 
@@ -53,6 +55,19 @@ def tamed(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *poin
         raise no_gradient()
     _, exponent = torch.frexp(largest)
     scale = torch.where(largest > SQUARED, torch.ldexp(torch.ones_like(largest), -exponent), 1)
+    return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
+
+
+def lifted(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+    """The gradient; where its numbers are so small that their squares are lost in float32, that image's is scaled up.
+
+    By a power of two, as in `tamed`: for rules that ask for its direction only. Softmax has such gradients.
+    """
+    largest = gradient.flatten(1).abs().amax(1)
+    if bool((largest >= SMALL).all()):
+        return gradient
+    _, exponent = torch.frexp(largest)
+    scale = torch.where(largest < SMALL, torch.ldexp(torch.ones_like(largest), (-exponent).clamp_max(126)), 1)
     return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from pellucid.jit import inlined, vectorized
 from pellucid.learn.instructions import run
-from pellucid.see.images import LEAST_DEVIATION
+from pellucid.see.images import LEAST_DEVIATION, LEAST_GRADIENT
 from pellucid.see.penalties import SMOOTH
 
 Array = np.ndarray
@@ -265,7 +265,7 @@ def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-unty
             square += (slope[p] - mean) ** 2
         if not math.isfinite(square):
             return False
-        scale = 1 / max(math.sqrt(square / pixels), LEAST_DEVIATION) if rule.scaled else 1.0
+        scale = 1 / max(math.sqrt(square / pixels), LEAST_GRADIENT) if rule.scaled else 1.0
         middle, factor = np.float32(mean), np.float32(scale)
         for p in range(pixels):
             fresh = (slope[p] - middle) * factor
