@@ -5,9 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from pellucid.data.scaling import Scaling
+from pellucid.data.splits import Split
+from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
-from pellucid.see.images import lifted
+from pellucid.see.images import Box, lifted
 from pellucid.see.models import open_model
 from pellucid.see.patterns import patterns
 
@@ -58,3 +61,30 @@ def test_lifted_is_the_same_direction():
     assert torch.equal(found[1] * 2.0**-89, gradient[1])
     assert torch.equal(found[2], gradient[2])
     assert 0 < float(found[3, 0]) < 1
+
+
+@pytest.mark.parametrize("scaling", ["unit", "standardized"])
+@pytest.mark.parametrize("image", ["sphere", "box", "fourier", "box-fourier"])
+def test_an_even_image_can_be_begun_from(scaling, image):
+    """Rejects the root of nothing, whose gradient is no number, and an error that blames the model for it."""
+    torch.manual_seed(0)
+    model = open_model(nn.Sequential(nn.Conv2d(3, 4, 3)), input_shape=(3, 7, 5), scaling=scaling)
+    found = patterns(model, "0", image=image, start=np.full((3, 7, 5), 0.5), **SHORT)
+    assert np.isfinite(found.images).all()
+    assert (found.activations > found.history.activations[:, 0]).all()
+
+
+def test_even_images_have_no_waves_to_take():
+    """Rejects gray patterns, and units that are called dead because nothing can be drawn."""
+    model = open_model(nn.Sequential(nn.Conv2d(3, 4, 3)), input_shape=(3, 7, 5))
+    even = Split(np.full((2, 3, 7, 5), 0.5, np.float32), np.zeros(2, np.int64))
+    with pytest.raises(PellucidError, match="all even, so they have no waves"):
+        patterns(model, "0", image="maco", data=even, **SHORT)
+
+
+def test_pixels_of_little_contrast_become_what_the_scaling_makes_of_them():
+    """Rejects full contrast for what the model, given these pixels, would see as almost even."""
+    pixels = torch.rand(2, 1, 7, 5, generator=torch.Generator().manual_seed(0))
+    pixels[1] = 0.1 + 0.01 * pixels[1]
+    scaling = Scaling("standardized")
+    np.testing.assert_allclose(Box(scaling).images(pixels).numpy(), scaling.apply(pixels.numpy()), atol=1e-5)

@@ -13,6 +13,7 @@ the image is clipped to what a real image in [0, 1] would be there; a clipped pi
 The surprise: `picture`, what penalties see, is the image before it is clipped, so that they can bring a pixel back.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -35,12 +36,17 @@ MOST_MEASURED = 2000  # images from which the strength of waves is taken
 UNIT_CENTER, UNIT_RADIUS = 0.5, 0.25  # for images in [0, 1]: two deviations reach the ends
 
 
-def standardized(images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
-    """Each image with zero mean and unit deviation; an even image becomes zeros. Nothing couples the images."""
+def standardized(
+    images: Float[Tensor, "batch channel height width"], least: float = LEAST_DEVIATION
+) -> Float[Tensor, "batch channel height width"]:
+    """Each image with zero mean and unit deviation, but for one that has less than `least`; nothing couples them.
+
+    An even image has a gradient, too: the least is in force beneath the root, whose own gradient has no end at zero.
+    """
     flat = images.flatten(1)
     centred = flat - flat.mean(1, keepdim=True)
-    deviation = centred.square().mean(1, keepdim=True).sqrt()
-    return (centred / deviation.clamp_min(LEAST_DEVIATION)).view_as(images)
+    deviation = centred.square().mean(1, keepdim=True).clamp_min(least**2).sqrt()
+    return (centred / deviation).view_as(images)
 
 
 def tamed(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
@@ -136,7 +142,7 @@ class Sphere(Parametrization):
 
     def rescaled(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
         """Each with unit mean square: a standardized image has no size of its own."""
-        rms = coefficients.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
+        rms = coefficients.flatten(1).square().mean(1).clamp_min(LEAST_DEVIATION**2).sqrt()
         return coefficients / rms.view(-1, *[1] * (coefficients.ndim - 1))
 
 
@@ -152,7 +158,7 @@ class Box(Parametrization):
         if self.scaling.kind == "unit":
             return pixels
         if self.scaling.kind == "standardized":
-            return standardized(pixels)
+            return standardized(pixels, 1 / math.sqrt(pixels[0].numel()))  # as `Scaling` has it
         return (pixels - self._number(self.scaling.mean, pixels)) / self._number(self.scaling.deviation, pixels)
 
     def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
@@ -221,8 +227,12 @@ class Phases(Parametrization):
 
     @classmethod
     def measured(cls, inner: Sphere, model: Model, images: Float[np.ndarray, "image channel height width"]) -> "Phases":
-        """With waves as strong as they are on average in these images, in model space."""
+        """With waves as strong as they are on average in these images; raises PellucidError where all are even."""
         some = images[:: max(1, len(images) // MOST_MEASURED)]
+        if bool((some == some[:, :, :1, :1]).all()):
+            raise PellucidError(
+                "The data's images are all even, so they have no waves; give images with something in them."
+            )
         return cls(inner, Magnitudes.measured(model.prepared(some)))
 
     def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
