@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pellucid import cli
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
@@ -86,3 +87,33 @@ def test_a_film_without_shots_is_refused(found, tmp_path):
     bare = replace(one, film=Film((), one.film.images[:0], one.film.activations[:0]))
     with pytest.raises(PellucidError, match="no shots"):
         prints.save_strip(bare, tmp_path / "film.gif")
+
+
+@pytest.mark.parametrize("name", ["wall.png", "folder", "film.gif", "film.webp", "strip.svg"])
+def test_any_number_of_channels_is_drawn(tmp_path, name):
+    """Rejects an error when all the work is done: what a network of seven channels likes could not be written."""
+    net = Network(LAYERS, input_shape=(7, 7, 12), scaling="unit", seed=2)
+    found = patterns(net, "conv1", steps=4, candidates=8, retries=0, shots=3, scales=(2, 4))
+    film = name.startswith(("film", "strip"))
+    written = prints.save_strip(found.one(1), tmp_path / name) if film else prints.save_patterns(found, tmp_path / name)
+    assert written.exists()
+    if name == "film.webp":
+        with Image.open(written) as picture:
+            assert picture.size == (7 * 12 * prints.MULTIPLE, 7 * prints.MULTIPLE)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--multiple", "0"], "repeated 0 times"),
+        (["--multiple", "100000"], "too large to be drawn"),
+        (["--film", "one.png"], "would both be 'one.png'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, capsys, words, said):
+    """Rejects a sentence after minutes of work, running out of memory, and a film over the picture."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["pattern", "mnist-cnn", "conv1", "0", "--steps", "500", "--out", "one.png", *words]) == 2
+    said_first = capsys.readouterr()
+    assert said in said_first.err
+    assert said_first.out == ""

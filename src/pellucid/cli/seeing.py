@@ -1,5 +1,6 @@
 """The verbs of seeing: layers, pattern, patterns, inspect, dream."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,6 +9,7 @@ from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, Layer, Start, Unit, Which, app, wrote
 from pellucid.cli.arguments import data_of, given, opened, own_data, start_of
+from pellucid.errors import PellucidError
 from pellucid.settings import (
     AtlasDataSettings,
     DataSettings,
@@ -63,6 +65,7 @@ def pattern(
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the image that one unit answers to most."""
+    from pellucid.see.display import require_multiple
     from pellucid.see.models import open_model
     from pellucid.see.patterns import pattern as find
     from pellucid.show import prints
@@ -72,7 +75,10 @@ def pattern(
     if film is not None:
         prints.ready(film, prints.FILMS)
     beside = _beside(history, answers)
+    if film is not None and film.resolve() == out.resolve():
+        raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(opened(model, how))
+    require_multiple(multiple, math.prod(seen.input_shape))
     wanted = {
         "start": start_of(start, seen),
         "data": own_data(source, settings.seed),

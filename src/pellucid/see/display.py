@@ -21,6 +21,7 @@ from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
 from pellucid.errors import PellucidError
 
 TONE_SOFTNESS = 1.5  # deviations at which the tone curve reaches tanh(1), 88% of full white
+MOST_DRAWN = 2**30  # bytes of a picture
 GAP = 1  # pixels between the tiles of a wall, before they are enlarged
 
 
@@ -31,9 +32,19 @@ def tone(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 
 def enlarge(grays: UInt8[np.ndarray, "*lead height width"], multiple: int) -> UInt8[np.ndarray, "*lead tall wide"]:
     """Every pixel repeated `multiple` times along height and width."""
+    require_multiple(multiple, grays.size)
+    return grays.repeat(multiple, axis=-2).repeat(multiple, axis=-1)
+
+
+def require_multiple(multiple: int, pixels: int) -> None:
+    """Nothing, where so many numbers can be drawn with each a square of `multiple` a side; PellucidError otherwise."""
     if multiple < 1:
         raise PellucidError(f"Pixels were to be repeated {multiple} times, but the multiple is at least 1.")
-    return grays.repeat(multiple, axis=-2).repeat(multiple, axis=-1)
+    if pixels * multiple**2 > MOST_DRAWN:
+        raise PellucidError(
+            f"A picture of {pixels} pixels, each repeated {multiple} times a side, is too large to be drawn; give a "
+            f"smaller multiple, or save the numbers."
+        )
 
 
 def columns_for(tiles: int, *, height: int = 1, width: int = 1, aspect: float | int = 1.6) -> int:
@@ -65,7 +76,13 @@ def place(index: int, columns: int, height: int, width: int, gap: int = 0) -> tu
 
 def toned(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image colour height wide"]:
     """Images of any range as bytes: gray for one channel, colours for three, else the channels side by side."""
-    grays = tone(Scaling("standardized").apply(images))
+    return drawable(tone(Scaling("standardized").apply(images)))
+
+
+def drawable(
+    grays: UInt8[np.ndarray, "image channel height width"],
+) -> UInt8[np.ndarray, "image colour height wide"]:
+    """One channel and three as they are, any other number of them side by side as one."""
     count, channels, height, width = grays.shape
     if channels in (1, 3):
         return grays

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pellucid.errors import PellucidError
+from pellucid.see.display import drawable
 from pellucid.show import sprites, style
 from pellucid.show.style import LIGHT, Palette
 from pellucid.show.words import cell_shade
@@ -68,13 +69,10 @@ def write(
     )
 
 
-def grays(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image height width *colour"]:
-    """Standardized images for a board: gray for one channel, colours for three."""
-    channels = images.shape[1]
-    if channels not in (1, 3):
-        raise PellucidError(f"Images of {channels} channels cannot be drawn; show their channels one by one.")
-    toned = style.tone(images)
-    return toned[:, 0] if channels == 1 else np.moveaxis(toned, 1, -1)
+def grays(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image height wide *colour"]:
+    """Standardized images for a board: gray for one channel, colours for three, else the channels side by side."""
+    toned = drawable(style.tone(images))
+    return toned[:, 0] if toned.shape[1] == 1 else np.moveaxis(toned, 1, -1)
 
 
 def wall(
