@@ -130,12 +130,17 @@ def test_figures_need_no_pyplot():
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence():
-    """Rejects zip's silent shortening where lengths differ, and a picture of five channels."""
+    """Rejects zip's silent shortening where lengths differ."""
     with pytest.raises(PellucidError, match="3 images, 2 activations"):
         figures.wall(noise(3, 1, 4, 4), np.ones(2))
     with pytest.raises(PellucidError, match="2 frames, 1 steps"):
         figures.strip(noise(2, 1, 4, 4), [1], [1.0, 2.0])
-    with pytest.raises(PellucidError, match="5 channels"):
-        figures.wall(noise(1, 5, 4, 4), np.ones(1))
     with pytest.raises(PellucidError, match="2 classes"):
         figures.confusion_matrix(np.eye(3, dtype=int), ["a", "b"])
+
+
+def test_five_channels_stand_side_by_side():
+    """Rejects an error instead of a picture, and channels one below the other."""
+    images = noise(2, 5, 4, 3)
+    assert figures.grays(images).shape == (2, 4, 15)
+    assert np.array_equal(figures.grays(images)[1, :, 3:6], figures.grays(images[:, 1:2])[1])
