@@ -296,7 +296,7 @@ def test_a_result_is_an_array(cnn):
         ({"step": 5}, "no setting 'step'"),
         ({"steps": 0}, "'steps' is 0"),
         ({"start": "photo.png"}, "'photo.png'; give an array"),
-        ({"start": [[1.0], [2.0, 3.0]]}, "give an array of numbers"),
+        ({"start": [[1.0], [2.0, 3.0]]}, "give an array of real numbers"),
         ({"data": Split(np.zeros((2, 1, 9, 13), np.float32), np.zeros(2, np.int64))}, r"shape \(1, 9, 13\), but"),
     ],
 )
@@ -308,7 +308,7 @@ def test_what_is_wrong_is_said_before_any_work(cnn, arguments, message):
 
 def test_data_are_no_bare_array(cnn):
     """Rejects an attribute that an array has not."""
-    with pytest.raises(PellucidError, match="of type ndarray; give what load_data returns"):
+    with pytest.raises(PellucidError, match="of type ndarray; give what pellucid.load_data returns"):
         _checked_images(opened(cnn), np.zeros((3, 1, 13, 9), np.float32))
 
 

@@ -157,9 +157,7 @@ def _checked_start(model: Model, start: ArrayLike, count: int) -> Float32[Tensor
     return torch.from_numpy(whole.copy()).to(model.device)
 
 
-def _checked_images(
-    model: Model, data: Data | Split | None
-) -> Float32[np.ndarray, "image channel height width"] | None:
+def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image channel height width"] | None:
     """The training images of what was given; raises PellucidError where it holds none, or none that the model takes."""
     if data is None:
         return None
