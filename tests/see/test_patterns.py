@@ -308,7 +308,7 @@ def test_what_is_wrong_is_said_before_any_work(cnn, arguments, message):
 
 def test_data_are_no_bare_array(cnn):
     """Rejects an attribute that an array has not."""
-    with pytest.raises(PellucidError, match="of type ndarray; give what pellucid.load_data returns"):
+    with pytest.raises(PellucidError, match=r"of type ndarray; give what pellucid\.load_data"):
         _checked_images(opened(cnn), np.zeros((3, 1, 13, 9), np.float32))
 
 
@@ -408,3 +408,32 @@ def test_the_deep_mlp_s_way_is_the_write_up_s():
     said = weight[4] @ np.clip(x, 0, 1).ravel() + bias[4]
     assert mean_activations(module, 2, found.images)[0, 4] == pytest.approx(said, abs=1e-3)
     assert patterns(opened(module, (1, 7, 5)), "1", preset="mlp-deep", steps=2).settings.steps == 2
+
+
+def test_no_unit_is_dead_for_a_penalty_or_for_gentle_steps():
+    """Rejects "dead" where noise as it is, or a climb by the usual settings, makes a unit answer."""
+    module = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU())
+    with torch.no_grad():
+        module[0].weight.copy_(torch.linspace(-0.4, 0.5, 54).view(6, 1, 3, 3).roll(5, 0))
+        module[0].bias.fill_(-0.3)
+    model = open_model(module, input_shape=(1, 9, 11))
+    usual = patterns(model, "1", **QUICK)
+    harsh = {"ascent": "gradient", "image": "box", "keep": "last", "l1": 3.0, "relative": False, "noise": "zero"}
+    held = patterns(model, "1", **{**QUICK, **harsh, "candidates": 1})
+    assert (held.activations[~usual.dead] == 0).any()
+    assert not held.dead[~usual.dead].any()
+    assert held.dead[usual.dead].all()
+    assert (held.tried_starts[held.activations == 0] == 5).all()  # near-black ones, three more, and the usual way
+
+
+def test_a_start_that_wakes_a_unit_is_its_proof_of_life():
+    """Rejects "dead" for a unit that answers to what the person began from."""
+    module = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
+    with torch.no_grad():
+        module[0].weight.fill_(1.0)
+        module[0].bias.fill_(-8.5)
+    model = open_model(module, input_shape=(1, 9, 9))
+    white = np.ones((1, 9, 9), np.float32)
+    harsh = {"ascent": "gradient", "image": "box", "keep": "last", "l1": 0.3, "relative": False, "retries": 0}
+    assert not patterns(model, "1", start=white, **{**QUICK, **harsh}).dead[0]
+    assert patterns(model, "1", start=white * 0.5, **{**QUICK, **harsh}).dead[0]

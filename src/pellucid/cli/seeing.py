@@ -116,7 +116,7 @@ def patterns(
     from pellucid.see.models import open_model
     from pellucid.see.patterns import patterns as find
     from pellucid.show import prints
-    from pellucid.show.text import relative_text
+    from pellucid.show.text import found_text, relative_text
 
     prints.ready(out, prints.WALLS)
     beside = _beside(history, answers)
@@ -127,9 +127,7 @@ def patterns(
         **_asked(settings, history, source),
     }
     found = find(seen, layer, units=list(units) if units else None, **wanted)
-    print(
-        f"{len(found)} units of {layer}: {int((~found.dead).sum())} have a pattern, {int(found.dead.sum())} are dead."
-    )
+    print(found_text(found))
     if found.strongest is not None:
         print(relative_text(found))
     wrote(prints.save_patterns(found, out))

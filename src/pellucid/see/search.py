@@ -35,13 +35,16 @@ from pellucid.see.transforms import transforms_of
 from pellucid.settings import PatternSettings
 
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
+ASIDE = {"seed", "preset", "steps", "candidates", "tries", "retries", "shots", "report", "compare", "precision"}
+"""Settings that lead nowhere else."""
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
     """What a search found.
 
-    climbed: the best of each job.  dead: neither a start nor a training image made the job's value positive.
+    climbed: the best of each job.  dead: no start, no image that was climbed to and no training image made the job's
+    value positive.
     tried_starts, tried_images: of each job.  strongest: what the image says that excites it most, if it was asked for.
     """
 
@@ -70,7 +73,7 @@ def search(
     """
     words = f"patterns of {', '.join(objective.layers)}"
     with model.reading(objective.layers) as read, reporting(words, progress) as report:
-        explorer = _Explorer(model, read, settings, report, images, watch, ledger)
+        explorer = _Explorer(model, read, settings, report, images, watch, ledger, len(objective))
         tries = explorer.candidates if start is None else 1
         climbed = explorer.best_of_tries(objective) if start is None else explorer.climb(objective, start)
         target = objective.target
@@ -84,7 +87,15 @@ def search(
             climbed = climbed.replaced(silent, explorer.ascend(again, attempt, silent))
             values = explorer.values(objective, climbed)
             tried[silent.cpu()] += explorer.candidates
-        dead = ~target.awake(values)
+        silent = torch.nonzero(~target.awake(values)).flatten()
+        if len(silent) > 0:
+            if start is not None:
+                explorer.ask(target.take(silent), start[silent], silent)
+            if explorer.unusual:
+                climbed = explorer.from_usual(climbed, silent, objective.take(silent))
+                values = explorer.values(objective, climbed)
+                tried[silent.cpu()] += explorer.candidates
+        dead = ~(target.awake(values) | explorer.woken.to(values.device))
         looked = torch.zeros(len(objective), dtype=torch.int64)
         best = explorer.strongest(target, images) if settings.compare else None
         if images is not None and bool(dead.any()):
@@ -108,7 +119,9 @@ class _Explorer:
         images: Float32[np.ndarray, "image channel height width"] | None,
         watch: Watch | None,
         ledger: Ledger | None,
+        jobs: int,
     ) -> None:
+        self.woken = torch.zeros(jobs, dtype=torch.bool)  # which answered to any start, or on their way
         self._model, self._read, self._settings, self._report = model, read, settings, report
         self._watch, self._ledger = watch, ledger
         self._space = space_of(model, settings, images)
@@ -119,11 +132,16 @@ class _Explorer:
         self._rows, self._grain = rows_for(model)
 
     def precursor(
-        self, objective: Objective, attempt: int, settings: PatternSettings | None = None
+        self,
+        objective: Objective,
+        attempt: int,
+        numbers: Int64[Tensor, "job"],
+        settings: PatternSettings | None = None,
     ) -> Float32[Tensor, "job channel height width"]:
         """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.
 
-        Other noises in each attempt.  settings: which noise, if not the search's own.
+        Other noises in each attempt.  numbers: what the search calls these jobs.  settings: which noise, if not the
+        search's own.
         """
         chosen = self._settings if settings is None else settings
         self._report.expect(self.candidates)
@@ -131,7 +149,9 @@ class _Explorer:
         for chunk in noises(chosen, self._model.input_shape, self.candidates, attempt):
             images = self._space.begun(chunk.to(self._model.device))
             with torch.no_grad():
-                ranks.append(objective.every(self._read(images)))
+                readings = self._read(images)
+                ranks.append(objective.every(readings))
+                self._wake(objective.target, numbers, objective.target.every(readings, rank=False).amax(0))
             chunks.append(images)
             self._report.advance(len(chunk))
         best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
@@ -154,11 +174,11 @@ class _Explorer:
         """Every job uphill from the start that the precursor gives it, all at once or in the settings' stages."""
         chosen = self._settings
         if not chosen.stages:
-            return self.climb(objective, self.precursor(objective, attempt), numbers)
+            return self.climb(objective, self.precursor(objective, attempt, numbers), numbers)
 
         def noise(scale: int) -> Float32[Tensor, "job channel height width"]:
             own = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "scale_weights": ()})
-            return self.precursor(objective, attempt, own)
+            return self.precursor(objective, attempt, numbers, own)
 
         return evolved(self._space, chosen, noise, lambda starts, *stage: self.climb(objective, starts, numbers, stage))
 
@@ -231,6 +251,36 @@ class _Explorer:
         return lambda job, step, *rest: watch(
             job if numbers is None else numbers.to(job.device)[job], step + made, *rest
         )
+
+    def ask(self, target: Objective, starts: Tensor, numbers: Int64[Tensor, "job"]) -> None:
+        """Which of these jobs answer to these starts as they are."""
+        self._wake(target, numbers, values_of(self._read, target, starts, rows=self._rows, grain=self._grain))
+
+    @property
+    def unusual(self) -> bool:
+        """Whether another climb may wake what these settings leave silent, and further starts are wanted at all."""
+        own, usual = self._settings.model_dump(exclude=ASIDE), PatternSettings().model_dump(exclude=ASIDE)
+        return self._settings.retries > 0 and own != usual
+
+    def from_usual(self, climbed: Climbed, silent: Int64[Tensor, "silent"], again: Objective) -> Climbed:
+        """The silent jobs once more, each from the pattern that it has by the usual settings, if it has one.
+
+        A unit is not dead for a penalty, or for starts that were near black.
+        """
+        chosen = PatternSettings(seed=self._settings.seed, shots=0)
+        usual = _Explorer(self._model, self._read, chosen, self._report, None, None, None, len(again))
+        found = usual.best_of_tries(again.target)
+        alive = again.target.awake(found.values)
+        self.woken[silent.cpu()] |= usual.woken | alive.cpu()
+        if not bool(alive.any()):
+            return climbed
+        waking = torch.nonzero(alive).flatten()
+        starts = found.images[waking]
+        return climbed.replaced(silent[waking], self.climb(again.take(waking), starts, silent[waking]))
+
+    def _wake(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
+        """Remember which of these jobs answered with these values."""
+        self.woken[numbers.cpu()[target.awake(values).cpu()]] = True
 
     def values(self, objective: Objective, climbed: Climbed) -> Float32[Tensor, "job"]:
         """What the target says of the images, which is what the objective says where nothing is held against it."""

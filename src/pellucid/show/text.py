@@ -39,6 +39,15 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     )
 
 
+def found_text(found: Patterns) -> str:
+    """How many units have a pattern, and how many have none, in a line."""
+    silent = int(((found.activations == 0) & ~found.dead).sum())
+    words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
+    if silent > 0:
+        words += f", {silent} answer to other images but not where these settings lead"
+    return f"{words}, {int(found.dead.sum())} are dead."
+
+
 def relative_text(found: Patterns) -> str:
     """How many times as much as by the strongest image units are excited by their patterns."""
     relative = found.relative
