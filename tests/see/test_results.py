@@ -174,3 +174,14 @@ def test_tables_that_are_none(tmp_path, text, message):
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(PellucidError, match=message):
         load_images(tmp_path / "table.csv")
+
+
+def test_results_are_gone_through_one_by_one(tmp_path):
+    """Rejects the first of two patterns of a unit, twice, and a table that is called a picture."""
+    found = patterns(open_model(small_cnn(), input_shape=(1, 13, 9)), "relu1", units=[2, 0, 2], **QUICK)
+    several = list(found)
+    assert [one.unit for one in several] == [2, 0, 2]
+    assert all(np.array_equal(one.image, image) for one, image in zip(several, found.images, strict=True))
+    assert not np.array_equal(several[0].image, several[2].image)
+    with pytest.raises(PellucidError, match=r"end in \.csv"):
+        found.save_history(tmp_path / "history.png")

@@ -77,7 +77,9 @@ def write_history(
     units: Int64[np.ndarray, "unit"],
     columns: Mapping[str, Float32[np.ndarray, "unit moment"]],
 ) -> Path:
-    """A CSV file with a row for each unit and moment that it lived to see."""
+    """A CSV file with a row for each unit and moment that it lived to see; raises PellucidError for another suffix."""
+    if Path(path).suffix.lower() != ".csv":
+        raise PellucidError(f"Cannot write '{path}': a history is a table, let its name end in .csv.")
     first = next(iter(columns.values()))
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -6,7 +6,7 @@ back (`Patterns.load`), to be looked at, asked again, or gone on from: any resul
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -98,6 +98,10 @@ class Patterns:
     def __len__(self) -> int:
         return len(self.units)
 
+    def __iter__(self) -> Iterator["Pattern"]:
+        """One after another, in the order of `units`."""
+        return map(self._at, range(len(self)))
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.images, dtype=dtype, copy=copy)
 
@@ -175,11 +179,13 @@ class Patterns:
             raise PellucidError(
                 f"Unit {unit} of '{self.layer}' is not among the {len(self)} units that were asked for."
             )
-        i = int(found[0])
+        return self._at(int(found[0]))
+
+    def _at(self, i: int) -> "Pattern":
         return Pattern(
             model=self.model,
             layer=self.layer,
-            unit=unit,
+            unit=int(self.units[i]),
             image=self.images[i],
             activation=float(self.activations[i]),
             dead=bool(self.dead[i]),
