@@ -13,7 +13,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.display import tone, wall
 from pellucid.see.keeping import load_images
 from pellucid.see.models import open_model
-from pellucid.see.patterns import Pattern, Patterns, patterns
+from pellucid.see.patterns import History, Pattern, Patterns, patterns
 from tests.see.conftest import small_cnn
 
 QUICK = {"steps": 4, "candidates": 16, "retries": 0, "scales": (2, 4)}
@@ -185,3 +185,10 @@ def test_results_are_gone_through_one_by_one(tmp_path):
     assert not np.array_equal(several[0].image, several[2].image)
     with pytest.raises(PellucidError, match=r"end in \.csv"):
         found.save_history(tmp_path / "history.png")
+
+
+def test_a_change_is_that_of_the_step_before():
+    """Rejects changes that stand a moment too early, and a division by a silent unit."""
+    activations = np.array([[0.0, 2.0, 2.5, np.nan], [4.0, 0.0, -2.0, -1.0]], np.float32)
+    changes = History(activations).changes
+    np.testing.assert_allclose(changes, [[np.nan, 1.0, 0.2, np.nan], [np.nan, np.nan, -1.0, 1.0]], rtol=1e-6)

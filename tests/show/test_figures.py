@@ -1,5 +1,6 @@
 """Figures show what they were given, to the pixel and to the count."""
 
+import math
 import sys
 
 import numpy as np
@@ -68,6 +69,15 @@ def test_a_strip_shows_frames_in_order_with_step_and_activation():
     for index, frame in enumerate(frames[:, 0]):
         tile = style.duotone(style.tone(frame)).repeat(2, 0).repeat(2, 1)
         assert holds(pixels, tile, figures.MARGIN, figures.MARGIN + index * (4 * 2 + figures.GAP))
+
+
+def test_a_strip_tells_how_much_changed():
+    """Rejects a change that stands under another frame, and one where there is none."""
+    changes = [math.nan, 0.25, -0.0004]
+    figure = figures.strip(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=changes)
+    assert words(figure) == ["step 0", "0.100", "step 9", "1.500", "+25.0%", "step 30", "2.000", "-0.0%"]
+    with pytest.raises(PellucidError, match="2 changes"):
+        figures.strip(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=[0.1, 0.2])
 
 
 def test_the_confusion_matrix_shows_every_count_where_it_belongs():

@@ -49,6 +49,14 @@ class History:
                 averaged[:, moment] = share * averaged[:, moment - 1] + (1 - share) * numbers[:, moment]
         return found
 
+    @property
+    @np.errstate(invalid="ignore", divide="ignore")
+    def changes(self) -> Float32[np.ndarray, "unit moment"]:
+        """By what share of it the activation changed in the step before; NaN at first, for 0, and after the last."""
+        shares = np.full_like(self.activations, np.nan)
+        shares[:, 1:] = np.diff(self.activations, axis=1) / np.abs(self.activations[:, 1:])
+        return np.where(np.isfinite(shares), shares, np.nan).astype(np.float32)
+
     def of(self, i: int) -> "History":
         """That of the unit in this place alone."""
         return History(self.activations[i : i + 1], {name: term[i : i + 1] for name, term in self.terms.items()})

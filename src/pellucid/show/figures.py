@@ -6,6 +6,7 @@ figure, never interpolated. Saved at 200 dpi all of it doubles.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -115,25 +116,35 @@ def strip(
     steps: Sequence[int],
     activations: Sequence[float],
     *,
+    changes: Sequence[float] = (),
     multiple: int = 4,
     title: str = "",
     palette: Palette = LIGHT,
 ) -> Figure:
-    """A film strip: the image at some steps of its ascent, with the activation that it had there."""
+    """A film strip: the image at some steps of its ascent, with the activation that it had there.
+
+    changes: of the activation in the step before, as shares of it; NaN where there is none to tell.
+    """
     tiles = grays(frames)
     count, height, width = tiles.shape[:3]
-    if not len(steps) == len(activations) == count:
-        raise PellucidError(f"There are {count} frames, {len(steps)} steps and {len(activations)} activations.")
+    if not len(steps) == len(activations) == count or len(changes) not in (0, count):
+        raise PellucidError(
+            f"There are {count} frames, {len(steps)} steps, {len(activations)} activations, {len(changes)} changes."
+        )
+    told = [f"{change:+.1%}" if math.isfinite(change) else "" for change in changes] or [""] * count
     step_x = width * multiple + GAP
     top = MARGIN + (30 if title else 0)
-    figure, axes = board(2 * MARGIN + count * step_x - GAP, top + height * multiple + 34 + MARGIN, palette)
+    below = 49 if any(told) else 34
+    figure, axes = board(2 * MARGIN + count * step_x - GAP, top + height * multiple + below + MARGIN, palette)
     if title:
         write(axes, title, MARGIN, MARGIN - 6, size=15, colour=palette.ink, serif=True)
-    for index, (tile, step, activation) in enumerate(zip(tiles, steps, activations, strict=True)):
+    for index, (tile, step, activation, change) in enumerate(zip(tiles, steps, activations, told, strict=True)):
         left, under = MARGIN + index * step_x, top + height * multiple
         put(axes, tile, left, top, multiple)
         write(axes, f"step {step}", left, under + 4, size=8, colour=palette.muted)
         write(axes, f"{activation:.3f}", left, under + 19, size=8, colour=palette.ink)
+        if change:
+            write(axes, change, left, under + 34, size=8, colour=palette.muted)
     return figure
 
 

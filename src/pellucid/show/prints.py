@@ -98,7 +98,8 @@ def save_strip(found: Pattern, path: StrPath) -> Path:
     if format_of(path, FILMS) in FIGURES:
         title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
-        return save_figure(figures.strip(_drawable(shots), steps, activations, title=title), path)
+        changes = [float(found.history.changes[0, step]) for step in steps]
+        return save_figure(figures.strip(_drawable(shots), steps, activations, changes=changes, title=title), path)
     return save_film(figures.grays(_drawable(shots)), path, milliseconds=400, multiple=MULTIPLE)
 
 
