@@ -202,6 +202,7 @@ class PatternSettings(Settings):
     )
     scales: tuple[int, ...] = knob((3, 7, 14, 28), "cells a side of the noises that are superposed into a start")
     scale_weights: tuple[float, ...] = knob((), "weights of these noises, one for each; none for equal ones")
+    smooth: float = knob(0.0, "deviation of a Gaussian that smooths the start, in pixels; 0 for none", ge=0, le=1000)
     stages: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = knob(
         (),
         "evolving strategy: steps on each scale of noise, coarsest first, such as 20 40 80 400; none for all at once",

@@ -423,7 +423,7 @@ def test_no_unit_is_dead_for_a_penalty_or_for_gentle_steps():
     assert (held.activations[~usual.dead] == 0).any()
     assert not held.dead[~usual.dead].any()
     assert held.dead[usual.dead].all()
-    assert (held.tried_starts[held.activations == 0] == 5).all()  # near-black ones, three more, and the usual way
+    assert (held.tried_starts[held.activations == 0] == 4 + 512).all()  # near-black ones, and the usual noises
 
 
 def test_a_start_that_wakes_a_unit_is_its_proof_of_life():

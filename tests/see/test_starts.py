@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.errors import PellucidError
-from pellucid.see.starts import generator, multi_scale_noise
+from pellucid.see import starts
+from pellucid.see.starts import generator, multi_scale_noise, smoothed
+from pellucid.settings import PatternSettings
 
 
 def noises(shape=(1, 28, 28), count=5, seed=(0, 0), scales=(3, 7, 14, 28), weights=()):
@@ -82,3 +84,24 @@ def test_generators_do_not_collide():
     streams = {float(torch.rand(1, generator=generator(a, b))) for a in range(8) for b in range(8)}
     assert len(streams) == 64
     assert np.isfinite(list(streams)).all()
+
+
+@pytest.mark.parametrize("noise", ["scales", "fourier", "zero", "normal"])
+def test_smoothing_takes_short_waves_and_nothing_else(noise):
+    """Rejects a start that turns gray or brighter as it is smoothed, rows smoothed and not columns, and one image that
+    flows into the next."""
+    sharp, soft = (
+        torch.cat(list(starts.noises(PatternSettings(noise=noise, smooth=width), (2, 21, 14), 70, 0)))
+        for width in (0, 1.5)
+    )
+    assert torch.equal(soft[3:4], smoothed(sharp[3:4], 1.5))
+    for moment in (torch.mean, torch.std):
+        torch.testing.assert_close(moment(soft, (1, 2, 3)), moment(sharp, (1, 2, 3)), rtol=1e-4, atol=1e-5)
+    for axis in (2, 3):
+        steps = soft.diff(dim=axis).square().mean() / sharp.diff(dim=axis).square().mean()
+        assert steps < 0.5
+
+
+def test_an_even_start_stays_even():
+    """Rejects a division by no deviation."""
+    assert torch.equal(smoothed(torch.full((1, 1, 5, 4), 0.25), 2.0), torch.full((1, 1, 5, 4), 0.25))

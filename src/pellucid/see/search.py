@@ -92,9 +92,9 @@ def search(
             if start is not None:
                 explorer.ask(target.take(silent), start[silent], silent)
             if explorer.unusual:
-                climbed = explorer.from_usual(climbed, silent, objective.take(silent))
+                climbed, more = explorer.from_usual(climbed, silent, objective.take(silent))
                 values = explorer.values(objective, climbed)
-                tried[silent.cpu()] += explorer.candidates
+                tried[silent.cpu()] += more
         dead = ~(target.awake(values) | explorer.woken.to(values.device))
         looked = torch.zeros(len(objective), dtype=torch.int64)
         best = explorer.strongest(target, images) if settings.compare else None
@@ -262,21 +262,21 @@ class _Explorer:
         own, usual = self._settings.model_dump(exclude=ASIDE), PatternSettings().model_dump(exclude=ASIDE)
         return self._settings.retries > 0 and own != usual
 
-    def from_usual(self, climbed: Climbed, silent: Int64[Tensor, "silent"], again: Objective) -> Climbed:
+    def from_usual(self, climbed: Climbed, silent: Int64[Tensor, "silent"], again: Objective) -> tuple[Climbed, int]:
         """The silent jobs once more, each from the pattern that it has by the usual settings, if it has one.
 
-        A unit is not dead for a penalty, or for starts that were near black.
+        And how many starts were tried for that. A unit is not dead for a penalty, or for starts that were near black.
         """
         chosen = PatternSettings(seed=self._settings.seed, shots=0)
         usual = _Explorer(self._model, self._read, chosen, self._report, None, None, None, len(again))
         found = usual.best_of_tries(again.target)
         alive = again.target.awake(found.values)
         self.woken[silent.cpu()] |= usual.woken | alive.cpu()
-        if not bool(alive.any()):
-            return climbed
-        waking = torch.nonzero(alive).flatten()
-        starts = found.images[waking]
-        return climbed.replaced(silent[waking], self.climb(again.take(waking), starts, silent[waking]))
+        if bool(alive.any()):
+            waking = torch.nonzero(alive).flatten()
+            better = self.climb(again.take(waking), found.images[waking], silent[waking])
+            climbed = climbed.replaced(silent[waking], better)
+        return climbed, usual.candidates
 
     def _wake(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
         """Remember which of these jobs answered with these values."""

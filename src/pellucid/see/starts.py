@@ -2,7 +2,8 @@
 
 multi_scale_noise: seed -> images: uniform noise on several coarse grids, each scaled up bicubically, superposed
 plain_noise:       seed -> images: a random spectrum that falls as 1 / frequency, almost black, or normal pixels
-noises:            settings -> one of these
+smoothed:          images -> without their shortest waves
+noises:            settings -> one of these, smoothed or not
 generator:         numbers -> a torch.Generator of their own, the same on every machine and in every company
 
 Superposing grids gives noise with waves of every length, where plain pixel noise has almost nothing but the shortest,
@@ -10,16 +11,18 @@ to which deep units are blind.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float32
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
 from pellucid.errors import PellucidError
 from pellucid.see.bases import Spectrum
-from pellucid.see.images import UNIT_CENTER, UNIT_RADIUS, standardized
+from pellucid.see.images import LEAST_DEVIATION, UNIT_CENTER, UNIT_RADIUS, standardized
 from pellucid.see.models import InputShape
 from pellucid.settings import PatternSettings
 
@@ -75,14 +78,31 @@ def plain_noise(
             yield NORMAL_DEVIATION * torch.randn(chunk, *shape, generator=stream) / UNIT_RADIUS
 
 
+def smoothed(
+    images: Float32[Tensor, "batch channel height width"], width: float
+) -> Float32[Tensor, "batch channel height width"]:
+    """Each smoothed by a Gaussian of this deviation in pixels, with the mean and the deviation that it had.
+
+    Beyond the border pixels go on as they are at it. width: above 0.
+    """
+    soft = torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, width, width), mode="nearest"))
+    (had, mean), (left, middle) = (
+        torch.std_mean(each, (1, 2, 3), correction=0, keepdim=True) for each in (images, soft)
+    )
+    return (soft - middle) * (had / left.clamp_min(LEAST_DEVIATION)) + mean
+
+
 def noises(
     settings: PatternSettings, shape: InputShape, count: int, attempt: int
 ) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
     """The noises that the settings name, others in each attempt."""
     seed = (settings.seed, attempt)
-    if settings.noise == "scales":
-        return multi_scale_noise(shape, count, seed, settings.scales, settings.scale_weights)
-    return plain_noise(settings.noise, shape, count, seed)
+    found = (
+        multi_scale_noise(shape, count, seed, settings.scales, settings.scale_weights)
+        if settings.noise == "scales"
+        else plain_noise(settings.noise, shape, count, seed)
+    )
+    return found if settings.smooth == 0 else map(partial(smoothed, width=settings.smooth), found)
 
 
 def _one_scale(shape: InputShape, count: int, number: int, stream: torch.Generator) -> Tensor:
