@@ -10,6 +10,7 @@ import importlib
 import os
 import random
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -51,6 +52,10 @@ def checked_modules() -> list[str]:
 if any(name.partition(".")[0] == "pellucid" for name in sys.modules):
     raise RuntimeError("Pellucid was imported before the hook that checks its shapes was installed.")
 install_import_hook(checked_modules(), "typecheck.checked")
+
+# What a shell starts in the background ignores Ctrl-C, and so does all that it starts in turn; but tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first example of a test may compile kernels, so no deadline; the same examples in every run.
 hypothesis_settings.register_profile("pellucid", deadline=None, derandomize=True, max_examples=25)
