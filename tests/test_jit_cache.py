@@ -1,5 +1,6 @@
 """What was compiled from other files than there are now is not taken up."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -69,6 +70,26 @@ def test_what_does_not_compile_does_not_count(package):
     (package / "show" / "tour.py").write_text("# another tour\n")
     jit_cache.stamp.cache_clear()
     assert jit_cache.stamp(package) == before
+
+
+def test_every_file_that_decorates_counts_and_what_it_imports():
+    """Rejects an import that the search for words does not see, such as one of several lines."""
+    compilers = {"exact", "vectorized", "inlined", "addressed", "intrinsic", "_intrinsic", "njit", "cfunc"}
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in jit_cache.PACKAGE.rglob("*.py")}
+    wanted = set()
+    for path, tree in trees.items():
+        nodes = list(ast.walk(tree))
+        made = [mark for node in nodes if isinstance(node, ast.FunctionDef) for mark in node.decorator_list]
+        if not {mark.id for mark in made if isinstance(mark, ast.Name)} & compilers:
+            continue
+        wanted.add(path)
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pellucid"):
+                place = jit_cache.PACKAGE.joinpath(*(node.module or "").split(".")[1:])
+                wanted |= {place.with_suffix(".py"), *(place / f"{name.name}.py" for name in node.names)} & trees.keys()
+    places = {path.relative_to(jit_cache.PACKAGE).as_posix() for path in wanted}
+    assert len(places) > 15
+    assert places <= jit_cache.ingredients().keys()
 
 
 def test_other_peoples_functions_are_kept_as_they_were():

@@ -30,15 +30,19 @@ IMPORTS = re.compile(rb"^from pellucid\.([\w.]+) import (.*)", re.M)
 @cache
 def stamp(package: Path = PACKAGE) -> str:
     """A digest of the files that compile, and of those that they import from."""
-    sources = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}
-    compiling = [
-        name for name, source in sources.items() if any(word in source for word in WORDS) and COMPILES.search(source)
-    ]
-    chosen = {*compiling, *(other for name in compiling for other in _imported(sources[name]) if other in sources)}
     digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(chosen):
-        digest.update(f"{name} {len(sources[name])} ".encode() + sources[name])
+    for name, source in sorted(ingredients(package).items()):
+        digest.update(f"{name} {len(source)} ".encode() + source)
     return digest.hexdigest()
+
+
+def ingredients(package: Path = PACKAGE) -> dict[str, bytes]:
+    """These files, by their place in the package."""
+    sources = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}
+    likely = [name for name, source in sources.items() if any(word in source for word in WORDS)]
+    compiling = [name for name in likely if COMPILES.search(sources[name])]
+    chosen = {*compiling, *(other for name in compiling for other in _imported(sources[name]))}
+    return {name: source for name, source in sources.items() if name in chosen}
 
 
 def _imported(source: bytes) -> Iterator[str]:

@@ -97,14 +97,16 @@ def search(
                 tried[silent.cpu()] += more
         dead = ~(target.awake(values) | explorer.woken.to(values.device))
         looked = torch.zeros(len(objective), dtype=torch.int64)
-        best = explorer.strongest(target, images) if settings.compare else None
-        if images is not None and bool(dead.any()):
+        proof = images is not None and bool(dead.any())
+        best = explorer.strongest(target, images) if proof or settings.compare else None
+        if images is not None and best is not None and proof:
             silent = torch.nonzero(dead).flatten()
             looked[silent.cpu()] = len(images)
-            climbed, alive = explorer.from_images(climbed, silent, objective.take(silent), images)
+            climbed, alive = explorer.from_images(climbed, silent, objective.take(silent), images, best)
             values = explorer.values(objective, climbed)
             dead[silent] = ~(alive | target.awake(values)[silent])
-    return Found(climbed.valued(values), dead, tried, looked, None if best is None else best.activations)
+    strongest = best.activations if best is not None and settings.compare else None
+    return Found(climbed.valued(values), dead, tried, looked, strongest)
 
 
 class _Explorer:
@@ -303,13 +305,17 @@ class _Explorer:
         silent: Int64[Tensor, "silent"],
         again: Objective,
         images: Float32[np.ndarray, "image channel height width"],
+        best: Strongest,
     ) -> tuple[Climbed, Bool[Tensor, "silent"]]:
-        """The silent jobs once more, each from the image that excites it most; and which of them some image excites."""
-        best = strongest_for(self._model, again.target, images)
-        alive = again.target.awake(torch.from_numpy(best.activations)).to(silent.device)
+        """The silent jobs once more, each from the image that excites it most; and which of them some image excites.
+
+        best: of all jobs.
+        """
+        rows = silent.cpu().numpy()
+        alive = again.target.awake(torch.from_numpy(best.activations[rows])).to(silent.device)
         if bool(alive.any()):
             waking = torch.nonzero(alive).flatten()
-            starts = self._model.prepared(images[best.positions[waking.cpu().numpy()]])
+            starts = self._model.prepared(images[best.positions[rows[waking.cpu().numpy()]]])
             climbed = climbed.replaced(silent[waking], self.climb(again.take(waking), starts, silent[waking]))
         return climbed, alive
 

@@ -1,7 +1,7 @@
 """Text: results as lines for a terminal.
 
 table:       heads and rows -> columns as wide as they must be, numbers to the right
-relative_text: patterns -> how they answer beside the strongest of the data's images
+found_text, relative_text: patterns -> how many there are, and how they answer beside the strongest of the data
 report_text: the history of one ascent -> its terms every ten steps
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
 scan_text, comparison_text: what learn/clusters.py and learn/comparison.py found
