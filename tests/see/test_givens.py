@@ -97,6 +97,8 @@ for call in (
     except pc.PellucidError:
         continue
     print("no error")
+asking = torch.from_numpy(images).requires_grad_(True)
+assert torch.equal(likeness(model, "1", asking).wanted, likeness(model, "1", images.tolist()).wanted)
 """
 
 

@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pellucid.data.splits import checked_images
 from pellucid.errors import PellucidError
-from pellucid.see.givens import as_array
+from pellucid.see.givens import as_array, plain
 from pellucid.see.models import Model, Reading
 from pellucid.see.objectives import Objective, Score, Wrapping, never_silent
 
@@ -251,17 +251,18 @@ class Features(Objective):
         return dot / wanted.shape[1] * (dot / lengths).clamp_min(0.1) ** self.caricature
 
 
-def likeness(
-    model: Model, layer: str, images: Float[np.ndarray, "job channel height width"], *, caricature: float | int = 0
-) -> Features:
+def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature: float | int = 0) -> Features:
     """What a layer says of these images in [0, 1], as what is wanted: an image for each that the layer takes for it.
 
-    caricature: 0 to invert, so that the layer says the same; above 0, to exaggerate what it says (1 or 2 are usual).
-    Climb it by `patterns(model, likeness(model, layer, images))`, best with `image="box"` or `"fourier"`, penalties and
-    another ascent than "power". Raises PellucidError for images of a wrong shape, pixels that are not in [0, 1], and an
-    unknown layer.
+    images: (job, channel, height, width), an array or a tensor.  caricature: 0 to invert, so that the layer says the
+    same; above 0, to exaggerate what it says (1 or 2 are usual). Climb it by `patterns(model, likeness(model, layer,
+    images))`, best with `image="box"` or `"fourier"`, penalties and another ascent than "power". Raises PellucidError
+    for images of a wrong shape, pixels that are not in [0, 1], and an unknown layer.
     """
-    given = model.prepared(checked_images(np.asarray(images)))
+    array = plain(images)
+    if array is None:
+        raise PellucidError("Images are no array; give (image, channel, height, width) in [0, 1].")
+    given = model.prepared(checked_images(array))
     with model.reading([model.layer(layer).name]) as read, torch.no_grad():
         wanted = read(given)[layer].output
     return Features(layer, wanted.detach().clone(), float(caricature))

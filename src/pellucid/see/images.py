@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pellucid.data.scaling import Scaling
@@ -59,9 +59,7 @@ def tamed(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *poin
         return gradient
     if not bool(torch.isfinite(largest).all()):
         raise no_gradient()
-    _, exponent = torch.frexp(largest)
-    scale = torch.where(largest > SQUARED, torch.ldexp(torch.ones_like(largest), -exponent), 1)
-    return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
+    return _to_one(gradient, largest, largest > SQUARED)
 
 
 def lifted(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
@@ -70,10 +68,13 @@ def lifted(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *poi
     By a power of two, as in `tamed`: for rules that ask for its direction only. Softmax has such gradients.
     """
     largest = gradient.flatten(1).abs().amax(1)
-    if bool((largest >= SMALL).all()):
-        return gradient
+    return gradient if bool((largest >= SMALL).all()) else _to_one(gradient, largest, largest < SMALL)
+
+
+def _to_one(gradient: Tensor, largest: Float[Tensor, "batch"], chosen: Bool[Tensor, "batch"]) -> Tensor:
+    """The gradients of chosen images times a power of two that brings their largest numbers between a half and one."""
     _, exponent = torch.frexp(largest)
-    scale = torch.where(largest < SMALL, torch.ldexp(torch.ones_like(largest), (-exponent).clamp_max(126)), 1)
+    scale = torch.where(chosen, torch.ldexp(torch.ones_like(largest), (-exponent).clamp_max(126)), 1)
     return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
 
 
