@@ -81,5 +81,8 @@ def test_the_lines_of_a_terminal_say_the_same():
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_scan_of_few_numbers_is_drawn(count):
-    """Rejects a figure that needs three points."""
-    FigureCanvasAgg(scan_figure(Scan(SCAN.rows[:count], 9))).draw()
+    """Rejects a figure that needs three points, or draws others."""
+    figure = scan_figure(Scan(SCAN.rows[:count], 9))
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes[1:]:
+        assert [point[0] for point in curves(axes)[0]] == [10, 20][:count]

@@ -75,8 +75,11 @@ def test_networks_without_convolutions_and_with_many_classes_are_drawn(classes):
     net = Network([Flatten(), Dense(7), Dense(classes, "linear")], input_shape=(3, 5, 9))
     split = small.Split(np.random.default_rng(0).random((6, 3, 5, 9), dtype=np.float32), np.arange(6) % classes)
     history = train(net, small.Data(split, split, split), progress=False, check=False)
-    training_figure(history, observe(net, split.images[0], 0)).savefig(io.BytesIO(), format="png")
-    curves_figure(history).savefig(io.BytesIO(), format="png")
+    figure = training_figure(history, observe(net, split.images[0], 0))
+    assert {"flatten", "dense"} <= set(words(figure))
+    assert len(figure.axes[0].patches) == 2 * classes  # a probability and an error each
+    for drawn in (figure, curves_figure(history)):
+        drawn.savefig(io.BytesIO(), format="png")
 
 
 def test_the_curves_are_those_of_the_history(told):

@@ -42,7 +42,8 @@ class _Enough(BaseException):
 class Draws:
     """A stream of random numbers, always the same, in the place of PyTorch's own inside a `with` block.
 
-    Each block goes on where the one before ended; outside, the person's numbers follow as if there had been none.
+    Each block goes on where the one before ended; outside, the person's numbers follow as if there had been none. The
+    surprise: PyTorch has one stream for all threads, so models that draw while others run get numbers of each other's.
     """
 
     def __init__(self, device: torch.device) -> None:
