@@ -166,6 +166,39 @@ def test_an_image_that_excites_a_unit_proves_it_alive():
     assert found.images[0, 0, 4, 4] == found.images[0].max()
 
 
+class Spots(nn.Module):
+    """A unit that always answers, and two that do to a bright pixel each, as above."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit = nn.ReLU()
+        images = torch.zeros(2, 117)
+        images[0, 3], images[1, 60] = 1, 1
+        self.register_buffer("spots", (images - images.mean()) / images.std(1, correction=0, keepdim=True))
+
+    def forward(self, x):
+        likeness = x.flatten(1) @ self.spots.T / 117
+        faint = 1e-9 * likeness - 1e-6 + 0.5 * (likeness > 0.9)
+        return self.unit(torch.cat([x.flatten(1).square().mean(1, keepdim=True), faint], dim=1))
+
+
+@pytest.mark.parametrize("units", [[0, 1, 2], [2, 0, 1], [2]])
+def test_every_silent_unit_begins_from_its_own_image(units):
+    """Rejects the image that excites another unit most, such as the one that is as far down the list."""
+    images = np.random.default_rng(0).random((4, 1, 13, 9), dtype=np.float32)
+    for number, pixel in ((3, 3), (1, 60)):
+        images[number] = 0
+        images[number].reshape(-1)[pixel] = 1
+    data = Split(images, np.zeros(4, np.int64))
+    timid = {"ascent": "normalized", "rate": 1e-4, "retries": 0, **QUICK}
+    found = patterns(opened(Spots()), "unit", units=units, data=data, **timid)
+    assert not found.dead.any()
+    assert (found.activations > 0.4).all()
+    for compared in (False, True):
+        again = patterns(opened(Spots()), "unit", units=units, data=data, compare=compared, **timid)
+        assert np.array_equal(again.images, found.images)
+
+
 class Bright(nn.Module):
     """One unit that answers to images that are brighter on the whole than any on the sphere."""
 
