@@ -20,23 +20,23 @@ def drawn(units: int, features: int, images: int, dtype: type = np.float32, shar
 
 
 class Lists(NamedTuple):
-    """Room for the lists of some images' features: what is not zero, where it is in its block, how much of it is."""
+    """Room for the lists of some images' features: what is not zero, and which of a block these are, as bits."""
 
     values: np.ndarray
-    places: np.ndarray
-    counts: np.ndarray
+    bits: np.ndarray
 
     @classmethod
     def room(cls, images: int, features: int, dtype: Any) -> Self:
         room, many = active.listed_room(images, features)
-        return cls(np.full(room, np.nan, dtype), np.full(room, 2**31, np.uint32), np.full(many, 2**31, np.uint32))
+        return cls(np.full(room, np.nan, dtype), np.full(many, 2**64 - 1, np.uint64))
 
     def rows(self, images: int, features: int) -> np.ndarray:
         """What they say: (image, feature)"""
         x = np.zeros((images, active.padded(features)), self.values.dtype)
-        for number, count in enumerate(self.counts):
-            for at in range(number * active.BLOCK, number * active.BLOCK + count):
-                x[number % images, number // images * active.BLOCK + self.places[at]] = self.values[at]
+        for number, bits in enumerate(self.bits.tolist()):
+            places = [place for place in range(active.BLOCK) if bits >> place & 1]
+            for at, place in enumerate(places, start=number * active.BLOCK):
+                x[number % images, number // images * active.BLOCK + place] = self.values[at]
         return x[:, :features]
 
 
@@ -128,5 +128,5 @@ def test_a_negative_zero_is_zero():
     x[0] = -0.0
     x[0, 4] = 1
     lists = listed(x)
-    assert lists.places[: lists.counts[0]].tolist() == [4]
+    assert lists.bits.tolist() == [1 << 4]
     assert np.array_equal(product(w, x, b)[0, :5], w[:, 4] + b)

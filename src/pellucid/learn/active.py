@@ -20,12 +20,13 @@ from jaxtyping import Float
 
 from pellucid.jit import LANES, VECTORS, exact
 from pellucid.learn.matrices import lay_out
-from pellucid.learn.registers import nonzero, picked
+from pellucid.learn.registers import nonzero, ones, picked
 
 Array = np.ndarray
 
 PANEL = LANES * VECTORS  # units side by side
-BLOCK = 64  # features of a list, whose weights for a panel stay in the nearest cache: most of it
+BLOCK = 64  # features of a list, whose weights for a panel stay in the nearest cache; as many as a word has bits
+PARTS = BLOCK // LANES
 
 _ZERO, _ONE, _LANES, _VECTORS, _PANEL, _BLOCK, _FINE = map(np.uint64, (0, 1, LANES, VECTORS, PANEL, BLOCK, 256))
 
@@ -45,27 +46,28 @@ def panels(w: Float[Array, "unit feature"], transposed: bool, out: Float[Array, 
 
 
 def listed_room(images: int, features: int) -> tuple[int, int]:
-    """How many values, and places, the lists of so many images have room for; and how many counts there are."""
+    """How many values the lists of so many images have room for; and how many lists there are."""
     blocks = -(-features // BLOCK)
     return blocks * images * BLOCK, blocks * images
 
 
 @exact
-def listed(x, images, features, line, values, places, counts):  # type: ignore[no-untyped-def]
-    """Lists of rows x, `line` apart: values and places (block, image, BLOCK), of which counts (block, image) are there.
+def listed(x, images, features, line, values, bits):  # type: ignore[no-untyped-def]
+    """Lists of rows x, `line` apart, which is whole panels.
 
-    A place is that of a feature in its block. All are flat.
+    bits (block, image): which features of a block are active, the first one the lowest.  values (block, image, BLOCK):
+    these features, one after another.  All are flat.
     """
     for begin in range(_ZERO, features, _BLOCK):
         for n in range(images):
-            _list(x, n * line + begin, begin, features, begin // _BLOCK * images + n, (values, places, counts))
+            _list(x, n * line + begin, begin, features, begin // _BLOCK * images + n, (values, bits))
 
 
 @exact
 def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rectify, after):  # type: ignore[no-untyped-def]
     """One panel of y (image, padded), and the lists of its features.
 
-    w in panels, b padded, x lists of features: (values, places, counts); gate: like y, or empty: nothing passes where
+    w in panels, b padded, x lists of features: (values, bits); gate: like y, or empty: nothing passes where
     it is not positive.  lists: of y, to be filled; or empty.  All are flat.  after: where in w, or beside it, the
     weights lie that this thread will probably read next.
     """
@@ -93,14 +95,13 @@ def _add_block(y, i, pitch, begun, k, stride, w, weights, x, first, last, ahead)
     weights: where in w the block's are; ahead: those that are needed next.  first, last: the n-th image's list in x is
     first + n, below last.
     """
-    values, places, counts = x
+    values, bits = x
     total = _ONE
     for number in range(first, last):
-        total += counts[number]
+        total += ones(bits[number])
     pace = min(_FINE, _FINE * _BLOCK * _VECTORS // total + _ONE)  # what is next has come when this block is done
     picked(
-        VECTORS, LANES, y, i, pitch, begun, k, stride, w, weights, _PANEL, values, places, counts, first, last, _BLOCK,
-        ahead, pace,
+        VECTORS, LANES, y, i, pitch, begun, k, stride, w, weights, _PANEL, values, bits, first, last, _BLOCK, ahead, pace
     )  # fmt: skip
 
 
@@ -118,11 +119,8 @@ def _pass(y, i, gate, rectify):  # type: ignore[no-untyped-def]
 @exact
 def _list(x, i, begin, features, number, lists):  # type: ignore[no-untyped-def]
     """One list: of the block that begins with feature `begin`, which is x[i]."""
-    values, places, counts = lists
-    at = number * _BLOCK
-    for k in range(_ZERO, min(_BLOCK, features - begin), _LANES):
-        at = nonzero(LANES, x, i + k, k, features - begin, values, places, at)
-    counts[number] = at - number * _BLOCK
+    values, bits = lists
+    bits[number] = nonzero(PARTS, LANES, x, i, features - begin, values, number * _BLOCK)
 
 
 @exact

@@ -20,13 +20,13 @@ from pellucid.learn.convolutions import convolve_flat, convolve_own_flat, convol
 from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
 from pellucid.learn.matrices import lay_out
 from pellucid.learn.sparse import input_gradient_flat
-from pellucid.learn.team import address, array, board_at, call, do, integers, naturals, small, wide
+from pellucid.learn.team import address, array, board_at, call, do, integers, naturals, small, wide, words
 
-SPANS = ("x", "y", "w", "b", "scratch", "run", "offset", "row", "winner", "gate", "values", "places", "counts", "next")
+SPANS = ("x", "y", "w", "b", "scratch", "run", "offset", "row", "winner", "gate", "bits", "values", "found", "next")
 NUMBERS = ("maps", "taps", "plane", "rectify", "channels", "height", "width", "batch", "size", "first", "line", "job")
 FIELDS = ("function", *(part for span in SPANS for part in (span, f"{span}_length")), *NUMBERS)
 FUNCTION, SIZE = 0, len(FIELDS)
-X, Y, W, B, SCRATCH, RUN, OFFSET, ROW, WINNER, GATE, VALUES, PLACES, COUNTS, NEXT = range(1, 29, 2)
+X, Y, W, B, SCRATCH, RUN, OFFSET, ROW, WINNER, GATE, BITS, VALUES, FOUND, NEXT = range(1, 29, 2)
 MAPS, TAPS, PLANE, RECTIFY, CHANNELS, HEIGHT, WIDTH, BATCH, WINDOW, FIRST, LINE, JOB = range(29, SIZE)
 
 Instruction = Callable[[Any, Any, Any], None]
@@ -57,6 +57,11 @@ def _floats(n, at, kind):  # type: ignore[no-untyped-def]
 @inlined
 def _places(n, at):  # type: ignore[no-untyped-def]
     return naturals(n[at], n[at + 1])
+
+
+@inlined
+def _words(n, at):  # type: ignore[no-untyped-def]
+    return words(n[at], n[at + 1])
 
 
 @inlined
@@ -133,7 +138,7 @@ def listing(numbers, board, kind):  # type: ignore[no-untyped-def]
     n = integers(numbers, SIZE)
     listed(
         _floats(n, X, kind), _number(n, BATCH), _number(n, TAPS), _number(n, LINE), _floats(n, VALUES, kind),
-        _places(n, PLACES), _places(n, COUNTS),
+        _words(n, FOUND),
     )  # fmt: skip
 
 
@@ -147,8 +152,7 @@ def multiplied(numbers, board, kind):  # type: ignore[no-untyped-def]
 def multiplied_panel(numbers, piece, kind):  # type: ignore[no-untyped-def]
     """A piece of it."""
     n = integers(numbers, SIZE)
-    x = (_floats(n, X, kind), _places(n, OFFSET), _places(n, ROW))
-    lists = (_floats(n, VALUES, kind), _places(n, PLACES), _places(n, COUNTS))
+    x, lists = (_floats(n, X, kind), _words(n, BITS)), (_floats(n, VALUES, kind), _words(n, FOUND))
     multiply_panel(
         np.uint64(piece), _floats(n, W, kind), x, _floats(n, B, kind), _floats(n, Y, kind), _floats(n, GATE, kind),
         lists, _number(n, BATCH), _number(n, MAPS), _number(n, TAPS), n[RECTIFY] != 0, _after(n, piece, kind),

@@ -145,27 +145,31 @@ class Writer:
             phi.add_incoming(value, last)
         return found
 
-    def list_nonzero(self, values: Any, first: Any, end: Any, kept: str, places: str, index: Any) -> Any:
-        """Which elements of a vector are not zero, of those numbered from `first` to below `end`; how many.
+    def keep_nonzero(self, values: Any, first: int, end: Any, kept: str, index: Any) -> Any:
+        """Which elements of a vector are not zero, of those numbered from `first` to below `end`, as bits of an index.
 
-        They and their numbers go to there in two arrays.
+        They go to there in an array.
         """
         count = self._lanes
-        number, truth = ir.VectorType(ir.IntType(32), count), ir.VectorType(ir.IntType(1), count)
-        numbers = self._builder.add(
-            self.spread(self._builder.trunc(first, ir.IntType(32)), number), ir.Constant(number, list(range(count)))
+        number, truth = ir.VectorType(INDEX, count), ir.VectorType(ir.IntType(1), count)
+        numbers = ir.Constant(number, list(range(first, first + count)))
+        below = self._builder.icmp_unsigned("<", numbers, self.spread(end, number))
+        wanted = self._builder.and_(self._builder.fcmp_unordered("!=", values, self.zero()), below)
+        place = self._builder.gep(self._bases[kept], [index])
+        kind = ir.FunctionType(ir.VoidType(), [values.type, place.type, truth])
+        store: Any = get_or_insert_function(  # type: ignore[no-untyped-call]
+            self._builder.module, kind, f"llvm.masked.compressstore.v{count}f{8 * self._size}"
         )
-        below = self._builder.icmp_unsigned("<", numbers, self.spread(self._builder.trunc(end, ir.IntType(32)), number))
-        listed = self._builder.and_(self._builder.fcmp_unordered("!=", values, self.zero()), below)
-        for array, vector, name in ((kept, values, f"f{8 * self._size}"), (places, numbers, "i32")):
-            place = self._builder.gep(self._bases[array], [index])
-            kind = ir.FunctionType(ir.VoidType(), [vector.type, place.type, truth])
-            store: Any = get_or_insert_function(  # type: ignore[no-untyped-call]
-                self._builder.module, kind, f"llvm.masked.compressstore.v{count}{name}"
-            )
-            self._builder.call(store, [vector, place, listed])
-        bits = ir.IntType(count)
-        return self._builder.zext(self._builder.ctpop(self._builder.bitcast(listed, bits)), INDEX)
+        self._builder.call(store, [values, place, wanted])
+        return self._builder.zext(self._builder.bitcast(wanted, ir.IntType(count)), INDEX)
+
+    def lowest(self, bits: Any) -> Any:
+        """The number of the lowest bit that is set, as one is."""
+        return self._builder.cttz(bits, ir.Constant(ir.IntType(1), 1))
+
+    def without_lowest(self, bits: Any) -> Any:
+        """The bits but for the lowest one that is set."""
+        return self._builder.and_(bits, self._builder.sub(bits, self.number(1)))
 
     def _place(self, array: str, index: Any, vector: Any) -> Any:
         return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), vector.as_pointer())

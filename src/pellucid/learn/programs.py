@@ -80,18 +80,19 @@ class _Writer:
     def __init__(self, dtype: Any, batch: int) -> None:
         self._batch = batch
         self.floats, self._places, self._winners = Block(dtype), Block(np.uint32), Block(np.uint8)
+        self._bits = Block(np.uint64)
         self._runs: list[Array] = [np.zeros((0, 5), np.uint64)]
         self._rows: set[Span] = set()  # where images are rows
-        self._lists: dict[Span, tuple[Span, Span, Span]] = {}  # those of rows: values, places, counts
+        self._lists: dict[Span, tuple[Span, Span]] = {}  # those of rows: values, bits
         self._products: dict[Span, dict[str, Any]] = {}  # the instruction that makes rows, while nothing changes them
         self.steps: list[tuple[Instruction, dict[str, Any]]] = []
         self.pieces = 1
 
     def blocks(self) -> dict[str, Array]:
         """The memory that the instructions speak of, by the spans in it."""
-        floats, places, winners, runs = self.floats.made(), self._places.made(), self._winners.made(), self._runs
-        where = {"run": np.concatenate(runs), "winner": winners}
-        where |= dict.fromkeys(("offset", "row", "places", "counts"), places)
+        floats, places, bits = self.floats.made(), self._places.made(), self._bits.made()
+        where = {"run": np.concatenate(self._runs), "winner": self._winners.made()}
+        where |= dict.fromkeys(("offset", "row"), places) | dict.fromkeys(("bits", "found"), bits)
         return {span: where.get(span, floats) for span in SPANS}
 
     def instructions(self, blocks: Mapping[str, Array]) -> Int64[Array, "step number"]:
@@ -243,11 +244,10 @@ class _Writer:
         units, features = w.shape[::-1] if transposed else w.shape
         self.pieces = max(self.pieces, active.padded(units) // active.PANEL)
         y = self.rows((units, 1, 1))
-        values, places, counts = self._listed(x, features)
+        values, bits = self._listed(x, features)
         fields = {
             "x": values,
-            "offset": places,
-            "row": counts,
+            "bits": bits,
             "w": self.floats.fill(active.padded(units) * features, partial(active.panels, w, transposed)),
             "b": self.floats.put(b, active.padded(units)),
             "y": y,
@@ -257,12 +257,12 @@ class _Writer:
         self._products[y] = self._add(instructions.multiplied, **fields, **sizes)
         return y
 
-    def _listed(self, x: Span, features: int) -> tuple[Span, Span, Span]:
+    def _listed(self, x: Span, features: int) -> tuple[Span, Span]:
         """The lists of rows: made together with these, if that is by a product."""
         if x not in self._lists:
             room, many = active.listed_room(self._batch, features)
-            lists = (self.floats.reserve(room), self._places.reserve(room), self._places.reserve(many))
-            fields = dict(zip(("values", "places", "counts"), lists, strict=True))
+            lists = (self.floats.reserve(room), self._bits.reserve(many))
+            fields = dict(zip(("values", "found"), lists, strict=True))
             if x in self._products:
                 self._products[x].update(fields)
             else:

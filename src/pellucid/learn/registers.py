@@ -3,8 +3,8 @@
 tile:    rows of x, a weight for each row and output -> some outputs of some elements of y (convolutions)
 block:   some rows of a, some columns of x -> a block of their product y;  turn: a square of x -> its transpose
 scatter: a row of w, some values -> the row times each value, added to y in that value's place
-picked:  lists of rows of w, a value for each -> for each list the sum of its rows, each times its value
-nonzero: some elements of y -> the numbers of those that are not zero
+picked:  bits, a value for each that is set -> the sum of the rows of w that they stand for, each times its value
+nonzero: some elements of y -> those that are not zero, and which these are, as bits;  ones: how many are set
 largest: some rows of x -> the largest in each column, and which row that was;  spread: the way back
 
 A compiled loop that adds to an array loads and stores it for every product, and so waits for memory half of its time.
@@ -36,10 +36,10 @@ BLOCK_ARGUMENTS = (
     *("x", "k", "stride", "first", "last", "b", "m", "go_on", "rectify"),
 )
 PICKED_ARGUMENTS = (
-    *("vectors", "lanes", "y", "i", "pitch", "begun", "k", "line", "w", "j", "stride", "values", "places", "counts"),
-    *("number", "last", "room", "ahead", "pace"),
+    *("vectors", "lanes", "y", "i", "pitch", "begun", "k", "line", "w", "j", "stride", "values", "bits", "number"),
+    *("last", "room", "ahead", "pace"),
 )
-NONZERO_ARGUMENTS = ("lanes", "y", "i", "first", "end", "values", "places", "at")
+NONZERO_ARGUMENTS = ("vectors", "lanes", "y", "i", "end", "values", "at")
 TURN_ARGUMENTS = ("lanes", "y", "i", "pitch", "x", "k", "stride")
 
 
@@ -87,19 +87,20 @@ def _write_picked(builder: Any, write: Writer, given: dict[str, Any], vectors: i
     w, pace = given["j"], given["pace"]
 
     def products(t: Any, sums: list[Any]) -> list[Any]:
-        further, *totals = sums
+        further, left, *totals = sums
         line = builder.lshr(further, write.number(8))
         write.fetch("w", builder.add(given["ahead"], builder.mul(line, write.number(lanes))))
-        row = builder.add(w, builder.mul(write.index("places", t), given["stride"]))
+        row = builder.add(w, builder.mul(write.lowest(left), given["stride"]))
         value = write.spread(write.scalar("values", t))
         found = [write.multiply_add(write.load("w", write.add(row, lanes * v)), value, s) for v, s in enumerate(totals)]
-        return [builder.add(further, pace), *found]
+        return [builder.add(further, pace), write.without_lowest(left), *found]
 
     def image(n: Any, places: list[Any]) -> list[Any]:
         further, y, begun, first = places
         totals = [write.load("begun", write.add(begun, lanes * v)) for v in range(vectors)]
-        last = builder.add(first, write.index("counts", n))
-        further, *totals = write.loop(first, last, [further, *totals], products)
+        bits = write.scalar("bits", n)
+        last = builder.add(first, builder.ctpop(bits))
+        further, _, *totals = write.loop(first, last, [further, bits, *totals], products)
         for v, total in enumerate(totals):
             write.store("y", write.add(y, lanes * v), total)
         ahead = zip((y, begun, first), ("pitch", "line", "room"), strict=True)
@@ -109,11 +110,14 @@ def _write_picked(builder: Any, write: Writer, given: dict[str, Any], vectors: i
     write.loop(given["number"], given["last"], [write.number(0), given["i"], given["k"], first], image)
 
 
-def _write_nonzero(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> Any:
+def _write_nonzero(builder: Any, write: Writer, given: dict[str, Any], vectors: int, lanes: int) -> Any:
     """The instructions of a list of what is not zero: no branch, for which ones these are cannot be foreseen."""
-    values = write.load("y", given["i"])
-    count = write.list_nonzero(values, given["first"], given["end"], "values", "places", given["at"])
-    return builder.add(given["at"], count)
+    at, bits = given["at"], write.number(0)
+    for v in range(vectors):
+        values = write.load("y", write.add(given["i"], lanes * v))
+        here = write.keep_nonzero(values, lanes * v, given["end"], "values", at)
+        at, bits = builder.add(at, builder.ctpop(here)), builder.or_(bits, builder.shl(here, write.number(lanes * v)))
+    return bits
 
 
 def _write_largest(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> None:
@@ -216,50 +220,38 @@ def scatter(context, vectors, lanes, w, j, values, places, last, y, i):  # type:
 
 @_intrinsic
 def picked(  # type: ignore[no-untyped-def]
-    context, vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, places, counts, number, last, room,
-    ahead, pace
-):  # fmt: skip
+    context, vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, bits, number, last, room, ahead, pace
+):
     """Rows of vectors x lanes elements, which are numbers that are known when it is compiled, weighted and summed.
 
-    y[i + m pitch + n] = begun[k + m line + n] + sum over t of w[j + places[t] stride + n] values[t]
+    y[i + m pitch + n] = begun[k + m line + n] + sum over t of w[j + place(t) stride + n] values[(number + m) room + t]
 
-    for n below vectors x lanes, and m from 0 to before last - number: each a list of its own, number + m, whose t go
-    from (number + m) room on, counts[number + m] of them, in this order. All arrays are flat. Meanwhile w is fetched
+    for n below vectors x lanes, and m from 0 to before last - number: each a list of its own, whose place(t) are the
+    bits that are set in bits[number + m], from the lowest on. All arrays are flat, bits of 64. Meanwhile w is fetched
     from `ahead` on, where it need not be, for rows to come: `pace` times lanes elements for every 256 of t.
     """
-    kinds = (
-        vectors,
-        lanes,
-        y,
-        i,
-        pitch,
-        begun,
-        k,
-        line,
-        w,
-        j,
-        stride,
-        values,
-        places,
-        counts,
-        number,
-        last,
-        room,
-        ahead,
-        pace,
-    )
+    kinds = (vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, bits, number, last, room, ahead, pace)
     return written(dict(zip(PICKED_ARGUMENTS, kinds, strict=True)), 2, _write_picked)
 
 
 @_intrinsic
-def nonzero(context, lanes, y, i, first, end, values, places, at):  # type: ignore[no-untyped-def]
-    """first + n for each n below lanes where y[i + n] is not zero (NaN is not), if below end, to places[at], ...
+def nonzero(context, vectors, lanes, y, i, end, values, at):  # type: ignore[no-untyped-def]
+    """The bits n, below vectors x lanes and end, for which y[i + n] is not zero (NaN is not); these to values[at], ...
 
-    And y[i + n] to values[at], ... Returns where the next one goes. All arrays are flat, places of 32 bits; lanes is
-    known when it is compiled.
+    All arrays are flat. vectors and lanes are known when it is compiled; their product is 64 at most.
     """
-    kinds = (lanes, y, i, first, end, values, places, at)
-    return written(dict(zip(NONZERO_ARGUMENTS, kinds, strict=True)), 1, _write_nonzero, types.uint64)
+    kinds = (vectors, lanes, y, i, end, values, at)
+    return written(dict(zip(NONZERO_ARGUMENTS, kinds, strict=True)), 2, _write_nonzero, types.uint64)
+
+
+@_intrinsic
+def ones(context, bits):  # type: ignore[no-untyped-def]
+    """How many bits of a number of 64 are set."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.ctpop(values[0])
+
+    return types.uint64(types.uint64), code
 
 
 @_intrinsic

@@ -294,6 +294,12 @@ def small(place, size):  # type: ignore[no-untyped-def]
 
 
 @exact
+def words(place, size):  # type: ignore[no-untyped-def]
+    """Inside a job: the flat array of 64-bit numbers, none negative."""
+    return carray(_wide(place), (size,))
+
+
+@exact
 def wide(place, rows):  # type: ignore[no-untyped-def]
     """Inside a job: the array of 64-bit numbers, none negative, five in a row: the runs of a convolution's plan."""
     return carray(_wide(place), (rows, 5))
