@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pellucid.learn import active, matrices
 
-SHAPES = [(1, 1, 1), (3, 17, 1), (130, 70, 3), (25, 129, 25), (300, 64, 2), (257, 200, 7)]
+SHAPES = [(1, 1, 1), (3, 17, 1), (130, 70, 3), (25, 129, 25), (300, 64, 2), (257, 200, 7), (161, 90, 4)]
 
 
 def drawn(units: int, features: int, images: int, dtype: type = np.float32, share: float = 0.5) -> tuple:
@@ -59,9 +59,10 @@ def product(
 ) -> np.ndarray:
     """x w' + b, or x w + b if `transposed`: (image, padded); as its lists say, too."""
     (units, features), images = w.shape[::-1] if transposed else w.shape, len(x)
-    weights = np.full(active.padded(units) * features + 16, np.nan, w.dtype)[:-16]
+    weights = np.full(active.panel_sizes(units, features)[0] + 16, np.nan, w.dtype)[:-16]
     active.panels(w, transposed, weights)
-    y, bias = np.full((images, active.padded(units)), np.nan, w.dtype), np.pad(b, (0, active.padded(units) - units))
+    y, bias = np.zeros((images, active.padded(units)), w.dtype), np.pad(b, (0, active.padded(units) - units))
+    y[:, :units] = np.nan
     given, found = listed(x), Lists.room(images, units, w.dtype)
     passing = np.zeros(0, w.dtype) if gate is None else np.pad(gate, ((0, 0), (0, y.shape[1] - units))).reshape(-1)
     sizes = tuple(map(np.uint64, (images, units, features)))

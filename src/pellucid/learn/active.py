@@ -25,10 +25,12 @@ from pellucid.learn.registers import nonzero, ones, picked
 Array = np.ndarray
 
 PANEL = LANES * VECTORS  # units side by side
+NARROW = VECTORS // 4  # vectors of a last panel that holds no more
 BLOCK = 64  # features of a list, whose weights for a panel stay in the nearest cache; as many as a word has bits
 PARTS = BLOCK // LANES
 
-_ZERO, _ONE, _LANES, _VECTORS, _PANEL, _BLOCK, _FINE = map(np.uint64, (0, 1, LANES, VECTORS, PANEL, BLOCK, 256))
+_ZERO, _ONE, _LANES, _FINE = map(np.uint64, (0, 1, LANES, 256))
+_PANEL, _NARROW, _BLOCK = map(np.uint64, (PANEL, NARROW * LANES, BLOCK))
 
 
 def padded(size: int) -> int:
@@ -36,13 +38,27 @@ def padded(size: int) -> int:
     return -(-size // PANEL) * PANEL
 
 
+def panel_sizes(units: int, features: int) -> tuple[int, int]:
+    """Elements of the weights in all panels, and in the last one."""
+    before = padded(units) - PANEL
+    last = (PANEL if units - before > NARROW * LANES else NARROW * LANES) * features
+    return before * features + last, last
+
+
 def panels(w: Float[Array, "unit feature"], transposed: bool, out: Float[Array, " element"]) -> None:
     """Fills out, (panel, feature, PANEL), with out[p, k, n] = w[PANEL p + n, k], zero where there is no such unit.
 
-    transposed: of w's transpose, for the way back. w lies in one piece.
+    transposed: of w's transpose, for the way back. w lies in one piece. The last panel is narrower where it can be.
     """
     units, features = w.shape[::-1] if transposed else w.shape
-    lay_out(w.reshape(-1), np.uint64(w.shape[1]), not transposed, out, np.uint64(features), np.uint64(units), _PANEL)
+    (size, last), before, flat = panel_sizes(units, features), padded(units) - PANEL, w.reshape(-1)
+    behind = flat[before * (1 if transposed else features) :]
+
+    def lay(x: Array, y: Array, columns: int, width: int) -> None:
+        lay_out(x, np.uint64(w.shape[1]), not transposed, y, *map(np.uint64, (features, columns, width)))
+
+    lay(flat, out[: size - last], before, PANEL)
+    lay(behind, out[size - last :], units - before, last // features)
 
 
 def listed_room(images: int, features: int) -> tuple[int, int]:
@@ -65,21 +81,20 @@ def listed(x, images, features, line, values, bits):  # type: ignore[no-untyped-
 
 @exact
 def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rectify, after):  # type: ignore[no-untyped-def]
-    """One panel of y (image, padded), and the lists of its features.
+    """One panel of y (image, padded), and the lists of its features. What is behind the last unit may stay as it is.
 
     w in panels, b padded, x lists of features: (values, bits); gate: like y, or empty: nothing passes where
     it is not positive.  lists: of y, to be filled; or empty.  All are flat.  after: where in w, or beside it, the
     weights lie that this thread will probably read next.
     """
     pitch, column, weights = _padded(units), panel * _PANEL, panel * features * _PANEL
-    blocks, size = (features + _BLOCK - _ONE) // _BLOCK, _BLOCK * _PANEL
+    width = _PANEL if units - column > _NARROW else _NARROW
+    blocks, size = (features + _BLOCK - _ONE) // _BLOCK, _BLOCK * width
     for block in range(blocks):
         ahead = weights + size if block + _ONE < blocks else after
         first, last = block * images, (block + _ONE) * images
-        if block == _ZERO:
-            _add_block(y, column, pitch, b, column, _ZERO, w, weights, x, first, last, ahead)
-        else:
-            _add_block(y, column, pitch, y, column, pitch, w, weights, x, first, last, ahead)
+        begun, stride = (b, _ZERO) if block == _ZERO else (y, pitch)
+        _add_block(y, column, pitch, begun, stride, w, weights, width, x, first, last, ahead)
         weights += size
     for n in range(images):
         _pass(y, n * pitch + column, gate, rectify)
@@ -89,20 +104,27 @@ def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rect
 
 
 @exact
-def _add_block(y, i, pitch, begun, k, stride, w, weights, x, first, last, ahead):  # type: ignore[no-untyped-def]
-    """y[i + n pitch + o] = begun[k + n stride + o], and what a block of features adds to it, for a panel of o.
+def _add_block(y, i, pitch, begun, stride, w, weights, width, x, first, last, ahead):  # type: ignore[no-untyped-def]
+    """y[i + n pitch + o] = begun[i + n stride + o], and what a block of features adds to it, for a panel of o.
 
-    weights: where in w the block's are; ahead: those that are needed next.  first, last: the n-th image's list in x is
-    first + n, below last.
+    weights: where in w the block's are, in rows of `width`; ahead: those that are needed next.  first, last: the n-th
+    image's list in x is first + n, below last.
     """
     values, bits = x
     total = _ONE
     for number in range(first, last):
         total += ones(bits[number])
-    pace = min(_FINE, _FINE * _BLOCK * _VECTORS // total + _ONE)  # what is next has come when this block is done
-    picked(
-        VECTORS, LANES, y, i, pitch, begun, k, stride, w, weights, _PANEL, values, bits, first, last, _BLOCK, ahead, pace
-    )  # fmt: skip
+    pace = min(_FINE, _FINE * _BLOCK * (width // _LANES) // total + _ONE)  # what is next has come when this block is done
+    if width == _PANEL:
+        picked(
+            VECTORS, LANES, y, i, pitch, begun, i, stride, w, weights, _PANEL, values, bits, first, last, _BLOCK,
+            ahead, pace,
+        )  # fmt: skip
+    else:
+        picked(
+            NARROW, LANES, y, i, pitch, begun, i, stride, w, weights, _NARROW, values, bits, first, last, _BLOCK,
+            ahead, pace,
+        )  # fmt: skip
 
 
 @exact

@@ -99,7 +99,7 @@ class _Writer:
         """What was written, with the addresses that arrays have in these blocks."""
         products = [fields for function, fields in self.steps if function is instructions.multiplied]
         for fields, following in zip(products, products[1:] + products[:1], strict=True):
-            fields |= {"next": following["w"], "line": following["taps"] * active.PANEL}
+            fields |= {"next": following["w"], "line": active.panel_sizes(following["maps"], following["taps"])[1]}
         steps = np.zeros((len(self.steps), SIZE), np.int64)
         places = {name: (FIELDS.index(name), block.ctypes.data, block.strides[0]) for name, block in blocks.items()}
         for row, (function, fields) in zip(steps, self.steps, strict=True):
@@ -248,7 +248,7 @@ class _Writer:
         fields = {
             "x": values,
             "bits": bits,
-            "w": self.floats.fill(active.padded(units) * features, partial(active.panels, w, transposed)),
+            "w": self.floats.fill(active.panel_sizes(units, features)[0], partial(active.panels, w, transposed)),
             "b": self.floats.put(b, active.padded(units)),
             "y": y,
             "job": team.compiled(instructions.multiplied_panel, self.floats.dtype),
