@@ -33,10 +33,12 @@ class Lists(NamedTuple):
     def rows(self, images: int, features: int) -> np.ndarray:
         """What they say: (image, feature)"""
         x = np.zeros((images, active.padded(features)), self.values.dtype)
-        for number, bits in enumerate(self.bits.tolist()):
-            places = [place for place in range(active.BLOCK) if bits >> place & 1]
-            for at, place in enumerate(places, start=number * active.BLOCK):
-                x[number % images, number // images * active.BLOCK + place] = self.values[at]
+        for block, lists in enumerate(self.bits.reshape(-1, images).tolist()):
+            values = iter(self.values.reshape(-1, images * active.BLOCK)[block])
+            for n, bits in enumerate(lists):
+                for place in range(active.BLOCK):
+                    if bits >> place & 1:
+                        x[n, block * active.BLOCK + place] = next(values)
         return x[:, :features]
 
 

@@ -71,12 +71,11 @@ def listed_room(images: int, features: int) -> tuple[int, int]:
 def listed(x, images, features, line, values, bits):  # type: ignore[no-untyped-def]
     """Lists of rows x, `line` apart, which is whole panels.
 
-    bits (block, image): which features of a block are active, the first one the lowest.  values (block, image, BLOCK):
-    these features, one after another.  All are flat.
+    bits (block, image): which features of a block are active, the first one the lowest.  values (block, images x BLOCK):
+    these features of all images, one after another.  All are flat.
     """
     for begin in range(_ZERO, features, _BLOCK):
-        for n in range(images):
-            _list(x, n * line + begin, begin, features, begin // _BLOCK * images + n, (values, bits))
+        _list(x, begin, features, images, line, (values, bits))
 
 
 @exact
@@ -98,9 +97,9 @@ def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rect
         weights += size
     for n in range(images):
         _pass(y, n * pitch + column, gate, rectify)
-        if len(lists[0]) > 0:
-            for begin in range(column, min(column + _PANEL, units), _BLOCK):
-                _list(y, n * pitch + begin, begin, units, begin // _BLOCK * images + n, lists)
+    if len(lists[0]) > 0:
+        for begin in range(column, min(column + _PANEL, units), _BLOCK):
+            _list(y, begin, units, images, pitch, lists)
 
 
 @exact
@@ -117,12 +116,12 @@ def _add_block(y, i, pitch, begun, stride, w, weights, width, x, first, last, ah
     pace = min(_FINE, _FINE * _BLOCK * (width // _LANES) // total + _ONE)  # what is next has come when this block is done
     if width == _PANEL:
         picked(
-            VECTORS, LANES, y, i, pitch, begun, i, stride, w, weights, _PANEL, values, bits, first, last, _BLOCK,
+            VECTORS, LANES, y, i, pitch, begun, i, stride, w, weights, _PANEL, values, first * _BLOCK, bits, first, last,
             ahead, pace,
         )  # fmt: skip
     else:
         picked(
-            NARROW, LANES, y, i, pitch, begun, i, stride, w, weights, _NARROW, values, bits, first, last, _BLOCK,
+            NARROW, LANES, y, i, pitch, begun, i, stride, w, weights, _NARROW, values, first * _BLOCK, bits, first, last,
             ahead, pace,
         )  # fmt: skip
 
@@ -139,10 +138,15 @@ def _pass(y, i, gate, rectify):  # type: ignore[no-untyped-def]
 
 
 @exact
-def _list(x, i, begin, features, number, lists):  # type: ignore[no-untyped-def]
-    """One list: of the block that begins with feature `begin`, which is x[i]."""
+def _list(x, begin, features, images, line, lists):  # type: ignore[no-untyped-def]
+    """The lists of a block, the one that begins with feature `begin`."""
     values, bits = lists
-    bits[number] = nonzero(PARTS, LANES, x, i, features - begin, values, number * _BLOCK)
+    number = begin // _BLOCK * images
+    at = number * _BLOCK
+    for n in range(images):
+        found = nonzero(PARTS, LANES, x, n * line + begin, features - begin, values, at)
+        bits[number + n] = found
+        at += ones(found)
 
 
 @exact

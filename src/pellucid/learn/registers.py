@@ -36,8 +36,8 @@ BLOCK_ARGUMENTS = (
     *("x", "k", "stride", "first", "last", "b", "m", "go_on", "rectify"),
 )
 PICKED_ARGUMENTS = (
-    *("vectors", "lanes", "y", "i", "pitch", "begun", "k", "line", "w", "j", "stride", "values", "bits", "number"),
-    *("last", "room", "ahead", "pace"),
+    *("vectors", "lanes", "y", "i", "pitch", "begun", "k", "line", "w", "j", "stride", "values", "at", "bits"),
+    *("number", "last", "ahead", "pace"),
 )
 NONZERO_ARGUMENTS = ("vectors", "lanes", "y", "i", "end", "values", "at")
 TURN_ARGUMENTS = ("lanes", "y", "i", "pitch", "x", "k", "stride")
@@ -103,11 +103,10 @@ def _write_picked(builder: Any, write: Writer, given: dict[str, Any], vectors: i
         further, _, *totals = write.loop(first, last, [further, bits, *totals], products)
         for v, total in enumerate(totals):
             write.store("y", write.add(y, lanes * v), total)
-        ahead = zip((y, begun, first), ("pitch", "line", "room"), strict=True)
-        return [further, *(builder.add(place, given[step]) for place, step in ahead)]
+        return [further, builder.add(y, given["pitch"]), builder.add(begun, given["line"]), last]
 
-    first = builder.mul(given["number"], given["room"])
-    write.loop(given["number"], given["last"], [write.number(0), given["i"], given["k"], first], image)
+    places = [write.number(0), given["i"], given["k"], given["at"]]
+    write.loop(given["number"], given["last"], places, image)
 
 
 def _write_nonzero(builder: Any, write: Writer, given: dict[str, Any], vectors: int, lanes: int) -> Any:
@@ -220,17 +219,18 @@ def scatter(context, vectors, lanes, w, j, values, places, last, y, i):  # type:
 
 @_intrinsic
 def picked(  # type: ignore[no-untyped-def]
-    context, vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, bits, number, last, room, ahead, pace
+    context, vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, at, bits, number, last, ahead, pace
 ):
     """Rows of vectors x lanes elements, which are numbers that are known when it is compiled, weighted and summed.
 
-    y[i + m pitch + n] = begun[k + m line + n] + sum over t of w[j + place(t) stride + n] values[(number + m) room + t]
+    y[i + m pitch + n] = begun[k + m line + n] + sum over t of w[j + place(t) stride + n] value(t)
 
     for n below vectors x lanes, and m from 0 to before last - number: each a list of its own, whose place(t) are the
-    bits that are set in bits[number + m], from the lowest on. All arrays are flat, bits of 64. Meanwhile w is fetched
-    from `ahead` on, where it need not be, for rows to come: `pace` times lanes elements for every 256 of t.
+    bits that are set in bits[number + m], from the lowest on. The values of all lists are one after another, from
+    values[at] on. All arrays are flat, bits of 64. Meanwhile w is fetched from `ahead` on, where it need not be, for
+    rows to come: `pace` times lanes elements for every 256 of t.
     """
-    kinds = (vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, bits, number, last, room, ahead, pace)
+    kinds = (vectors, lanes, y, i, pitch, begun, k, line, w, j, stride, values, at, bits, number, last, ahead, pace)
     return written(dict(zip(PICKED_ARGUMENTS, kinds, strict=True)), 2, _write_picked)
 
 
