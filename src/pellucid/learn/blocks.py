@@ -53,7 +53,8 @@ class Block:
             block[done:begin] = 0
             done = end
         block[done:] = 0
-        run_in_order(lambda filled: filled[1](block[slice(*filled[0])]), self._filled)
+        largest_first = sorted(self._filled, key=lambda filled: filled[0][0] - filled[0][1])
+        run_in_order(lambda filled: filled[1](block[slice(*filled[0])]), largest_first)
         for begin, array in self._given:
             block[begin : begin + array.size] = array.reshape(-1)
         return block

@@ -99,6 +99,8 @@ class Climbed:
 
 def joined(parts: Sequence[Climbed]) -> Climbed:
     """Climbs of the same moments as one, the jobs of the first before those of the second."""
+    if len(parts) == 1:
+        return parts[0]
     fields: dict[str, Any] = {
         name: torch.cat([getattr(part, name) for part in parts]) for name in ("images", "values", "steps")
     }

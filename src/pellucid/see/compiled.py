@@ -102,15 +102,15 @@ class Shard:
         def shown(points: Array) -> Tensor:
             return self._space.images(torch.from_numpy(points).view(-1, *shape))
 
-        film = [shown(self.shots.get(moment, self.state.points)) for moment in self._moments]
-        images = shown(self.state.best)
+        shots = [self.shots.get(moment, self.state.points) for moment in self._moments]
+        images, film = shown(self.state.best), shown(np.concatenate([*shots, self.state.points[:0]]))
         return Climbed(
             images,
             torch.from_numpy(self.state.best_values),
             torch.full((len(images),), self._steps),
             torch.from_numpy(self.state.history.T.copy()),
             tuple(self._moments),
-            torch.stack(film) if film else images.new_zeros(0, *images.shape),
+            film.view(len(shots), *images.shape),
             torch.from_numpy(self.state.best_bare),
         )
 
