@@ -49,17 +49,24 @@ ROWS = {"rows": 128, "grain": 16}
 @pytest.mark.parametrize("rule", [Power(4, 5.0, 0.1), Normalized(0.05)])
 @pytest.mark.parametrize("layer", ["conv1", "conv3", "dense", "logits"])
 def test_both_ways_lead_to_the_same(layer, rule, scaling, monkeypatch):
-    """Rejects a gradient that a clipped pixel passes, a silent unit left to lie, and a direction that forgets."""
+    """Rejects a gradient that a clipped pixel passes, a silent unit left to lie, a direction that forgets, and a film
+    that is black where the climb was over."""
     net, told = network(scaling), []
-    found = climbed(net, layer, rule, moments=(0, 2, 5), advance=told.append)
+    found = climbed(net, layer, rule, moments=(0, 2, 5, 9), advance=told.append)
     monkeypatch.setattr(compiled, "climb", lambda *_: None)
-    expected = climbed(net, layer, rule, moments=(0, 2, 5))
+    expected = climbed(net, layer, rule, moments=(0, 2, 5, 9))
     assert float((found.history[:, 1:] != found.history[:, :1]).float().mean()) > 0.2
     for name in ("history", "values", "images", "film"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-4, rtol=2e-3)
     assert torch.equal(found.steps, expected.steps)
     assert found.moments == expected.moments
     assert sum(told) == 6 * JOBS
+
+
+def test_without_a_film_there_is_none():
+    """Rejects pictures of no moments that cannot be given a shape."""
+    found = climbed(network(), "conv3")
+    assert found.film.shape == (0, *found.images.shape)
 
 
 PENALTIES = [

@@ -71,8 +71,8 @@ def listed_room(images: int, features: int) -> tuple[int, int]:
 def listed(x, images, features, line, values, bits):  # type: ignore[no-untyped-def]
     """Lists of rows x, `line` apart, which is whole panels.
 
-    bits (block, image): which features of a block are active, the first one the lowest.  values (block, images x BLOCK):
-    these features of all images, one after another.  All are flat.
+    bits (block, image): which features of a block are active, the first one the lowest.  values (block, image, BLOCK):
+    these, one after another, without gaps in a block.  All are flat.
     """
     for begin in range(_ZERO, features, _BLOCK):
         _list(x, begin, features, images, line, (values, bits))
@@ -103,26 +103,25 @@ def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rect
 
 
 @exact
-def _add_block(y, i, pitch, begun, stride, w, weights, width, x, first, last, ahead):  # type: ignore[no-untyped-def]
+def _add_block(y, i, pitch, begun, stride, w, where, width, x, first, last, ahead):  # type: ignore[no-untyped-def]
     """y[i + n pitch + o] = begun[i + n stride + o], and what a block of features adds to it, for a panel of o.
 
-    weights: where in w the block's are, in rows of `width`; ahead: those that are needed next.  first, last: the n-th
+    where: the block's weights begin in w, in rows of `width`; ahead: those that are needed next.  first, last: the n-th
     image's list in x is first + n, below last.
     """
     values, bits = x
     total = _ONE
     for number in range(first, last):
         total += ones(bits[number])
-    pace = min(_FINE, _FINE * _BLOCK * (width // _LANES) // total + _ONE)  # what is next has come when this block is done
+    # What is next has come when this block is done.
+    at, pace = first * _BLOCK, min(_FINE, _FINE * _BLOCK * (width // _LANES) // total + _ONE)
     if width == _PANEL:
         picked(
-            VECTORS, LANES, y, i, pitch, begun, i, stride, w, weights, _PANEL, values, first * _BLOCK, bits, first, last,
-            ahead, pace,
+            VECTORS, LANES, y, i, pitch, begun, i, stride, w, where, _PANEL, values, at, bits, first, last, ahead, pace
         )  # fmt: skip
     else:
         picked(
-            NARROW, LANES, y, i, pitch, begun, i, stride, w, weights, _NARROW, values, first * _BLOCK, bits, first, last,
-            ahead, pace,
+            NARROW, LANES, y, i, pitch, begun, i, stride, w, where, _NARROW, values, at, bits, first, last, ahead, pace
         )  # fmt: skip
 
 

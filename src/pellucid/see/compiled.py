@@ -42,10 +42,7 @@ UNTOLD = 0.3  # seconds, about, from one telling of progress to the next
 
 
 class Shard:
-    """Some images of a climb: where each is, which was best, and what it was worth at every moment.
-
-    shots: points by the moments asked for.
-    """
+    """Some images of a climb: where each is, which was best, and what it was worth at every moment."""
 
     def __init__(self, network: Network, task: Task, part: Int64[Tensor, "image"]) -> None:
         goal, starts, steps = task.objective.take(part), task.starts[part], task.limits.steps
@@ -57,19 +54,15 @@ class Shard:
         self._space, self._limits, self._rule = task.space, _space(task.space, starts), _rule(task.ascent, steps)
         self._against, self._latest = _against(task.penalties, starts), task.limits.latest
         points = task.space.points(starts).reshape(len(starts), -1).numpy().copy()
-        self.state = State.begun(points, steps)
-        self.shots: dict[int, Array] = {}
-        self._made, self._steps, self._moments = 0, steps, task.moments
+        self.state = State.begun(points, steps, task.moments)
+        self._made, self._steps, self._moments = 0, steps, tuple(task.moments)
 
     def run(self, moments: int) -> None:
         """So many moments; raises PellucidError where the network or its gradient is no number."""
         end = self._made + moments
         while self._made < end:
-            if self._made in self._moments:
-                self.shots[self._made] = self.state.points.copy()
-            to = min((moment for moment in self._moments if self._made < moment < end), default=end)
             # Should a member of a team fall asleep, it is woken by who comes to the board anew.
-            to = to if self._program.pieces == 1 else min(to, self._made + AWAKE)
+            to = end if self._program.pieces == 1 else min(end, self._made + AWAKE)
             with Place(self._program.pieces) as board:
                 failure = self._climb(to, board)
             if failure:
@@ -100,17 +93,16 @@ class Shard:
         """What came of it; shape: (channel, height, width) of an image."""
 
         def shown(points: Array) -> Tensor:
-            return self._space.images(torch.from_numpy(points).view(-1, *shape))
+            return self._space.images(torch.from_numpy(points).view(points.size // shape.numel(), *shape))
 
-        shots = [self.shots.get(moment, self.state.points) for moment in self._moments]
-        images, film = shown(self.state.best), shown(np.concatenate([*shots, self.state.points[:0]]))
+        images = shown(self.state.best)
         return Climbed(
             images,
             torch.from_numpy(self.state.best_values),
             torch.full((len(images),), self._steps),
             torch.from_numpy(self.state.history.T.copy()),
-            tuple(self._moments),
-            film.view(len(shots), *images.shape),
+            self._moments,
+            shown(self.state.film).view(len(self._moments), *images.shape),
             torch.from_numpy(self.state.best_bare),
         )
 
@@ -187,7 +179,7 @@ def _rule(ascent: Ascent, steps: int) -> Rule:
 
 def _space(space: Sphere | Box, starts: Tensor) -> Space:
     def filled(number: Tensor | np.ndarray | float) -> Array:
-        return torch.as_tensor(number).float().expand(starts[:1].shape).reshape(-1).numpy().copy()
+        return np.broadcast_to(np.asarray(number, np.float32), starts[:1].shape).reshape(-1).copy()
 
     if isinstance(space, Sphere):
         low = filled(-math.inf if space.low is None else space.low)

@@ -4,7 +4,7 @@ climb_shard: the moments of a climb, one after another, without the interpreter
 show:        points -> images, with the batch innermost
 penalize:    points -> what is held against each, and the gradient of that
 score:       pre-activations -> values, ranks, and the gradient of what is climbed
-note:        both of them;  keep: the best so far, or the latest
+note:        both of them;  keep: the best so far, or the latest;  shoot: a frame of the film
 move:        a gradient -> points after a step
 
 Points are kept image by image, (image, pixel). Every image is summed by itself, in double precision, so it comes out
@@ -13,6 +13,7 @@ written in several: what is compiled by itself is compiled again with its caller
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -69,7 +70,8 @@ class State(NamedTuple):
     """Where a shard is. points, memory, best (image, pixel); history (moment, image); the others (image,).
 
     amounts, push (image, pixel): what is held against each image, and its gradient; shares: how much it counts.  bare,
-    best_bare: values of the image now, and of the best, with nothing held against them.
+    best_bare: values of the image now, and of the best, with nothing held against them.  film (frame, image, pixel):
+    the points at these moments, none after the last step.
     """
 
     points: Array
@@ -84,9 +86,11 @@ class State(NamedTuple):
     shares: Array
     push: Array
     history: Array
+    film: Array
+    moments: Array
 
     @classmethod
-    def begun(cls, points: Array, steps: int) -> Self:
+    def begun(cls, points: Array, steps: int, moments: Sequence[int]) -> Self:
         """Before the first moment."""
         count = len(points)
         names = ("best_values", "best_bare", "bare", "ranks", "amounts", "shares")
@@ -98,6 +102,8 @@ class State(NamedTuple):
             best_ranks=np.full(count, -np.inf, np.float32),
             push=np.zeros_like(points),
             history=np.empty((steps + 1, count), np.float32),
+            film=np.zeros((len(moments), *points.shape), np.float32),
+            moments=np.minimum(np.array(moments, np.int64), steps),
             **numbers,
         )
 
@@ -112,6 +118,7 @@ def climb_shard(begin, end, last, forward, backward, board, batch, rectify, spac
     images, said, gradient = batch
     penalized = against.tv > 0 or against.l1 > 0 or against.l2 > 0
     for moment in range(begin, end):
+        shoot(state, moment)
         show(state.points, space, images)
         run(forward, board)
         if not note(said, rectify, space, penalized, against, state, state.history[moment]):
@@ -131,6 +138,14 @@ def note(said, rectify, space, penalized, against, state, values):  # type: igno
     if penalized:
         penalize(state.points, space.center, space.radius, against, state.amounts, state.push)
     return score(said, rectify, against.relative, state, values)
+
+
+@inlined
+def shoot(state, moment):  # type: ignore[no-untyped-def]
+    """A frame of the film, if this is its moment."""
+    for frame in range(len(state.moments)):
+        if state.moments[frame] == moment:
+            state.film[frame] = state.points
 
 
 @inlined
