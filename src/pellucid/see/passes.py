@@ -145,7 +145,9 @@ def shoot(state, moment):  # type: ignore[no-untyped-def]
     """A frame of the film, if this is its moment."""
     for frame in range(len(state.moments)):
         if state.moments[frame] == moment:
-            state.film[frame] = state.points
+            for n in range(len(state.points)):  # pixel by pixel, for what compares shapes takes seconds to compile
+                for p in range(state.points.shape[1]):
+                    state.film[frame, n, p] = state.points[n, p]
 
 
 @inlined
