@@ -1,13 +1,16 @@
 """Team: threads that share a compiled job piece by piece, without the interpreter between them.
 
-do: a compiled job, its numbers, how many pieces -> every piece done once, by whoever is free
+do:   a compiled job, its numbers, how many pieces -> every piece done once, by whoever is free
+naps: how many fell asleep since they were called; who goes on for long without the interpreter asks, and calls anew
 
 To hand work to a thread that sleeps, and to wait for it, takes the system a tenth of a millisecond, and the
 interpreter's lock another: as long as a layer's product of matrices. So the members of the team look for the next job
 a little while longer when one is done, and go to sleep when none comes. Nobody waits for them: the caller takes
 pieces, too, and where nobody else is awake does them all. It waits only for pieces that a member has begun. What a
-piece is depends on the job alone, and so does what it computes. The surprise: all that members see is a board of
-numbers; the addresses on it are those of arrays, which the caller holds until the job is done.
+piece is depends on the job alone, and so does what it computes. Whoever looks for long steps aside now and then: the
+system likes to put a thread that it wakes on its waker's processor, where one would wait for what the other cannot do
+meanwhile. The surprise: all that members see is a board of numbers; the addresses on it are those of arrays, which the
+caller holds until the job is done.
 """
 
 import os
@@ -26,8 +29,8 @@ from pellucid.learn.parallel import inside_of_work, thread_count
 
 Array = np.ndarray
 
-STATE, DONE, JOB, NUMBERS, ROOM = 0, 8, 16, 17, 24
-"""Places on the board: the state of the job; its pieces done; the addresses of its function and of its numbers.
+STATE, DONE, JOB, NUMBERS, ASLEEP, ROOM = 0, 8, 16, 17, 18, 24
+"""Places on the board: the state of the job; its pieces done; the addresses of its function and of its numbers; naps.
 
 The state is the job's number (upper 32 bits) and which pieces nobody has taken: from (16 bits) to before (16 bits).
 What several write lies on different lines of memory.
@@ -36,7 +39,10 @@ What several write lies on different lines of memory.
 MOST = 2**16 - 1  # pieces
 
 PATIENCE = 2**19
-"""Looks at the board before a member goes to sleep: for a third of a millisecond, about."""
+"""Looks at the board before a member goes to sleep: for half a millisecond, about."""
+
+GLANCES = 2**12 - 1
+"""Looks, less one, before somebody steps aside for whoever else waits for this processor."""
 
 _CPointer: Any = types.CPointer
 _WORD = ir.IntType(64)
@@ -105,6 +111,15 @@ def call(typing, job, numbers, piece):  # type: ignore[no-untyped-def]
     return types.void(types.int64, types.int64, types.int64), code
 
 
+if hasattr(os, "sched_yield"):
+    _step_aside: Any = types.ExternalFunction("sched_yield", types.int32())
+else:
+
+    @exact
+    def _step_aside():  # type: ignore[no-untyped-def]
+        """There is no such thing here."""
+
+
 @exact
 def _take(board, last):  # type: ignore[no-untyped-def]
     """A piece that is this thread's from now on, the first or the last one; -1 where none is left.
@@ -123,15 +138,25 @@ def _take(board, last):  # type: ignore[no-untyped-def]
 
 @exact
 def _help(board, last, patience):  # type: ignore[no-untyped-def]
-    """Take pieces until there were none for so many looks."""
-    looks = 0
+    """Take pieces until there was no new job for so many looks."""
+    looks, job = 0, _read(board, STATE) >> 32
     while looks < patience:
         piece = _take(board, last)
-        looks += 1
         if piece >= 0:
             call(_read(board, JOB), _read(board, NUMBERS), piece)
             _increase(board, DONE)
-            looks = 0
+        looks += 1
+        if looks & GLANCES == 0:
+            _step_aside()
+        if _read(board, STATE) >> 32 != job:
+            looks, job = 0, _read(board, STATE) >> 32
+    _increase(board, ASLEEP)
+
+
+@exact
+def naps(board):  # type: ignore[no-untyped-def]
+    """How often members went to sleep since they were called to this board: they sleep until they are called again."""
+    return _read(board, ASLEEP) if len(board) > 0 else 0
 
 
 @exact
@@ -154,8 +179,11 @@ def do(board, job, numbers, pieces):  # type: ignore[no-untyped-def]
         call(job, address(numbers), piece)
         _increase(board, DONE)
         piece = _take(board, False)
+    looks = 0
     while _read(board, DONE) < pieces:
-        pass
+        looks += 1
+        if looks & GLANCES == 0:
+            _step_aside()
     hold(numbers)
 
 
@@ -180,6 +208,7 @@ class _Team:
 
     def wake(self, count: int) -> None:
         """Have so many members look at the board, now or as soon as they wake up."""
+        self.board[ASLEEP] = 0
         while len(self._gates) < count:
             gate, last = threading.Lock(), len(self._gates) % 2 == 0
             self._gates.append(gate)

@@ -36,7 +36,6 @@ from pellucid.see.penalties import Penalties
 Array = np.ndarray
 
 MOST = 64  # images of a shard: what its layers say stays near the processor
-AWAKE = 8  # moments that a team is taken to stay awake
 ACTIVATIONS = ("relu", "linear")
 UNTOLD = 0.3  # seconds, about, from one telling of progress to the next
 
@@ -61,13 +60,10 @@ class Shard:
         """So many moments; raises PellucidError where the network or its gradient is no number."""
         end = self._made + moments
         while self._made < end:
-            # Should a member of a team fall asleep, it is woken by who comes to the board anew.
-            to = end if self._program.pieces == 1 else min(end, self._made + AWAKE)
-            with Place(self._program.pieces) as board:
-                failure = self._climb(to, board)
+            with Place(self._program.pieces) as board:  # anew, where a member of the team fell asleep
+                self._made, failure = self._climb(end, board)
             if failure:
                 raise no_value() if failure == NO_VALUE else no_gradient()
-            self._made = to
 
     @property
     def images(self) -> Float32[Array, "image pixel"]:
@@ -80,14 +76,14 @@ class Shard:
         with Place(1) as board:
             self._climb(self._made, board)
 
-    def _climb(self, to: int, board: Array) -> int:
-        """The moments to before that one -> what was no number."""
+    def _climb(self, to: int, board: Array) -> tuple[int, int]:
+        """The moments to before that one, if it comes so far -> how far it came, what was no number."""
         program = self._program
-        failure: int = climb_shard(
+        came: tuple[int, int] = climb_shard(
             self._made, to, self._steps, program.forward, program.backward, board, self._batch, self._rectify,
             self._limits, self._rule, self._against, self._latest, self.state,
         )  # fmt: skip
-        return failure
+        return came
 
     def climbed(self, shape: torch.Size) -> Climbed:
         """What came of it; shape: (channel, height, width) of an image."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from pellucid.jit import inlined, vectorized
 from pellucid.learn.instructions import run
+from pellucid.learn.team import naps
 from pellucid.see.images import LEAST_DEVIATION, LEAST_GRADIENT
 from pellucid.see.penalties import SMOOTH
 
@@ -110,9 +111,10 @@ class State(NamedTuple):
 
 @vectorized
 def climb_shard(begin, end, last, forward, backward, board, batch, rectify, space, rule, against, latest, state):  # type: ignore[no-untyped-def]
-    """The moments from `begin` to before `end`, of which `last` has no step -> what was no number, or zero.
+    """The moments from `begin` to before `end`, of which `last` has no step -> how far it came, what was no number.
 
-    forward, backward: instructions.  board: a team's.  batch: images, said and gradient of a `Program`.
+    It comes back early where a member of the team fell asleep, so that it is called. What was no number is zero if all
+    were.  forward, backward: instructions.  board: a team's.  batch: images, said and gradient of a `Program`.
     latest: whether the last image counts, not the best.
     """
     images, said, gradient = batch
@@ -122,14 +124,16 @@ def climb_shard(begin, end, last, forward, backward, board, batch, rectify, spac
         show(state.points, space, images)
         run(forward, board)
         if not note(said, rectify, space, penalized, against, state, state.history[moment]):
-            return NO_VALUE
+            return moment, NO_VALUE
         keep(state, latest, moment == last, state.history[moment])
         if moment == last:
             break
         run(backward, board)
         if not move(gradient, space, rule, moment, penalized, state):
-            return NO_GRADIENT
-    return 0
+            return moment, NO_GRADIENT
+        if naps(board) > 0:
+            return moment + 1, 0
+    return end, 0
 
 
 @inlined
