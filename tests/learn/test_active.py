@@ -62,7 +62,9 @@ def product(
     """x w' + b, or x w + b if `transposed`: (image, padded); as its lists say, too."""
     (units, features), images = w.shape[::-1] if transposed else w.shape, len(x)
     weights = np.full(active.panel_sizes(units, features)[0] + 16, np.nan, w.dtype)[:-16]
-    active.panels(w, transposed, weights)
+    for panel in reversed(range(active.padded(units) // active.PANEL)):
+        sizes = map(np.uint64, (units, features))
+        active.lay_panel(np.uint64(panel), w.reshape(-1), np.uint64(w.shape[1]), transposed, weights, *sizes)
     y, bias = np.zeros((images, active.padded(units)), w.dtype), np.pad(b, (0, active.padded(units) - units))
     y[:, :units] = np.nan
     given, found = listed(x), Lists.room(images, units, w.dtype)

@@ -1,6 +1,6 @@
 """Active: dense products of a few images, that read of the weights only what an image's active features ask for.
 
-panels:         weights (unit, feature) -> as products read them, units side by side;  of their transpose: the way back
+lay_panel:      weights (unit, feature) -> as products read them, units side by side;  of their transpose: the way back
 listed:         rows of features, (image, feature) -> lists: which of each are not zero, and their values
 multiply_panel: a panel, lists -> y[n, o] = b[o] + sum over the active k of w[o, k] x[n, k], and the lists of these
 
@@ -16,13 +16,10 @@ weight that is NaN or infinite is not seen by an image whose feature is zero.
 """
 
 import numpy as np
-from jaxtyping import Float
 
 from pellucid.jit import LANES, VECTORS, exact
 from pellucid.learn.matrices import lay_out
 from pellucid.learn.registers import nonzero, ones, picked
-
-Array = np.ndarray
 
 PANEL = LANES * VECTORS  # units side by side
 NARROW = VECTORS // 4  # vectors of a last panel that holds no more
@@ -45,20 +42,17 @@ def panel_sizes(units: int, features: int) -> tuple[int, int]:
     return before * features + last, last
 
 
-def panels(w: Float[Array, "unit feature"], transposed: bool, out: Float[Array, " element"]) -> None:
-    """Fills out, (panel, feature, PANEL), with out[p, k, n] = w[PANEL p + n, k], zero where there is no such unit.
+@exact
+def lay_panel(panel, x, line, transposed, out, units, features):  # type: ignore[no-untyped-def]
+    """A panel of out, (panel, feature, PANEL): out[p, k, n] = w[PANEL p + n, k], zero where there is no such unit.
 
-    transposed: of w's transpose, for the way back. w lies in one piece. The last panel is narrower where it can be.
+    x: w (unit, feature); if `transposed`, that of which w is the transpose, for the way back. line: of a row of x. All
+    are flat. The last panel is narrower where it can be.
     """
-    units, features = w.shape[::-1] if transposed else w.shape
-    (size, last), before, flat = panel_sizes(units, features), padded(units) - PANEL, w.reshape(-1)
-    behind = flat[before * (1 if transposed else features) :]
-
-    def lay(x: Array, y: Array, columns: int, width: int) -> None:
-        lay_out(x, np.uint64(w.shape[1]), not transposed, y, *map(np.uint64, (features, columns, width)))
-
-    lay(flat, out[: size - last], before, PANEL)
-    lay(behind, out[size - last :], units - before, last // features)
+    column = panel * _PANEL
+    left, begin = units - column, column if transposed else column * line
+    width = _PANEL if left > _NARROW else _NARROW
+    lay_out(x[begin:], line, not transposed, out[column * features :], features, min(left, width), width)
 
 
 def listed_room(images: int, features: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.jit import exact, inlined
-from pellucid.learn.active import PANEL, listed, multiply_panel
+from pellucid.learn.active import PANEL, lay_panel, listed, multiply_panel
 from pellucid.learn.convolutions import convolve_flat, convolve_own_flat, convolve_own_input_gradient_flat
 from pellucid.learn.kernels import average_pool_flat, average_pool_gradient_flat, max_pool_flat, max_pool_gradient_flat
 from pellucid.learn.matrices import lay_out
@@ -142,8 +142,28 @@ def listing(numbers, board, kind):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
+def laid_out(numbers, board, kind):  # type: ignore[no-untyped-def]
+    """The weights of a dense layer, or of the way back through one, in panels."""
+    _by_panels(numbers, board)
+
+
+def laid_panel(numbers, piece, kind):  # type: ignore[no-untyped-def]
+    """A piece of it."""
+    n = integers(numbers, SIZE)
+    lay_panel(
+        np.uint64(piece), _floats(n, X, kind), _number(n, LINE), n[FIRST] != 0, _floats(n, W, kind), _number(n, MAPS),
+        _number(n, TAPS),
+    )  # fmt: skip
+
+
 def multiplied(numbers, board, kind):  # type: ignore[no-untyped-def]
     """A dense layer, or the way back through one, images in rows: of x only their lists."""
+    _by_panels(numbers, board)
+
+
+@inlined
+def _by_panels(numbers, board):  # type: ignore[no-untyped-def]
+    """Every panel, by whoever is free."""
     n = integers(numbers, SIZE)
     pieces = (n[MAPS] + PANEL - 1) // PANEL
     do(board_at(board if pieces > 1 else 0), n[JOB], n, pieces)

@@ -13,7 +13,6 @@ change.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,15 @@ from jaxtyping import Int64, Integer
 from pellucid.jit import LANES
 from pellucid.learn import active, convolutions, instructions, kernels, sparse, team
 from pellucid.learn.blocks import Block, Span
-from pellucid.learn.instructions import FIELDS, FUNCTION, SIZE, SPANS, Instruction
+from pellucid.learn.instructions import FIELDS, FUNCTION, SIZE, SPANS, Instruction, run
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Parameters, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.sparse import TOGETHER
+from pellucid.learn.team import Place
 
 Array = np.ndarray
 Shape = tuple[int, int, int]
+Step = tuple[Instruction, dict[str, Any]]
 
 
 class Program:
@@ -53,7 +54,9 @@ class Program:
         forward = len(write.steps) - 1
         gradient = write.backward(passes, slope, network.input_shape)
         self.pieces, self._blocks = write.pieces, write.blocks()
-        self.forward, self.backward = np.split(write.instructions(self._blocks), [forward])
+        with Place(self.pieces) as board:
+            run(write.instructions(write.begun, self._blocks), board)
+        self.forward, self.backward = np.split(write.instructions(write.steps, self._blocks), [forward])
         self.images, self.gradient = (
             self._blocks["x"][slice(*span)].reshape(len(units), -1) for span in (images, gradient)
         )
@@ -85,7 +88,8 @@ class _Writer:
         self._rows: set[Span] = set()  # where images are rows
         self._lists: dict[Span, tuple[Span, Span]] = {}  # those of rows: values, bits
         self._products: dict[Span, dict[str, Any]] = {}  # the instruction that makes rows, while nothing changes them
-        self.steps: list[tuple[Instruction, dict[str, Any]]] = []
+        self.steps: list[Step] = []
+        self.begun: list[Step] = []  # to be done once, before the others
         self.pieces = 1
 
     def blocks(self) -> dict[str, Array]:
@@ -95,22 +99,25 @@ class _Writer:
         where |= dict.fromkeys(("offset", "row"), places) | dict.fromkeys(("bits", "found"), bits)
         return {span: where.get(span, floats) for span in SPANS}
 
-    def instructions(self, blocks: Mapping[str, Array]) -> Int64[Array, "step number"]:
-        """What was written, with the addresses that arrays have in these blocks."""
-        products = [fields for function, fields in self.steps if function is instructions.multiplied]
+    def instructions(self, steps: list[Step], blocks: Mapping[str, Array]) -> Int64[Array, "step number"]:
+        """Steps that were written, with the addresses that arrays have in these blocks."""
+        products = [fields for function, fields in steps if function is instructions.multiplied]
         for fields, following in zip(products, products[1:] + products[:1], strict=True):
             fields |= {"next": following["w"], "line": active.panel_sizes(following["maps"], following["taps"])[1]}
-        steps = np.zeros((len(self.steps), SIZE), np.int64)
+        rows = np.zeros((len(steps), SIZE), np.int64)
         places = {name: (FIELDS.index(name), block.ctypes.data, block.strides[0]) for name, block in blocks.items()}
-        for row, (function, fields) in zip(steps, self.steps, strict=True):
+        for row, (function, fields) in zip(rows, steps, strict=True):
             row[FUNCTION] = team.compiled(function, self.floats.dtype)
             for name, value in fields.items():
-                if name in places:
+                if isinstance(value, Array):
+                    at = FIELDS.index(name)
+                    row[at], row[at + 1] = value.ctypes.data, value.size
+                elif name in places:
                     (at, place, stride), (begin, end) = places[name], value
                     row[at], row[at + 1] = place + begin * stride, end - begin
                 else:
                     row[FIELDS.index(name)] = value
-        return steps
+        return rows
 
     def forward(self, layer: Layer, parameters: Parameters, shape: Shape, x: Span) -> _Pass:
         """A layer of all units."""
@@ -243,12 +250,12 @@ class _Writer:
         """As `active.multiply_panel`; x and y in rows. transposed: with w's transpose, for the way back."""
         units, features = w.shape[::-1] if transposed else w.shape
         self.pieces = max(self.pieces, active.padded(units) // active.PANEL)
-        y = self.rows((units, 1, 1))
+        y, weights = self.rows((units, 1, 1)), self._panels(w, transposed)
         values, bits = self._listed(x, features)
         fields = {
             "x": values,
             "bits": bits,
-            "w": self.floats.fill(active.panel_sizes(units, features)[0], partial(active.panels, w, transposed)),
+            "w": weights,
             "b": self.floats.put(b, active.padded(units)),
             "y": y,
             "job": team.compiled(instructions.multiplied_panel, self.floats.dtype),
@@ -256,6 +263,15 @@ class _Writer:
         sizes = {"maps": units, "taps": features, "batch": self._batch, "rectify": int(rectify)}
         self._products[y] = self._add(instructions.multiplied, **fields, **sizes)
         return y
+
+    def _panels(self, w: Array, transposed: bool) -> Span:
+        """Weights as products read them, when the program has begun. transposed: those of w's transpose."""
+        units, features = w.shape[::-1] if transposed else w.shape
+        span = self.floats.reserve(active.panel_sizes(units, features)[0], zero=False)
+        job = team.compiled(instructions.laid_panel, self.floats.dtype)
+        sizes = {"maps": units, "taps": features, "line": w.shape[1], "first": int(transposed)}
+        self.begun.append((instructions.laid_out, {"x": np.ascontiguousarray(w), "w": span, "job": job, **sizes}))
+        return span
 
     def _listed(self, x: Span, features: int) -> tuple[Span, Span]:
         """The lists of rows: made together with these, if that is by a product."""
