@@ -62,6 +62,19 @@ def test_a_member_does_all_pieces_that_nobody_else_takes(job, last):
     team._help(board, last, 10)
     assert np.flatnonzero(counts).tolist() == [2, 3, 4]
     assert board[team.DONE] == 3
+    assert team.naps(board) == 1
+
+
+def test_who_is_called_is_not_asleep(monkeypatch):
+    """Rejects naps that are counted for ever: a long climb would come back after every moment."""
+    monkeypatch.setenv("PELLUCID_THREADS", "2")
+    monkeypatch.setattr(team, "_team", team._Team())
+    monkeypatch.setattr(team._Team, "_serve", lambda *_: None)
+    team._team.board[team.ASLEEP] = 3
+    with Place(2) as board:
+        assert len(board) == team.ROOM
+        assert team.naps(board) == 0
+    assert team.naps(np.zeros(0, np.int64)) == 0
 
 
 def test_members_are_as_many_as_needed_and_stay(monkeypatch):

@@ -6,6 +6,8 @@ import torch
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
+from pellucid.learn import team
+from pellucid.learn.instructions import FUNCTION
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see import compiled
@@ -143,6 +145,41 @@ def test_members_of_a_team_share_the_products_of_a_dense_network(monkeypatch):
     monkeypatch.setattr(compiled, "climb", lambda *_: None)
     expected = climbed(net, "dense3", Gradient(0.5), steps=20, space=Box(Scaling("unit")))
     torch.testing.assert_close(found[0].history, expected.history, atol=1e-4, rtol=1e-3)
+
+
+def _nap(numbers, board, kind):
+    """An instruction that says a member of the team fell asleep."""
+    places = team.board_at(board)
+    if len(places) > 0:
+        places[team.ASLEEP] += 1
+
+
+def test_a_climb_goes_on_where_it_came_back_to_call_the_team(monkeypatch):
+    """Rejects moments that are left out or climbed twice, and waiting for members that nobody calls."""
+    net = Network([Flatten(), Dense(400), Dense(4, "linear")], input_shape=(2, 15, 18), scaling="unit", seed=1)
+    asked = {"rule": Normalized(0.5), "steps": 6, "space": Box(Scaling("unit")), "moments": (0, 3, 6)}
+    expected, came = climbed(net, "logits", **asked), []
+
+    def drowsy(*given) -> compiled.Program:
+        program = compiled_program(*given)
+        nap = np.zeros_like(program.forward[:1])
+        nap[0, FUNCTION] = team.compiled(_nap, np.float32)
+        program.forward = np.concatenate([program.forward, nap])
+        return program
+
+    def counted(*given) -> tuple[int, int]:
+        came.append(climb_shard(*given))
+        return came[-1]
+
+    compiled_program, climb_shard = compiled.Program, compiled.climb_shard
+    monkeypatch.setenv("PELLUCID_THREADS", "2")
+    monkeypatch.setattr(compiled, "Program", drowsy)
+    monkeypatch.setattr(compiled, "climb_shard", counted)
+    monkeypatch.setattr(counted, "signatures", climb_shard.signatures, raising=False)
+    found = climbed(net, "logits", **asked)
+    assert [reached for reached, _ in came] == [0, 1, 2, 3, 4, 5, 6, 7]
+    for name in ("history", "images", "film"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
 
 
 def test_silent_units_are_woken():
