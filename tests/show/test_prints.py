@@ -60,10 +60,35 @@ def test_a_film_has_a_frame_for_every_shot(found, tmp_path, suffix):
     assert frames == (1 if suffix == ".png" else len(found.film.steps))
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_film_of_all_units_ends_with_the_wall_of_what_was_found(found, tmp_path, suffix):
+    """Rejects units in another order than the wall's, frames of one unit only, and pixels that are interpolated."""
+    expected = np.asarray(Image.open(prints.save_patterns(found, tmp_path / "wall.png", 5)))
+    kept = replace(found, film=Film((0, 4), np.stack([found.images[::-1], found.images]), found.film.activations[:2]))
+    with Image.open(prints.save_ascents(kept, tmp_path / f"film{suffix}", 5)) as film:
+        assert film.n_frames == 2
+        first = np.asarray(film.convert("L"))
+        film.seek(1)
+        last = np.asarray(film.convert("L"))
+    assert np.array_equal(last, expected)
+    assert not np.array_equal(first, expected)
+
+
+def test_a_bare_wall_holds_pixels_and_nothing_else(found, tmp_path):
+    """Rejects labels, a border, and pictures of a folder at another size."""
+    with Image.open(prints.save_patterns(found, tmp_path / "wall.png", 3)) as picture:
+        assert picture.size == (3 * (2 * 13 - 1), 3 * (2 * 8 - 1))
+    with Image.open(prints.save_patterns(found, tmp_path / "all", 3) / "unit-001.png") as picture:
+        assert picture.size == (36, 21)
+    with pytest.raises(PellucidError, match="no pixels"):
+        prints.save_patterns(found, tmp_path / "wall.svg", 3)
+
+
 @pytest.mark.parametrize(
     ("save", "name"),
     [
         (prints.save_patterns, "wall.bmp"),
+        (prints.save_ascents, "wall.png"),
         (lambda found, path: prints.save_pattern(found.one(0), path), "one.gif"),
         (lambda found, path: prints.save_strip(found.one(0), path), "film.mp4"),
         (lambda _, path: prints.save_figure(Figure(), path), "figure"),
@@ -87,15 +112,19 @@ def test_a_film_without_shots_is_refused(found, tmp_path):
     bare = replace(one, film=Film((), one.film.images[:0], one.film.activations[:0]))
     with pytest.raises(PellucidError, match="no shots"):
         prints.save_strip(bare, tmp_path / "film.gif")
+    with pytest.raises(PellucidError, match="no shots"):
+        prints.save_ascents(bare.alone(), tmp_path / "film.gif")
 
 
-@pytest.mark.parametrize("name", ["wall.png", "folder", "film.gif", "film.webp", "strip.svg"])
+@pytest.mark.parametrize("name", ["wall.png", "folder", "film.gif", "film.webp", "strip.svg", "all.gif"])
 def test_any_number_of_channels_is_drawn(tmp_path, name):
     """Rejects an error when all the work is done: what a network of seven channels likes could not be written."""
     net = Network(LAYERS, input_shape=(7, 7, 12), scaling="unit", seed=2)
     found = patterns(net, "conv1", steps=4, candidates=8, retries=0, shots=3, scales=(2, 4))
     film = name.startswith(("film", "strip"))
-    written = prints.save_strip(found.one(1), tmp_path / name) if film else prints.save_patterns(found, tmp_path / name)
+    path = tmp_path / name
+    one, every = found.one(1), prints.save_ascents if name == "all.gif" else prints.save_patterns
+    written = prints.save_strip(one, path) if film else every(found, path)
     assert written.exists()
     if name == "film.webp":
         with Image.open(written) as picture:
@@ -117,3 +146,21 @@ def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, ca
     said_first = capsys.readouterr()
     assert said in said_first.err
     assert said_first.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--multiple", "0"], "repeated 0 times"),
+        (["--multiple", "4", "--out", "wall.pdf"], "has no pixels"),
+        (["--film", "all.png"], "let it end in .gif, .webp"),
+    ],
+)
+def test_a_wall_that_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, capsys, words, said):
+    """Rejects a sentence after the work, and a wall without the film that was asked for."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["patterns", "mnist-cnn", "conv1", "--steps", "500", *words]) == 2
+    said_first = capsys.readouterr()
+    assert said in said_first.err
+    assert said_first.out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -105,6 +105,10 @@ def patterns(
     *,
     units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
     out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
+    multiple: Annotated[
+        int | None, Parameter(help="a bare wall (.png, folder): each pixel becomes a square of so many a side")
+    ] = None,
+    film: Annotated[Path | None, Parameter(help="how all of them came about: a .gif or .webp")] = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
@@ -113,14 +117,20 @@ def patterns(
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the patterns of all units of a layer at once."""
+    from pellucid.see.display import require_multiple
     from pellucid.see.models import open_model
     from pellucid.see.patterns import patterns as find
     from pellucid.show import prints
     from pellucid.show.text import found_text, relative_text
 
     prints.ready(out, prints.WALLS)
+    if film is not None:
+        prints.ready(film, prints.PLAYED)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
+    if multiple is not None:
+        prints.require_pixels(out)
+        require_multiple(multiple, math.prod(seen.input_shape) * (len(units) or seen.layer(layer).units))
     wanted = {
         "start": start_of(start, seen),
         "data": own_data(source, settings.seed),
@@ -130,7 +140,9 @@ def patterns(
     print(found_text(found))
     if found.strongest is not None:
         print(relative_text(found))
-    wrote(prints.save_patterns(found, out))
+    wrote(prints.save_patterns(found, out, multiple))
+    if film is not None:
+        wrote(prints.save_ascents(found, film, multiple))
     for path in beside(seen, found):
         wrote(path)
 

@@ -4,6 +4,7 @@ save_figure:   figure -> PNG, PDF or SVG
 save_pattern:  one unit's pattern -> a picture of whole pixels, or its arrays
 save_patterns: a layer's patterns -> a wall, their arrays, or a folder with all of it
 save_strip:    one unit's ascent -> a film strip, or a film
+save_ascents:  a layer's ascents, all side by side -> a film
 
 Every file is whole or not there. `ready` is asked before the work begins, so that nobody waits for a result that
 has nowhere to go. The surprise: patterns are drawn in deviations from their own mean, whatever range a model takes.
@@ -17,20 +18,22 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from pellucid.data.photos import save_photo
-from pellucid.data.scaling import Scaling
+from pellucid.data.scaling import Scaling, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, output_folder, require_writable
 from pellucid.see.display import wall
-from pellucid.see.results import SUFFIXES, Pattern, Patterns
+from pellucid.see.results import SUFFIXES, Film, Pattern, Patterns
 from pellucid.show import figures
 from pellucid.show.films import save_film
 
 FIGURES = (".png", ".pdf", ".svg")
 PICTURES = SUFFIXES
 WALLS = (*FIGURES, ".npz", ".csv", "")  # the last one is a folder
-FILMS = (*FIGURES, ".gif", ".webp")
+PLAYED = (".gif", ".webp")
+FILMS = (*FIGURES, *PLAYED)
 MULTIPLE = 8  # each pixel of a small image becomes so many a side
 SHARPNESS = 200  # dots per inch, on figures laid out for 100
+WIDEST = 1200  # pixels of a film of many units, where nothing else is asked for
 
 
 def format_of(path: StrPath, formats: Sequence[str]) -> str:
@@ -67,22 +70,48 @@ def save_pattern(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Pat
     return found.save(path, multiple)
 
 
-def save_patterns(found: Patterns, path: StrPath) -> Path:
+def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
     """Write a layer's patterns: a figure; `.npz` or `.csv`; without a suffix, a folder of a picture for each unit.
 
-    Raises PellucidError for another format and where the disk refuses.
+    multiple: of a `.png` or the pictures of a folder, each pixel becomes a square of so many a side; such a PNG is the
+    images side by side and nothing else. Raises PellucidError for another format, for a multiple of a drawing without
+    pixels, and where the disk refuses.
     """
     suffix = format_of(path, WALLS)
     if suffix in (".npz", ".csv"):
         return found.save(path)
-    if suffix:
+    if suffix and multiple is None:
         return save_figure(_wall(found), path)
+    if suffix:
+        require_pixels(path)
+        return found.save(path, multiple or 0)
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")
     for unit, image in zip(found.units, found.images, strict=True):
-        save_photo(folder / f"unit-{unit:03d}.png", wall(image[None], multiple=MULTIPLE))
+        picture = wall(image[None], multiple=MULTIPLE if multiple is None else multiple)
+        save_photo(folder / f"unit-{unit:03d}.png", picture)
     return folder
+
+
+def require_pixels(path: StrPath) -> None:
+    """Nothing, where a file of this name has pixels of which a multiple can be asked; PellucidError otherwise."""
+    if Path(path).suffix.lower() not in (".png", ""):
+        raise PellucidError(f"'{path}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
+
+
+def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
+    """Write how the patterns of a layer came about, all side by side, as a film (GIF, WebP).
+
+    multiple: each pixel becomes a square of so many a side; as large as goes well on a screen, if it is not given.
+    Raises PellucidError for another format, where no shots were kept, and where the disk refuses.
+    """
+    format_of(path, PLAYED)
+    _require_shots(found.film, path)
+    walls = byte_pixels(np.stack([wall(shot) for shot in found.film.images]))
+    largest = max(1, min(MULTIPLE, WIDEST // walls.shape[-1]))
+    frames = walls[:, 0] if walls.shape[1] == 1 else np.moveaxis(walls, 1, -1)
+    return save_film(frames, path, milliseconds=400, multiple=largest if multiple is None else multiple)
 
 
 def save_strip(found: Pattern, path: StrPath) -> Path:
@@ -90,17 +119,21 @@ def save_strip(found: Pattern, path: StrPath) -> Path:
 
     Raises PellucidError for another format and where the disk refuses.
     """
+    _require_shots(found.film, path)
     shots = found.film.images[:, 0]
-    if len(shots) == 0:
-        raise PellucidError(
-            f"There is nothing to write to '{path}': no shots of the ascent were kept; set shots above 0."
-        )
     if format_of(path, FILMS) in FIGURES:
         title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
         return save_figure(figures.strip(_drawable(shots), steps, activations, changes=changes, title=title), path)
     return save_film(figures.grays(_drawable(shots)), path, milliseconds=400, multiple=MULTIPLE)
+
+
+def _require_shots(film: Film, path: StrPath) -> None:
+    if len(film.images) == 0:
+        raise PellucidError(
+            f"There is nothing to write to '{path}': no shots of the ascent were kept; set shots above 0."
+        )
 
 
 def _wall(found: Patterns) -> Figure:
