@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pellucid.learn import active, matrices
 
-SHAPES = [(1, 1, 1), (3, 17, 1), (130, 70, 3), (25, 129, 25), (300, 64, 2), (257, 200, 7), (161, 90, 4)]
+SHAPES = [(1, 1, 1), (3, 17, 1), (130, 70, 3), (25, 129, 25), (300, 64, 2), (257, 200, 7), (160, 90, 4), (161, 90, 4)]
 
 
 def drawn(units: int, features: int, images: int, dtype: type = np.float32, share: float = 0.5) -> tuple:

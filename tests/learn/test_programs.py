@@ -34,6 +34,20 @@ def weighted(net: Network) -> list[str]:
     return [name for name, layer in zip(net.names, net.layers, strict=True) if isinstance(layer, Conv | Dense)]
 
 
+def test_weights_need_not_lie_in_one_piece():
+    """Rejects what lies in memory beside a transposed array, taken for its rows."""
+    net, other = network("dense only"), network("dense only")
+    other.parameters["dense1.weight"] = np.asfortranarray(net.parameters["dense1.weight"])
+    images = np.random.default_rng(0).normal(size=(3, 680)).astype(np.float32)
+    said = []
+    for one in (net, other):
+        program = Program(one, "dense2", np.arange(3))
+        program.images[:, :680] = images
+        run(program.forward, ALONE)
+        said.append(program.said.copy())
+    assert np.array_equal(*said)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch", [1, 5, 19])
 @pytest.mark.parametrize("name", NETWORKS)
