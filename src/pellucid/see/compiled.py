@@ -170,7 +170,7 @@ def _rule(ascent: Ascent, steps: int) -> Rule:
     else:
         assert isinstance(ascent, Gradient)
         sizes[:] = ascent.rate
-    return Rule(not isinstance(ascent, Gradient), isinstance(ascent, Power), averages, sizes)
+    return Rule(not isinstance(ascent, Gradient), isinstance(ascent, Power), bool(averages.any()), averages, sizes)
 
 
 def _space(space: Sphere | Box, starts: Tensor) -> Space:

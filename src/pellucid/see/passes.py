@@ -48,11 +48,12 @@ class Rule(NamedTuple):
     """How far a step goes along the gradient.
 
     scaled: whether the gradient gets unit length.  centred: whether its mean is taken away before.  averages, sizes: of
-    each step, the share of the last direction in its own, and how long it is.
+    each step, the share of the last direction in its own, and how long it is.  remembers: whether any share is not 0.
     """
 
     scaled: bool
     centred: bool
+    remembers: bool
     averages: Array
     sizes: Array
 
@@ -103,7 +104,7 @@ class State(NamedTuple):
             best_ranks=np.full(count, -np.inf, np.float32),
             push=np.zeros_like(points),
             history=np.empty((steps + 1, count), np.float32),
-            film=np.zeros((len(moments), *points.shape), np.float32),
+            film=np.empty((len(moments), *points.shape), np.float32),
             moments=np.minimum(np.array(moments, np.int64), steps),
             **numbers,
         )
@@ -277,23 +278,40 @@ def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-unty
             share = np.float32(state.shares[n])
             for p in range(pixels):
                 slope[p] -= share * state.push[n, p]
-        mean, square = 0.0, 0.0
-        if rule.centred:
-            for p in range(pixels):
-                mean += slope[p]
-            mean /= pixels
-        for p in range(pixels):
-            square += (slope[p] - mean) ** 2
+        mean, square = _size(slope, pixels, rule.centred)
         if not math.isfinite(square):
             return False
         scale = 1 / max(math.sqrt(square / pixels), LEAST_GRADIENT) if rule.scaled else 1.0
         middle, factor = np.float32(mean), np.float32(scale)
         for p in range(pixels):
-            fresh = (slope[p] - middle) * factor
-            memory[n, p] = fresh + average * (memory[n, p] - fresh)
-            points[n, p] += size * memory[n, p]
+            slope[p] = (slope[p] - middle) * factor
+        if rule.remembers:
+            _average(slope, memory[n], average)
+        for p in range(pixels):
+            points[n, p] += size * slope[p]
         _project(points, n, space.sphere)
     return True
+
+
+@inlined
+def _size(slope, pixels, centred):  # type: ignore[no-untyped-def]
+    """The mean that is to be taken away, and the sum of the squares of what is left."""
+    mean, square = 0.0, 0.0
+    if centred:
+        for p in range(pixels):
+            mean += slope[p]
+        mean /= pixels
+    for p in range(pixels):
+        square += (slope[p] - mean) ** 2
+    return mean, square
+
+
+@inlined
+def _average(slope, memory, share):  # type: ignore[no-untyped-def]
+    """A direction with a share of those before, which remember it."""
+    for p in range(len(memory)):
+        slope[p] += share * (memory[p] - slope[p])
+        memory[p] = slope[p]
 
 
 @inlined
