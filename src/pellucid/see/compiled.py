@@ -177,13 +177,14 @@ def _space(space: Sphere | Box, starts: Tensor) -> Space:
     def filled(number: Tensor | np.ndarray | float) -> Array:
         return np.broadcast_to(np.asarray(number, np.float32), starts[:1].shape).reshape(-1).copy()
 
+    none = np.zeros(0, np.float32)
     if isinstance(space, Sphere):
         low = filled(-math.inf if space.low is None else space.low)
         high = filled(math.inf if space.high is None else space.high)
-        return Space(True, float(space.center), float(space.radius), low, high, filled(0.0), filled(1.0))
+        return Space(True, float(space.center), float(space.radius), low, high, none, none)
     own = space.scaling.kind != "unit"
-    mean, deviation = (space.scaling.mean, space.scaling.deviation) if own else (0.0, 1.0)
-    return Space(False, 0.0, 1.0, filled(0.0), filled(1.0), filled(mean), filled(deviation))
+    mean, deviation = (filled(space.scaling.mean), filled(space.scaling.deviation)) if own else (none, none)
+    return Space(False, 0.0, 1.0, filled(0.0), filled(1.0), mean, deviation)
 
 
 def _against(penalties: Penalties | None, starts: Tensor) -> Against:

@@ -32,7 +32,8 @@ NO_VALUE, NO_GRADIENT = 1, 2  # what was no number
 class Space(NamedTuple):
     """How points become images: center + radius * point, clipped to low ... high, less mean, over deviation.
 
-    The last four (pixel,).  sphere: whether points belong on it; else they may leave [0, 1] by its own width.
+    The last four (pixel,), or empty where there is no mean and deviation.  sphere: whether points belong on it; else
+    they may leave [0, 1] by its own width.
     """
 
     sphere: bool
@@ -161,8 +162,9 @@ def show(points, space, x):  # type: ignore[no-untyped-def]
     center, radius = np.float32(space.center), np.float32(space.radius)
     for n in range(len(points)):
         for p in range(points.shape[1]):
-            picture = min(max(center + radius * points[n, p], space.low[p]), space.high[p])
-            x[n, p] = (picture - space.mean[p]) / space.deviation[p]
+            x[n, p] = min(max(center + radius * points[n, p], space.low[p]), space.high[p])
+        for p in range(len(space.mean)):
+            x[n, p] = (np.float32(x[n, p]) - space.mean[p]) / space.deviation[p]
 
 
 @inlined
@@ -267,13 +269,10 @@ def keep(state, latest, end, values):  # type: ignore[no-untyped-def]
 def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-untyped-def]
     """One step of every image; false where a gradient is no number. gradient (image, pixel), whose rows are longer"""
     points, memory, pixels = state.points, state.memory, state.points.shape[1]
-    center, radius = np.float32(space.center), np.float32(space.radius)
     average, size = np.float32(rule.averages[step]), np.float32(rule.sizes[step])
     for n in range(len(points)):
         slope = gradient[n]
-        for p in range(pixels):
-            inside = space.low[p] <= center + radius * points[n, p] <= space.high[p]
-            slope[p] = radius / space.deviation[p] * slope[p] if inside else np.float32(0)
+        _through(slope, points[n], space)
         if penalized:
             share = np.float32(state.shares[n])
             for p in range(pixels):
@@ -291,6 +290,17 @@ def move(gradient, space, rule, step, penalized, state):  # type: ignore[no-unty
             points[n, p] += size * slope[p]
         _project(points, n, space.sphere)
     return True
+
+
+@inlined
+def _through(slope, point, space):  # type: ignore[no-untyped-def]
+    """The gradient of an image, to that of its point, in place: what is clipped has none."""
+    center, radius = np.float32(space.center), np.float32(space.radius)
+    for p in range(len(point)):
+        inside = space.low[p] <= center + radius * point[p] <= space.high[p]
+        slope[p] = radius * slope[p] if inside else np.float32(0)
+    for p in range(len(space.deviation)):
+        slope[p] /= space.deviation[p]
 
 
 @inlined
