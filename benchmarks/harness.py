@@ -5,7 +5,8 @@ compare: (ours, rival) -> Row;  alone: ours -> Row;  table: rows -> Markdown
 The two take turns, and swap who goes first each time, so that a machine that slows down (heat, neighbours) slows both;
 each number is a median of `repeats` runs, after runs that are not counted (compilation, caches). The ratio is the
 median of the ratios of the rounds: below 1, ours is the quicker one. Before each there is a pause: a BLAS's threads go
-on looking for work for some hundredths of a second, on the processors that the other side is to have. The surprise: no
+on looking for work for some hundredths of a second, on the processors that the other side is to have; and garbage is
+collected, which takes a tenth of a second and else falls to whoever is at work when there is enough. The surprise: no
 number is kept from another run, for only times taken side by side can be compared.
 """
 
@@ -83,7 +84,7 @@ def missing(name: str, against: str, reason: str) -> Row:
 
 
 def seconds(work: Work) -> float:
-    """How long one call takes, after a pause, with no garbage of others: to collect it takes a tenth of a second."""
+    """How long one call takes, after a pause, with no garbage of others left."""
     gc.collect()
     time.sleep(PAUSE)
     start = time.perf_counter()

@@ -8,7 +8,7 @@ import pytest
 
 from pellucid.learn import team
 from pellucid.learn.parallel import run_in_order
-from pellucid.learn.team import Place, address, array, compiled, do, integers
+from pellucid.learn.team import Place, address, array, board_at, compiled, do, integers
 
 PIECES = 50
 
@@ -63,6 +63,24 @@ def test_a_member_does_all_pieces_that_nobody_else_takes(job, last):
     assert np.flatnonzero(counts).tolist() == [2, 3, 4]
     assert board[team.DONE] == 3
     assert team.naps(board) == 1
+
+
+def _next(numbers, piece, kind):
+    """A piece that sets the board to the next job of a hundred, as the caller does. numbers: counts, the board."""
+    n = integers(numbers, 2)
+    array(n[0], 50, kind)[piece] += np.float32(1)
+    board = board_at(n[1])
+    if board[team.STATE] >> 32 < 100:
+        board[team.STATE] = ((board[team.STATE] >> 32) + 1 << 32) | (3 << 16) | 4
+
+
+def test_a_member_stays_as_long_as_jobs_come():
+    """Rejects a member that goes to sleep in the middle of a long row of them."""
+    board, counts = np.zeros(team.ROOM, np.int64), np.zeros(PIECES, np.float32)
+    numbers, job = np.array([address(counts), address(board)]), compiled(_next, np.float32)
+    board[[team.JOB, team.NUMBERS, team.STATE]] = job, address(numbers), (1 << 32) | (3 << 16) | 4
+    team._help(board, True, 3)
+    assert counts[3] == 100
 
 
 def test_who_is_called_is_not_asleep(monkeypatch):

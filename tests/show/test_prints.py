@@ -80,8 +80,7 @@ def test_a_bare_wall_holds_pixels_and_nothing_else(found, tmp_path):
         assert picture.size == (3 * (2 * 13 - 1), 3 * (2 * 8 - 1))
     with Image.open(prints.save_patterns(found, tmp_path / "all", 3) / "unit-001.png") as picture:
         assert picture.size == (36, 21)
-    with pytest.raises(PellucidError, match="no pixels"):
-        prints.save_patterns(found, tmp_path / "wall.svg", 3)
+    assert prints.save_patterns(found, tmp_path / "wall.svg", 3).read_bytes().startswith(b"<?xml")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +136,7 @@ def test_any_number_of_channels_is_drawn(tmp_path, name):
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "100000"], "too large to be drawn"),
         (["--film", "one.png"], "would both be 'one.png'"),
+        (["--film", "one.gif", "--shots", "0"], "no shots"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, capsys, words, said):
@@ -153,6 +153,8 @@ def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, ca
     [
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "4", "--out", "wall.pdf"], "has no pixels"),
+        (["--multiple", "300", "--film", "all.gif"], "too large to be drawn"),
+        (["--shots", "0", "--film", "all.gif"], "no shots"),
         (["--film", "all.png"], "let it end in .gif, .webp"),
     ],
 )

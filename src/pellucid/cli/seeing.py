@@ -73,12 +73,12 @@ def pattern(
 
     prints.ready(out, prints.PICTURES)
     if film is not None:
-        prints.ready(film, prints.FILMS)
+        prints.ready_film(film, prints.FILMS, settings.shots)
     beside = _beside(history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(opened(model, how))
-    require_multiple(multiple, math.prod(seen.input_shape))
+    require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.shots))
     wanted = {
         "start": start_of(start, seen),
         "data": own_data(source, settings.seed),
@@ -92,7 +92,7 @@ def pattern(
         print(report_text(found.history, found.steps))
     wrote(prints.save_pattern(found, out, multiple))
     if film is not None:
-        wrote(prints.save_strip(found, film))
+        wrote(prints.save_strip(found, film, multiple))
     for path in beside(seen, found.alone()):
         wrote(path)
 
@@ -106,7 +106,7 @@ def patterns(
     units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
     out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
     multiple: Annotated[
-        int | None, Parameter(help="a bare wall (.png, folder): each pixel becomes a square of so many a side")
+        int | None, Parameter(help="each pixel of a bare wall (.png), a folder or the film: a square of so many a side")
     ] = None,
     film: Annotated[Path | None, Parameter(help="how all of them came about: a .gif or .webp")] = None,
     start: Start = None,
@@ -125,12 +125,14 @@ def patterns(
 
     prints.ready(out, prints.WALLS)
     if film is not None:
-        prints.ready(film, prints.PLAYED)
+        prints.ready_film(film, prints.PLAYED, settings.shots)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
     if multiple is not None:
-        prints.require_pixels(out)
-        require_multiple(multiple, math.prod(seen.input_shape) * (len(units) or seen.layer(layer).units))
+        if film is None and out.suffix.lower() not in ("", ".png"):
+            raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
+        tiles = (len(units) or seen.layer(layer).units) * (1 if film is None else settings.shots)
+        require_multiple(multiple, math.prod(seen.input_shape) * tiles)
     wanted = {
         "start": start_of(start, seen),
         "data": own_data(source, settings.seed),

@@ -51,7 +51,7 @@ def lay_panel(panel, x, line, transposed, out, units, features):  # type: ignore
     """
     column = panel * _PANEL
     left, begin = units - column, column if transposed else column * line
-    width = _PANEL if left > _NARROW else _NARROW
+    width = _width(left)
     lay_out(x[begin:], line, not transposed, out[column * features :], features, min(left, width), width)
 
 
@@ -81,7 +81,7 @@ def multiply_panel(panel, w, x, b, y, gate, lists, images, units, features, rect
     weights lie that this thread will probably read next.
     """
     pitch, column, weights = _padded(units), panel * _PANEL, panel * features * _PANEL
-    width = _PANEL if units - column > _NARROW else _NARROW
+    width = _width(units - column)
     blocks, size = (features + _BLOCK - _ONE) // _BLOCK, _BLOCK * width
     for block in range(blocks):
         ahead = weights + size if block + _ONE < blocks else after
@@ -140,6 +140,12 @@ def _list(x, begin, features, images, line, lists):  # type: ignore[no-untyped-d
         found = nonzero(PARTS, LANES, x, n * line + begin, features - begin, values, at)
         bits[number + n] = found
         at += ones(found)
+
+
+@exact
+def _width(units):  # type: ignore[no-untyped-def]
+    """Of the rows of a panel's weights, for these units and those after them; as `panel_sizes` has it."""
+    return _PANEL if units > _NARROW else _NARROW
 
 
 @exact

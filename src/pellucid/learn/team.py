@@ -30,7 +30,8 @@ from pellucid.learn.parallel import inside_of_work, thread_count
 Array = np.ndarray
 
 STATE, DONE, JOB, NUMBERS, ASLEEP, ROOM = 0, 8, 16, 17, 18, 24
-"""Places on the board: the state of the job; its pieces done; the addresses of its function and of its numbers; naps.
+"""Places on the board: the state of the job; its pieces done; the addresses of its function and of its numbers; how
+often a member fell asleep.
 
 The state is the job's number (upper 32 bits) and which pieces nobody has taken: from (16 bits) to before (16 bits).
 What several write lies on different lines of memory.

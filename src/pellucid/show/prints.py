@@ -22,7 +22,7 @@ from pellucid.data.scaling import Scaling, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, output_folder, require_writable
 from pellucid.see.display import wall
-from pellucid.see.results import SUFFIXES, Film, Pattern, Patterns
+from pellucid.see.results import SUFFIXES, Pattern, Patterns
 from pellucid.show import figures
 from pellucid.show.films import save_film
 
@@ -53,6 +53,12 @@ def ready(path: StrPath, formats: Sequence[str]) -> None:
         require_writable(path)
 
 
+def ready_film(path: StrPath, formats: Sequence[str], shots: int) -> None:
+    """The same of a film or strip of so many shots, of which there has to be one."""
+    ready(path, formats)
+    _require_shots(shots, path)
+
+
 def save_figure(figure: Figure, path: StrPath) -> Path:
     """Write a figure; raises PellucidError for another format than PNG, PDF or SVG, and where the disk refuses."""
     suffix = format_of(path, FIGURES)
@@ -73,18 +79,16 @@ def save_pattern(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Pat
 def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
     """Write a layer's patterns: a figure; `.npz` or `.csv`; without a suffix, a folder of a picture for each unit.
 
-    multiple: of a `.png` or the pictures of a folder, each pixel becomes a square of so many a side; such a PNG is the
-    images side by side and nothing else. Raises PellucidError for another format, for a multiple of a drawing without
-    pixels, and where the disk refuses.
+    multiple: in a `.png` and the pictures of a folder, each pixel becomes a square of so many a side; such a PNG is the
+    images side by side and nothing else. Raises PellucidError for another format and where the disk refuses.
     """
     suffix = format_of(path, WALLS)
     if suffix in (".npz", ".csv"):
         return found.save(path)
-    if suffix and multiple is None:
-        return save_figure(_wall(found), path)
+    if suffix == ".png" and multiple is not None:
+        return found.save(path, multiple)
     if suffix:
-        require_pixels(path)
-        return found.save(path, multiple or 0)
+        return save_figure(_wall(found), path)
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")
@@ -94,12 +98,6 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     return folder
 
 
-def require_pixels(path: StrPath) -> None:
-    """Nothing, where a file of this name has pixels of which a multiple can be asked; PellucidError otherwise."""
-    if Path(path).suffix.lower() not in (".png", ""):
-        raise PellucidError(f"'{path}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
-
-
 def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
     """Write how the patterns of a layer came about, all side by side, as a film (GIF, WebP).
 
@@ -107,32 +105,33 @@ def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) ->
     Raises PellucidError for another format, where no shots were kept, and where the disk refuses.
     """
     format_of(path, PLAYED)
-    _require_shots(found.film, path)
+    _require_shots(len(found.film.steps), path)
     walls = byte_pixels(np.stack([wall(shot) for shot in found.film.images]))
     largest = max(1, min(MULTIPLE, WIDEST // walls.shape[-1]))
     frames = walls[:, 0] if walls.shape[1] == 1 else np.moveaxis(walls, 1, -1)
     return save_film(frames, path, milliseconds=400, multiple=largest if multiple is None else multiple)
 
 
-def save_strip(found: Pattern, path: StrPath) -> Path:
+def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
     """Write how a pattern came about: a film strip (PNG, PDF, SVG) or a film (GIF, WebP).
 
-    Raises PellucidError for another format and where the disk refuses.
+    multiple: in a film, each pixel becomes a square of so many a side. Raises PellucidError for another format, where
+    no shots were kept, and where the disk refuses.
     """
-    _require_shots(found.film, path)
+    _require_shots(len(found.film.steps), path)
     shots = found.film.images[:, 0]
     if format_of(path, FILMS) in FIGURES:
         title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
         return save_figure(figures.strip(_drawable(shots), steps, activations, changes=changes, title=title), path)
-    return save_film(figures.grays(_drawable(shots)), path, milliseconds=400, multiple=MULTIPLE)
+    return save_film(figures.grays(_drawable(shots)), path, milliseconds=400, multiple=multiple)
 
 
-def _require_shots(film: Film, path: StrPath) -> None:
-    if len(film.images) == 0:
+def _require_shots(count: int, path: StrPath) -> None:
+    if count == 0:
         raise PellucidError(
-            f"There is nothing to write to '{path}': no shots of the ascent were kept; set shots above 0."
+            f"There is nothing to write to '{path}': no shots of the ascent are kept; set shots above 0."
         )
 
 
