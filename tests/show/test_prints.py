@@ -55,8 +55,9 @@ def test_a_wall_is_written_in_the_format_of_its_name(found, tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".png", ".gif", ".webp"])
 def test_a_film_has_a_frame_for_every_shot(found, tmp_path, suffix):
     """Rejects a film of the last image only."""
-    with Image.open(prints.save_strip(found.one(0), tmp_path / f"film{suffix}")) as picture:
+    with Image.open(prints.save_strip(found.one(0), tmp_path / f"film{suffix}", 3)) as picture:
         frames = getattr(picture, "n_frames", 1)
+        assert suffix == ".png" or picture.size == (36, 21)
     assert frames == (1 if suffix == ".png" else len(found.film.steps))
 
 
@@ -137,6 +138,7 @@ def test_any_number_of_channels_is_drawn(tmp_path, name):
         (["--multiple", "100000"], "too large to be drawn"),
         (["--film", "one.png"], "would both be 'one.png'"),
         (["--film", "one.gif", "--shots", "0"], "no shots"),
+        (["--film", "one.gif", "--multiple", "800"], "too large to be drawn"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, capsys, words, said):
@@ -153,7 +155,7 @@ def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, ca
     [
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "4", "--out", "wall.pdf"], "has no pixels"),
-        (["--multiple", "300", "--film", "all.gif"], "too large to be drawn"),
+        (["--multiple", "100", "--film", "all.gif"], "too large to be drawn"),
         (["--shots", "0", "--film", "all.gif"], "no shots"),
         (["--film", "all.png"], "let it end in .gif, .webp"),
     ],
