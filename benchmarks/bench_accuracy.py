@@ -17,7 +17,7 @@ from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
-from pellucid.see.scratch import ScratchModel
+from pellucid.see.models.network import ScratchModel
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ import pellucid as pc
 from benchmarks.harness import Row, alone, compare
 from benchmarks.rivals import as_module
 from pellucid.data.photos import bundled_photo
-from pellucid.see.dreams import Dream
-from pellucid.see.resampling import resized
-from pellucid.see.scratch import ScratchModel
-from pellucid.see.tiles import tiling
+from pellucid.see.dream.dream import Dream
+from pellucid.see.dream.resampling import resized
+from pellucid.see.dream.tiles import tiling
+from pellucid.see.models.network import ScratchModel
 
 LAYER, UNIT, ROUNDS, STEPS, RATE = "conv3", 56, 4, 30, 0.02
 

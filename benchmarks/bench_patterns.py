@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import pellucid as pc
 from benchmarks.harness import Row, compare
 from benchmarks.rivals import as_module
-from pellucid.see.scratch import ScratchModel
+from pellucid.see.models.network import ScratchModel
 
 STEPS, RATE, SCALES = 600, 0.01, (3, 7, 14, 28)
 

@@ -24,9 +24,9 @@ import pellucid as pc
 from benchmarks import inception, peers
 from benchmarks.harness import Row, compare, missing
 from pellucid.learn.network import Network
-from pellucid.see.internals import answers
-from pellucid.see.models import Model
-from pellucid.see.scratch import ScratchModel
+from pellucid.see.dataset.activations import answers
+from pellucid.see.models.base import Model
+from pellucid.see.models.network import ScratchModel
 
 Weights = list[tuple[np.ndarray, np.ndarray]]
 BLOCK, SIDE = "mixed4c", 224

@@ -26,8 +26,8 @@ def rows() -> Iterator[Row]:
 
     from benchmarks.inception import inception
     from benchmarks.vit import vit
-    from pellucid.see.models import open_model
-    from pellucid.see.patterns import patterns
+    from pellucid.see.models.open import open_model
+    from pellucid.see.patterns.api import patterns
 
     threads = int(os.environ.get("THREADS", "1"))
     before = torch.get_num_threads()

@@ -38,8 +38,8 @@ def rows() -> Iterator[Row]:
 
 def measured(workers: int) -> dict[str, Any]:
     """An atlas on so many workers: seconds, those of its pages, unit-steps, a worker's memory and processor seconds."""
-    from pellucid.see.models import open_model
-    from pellucid.show.atlas import atlas
+    from pellucid.see.models.open import open_model
+    from pellucid.show.atlas.build import atlas
     from pellucid.spread.engines import engine_of
 
     with tempfile.TemporaryDirectory() as folder, engine_of(engine="ray", workers=workers) as engine:
@@ -64,7 +64,7 @@ def measured(workers: int) -> dict[str, Any]:
 def awake(item: int, model: Any, ticks: Any) -> None:
     """Makes a worker import and compile; long enough that the next item goes to another one."""
     del item, ticks
-    from pellucid.see.patterns import patterns
+    from pellucid.see.patterns.api import patterns
 
     begin = time.perf_counter()
     for layer in ("conv1", "conv2", "conv3", "dense", "logits"):

@@ -24,8 +24,8 @@ from benchmarks.rivals import as_module
 from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data, Split
+from pellucid.kernels.threads import thread_count
 from pellucid.learn.network import Network
-from pellucid.learn.parallel import thread_count
 from pellucid.learn.training import train
 from pellucid.settings import TrainSettings
 

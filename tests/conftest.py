@@ -28,13 +28,13 @@ UNCHECKED = (
     "pellucid",
     "pellucid.__main__",
     "pellucid.cli",
-    "pellucid.cli.usage",
+    "pellucid.cli.error_text",
     "pellucid.settings",
     "pellucid.learn.layers",
 )
 
 COMPILES = re.compile(
-    r"^((import|from) numba|from pellucid\.jit import .*\b(exact|inlined|vectorized)\b)", re.MULTILINE
+    r"^((import|from) numba|from pellucid\.kernels\.jit import .*\b(exact|inlined|vectorized)\b)", re.MULTILINE
 )
 
 

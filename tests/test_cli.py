@@ -19,7 +19,7 @@ from pellucid import cli, settings
 from pellucid.errors import PellucidError
 from pellucid.learn.history import History
 from pellucid.learn.network import Network
-from pellucid.see.keeping import load_images
+from pellucid.see.patterns.pattern_files import load_images
 from pellucid.settings import TrainSettings
 
 NET = "net.safetensors"
@@ -224,7 +224,7 @@ def test_an_unknown_layer_and_unit_name_the_valid_ones(capsys, small_net):
 @pytest.mark.parametrize("suffix", [".gif", ".txt", ""])
 def test_a_format_that_cannot_be_written_is_refused_before_the_work(capsys, small_net, suffix, monkeypatch):
     """Rejects a search whose result has nowhere to go."""
-    monkeypatch.setattr("pellucid.see.patterns.patterns", lambda *_, **__: pytest.fail("the work had begun"))
+    monkeypatch.setattr("pellucid.see.patterns.api.patterns", lambda *_, **__: pytest.fail("the work had begun"))
     assert f"'out{suffix}'" in refused(capsys, "pattern", small_net, "conv1", "0", "--out", f"out{suffix}")
 
 
@@ -471,7 +471,7 @@ def test_the_tour_says_where_its_page_is(capsys, monkeypatch):
         seen.update(out=out, data=data, **options)
         return types.SimpleNamespace(page=out / "index.html")
 
-    monkeypatch.setattr("pellucid.show.tour.run_tour", run_tour)
+    monkeypatch.setattr("pellucid.show.tour.tour.run_tour", run_tour)
     told = done(capsys, "tour", "--out", "here", "--seed", "3", "--data-dir", "there")
     assert told == f"Wrote {Path('here', 'index.html')}\n"
     assert seen == {"out": Path("here"), "data": "digits", "data_dir": Path("there"), "seed": 3}
@@ -559,7 +559,9 @@ def test_clusters_scans_compares_and_draws(capsys):
 )
 def test_what_cannot_be_clustered_is_refused_before_the_work(capsys, words, said, monkeypatch):
     """Rejects a minute of clustering that ends at an architecture of convolutions."""
-    monkeypatch.setattr("pellucid.learn.clusters._fitted", lambda *_, **__: pytest.fail("the work had begun"))
+    monkeypatch.setattr(
+        "pellucid.learn.experiments.clusters._fitted", lambda *_, **__: pytest.fail("the work had begun")
+    )
     assert said in refused(capsys, "clusters", *words)
 
 
@@ -574,7 +576,9 @@ def test_a_study_is_a_table_and_a_figure_and_goes_on(capsys, monkeypatch):
     ]
     same = json.loads(Path("study/study.json").read_text(encoding="utf-8"))["settings"]
     assert (same["batch"], same["epochs"]) == (400, 1)
-    monkeypatch.setattr("pellucid.learn.studies._Plan.run", lambda *_: pytest.fail("it was done already"))
+    monkeypatch.setattr(
+        "pellucid.learn.experiments.grid_search._Plan.run", lambda *_: pytest.fail("it was done already")
+    )
     assert done(capsys, *words).splitlines() == told
     assert "another folder" in refused(capsys, *words[:-1], 300)
 

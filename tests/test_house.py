@@ -11,10 +11,10 @@ from sources import SOURCE, module_name
 ORDER = [
     "errors",
     "files",
-    "bars",
-    "jit_cache",
-    "jit",
     "settings",
+    "progress",
+    "executors",
+    "kernels",
     "data",
     "learn",
     "zoo",

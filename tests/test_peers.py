@@ -9,8 +9,8 @@ import pellucid as pc
 from benchmarks import bench_peers, peers
 from benchmarks.inception import inception
 from pellucid.learn.network import Network
-from pellucid.see.internals import answers
-from pellucid.see.penalties import total_variation
+from pellucid.see.dataset.activations import answers
+from pellucid.see.optimize.penalties import total_variation
 
 
 def test_a_peer_that_cannot_be_imported_is_a_row_that_says_so(monkeypatch):

@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from pellucid.data.splits import Data as Data
     from pellucid.data.splits import Split as Split
     from pellucid.errors import PellucidError as PellucidError
-    from pellucid.learn.clusters import cluster_data as cluster_data
-    from pellucid.learn.clusters import scan_clusters as scan_clusters
-    from pellucid.learn.comparison import compare_clusters as compare_clusters
-    from pellucid.learn.gradients import check_gradients as check_gradients
+    from pellucid.learn.experiments.cluster_comparison import compare_clusters as compare_clusters
+    from pellucid.learn.experiments.clusters import cluster_data as cluster_data
+    from pellucid.learn.experiments.clusters import scan_clusters as scan_clusters
+    from pellucid.learn.experiments.grid_search import study as study
+    from pellucid.learn.gradient_check import check_gradients as check_gradients
     from pellucid.learn.layers import Conv as Conv
     from pellucid.learn.layers import Dense as Dense
     from pellucid.learn.layers import Flatten as Flatten
     from pellucid.learn.layers import Pool as Pool
     from pellucid.learn.metrics import evaluate as evaluate
     from pellucid.learn.network import Network as Network
-    from pellucid.learn.studies import study as study
     from pellucid.learn.training import train as train
-    from pellucid.see.dreams import dream as dream
-    from pellucid.see.internals import inspect as inspect
-    from pellucid.see.models import open_model as open_model
-    from pellucid.see.octaves import octaves as octaves
-    from pellucid.see.patterns import pattern as pattern
-    from pellucid.see.patterns import patterns as patterns
-    from pellucid.see.zooms import zoomed as zoomed
-    from pellucid.show.atlas import atlas as atlas
+    from pellucid.see.dataset.activations import inspect as inspect
+    from pellucid.see.dream.dream import dream as dream
+    from pellucid.see.dream.octaves import octaves as octaves
+    from pellucid.see.dream.zoom import zoomed as zoomed
+    from pellucid.see.models.open import open_model as open_model
+    from pellucid.see.patterns.api import pattern as pattern
+    from pellucid.see.patterns.api import patterns as patterns
+    from pellucid.show.atlas.build import atlas as atlas
 
     __version__: str
 
@@ -48,19 +48,19 @@ _HOMES = {
     "Dense": "pellucid.learn.layers",
     "train": "pellucid.learn.training",
     "evaluate": "pellucid.learn.metrics",
-    "check_gradients": "pellucid.learn.gradients",
-    "study": "pellucid.learn.studies",
-    "scan_clusters": "pellucid.learn.clusters",
-    "cluster_data": "pellucid.learn.clusters",
-    "compare_clusters": "pellucid.learn.comparison",
-    "open_model": "pellucid.see.models",
-    "patterns": "pellucid.see.patterns",
-    "pattern": "pellucid.see.patterns",
-    "dream": "pellucid.see.dreams",
-    "octaves": "pellucid.see.octaves",
-    "zoomed": "pellucid.see.zooms",
-    "inspect": "pellucid.see.internals",
-    "atlas": "pellucid.show.atlas",
+    "check_gradients": "pellucid.learn.gradient_check",
+    "study": "pellucid.learn.experiments.grid_search",
+    "scan_clusters": "pellucid.learn.experiments.clusters",
+    "cluster_data": "pellucid.learn.experiments.clusters",
+    "compare_clusters": "pellucid.learn.experiments.cluster_comparison",
+    "open_model": "pellucid.see.models.open",
+    "patterns": "pellucid.see.patterns.api",
+    "pattern": "pellucid.see.patterns.api",
+    "dream": "pellucid.see.dream.dream",
+    "octaves": "pellucid.see.dream.octaves",
+    "zoomed": "pellucid.see.dream.zoom",
+    "inspect": "pellucid.see.dataset.activations",
+    "atlas": "pellucid.show.atlas.build",
     "PellucidError": "pellucid.errors",
 }
 

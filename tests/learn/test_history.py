@@ -9,12 +9,12 @@ import pytest
 from learn import small
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
+from pellucid.kernels.threads import SHARD
 from pellucid.learn.history import MovingAverage, moving_average
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.losses import cross_entropy
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
-from pellucid.learn.parallel import SHARD
 from pellucid.learn.training import train
 
 

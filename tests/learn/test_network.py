@@ -10,12 +10,10 @@ from beside import distance, innermost, torch_network
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.learn import parallel
 from pellucid.learn.architectures import ARCHITECTURES, layer_names
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
-from pellucid.learn.programs import Program
 from pellucid.learn.training import train
 
 RNG = np.random.default_rng(0)
@@ -111,7 +109,7 @@ def test_shards_give_the_same_bytes_on_any_number_of_threads(monkeypatch):
         found.append(b"".join(value.tobytes() for value in (*step.gradients.values(), step.losses)))
         found.append(small().predict(IMAGES).tobytes())
     assert found[:2] == found[2:]
-    assert len(parallel.shards(len(IMAGES))) > 1
+    assert len(threads.shards(len(IMAGES))) > 1
 
 
 def test_float64_carries_through():
@@ -210,7 +208,6 @@ def test_a_parameter_that_no_longer_fits_is_named_before_anything_is_computed(ot
     for use in (
         lambda: net.predict(images),
         lambda: train(net, Data(split, split, split), progress=False, check=False),
-        lambda: Program(net, "logits", np.zeros(2, int)),
         lambda: net.with_parameters(net.parameters),
     ):
         with pytest.raises(PellucidError, match=rf"'logits\.weight' {found}"):

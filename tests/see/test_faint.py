@@ -10,9 +10,9 @@ from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
-from pellucid.see.images import Box, lifted
-from pellucid.see.models import open_model
-from pellucid.see.patterns import patterns
+from pellucid.see.models.open import open_model
+from pellucid.see.optimize.parametrizations import Box, lifted
+from pellucid.see.patterns.api import patterns
 
 SHORT = {"steps": 8, "candidates": 16, "retries": 0}
 

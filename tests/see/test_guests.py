@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from pellucid.errors import PellucidError
-from pellucid.see.models import open_model
-from pellucid.see.patterns import patterns
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
 
 QUICK = {"steps": 3, "candidates": 16, "retries": 0}
 

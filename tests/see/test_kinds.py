@@ -10,8 +10,8 @@ from torch import nn
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.see.models import open_model
-from pellucid.see.patterns import patterns
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
 
 
 def convolutions(channels, height, width):

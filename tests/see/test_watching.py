@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from pellucid.see.models import open_model
-from pellucid.see.patterns import patterns
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
 from tests.see.conftest import small_cnn
 
 QUICK = {"steps": 6, "candidates": 16, "shots": 0}

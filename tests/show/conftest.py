@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pellucid.show import exhibits
-from pellucid.show.page import Pictures, Sheet
-from pellucid.show.results import (
+from pellucid.show.tour import images
+from pellucid.show.tour.page import Pictures, Sheet
+from pellucid.show.tour.results import (
     DataFacts,
     Digit,
     DreamMade,
@@ -103,17 +103,15 @@ def invented() -> Results:
 def pictures(invented: Results) -> Pictures:
     """Pictures of noise in the invented sizes."""
     rng = np.random.default_rng(5)
-    path, path_of = exhibits.journey({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
-    loss, accuracy = exhibits.curves(invented.training)
-    photo = exhibits.photo(rng.random((3, HEIGHT, WIDTH)))
+    path, path_of = images.journey({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
+    loss, accuracy = images.curves(invented.training)
+    photo = images.photo(rng.random((3, HEIGHT, WIDTH)))
     return Pictures(
-        films=tuple(
-            exhibits.film(rng.normal(size=(len(layer.maps), 3, 1, HEIGHT, WIDTH))) for layer in invented.layers
-        ),
+        films=tuple(images.film(rng.normal(size=(len(layer.maps), 3, 1, HEIGHT, WIDTH))) for layer in invented.layers),
         samples=Sheet(photo, WIDTH, HEIGHT, 2, 3),
         digit=photo,
         mistakes=(photo,),
-        windows=exhibits.windows(rng.normal(size=(2, 1, 3, 3))),
+        windows=images.windows(rng.normal(size=(2, 1, 3, 3))),
         path=path,
         path_of=path_of,
         loss=loss,

@@ -12,7 +12,7 @@ import pytest
 from pellucid.data.splits import Data, Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.show.atlas import atlas
+from pellucid.show.atlas.build import atlas
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
 HOSTILE = ("</script><script>window.broken=1</script>", "'><img src=x onerror=window.broken=1>", "two")

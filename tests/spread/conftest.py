@@ -15,7 +15,7 @@ def workers() -> Iterator[object]:
     pytest.importorskip("ray")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own
-        from pellucid.spread.cluster import RayEngine
+        from pellucid.spread.ray_engine import RayEngine
 
         engine = RayEngine(EngineSettings(engine="ray", workers=2)).__enter__()
     yield engine

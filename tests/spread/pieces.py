@@ -14,7 +14,8 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.see.models import Model, open_model
+from pellucid.see.models.base import Model
+from pellucid.see.models.open import open_model
 
 SHAPE, CLASSES = (1, 9, 7), 3
 QUICK = {"steps": 3, "variants": 2, "shots": 2, "examples": 4, "links": 3, "chunk": 16}

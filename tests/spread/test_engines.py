@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pellucid.errors import PellucidError
-from pellucid.learn.engines import LocalEngine
+from pellucid.executors import LocalEngine
 from pellucid.spread.engines import engine_of
 
 
@@ -25,7 +25,7 @@ def test_an_address_needs_the_engine():
 def test_without_ray_one_sentence(monkeypatch):
     """Rejects a traceback where the extra is not installed."""
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "pellucid.spread.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "pellucid.spread.ray_engine", raising=False)
     with pytest.raises(PellucidError, match=r"pip install 'pellucid\[spread\]'"), engine_of(engine="ray"):
         pass
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.layers import Dense, Flatten
-from pellucid.learn.studies import study
-from pellucid.see import scan
-from pellucid.show import albums
-from pellucid.show.atlas import Atlas, atlas
+from pellucid.show import dream_export
+from pellucid.show.atlas.build import Atlas, atlas
 from spread import pieces
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -52,20 +51,20 @@ def test_an_atlas_is_the_same_byte_for_byte(workers, monkeypatch, tmp_path, mode
 def test_dreams_are_the_same_and_not_dreamt_twice(workers, tmp_path, monkeypatch):
     """Rejects a dream under the name of another, one that is dreamt again, and one that was changed and stays."""
     folder, model = pieces.photos(tmp_path / "photos"), pieces.scratch_model()
-    local = list(albums.save_dreams(folder, model, out=tmp_path / "one", **ASKED))
-    spread = list(albums.save_dreams(folder, model, out=tmp_path / "two", engine=workers, **ASKED))
+    local = list(dream_export.save_dreams(folder, model, out=tmp_path / "one", **ASKED))
+    spread = list(dream_export.save_dreams(folder, model, out=tmp_path / "two", engine=workers, **ASKED))
     assert [path.name for path in local] == ["0.png", "1.png", "2.png", "3.png"]
     assert sorted(path.name for path in spread) == ["0.png", "1.png", "2.png", "3.png"]
     assert pieces.content(tmp_path / "one") == pieces.content(tmp_path / "two")
     whole = pieces.content(tmp_path / "two")
     (tmp_path / "two" / "1.png").write_bytes(whole["2.png"])
     (tmp_path / "two" / "3.png").unlink()
-    dreamt, real = [], albums.dreamt_on
+    dreamt, real = [], dream_export.dreamt_on
     monkeypatch.setattr(albums, "dreamt_on", lambda item, *rest: (dreamt.append(item[1]), real(item, *rest))[1])
-    list(albums.save_dreams(folder, model, out=tmp_path / "two", **ASKED))
+    list(dream_export.save_dreams(folder, model, out=tmp_path / "two", **ASKED))
     assert dreamt == ["1.png", "3.png"]
     assert pieces.content(tmp_path / "two") == whole
-    list(albums.save_dreams(folder, model, out=tmp_path / "two", **{**ASKED, "steps": 4}))
+    list(dream_export.save_dreams(folder, model, out=tmp_path / "two", **{**ASKED, "steps": 4}))
     assert dreamt[2:] == ["0.png", "1.png", "2.png", "3.png"]
 
 

@@ -20,13 +20,13 @@ from pellucid.data.idx import write_idx
 from pellucid.data.photos import save_photo
 from pellucid.data.splits import Data, Split
 from pellucid.data.tables import write_csv, write_npz
+from pellucid.learn.experiments.grid_search import study
+from pellucid.learn.io.csv import export_tables
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.learn.studies import study
-from pellucid.learn.tables import export_tables
 from pellucid.learn.training import train
-from pellucid.see.models import open_model
-from pellucid.see.patterns import patterns
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 LAYERS = (Conv(2, 3), Pool(2), Flatten(), Dense(3, "linear"))
@@ -152,7 +152,7 @@ def _weights(folder: Path) -> None:
 
 
 def _keras(folder: Path) -> None:
-    from pellucid.see.keras import imported
+    from pellucid.see.models.keras import imported
 
     keras = imported()
     keras.utils.set_random_seed(1)

@@ -25,18 +25,18 @@ from zipfile import BadZipFile
 import numpy as np
 
 import pellucid.learn.training
-import pellucid.see.dreams
-import pellucid.show.atlas
-import pellucid.show.prints
+import pellucid.see.dream.dream
+import pellucid.show.atlas.build
+import pellucid.show.export
 from pellucid.cli import main as command
 from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
-from pellucid.learn.checkpoints import load_checkpoint
+from pellucid.learn.io.checkpoints import load_checkpoint
 from pellucid.learn.network import Network
-from pellucid.see.results import Patterns
-from pellucid.show.kept import FINGERPRINT
+from pellucid.see.patterns.results import Patterns
+from pellucid.show.result_cache import FINGERPRINT
 from trust import corpus
 
 TIMES = re.compile(rb'"(seconds|time|now)": ?[0-9.e+-]+')

@@ -19,19 +19,20 @@ import numpy as np
 from pellucid.data.idx import read_idx
 from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
-from pellucid.learn.checkpoints import load_checkpoint
-from pellucid.learn.descriptions import read_architecture
-from pellucid.learn.engines import LocalEngine
+from pellucid.executors import LocalEngine
+from pellucid.learn.experiments.grid_search import study
+from pellucid.learn.io.checkpoints import load_checkpoint
+from pellucid.learn.io.config import read_architecture
+from pellucid.learn.io.csv import export_tables, import_tables, load_folder
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
-from pellucid.learn.studies import study
-from pellucid.learn.tables import export_tables, import_tables, load_folder
-from pellucid.see.factories import loaded
-from pellucid.see.keeping import load_images
-from pellucid.see.models import Model, open_model
-from pellucid.see.results import Patterns
-from pellucid.show.albums import TOLD, Told
-from pellucid.show.kept import Kept
+from pellucid.see.models.base import Model
+from pellucid.see.models.factories import loaded
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.pattern_files import load_images
+from pellucid.see.patterns.results import Patterns
+from pellucid.show.dream_export import TOLD, Told
+from pellucid.show.result_cache import Kept
 from trust import corpus
 
 Reader = Callable[[Path, Path], None]
@@ -195,14 +196,14 @@ def keras(file: Path, _: Path) -> None:
 
 def kerasweights(file: Path, _: Path) -> None:
     """Weights for a model of Keras."""
-    from pellucid.see.keras_files import load_weights
+    from pellucid.see.models.keras_files import load_weights
 
     load_weights(_keras_model(), file)
 
 
 @cache
 def _keras_model() -> Any:
-    from pellucid.see.keras import imported
+    from pellucid.see.models.keras import imported
 
     return imported().saving.load_model(corpus.CORPUS / "keras-plain.h5", compile=False)
 

@@ -28,13 +28,13 @@ from pellucid.cli import main
 from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
 from pellucid.errors import PellucidError
-from pellucid.learn.engines import LocalEngine
-from pellucid.learn.tables import load_folder
-from pellucid.see.factories import loaded
-from pellucid.see.keeping import load_images
-from pellucid.see.results import Patterns
-from pellucid.show.atlas import atlas
-from pellucid.show.kept import Kept
+from pellucid.executors import LocalEngine
+from pellucid.learn.io.csv import load_folder
+from pellucid.see.models.factories import loaded
+from pellucid.see.patterns.pattern_files import load_images
+from pellucid.see.patterns.results import Patterns
+from pellucid.show.atlas.build import atlas
+from pellucid.show.result_cache import Kept
 from sources import ROOT
 from trust import corpus
 

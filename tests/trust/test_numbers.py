@@ -14,11 +14,11 @@ import torch
 import pellucid as pc
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.learn.averages import average
-from pellucid.learn.clusters import scan_clusters
+from pellucid.learn.class_means import average
+from pellucid.learn.experiments.clusters import scan_clusters
 from pellucid.learn.layers import Dense, Flatten
-from pellucid.see.images import SQUARED, tamed
-from pellucid.show.atlas import atlas
+from pellucid.see.optimize.parametrizations import SQUARED, tamed
+from pellucid.show.atlas.build import atlas
 from trust import corpus
 
 QUIET: dict[str, Any] = {"progress": lambda *_: None}

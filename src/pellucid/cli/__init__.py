@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
+from pellucid.cli import error_text
 from pellucid.cli import learning as learning
 from pellucid.cli import seeing as seeing
 from pellucid.cli import showing as showing
-from pellucid.cli import usage
 from pellucid.cli.app import app
 from pellucid.errors import PellucidError
 
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
     except CycloptsError as error:
-        return _refuse(usage.sentence(error, verbs()), debug)
+        return _refuse(error_text.sentence(error, verbs()), debug)
     except PellucidError as error:
         return _refuse(str(error), debug)
     except KeyboardInterrupt:

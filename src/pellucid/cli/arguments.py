@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pellucid.data.splits import Data
     from pellucid.learn.network import Network
-    from pellucid.see.models import Model
+    from pellucid.see.models.base import Model
 
 
 def data_of(source: DataSettings, seed: int) -> "Data":
@@ -43,7 +43,7 @@ def start_of(start: Path | None, model: "Model") -> "np.ndarray | None":
         return None
     from pellucid.data.fitting import fitted
     from pellucid.data.photos import read_photo
-    from pellucid.see.keeping import SUFFIXES, load_images
+    from pellucid.see.patterns.pattern_files import SUFFIXES, load_images
 
     if start.suffix.lower() in SUFFIXES:
         return load_images(start)
@@ -53,8 +53,8 @@ def start_of(start: Path | None, model: "Model") -> "np.ndarray | None":
 
 def network_of(model: str) -> "Network":
     """The network of `learn` behind a name or a file."""
-    from pellucid.see.models import open_model
-    from pellucid.see.scratch import ScratchModel
+    from pellucid.see.models.network import ScratchModel
+    from pellucid.see.models.open import open_model
 
     opened = open_model(model)
     if not isinstance(opened, ScratchModel):
@@ -69,7 +69,7 @@ def opened(model: str, how: ModelSettings) -> Any:
     asked = {name: value for name, value in given(how).items() if value is not None}
     if not asked:
         return model
-    from pellucid.see.models import open_model
+    from pellucid.see.models.open import open_model
 
     if "input_shape" in asked:
         asked["input_shape"] = _numbers("input-shape", asked["input_shape"], int, "channels,height,width")

@@ -40,7 +40,7 @@ def train(
     from pellucid.learn.metrics import evaluate as score
     from pellucid.learn.network import Network
     from pellucid.learn.training import train as fit
-    from pellucid.show.watch import keep, watched
+    from pellucid.show.callbacks import keep, watched
 
     require_writable(out)
     images = data_of(source, settings.seed)
@@ -72,7 +72,7 @@ def evaluate(
 ) -> None:
     """Print how often a network is right, and what it takes for what."""
     from pellucid.learn.metrics import evaluate as score
-    from pellucid.show.text import scores_text
+    from pellucid.show.console import scores_text
 
     net, images = network_of(model), data_of(source, drawn.seed)
     chosen = getattr(images, split)
@@ -93,16 +93,16 @@ def average(
     drawn: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show, for each class, the mean of the images that a network is sure belong to it."""
-    from pellucid.learn.averages import average as mean
-    from pellucid.show import prints
-    from pellucid.show.averages import averages_figure
+    from pellucid.learn.class_means import average as mean
+    from pellucid.show import export
+    from pellucid.show.figures.class_means import averages_figure
 
-    prints.ready(out, prints.FIGURES)
+    export.ready(out, export.FIGURES)
     net, images = network_of(model), data_of(source, drawn.seed)
     found = mean(net, getattr(images, split), threshold)
     names = class_names(images, net.classes)
     print("\n".join(found.sentences(names)))
-    wrote(prints.save_figure(averages_figure(found, names), out))
+    wrote(export.save_figure(averages_figure(found, names), out))
 
 
 @app.command
@@ -116,7 +116,7 @@ def check(
 ) -> None:
     """Hold every hand-written gradient of a network against central differences."""
     from pellucid.learn.architectures import ARCHITECTURES
-    from pellucid.learn.gradients import check_gradients
+    from pellucid.learn.gradient_check import check_gradients
     from pellucid.learn.network import Network
 
     data = data_of(source, drawn.seed)
@@ -149,14 +149,14 @@ def clusters(
     The architecture is one of dense layers. Settings of the training hold for both networks; on the distances, one
     that is not given may differ from that on pixels, and the ridge term is scaled to their number.
     """
-    from pellucid.learn.clusters import require_count, scan_clusters
-    from pellucid.learn.comparison import compare_clusters, require_dense
+    from pellucid.learn.experiments.cluster_comparison import compare_clusters, require_dense
+    from pellucid.learn.experiments.clusters import require_count, scan_clusters
     from pellucid.learn.network import Network
-    from pellucid.show import prints
-    from pellucid.show.clusters import clusters_figure
-    from pellucid.show.text import comparison_text, scan_text
+    from pellucid.show import export
+    from pellucid.show.console import comparison_text, scan_text
+    from pellucid.show.figures.clusters import clusters_figure
 
-    prints.ready(out, prints.FIGURES)
+    export.ready(out, export.FIGURES)
     if target is not None and not 0 < target <= 1:
         raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
     images = data_of(source, settings.seed)
@@ -168,7 +168,7 @@ def clusters(
     count = scan.suggested if clusters is None else clusters
     found = compare_clusters(images, architecture, clusters=count, **given(features), **given(settings))
     print(comparison_text(found, target))
-    wrote(prints.save_figure(clusters_figure(scan, found, target), out))
+    wrote(export.save_figure(clusters_figure(scan, found, target), out))
 
 
 @app.command
@@ -193,10 +193,10 @@ def study(
 
     What was interrupted goes on with the same command, in the middle of the training it was in; values may be added.
     """
-    from pellucid.learn.studies import study as run
-    from pellucid.show import prints
-    from pellucid.show.studies import study_figure
-    from pellucid.show.text import study_text
+    from pellucid.learn.experiments.grid_search import study as run
+    from pellucid.show import export
+    from pellucid.show.console import study_text
+    from pellucid.show.figures.grid_search import study_figure
     from pellucid.spread.engines import engine_of
 
     grid = grid_of(over)
@@ -205,7 +205,7 @@ def study(
     with engine_of(**given(where)) as engine:
         found = run(architecture, images, grid, out=out, engine=engine, **shared)
     print(study_text(found))
-    for path in (out / "runs.csv", out / "summary.csv", prints.save_figure(study_figure(found), out / "study.png")):
+    for path in (out / "runs.csv", out / "summary.csv", export.save_figure(study_figure(found), out / "study.png")):
         wrote(path)
 
 

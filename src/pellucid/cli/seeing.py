@@ -22,8 +22,8 @@ from pellucid.settings import (
 )
 
 if TYPE_CHECKING:
-    from pellucid.see.models import Model as See
-    from pellucid.see.patterns import Patterns
+    from pellucid.see.models.base import Model as See
+    from pellucid.see.patterns.api import Patterns
 
 History = Annotated[
     Path | None, Parameter(help="a table of every step as well (.csv): activation, other units, TV, L1, loss")
@@ -38,8 +38,8 @@ def layers(
     model: AnyModel, /, *, how: Flat[ModelSettings] = ModelSettings(), drawn: Flat[SeedSettings] = SeedSettings()
 ) -> None:
     """List a model's layers: name, kind, units, shape."""
-    from pellucid.see.models import open_model
-    from pellucid.show.text import table
+    from pellucid.see.models.open import open_model
+    from pellucid.show.console import table
 
     found = open_model(opened(model, how)).layers
     shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
@@ -65,15 +65,15 @@ def pattern(
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the image that one unit answers to most."""
-    from pellucid.see.display import require_multiple
-    from pellucid.see.models import open_model
-    from pellucid.see.patterns import pattern as find
-    from pellucid.show import prints
-    from pellucid.show.text import relative_text, report_text
+    from pellucid.data.pixels import require_multiple
+    from pellucid.see.models.open import open_model
+    from pellucid.see.patterns.api import pattern as find
+    from pellucid.show import export
+    from pellucid.show.console import relative_text, report_text
 
-    prints.ready(out, prints.PICTURES)
+    export.ready(out, export.PICTURES)
     if film is not None:
-        prints.ready_film(film, prints.FILMS, settings.shots)
+        export.ready_film(film, export.FILMS, settings.shots)
     beside = _beside(history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
@@ -90,9 +90,9 @@ def pattern(
         print(relative_text(found.alone()))
     if found.history.terms:
         print(report_text(found.history, found.steps))
-    wrote(prints.save_pattern(found, out, multiple))
+    wrote(export.save_pattern(found, out, multiple))
     if film is not None:
-        wrote(prints.save_strip(found, film, multiple))
+        wrote(export.save_strip(found, film, multiple))
     for path in beside(seen, found.alone()):
         wrote(path)
 
@@ -117,15 +117,15 @@ def patterns(
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the patterns of all units of a layer at once."""
-    from pellucid.see.display import require_multiple
-    from pellucid.see.models import open_model
-    from pellucid.see.patterns import patterns as find
-    from pellucid.show import prints
-    from pellucid.show.text import found_text, relative_text
+    from pellucid.data.pixels import require_multiple
+    from pellucid.see.models.open import open_model
+    from pellucid.see.patterns.api import patterns as find
+    from pellucid.show import export
+    from pellucid.show.console import found_text, relative_text
 
-    prints.ready(out, prints.WALLS)
+    export.ready(out, export.WALLS)
     if film is not None:
-        prints.ready_film(film, prints.PLAYED, settings.shots)
+        export.ready_film(film, export.PLAYED, settings.shots)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
     if multiple is not None:
@@ -142,9 +142,9 @@ def patterns(
     print(found_text(found))
     if found.strongest is not None:
         print(relative_text(found))
-    wrote(prints.save_patterns(found, out, multiple))
+    wrote(export.save_patterns(found, out, multiple))
     if film is not None:
-        wrote(prints.save_ascents(found, film, multiple))
+        wrote(export.save_ascents(found, film, multiple))
     for path in beside(seen, found):
         wrote(path)
 
@@ -157,12 +157,12 @@ def _asked(settings: PatternSettings, history: Path | None, source: AtlasDataSet
 
 def _beside(history: Path | None, answers: Path | None) -> "Callable[[See, Patterns], list[Path]]":
     """What writes the tables that are wanted beside the patterns; raises PellucidError where they cannot be written."""
-    from pellucid.see.internals import answers as answers_of
-    from pellucid.see.keeping import write_answers
-    from pellucid.show import prints
+    from pellucid.see.dataset.activations import answers as answers_of
+    from pellucid.see.patterns.pattern_files import write_answers
+    from pellucid.show import export
 
     for path in filter(None, (history, answers)):
-        prints.ready(path, (".csv",))
+        export.ready(path, (".csv",))
 
     def write(model: "See", found: "Patterns") -> list[Path]:
         paths = [] if history is None else [found.save_history(history)]
@@ -190,12 +190,12 @@ def inspect(
     """Show every map of every layer for one image, and what the network says."""
     from pellucid.data.fitting import fitted
     from pellucid.data.photos import read_photo
-    from pellucid.see.internals import inspect as look
-    from pellucid.see.models import open_model
-    from pellucid.show import prints
-    from pellucid.show.journey import journey
+    from pellucid.see.dataset.activations import inspect as look
+    from pellucid.see.models.open import open_model
+    from pellucid.show import export
+    from pellucid.show.figures.activations_figure import journey
 
-    prints.ready(out, prints.FIGURES)
+    export.ready(out, export.FIGURES)
     seen = open_model(opened(model, how))
     if picture is not None:
         image, truth, classes = fitted(read_photo(picture).over(), seen.input_shape), None, None
@@ -205,7 +205,7 @@ def inspect(
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
     inside = look(seen, image)
     wrote(
-        prints.save_figure(journey(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out)
+        export.save_figure(journey(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out)
     )
 
 
@@ -239,14 +239,14 @@ def dream(
 
     Of many, those that lie in the folder already and are the same are not dreamt again; an engine works on many only.
     """
-    from pellucid.show import albums
+    from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
 
     where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
     asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given(settings)}
     with engine_of(**given(worker)) as engine:
         asked = {**asked, "engine": engine}
-        for path in albums.save_dreams(
+        for path in dream_export.save_dreams(
             photo, opened(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked
         ):
             wrote(path)
@@ -267,10 +267,10 @@ def octaves(
 ) -> None:
     """The classic deep dream, from small to large, for models that take images of any size."""
     from pellucid.data.photos import WRITERS
-    from pellucid.see.octaves import octaves as dream_deep
-    from pellucid.show import prints
+    from pellucid.see.dream.octaves import octaves as dream_deep
+    from pellucid.show import export
 
-    prints.ready(out, tuple(WRITERS))
+    export.ready(out, tuple(WRITERS))
     deep = dream_deep(photo, opened(model, how), layer=layer, unit=unit, guide=guide, **given(settings))
     print(f"Layer {layer} says {deep.activation:.4f} of the dream and {deep.activation_before:.4f} of the photo.")
     wrote(deep.save(out))

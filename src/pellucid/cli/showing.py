@@ -27,7 +27,7 @@ def tour(
     drawn: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Train a network, open another, see its maps, dream: one page to look at."""
-    from pellucid.show.tour import run_tour
+    from pellucid.show.tour.tour import run_tour
 
     wrote(run_tour(out, source.data, data_dir=source.data_dir, seed=drawn.seed).page)
 
@@ -47,7 +47,7 @@ def atlas(
 
     What was interrupted goes on with the same command, on the same engine or another.
     """
-    from pellucid.show.atlas import atlas as make
+    from pellucid.show.atlas.build import atlas as make
     from pellucid.spread.engines import engine_of
 
     with engine_of(**given(where)) as engine:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pellucid.learn import kernels
+from pellucid.kernels import pooling
 
 Array = np.ndarray
 Name = Literal["relu", "sigmoid", "linear"]
@@ -26,7 +26,7 @@ class Activation(NamedTuple):
 
 
 def _relu_gradient(y: Array, dy: Array) -> Array:
-    gradient: Array = kernels.relu_gradient(y.reshape(-1), np.ascontiguousarray(dy).reshape(-1))
+    gradient: Array = pooling.relu_gradient(y.reshape(-1), np.ascontiguousarray(dy).reshape(-1))
     return gradient.reshape(y.shape)
 
 

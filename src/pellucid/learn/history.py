@@ -19,7 +19,7 @@ from jaxtyping import Float, Float64, Shaped
 
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath, atomic_path
-from pellucid.learn.gradients import GradientReport
+from pellucid.learn.gradient_check import GradientReport
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn import activations, convolutions, kernels, matrices, sparse
+from pellucid.kernels import convolution, dense, pool_backward, pooling
+from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 
 MOST = 2**24
@@ -108,7 +109,7 @@ class Conv(Layer):
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         _, height, width = self.output_shape(x.shape[:3])
         rectify = self.activation == "relu"
-        y = convolutions.convolve(
+        y = convolution.convolve(
             x, parameters["weight"], parameters["bias"], rectify, border=self.border, out=(height, width)
         )
         if self.activation != "relu":
@@ -122,39 +123,39 @@ class Conv(Layer):
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
         gradients: Parameters = {}
         if wanted != "input":
-            gradients["weight"] = convolutions.convolve_weight_gradient(x, dz, self.window, self.border)
+            gradients["weight"] = convolution.convolve_weight_gradient(x, dz, self.window, self.border)
             gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
         if wanted == "parameters":
             return gradients, None
-        return gradients, convolutions.convolve_input_gradient(
+        return gradients, convolution.convolve_input_gradient(
             dz, parameters["weight"], (x.shape[1], x.shape[2]), self.border
         )
 
     def pooled_backward(
-        self, parameters: Parameters, cache: Any, dy: sparse.Pooled, *, wanted: "Wanted" = "both"
+        self, parameters: Parameters, cache: Any, dy: pool_backward.Pooled, *, wanted: "Wanted" = "both"
     ) -> tuple[Parameters, Array | None]:
         """`backward` of a layer whose rectified output was pooled, from where the rectifier let something pass."""
         x, _ = cache
-        sparsely = wanted != "parameters" and sparse.worthwhile(parameters["weight"])
+        sparsely = wanted != "parameters" and pool_backward.worthwhile(parameters["weight"])
         gradients: Parameters = {}
         dx: Array | None = None
         if not sparsely or wanted == "both":
             linear, needed = replace(self, activation="linear"), "parameters" if sparsely else wanted
             gradients, dx = linear.backward(parameters, cache, dy.spread(), wanted=needed)
         if sparsely:
-            dx = sparse.input_gradient(dy, parameters["weight"], (x.shape[1], x.shape[2]), self.border)
+            dx = pool_backward.input_gradient(dy, parameters["weight"], (x.shape[1], x.shape[2]), self.border)
         return gradients, dx
 
     def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
         """One map of each image, before the activation: (1, height, width, batch); units (batch,)."""
         _, height, width = self.output_shape(x.shape[:3])
         weight, bias = parameters["weight"][units], parameters["bias"][units]
-        return convolutions.convolve_own(x, weight, bias, self.border, (height, width))
+        return convolution.convolve_own(x, weight, bias, self.border, (height, width))
 
     def own_input_gradient(self, parameters: Parameters, shape: Shape, units: Array, dz: Array) -> Array:
         """The gradient of `own_forward` for x, whose shape without the batch is given."""
         weight = parameters["weight"][units]
-        return convolutions.convolve_own_input_gradient(dz, weight, (shape[1], shape[2]), self.border)
+        return convolution.convolve_own_input_gradient(dz, weight, (shape[1], shape[2]), self.border)
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,8 @@ class Pool(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         if self.method == "average":
-            return kernels.average_pool(x, self.size), (None, x.shape)
-        y, winner = kernels.max_pool(x, self.size)
+            return pooling.average_pool(x, self.size), (None, x.shape)
+        y, winner = pooling.max_pool(x, self.size)
         return y, (winner, x.shape)
 
     def backward(
@@ -198,8 +199,8 @@ class Pool(Layer):
             return {}, None
         dy = np.ascontiguousarray(dy)
         if winner is None:
-            return {}, kernels.average_pool_gradient(dy, self.size, height, width)
-        return {}, kernels.max_pool_gradient(dy, winner, self.size, height, width)
+            return {}, pooling.average_pool_gradient(dy, self.size, height, width)
+        return {}, pooling.max_pool_gradient(dy, winner, self.size, height, width)
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ class Dense(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         rectify = self.activation == "relu"
-        y = matrices.forward(parameters["weight"], x, parameters["bias"], rectify)
+        y = dense.forward(parameters["weight"], x, parameters["bias"], rectify)
         if not rectify:
             y = ACTIVATIONS[self.activation].forward(y)
         return y, (x, y)
@@ -254,7 +255,7 @@ class Dense(Layer):
     ) -> tuple[Parameters, Array | None]:
         x, y = cache
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
-        gradient, dx = matrices.backward(
+        gradient, dx = dense.backward(
             parameters["weight"], x, dz, weights=wanted != "input", lower=wanted != "parameters"
         )
         return {} if gradient is None else {"weight": gradient, "bias": dz.sum(axis=1)}, dx

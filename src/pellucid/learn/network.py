@@ -19,14 +19,14 @@ from jaxtyping import Float, Integer
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn import assembly, initializations
+from pellucid.kernels.pool_backward import Pooled
+from pellucid.kernels.threads import run_in_order, shards, single_threaded_blas
+from pellucid.learn import initializers, validation
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
+from pellucid.learn.layer_stats import pulse
 from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Pool, Wanted
 from pellucid.learn.losses import cross_entropy, softmax
-from pellucid.learn.parallel import run_in_order, shards, single_threaded_blas
-from pellucid.learn.pulse import pulse
-from pellucid.learn.sparse import Pooled
 
 Array = np.ndarray
 
@@ -90,23 +90,23 @@ class Network:
         seed: int = 0,
         parameters: Mapping[str, Array] | None = None,
     ) -> None:
-        plan = assembly.plan_of(architecture)
+        plan = validation.plan_of(architecture)
         self.architecture = plan.name
         self.layers = plan.layers if classes is None else (*plan.layers[:-1], Dense(classes, "linear"))
         self.names = layer_names(self.layers)
-        self.input_shape = assembly.checked_shape(input_shape)
+        self.input_shape = validation.checked_shape(input_shape)
         self.recipe: Mapping[str, Any] = plan.recipe
         wanted = plan.scaling if scaling is None else scaling
-        self.scaling: Scaling | None = None if wanted == "features" else assembly.scaling_of(wanted)
+        self.scaling: Scaling | None = None if wanted == "features" else validation.scaling_of(wanted)
         self.initialization = plan.initialization if initialization is None else initialization
         self.seed = seed
         self.provenance: dict[str, Any] = {}
-        self.shapes, self._parameter_shapes = assembly.shapes_of(self.layers, self.names, self.input_shape)
-        initializations.parse(self.initialization)
+        self.shapes, self._parameter_shapes = validation.shapes_of(self.layers, self.names, self.input_shape)
+        initializers.parse(self.initialization)
         self.parameters: Parameters = (
-            assembly.drawn(self._parameter_shapes, self.initialization, seed)
+            validation.drawn(self._parameter_shapes, self.initialization, seed)
             if parameters is None
-            else assembly.fitting(self._parameter_shapes, parameters)
+            else validation.fitting(self._parameter_shapes, parameters)
         )
 
     def __repr__(self) -> str:
@@ -132,7 +132,7 @@ class Network:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.provenance = dict(self.provenance)
-        copy.parameters = assembly.fitting(self._parameter_shapes, parameters)
+        copy.parameters = validation.fitting(self._parameter_shapes, parameters)
         return copy
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -307,14 +307,14 @@ class Network:
 
     def save(self, path: str | Path) -> None:
         """One safetensors file with parameters, architecture, scaling and provenance; see storage.py."""
-        from pellucid.learn.storage import save_network
+        from pellucid.learn.io.safetensors import save_network
 
         save_network(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "Network":
         """The network of such a file; raises PellucidError, and runs nothing, whatever the file holds."""
-        from pellucid.learn.storage import load_network
+        from pellucid.learn.io.safetensors import load_network
 
         return load_network(Path(path))
 
@@ -359,7 +359,7 @@ class Network:
             if value is None and shape is None:
                 continue
             if value is None or value.shape != shape or value.dtype != self.dtype:
-                assembly.fitting(self._parameter_shapes, self.parameters)
+                validation.fitting(self._parameter_shapes, self.parameters)
             else:
                 found[part] = value
         return found

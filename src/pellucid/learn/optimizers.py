@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from pellucid.errors import PellucidError
-from pellucid.jit import vectorized
+from pellucid.kernels.jit import vectorized
+from pellucid.kernels.team import Place, address, array, compiled, do, integers
+from pellucid.kernels.threads import shards
 from pellucid.learn.layers import Parameters
-from pellucid.learn.parallel import shards
-from pellucid.learn.team import Place, address, array, compiled, do, integers
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray

@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.bars import bar, compiling
 from pellucid.data.augmentation import shifted
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError
-from pellucid.learn.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
-from pellucid.learn.gradients import check_gradients
+from pellucid.kernels.threads import single_threaded_blas
+from pellucid.learn.gradient_check import check_gradients
 from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_layer, ridge_share
 from pellucid.learn.interrupts import deferred_interrupts
+from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
+from pellucid.learn.layer_stats import pulse
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term, warmth
-from pellucid.learn.parallel import single_threaded_blas
-from pellucid.learn.pulse import pulse
-from pellucid.learn.steps import Outcome, Steps, steps_of
+from pellucid.learn.train_step import LayerSteps, Outcome
+from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
@@ -84,7 +84,7 @@ class Trainer:
         self.average = math.nan
         self.sample: tuple[Array, int] = (data.train.images[0], int(data.train.labels[0]))
         self._average = MovingAverage(settings.alpha)
-        self._steps: Steps | None = None
+        self._steps = LayerSteps(network, data.train)
         self._saved = (monotonic(), 0)
         if settings.resume and settings.checkpoint is None:
             raise PellucidError("There is no checkpoint to resume from; give its file with checkpoint.")
@@ -171,8 +171,6 @@ class Trainer:
             rng = np.random.default_rng([settings.seed, epoch, number])
             images = shifted(train.images.take(chosen, axis=0), settings.shift, rng)
         rate = rate_at(settings, epoch + number / len(batches)) * warmth(settings, epoch * len(batches) + number)
-        if self._steps is None or not self._steps.fits():
-            self._steps = steps_of(self.network, train)
         step = self._steps(chosen, images, watch=number % PULSE == 0)
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
         if step.extreme or not math.isfinite(step.loss + ridge):

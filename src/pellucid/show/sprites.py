@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from pellucid.data.pixels import columns_for, enlarge, place, sheet
 from pellucid.errors import PellucidError
-from pellucid.see.display import columns_for, enlarge, place, sheet
 from pellucid.show.style import duotone
 
 __all__ = ["Form", "columns_for", "data_uri", "enlarge", "film_sheet", "place", "sheet"]

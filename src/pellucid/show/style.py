@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from pellucid.see.display import tone as tone  # noqa: PLC0414 (one of the tones of this module)
+from pellucid.data.pixels import tone as tone  # noqa: PLC0414 (one of the tones of this module)
 
 INK = (10, 13, 18)  # where a duotone begins
 IVORY = (250, 246, 236)  # where it ends

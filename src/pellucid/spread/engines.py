@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pellucid.errors import PellucidError
-from pellucid.learn.engines import Engine, LocalEngine
+from pellucid.executors import Engine, LocalEngine
 from pellucid.settings import EngineSettings
 
 
@@ -28,7 +28,7 @@ def engine_of(**settings: Any) -> Iterator[Engine]:
         yield LocalEngine()
         return
     try:
-        from pellucid.spread.cluster import RayEngine
+        from pellucid.spread.ray_engine import RayEngine
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise

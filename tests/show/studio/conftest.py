@@ -17,9 +17,9 @@ from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.settings import StudioSettings
 from pellucid.show.studio.app import Studio, studio_app
-from pellucid.show.studio.desk import Desk
+from pellucid.show.studio.context import Desk
+from pellucid.show.studio.model_registry import Shelf
 from pellucid.show.studio.sessions import Sessions
-from pellucid.show.studio.shelf import Shelf
 
 NAME = "small"
 SETTINGS = StudioSettings(seconds=0, frames=60, upload=1, pixels=1)

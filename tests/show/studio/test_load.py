@@ -4,14 +4,14 @@ import pytest
 
 from benchmarks.load_studio import PNG, Figures, code, load, number_in
 from pellucid.show import style
-from pellucid.show.studio import drawing, pieces
+from pellucid.show.studio import canvas, html
 
 
 @pytest.mark.parametrize("number", [0, 5, 127, 255])
 def test_a_code_is_read_back_from_what_a_network_receives(number):
     """Rejects a load test that cannot tell one window's drawing from another's."""
-    image = drawing.centred(drawing.pixels_of(code(number)), (1, 28, 28))
-    found = PNG.search(pieces.uri(style.picture(image[0])))
+    image = canvas.centred(canvas.pixels_of(code(number)), (1, 28, 28))
+    found = PNG.search(html.uri(style.picture(image[0])))
     assert found is not None
     assert number_in(found[1]) == number
 

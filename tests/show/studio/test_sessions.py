@@ -3,10 +3,10 @@
 import pytest
 
 from pellucid.errors import PellucidError
-from pellucid.see.models import open_model
+from pellucid.see.models.open import open_model
 from pellucid.settings import StudioSettings
+from pellucid.show.studio.model_registry import Shelf
 from pellucid.show.studio.sessions import Sessions
-from pellucid.show.studio.shelf import Shelf
 
 
 @pytest.fixture

@@ -10,20 +10,20 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
+from tests.show.studio.test_drawing import address
 
 from pellucid.errors import PellucidError
 from pellucid.learn.network import Network
-from pellucid.see.dreams import dream as dreamt
-from pellucid.see.results import Patterns as Found
+from pellucid.see.dream.dream import dream as dreamt
+from pellucid.see.patterns.results import Patterns as Found
 from pellucid.settings import AtlasSettings, DreamSettings, PatternSettings, TrainSettings
 from pellucid.show.studio import controls
-from pellucid.show.studio.desk import told
-from pellucid.show.studio.draw import Draw, image_of
-from pellucid.show.studio.dream import LEVELS, Dream
-from pellucid.show.studio.patterns import Patterns, numbers
-from pellucid.show.studio.train import Train
+from pellucid.show.studio.context import told
+from pellucid.show.studio.tabs.draw import Draw, image_of
+from pellucid.show.studio.tabs.dream import LEVELS, Dream
+from pellucid.show.studio.tabs.patterns import Patterns, numbers
+from pellucid.show.studio.tabs.train import Train
 from tests.show.studio.conftest import NAME, event, strokes, window
-from tests.show.studio.test_drawing import address
 
 
 def values(tab, group, **changed):
@@ -328,7 +328,7 @@ def test_two_windows_work_at_once(desk):
 
 def test_an_atlas_is_built_and_stopped(desk):
     """Rejects a build that cannot be stopped, and a site that is not where it is said to be."""
-    from pellucid.show.studio.browse import Browse
+    from pellucid.show.studio.tabs.atlas_tab import Browse
 
     tab = Browse(desk)
     rows = tab.make(window(), NAME, "none", *values(tab, AtlasSettings, steps=3, variants=1))

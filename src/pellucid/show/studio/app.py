@@ -26,20 +26,20 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pellucid.errors import PellucidError
-from pellucid.see.internals import inspect
-from pellucid.see.models import Model
+from pellucid.see.dataset.activations import inspect
+from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show.studio import theme
-from pellucid.show.studio.browse import Browse
-from pellucid.show.studio.desk import Desk
-from pellucid.show.studio.draw import Draw
-from pellucid.show.studio.dream import Dream
-from pellucid.show.studio.evolving import Request, evolve
-from pellucid.show.studio.guard import Guard
-from pellucid.show.studio.patterns import Patterns
+from pellucid.show.studio.context import Desk
+from pellucid.show.studio.model_registry import Shelf
+from pellucid.show.studio.pattern_stream import Request, evolve
+from pellucid.show.studio.request_filter import Guard
 from pellucid.show.studio.sessions import Sessions
-from pellucid.show.studio.shelf import Shelf
-from pellucid.show.studio.train import Train
+from pellucid.show.studio.tabs.atlas_tab import Browse
+from pellucid.show.studio.tabs.draw import Draw
+from pellucid.show.studio.tabs.dream import Dream
+from pellucid.show.studio.tabs.patterns import Patterns
+from pellucid.show.studio.tabs.train import Train
 
 T = TypeVar("T")
 TURN = 0.0005  # seconds: work that calculates lets the server answer after so long, ten times as soon as usual

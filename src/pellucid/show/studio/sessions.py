@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pellucid.see.models import Model
+from pellucid.see.models.base import Model
 from pellucid.settings import StudioSettings
-from pellucid.show.studio.work import Job
+from pellucid.show.studio.jobs import Job
 
 
 class Session:

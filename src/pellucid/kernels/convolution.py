@@ -1,0 +1,327 @@
+"""Convolutions with the batch innermost, forward and backward, one thread each.
+
+Arrays are `(channel, height, width, batch)`, C-contiguous, float32 (float64 for gradient checks). With the batch
+innermost, a row of pixels of the whole batch lies in one piece, and a filter's tap moves it by a whole number of
+images: every inner loop runs over such a piece, without a gather. With `top` and `left` rows of zeros around x:
+
+    convolve:         y[o, r, s]     = b[o] + sum over c, i, j of  w[o, c, i, j] x[c, r + i - top, s + j - left]
+    weight gradient:  dw[o, c, i, j] = sum over r, s    of  dy[o, r, s] x[c, r + i - top, s + j - left]
+    input gradient:   dx[c, r, s]    = sum over o, i, j of  w[o, c, i, j] dy[o, r - i + top, s - j + left]
+
+The last is the first with filters turned around, and zeros around dy. No zero is stored or multiplied, but for few
+images: at the border a *run* of neighbouring pixels has fewer taps. The products of a run are summed in registers
+(registers.py). The compiled loops see flat arrays and unsigned offsets. They release the interpreter's lock;
+`parallel.py` runs them side by side. No sum assumes that NaN and infinity are absent: a training that diverges must
+be seen.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from pellucid.kernels.jit import LANES, exact, inlined, vectorized
+from pellucid.kernels.memory import reuse_freed_blocks
+from pellucid.kernels.simd import tile
+
+Array = np.ndarray
+Border = tuple[int, int]  # rows of zeros above, columns of zeros to the left
+
+reuse_freed_blocks()
+
+CHUNK = np.uint64(512)
+"""Elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB."""
+
+TAPS = np.uint64(64)
+"""Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""
+
+_ZERO, _ONE, _TWO, _THREE, _FOUR, _EIGHT, _LANES = (np.uint64(number) for number in (0, 1, 2, 3, 4, 8, LANES))
+
+
+class Plan(NamedTuple):
+    """Where a convolution's pixels and taps lie in flat arrays.
+
+    runs (run, 5): of each run of output pixels that have the same taps: where it begins in a map of y, how many
+    elements it has, where it begins in x, its first tap and the one after its last. offsets, rows (tap,): where a
+    tap's element lies in x from there, and its row of weights. Each run's taps are followed by up to three of no use,
+    so that they come in fours.
+    """
+
+    runs: Array
+    offsets: Array
+    rows: Array
+
+
+@lru_cache(maxsize=256)
+def plan(shape: tuple[int, ...], window: tuple[int, int], border: Border, out: tuple[int, int]) -> Plan:
+    """The Plan for x of this shape (channel, height, width, batch) and y of `out` (height, width) pixels."""
+    channels, height, width, batch = shape
+    (kh, kw), (top, left) = window, border
+    tables: dict[tuple[int, ...], tuple[int, int]] = {}
+    offsets: list[Array] = []
+    rows: list[Array] = []
+    runs, total = [], 0
+    columns = [_valid(s - left, kw, width) for s in range(out[1])]
+    for r in range(out[0]):
+        taps = _valid(r - top, kh, height)
+        s = 0
+        while s < out[1]:
+            end = next((e for e in range(s, out[1]) if columns[e] != columns[s]), out[1])
+            key = (*taps, *columns[s])
+            if key not in tables:
+                c, i, j = np.ogrid[:channels, slice(*taps), slice(*columns[s])]
+                offset, row = (((c * height + i) * width + j) * batch).ravel(), ((c * kh + i) * kw + j).ravel()
+                surplus = -len(row) % 4
+                offsets.append(np.pad(offset, (0, surplus), mode="edge"))
+                rows.append(np.pad(row, (0, surplus), constant_values=channels * kh * kw))
+                tables[key] = (total, total + len(row))
+                total += len(row) + surplus
+            origin = ((r - top) * width + s - left) * batch
+            runs.append(((r * out[1] + s) * batch, (end - s) * batch, origin, *tables[key]))
+            s = end
+    flat = [np.concatenate(parts).astype(np.uint32) for parts in (offsets, rows)]
+    return Plan(np.array(runs, np.int64).view(np.uint64), *flat)
+
+
+def _valid(begin: int, size: int, length: int) -> tuple[int, int]:
+    """Which taps 0 ... size of a window that begins there lie within the length."""
+    return max(0, -begin), min(size, length - begin)
+
+
+# fmt: off
+@inlined
+def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify):  # type: ignore[no-untyped-def]
+    """A run of so many outputs; the last piece begins early enough to be whole, and repeats some elements."""
+    n = _ZERO
+    while n < length:
+        if n + np.uint64(vectors * LANES) <= length:
+            tile(outputs, vectors, LANES,
+                 y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+            n += np.uint64(vectors * LANES)
+        elif length >= _LANES:
+            n = min(n, length - _LANES)
+            tile(outputs, 1, LANES,
+                 y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+            n += _LANES
+        elif length >= _FOUR:
+            n = min(n, length - _FOUR)
+            tile(outputs, 1, 4, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+            n += _FOUR
+        else:
+            tile(outputs, 1, 1, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+            n += _ONE
+# fmt: on
+
+
+@exact
+def convolve_flat(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # type: ignore[no-untyped-def]
+    """x, y flat; w flat: blocks of outputs, each (taps, outputs); b (outputs,); plane: elements of a map of y."""
+    o, outputs = _ZERO, np.uint64(len(b))
+    while o < outputs:
+        width = _EIGHT if o + _EIGHT <= outputs else _FOUR if o + _FOUR <= outputs else _ONE
+        for k in range(len(runs)):
+            begin, length, origin, first, end = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
+            i, j = o * plane + begin, o * taps
+            # Where no element is computed twice, sums may pause in y: then what a run needs of x stays in the cache.
+            step = TAPS if length % _LANES == _ZERO else end - first
+            for t in range(first, end, step):
+                last = min(end, t + step)
+                go_on, done = t > first, rectify and last == end
+                if width == _EIGHT:
+                    _run(8, 2, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                elif width == _FOUR:
+                    _run(4, 4, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                else:
+                    _run(1, 8, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+        o += width
+
+
+@vectorized
+def _dot_4x4(p, i, x, j, sums, o, r, count):  # type: ignore[no-untyped-def]
+    """sums[o + a, r_b] += sum over n of p[i_a + n] x[j_b + n]: sixteen products in one reading of eight rows."""
+    i0, i1, i2, i3 = i
+    j0, j1, j2, j3 = j
+    a0 = b0 = c0 = d0 = a1 = b1 = c1 = d1 = sums.dtype.type(0)
+    a2 = b2 = c2 = d2 = a3 = b3 = c3 = d3 = sums.dtype.type(0)
+    for n in range(count):
+        a, b, c, d = x[j0 + n], x[j1 + n], x[j2 + n], x[j3 + n]
+        e, f, g, h = p[i0 + n], p[i1 + n], p[i2 + n], p[i3 + n]
+        a0, b0, c0, d0 = a0 + e * a, b0 + e * b, c0 + e * c, d0 + e * d
+        a1, b1, c1, d1 = a1 + f * a, b1 + f * b, c1 + f * c, d1 + f * d
+        a2, b2, c2, d2 = a2 + g * a, b2 + g * b, c2 + g * c, d2 + g * d
+        a3, b3, c3, d3 = a3 + h * a, b3 + h * b, c3 + h * c, d3 + h * d
+    found = ((a0, b0, c0, d0), (a1, b1, c1, d1), (a2, b2, c2, d2), (a3, b3, c3, d3))
+    for k in range(4):
+        for m in range(4):
+            sums[o + np.uint64(k), r[m]] += found[k][m]
+
+
+@vectorized
+def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type: ignore[no-untyped-def]
+    """sums (outputs, to a multiple of four; taps, and one of no use), zero; a surplus output repeats the last one."""
+    last = outputs - _ONE
+    for o in range(_ZERO, outputs, _FOUR):
+        p0, p1, p2, p3 = (
+            o * plane,
+            min(o + _ONE, last) * plane,
+            min(o + _TWO, last) * plane,
+            min(o + _THREE, last) * plane,
+        )
+        for k in range(len(runs)):
+            begin, length, origin, first, end = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
+            for m in range(begin, begin + length, CHUNK):
+                count, here = min(CHUNK, begin + length - m), origin + m - begin
+                i = (p0 + m, p1 + m, p2 + m, p3 + m)
+                for t in range(first, end, _FOUR):
+                    j = (
+                        here + offsets[t],
+                        here + offsets[t + _ONE],
+                        here + offsets[t + _TWO],
+                        here + offsets[t + _THREE],
+                    )
+                    r = (rows[t], rows[t + _ONE], rows[t + _TWO], rows[t + _THREE])
+                    _dot_4x4(dy, i, x, j, sums, o, r, count)
+
+
+@exact
+def convolve_own_flat(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-def]
+    """x, y flat; w flat, (taps and one more, batch); b (batch,)."""
+    batch = np.uint64(len(b))
+    for k in range(len(runs)):
+        for m in range(_ZERO, runs[k, 1], batch):
+            i, here = runs[k, 0] + m, runs[k, 2] + m
+            for n in range(batch):
+                y[i + n] = b[n]
+            for t in range(runs[k, 3], runs[k, 4]):
+                j, r = here + offsets[t], rows[t] * batch
+                for n in range(batch):
+                    y[i + n] += w[r + n] * x[j + n]
+
+
+@exact
+def convolve_own_input_gradient_flat(dx, runs, offsets, rows, w, dy, batch):  # type: ignore[no-untyped-def]
+    """dx flat; the others as in `convolve_own_flat`."""
+    for n in range(len(dx)):
+        dx[n] = 0
+    for k in range(len(runs)):
+        for m in range(_ZERO, runs[k, 1], batch):
+            i, here = runs[k, 0] + m, runs[k, 2] + m
+            for t in range(runs[k, 3], runs[k, 4]):
+                j, r = here + offsets[t], rows[t] * batch
+                for n in range(batch):
+                    dx[j + n] += w[r + n] * dy[i + n]
+
+
+def convolve(
+    x: Float[Array, "channel height width batch"],
+    w: Float[Array, "map channel kh kw"],
+    b: Float[Array, " map"],
+    rectify: bool = False,
+    border: Border = (0, 0),
+    out: tuple[int, int] | None = None,
+) -> Float[Array, "map out_height out_width batch"]:
+    """Cross-correlation at stride 1 with bias; if `rectify`, negative results become zero in the same pass.
+
+    border: rows and columns of zeros above x and to its left.  out: (height, width) of y; as many as fit without a
+    border, if not given.
+    """
+    maps, channels, kh, kw = w.shape
+    out = (x.shape[1] - kh + 1, x.shape[2] - kw + 1) if out is None else out
+    if x.shape[3] < LANES and border != (0, 0):
+        x, border = _bordered(x, border, (out[0] + kh - 1, out[1] + kw - 1)), (0, 0)
+    where = plan(x.shape, (kh, kw), border, out)
+    y = np.empty((maps, *out, x.shape[3]), x.dtype)
+    taps = channels * kh * kw
+    convolve_flat(
+        x.reshape(-1), *where, packed(w.reshape(maps, taps)), np.uint64(taps), b, y.reshape(-1),
+        np.uint64(y[0].size), rectify,
+    )  # fmt: skip
+    return y
+
+
+def convolve_weight_gradient(
+    x: Float[Array, "channel height width batch"],
+    dy: Float[Array, "map out_height out_width batch"],
+    window: tuple[int, int],
+    border: Border = (0, 0),
+) -> Float[Array, "map channel kh kw"]:
+    """The gradient of `convolve` for w, summed over the batch; window: (kh, kw)."""
+    maps, height, width, _ = dy.shape
+    channels = x.shape[0]
+    where = plan(x.shape, window, border, (height, width))
+    taps = channels * window[0] * window[1]
+    sums = np.zeros((maps + -maps % 4, taps + 1), x.dtype)
+    _weight_gradient(x.reshape(-1), *where, dy.reshape(-1), np.uint64(dy[0].size), np.uint64(maps), sums)
+    return np.ascontiguousarray(sums[:maps, :taps]).reshape(maps, channels, *window)
+
+
+def convolve_input_gradient(
+    dy: Float[Array, "map out_height out_width batch"],
+    w: Float[Array, "map channel kh kw"],
+    size: tuple[int, int],
+    border: Border = (0, 0),
+) -> Float[Array, "channel height width batch"]:
+    """The gradient of `convolve` for x, which is `size` (height, width) pixels large."""
+    around = (w.shape[2] - 1 - border[0], w.shape[3] - 1 - border[1])
+    return convolve(dy, turned(w), np.zeros(w.shape[1], w.dtype), border=around, out=size)
+
+
+def turned(w: Float[Array, "map channel kh kw"]) -> Float[Array, "channel map kh kw"]:
+    """The filters of the way back."""
+    return w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+
+
+def convolve_own(
+    x: Float[Array, "channel height width batch"],
+    w: Float[Array, "batch channel kh kw"],
+    b: Float[Array, " batch"],
+    border: Border,
+    out: tuple[int, int],
+) -> Float[Array, "1 out_height out_width batch"]:
+    """`convolve` where every image has a filter and a bias of its own, and so one map."""
+    where = plan(x.shape, (w.shape[2], w.shape[3]), border, out)
+    y = np.empty((1, *out, x.shape[3]), x.dtype)
+    convolve_own_flat(x.reshape(-1), *where, own_rows(w).reshape(-1), b, y.reshape(-1))
+    return y
+
+
+def convolve_own_input_gradient(
+    dy: Float[Array, "1 out_height out_width batch"],
+    w: Float[Array, "batch channel kh kw"],
+    size: tuple[int, int],
+    border: Border,
+) -> Float[Array, "channel height width batch"]:
+    """The gradient of `convolve_own` for x."""
+    batch, channels, kh, kw = w.shape
+    shape = (channels, *size, batch)
+    where = plan(shape, (kh, kw), border, (dy.shape[1], dy.shape[2]))
+    dx = np.empty(shape, dy.dtype)
+    convolve_own_input_gradient_flat(dx.reshape(-1), *where, own_rows(w).reshape(-1), dy.reshape(-1), np.uint64(batch))
+    return dx
+
+
+def own_rows(w: Float[Array, "batch channel kh kw"]) -> Float[Array, "tap batch"]:
+    """A row for each tap, and one of zeros for the taps of no use."""
+    rows = np.zeros((w[0].size + 1, len(w)), w.dtype)
+    rows[:-1] = w.reshape(len(w), -1).T
+    return rows
+
+
+def _bordered(x: Float[Array, "channel height width batch"], border: Border, size: tuple[int, int]) -> Array:
+    """x with its zeros stored: for few images, rows of one piece are worth more than no products with zeros."""
+    channels, height, width, batch = x.shape
+    wide = np.zeros((channels, *size, batch), x.dtype)
+    wide[:, border[0] : border[0] + height, border[1] : border[1] + width] = x
+    return wide
+
+
+def packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:
+    """The weights in the order in which they are read: blocks of eight outputs, then of four, then of one."""
+    outputs, taps = w.shape
+    weights = np.empty(w.size, w.dtype)
+    eights, fours = outputs - outputs % 8, outputs - outputs % 4
+    for begin, end, width in ((0, eights, 8), (eights, fours, 4), (fours, outputs, 1)):
+        block = weights[begin * taps : end * taps].reshape(-1, taps, width)
+        block[:] = w[begin:end].reshape(-1, width, taps).transpose(0, 2, 1)
+    return weights

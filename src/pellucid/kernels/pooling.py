@@ -1,0 +1,182 @@
+"""Kernels: pooling and rectifying with the batch innermost, forward and backward, one thread each.
+
+Arrays are `(channel, height, width, batch)`, C-contiguous, float32 (float64 for gradient checks): every inner loop
+runs over the pixels of a whole batch, which lie in one piece, and turns into vector instructions without a gather.
+The compiled loops see flat arrays and unsigned offsets, because a signed index may be negative, and Numba's test for
+that keeps a loop from becoming vector instructions. They release the interpreter's lock; `parallel.py` runs them side
+by side. Convolutions have a file of their own.
+
+The fast-math flags allow sums to be reordered, but not to assume that NaN and infinity are absent: a diverging
+training must be seen, so pooling keeps NaN.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from pellucid.kernels.jit import LANES, inlined, vectorized
+from pellucid.kernels.memory import reuse_freed_blocks
+from pellucid.kernels.simd import largest, spread
+
+Array = np.ndarray
+
+reuse_freed_blocks()
+
+_ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
+
+
+@inlined
+def _piece(n, batch):  # type: ignore[no-untyped-def]
+    """Where the next vector of a batch begins, and its lanes; the last one begins early enough to be whole."""
+    lanes = _LANES if batch >= _LANES else _FOUR if batch >= _FOUR else _ONE
+    return min(n, batch - lanes), lanes
+
+
+@vectorized
+def max_pool_flat(x, y, winner, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """x flat (channels, height, width, batch); y and winner flat, filled window by window."""
+    out, last = _ZERO, size * size
+    for c in range(channels):
+        for r in range(height // size):
+            for s in range(width // size):
+                first, n = ((c * height + r * size) * width + s * size) * batch, _ZERO
+                while n < batch:
+                    n, lanes = _piece(n, batch)
+                    if lanes == _LANES:
+                        largest(LANES, x, first + n, places, last, y, winner, out + n)
+                    elif lanes == _FOUR:
+                        largest(4, x, first + n, places, last, y, winner, out + n)
+                    else:
+                        largest(1, x, first + n, places, last, y, winner, out + n)
+                    n += lanes
+                out += batch
+
+
+@vectorized
+def max_pool_gradient_flat(dy, winner, dx, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """The way back of `max_pool_flat`; dx flat, zero where no window is."""
+    out, last = _ZERO, size * size
+    for c in range(channels):
+        for r in range(height // size):
+            for s in range(width // size):
+                first, n = ((c * height + r * size) * width + s * size) * batch, _ZERO
+                while n < batch:
+                    n, lanes = _piece(n, batch)
+                    if lanes == _LANES:
+                        spread(LANES, dy, winner, out + n, places, last, dx, first + n)
+                    elif lanes == _FOUR:
+                        spread(4, dy, winner, out + n, places, last, dx, first + n)
+                    else:
+                        spread(1, dy, winner, out + n, places, last, dx, first + n)
+                    n += lanes
+                out += batch
+
+
+def max_pool(
+    x: Float[Array, "channel height width batch"], size: int
+) -> tuple[Float[Array, "channel out_height out_width batch"], UInt8[Array, "channel out_height out_width batch"]]:
+    """The largest of each size x size window, and which one it was (size * i + j).
+
+    A tie counts for the first, so that the gradient goes to one pixel. A border narrower than `size` is left out.
+    """
+    channels, height, width, batch = x.shape
+    y = np.empty((channels, height // size, width // size, batch), x.dtype)
+    if size == 1:
+        y[:] = x
+        return y, np.zeros(y.shape, np.uint8)
+    winner = np.empty(y.shape, np.uint8)
+    max_pool_flat(
+        x.reshape(-1), y.reshape(-1), winner.reshape(-1), window_places(size, width * batch, batch),
+        *map(np.uint64, x.shape), np.uint64(size),
+    )  # fmt: skip
+    return y, winner
+
+
+def max_pool_gradient(
+    dy: Float[Array, "channel out_height out_width batch"],
+    winner: UInt8[Array, "channel out_height out_width batch"],
+    size: int,
+    height: int,
+    width: int,
+) -> Float[Array, "channel height width batch"]:
+    """dy goes to the pixel that won; all others get zero."""
+    channels, _, _, batch = dy.shape
+    # Windows are written whole; only what is in none has to be zero before.
+    dx = np.empty((channels, height, width, batch), dy.dtype)
+    dx[:, height // size * size :] = 0
+    dx[:, :, width // size * size :] = 0
+    max_pool_gradient_flat(
+        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), window_places(size, width * batch, batch),
+        *map(np.uint64, dx.shape), np.uint64(size),
+    )  # fmt: skip
+    return dx
+
+
+@lru_cache(maxsize=256)
+def window_places(size: int, row: int, column: int) -> Array:
+    """Where a window's pixels are, from its first one on, for rows and columns that are so many elements apart."""
+    i, j = np.ogrid[:size, :size]
+    places: Array = (i * row + j * column).ravel().astype(np.uint32)
+    return places
+
+
+@vectorized
+def average_pool_flat(x, y, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """x, y flat, as in `max_pool_flat`."""
+    share = x.dtype.type(1 / (size * size))
+    for n in range(len(y)):
+        y[n] = 0
+    rows, columns = height // size, width // size
+    for c in range(channels):
+        for r in range(rows * size):
+            for s in range(columns * size):
+                i, o = ((c * height + r) * width + s) * batch, ((c * rows + r // size) * columns + s // size) * batch
+                for n in range(batch):
+                    y[o + n] += x[i + n] * share
+
+
+@vectorized
+def average_pool_gradient_flat(dy, dx, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
+    """The way back of `average_pool_flat`."""
+    share = dy.dtype.type(1 / (size * size))
+    for n in range(len(dx)):
+        dx[n] = 0
+    rows, columns = height // size, width // size
+    for c in range(channels):
+        for r in range(rows * size):
+            for s in range(columns * size):
+                i, o = ((c * height + r) * width + s) * batch, ((c * rows + r // size) * columns + s // size) * batch
+                for n in range(batch):
+                    dx[i + n] = dy[o + n] * share
+
+
+def average_pool(
+    x: Float[Array, "channel height width batch"], size: int
+) -> Float[Array, "channel out_height out_width batch"]:
+    """The mean of each size x size window; a border narrower than `size` is left out."""
+    channels, height, width, batch = x.shape
+    y = np.empty((channels, height // size, width // size, batch), x.dtype)
+    average_pool_flat(x.reshape(-1), y.reshape(-1), *map(np.uint64, x.shape), np.uint64(size))
+    return y
+
+
+def average_pool_gradient(
+    dy: Float[Array, "channel out_height out_width batch"], size: int, height: int, width: int
+) -> Float[Array, "channel height width batch"]:
+    """Every pixel of a window gets an equal share of dy."""
+    dx = np.empty((dy.shape[0], height, width, dy.shape[3]), dy.dtype)
+    average_pool_gradient_flat(dy.reshape(-1), dx.reshape(-1), *map(np.uint64, dx.shape), np.uint64(size))
+    return dx
+
+
+@vectorized
+def relu_gradient(y: Array, dy: Array) -> Array:
+    """dy where the unit was active, zero elsewhere. y, dy: flat, of one length -> new array
+
+    At the kink (y exactly 0) the gradient is 0. A NaN in y lets dy through, so that it is not hidden.
+    """
+    dz = np.empty_like(dy)
+    for n in range(len(y)):
+        dz[n] = 0 if y[n] <= 0 else dy[n]
+    return dz

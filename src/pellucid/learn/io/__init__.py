@@ -1,0 +1,1 @@
+"""Files of networks and trainings: safetensors, CSV tables, TOML, checkpoints."""

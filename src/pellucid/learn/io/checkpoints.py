@@ -1,0 +1,169 @@
+"""Checkpoints: the whole state of a training <-> one safetensors file, written beside and renamed.
+
+It is a network's file (see storage.py) with tensors beside the parameters: "velocity:conv1.weight" and so on, the
+history's columns as "batch:loss" and so on, and "state:json", the settings, the data's fingerprint, the epochs' records
+and the gradient check as JSON. Whatever is drawn in a training follows from (seed, epoch, batch), so this is all there
+is to know: a training that goes on from here ends in the same bytes, parameters and history, as one that was never
+interrupted (but for the seconds in the history, which are what they were).
+
+The surprise: such a file opens as a network, too, so that there is something to look at long before the end.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from pellucid.data.splits import Data
+from pellucid.errors import PellucidError
+from pellucid.files import read_bytes
+from pellucid.learn.gradient_check import GradientReport
+from pellucid.learn.history import PER_LAYER, Batch, Epoch, History
+from pellucid.learn.io.safetensors import (
+    LARGEST_FILE,
+    LARGEST_JSON,
+    network_of,
+    parsed,
+    read_tensors,
+    uncapitalized,
+    write_network,
+)
+from pellucid.learn.layers import Parameters
+from pellucid.learn.network import Network
+from pellucid.learn.optimizers import Optimizer
+from pellucid.settings import TrainSettings
+
+Array = np.ndarray
+
+WHOLE_NUMBERS = ("epoch", "number", "images")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: the network, the optimizer's velocities, the history, and what the training was of."""
+
+    network: Network
+    velocities: Parameters
+    history: History
+    course: Mapping[str, Any]
+    fingerprint: str
+
+
+def save_checkpoint(path: Path, network: Network, optimizer: Optimizer, history: History, fingerprint: str) -> None:
+    """Write the state after the last batch of the history to `path`, whole or not at all."""
+    beside = {f"velocity:{name}": value for name, value in optimizer.velocities.items()}
+    beside |= {f"batch:{item.name}": history.column(item.name) for item in fields(Batch)}
+    state = {
+        "settings": history.settings.course(),
+        "fingerprint": fingerprint,
+        "epochs": [asdict(epoch) for epoch in history.epochs],
+        "gradients": None if history.gradients is None else asdict(history.gradients),
+    }
+    beside["state:json"] = np.frombuffer(json.dumps(state, allow_nan=False).encode(), np.uint8)
+    write_network(path, network, beside)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in the file `path`; raises PellucidError, naming the file, for whatever else it may hold."""
+    content = read_bytes(path, "checkpoint", limit=LARGEST_FILE)
+    try:
+        return _checkpoint(*read_tensors(content))
+    except PellucidError as error:
+        raise PellucidError(f"'{path}' is no checkpoint to go on from: {uncapitalized(str(error))}") from None
+
+
+def fingerprint(data: Data) -> str:
+    """Sixteen letters that change with any pixel or label of any split; a fifth of a second for MNIST."""
+    digest = hashlib.blake2b(digest_size=8)
+    for split in (data.train, data.dev, data.test):
+        digest.update(repr(split.images.shape).encode())
+        digest.update(np.ascontiguousarray(split.images).data)
+        digest.update(np.ascontiguousarray(split.labels).data)
+    return digest.hexdigest()
+
+
+def require_same(checkpoint: Checkpoint, path: Path, network: Network, settings: TrainSettings, found: str) -> None:
+    """Raise PellucidError where a checkpoint is of another training than the one that is to go on.
+
+    More or fewer epochs are no other training, unless the rate's way down depends on their number.
+    """
+    other = checkpoint.network
+    facts = {
+        "layers": (other.layers, network.layers),
+        "input shape": (other.input_shape, network.input_shape),
+        "seed of the weights": (other.seed, network.seed),
+        "initialization": (other.initialization, network.initialization),
+        "data": (checkpoint.fingerprint, found),
+    }
+    course = settings.course()
+    longer = settings.schedule != "cosine" or bool(settings.rates)
+    names = [name for name in course if not (name == "epochs" and longer)]
+    facts |= {f"setting '{name}'": (checkpoint.course.get(name), course[name]) for name in names}
+    for what, (there, here) in facts.items():
+        if there != here:
+            words = "" if what in ("layers", "data") else f", {there!r:.60} and not {here!r:.60}"
+            raise PellucidError(
+                f"The checkpoint '{path}' is of a training with other {what}{words}; continue that one, or give "
+                f"another file."
+            )
+
+
+def require_in_order(history: History, batches: int, path: Path) -> None:
+    """Raise PellucidError where a history is not that of epochs of so many batches, the last one perhaps not over."""
+    epochs, begun = divmod(len(history.batches), batches)
+    numbers = [(batch.epoch, batch.number) for batch in history.batches]
+    # The last epoch's record may be still missing: it is made after the last batch.
+    whole = len(history.epochs) == epochs or (begun == 0 and len(history.epochs) == epochs - 1)
+    if not whole or numbers != [divmod(index, batches) for index in range(len(numbers))]:
+        raise PellucidError(
+            f"The batches in the checkpoint '{path}' do not follow each other; start the training anew."
+        )
+
+
+def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> Checkpoint:
+    if "state:json" not in tensors:
+        raise PellucidError("It holds a finished network, not a training; leave out resume, or give the checkpoint.")
+    text = tensors["state:json"].tobytes()
+    state = parsed(text if len(text) <= LARGEST_JSON else b"", "checkpoint")
+    if not isinstance(state, Mapping) or not isinstance(state.get("settings"), Mapping):
+        raise PellucidError("Its state is no table with settings; start the training anew.")
+    network = network_of(description, tensors)
+    settings = TrainSettings.of(state["settings"])
+    parts = {name.removeprefix("velocity:"): value for name, value in tensors.items() if name.startswith("velocity:")}
+    expected = {} if settings.optimizer == "sgd" else network.parameters
+    if {name: (value.shape, value.dtype) for name, value in parts.items()} != {
+        name: (value.shape, value.dtype) for name, value in expected.items()
+    }:
+        raise PellucidError("Its velocities do not fit its parameters; start the training anew.")
+    history = History(settings, network.names, _batches(tensors, len(network.names)))
+    history.epochs.extend(_read(list[Epoch], state.get("epochs"), "epochs"))
+    history.gradients = _read(GradientReport | None, state.get("gradients"), "gradient check")
+    return Checkpoint(network, parts, history, dict(state["settings"]), str(state.get("fingerprint")))
+
+
+def _batches(tensors: Mapping[str, Array], layers: int) -> list[Batch]:
+    """The history's rows from its columns; raises PellucidError where they are not all there, and of one length."""
+    columns: dict[str, list[Any]] = {}
+    for item in fields(Batch):
+        column = tensors.get(f"batch:{item.name}", np.zeros(0))
+        kind = np.int64 if item.name in WHOLE_NUMBERS else np.float64
+        count = len(tensors.get("batch:loss", ())) if column.ndim > 0 else -1
+        if column.dtype != kind or column.shape != ((count, layers) if item.name in PER_LAYER else (count,)):
+            raise PellucidError(f"Its column '{item.name}' of {column.shape} does not fit; start the training anew.")
+        columns[item.name] = list(column) if item.name in PER_LAYER else column.tolist()
+    for name in ("largest", "dead"):
+        columns[name] = [None if np.isnan(pulse).all() else pulse for pulse in columns[name]]
+    return [Batch(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+def _read(kind: Any, value: object, what: str) -> Any:
+    """JSON as the dataclass it was made of; raises PellucidError where it is another thing."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        raise PellucidError(f"Its {what} are described as {value!r:.80}; start the training anew.") from None

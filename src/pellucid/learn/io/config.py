@@ -1,0 +1,127 @@
+"""Descriptions: layers and whole architectures <-> plain tables, as JSON and TOML hold them.
+
+layer_to_dict, layer_from_dict: Conv(4, 5) <-> {"kind": "conv", "maps": 4, "kernel": 5, ...}
+read_architecture: a TOML file -> Architecture
+
+    name = "mine"                    # the file's name, if not given
+    scaling = "standardized"         # or "unit" (if not given), or "features"
+    initialization = "he"            # or "normal:0.5", "uniform:1"
+
+    [[layers]]
+    kind = "conv"                    # or "pool", "flatten", "dense"; fields as in layers.py
+    maps = 8
+    kernel = [3, 5]
+
+    [[layers]]
+    kind = "flatten"
+
+    [[layers]]
+    kind = "dense"
+    units = 10
+    activation = "linear"            # the last layer: the logits
+
+    [training]                       # settings that suit it
+    rate = 0.05
+
+Whatever else a table holds is refused with the nearest valid names. Sizes are bounded before anything is made of them.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from pellucid.errors import PellucidError, unknown
+from pellucid.files import read_bytes
+from pellucid.learn import initializers
+from pellucid.learn.architectures import Architecture, ScalingName
+from pellucid.learn.layers import KINDS, Layer
+from pellucid.settings import TrainSettings
+
+LARGEST_FILE = 2**18
+MOST_LAYERS = 1000
+MOST_DOTS = 100
+"""In a line: a key of many parts, a.a.a.a and so on, keeps the parser of the standard library busy for minutes."""
+
+
+def layer_to_dict(layer: Layer) -> dict[str, Any]:
+    """A layer as its kind and its fields."""
+    return {"kind": layer.kind, **asdict(layer)}
+
+
+def layer_from_dict(table: object) -> Layer:
+    """The layer that `layer_to_dict`, or an architecture file, describes; raises PellucidError for anything else."""
+    if not isinstance(table, Mapping) or not isinstance(table.get("kind"), str):
+        raise PellucidError(f"A layer is described as {table!r:.80}; need a table with a kind, such as 'conv'.")
+    kind = table["kind"]
+    if kind not in KINDS:
+        raise unknown("kind of layer", kind, KINDS)
+    known = [field.name for field in fields(KINDS[kind])]
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    del values["kind"]
+    for name in values:
+        if name not in known:
+            raise unknown(f"field of a {kind} layer", name, known)
+    try:
+        return KINDS[kind](**values)
+    except TypeError:  # a field that has no default is missing, or a value is of a type that no layer takes
+        raise PellucidError(f"A {kind} layer takes {', '.join(known)}; found {values!r:.80}.") from None
+
+
+def layers_from_list(tables: object) -> tuple[Layer, ...]:
+    """The layers that a list of tables describes; raises PellucidError for anything else."""
+    if not isinstance(tables, list) or not 0 < len(tables) <= MOST_LAYERS:
+        raise PellucidError(f"The layers are {tables!r:.80}; need a list of 1 to {MOST_LAYERS} tables.")
+    return tuple(layer_from_dict(table) for table in tables)
+
+
+def read_architecture(path: Path) -> Architecture:
+    """The architecture in a TOML file; raises PellucidError, naming the file, for whatever else it may hold."""
+    content = read_bytes(path, "architecture", limit=LARGEST_FILE)
+    try:
+        text = content.decode("utf-8")
+        if any(line.count(".") > MOST_DOTS for line in text.split("\n") if not line.lstrip().startswith("#")):
+            raise ValueError(f"a line has more than {MOST_DOTS} dots")
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested too deeply
+        raise PellucidError(f"The architecture '{path}' is no TOML file: {first_line(error)}.") from None
+    try:
+        return _architecture(table, default_name=path.stem)
+    except PellucidError as error:
+        raise PellucidError(f"The architecture '{path}' cannot be used: {error}") from None
+
+
+def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:
+    known = ("name", "scaling", "initialization", "layers", "training")
+    for name in table:
+        if name not in known:
+            raise unknown("entry of an architecture", name, known)
+    name, initialization = table.get("name", default_name), table.get("initialization", "he")
+    scaling, training = table.get("scaling", "unit"), table.get("training", {})
+    for what, value in (("name", name), ("initialization", initialization)):
+        if not isinstance(value, str) or not 0 < len(value) <= 80:
+            raise PellucidError(f"Its {what} is {value!r:.80}; need a word of at most 80 letters.")
+    initializers.parse(initialization)
+    if scaling not in get_args(ScalingName):
+        raise unknown("scaling", scaling, get_args(ScalingName))
+    return Architecture(
+        name, layers_from_list(table.get("layers")), scaling, initialization, recipe_from_dict(training)
+    )
+
+
+def recipe_from_dict(table: object) -> dict[str, Any]:
+    """The training settings of an architecture; raises PellucidError for names and values that are none."""
+    if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
+        raise PellucidError(f"The training settings are {table!r:.80}; need a table such as rate = 0.05.")
+    course = TrainSettings().course()
+    for name in table:
+        if name not in course:  # such as a path to write to, which is for the person to give and not for a file
+            raise unknown("training setting", name, course)
+    given = TrainSettings.of(table)
+    return {name: getattr(given, name) for name in table}
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error, short."""
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__

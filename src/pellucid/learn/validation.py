@@ -1,0 +1,114 @@
+"""Assembly: what a person gives -> layers, shapes and parameters that fit each other, or one sentence.
+
+plan_of:       a preset's name, a TOML file, layers -> Architecture
+shapes_of:     layers, input shape -> the shape of every output and of every parameter
+drawn:         shapes of parameters -> the parameters to begin with
+
+All that can be wrong with a network is found here, before anything large is made.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError, unknown
+from pellucid.learn import initializers
+from pellucid.learn.architectures import Architecture, ScalingName, architecture
+from pellucid.learn.layers import Dense, Layer, Parameters, Shape
+
+Array = np.ndarray
+
+LARGEST_LAYER = 2**28
+"""Numbers that one image may take in a layer; a batch holds many."""
+
+LARGEST_NETWORK = 2**32
+"""Parameters, 16 GiB of them: more than fits is found out now, and not by an exhausted machine."""
+
+
+def drawn(shapes: Mapping[str, Shape], initialization: str, seed: object) -> Parameters:
+    """Weights drawn from the seed in the order of the shapes, and biases of zero; raises PellucidError for no seed."""
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise PellucidError(f"The seed is {seed!r:.80}; need a whole number from 0.")
+    rng = np.random.default_rng(seed)
+    return {
+        name: initializers.draw(initialization, shape, rng) if len(shape) > 1 else np.zeros(shape, np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def fitting(shapes: Mapping[str, Shape], parameters: Mapping[str, Array]) -> Parameters:
+    """The parameters in the order of the shapes; raises PellucidError where they are not these, of one precision."""
+    for name, shape in shapes.items():
+        if name not in parameters or parameters[name].shape != shape:
+            found = f"is one of {parameters[name].shape}" if name in parameters else "is none"
+            raise PellucidError(f"Parameter '{name}' must have shape {shape}, but there {found}.")
+    for name in parameters:
+        if name not in shapes:
+            raise unknown("parameter", name, shapes)
+    kind = np.dtype(np.float64 if all(value.dtype == np.float64 for value in parameters.values()) else np.float32)
+    for name, value in parameters.items():
+        if value.dtype != kind:
+            raise PellucidError(
+                f"Parameter '{name}' is of {value.dtype}, but a network is of float32, or of float64 throughout; give "
+                f"it as {kind}."
+            )
+    return {name: parameters[name] for name in shapes}
+
+
+def plan_of(given: str | Path | Architecture | Sequence[Layer]) -> Architecture:
+    """The architecture of that name, in that file, or of these layers; raises PellucidError where there is none."""
+    if isinstance(given, Architecture):
+        plan = given
+    elif isinstance(given, Path) or (isinstance(given, str) and given.endswith(".toml")):
+        from pellucid.learn.io.config import read_architecture
+
+        plan = read_architecture(Path(given))
+    elif isinstance(given, str):
+        plan = architecture(given)
+    else:
+        plan = Architecture("own", tuple(given))
+    for layer in plan.layers:
+        if not isinstance(layer, Layer):
+            raise PellucidError(f"An architecture is a list of layers, such as Conv(4, 5), not {layer!r:.80}.")
+    if not plan.layers or not isinstance(plan.layers[-1], Dense) or plan.layers[-1].activation != "linear":
+        raise PellucidError('The last layer must be Dense(classes, "linear"): the loss takes its softmax itself.')
+    return plan
+
+
+def scaling_of(given: Scaling | str) -> Scaling:
+    """A scaling that needs no numbers, by its name; one that is there already as it is."""
+    if isinstance(given, str) and given not in get_args(ScalingName):
+        raise unknown("scaling", given, get_args(ScalingName))
+    return Scaling(given) if isinstance(given, str) else given
+
+
+def checked_shape(shape: Sequence[object]) -> tuple[int, int, int]:
+    """The shape of one image; raises PellucidError where it is none."""
+    sizes = [size for size in shape if isinstance(size, int) and not isinstance(size, bool) and size > 0]
+    if len(shape) != 3 or len(sizes) != 3:
+        raise PellucidError(
+            f"An input shape is (channel, height, width) in whole numbers from 1, not {tuple(shape)!r:.80}."
+        )
+    return sizes[0], sizes[1], sizes[2]
+
+
+def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Each layer's output shape, and each parameter's shape, by name."""
+    if math.prod(shape) > LARGEST_LAYER:
+        raise PellucidError(f"Images of {shape} are too large; at most {LARGEST_LAYER:,} numbers are possible.")
+    outputs: dict[str, Shape] = {}
+    parameters: dict[str, Shape] = {}
+    total = 0
+    for layer, name in zip(layers, names, strict=True):
+        output = layer.output_shape(shape)
+        own = {f"{name}.{part}": size for part, size in layer.parameter_shapes(shape).items()}
+        parameters |= own
+        total += sum(map(math.prod, own.values()))
+        if math.prod(output) > LARGEST_LAYER or total > LARGEST_NETWORK:
+            raise PellucidError(f"With layer '{name}' the network would take more than 16 GiB; make it smaller.")
+        outputs[name] = shape = output
+    return outputs, parameters

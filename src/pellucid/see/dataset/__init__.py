@@ -1,0 +1,1 @@
+"""What the units of a model answer to a data set, or to one image."""

@@ -1,0 +1,303 @@
+"""Scan: what every unit of many layers says of a whole data set, in one streaming pass.
+
+scan:      model, layers, images -> {layer: LayerScan}: means, class means, histograms, the strongest images of a unit
+tallied:   the same of one share of the images -> {layer: Tally};  together: tallies, in their order -> LayerScan
+unit_means: model, layers -> a function: images in [0, 1] -> {layer: (image, unit)}, the mean over each unit's map
+
+Nothing is kept of an image but what it changes, so memory depends on the number of units, not on that of images.
+Shares are the same whoever counts them, here or on other machines, so that what comes together is the same to the last
+bit. The surprise: a histogram needs no first pass for its bounds. It covers [-bound, bound), where `bound` is a power
+of two that doubles when a value does not fit; then bins merge in pairs, so that the counts are those of a second pass.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+
+from pellucid.data.splits import Split
+from pellucid.errors import PellucidError
+from pellucid.kernels.threads import run_in_order, single_threaded_blas
+from pellucid.progress import Progress, Report, reporting
+from pellucid.see.models.base import Model
+from pellucid.see.models.network import ScratchModel
+
+BATCH, SHARD = 512, 32  # images read at a time, and by one thread of a network of `learn`
+BATCH_NUMBERS = 2**25  # numbers that the layers of a batch may hold
+SHARE = 4096  # images of a share, about
+BINS = 512  # a multiple of four: half of them are merged in pairs
+SMALLEST_BOUND = 2.0**-20
+
+UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerScan:
+    """What the units of one layer said of all images; an image's value is the mean over the unit's map.
+
+    positions, values: the strongest images of each unit, strongest first, the earlier of equals first.
+    means: over all images.  awake: the share of images whose value is above zero.  class_means: over the images of each
+    class, NaN for a class without images.  counts: of the values, in bins of equal width over [-bounds, bounds).
+    """
+
+    positions: Int64[np.ndarray, "unit rank"]
+    values: Float32[np.ndarray, "unit rank"]
+    means: Float32[np.ndarray, "unit"]
+    awake: Float32[np.ndarray, "unit"]
+    class_means: Float32[np.ndarray, "unit class"]
+    bounds: Float32[np.ndarray, "unit"]
+    counts: Int64[np.ndarray, "unit bin"]
+
+
+class Joined:
+    """Several splits as one row of images; position 0 is the first image of the first."""
+
+    def __init__(self, splits: Mapping[str, Split]) -> None:
+        self._splits = dict(splits)
+
+    def __len__(self) -> int:
+        return sum(len(split) for split in self._splits.values())
+
+    def batches(self, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(position of the first image, images, labels), at most `size` of them; no copies."""
+        before = 0
+        for split in self._splits.values():
+            for begin in range(0, len(split), size):
+                yield before + begin, split.images[begin : begin + size], split.labels[begin : begin + size]
+            before += len(split)
+
+    def where(self, position: int) -> tuple[str, int]:
+        """The name of the split that an image lies in, and its position there."""
+        for name, split in self._splits.items():
+            if position < len(split):
+                return name, position
+            position -= len(split)
+        raise IndexError(position)
+
+    def one(self, position: int) -> tuple[Float32[np.ndarray, "channel height width"], int]:
+        """The image at this position, and its label."""
+        name, index = self.where(position)
+        return self._splits[name].images[index], int(self._splits[name].labels[index])
+
+    def take(self, positions: Int64[np.ndarray, "chosen"]) -> Float32[np.ndarray, "chosen channel height width"]:
+        """The images at these positions."""
+        return np.stack([self.one(int(position))[0] for position in positions])
+
+
+def scan(
+    model: Model,
+    layers: Sequence[str],
+    images: Joined,
+    *,
+    classes: int,
+    top: int = 16,
+    progress: Progress | None = None,
+) -> dict[str, LayerScan]:
+    """One pass over all images. Raises PellucidError for unknown layers, a wrong image shape, and NaN from a layer."""
+    with reporting("scanning the images", progress) as report:
+        report.expect(len(images))
+        tallies = [_tallied(model, layers, images, share, classes, top, report) for share in shares(model, images)]
+    return {name: together([tally[name] for tally in tallies]) for name in layers}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the images, by its number: `count` of the batches of `size` images that they are read in."""
+
+    number: int
+    count: int
+    size: int
+
+    def batches(self, images: Joined) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(position of the first image, images, labels)."""
+        return islice(images.batches(self.size), self.number * self.count, (self.number + 1) * self.count)
+
+
+def shares(model: Model, images: Joined) -> list[Share]:
+    """The shares that the images are cut into, as large for every machine."""
+    size = max(1, min(BATCH, BATCH_NUMBERS // model.cost))
+    count, batches = -(-SHARE // size), sum(1 for _ in images.batches(size))
+    return [Share(number, count, size) for number in range(-(-batches // count))]
+
+
+def tallied(
+    model: Model,
+    layers: Sequence[str],
+    images: Joined,
+    share: Share,
+    *,
+    classes: int,
+    top: int = 16,
+    progress: Progress | None = None,
+) -> dict[str, "Tally"]:
+    """What the layers say of one share of the images. Raises PellucidError as `scan` does."""
+    with reporting("scanning the images", progress) as report:
+        report.expect(min(len(images), share.count * share.size))
+        return _tallied(model, layers, images, share, classes, top, report)
+
+
+def _tallied(
+    model: Model, layers: Sequence[str], images: Joined, share: Share, classes: int, top: int, report: Report
+) -> dict[str, "Tally"]:
+    tallies = {name: Tally.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
+    with unit_means(model, layers) as read:
+        for offset, batch, labels in share.batches(images):
+            for name, values in read(batch).items():
+                if not np.isfinite(values).all():
+                    raise PellucidError(
+                        f"Layer '{name}' of '{model.name}' gives NaN or infinity for an image between {offset} and "
+                        f"{offset + len(batch) - 1}; leave that layer out, or mend the model."
+                    )
+                tallies[name].add(values, labels, offset)
+            report.advance(len(batch))
+    return tallies
+
+
+def together(tallies: Sequence["Tally"]) -> LayerScan:
+    """What the tallies of all shares of a layer say, in the order of the shares."""
+    whole = tallies[0]
+    for tally in tallies[1:]:
+        whole = whole.joined(tally)
+    return whole.result()
+
+
+@contextmanager
+def unit_means(model: Model, layers: Sequence[str]) -> Iterator[UnitMeans]:
+    """A function from images in [0, 1] to the mean over each unit's map, layer by layer, valid inside the block."""
+    names = [model.layer(name).name for name in layers]
+    if isinstance(model, ScratchModel):  # its Reader would run the first layers once for each later one
+        with single_threaded_blas():
+            yield lambda images: _scratch_means(model, names, images)
+        return
+    with model.reading(names) as read:
+
+        def means(images: np.ndarray) -> dict[str, np.ndarray]:
+            with torch.no_grad():
+                readings = read(model.prepared(images))
+            outputs = {name: readings[name].output for name in names}
+            return {name: (y.flatten(2).mean(2) if y.ndim > 2 else y).cpu().numpy() for name, y in outputs.items()}
+
+        yield means
+
+
+def _scratch_means(model: ScratchModel, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    network = model.network
+    deepest = max(names, key=network.names.index)
+    parts = [slice(begin, begin + SHARD) for begin in range(0, len(images), SHARD)]
+
+    def run(part: slice) -> dict[str, np.ndarray]:
+        trace = network.forward(network.innermost(network.checked(images[part])), upto=deepest)
+        outputs = dict(zip(trace.names, trace.outputs, strict=True))
+        return {name: outputs[name].reshape(len(outputs[name]), -1, outputs[name].shape[-1]).mean(1) for name in names}
+
+    found = run_in_order(run, parts)
+    return {name: np.concatenate([one[name].T for one in found]).astype(np.float32, copy=False) for name in names}
+
+
+@dataclass(eq=False)
+class Tally:
+    """What is kept of one layer while the images go by.
+
+    top: how many of the strongest images are kept, strongest first: `values` and `positions`.  sums, images: of each
+    class.  awake: images whose value is above zero.  bounds, counts: the histogram.
+    """
+
+    top: int
+    values: Float32[np.ndarray, "rank unit"]
+    positions: Int64[np.ndarray, "rank unit"]
+    sums: Float64[np.ndarray, "class unit"]
+    images: Int64[np.ndarray, "class"]
+    awake: Int64[np.ndarray, "unit"]
+    bounds: Float64[np.ndarray, "unit"]
+    counts: Int64[np.ndarray, "unit bin"]
+
+    @classmethod
+    def empty(cls, units: int, classes: int, top: int) -> "Tally":
+        """Of no image."""
+        return cls(
+            top,
+            values=np.full((0, units), -np.inf, np.float32),
+            positions=np.zeros((0, units), np.int64),
+            sums=np.zeros((classes, units)),
+            images=np.zeros(classes, np.int64),
+            awake=np.zeros(units, np.int64),
+            bounds=np.full(units, SMALLEST_BOUND),
+            counts=np.zeros((units, BINS), np.int64),
+        )
+
+    @classmethod
+    def of(cls, fields: Mapping[str, np.ndarray]) -> "Tally":
+        """From its own fields, all of them arrays."""
+        arrays: dict[str, Any] = {name: array for name, array in fields.items() if name != "top"}
+        return cls(top=int(fields["top"]), **arrays)
+
+    def add(self, values: Float32[np.ndarray, "batch unit"], labels: Int64[np.ndarray, "batch"], offset: int) -> None:
+        """A further batch, whose first image has the position `offset`."""
+        hot = np.zeros((len(values), len(self.images)), np.float32)
+        hot[np.arange(len(values)), labels] = 1
+        self.sums += hot.T @ values
+        self.images += np.bincount(labels, minlength=len(self.images))
+        self.awake += (values > 0).sum(0)
+        self._rank(values, np.arange(offset, offset + len(values))[:, None])
+        self._widen(np.abs(values).max(0))
+        bins = np.floor(values * (BINS / 2 / self.bounds)).astype(np.int64) + BINS // 2  # exact: powers of two
+        flat = bins + BINS * np.arange(values.shape[1])
+        self.counts += np.bincount(flat.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
+
+    def joined(self, later: "Tally") -> "Tally":
+        """Of all images of this one and of a later one, as if they had gone by one after the other."""
+        whole, other = deepcopy(self), deepcopy(later)
+        whole.sums += other.sums
+        whole.images += other.images
+        whole.awake += other.awake
+        whole._rank(other.values, other.positions)
+        whole._widen(np.nextafter(other.bounds, 0))  # what fits there fits here
+        other._widen(np.nextafter(whole.bounds, 0))
+        whole.counts += other.counts
+        return whole
+
+    def _rank(self, values: np.ndarray, positions: np.ndarray) -> None:
+        """Keep the strongest; those kept come first, so that a stable order prefers the earlier of equals."""
+        short = len(self.values) < self.top
+        if len(values) == 0:
+            return
+        news = np.arange(values.shape[1]) if short else np.flatnonzero(values.max(0) > self.values[-1])
+        if len(news) == 0:
+            return
+        whose = np.broadcast_to(positions, values.shape)[:, news]
+        both = np.concatenate([self.values[:, news], values[:, news]])
+        where = np.concatenate([self.positions[:, news], whose])
+        order = np.argsort(-both, axis=0, kind="stable")[: self.top]
+        best, places = np.take_along_axis(both, order, 0), np.take_along_axis(where, order, 0)
+        if short:
+            self.values, self.positions = best, places
+        else:
+            self.values[:, news], self.positions[:, news] = best, places
+
+    def _widen(self, largest: np.ndarray) -> None:
+        """Double bounds until these values fit, merging bins in pairs."""
+        while (small := largest >= self.bounds).any():
+            pairs = self.counts[small].reshape(int(small.sum()), BINS // 2, 2).sum(2)
+            self.counts[small] = 0
+            self.counts[np.ix_(small, np.arange(BINS // 4, 3 * BINS // 4))] = pairs
+            self.bounds[small] *= 2
+
+    def result(self) -> LayerScan:
+        """Everything, units first."""
+        total = self.images.sum()
+        class_means = np.where(self.images > 0, self.sums.T / np.maximum(self.images, 1), np.nan)
+        return LayerScan(
+            positions=np.ascontiguousarray(self.positions.T),
+            values=np.ascontiguousarray(self.values.T),
+            means=(self.sums.sum(0) / total).astype(np.float32),
+            awake=(self.awake / total).astype(np.float32),
+            class_means=class_means.astype(np.float32),
+            bounds=self.bounds.astype(np.float32),
+            counts=self.counts,
+        )

@@ -1,0 +1,99 @@
+"""Internals: what every layer of a model answers to one image.
+
+inspect: model, image (channel, height, width) in [0, 1] -> Inside: every layer's activations, one forward pass
+answers: model, layers, images in model space -> what each unit says of each, such as the final image of an ascent
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from numpy.typing import ArrayLike
+
+from pellucid.errors import PellucidError
+from pellucid.see.models.base import Model
+from pellucid.see.models.open import open_model
+from pellucid.see.optimize.loop import rows_for
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """One image inside a model.
+
+    image: in [0, 1].  received: the same in model space, as the model gets it.  activations: layer -> what its units
+    answer, (unit,) or (unit, height, width), in the order in which the layers run.
+    """
+
+    model: str
+    image: Float32[np.ndarray, "channel height width"]
+    received: Float32[np.ndarray, "channel height width"]
+    activations: Mapping[str, np.ndarray]
+
+    @property
+    def probabilities(self) -> Float32[np.ndarray, "class"]:
+        """The last layer as probabilities: as it is where it is a distribution already, else its softmax.
+
+        Raises PellucidError where the last layer is one of maps.
+        """
+        name, last = list(self.activations.items())[-1]
+        if last.ndim != 1:
+            raise PellucidError(f"The last layer '{name}' gives maps of shape {last.shape}, not one number per class.")
+        if last.min() >= 0 and abs(float(last.sum()) - 1) < 1e-4:
+            return np.asarray(last, dtype=np.float32)
+        grown = np.exp(last - last.max())
+        return np.asarray(grown / grown.sum(), dtype=np.float32)
+
+    def __repr__(self) -> str:
+        return f"Inside({len(self.activations)} layers of '{self.model}')"
+
+
+def answers(
+    model: Model, layers: Sequence[str], images: Float32[np.ndarray, "image channel height width"]
+) -> dict[str, Float32[np.ndarray, "image unit"]]:
+    """What the units of these layers say of images in model space, such as patterns; of a map, its mean."""
+    rows, _ = rows_for(model)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
+    with model.reading(list(found)) as read, torch.no_grad():
+        for begin in range(0, len(images), rows):
+            readings = read(torch.from_numpy(images[begin : begin + rows]).to(model.device))
+            for name, parts in found.items():
+                output = readings[name].output
+                parts.append((output.flatten(2).mean(2) if output.ndim > 2 else output).cpu().numpy())
+    return {name: _sound(model, name, np.concatenate(parts)) for name, parts in found.items()}
+
+
+def inspect(model: Any, image: ArrayLike) -> Inside:
+    """Every layer's activations for one image.
+
+    model: a Model, or whatever `open_model` takes.  image: in [0, 1], (channel, height, width), or (height, width) for
+    a model of one channel. Raises PellucidError for another shape, for values that are not in [0, 1], and for a model
+    that answers with NaN or infinity.
+    """
+    opened = model if isinstance(model, Model) else open_model(model)
+    array = np.asarray(image, dtype=np.float32)
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3:
+        raise PellucidError(f"The image has shape {np.shape(image)}; give one image, (channel, height, width).")
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise PellucidError(
+            f"The image's values run from {array.min():g} to {array.max():g}; give values in [0, 1], which the "
+            f"model's own scaling then takes to model space."
+        )
+    received = opened.prepared(array[None])
+    names = [layer.name for layer in opened.layers]
+    with opened.reading(names) as read, torch.no_grad():
+        readings = read(received)
+    answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
+    return Inside(opened.name, array, received[0].cpu().numpy(), answers)
+
+
+def _sound(model: Model, layer: str, activations: np.ndarray) -> np.ndarray:
+    """The activations, known to be finite: what would be drawn of others looks like any picture."""
+    if not np.isfinite(activations).all():
+        raise PellucidError(
+            f"Layer '{layer}' of '{model.name}' gives NaN or infinity; check the model's weights and its scaling."
+        )
+    return activations

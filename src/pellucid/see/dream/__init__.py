@@ -1,0 +1,1 @@
+"""Dreams: patterns carved into photographs."""

@@ -1,0 +1,228 @@
+"""Dreams: what a unit likes, carved into a photograph.
+
+dream: photo, model, layer, unit -> Dream: the picture, how it was before, a frame for every round
+
+How it is carved is told in `carving`. Levels 1, 2, 3 ... work in the whole picture, its 4 tiles, its 16, and so on; a
+unit may be given for all, for each level, for each tile, or left to the photo ("auto"). Where not to dream (a mask,
+other tiles, outside a rectangle), not one bit changes, neither by the dream nor by its contrast.
+The surprise: only luminance is carved; colours are the photo's.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pellucid.data.photos import Photo, read_photo, save_photo
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath
+from pellucid.progress import Progress, reporting
+from pellucid.see.dream import masks, unit_choice
+from pellucid.see.dream.colors import banded, luminance
+from pellucid.see.dream.resampling import resized
+from pellucid.see.dream.tiled_dream import Carver, finished
+from pellucid.see.models.base import Model
+from pellucid.see.models.open import open_model
+from pellucid.settings import DreamSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Dream:
+    """A dream on a photo, everything in [0, 1] at the working size.
+
+    image: the dream.  before: the photo.  change: what the dream adds to luminance, without its contrast.  alpha: the
+    photo's transparency, if it had any.  frames: the picture after each round, its longer side at most the setting
+    `frame`; the last is the dream.  units: of every dreamt piece of every level, level by level, row by row.
+    activations, activations_before: what these units say of these pieces.
+    """
+
+    image: Float32[np.ndarray, "channel height width"]
+    before: Float32[np.ndarray, "photo_channel height width"]
+    change: Float32[np.ndarray, "1 height width"]
+    alpha: Float32[np.ndarray, "height width"] | None
+    frames: tuple[Float32[np.ndarray, "channel frame_height frame_width"], ...]
+    activations: Float32[np.ndarray, "piece"]
+    activations_before: Float32[np.ndarray, "piece"]
+    model: str
+    layer: str
+    units: tuple[int, ...]
+    settings: DreamSettings
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.image, dtype=dtype, copy=copy)
+
+    @property
+    def plain(self) -> Float32[np.ndarray, "channel height width"]:
+        """The dream without its contrast."""
+        photo = torch.from_numpy(self.before)
+        photo = photo if self.settings.color else banded(luminance, photo)
+        return finished(photo, torch.from_numpy(self.change), 1.0).numpy()
+
+    def __repr__(self) -> str:
+        _, height, width = self.image.shape
+        several = list(dict.fromkeys(self.units))
+        shown = ", ".join(map(str, several[:8])) + (" ..." if len(several) > 8 else "")
+        return f"Dream({width} x {height}, unit {shown} of '{self.layer}' in '{self.model}')"
+
+    def save(self, path: StrPath) -> Path:
+        """The dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. The path is given back."""
+        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+            return save_photo(path, Photo(self.image, self.alpha).over())
+        return save_photo(path, self.image, self.alpha)
+
+
+def dream(
+    photo: StrPath | Photo | ArrayLike,
+    model: Any,
+    *,
+    layer: str,
+    unit: Any,
+    mask: StrPath | Photo | ArrayLike | None = None,
+    area: Sequence[int] | None = None,
+    tiles: Sequence[Any] | None = None,
+    progress: Progress | None = None,
+    on_round: Callable[[int, np.ndarray], None] | None = None,
+    **settings: Any,
+) -> Dream:
+    """Carve what a unit likes into a photo.
+
+    photo: a file, a Photo, or an array in [0, 1], (1 or 3, height, width) or (height, width).  model: a Model, or
+    whatever `open_model` takes.  unit: a number, -1 for the whole layer, or "auto", what a piece excites most already;
+    one for all, or a sequence with one for each level; there, again a sequence with one for each of 1, 4, 16 ... tiles.
+    mask: a picture, white where to dream and black where not.  area: (left, top, right, bottom) in the photo's pixels.
+    tiles: the numbers, row by row, of those tiles of the last level that are dreamt at all; or a sequence with such
+    numbers, or None for all, for each level.  progress: called with (done, total); without it a bar shows on stderr if
+    this takes over two seconds.  on_round: called after each round with its number and its frame, if frames are kept.
+    settings: fields of DreamSettings; with `rounds=0` the photo comes back as it is.
+
+    Raises PellucidError for a file that is no photo, values outside [0, 1], a rectangle that is not in the photo, a
+    mask that is black, and unknown layers, units, tiles and settings.
+    """
+    chosen = DreamSettings.of(**settings)
+    opened = model if isinstance(model, Model) else open_model(model)
+    wishes = unit_choice.resolved(opened, layer, unit, chosen.levels)
+    given = opened_photo(photo)
+    shot = sized(given, chosen.size)
+    where = _areas(given.image.shape[1:], shot.image.shape[1:], chosen.levels, mask, area, tiles)
+    image = torch.from_numpy(shot.image)
+    before = (image if chosen.color else banded(luminance, image)).to(opened.device)
+    with opened.reading((layer,)) as read, reporting("dream", progress) as report:
+        carver = Carver(opened, read, layer, wishes, where, chosen, before, report)
+        seen = _union(where, opened.device)
+        change = torch.zeros_like(before[:1])
+        first = carver.activations(change)
+        frames = []
+        for number, change in enumerate(carver.rounds(), 1):
+            frames += _frame(before, change, chosen.contrast ** (number / chosen.rounds), seen, chosen.frame)
+            if on_round is not None and frames:
+                on_round(number, frames[-1])
+        image = finished(before, change, chosen.contrast, seen) if chosen.rounds else before
+        return Dream(
+            image=image.cpu().numpy(),
+            before=shot.image,
+            change=change.cpu().numpy(),
+            alpha=shot.alpha,
+            frames=tuple(frames),
+            activations=carver.activations(banded(_added, image, before)),
+            activations_before=first,
+            model=opened.name,
+            layer=layer,
+            units=tuple(int(unit) for level in carver.levels for unit in level.units),
+            settings=chosen,
+        )
+
+
+def _areas(
+    photo: tuple[int, int],
+    working: tuple[int, int],
+    levels: int,
+    mask: StrPath | Photo | ArrayLike | None,
+    area: Sequence[int] | None,
+    tiles: Sequence[Any] | None,
+) -> list[Tensor | None]:
+    """Where to dream at each level, None for everywhere; what is asked for together holds together."""
+    everywhere = []
+    if mask is not None:
+        everywhere.append(masks.masked(opened_photo(mask, "mask"), working))
+    if area is not None:
+        everywhere.append(masks.rectangle(area, photo, working))
+    each: list[Any] = [None] * levels
+    if tiles is not None:
+        flat = all(isinstance(number, int | np.integer) for number in tiles)
+        if not flat and len(tiles) != levels:
+            raise PellucidError(f"There are tiles for {len(tiles)} levels of {levels}; give numbers, or one for each.")
+        side = 2 ** (levels - 1)
+        each = [masks.cells(tiles, side, working)] * levels if flat else [
+            None if numbers is None else masks.cells(numbers, 2**level, working) for level, numbers in enumerate(tiles)
+        ]  # fmt: skip
+    found: list[Tensor | None] = []
+    for own in each:
+        parts = everywhere + ([] if own is None else [own])
+        found.append(torch.stack(parts).prod(0) if parts else None)
+    return found
+
+
+def _union(where: Sequence[Tensor | None], device: torch.device) -> Tensor | None:
+    """Where any level dreams, None for everywhere."""
+    parts = [area for area in where if area is not None]
+    return torch.stack(parts).amax(0).to(device) if len(parts) == len(where) else None
+
+
+def _frame(picture: Tensor, change: Tensor, contrast: float, area: Tensor | None, longest: int) -> list[np.ndarray]:
+    """The picture with this change, small enough to be kept; contrast comes little by little, for a film."""
+    if longest == 0:
+        return []
+    _, height, width = picture.shape
+    size = _within(height, width, longest)
+    picture = resized(picture, size).clamp(0, 1)
+    light = luminance(picture)
+    change = torch.minimum(torch.maximum(resized(change, size), -light), 1 - light)
+    return [
+        finished(picture, change, contrast, None if area is None else resized(area, size).clamp(0, 1)).cpu().numpy()
+    ]
+
+
+def _added(image: Tensor, before: Tensor) -> Tensor:
+    return luminance(image) - luminance(before)
+
+
+def _within(height: int, width: int, longest: int) -> tuple[int, int]:
+    """That size, scaled down so that no side is longer."""
+    scale = min(1.0, longest / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def sized(photo: Photo, longest: int) -> Photo:
+    """The photo, its longer side at most `longest` pixels."""
+    _, height, width = photo.image.shape
+    size = _within(height, width, longest)
+    if size == (height, width):
+        return photo
+    image = resized(torch.from_numpy(photo.image), size).clamp(0, 1).numpy()
+    if photo.alpha is None:
+        return Photo(image)
+    return Photo(image, resized(torch.from_numpy(photo.alpha)[None], size)[0].clamp(0, 1).numpy())
+
+
+def opened_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:
+    """A photo from whatever was given; raises PellucidError where it is none."""
+    if isinstance(photo, Photo):
+        return photo
+    if isinstance(photo, str | os.PathLike):
+        return read_photo(photo)
+    array = np.asarray(photo, dtype=np.float32)
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3 or len(array) not in (1, 3) or array.size == 0:
+        raise PellucidError(f"The {what} has shape {np.shape(photo)}; give (1 or 3, height, width) or (height, width).")
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise PellucidError(
+            f"The {what}'s values run from {array.min():g} to {array.max():g}; give [0, 1], so divide bytes by 255."
+        )
+    return Photo(np.ascontiguousarray(array))

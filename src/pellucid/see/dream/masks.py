@@ -1,0 +1,85 @@
+"""Areas: where in a picture to dream, and where not.
+
+rectangle, cells, masked: a rectangle in pixels, numbers of tiles, a mask -> area (1, height, width) in [0, 1]
+
+Where an area is 0, not one bit of the picture changes; where it is 1, all of the dream is seen. A rectangle and tiles
+fade in softly over their inner edge (not along the border of the picture), so that no line shows; a mask is taken as
+it is, and a soft one blends softly. The surprise: tiles are counted in even cells, 1, 4, 16, 64 ... of a level, row by
+row, whatever the proportions of the picture, though the pieces in which it is dreamt overlap them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from torch import Tensor
+
+from pellucid.data.photos import Photo, to_gray
+from pellucid.errors import PellucidError
+from pellucid.see.dream.resampling import resized
+
+FADE = 1 / 8  # of the shorter side of a cell or rectangle
+LEAST = 1 / 255  # below this a mask is black, and what rounding left there is not dreamt on
+
+
+def rectangle(area: Sequence[int], photo: tuple[int, int], working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
+    """The area of (left, top, right, bottom), in pixels of a photo of size `photo`, at the size `working`.
+
+    Sizes are (height, width); right and bottom are the first pixels outside. Raises PellucidError for a rectangle that
+    is empty or does not lie in the photo.
+    """
+    if len(area) != 4:
+        raise PellucidError(f"The area has {len(area)} numbers; give four: left, top, right, bottom.")
+    left, top, right, bottom = area
+    if not (0 <= left < right <= photo[1] and 0 <= top < bottom <= photo[0]):
+        raise PellucidError(
+            f"The area {left}, {top}, {right}, {bottom} does not lie in the photo of {photo[1]} x {photo[0]} pixels; "
+            f"give left, top, right, bottom in its pixels."
+        )
+    down, across = working[0] / photo[0], working[1] / photo[1]
+    rows = slice(round(top * down), max(round(top * down) + 1, round(bottom * down)))
+    columns = slice(round(left * across), max(round(left * across) + 1, round(right * across)))
+    inside = np.zeros(working, bool)
+    inside[rows, columns] = True
+    return _faded(inside, FADE * min(rows.stop - rows.start, columns.stop - columns.start))
+
+
+def cells(numbers: Sequence[int], side: int, working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
+    """The area of some of the `side` x `side` even cells of a picture of size `working` (height, width).
+
+    Raises PellucidError for no numbers, and for a number that no cell has.
+    """
+    wrong = [number for number in numbers if not 0 <= number < side * side]
+    if wrong or not numbers:
+        found = f"no tile {wrong[0]}" if wrong else "no tile chosen"
+        raise PellucidError(f"There is {found}; on this level there are {side * side}, so choose 0 to {side**2 - 1}.")
+    chosen = np.zeros(side * side, bool)
+    chosen[list(numbers)] = True
+    height, width = working
+    down = np.minimum(side - 1, np.arange(height) * side // height)
+    across = np.minimum(side - 1, np.arange(width) * side // width)
+    return _faded(chosen.reshape(side, side)[down][:, across], FADE * min(height, width) / side)
+
+
+def masked(mask: Photo, working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
+    """The area that a mask's luminance gives, white is here and black is there; its alpha counts, too.
+
+    Raises PellucidError for a mask that is black everywhere.
+    """
+    light = to_gray(mask.image) if mask.alpha is None else to_gray(mask.image) * mask.alpha
+    area = resized(torch.from_numpy(np.ascontiguousarray(light)), working).clamp(0, 1)
+    area = torch.where(area < LEAST, torch.zeros_like(area), area)
+    if not bool((area > 0).any()):
+        raise PellucidError("The mask is black everywhere, so there is nowhere to dream; paint white where to dream.")
+    return area
+
+
+def _faded(inside: Bool[np.ndarray, "height width"], width: float) -> Float[Tensor, "1 height width"]:
+    """1 inside, 0 outside, rising smoothly within `width` pixels of the edge."""
+    if inside.all():
+        return torch.ones(1, *inside.shape)
+    depth = ndimage.distance_transform_edt(inside).astype(np.float32)
+    share = torch.from_numpy(np.minimum(depth / np.float32(max(1.0, width)), 1))
+    return (share * share * (3 - 2 * share))[None]

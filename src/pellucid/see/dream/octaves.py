@@ -1,0 +1,229 @@
+"""Octaves: the classic deep dream, for models that accept any size.
+
+octaves: photo, model, layer -> Octaves: the picture, and what the layer said before and after
+
+From a small copy of the photo to its full size, `scale` times larger each octave: climb the layer on the whole picture,
+then return the detail that the smaller copy lost (A. Mordvintsev, C. Olah, M. Tyka, "Inceptionism", 2015). Gradients
+are taken tile by tile, shifted at random before each step, so that memory stays flat and no border stays in one place;
+tiles overlap and blend. Instead of growing, the activations can follow a `guide`: every place of the picture is drawn
+to the place of the guide whose activations agree most with its own. The surprise: steps are divided by the mean size
+of the gradient, so `rate` is in units of [0, 1] whatever the model, and colours may change.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pellucid.data.photos import Photo, save_photo
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath
+from pellucid.progress import Progress, Report, reporting
+from pellucid.see.dream.colors import luminance
+from pellucid.see.dream.dream import opened_photo, sized
+from pellucid.see.dream.resampling import resized
+from pellucid.see.dream.tiles import Tiling, spread
+from pellucid.see.models.base import Model, Reader, Reading
+from pellucid.see.models.open import open_model
+from pellucid.see.objectives.units import WHOLE_LAYER
+from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
+from pellucid.settings import OctaveSettings
+
+BLACK_WHITE = (0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Octaves:
+    """A deep dream: `image` and `before` (channel, height, width) in [0, 1], and what was climbed on both."""
+
+    image: Float32[np.ndarray, "channel height width"]
+    before: Float32[np.ndarray, "channel height width"]
+    alpha: Float32[np.ndarray, "height width"] | None
+    activation: float
+    activation_before: float
+
+    def save(self, path: StrPath) -> Path:
+        """The dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. The path is given back."""
+        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+            return save_photo(path, Photo(self.image, self.alpha).over())
+        return save_photo(path, self.image, self.alpha)
+
+
+def octaves(
+    photo: StrPath | Photo | ArrayLike,
+    model: Any,
+    *,
+    layer: str,
+    unit: int = WHOLE_LAYER,
+    guide: StrPath | Photo | ArrayLike | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Octaves:
+    """Dream deep on a photo with a model that takes images of any size (no dense layer before `layer`).
+
+    photo, guide: a file, a Photo, or an array in [0, 1].  model: a Model, or whatever `open_model` takes.  unit: one
+    map of the layer, or -1, the whole layer (its mean square).  guide: a picture whose activations lead.  progress:
+    called with (done, total).  settings: fields of OctaveSettings.
+
+    Raises PellucidError for a file that is no photo, a model whose layer takes images of one size only, and unknown
+    layers, units and settings.
+    """
+    chosen = OctaveSettings.of(**settings)
+    opened = model if isinstance(model, Model) else open_model(model)
+    if not WHOLE_LAYER <= unit < opened.layer(layer).units:
+        last = opened.layer(layer).units - 1
+        raise PellucidError(f"There is no unit {unit} in layer '{layer}'; choose 0 to {last}, or -1 for all of it.")
+    shot = sized(opened_photo(photo), chosen.size)
+    picture = _as_channels(shot.image, opened)
+    with opened.reading((layer,)) as read, reporting("octaves", progress) as report:
+        deep = _Deep(opened, read, layer, unit, chosen, report)
+        deep.require_any_size()
+        if guide is not None:
+            deep.follow(_as_channels(sized(opened_photo(guide), chosen.tile).image, opened))
+        before = deep.activation(picture)
+        image = deep.dreamt(picture) if chosen.steps and chosen.octaves else picture
+        after = deep.activation(image)
+    shown = [one.cpu().numpy() for one in (image, picture)]
+    return Octaves(shown[0], shown[1], shot.alpha, after, before)
+
+
+class _Deep:
+    """One deep dream at work."""
+
+    def __init__(
+        self, model: Model, read: Reader, layer: str, unit: int, settings: OctaveSettings, report: Report
+    ) -> None:
+        self._model, self._read, self._layer, self._unit = model, read, layer, unit
+        self._settings, self._report = settings, report
+        self._guide: Float[Tensor, "unit place"] | None = None
+        self._generator = torch.Generator().manual_seed(settings.seed)
+
+    def require_any_size(self) -> None:
+        """Nothing, where the layer can be read of images of another size; PellucidError otherwise."""
+        channels, height, width = self._model.input_shape
+        larger = torch.zeros(1, channels, height + 8, width + 4, device=self._model.device)
+        try:
+            with torch.no_grad():
+                output = self._output(larger)
+        except (RuntimeError, ValueError, PellucidError) as error:
+            raise PellucidError(self._only_one_size()) from error
+        if output.ndim != 4:
+            raise PellucidError(self._only_one_size())
+
+    def follow(self, guide: Float[Tensor, "channel height width"]) -> None:
+        """From now on, activations are drawn to those of the guide."""
+        with torch.no_grad():
+            self._guide = self._output(guide[None])[0].flatten(1)
+
+    def dreamt(self, picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "channel height width"]:
+        """All octaves, from the smallest up; what is returned of detail is the photo's own."""
+        sizes = self._sizes(picture.shape[1], picture.shape[2])
+        self._report.expect(len(sizes) * self._settings.steps)
+        image, change = picture, torch.zeros_like(picture)
+        for size in sizes:
+            octave = resized(picture, size).clamp(*BLACK_WHITE)  # with the detail of this size
+            change = resized(change, size)
+            image = (octave + change).clamp(*BLACK_WHITE)
+            for _ in range(self._settings.steps):
+                image = self._step(image)
+                self._report.advance(1)
+            change = image - octave
+        return image
+
+    def activation(self, picture: Float[Tensor, "channel height width"]) -> float:
+        """The mean over tiles of what is climbed."""
+        tiles = self._tiling(picture)
+        with torch.no_grad():
+            return float(torch.stack([self._climbed(piece[None]) for piece in tiles.cut(picture)]).mean())
+
+    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """(height, width) of every octave, the smallest first; none smaller than the model's own image."""
+        scales = [
+            self._settings.scale ** (number - self._settings.octaves + 1) for number in range(self._settings.octaves)
+        ]
+        found = [(max(1, round(height * scale)), max(1, round(width * scale))) for scale in scales]
+        least = min(self._model.input_shape[1:])
+        return [size for size in found[:-1] if min(size) >= least] + found[-1:]
+
+    def _step(self, image: Tensor) -> Tensor:
+        """One step uphill, the picture shifted at random while its gradient is taken."""
+        jitter = self._settings.jitter
+        shift = torch.randint(-jitter, jitter + 1, (2,), generator=self._generator).tolist()
+        moved = torch.roll(image, shift, (1, 2))
+        tiles = self._tiling(moved)
+        gradient = torch.roll(
+            tiles.join(self._gradient(piece) for piece in tiles.cut(moved)), [-s for s in shift], (1, 2)
+        )
+        return (image + self._settings.rate * gradient).clamp(*BLACK_WHITE)
+
+    def _gradient(self, piece: Tensor) -> Tensor:
+        """The gradient of one tile, its mean size 1."""
+        with torch.enable_grad():
+            leaf = piece.detach().clone().requires_grad_(True)
+            value = self._climbed(leaf[None])
+            if not value.requires_grad:
+                return torch.zeros_like(piece)
+            (gradient,) = torch.autograd.grad(value, leaf)
+        return gradient / gradient.abs().mean().clamp_min(LEAST_DEVIATION)
+
+    def _climbed(self, images: Float[Tensor, "1 channel height width"]) -> Tensor:
+        """What is to grow: a map's mean, the layer's mean square, or its agreement with the guide."""
+        output = self._output(images)
+        if self._guide is None:
+            return output[:, self._unit].mean() if self._unit != WHOLE_LAYER else output.square().mean()
+        own = output[0].flatten(1)
+        with torch.no_grad():
+            best = (own.T @ self._guide).argmax(1)
+        return (own * self._guide[:, best]).mean()
+
+    def _output(self, images: Tensor) -> Float[Tensor, "1 unit *position"]:
+        """The layer's activations for images in [0, 1] of any size."""
+        readings: Mapping[str, Reading] = self._read(self._scaled(images))
+        return readings[self._layer].output
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        """What `Scaling.apply` does, differentiably and for images of any size."""
+        scaling = self._model.scaling
+        if scaling.kind == "unit":
+            return images
+        if scaling.kind == "standardized":
+            flat = images.flatten(1)
+            least = 1 / math.sqrt(flat.shape[1])
+            deviation = flat.std(1, correction=0).clamp_min(least).detach()
+            return (images - flat.mean(1).view(-1, 1, 1, 1).detach()) / deviation.view(-1, 1, 1, 1)
+        mean, deviation = (self._per_channel(part) for part in (scaling.mean, scaling.deviation))
+        return (images - mean) / deviation
+
+    def _per_channel(self, part: Any) -> Tensor:
+        """A mean or deviation of each channel; PellucidError where it differs from pixel to pixel."""
+        array = np.asarray(part, np.float32)
+        if array.ndim == 3 and array.shape[1:] != (1, 1):
+            raise PellucidError(self._only_one_size())
+        return torch.from_numpy(array.reshape(-1, 1, 1).copy()).to(self._model.device)
+
+    def _tiling(self, picture: Tensor) -> Tiling:
+        _, height, width = picture.shape
+        return spread(height, width, max(self._settings.tile, *self._model.input_shape[1:]))
+
+    def _only_one_size(self) -> str:
+        _, height, width = self._model.input_shape
+        return (
+            f"Layer '{self._layer}' of '{self._model.name}' can be read of {height} x {width} images only; choose one "
+            f"before the first dense layer, or carve with `dream`."
+        )
+
+
+def _as_channels(image: Float32[np.ndarray, "channel height width"], model: Model) -> Float[Tensor, "c height width"]:
+    """The picture in the model's channels: gray for one, repeated where the photo is gray."""
+    picture = torch.from_numpy(image)
+    channels = model.input_shape[0]
+    if len(picture) != channels:
+        picture = luminance(picture).expand(channels, -1, -1).contiguous()
+    return picture.to(model.device)

@@ -1,0 +1,1 @@
+"""Models: whatever can be asked what its units answer to, under one interface."""

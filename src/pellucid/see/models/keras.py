@@ -1,0 +1,302 @@
+"""Keras: a `keras.Model` on its PyTorch backend as a Model, read where it stands.
+
+open_keras: keras.Model -> Model;  open_file: .keras, .h5 -> Model (see keras_files.py for what is refused)
+
+On that backend a Keras model is differentiable by PyTorch as it is. Layers are overheard by wrapping their `call` while
+a `with` block lasts, and the model runs in Keras' `StatelessScope`, on detached views of its weights, so that nothing
+of it can change. Images are (batch, channel, height, width) on this side, whatever the model has; units are channels.
+The surprise: Keras chooses its backend when it is first imported, so if somebody has done that, it is too late.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath
+from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
+from pellucid.see.models.hooks import Draws, Listener, Place, Probe, evaluating, lock, probing_noise, said_by
+from pellucid.see.models.torch import checked_shape
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+Form = Callable[[Tensor], Tensor]  # images (batch, channel, height, width) -> what the model takes
+
+
+def is_model(source: Any) -> bool:
+    """Whether this is a Keras model, of any backend; imports nothing."""
+    kind = getattr(sys.modules.get("keras"), "Model", None)
+    return isinstance(kind, type) and isinstance(source, kind)
+
+
+def is_file(source: Any) -> bool:
+    """Whether this is the name of a Keras file."""
+    return isinstance(source, str | os.PathLike) and Path(source).suffix.lower() in SUFFIXES
+
+
+def imported() -> Any:
+    """Keras on its PyTorch backend, imported now, if nobody has yet.
+
+    Raises PellucidError where it is not installed, or runs on another backend already.
+    """
+    if "keras" not in sys.modules:
+        try:
+            with patch.dict(os.environ, {"KERAS_BACKEND": "torch"}):
+                import keras
+        except ImportError as error:
+            raise PellucidError(
+                "Keras models need the package Keras, which cannot be imported here; pip install 'pellucid[keras]'."
+            ) from error
+    import keras
+
+    if not keras.__version__.startswith("3."):
+        raise PellucidError(
+            f"Keras is of version {keras.__version__}, which runs on TensorFlow only; install Keras 3: pip install "
+            f"'pellucid[keras]'."
+        )
+    if keras.backend.backend() != "torch":
+        raise PellucidError(
+            f"Keras was imported with the backend '{keras.backend.backend()}', through which PyTorch takes no "
+            f"gradients; set the environment variable KERAS_BACKEND=torch before Python starts."
+        )
+    return keras
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KerasModel(Model):
+    """A `keras.Model` that can be looked into."""
+
+    module: Any
+    form: Form
+    channels_last: bool
+    places: dict[str, Place] = field(default_factory=dict)
+
+    @contextmanager
+    def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
+        """A Reader of these layers; inside the block their calls are overheard."""
+        wanted = {self.layer(name).name: self.places[name] for name in layers}
+        reader = _Reader(self, wanted)
+        with lock, evaluating(self.module), overheard({p.module for p in wanted.values()}, reader.hear):
+            yield reader
+
+
+class _Reader(Listener):
+    def __init__(self, model: KerasModel, wanted: Mapping[str, Place]) -> None:
+        super().__init__(model.name, wanted)
+        self._model = model
+        self._values = _values(model.module)
+
+    def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
+        """The model on detached views of its weights, none of which can change."""
+        _run(self._model.module, self._model.form(images), self._values)
+
+    def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
+        """Channels moved to the front, if they are last in this layer."""
+        return units_first(module, output, self._model.channels_last)
+
+
+def open_file(path: StrPath, **asked: Any) -> KerasModel:
+    """The model in a .keras or .h5 file, under the file's name; further arguments as `open_keras` has them.
+
+    Raises PellucidError for a file that is missing or damaged, and one that holds code; see keras_files.py.
+    """
+    from pellucid.see.models.keras_files import load_model
+
+    return open_keras(load_model(imported(), path), name=Path(path).stem, **asked)
+
+
+def loaded(model: Any, path: StrPath) -> Any:
+    """The model with the weights of a file, .weights.h5 or .h5; raises PellucidError where they do not fit."""
+    from pellucid.see.models.keras_files import load_weights
+
+    return load_weights(model, path)
+
+
+def open_keras(
+    model: Any,
+    *,
+    input_shape: Sequence[int] | None,
+    scaling: Scaling,
+    name: str | None = None,
+    device: torch.device | None = None,
+) -> KerasModel:
+    """A `keras.Model` as a Model. input_shape: (channel, height, width), where the model leaves it open.
+
+    Raises PellucidError for another backend than PyTorch's, a model that was not built, has several inputs, or does
+    not run on one image of that shape, and a device that is not Keras' own.
+    """
+    imported()
+    name = str(model.name) if name is None else name
+    if not model.built or not model.weights:
+        raise PellucidError(
+            f"The Keras model '{name}' has no weights yet; call it once on images, or begin it with keras.Input."
+        )
+    home = model.weights[0].value.device
+    if device is not None and device.type != home.type:
+        raise PellucidError(
+            f"The Keras model '{name}' lies on '{home}', and cannot be moved to '{device}'; make it there, in a "
+            f"'with keras.device(...)' block, or leave out the device."
+        )
+    channels_last = _is_channels_last(model)
+    shape, form = _taken(model, name, input_shape, channels_last)
+    layers, places = _probe(model, name, shape, form, channels_last, home)
+    scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
+    return KerasModel(name, shape, scaling, layers, home, model, form, channels_last, places)
+
+
+def units_first(layer: Any, output: Tensor, channels_last: bool) -> Float[Tensor, "batch unit *position"]:
+    """A layer's output as (batch, unit, *position); `channels_last` counts where the layer has no say itself."""
+    own = getattr(layer, "data_format", None)
+    last = channels_last or output.ndim == 3 if own is None else own != "channels_first"
+    return output.movedim(-1, 1) if last and output.ndim > 2 else output
+
+
+@contextmanager
+def overheard(layers: set[Any], hear: Callable[[Any, Any], None]) -> Iterator[None]:
+    """Inside the block, each layer tells `hear` what it gave; afterwards it is as it was."""
+    before: list[tuple[Any, str, Any]] = []
+    for layer in layers:
+        method = "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
+        before.append((layer, method, vars(layer).get(method)))
+        vars(layer)[method] = _telling(layer, getattr(layer, method), hear)  # past Keras' own __setattr__
+    try:
+        yield
+    finally:
+        for layer, method, own in before:
+            if own is None:
+                del vars(layer)[method]
+            else:
+                vars(layer)[method] = own
+
+
+def _telling(layer: Any, call: Callable[..., Any], hear: Callable[[Any, Any], None]) -> Callable[..., Any]:
+    def told(*args: Any, **kwargs: Any) -> Any:
+        output = call(*args, **kwargs)
+        hear(layer, output)
+        return output
+
+    return told
+
+
+def _values(model: Any) -> list[tuple[Any, Tensor]]:
+    return [(variable, variable.value.detach()) for variable in model.variables]
+
+
+def _run(model: Any, given: Tensor, values: Sequence[tuple[Any, Tensor]]) -> None:
+    import keras
+
+    with keras.StatelessScope(state_mapping=values):
+        model(given, training=False)
+
+
+def _layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every layer under its own name, those inside another behind its name and a dot."""
+    for layer in model._flatten_layers(include_self=False, recursive=False):  # the only way into composite layers
+        name = f"{path}.{layer.name}" if path else str(layer.name)
+        yield name, layer
+        yield from _layers(layer, name)
+
+
+def _is_channels_last(model: Any) -> bool:
+    """Whether maps have their channels last: as the first layer that says so, else as Keras is set."""
+    import keras
+
+    said = (getattr(layer, "data_format", None) for _, layer in _layers(model))
+    first = next((one for one in said if one is not None), keras.config.image_data_format())
+    return str(first) != "channels_first"
+
+
+def _taken(model: Any, name: str, input_shape: Sequence[int] | None, channels_last: bool) -> tuple[InputShape, Form]:
+    """The (channel, height, width) of the images, and how they become what the model takes."""
+    own = getattr(model, "input_shape", None)
+    if own is None:  # a model that was written as a class
+        if input_shape is None:
+            raise PellucidError(
+                f"The Keras model '{name}' does not tell its input; give input_shape=(channel, height, width)."
+            )
+        return checked_shape(input_shape), _channels_moved if channels_last else _as_it_is
+    if not isinstance(own, tuple) or not 2 <= len(own) <= 4 or not all(n is None or isinstance(n, int) for n in own):
+        raise PellucidError(
+            f"The Keras model '{name}' takes {own}, but only models of one image (batch, height, width, channel) can "
+            f"be opened; make a keras.Model of the part that takes it."
+        )
+    sizes = own[1:]
+    if len(sizes) == 1:
+        return _flat(name, sizes[0], input_shape)
+    found = (1, *sizes) if len(sizes) == 2 else (sizes[2], *sizes[:2]) if channels_last else sizes
+    shape = checked_shape(found if input_shape is None and None not in found else _given(name, found, input_shape))
+    if any(one is not None and one != other for one, other in zip(found, shape, strict=True)):
+        raise PellucidError(f"The Keras model '{name}' takes {found}, not {shape}; leave out input_shape.")
+    return shape, _one_channel if len(sizes) == 2 else _channels_moved if channels_last else _as_it_is
+
+
+def _given(name: str, found: Sequence[int | None], input_shape: Sequence[int] | None) -> Sequence[int]:
+    if input_shape is None:
+        raise PellucidError(
+            f"The Keras model '{name}' takes images of any size, {tuple(found)}; give input_shape=(channel, height, "
+            f"width)."
+        )
+    return input_shape
+
+
+def _flat(name: str, count: int | None, input_shape: Sequence[int] | None) -> tuple[InputShape, Form]:
+    """Images for a model that takes rows of numbers: squares of one channel, where that fits."""
+    if count is None:
+        raise PellucidError(f"The Keras model '{name}' takes rows of any length; give it a keras.Input of one length.")
+    side = round(count**0.5)
+    shape = (1, side, side) if side * side == count else (1, 1, count)
+    if input_shape is not None:
+        shape = checked_shape(input_shape)
+        if shape[0] * shape[1] * shape[2] != count:
+            raise PellucidError(f"The Keras model '{name}' takes {count} numbers, which images of {shape} have not.")
+    return shape, _flattened
+
+
+def _as_it_is(images: Tensor) -> Tensor:
+    return images
+
+
+def _channels_moved(images: Tensor) -> Tensor:
+    return images.movedim(1, -1)
+
+
+def _one_channel(images: Tensor) -> Tensor:
+    return images[:, 0]
+
+
+def _flattened(images: Tensor) -> Tensor:
+    return images.movedim(1, -1).flatten(1)
+
+
+def _probe(
+    model: Any, name: str, shape: InputShape, form: Form, channels_last: bool, device: torch.device
+) -> tuple[tuple[LayerInfo, ...], dict[str, Place]]:
+    """Every layer with units and where it is read, from one forward; raises PellucidError where that fails."""
+    probe = Probe()
+    paths = {layer: path for path, layer in reversed(list(_layers(model)))}  # of a shared layer, its first
+    with lock, evaluating(model), overheard(set(paths), lambda layer, output: probe.hear(paths[layer], layer, output)):
+        try:
+            with torch.no_grad(), Draws(device):
+                _run(model, form(probing_noise(shape, device, torch.float32)), _values(model))
+        except Exception as error:  # whatever a person's own code raises
+            raise PellucidError(
+                f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
+                f"height, width). It said: {said_by(error)}"
+            ) from error
+    layers, places = [], {}
+    for label, place, output in probe.found():
+        sizes = tuple(units_first(place.module, output, channels_last).shape[1:])
+        layers.append(LayerInfo(label, type(place.module).__name__, sizes[0], sizes))
+        places[label] = place
+    if not layers:
+        raise PellucidError(f"The Keras model '{name}' has no layer that gives numbers for each image; check it.")
+    return tuple(layers), places

@@ -1,0 +1,246 @@
+"""Keras files: .keras and .h5 -> keras.Model, without running anything that a file holds.
+
+load_model: path -> keras.Model;  load_weights: model, .h5 -> the same model with these weights
+
+A Keras file describes layers by name, and some of them *are* code: a Lambda is marshalled Python, a wrapped module a
+pickle. Keras' `safe_mode` refuses these; but its history of holes is long (CVE-2025-1550, -8747, -9905, -9906, -12058),
+so a file is read here first, as plain JSON and HDF5, and Keras sees only what is built of its own layers, or of classes
+that the person has registered already. The surprise: links inside an HDF5 file can point to any file of the machine,
+and a damaged one can crash the process that reads it, so another one goes first.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, input_file, readable
+from pellucid.see.models.hooks import FAILURES
+
+LARGEST_FILE, LARGEST_CONFIG = 2**35, 2**26
+PARTS = ("metadata.json", "config.json", "model.weights.h5")
+REHEARSAL = """
+import sys, zipfile
+import h5py
+
+def look(name, thing):
+    for key in thing.attrs:
+        thing.attrs[key]
+    if isinstance(thing, h5py.Dataset) and not thing.external and not thing.is_virtual and thing.nbytes < 2**30:
+        thing[()]
+
+path = sys.argv[1]
+if zipfile.is_zipfile(path):
+    content = zipfile.ZipFile(path).open("model.weights.h5")
+with h5py.File(content if zipfile.is_zipfile(path) else path, "r") as file:
+    look("", file)
+    file.visititems(look)
+"""  # what a process of its own reads before this one does
+CODE = {
+    "Lambda": "a Lambda layer, which is code",
+    "__lambda__": "a lambda function, which is code",
+    "TorchModuleWrapper": "a wrapped PyTorch module, which is a pickle",
+    "FlaxLayer": "a wrapped Flax module, which is a pickle",
+    "JaxLayer": "a wrapped JAX function, which is a pickle",
+    "TFSMLayer": "a TensorFlow SavedModel, which is code",
+    "StringLookup": "a StringLookup layer, which reads other files",
+    "IntegerLookup": "an IntegerLookup layer, which reads other files",
+    "TextVectorization": "a TextVectorization layer, which reads other files",
+}
+# Where the parts of a model are; not `keras.utils`, `keras.saving` or `keras.config`, whose functions do other things.
+MODULES = (
+    "activations",
+    "constraints",
+    "dtype_policies",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "quantizers",
+    "random",
+    "regularizers",
+)
+_BACKENDS = re.compile(r"^backend\.\w+\.(?=optimizers\.)")  # each has optimizers of its own
+CLASSES = (
+    "Sequential",
+    "Model",
+    "Functional",
+    "DTypePolicy",
+    "FloatDTypePolicy",
+    "Variable",
+    "KerasTensor",
+    "Function",
+)
+
+
+def load_model(keras: Any, path: StrPath) -> Any:
+    """The model in a file; raises PellucidError for one that is missing, damaged, or holds code."""
+    checked = input_file(path, "model", LARGEST_FILE)
+    _require_survivable(checked)
+    _require_plain(checked, _zipped(checked) if checked.suffix.lower() == ".keras" else _hdf5(checked))
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
+            return keras.saving.load_model(checked, compile=False, safe_mode=True)
+    except (*FAILURES, OSError, ImportError, zipfile.BadZipFile) as error:
+        raise PellucidError(f"'{path}' is no model that Keras can open: {_short(error)}") from error
+
+
+def load_weights(model: Any, path: StrPath) -> Any:
+    """The model with the weights of an HDF5 file; raises PellucidError where they do not fit, or are none."""
+    if Path(path).suffix.lower() not in (".h5", ".hdf5"):
+        raise PellucidError(f"The weights '{path}' are not for a Keras model; give a .weights.h5 or .h5 file.")
+    checked = input_file(path, "file of weights", LARGEST_FILE)
+    _require_survivable(checked)
+    _hdf5(checked)
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
+            model.load_weights(checked)
+    except (*FAILURES, OSError) as error:
+        raise PellucidError(f"The weights '{path}' do not fit the Keras model: {_short(error)}") from error
+    return model
+
+
+def _zipped(path: Path) -> Any:
+    """The description in a .keras file, whose other parts are looked at, too."""
+    try:
+        with zipfile.ZipFile(path) as held:
+            names = [info.filename for info in held.infolist() if not info.is_dir()]
+            strange = [name for name in names if name not in PARTS]
+            if strange or "config.json" not in names:
+                what = f"holds '{strange[0]:.80}'" if strange else "holds no 'config.json'"
+                raise PellucidError(
+                    f"The Keras file '{path}' {what}, so it is no plain network; save it by model.save('x.keras')."
+                )
+            sizes = {info.filename: info.file_size for info in held.infolist()}
+            if sizes["config.json"] > LARGEST_CONFIG or sum(sizes.values()) > LARGEST_FILE:
+                size = readable(sum(sizes.values()))
+                raise PellucidError(f"The Keras file '{path}' unpacks to {size}, too large for a network.")
+            if "model.weights.h5" in names:
+                with held.open("model.weights.h5") as weights:
+                    _hdf5(path, weights)
+            return _parsed(path, held.read("config.json"))
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise PellucidError(
+            f"The Keras file '{path}' is damaged or something else ({_short(error)}); save it by model.save()."
+        ) from error
+
+
+def _hdf5(path: Path, content: Any = None) -> Any:
+    """The description in an HDF5 file, or None; raises PellucidError for links that lead out of it."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise PellucidError("Keras files need the package h5py; pip install 'pellucid[keras]'.") from error
+    try:
+        with h5py.File(path if content is None else content, "r") as file:
+            for name, where in _leading_out(h5py, file):
+                raise PellucidError(
+                    f"The Keras file '{path}' has '{name:.80}', which {where}; save the model once more, whole."
+                )
+            config = file.attrs.get("model_config")
+            return None if config is None else _parsed(path, config)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise PellucidError(
+            f"The Keras file '{path}' is damaged or something else ({_short(error)}); save it by model.save()."
+        ) from error
+
+
+def _require_survivable(path: Path) -> None:
+    """Raises PellucidError where a process that reads all of the file does not live to its end.
+
+    HDF5 is a library in C, which damaged files can crash: better another process than the person's. A file that it
+    refuses in words is refused in words here, too, by whoever reads it next.
+    """
+    read = subprocess.run([sys.executable, "-I", "-c", REHEARSAL, str(path)], capture_output=True, check=False)
+    if read.returncode not in (0, 1):
+        raise PellucidError(
+            f"The Keras file '{path}' is damaged: reading it crashed the library HDF5, in a process of its own; save "
+            f"the model once more by model.save()."
+        )
+
+
+def _leading_out(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
+    """Links to other files, data that lie elsewhere, and data too large to be weights."""
+    waiting, seen, numbers = [("", file)], set(), 0
+    while waiting:
+        path, group = waiting.pop()
+        for name in group:
+            link, inside = group.get(name, getlink=True), f"{path}/{name}"
+            if isinstance(link, h5py.ExternalLink):
+                yield inside, "is a link to another file"
+                continue
+            if not isinstance(link, h5py.HardLink):
+                continue
+            found = group[name]
+            if isinstance(found, h5py.Group):
+                address = h5py.h5o.get_info(found.id).addr
+                if address not in seen:
+                    seen.add(address)
+                    waiting.append((inside, found))
+            elif isinstance(found, h5py.Dataset):
+                numbers += found.nbytes
+                if found.external or found.is_virtual:
+                    yield inside, "lies in another file"
+                elif numbers > LARGEST_FILE:
+                    yield inside, f"claims to have {readable(numbers)}"
+
+
+def _parsed(path: Path, text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError, TypeError) as error:
+        raise PellucidError(f"The description in the Keras file '{path}' is no JSON ({_short(error)}).") from error
+
+
+def _require_plain(path: Path, config: Any) -> None:
+    """Raises PellucidError for the first part of a description that is code, or names what is no part of a network."""
+    if not isinstance(config, Mapping):
+        raise PellucidError(
+            f"The Keras file '{path}' has weights but no description of a model; make the model by a function, "
+            f"package.module:factory, and give the file as weights."
+        )
+    waiting: list[Any] = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting.extend(part)
+        elif isinstance(part, Mapping):
+            waiting.extend(part.values())
+            if "class_name" in part:
+                _require_known(path, part)
+
+
+def _require_known(path: Path, part: Mapping[str, Any]) -> None:
+    import keras
+
+    name, module, registered = (part.get(key) for key in ("class_name", "module", "registered_name"))
+    if isinstance(name, str) and name.rpartition(">")[2] in CODE:
+        raise PellucidError(
+            f"The Keras file '{path}' holds {CODE[name.rpartition('>')[2]]}, so nothing of it was run; write the model "
+            f"without it, or make it yourself and give the keras.Model."
+        )
+    if isinstance(registered, str) and keras.saving.get_registered_object(registered) is not None:
+        return
+    if module is None or (module == "builtins" and name in ("function", "dict", "tuple", "list", "int", "float")):
+        return
+    steps = _BACKENDS.sub("", str(module).removeprefix("keras.src.").removeprefix("keras.")).split(".")
+    if str(module).split(".")[0] == "keras" and (steps[0] in MODULES or (steps == ["keras"] and name in CLASSES)):
+        return
+    raise PellucidError(
+        f"The Keras file '{path}' names '{module!s:.80}.{name!s:.80}', which is no part of Keras' networks, so it was "
+        f"not imported; if it is yours, register it by keras.saving.register_keras_serializable first."
+    )
+
+
+def _short(error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    return f"{said:.160}" if said else type(error).__name__

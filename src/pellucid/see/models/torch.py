@@ -1,0 +1,249 @@
+"""Any `torch.nn.Module` as a Model: its layers found by one probe forward, read by hooks, and left as it was.
+
+open_module: module -> Model;  a Reader's forward: images -> module, stopped at the deepest layer that is asked for
+
+Every submodule whose output has units is a layer under its own dotted name; one that runs several times in a forward is
+listed once for each earlier run as well ("relu:1", "relu:2"; plain "relu" is the last). What is lent is given back:
+hooks and training flags when the `with` block ends, whatever happens in it; weights keep `requires_grad` and `.grad`
+untouched, because the forward runs on detached views of them (`torch.func.functional_call`), on copies of the buffers
+and of the images, into which it may write, and gradients are taken for the image only. The surprise: on a CPU those
+views are laid out channels-last where the module bears it (a `view` of a convolution's output does not), which makes
+small convolutions about twice as fast.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parameter import is_lazy
+
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError, shortened
+from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
+from pellucid.see.models.hooks import Draws, Listener, Place, Probe, evaluating, lock, probing_noise, said_by
+
+_SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TorchModel(Model):
+    """A `torch.nn.Module` that can be looked into."""
+
+    module: nn.Module
+    dtype: torch.dtype
+    channels_last: bool
+    places: dict[str, Place] = field(default_factory=dict)
+
+    @contextmanager
+    def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
+        """A Reader of these layers; inside the block the module is in eval mode and carries hooks."""
+        wanted = {self.layer(name).name: self.places[name] for name in layers}
+        with lock, evaluating(self.module):
+            reader = _Reader(self, wanted, _weights(self.module, self.channels_last, self.device))
+            handles = [module.register_forward_hook(reader.hook) for module in {p.module for p in wanted.values()}]
+            try:
+                yield reader
+            finally:
+                for handle in handles:
+                    handle.remove()
+
+
+class _Reader(Listener):
+    def __init__(self, model: TorchModel, wanted: dict[str, Place], weights: dict[str, Tensor]) -> None:
+        super().__init__(model.name, wanted)
+        self._model, self._weights = model, weights
+
+    def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
+        """The module on detached views of its weights, and on images of its own."""
+        weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
+        functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),))
+
+    @property
+    def bears_roughness(self) -> bool:
+        """A module in float32 does."""
+        return self._model.dtype == torch.float32
+
+    def roughly(self) -> torch.autocast:
+        """PyTorch's autocast, which keeps to float32 where sums need it."""
+        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.bears_roughness)
+
+    def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
+        """As `units_first` below."""
+        del module
+        return units_first(output)
+
+    def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """The forward hook."""
+        del inputs
+        self.hear(module, output)
+
+
+def open_module(
+    module: nn.Module,
+    *,
+    input_shape: Sequence[int] | None,
+    scaling: Scaling,
+    name: str | None = None,
+    device: torch.device | None = None,
+) -> TorchModel:
+    """A module as a Model, at work on `device` (None: where it lies); it is not moved itself.
+
+    Raises PellucidError where it does not run on one image of `input_shape`, or holds no numbers ("meta").
+    """
+    module = _unwrapped(module)
+    name = type(module).__name__ if name is None else name
+    home, dtype = _home(module, name)
+    device = home if device is None else device
+    shape = _found_shape(module, name, device, dtype) if input_shape is None else checked_shape(input_shape)
+    layers, places = _probe(module, name, shape, device, dtype)
+    scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
+    channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
+    return TorchModel(name, shape, scaling, layers, device, module, dtype, channels_last, places)
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside wrappers that would run it without our hooks; raises PellucidError where none can be heard."""
+    inner: Any = module
+    while isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(inner, "_orig_mod"):
+        inner = inner._orig_mod if hasattr(inner, "_orig_mod") else inner.module  # the former is torch.compile's
+    module = inner
+    if any(isinstance(submodule, torch.jit.ScriptModule) for submodule in module.modules()):
+        raise PellucidError(
+            f"The module '{type(module).__name__}' is TorchScript, whose layers cannot be overheard; give the "
+            f"torch.nn.Module that it was made from."
+        )
+    return module
+
+
+def units_first(output: Tensor) -> Tensor:
+    """A layer's output as (batch, unit, *position); a sequence, (batch, position, unit), is turned around."""
+    return output.transpose(1, 2) if output.ndim == 3 else output
+
+
+def _probe(
+    module: nn.Module, name: str, shape: InputShape, device: torch.device, dtype: torch.dtype
+) -> tuple[tuple[LayerInfo, ...], dict[str, Place]]:
+    """Every layer with units and where it is read, from one forward; raises PellucidError where that fails."""
+    probe = Probe()
+
+    def hook_of(path: str) -> Any:
+        def hook(submodule: nn.Module, inputs: Any, output: Any) -> None:
+            del inputs
+            probe.hear(path, submodule, output)
+
+        return hook
+
+    with lock, evaluating(module), Draws(device):
+        handles = [submodule.register_forward_hook(hook_of(path)) for path, submodule in module.named_modules()]
+        try:
+            with torch.no_grad():
+                images = probing_noise(shape, device, dtype)
+                functional_call(module, _weights(module, False, device), (images,))
+        except Exception as error:  # whatever a person's own code raises
+            raise PellucidError(_why(module, name, shape, error)) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+    places: dict[str, Place] = {}
+    layers = []
+    for label, place, output in probe.found():
+        sizes = tuple(units_first(output).shape[1:])
+        layers.append(LayerInfo(label, type(place.module).__name__, sizes[0], sizes))
+        places[label] = place
+    if not layers:
+        raise PellucidError(
+            f"The module '{name}' has no submodule that gives a tensor (batch, units, ...); "
+            f"register its layers as attributes, or wrap it in torch.nn.Sequential."
+        )
+    return tuple(layers), places
+
+
+def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torch.dtype) -> InputShape:
+    """The (channel, height, width) that a module takes, by trying squares; raises PellucidError where it is not one."""
+    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)), None)
+    if isinstance(first, nn.Linear):
+        sides = [(c, round((first.in_features / c) ** 0.5)) for c in (1, 3)]
+        candidates = [(c, side, side) for c, side in sides if c * side * side == first.in_features]
+    elif isinstance(first, nn.Conv2d):
+        candidates = [(first.in_channels, side, side) for side in _SIDES]
+    else:
+        candidates = []
+    fitting: list[InputShape] = []
+    for shape in candidates:
+        try:
+            _probe(module, name, shape, device, dtype)
+        except PellucidError:
+            continue
+        fitting.append(shape)
+    if len(fitting) != 1:
+        found = "several sizes" if fitting else "none of the usual sizes"
+        raise PellucidError(
+            f"The module '{name}' runs on {found}, so its input is unknown; give input_shape=(channel, height, width)."
+        )
+    return fitting[0]
+
+
+def checked_shape(shape: Any) -> InputShape:
+    """`shape` as a tuple; raises PellucidError where it is not three positive whole numbers."""
+    sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if len(sizes) != 3 or any(not isinstance(size, Real) or size % 1 != 0 or size < 1 for size in sizes):
+        raise PellucidError(f"input_shape is {shortened(sizes)}; give (channel, height, width), each at least 1.")
+    channel, height, width = (int(size) for size in sizes)
+    return channel, height, width
+
+
+def _why(module: nn.Module, name: str, shape: InputShape, error: BaseException) -> str:
+    """Why a module does not run on one image, in a sentence: what it said, and the channels that it seems to want."""
+    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
+    wanted = f" (its first convolution takes {first.in_channels} channels)" if first is not None else ""
+    mend = "give its own input_shape=(channel, height, width)"
+    if isinstance(error, TypeError):  # such as a second argument that is missing
+        mend = "its forward has to take the images, and nothing else, so wrap it in a module that gives it the rest"
+    return f"The module '{name}' does not run on images of shape {shape}{wanted}; {mend}. It said: {said_by(error)}"
+
+
+def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtype) -> bool:
+    """Whether the module has convolutions, and runs with their weights channels-last."""
+    if not any(isinstance(submodule, nn.Conv2d) for submodule in module.modules()):
+        return False
+    with lock, evaluating(module), Draws(torch.device("cpu")), torch.no_grad():
+        try:
+            images = probing_noise(shape, torch.device("cpu"), dtype)
+            functional_call(module, _weights(module, True, images.device), (images,))
+        except RuntimeError:  # "view size is not compatible with input tensor's size and stride"
+            return False
+    return True
+
+
+def _weights(module: nn.Module, channels_last: bool, device: torch.device) -> dict[str, Tensor]:
+    """Detached views of the module's parameters, copies of its filters where they are to be channels-last, copies of
+    everything that lies on another device or was made in inference mode, and of all buffers."""
+    weights = {}
+    for name, weight in module.named_parameters():
+        view = weight.detach().to(device, copy=weight.is_inference())
+        weights[name] = view.to(memory_format=torch.channels_last) if channels_last and view.ndim == 4 else view
+    return weights | {name: buffer.detach().to(device, copy=True) for name, buffer in module.named_buffers()}
+
+
+def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:
+    """Where a module's first floating-point parameter (or buffer) is, and its type; CPU and float32 without any."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if is_lazy(tensor):
+            raise PellucidError(
+                f"The module '{name}' has lazy layers, whose weights do not exist yet; call it once on images first."
+            )
+        if tensor.is_meta:
+            raise PellucidError(
+                f"The module '{name}' lies on the device 'meta', where weights have no numbers; make it elsewhere, or "
+                f"use module.to_empty(device='cpu') and load its weights."
+            )
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32

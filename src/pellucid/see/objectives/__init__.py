@@ -1,0 +1,1 @@
+"""Objectives: activations of layers -> one number per image; bigger is better."""

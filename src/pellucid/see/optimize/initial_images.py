@@ -1,0 +1,115 @@
+"""Starts: the images from which an ascent begins.
+
+multi_scale_noise: seed -> images: uniform noise on several coarse grids, each scaled up bicubically, superposed
+plain_noise:       seed -> images: a random spectrum that falls as 1 / frequency, almost black, or normal pixels
+smoothed:          images -> without their shortest waves
+noises:            settings -> one of these, smoothed or not
+generator:         numbers -> a torch.Generator of their own, the same on every machine and in every company
+
+Superposing grids gives noise with waves of every length, where plain pixel noise has almost nothing but the shortest,
+to which deep units are blind.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+from torch.nn import functional
+
+from pellucid.errors import PellucidError
+from pellucid.see.models.base import InputShape
+from pellucid.see.optimize.bases import Spectrum
+from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_CENTER, UNIT_RADIUS, standardized
+from pellucid.settings import PatternSettings
+
+CHUNK = 64  # noises drawn at a time; part of what a seed means, so it never depends on the machine
+ALMOST_BLACK, NORMAL_DEVIATION = 0.01, 0.1
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """A generator whose stream depends on these numbers only (NumPy's SeedSequence mixes them)."""
+    state = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)
+
+
+def multi_scale_noise(
+    shape: InputShape, count: int, seed: Sequence[int], scales: Sequence[int], weights: Sequence[float] = ()
+) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+    """`count` standardized noise images of `shape`, in chunks of at most 64 (so that memory stays flat).
+
+    scales: cells along the shorter side, one noise each, at most as many as pixels; the longer side has cells of the
+    same size. weights: one for each scale, none for equal weights. seed: numbers that choose the stream.
+    Raises PellucidError for no scales, cells below 1, or weights that are not one for each scale.
+    """
+    if not scales or min(scales) < 1:
+        raise PellucidError(f"Setting 'scales' is {tuple(scales)}; give one or more numbers of cells, each at least 1.")
+    if weights and len(weights) != len(scales):
+        raise PellucidError(f"There are {len(weights)} weights for {len(scales)} scales; give one for each, or none.")
+    stream = generator(*seed)
+    for begin in range(0, count, CHUNK):
+        total = torch.zeros(min(CHUNK, count - begin), *shape)
+        for number, weight in zip(scales, weights if weights else [1.0] * len(scales), strict=True):
+            total += weight * _one_scale(shape, len(total), number, stream)
+        yield standardized(total)
+
+
+def plain_noise(
+    kind: str, shape: InputShape, count: int, seed: Sequence[int]
+) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+    """`count` noises in deviations (a quarter of the way from black to white) around middle gray, in chunks.
+
+    kind: "fourier", a random spectrum times 1 / frequency, standardized; "zero", pixels of 0 to 0.01; "normal", pixels
+    of N(0.5, 0.1).
+    """
+    stream = generator(*seed)
+    spectrum = Spectrum.of(*shape[1:])
+    for begin in range(0, count, CHUNK):
+        chunk = min(CHUNK, count - begin)
+        if kind == "fourier":
+            numbers = torch.randn(chunk, *shape[:2], 2 * (shape[2] // 2 + 1), generator=stream)
+            yield standardized(spectrum.pixels(numbers))
+        elif kind == "zero":
+            yield (ALMOST_BLACK * torch.rand(chunk, *shape, generator=stream) - UNIT_CENTER) / UNIT_RADIUS
+        else:
+            yield NORMAL_DEVIATION * torch.randn(chunk, *shape, generator=stream) / UNIT_RADIUS
+
+
+def smoothed(
+    images: Float32[Tensor, "batch channel height width"], width: float
+) -> Float32[Tensor, "batch channel height width"]:
+    """Each smoothed by a Gaussian of this deviation in pixels, with the mean and the deviation that it had.
+
+    Beyond the border pixels go on as they are at it. width: above 0.
+    """
+    soft = torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, width, width), mode="nearest"))
+    (had, mean), (left, middle) = (
+        torch.std_mean(each, (1, 2, 3), correction=0, keepdim=True) for each in (images, soft)
+    )
+    return (soft - middle) * (had / left.clamp_min(LEAST_DEVIATION)) + mean
+
+
+def noises(
+    settings: PatternSettings, shape: InputShape, count: int, attempt: int
+) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+    """The noises that the settings name, others in each attempt."""
+    seed = (settings.seed, attempt)
+    found = (
+        multi_scale_noise(shape, count, seed, settings.scales, settings.scale_weights)
+        if settings.noise == "scales"
+        else plain_noise(settings.noise, shape, count, seed)
+    )
+    return found if settings.smooth == 0 else map(partial(smoothed, width=settings.smooth), found)
+
+
+def _one_scale(shape: InputShape, count: int, number: int, stream: torch.Generator) -> Tensor:
+    channel, height, width = shape
+    pixels = max(1.0, min(height, width) / number)  # of one cell's side
+    grid = round(height / pixels), round(width / pixels)
+    cells = torch.rand(count, channel, *grid, generator=stream) * 2 - 1
+    if grid == (height, width):
+        return cells
+    return functional.interpolate(cells, size=(height, width), mode="bicubic", align_corners=False)

@@ -1,0 +1,110 @@
+"""Transforms: random changes to what the model sees, so that a pattern is robust against them and not a fluke.
+
+uniform:    keys (batch,), step (batch,) -> numbers in [0, 1), the same for a key and step in any company
+Transforms: images, keys, step -> images of the same size, each shifted, scaled, turned and noisy in its own way
+
+Drawn anew for every image and step, and undone by nobody: gradients flow back through them, so the image itself stays
+straight. What comes in from beyond the border is a reflection, so that no frame is seen, unless one is asked for.
+The surprise: nothing is drawn from a stream; numbers are a hash of the image's key and step (SplitMix64: Steele, Lea
+and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), so that an image's transforms do not depend
+on its company.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from pellucid.see.models.base import InputShape
+from pellucid.settings import PatternSettings
+
+LARGE = 64  # pixels of the shorter side from which transforms are on by default
+USUAL = {"jitter": 4.0, "zoom": 0.05, "turn": 5.0, "grain": 0.0, "pad": 0.0}
+
+
+def uniform(keys: Int64[Tensor, "batch"], step: Int64[Tensor, "batch"], count: int) -> Float[Tensor, "batch count"]:
+    """`count` numbers in [0, 1) for each image, from its key and step alone."""
+    counter = torch.arange(count, dtype=torch.int64, device=keys.device)
+    state = _mixed(_mixed(keys)[:, None] + step[:, None])
+    bits = _mixed(state + counter * _constant(0x9E3779B97F4A7C15))
+    return ((bits >> 40) & 0xFFFFFF).to(torch.float32) / 2**24
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """How far images are changed; all zero is the identity.
+
+    jitter: pixels, each way.  zoom: share of the size, larger or smaller.  turn: degrees, each way.  grain: deviation
+    of the noise that is added, in units of the image.  pad: pixels of a frame, gray as the image is on average, that is
+    seen around it on every side, the image being drawn in to make room; no reflections then.
+    """
+
+    jitter: float | int = 0.0
+    zoom: float | int = 0.0
+    turn: float | int = 0.0
+    grain: float | int = 0.0
+    pad: float | int = 0.0
+
+    def __call__(
+        self, images: Float[Tensor, "batch channel height width"], keys: Int64[Tensor, "batch"], step: Tensor
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Each image in its own way, differentiably."""
+        if self.pad > 0:
+            gray = images.detach().mean((1, 2, 3), keepdim=True)
+            images = gray + _moved(images - gray, self._grid(images, 2 * uniform(keys, step, 4) - 1), "zeros")
+        elif self.jitter > 0 or self.zoom > 0 or self.turn > 0:
+            images = _moved(images, self._grid(images, 2 * uniform(keys, step, 4) - 1), "reflection")
+        if self.grain > 0:
+            draws = uniform(keys, step, 4 + 2 * images[0].numel())[:, 4:]
+            one, two = draws.chunk(2, dim=1)
+            normal = (-2 * torch.log1p(-one)).sqrt() * torch.cos(2 * math.pi * two)
+            images = images + self.grain * normal.view_as(images).to(images.dtype)
+        return images
+
+    def _grid(self, images: Tensor, draws: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 2 3"]:
+        """The affine map of each image: scale, turn, then shift, in pixels as long as they are wide."""
+        height, width = images.shape[2:]
+        # Not a power of 1 + zoom: of few numbers PyTorch rounds it otherwise than of many.
+        factor, angle = torch.exp(math.log1p(self.zoom) * draws[:, 0]), math.radians(self.turn) * draws[:, 1]
+        down, right = self.jitter * draws[:, 2], self.jitter * draws[:, 3]
+        if self.zoom == self.turn == self.pad == 0:
+            down, right = down.round(), right.round()  # whole pixels are not blurred
+        cos, sin = factor * torch.cos(angle), factor * torch.sin(angle)
+        first = torch.stack([cos, -sin * height / width, 2 * right / width], 1) * (1 + 2 * self.pad / width)
+        second = torch.stack([sin * width / height, cos, 2 * down / height], 1) * (1 + 2 * self.pad / height)
+        return torch.stack([first, second], 1).to(images.dtype)
+
+
+def transforms_of(settings: PatternSettings, shape: InputShape) -> Transforms | None:
+    """The transforms that the settings name; where they name none, the usual ones for images of at least 64 pixels."""
+    large = min(shape[1:]) >= LARGE
+    amounts = {
+        name: (usual if large else 0.0) if getattr(settings, name) is None else float(getattr(settings, name))
+        for name, usual in USUAL.items()
+    }
+    return Transforms(**amounts) if any(amounts.values()) else None
+
+
+def _moved(images: Tensor, affine: Tensor, beyond: str) -> Tensor:
+    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
+
+
+def _mixed(bits: Tensor) -> Tensor:
+    """SplitMix64's finalizer; int64 wraps around as it has to."""
+    bits = bits + _constant(0x9E3779B97F4A7C15)
+    bits = (bits ^ _shifted(bits, 30)) * _constant(0xBF58476D1CE4E5B9)
+    bits = (bits ^ _shifted(bits, 27)) * _constant(0x94D049BB133111EB)
+    return bits ^ _shifted(bits, 31)
+
+
+def _shifted(bits: Tensor, places: int) -> Tensor:
+    """To the right, zeros coming in: int64 has a sign, which `>>` would copy."""
+    return (bits >> places) & ((1 << (64 - places)) - 1)
+
+
+def _constant(unsigned: int) -> int:
+    return unsigned - 2**64 if unsigned >= 2**63 else unsigned

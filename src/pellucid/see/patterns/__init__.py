@@ -1,0 +1,1 @@
+"""Patterns: for every unit, the image that it answers to most."""

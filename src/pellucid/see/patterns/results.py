@@ -1,0 +1,313 @@
+"""Results: the patterns that were found, as plain objects that fit where people work.
+
+Patterns: a layer's; Pattern: one unit's. Both are arrays (`np.asarray`), show themselves in a notebook, draw themselves
+on Matplotlib's axes (`plot`), and write themselves (`save`): a picture of whole pixels, NPZ or CSV. From NPZ they come
+back (`Patterns.load`), to be looked at, asked again, or gone on from: any result can be the next call's `start`.
+"""
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pellucid.data.photos import save_photo
+from pellucid.data.pixels import picture_tag, wall
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath
+from pellucid.see.optimize.diagnostics import TERMS
+from pellucid.see.patterns.pattern_files import read_arrays, write_arrays, write_history, write_table
+from pellucid.settings import PatternSettings
+
+SUFFIXES = (".png", ".npz", ".csv")
+MULTIPLE = 4  # each pixel of a small image becomes so many a side
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """How the ascents went: `activations` after 0, 1, 2 ... steps, NaN after a unit's last.
+
+    Where something is held against an image, that is subtracted.  terms: what else was kept, if `report` was asked for:
+    the unit's own `target`, `others_mean`, `others_max`, `tv`, `l1`, `loss`; see ledgers.py.
+    """
+
+    activations: Float32[np.ndarray, "unit moment"]
+    terms: Mapping[str, Float32[np.ndarray, "unit moment"]] = field(default_factory=dict)
+
+    @np.errstate(invalid="ignore")  # NaN stands where there was no moment
+    def smoothed(self, share: float = 0.9) -> dict[str, Float32[np.ndarray, "unit moment"]]:
+        """Exponential moving averages along the moments, of `activations` and the terms; `share`: of the past."""
+        found = {}
+        for name, numbers in {"activations": self.activations, **self.terms}.items():
+            found[name] = averaged = numbers.copy()
+            for moment in range(1, numbers.shape[1]):
+                averaged[:, moment] = share * averaged[:, moment - 1] + (1 - share) * numbers[:, moment]
+        return found
+
+    @property
+    @np.errstate(invalid="ignore", divide="ignore")
+    def changes(self) -> Float32[np.ndarray, "unit moment"]:
+        """By what share of it the activation changed in the step before; NaN at first, for 0, and after the last."""
+        shares = np.full_like(self.activations, np.nan)
+        shares[:, 1:] = np.diff(self.activations, axis=1) / np.abs(self.activations[:, 1:])
+        return np.where(np.isfinite(shares), shares, np.nan).astype(np.float32)
+
+    def of(self, i: int) -> "History":
+        """That of the unit in this place alone."""
+        return History(self.activations[i : i + 1], {name: term[i : i + 1] for name, term in self.terms.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """The images on their way: `images` and `activations` as they were after `steps` steps, one shot for each."""
+
+    steps: tuple[int, ...]
+    images: Float32[np.ndarray, "shot unit channel height width"]
+    activations: Float32[np.ndarray, "shot unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
+
+    images: in model space.  activations: of these very images, in float32.  dead: no start and no training image made
+    the unit positive; `tried_starts` and `tried_images` say how many there were (images are looked at for units that no
+    start wakes).  steps: made uphill.  strongest: what the data's image says that excites each unit most, if `compare`
+    was asked for.
+    """
+
+    model: str
+    layer: str
+    units: Int64[np.ndarray, "unit"]
+    images: Float32[np.ndarray, "unit channel height width"]
+    activations: Float32[np.ndarray, "unit"]
+    dead: Bool[np.ndarray, "unit"]
+    steps: Int64[np.ndarray, "unit"]
+    tried_starts: Int64[np.ndarray, "unit"]
+    tried_images: Int64[np.ndarray, "unit"]
+    history: History
+    film: Film
+    settings: PatternSettings
+    strongest: Float32[np.ndarray, "unit"] | None = None
+
+    @property
+    def relative(self) -> Float32[np.ndarray, "unit"] | None:
+        """How many times as much as the strongest image each pattern excites its unit; NaN where no image does."""
+        if self.strongest is None:
+            return None
+        excited = self.strongest > 0
+        return np.where(excited, self.activations / np.where(excited, self.strongest, 1), np.nan).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __iter__(self) -> Iterator["Pattern"]:
+        """One after another, in the order of `units`."""
+        return map(self._at, range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.images, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        dead = int(self.dead.sum())
+        return f"Patterns({len(self)} units of '{self.layer}' in '{self.model}', {dead} dead)"
+
+    def save(self, path: StrPath, multiple: int = MULTIPLE) -> Path:
+        """Write all: `.png`, each pixel a square of `multiple` a side; `.npz`, everything; `.csv`, a table.
+
+        Nothing is interpolated. Raises PellucidError for another suffix, and where the disk refuses.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".png":
+            return save_photo(path, wall(self.images, multiple=multiple))
+        if suffix == ".csv":
+            beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
+            return write_table(path, self.images, beside | self._compared)
+        if suffix != ".npz":
+            raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        terms = {f"term:{name}": term for name, term in self.history.terms.items()}
+        kept = (
+            terms
+            | self._compared
+            | {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
+        )
+        about = {"model": self.model, "layer": self.layer, "settings": self.settings.model_dump(mode="json")}
+        return write_arrays(path, {**arrays, **kept, "moments": np.array(self.film.steps, np.int64)}, about)
+
+    @property
+    def _compared(self) -> dict[str, Float32[np.ndarray, "unit"]]:
+        return {} if self.strongest is None else {"strongest": self.strongest}
+
+    def save_history(self, path: StrPath) -> Path:
+        """Write how the ascents went as a CSV table, a row for each unit and step."""
+        return write_history(path, self.units, {"activation": self.history.activations, **self.history.terms})
+
+    @classmethod
+    def load(cls, path: StrPath) -> Self:
+        """What `save` wrote to an NPZ file, all of it as it was.
+
+        Raises PellucidError for a file that is missing, damaged, or something else. For the images of a CSV see
+        `pellucid.see.patterns.pattern_files.load_images`.
+        """
+        names = [*_ARRAYS, "history", "film", "shown", "moments"]
+        arrays, about = read_arrays(path, names, ["strongest", *(f"term:{name}" for name in TERMS)])
+        count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
+        wrong = [name for name, array in arrays.items() if not _fits(name, array, count)]
+        known = isinstance(about.get("settings"), dict) and {"model", "layer"} <= about.keys()
+        if wrong or not known:
+            raise PellucidError(
+                f"The file '{path}' holds {'no settings' if not wrong else f'a {wrong[0]!r} that does not fit'}; "
+                f"give one that patterns were saved to."
+            )
+        film = Film(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
+        terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
+        history = History(arrays.pop("history"), terms)
+        settings = PatternSettings.of(**{RENAMED.get(name, name): value for name, value in about["settings"].items()})
+        model, layer = str(about["model"]), str(about["layer"])
+        return cls(model=model, layer=layer, history=history, film=film, settings=settings, **arrays)
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """All images on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
+        dead = f", {self.dead.sum()} dead" if self.dead.any() else ""
+        return _plotted(self.images, f"{self.model}, {self.layer}: {len(self)} units{dead}", axes)
+
+    def _repr_html_(self) -> str:
+        return picture_tag(wall(self.images), html.escape(repr(self), quote=True), scale=2)
+
+    def one(self, unit: int) -> "Pattern":
+        """The pattern of this unit; raises PellucidError where it is not among `units`."""
+        found = np.flatnonzero(self.units == unit)
+        if len(found) == 0:
+            raise PellucidError(
+                f"Unit {unit} of '{self.layer}' is not among the {len(self)} units that were asked for."
+            )
+        return self._at(int(found[0]))
+
+    def _at(self, i: int) -> "Pattern":
+        return Pattern(
+            model=self.model,
+            layer=self.layer,
+            unit=int(self.units[i]),
+            image=self.images[i],
+            activation=float(self.activations[i]),
+            dead=bool(self.dead[i]),
+            steps=int(self.steps[i]),
+            tried_starts=int(self.tried_starts[i]),
+            tried_images=int(self.tried_images[i]),
+            history=self.history.of(i),
+            film=Film(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
+            settings=self.settings,
+            strongest=None if self.strongest is None else float(self.strongest[i]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """The pattern of one unit: `image` (channel, height, width) in model space; for the rest see Patterns."""
+
+    model: str
+    layer: str
+    unit: int
+    image: Float32[np.ndarray, "channel height width"]
+    activation: float
+    dead: bool
+    steps: int
+    tried_starts: int
+    tried_images: int
+    history: History
+    film: Film
+    settings: PatternSettings
+    strongest: float | None = None
+
+    @property
+    def relative(self) -> float | None:
+        """How many times as much as the strongest image it excites the unit; None where no image does, or was seen."""
+        return self.activation / self.strongest if self.strongest is not None and self.strongest > 0 else None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.image, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        state = "dead" if self.dead else f"activation {self.activation:.4g}"
+        return f"Pattern(unit {self.unit} of '{self.layer}' in '{self.model}', {state})"
+
+    def save(self, path: StrPath, multiple: int = MULTIPLE) -> Path:
+        """Write it as `Patterns.save` does; an NPZ file is one of patterns with one unit."""
+        return self.alone().save(path, multiple)
+
+    @classmethod
+    def load(cls, path: StrPath) -> "Pattern":
+        """What `save` wrote to an NPZ file; raises PellucidError as `Patterns.load`, and where there are several."""
+        found = Patterns.load(path)
+        if len(found) != 1:
+            raise PellucidError(f"The file '{path}' holds {len(found)} patterns, not one; open it by Patterns.load.")
+        return found.one(int(found.units[0]))
+
+    def alone(self) -> Patterns:
+        """The same as the patterns of one unit."""
+        return Patterns(
+            model=self.model,
+            layer=self.layer,
+            units=np.array([self.unit]),
+            images=self.image[None],
+            activations=np.array([self.activation], np.float32),
+            dead=np.array([self.dead]),
+            steps=np.array([self.steps]),
+            tried_starts=np.array([self.tried_starts]),
+            tried_images=np.array([self.tried_images]),
+            history=self.history,
+            film=self.film,
+            settings=self.settings,
+            strongest=None if self.strongest is None else np.array([self.strongest], np.float32),
+        )
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """The image on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
+        state = "dead" if self.dead else f"{self.activation:.3f}"
+        return _plotted(self.image[None], f"{self.layer}, unit {self.unit}: {state}", axes)
+
+    def _repr_html_(self) -> str:
+        return picture_tag(wall(self.image[None]), html.escape(repr(self), quote=True), scale=6)
+
+
+_ARRAYS = {
+    "units": (1, np.int64),
+    "images": (4, np.float32),
+    "activations": (1, np.float32),
+    "dead": (1, np.bool_),
+    "steps": (1, np.int64),
+    "tried_starts": (1, np.int64),
+    "tried_images": (1, np.int64),
+}
+RENAMED = {"weights": "scale_weights"}  # settings that files of before call otherwise
+_KEPT = {
+    "history": (2, np.float32, 0),
+    "film": (5, np.float32, 1),
+    "shown": (2, np.float32, 1),
+    "strongest": (1, np.float32, 0),
+}
+
+
+def _fits(name: str, array: np.ndarray, count: int) -> bool:
+    """Whether an array from a file is of the kind that was saved under this name, for so many units."""
+    if name == "moments":
+        return array.ndim == 1 and array.dtype == np.int64
+    name = "history" if name.startswith("term:") else name
+    axes, dtype, units = _KEPT[name] if name in _KEPT else (*_ARRAYS[name], 0)
+    return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
+
+
+def _plotted(images: Float32[np.ndarray, "image channel height width"], title: str, axes: Axes | None) -> Axes:
+    if axes is None:
+        axes = Figure(layout="constrained").subplots()
+    picture = np.moveaxis(wall(images), 0, -1)
+    axes.imshow(picture[..., 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
+    axes.set_title(title)
+    axes.set_axis_off()
+    return axes

@@ -1,0 +1,250 @@
+"""Atlas: a static site that shows every unit of a model.
+
+atlas: model, folder, data -> Atlas: `index.html`, sheets of pictures, `atlas.json` (every number), `arrays/*.npz`
+
+The site asks nothing of the network and works from a folder. Whatever is found is kept at once,
+so an atlas that was interrupted goes on where it stopped. The surprise: without data the parts that need images are
+absent, not empty; and numbers reach the browser as scripts, because a page opened from a folder may not fetch files.
+"""
+
+import os
+import platform
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pellucid.data.load import NAMES, load_data
+from pellucid.data.splits import Data
+from pellucid.errors import PellucidError
+from pellucid.executors import Engine, LocalEngine, Ticks
+from pellucid.files import StrPath, output_folder
+from pellucid.see.dataset.activation_stats import Joined
+from pellucid.see.models.base import LayerInfo, Model
+from pellucid.see.models.connections import links
+from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.open import open_model
+from pellucid.see.models.receptive_field import receptive_field
+from pellucid.settings import AtlasSettings
+from pellucid.show.atlas import parts, records, site
+from pellucid.show.atlas.records import Place
+from pellucid.show.result_cache import Arrays, Kept
+from pellucid.show.timing import Clock, Progress, on_stderr
+
+WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear")
+RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Softplus")
+LIBRARIES = ("pellucid", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Where the site lies, every number on it, and how many of its parts were taken over from before."""
+
+    page: Path
+    record: dict[str, Any]
+    resumed: int
+
+    def __repr__(self) -> str:
+        units = sum(layer["units"] for layer in self.record["layers"])
+        return f"Atlas({units} units of '{self.record['model']['name']}', '{self.page}')"
+
+
+def atlas(
+    model: Any,
+    out: StrPath = "atlas",
+    data: Data | StrPath | None = None,
+    *,
+    data_dir: StrPath | None = None,
+    engine: Engine | None = None,
+    progress: Progress = on_stderr,
+    ticks: Ticks | None = None,
+    **settings: Any,
+) -> Atlas:
+    """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
+
+    model: a Model, or whatever `open_model` takes.  data: a name or path that `load_data` takes, with `data_dir` as its
+    root, or a `Data`; its train and dev images are scanned.  engine: where the work is done, this process if there is
+    none; the site is the same.  progress: told of every stage as it begins and ends.  ticks: called with (done, total)
+    inside a stage, instead of a bar.  settings: fields of AtlasSettings.
+
+    Raises PellucidError for what cannot be opened or written to, data that does not fit the model, and unknown layers
+    and settings (with the nearest).
+    """
+    chosen = AtlasSettings.of(**settings)
+    clock = Clock(progress)
+    opened = model if isinstance(model, Model) else open_model(model)
+    layers = _layers(opened, chosen)
+    images = None
+    if data is not None:
+        with clock("reading the images"):
+            images = data if isinstance(data, Data) else load_data(data, data_dir, chosen.seed)
+            if images.input_shape != opened.input_shape:
+                raise PellucidError(
+                    f"The images of '{images.name}' have shape {images.input_shape}, but '{opened.name}' takes "
+                    f"{opened.input_shape}; give data of that (channel, height, width)."
+                )
+    folder = output_folder(out)
+    mark = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
+    kept = Kept(
+        output_folder(folder / "arrays"), mark, chosen.resume, LocalEngine() if engine is None else engine, ticks
+    )
+    places = _places(opened, layers, chosen, images, kept, clock)
+    joined = None if images is None else Joined({"train": images.train, "dev": images.dev})
+    with clock("writing the pages"):
+        record = _facts(opened, chosen, images, places, command(model, data, images, chosen, folder))
+        record["layers"] = [records.layer_record(place, chosen, images, joined) for place in places]
+        page = site.write(folder, opened, record, places, images, joined)
+    return Atlas(page, record, kept.resumed)
+
+
+def _layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
+    """Those asked for, in the order in which they run; else those with weights, rectified; else all."""
+    if settings.layers:
+        wanted = {model.layer(name).name for name in settings.layers}
+        return tuple(layer for layer in model.layers if layer.name in wanted)
+    weighted = [at for at, layer in enumerate(model.layers) if WEIGHTED.fullmatch(layer.kind)]
+    return tuple(model.layers[_rectified(model, at)] for at in weighted) if weighted else model.layers
+
+
+def _rectified(model: Model, at: int) -> int:
+    """The place of the rectifier right behind a layer, perhaps behind its normalization; the layer's own without one.
+
+    Before it a map's mean says little: what is positive here is taken back by what is negative there.
+    """
+    for behind in range(at + 1, min(at + 3, len(model.layers))):
+        kind, same = model.layers[behind].kind, model.layers[behind].shape == model.layers[at].shape
+        if same and kind in RECTIFIERS:
+            return behind
+        if not (same and "Norm" in kind):
+            break
+    return at
+
+
+def _places(
+    model: Model,
+    layers: tuple[LayerInfo, ...],
+    settings: AtlasSettings,
+    data: Data | None,
+    kept: Kept,
+    clock: Clock,
+) -> list[Place]:
+    """Everything known of each layer, computed or taken over."""
+    names = [layer.name for layer in layers]
+    said: Arrays = {}
+    if data is not None:
+        with clock("scanning the images"):
+            said = _said(model, names, settings, data, kept)
+    linked = links(model, names)
+    places = []
+    found = _found(model, layers, settings, data, kept)
+    for index, info in enumerate(layers):
+        with clock(f"{info.units} units of {info.name}"):
+            arrays = next(found)
+        own = {key.partition(":")[2]: array for key, array in said.items() if key.startswith(f"{index}:")}
+        after = records.following(names, linked, info.name)
+        places.append(Place(info, arrays, own, receptive_field(model, info.name), linked.get(info.name), after))
+        if "confusion" in said and index == len(layers) - 1:
+            own["confusion"] = said["confusion"]
+    kept.clear()
+    return places
+
+
+def _said(model: Model, names: list[str], settings: AtlasSettings, data: Data, kept: Kept) -> Arrays:
+    """What the images say of every layer; shares of them are looked at in any order, and put together in theirs."""
+    old = kept.part("scan")
+    if old is not None:
+        return old
+    shares = parts.image_shares(model, data)
+    for _ in kept.each(parts.share_part, (model, names, settings, data), shares, "scanning the images"):
+        pass
+    arrays = parts.scan_part(names, [kept.piece(name) for name in shares])
+    boxes = {f"boxes-{at:03d}": (name, arrays[f"{at}:positions"]) for at, name in enumerate(names)}
+    for _ in kept.each(parts.boxes_part, (model, data), boxes, "where units look"):
+        pass
+    for at, piece in enumerate(boxes):
+        arrays.update({f"{at}:{field}": array for field, array in kept.piece(piece).items()})
+    kept.finish("scan", arrays, [*shares, *boxes])
+    return arrays
+
+
+def _found(
+    model: Model, layers: tuple[LayerInfo, ...], settings: AtlasSettings, data: Data | None, kept: Kept
+) -> Iterator[Arrays]:
+    """The patterns of each layer in turn; chunks of later ones may be found while earlier ones are waited for."""
+    old = [kept.part(f"layer-{at:03d}") for at in range(len(layers))]
+    chunks = [
+        {f"layer-{at:03d}-{c.begin:05d}-{c.end:05d}": c for c in parts.chunks(model, info.name, settings)}
+        for at, info in enumerate(layers)
+        if old[at] is None
+    ]
+    every = {name: chunk for own in chunks for name, chunk in own.items()}
+    stream = kept.each(parts.chunk_part, (model, settings, data), every, "patterns")
+    there: set[str] = set()
+    waiting = iter(chunks)
+    for at, arrays in enumerate(old):
+        if arrays is not None:
+            yield arrays
+            continue
+        own = next(waiting)
+        while not own.keys() <= there:
+            there.add(next(stream))
+        found = parts.joined([kept.piece(name) for name in own])
+        kept.finish(f"layer-{at:03d}", found, list(own))
+        yield found
+
+
+def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: list[Place], said: str) -> dict[str, Any]:
+    """The model's card."""
+    facts: dict[str, Any] = {
+        "command": said,
+        "settings": settings.model_dump(mode="json", exclude={"resume", "chunk"}),
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
+        "model": {
+            "name": model.name,
+            "input_shape": list(model.input_shape),
+            "scaling": model.scaling.kind,
+            "layers": [
+                {"name": layer.name, "kind": layer.kind, "units": layer.units, "shape": list(layer.shape)}
+                for layer in model.layers
+            ],
+        },
+    }
+    if isinstance(model, ScratchModel):
+        facts["model"]["architecture"] = model.network.architecture
+        facts["model"]["parameters"] = sum(int(array.size) for array in model.network.parameters.values())
+        facts["model"]["provenance"] = model.network.provenance
+    if data is not None:
+        facts["data"] = {
+            "name": data.name,
+            "scanned": len(data.train) + len(data.dev),
+            "classes": list(data.classes),
+        }
+        confusion = places[-1].said.get("confusion")
+        if confusion is not None:
+            facts["data"]["test"] = int(confusion.sum())
+            facts["data"]["accuracy"] = float(confusion.trace() / confusion.sum())
+            facts["data"]["confusion"] = confusion.tolist()
+    return facts
+
+
+def command(model: Any, data: Data | StrPath | None, images: Data | None, settings: AtlasSettings, out: Path) -> str:
+    """What a person types to get the same atlas; for a model or data of their own, what they call."""
+    changed = {
+        name: value
+        for name, value in settings.model_dump(exclude_defaults=True).items()
+        if name not in ("resume", "chunk")
+    }
+    named = images is None or not isinstance(data, Data) or images.name in NAMES
+    if isinstance(model, str | os.PathLike) and named:
+        words = ["pellucid", "atlas", os.fspath(model)]
+        if images is not None:
+            words += ["--data", images.name if isinstance(data, Data) or data is None else os.fspath(data)]
+        for name, value in changed.items():
+            words += [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+        return shlex.join([*words, "--out", os.fspath(out)])
+    rest = "".join(f", {name}={value!r}" for name, value in changed.items())
+    given = "" if images is None else f", data={images.name!r}"
+    return f"pellucid.atlas({model if isinstance(model, str) else type(model).__name__}{given}{rest})"

@@ -1,0 +1,254 @@
+"""Parts of an atlas: what is computed, in pieces that an engine works on in any order.
+
+chunk_part: some units of a layer -> their patterns, as arrays;  joined: those of all chunks -> those of the layer
+share_part: a share of the images -> what it says of every layer;  scan_part: that of all shares -> that of the images
+boxes_part: a layer, its strongest images -> where each unit looks in them
+fingerprint: model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
+
+A piece is the same whoever works on it: what is cut, and where, follows from the model and the settings alone. The
+surprise: patterns of images beyond 128 pixels a side are kept as blocks of averaged pixels, as they are drawn, since
+the wall of a large model would fill a disk.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+
+from pellucid.data.splits import Data
+from pellucid.progress import Progress
+from pellucid.see.dataset.activation_stats import BATCH, Joined, Share, Tally, shares, tallied, together, unit_means
+from pellucid.see.models.base import Model
+from pellucid.see.models.receptive_field import receptive_field
+from pellucid.see.patterns.api import Patterns, patterns
+from pellucid.settings import AtlasSettings
+from pellucid.show.atlas import pictures
+from pellucid.show.result_cache import Arrays, weights_of
+
+FORMAT = 1  # of the files of arrays; another one is computed anew
+FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
+
+
+def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
+    """A hash of all that the arrays of an atlas follow from."""
+    said = hashlib.blake2b(digest_size=16)
+    chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers"})
+    facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen]
+    said.update(json.dumps(facts, sort_keys=True).encode())
+    for name, array in weights_of(model).items():
+        said.update(name.encode())
+        said.update(np.ascontiguousarray(array).view(np.uint8).data)
+    if data is not None:
+        said.update(json.dumps([data.name, data.classes]).encode())
+        for split in (data.train, data.dev, data.test):
+            said.update(np.ascontiguousarray(split.images).view(np.uint8).data)
+            said.update(np.ascontiguousarray(split.labels).view(np.uint8).data)
+    return said.hexdigest()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some units of a layer, found together: those from `begin` to before `end`."""
+
+    layer: str
+    begin: int
+    end: int
+
+
+def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[Chunk]:
+    """All units of a layer in chunks, as many together as the settings say and memory allows."""
+    units = model.layer(layer).units
+    room = int(np.prod(model.input_shape)) * (settings.shots + 2) * settings.variants
+    step = min(settings.chunk, max(16, FILM_NUMBERS // room))
+    return [Chunk(layer, begin, min(begin + step, units)) for begin in range(0, units, step)]
+
+
+def joined(pieces: Sequence[Arrays]) -> Arrays:
+    """The arrays of a whole layer from those of its chunks, in their order."""
+    whole = {
+        name: np.concatenate([piece[name] for piece in pieces], axis=_axis(name))
+        for name in pieces[0]
+        if name != "film_steps"
+    }
+    return {**whole, "film_steps": pieces[0]["film_steps"]}
+
+
+def _axis(name: str) -> int:
+    """The axis of the units."""
+    return 1 if name in ("patterns", "activations", "steps") else 0
+
+
+def chunk_part(
+    chunk: Chunk, model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
+) -> Arrays:
+    """Several patterns of each unit of a chunk, and the film of the strongest."""
+    layer, units = chunk.layer, np.arange(chunk.begin, chunk.end)
+    found = [
+        patterns(
+            model,
+            layer,
+            units=units,
+            data=data,
+            progress=progress,
+            steps=settings.steps,
+            shots=settings.shots,
+            seed=settings.seed + variant,
+        )
+        for variant in range(settings.variants)
+    ]
+    activations = np.stack([one.activations for one in found])
+    best = activations.argmax(0)
+    return {
+        "patterns": np.stack([pictures.shrunk(one.images) for one in found]),
+        "activations": activations,
+        "steps": np.stack([one.steps for one in found]),
+        "best": best,
+        "dead": _dead(model, layer, found),
+        "tried_starts": np.sum([one.tried_starts for one in found], axis=0),
+        "tried_images": np.max([one.tried_images for one in found], axis=0),
+        "film_steps": np.array(found[0].film.steps),
+        "film": _chosen([pictures.drawn(_flat(one)) for one in found], best, len(units)),
+        "film_activations": np.stack([found[b].film.activations[:, u] for u, b in enumerate(best)]),
+    }
+
+
+def _dead(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.ndarray, "unit"]:
+    """Units that no ascent, no start and no image woke. Before its rectifier, a map whose mean is always negative may
+    still be positive somewhere: such a unit is not dead."""
+    dead: np.ndarray = np.logical_and.reduce([one.dead for one in found])
+    suspects = np.flatnonzero(dead)
+    with model.reading((layer,)) as read, torch.no_grad():
+        for one in found:
+            for at in suspects:
+                output = read(torch.from_numpy(one.images[at : at + 1]).to(model.device))[layer].output
+                dead[at] &= not bool((output[0, one.units[at]] > 0).any())
+    return dead
+
+
+def _flat(found: Patterns) -> Float32[np.ndarray, "image channel height width"]:
+    """The film's images, unit by unit."""
+    return found.film.images.swapaxes(0, 1).reshape(-1, *found.images.shape[1:])
+
+
+def _chosen(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.ndarray:
+    """Of each unit the film of its strongest pattern, (unit, shot, height, width), colours last where there are."""
+    split = [film.reshape(units, -1, *film.shape[1:]) for film in films]
+    return np.stack([split[b][u] for u, b in enumerate(best)])
+
+
+def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, Share]]:
+    """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
+    classes, shares of the test (True)."""
+    found = {f"scan-{share.number:05d}": (False, share) for share in shares(model, scanned(data))}
+    if model.layers[-1].shape == (len(data.classes),):
+        found |= {f"test-{share.number:05d}": (True, share) for share in shares(model, tested(data))}
+    return found
+
+
+def scanned(data: Data) -> Joined:
+    """The training and dev images."""
+    return Joined({"train": data.train, "dev": data.dev})
+
+
+def tested(data: Data) -> Joined:
+    """The test images."""
+    return Joined({"test": data.test})
+
+
+def share_part(
+    item: tuple[bool, Share],
+    model: Model,
+    layers: Sequence[str],
+    settings: AtlasSettings,
+    data: Data,
+    progress: Progress | None,
+) -> Arrays:
+    """What a share of the images says of every layer (keys `0:sums` for the first of `layers`), or of the test."""
+    test, share = item
+    if test:
+        return {"confusion": _confusion(model, share, data)}
+    found = tallied(
+        *(model, layers, scanned(data), share),
+        classes=len(data.classes),
+        top=settings.examples,
+        progress=progress,
+    )
+    return {f"{at}:{name}": np.asarray(a) for at, layer in enumerate(layers) for name, a in vars(found[layer]).items()}
+
+
+def scan_part(layers: Sequence[str], pieces: Sequence[Arrays]) -> dict[str, np.ndarray]:
+    """What all images say of every layer (keys `0:means` for the first of `layers`), and the test, from all shares."""
+    arrays: dict[str, np.ndarray] = {}
+    for at in range(len(layers)):
+        own = [
+            {key.partition(":")[2]: array for key, array in piece.items() if key.startswith(f"{at}:")}
+            for piece in pieces
+        ]
+        tallies = [Tally.of(one) for one in own if one]
+        arrays.update({f"{at}:{field}": array for field, array in vars(together(tallies)).items()})
+    counts = [piece["confusion"] for piece in pieces if "confusion" in piece]
+    return {**arrays, "confusion": np.sum(counts, axis=0)} if counts else arrays
+
+
+def boxes_part(
+    item: tuple[str, Int64[np.ndarray, "unit rank"]], model: Model, data: Data, progress: Progress | None
+) -> Arrays:
+    """Where in its strongest images each unit of a layer looks: (unit, rank, 4), top, left, height, width in pixels."""
+    del progress
+    (name, positions), images = item, scanned(data)
+    field = receptive_field(model, name)
+    if field is None:
+        return {}
+    found = np.zeros((*positions.shape, 4), np.int64)
+    distinct, places = np.unique(positions, return_inverse=True)
+    places = places.reshape(positions.shape)
+    peaks = np.zeros((len(distinct), len(found)), np.int64)
+    with model.reading((name,)) as read, torch.no_grad():
+        step = max(1, BATCH // 4)
+        for begin in range(0, len(distinct), step):
+            output = read(model.prepared(images.take(distinct[begin : begin + step])))[name].output
+            peaks[begin : begin + step] = output.flatten(2).argmax(2).cpu().numpy()
+    width = model.layer(name).shape[2]
+    for unit in range(len(found)):
+        for rank, place in enumerate(places[unit]):
+            found[unit, rank] = field.box(*divmod(int(peaks[place, unit]), width))
+    return {"boxes": found}
+
+
+def _confusion(model: Model, share: Share, data: Data) -> Int64[np.ndarray, "truth guess"]:
+    """Counts of a share of the test images by truth and guess."""
+    counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
+    last = model.layers[-1].name
+    with unit_means(model, (last,)) as read:
+        for _, batch, labels in share.batches(tested(data)):
+            np.add.at(counts, (labels, read(batch)[last].argmax(1)), 1)
+    return counts
+
+
+def binned(
+    counts: Int64[np.ndarray, "bin"], bound: float, most: int = 32
+) -> tuple[float, float, Int64[np.ndarray, "few"]]:
+    """(low, width of a bin, counts) of the bins between the first and the last with an image, merged to at most `most`.
+
+    >>> binned(np.array([0, 0, 0, 0, 5, 1, 0, 2]), 4.0, most=2)
+    (0.0, 2.0, array([6, 2]))
+    """
+    width = 2 * bound / len(counts)
+    used = np.flatnonzero(counts)
+    if len(used) == 0:
+        return 0.0, width, np.zeros(0, np.int64)
+    first, last = int(used[0]), int(used[-1]) + 1
+    merge = -(-(last - first) // most)
+    padded = np.zeros(-(-(last - first) // merge) * merge, np.int64)
+    padded[: last - first] = counts[first:last]
+    return first * width - bound, merge * width, padded.reshape(-1, merge).sum(1)
+
+
+def largest(values: Float[np.ndarray, " value"], count: int) -> list[int]:
+    """The places of the largest magnitudes, largest first, without zeros."""
+    order = np.argsort(-np.abs(values), kind="stable")[:count]
+    return [int(place) for place in order if values[place] != 0]

@@ -1,0 +1,82 @@
+"""Watch: what is asked for beside a training -> callbacks while it runs, and files once it is over.
+
+watched: WatchSettings -> on_batch and on_epoch of `train`
+keep:    WatchSettings, network, history -> the files written
+
+What could not be written is found out before the work. Figures and TensorBoard are loaded only where they are asked
+for, so that a plain training starts at once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pellucid.errors import PellucidError
+from pellucid.files import output_folder, require_writable
+from pellucid.learn.history import Epoch, History
+from pellucid.learn.io.csv import export_tables
+from pellucid.learn.network import Network
+from pellucid.learn.training import Trainer
+from pellucid.settings import WatchSettings
+
+FIGURES = (".png", ".pdf", ".svg")
+HISTORIES = (".json", ".csv")
+
+
+@contextmanager
+def watched(settings: WatchSettings) -> Iterator[tuple[Callable[[Trainer], None], Callable[[Epoch], None]]]:
+    """`train`'s on_batch and on_epoch that the settings ask for.
+
+    Raises PellucidError for endings that are none, and paths that cannot be written to.
+    """
+    for path, formats in ((settings.live, FIGURES), (settings.curves, FIGURES), (settings.history, HISTORIES)):
+        _require_ready(path, formats)
+    if settings.tables is not None:
+        output_folder(settings.tables)
+    with ExitStack() as stack:
+        batch: list[Callable[[Trainer], None]] = []
+        epoch: list[Callable[[Epoch], None]] = []
+        if settings.live is not None:
+            from pellucid.show.figures.live_plot import Live
+
+            batch.append(Live(settings.live, every=settings.live_batches).batch)
+        if settings.tensorboard is not None:
+            from pellucid.show.figures.live_plot import TensorBoardLog
+
+            log = stack.enter_context(TensorBoardLog(settings.tensorboard, every=settings.live_batches))
+            batch.append(log.batch)
+            epoch.append(log.epoch)
+        yield _each(batch), _each(epoch)
+
+
+def keep(settings: WatchSettings, network: Network, history: History) -> list[Path]:
+    """Write what the settings ask for of a training that is over; the paths of all that there is now."""
+    written = [path for path in (settings.live, settings.tensorboard) if path is not None and path.exists()]
+    if settings.curves is not None:
+        from pellucid.show.export import save_figure
+        from pellucid.show.figures.training import curves_figure
+
+        written.append(save_figure(curves_figure(history), settings.curves))
+    if settings.history is not None:
+        history.save(settings.history)
+        written.append(settings.history)
+    if settings.tables is not None:
+        written.append(export_tables(network, settings.tables))
+    return written
+
+
+def _require_ready(path: Path | None, endings: Sequence[str]) -> None:
+    if path is None:
+        return
+    if path.suffix.lower() not in endings:
+        raise PellucidError(f"Cannot write '{path}': let its name end in {' or '.join(endings)}.")
+    require_writable(path)
+
+
+def _each(callbacks: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
+    def call(given: Any) -> None:
+        for callback in callbacks:
+            callback(given)
+
+    return call

@@ -1,0 +1,136 @@
+"""Text: results as lines for a terminal.
+
+table:       heads and rows -> columns as wide as they must be, numbers to the right
+found_text, relative_text: patterns -> how many there are, and how they answer beside the strongest of the data
+report_text: the history of one ascent -> its terms every ten steps
+scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
+scan_text, comparison_text: what learn/clusters.py and learn/comparison.py found
+study_text:  a study of learn/studies.py -> a line for each combination, and the best
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pellucid.learn.experiments.cluster_comparison import Comparison
+from pellucid.learn.experiments.clusters import Scan
+from pellucid.learn.experiments.grid_search import Study
+from pellucid.learn.metrics import Scores
+from pellucid.see.patterns.results import History, Patterns
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lines of columns; a column of numbers, or of words that end in %, stands to the right.
+
+    >>> print(table(["layer", "units"], [["conv1", 4], ["conv2", 16]]))
+    layer  units
+    conv1      4
+    conv2     16
+    """
+    lines = [list(heads), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    right = [all(_is_number(row[column]) for row in rows) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def found_text(found: Patterns) -> str:
+    """How many units have a pattern, and how many have none, in a line."""
+    silent = int(((found.activations == 0) & ~found.dead).sum())
+    words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
+    if silent > 0:
+        words += f", {silent} answer to other images but not where these settings lead"
+    return f"{words}, {int(found.dead.sum())} are dead."
+
+
+def relative_text(found: Patterns) -> str:
+    """How many times as much as by the strongest image units are excited by their patterns."""
+    relative = found.relative
+    known = np.empty(0) if relative is None else relative[np.isfinite(relative)]
+    if len(known) == 0:
+        return "No image of the data excites it." if len(found) == 1 else "No image of the data excites any of them."
+    if len(found) == 1:
+        return f"That is {known[0]:.2f} times what the strongest image of the data reaches."
+    return (
+        f"Patterns reach {np.median(known):.2f} times what the strongest image of the data does, "
+        f"the median of {len(known)} units ({known.min():.2f} to {known.max():.2f})."
+    )
+
+
+def report_text(history: History, steps: int, *, every: int = 10) -> str:
+    """How one ascent went, every so many steps, as moving averages (0.9)."""
+    smooth = history.smoothed()
+    moments = [moment for moment in range(len(history.activations[0])) if moment % every == 0 and moment <= steps]
+    rows = [[moment, *(f"{term[0, moment]:.4f}" for term in smooth.values())] for moment in moments]
+    return table(["step", *(name.replace("_", " ") for name in smooth)], rows)
+
+
+def scores_text(scores: Scores, names: Sequence[str]) -> str:
+    """What is taken for what, and how much of it rightly; a class without guesses, or without images, has a dash."""
+    matrix = [[name, *row] for name, row in zip(names, scores.confusion.tolist(), strict=True)]
+    counts = scores.confusion.sum(axis=1).tolist()
+    shares = zip(scores.precision.tolist(), scores.recall.tolist(), strict=True)
+    rows = [
+        [name, count, *(f"{share:.2%}" if share >= 0 else "-" for share in both)]
+        for name, count, both in zip(names, counts, shares, strict=True)
+    ]
+    return "\n".join(
+        [
+            "Rows are the truth, columns what the network says:",
+            table(["", *names], matrix),
+            "Precision is the share of right ones among those taken for a class, recall among those that are of it:",
+            table(["class", "images", "precision", "recall"], rows),
+        ]
+    )
+
+
+def scan_text(scan: Scan) -> str:
+    """Seconds, inertia and silhouette of each number of clusters, and the number to choose."""
+    rows = [[row.clusters, f"{row.seconds:.2f}", f"{row.inertia:,.1f}", f"{row.silhouette:.4f}"] for row in scan.rows]
+    lines = table(["clusters", "seconds", "inertia", "silhouette"], rows)
+    told = f"{scan.suggested} clusters are suggested, the knee of the inertia"
+    return f"{lines}\n{told} (silhouettes over {scan.sampled:,} images)."
+
+
+def comparison_text(found: Comparison, target: float | None = None) -> str:
+    """Accuracy and seconds side by side; target: an accuracy in [0, 1], the best that both reach if not given."""
+    wanted = found.common if target is None else target
+    rows = []
+    for course in (found.pixels, found.features):
+        reached = course.seconds_to(wanted)
+        scores = [f"{course.test[-1]:.2%}", f"{course.dev[-1]:.2%}"] if course.dev else ["-", "-"]
+        times = [course.preparation, course.seconds[-1] if course.seconds else course.preparation, reached]
+        rows.append([course.name, *scores, *("-" if time is None else f"{time:.2f}" for time in times)])
+    heads = ["learning from", "test", "dev", "s before the first step", "s in all", f"s to dev {wanted:.2%}"]
+    ratio = found.ratio(wanted)
+    told = "" if ratio is None else f"\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
+    return table(heads, rows) + told
+
+
+def study_text(found: Study) -> str:
+    """Each combination's accuracies, means and standard deviations over the seeds, and which reads dev images best."""
+    rows: list[list[object]] = []
+    for summary in found.summaries():
+        means = [(summary.dev_mean, summary.dev_spread), (summary.test_mean, summary.test_spread)]
+        scores = [text for mean, spread in means for text in (f"{mean:.2%}", f"{spread:.2%}")]
+        own = [*scores, f"{summary.seconds:.2f}"] if summary.runs else ["-"] * 5
+        rows.append([*(str(value) for value in summary.values), summary.runs, summary.diverged, *own])
+    lines = table([*found.varied, "runs", "diverged", "dev", "+-", "test", "+-", "seconds"], rows)
+    best = found.best
+    if best is None:
+        return f"{lines}\nEvery training diverged; runs.csv says why."
+    values = ", ".join(f"{name} {value}" for name, value in zip(found.varied, best.values, strict=True))
+    chosen = f"Best on the dev images: {values}, " if values else "On average: "
+    return f"{lines}\n{chosen}{best.dev_mean:.2%}, and {best.test_mean:.2%} on the test images."
+
+
+def _is_number(cell: object) -> bool:
+    """Whether a cell is a whole number, a share, a decimal fraction, or the dash that stands for one."""
+    if isinstance(cell, str) and "." in cell:
+        return cell.rstrip("%").replace(",", "").replace(".", "").isdigit()
+    return isinstance(cell, int) or cell == "-" or (isinstance(cell, str) and cell.endswith("%"))

@@ -1,0 +1,148 @@
+"""Prints: what was found -> files, in the format that the name asks for.
+
+save_figure:   figure -> PNG, PDF or SVG
+save_pattern:  one unit's pattern -> a picture of whole pixels, or its arrays
+save_patterns: a layer's patterns -> a wall, their arrays, or a folder with all of it
+save_strip:    one unit's ascent -> a film strip, or a film
+save_ascents:  a layer's ascents, all side by side -> a film
+
+Every file is whole or not there. `ready` is asked before the work begins, so that nobody waits for a result that
+has nowhere to go. The surprise: patterns are drawn in deviations from their own mean, whatever range a model takes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from pellucid.data.photos import save_photo
+from pellucid.data.pixels import wall
+from pellucid.data.scaling import Scaling, byte_pixels
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, atomic_path, output_folder, require_writable
+from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
+from pellucid.show.figures import base
+from pellucid.show.films import save_film
+
+FIGURES = (".png", ".pdf", ".svg")
+PICTURES = SUFFIXES
+WALLS = (*FIGURES, ".npz", ".csv", "")  # the last one is a folder
+PLAYED = (".gif", ".webp")
+FILMS = (*FIGURES, *PLAYED)
+MULTIPLE = 8  # each pixel of a small image becomes so many a side
+SHARPNESS = 200  # dots per inch, on figures laid out for 100
+WIDEST = 1200  # pixels of a film of many units, where nothing else is asked for
+
+
+def format_of(path: StrPath, formats: Sequence[str]) -> str:
+    """The suffix of a file's name, in lower case; raises PellucidError for one that is not among `formats`."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in formats:
+        ends = f"ends in '{suffix}'" if suffix else "has no suffix"
+        raise PellucidError(
+            f"Cannot write '{path}': its name {ends}; let it end in {', '.join(filter(None, formats))}."
+        )
+    return suffix
+
+
+def ready(path: StrPath, formats: Sequence[str]) -> None:
+    """Nothing, where a file of one of these formats could be written to `path` now; PellucidError otherwise."""
+    if format_of(path, formats):
+        require_writable(path)
+
+
+def ready_film(path: StrPath, formats: Sequence[str], shots: int) -> None:
+    """The same of a film or strip of so many shots, of which there has to be one."""
+    ready(path, formats)
+    _require_shots(shots, path)
+
+
+def save_figure(figure: Figure, path: StrPath) -> Path:
+    """Write a figure; raises PellucidError for another format than PNG, PDF or SVG, and where the disk refuses."""
+    suffix = format_of(path, FIGURES)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=suffix[1:], dpi=SHARPNESS)
+    return Path(path)
+
+
+def save_pattern(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
+    """Write one pattern: `.png`, each pixel a square of `multiple` (at least 1); `.npz`, all of it; `.csv`, a table.
+
+    Raises PellucidError for another format and where the disk refuses.
+    """
+    format_of(path, PICTURES)
+    return found.save(path, multiple)
+
+
+def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
+    """Write a layer's patterns: a figure; `.npz` or `.csv`; without a suffix, a folder of a picture for each unit.
+
+    multiple: in a `.png` and the pictures of a folder, each pixel becomes a square of so many a side; such a PNG is the
+    images side by side and nothing else. Raises PellucidError for another format and where the disk refuses.
+    """
+    suffix = format_of(path, WALLS)
+    if suffix in (".npz", ".csv"):
+        return found.save(path)
+    if suffix == ".png" and multiple is not None:
+        return found.save(path, multiple)
+    if suffix:
+        return save_figure(_wall(found), path)
+    folder = output_folder(path)
+    save_patterns(found, folder / "patterns.npz")
+    save_patterns(found, folder / "patterns.png")
+    for unit, image in zip(found.units, found.images, strict=True):
+        picture = wall(image[None], multiple=MULTIPLE if multiple is None else multiple)
+        save_photo(folder / f"unit-{unit:03d}.png", picture)
+    return folder
+
+
+def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
+    """Write how the patterns of a layer came about, all side by side, as a film (GIF, WebP).
+
+    multiple: each pixel becomes a square of so many a side; as large as goes well on a screen, if it is not given.
+    Raises PellucidError for another format, where no shots were kept, and where the disk refuses.
+    """
+    format_of(path, PLAYED)
+    _require_shots(len(found.film.steps), path)
+    walls = byte_pixels(np.stack([wall(shot) for shot in found.film.images]))
+    largest = max(1, min(MULTIPLE, WIDEST // walls.shape[-1]))
+    frames = walls[:, 0] if walls.shape[1] == 1 else np.moveaxis(walls, 1, -1)
+    return save_film(frames, path, milliseconds=400, multiple=largest if multiple is None else multiple)
+
+
+def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
+    """Write how a pattern came about: a film strip (PNG, PDF, SVG) or a film (GIF, WebP).
+
+    multiple: in a film, each pixel becomes a square of so many a side. Raises PellucidError for another format, where
+    no shots were kept, and where the disk refuses.
+    """
+    _require_shots(len(found.film.steps), path)
+    shots = found.film.images[:, 0]
+    if format_of(path, FILMS) in FIGURES:
+        title = f"{found.model}, {found.layer}, unit {found.unit}"
+        steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
+        changes = [float(found.history.changes[0, step]) for step in steps]
+        return save_figure(base.strip(_drawable(shots), steps, activations, changes=changes, title=title), path)
+    return save_film(base.grays(_drawable(shots)), path, milliseconds=400, multiple=multiple)
+
+
+def _require_shots(count: int, path: StrPath) -> None:
+    if count == 0:
+        raise PellucidError(
+            f"There is nothing to write to '{path}': no shots of the ascent are kept; set shots above 0."
+        )
+
+
+def _wall(found: Patterns) -> Figure:
+    title = f"{found.model}, {found.layer}"
+    units = [int(unit) for unit in found.units]
+    return base.wall(_drawable(found.images), found.activations, found.dead, units=units, title=title)
+
+
+def _drawable(
+    images: Float[np.ndarray, "image channel height width"],
+) -> Float[np.ndarray, "image channel height width"]:
+    """Images of any model's range in deviations from their own mean, as figures want them."""
+    return Scaling("standardized").apply(images)

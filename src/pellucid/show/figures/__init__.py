@@ -1,0 +1,1 @@
+"""Figures: what was trained, found and measured, drawn by Matplotlib."""

@@ -1,0 +1,101 @@
+"""Clusters: a scan over K, and what learning from distances to clusters gains, drawn.
+
+scan_figure:       Scan of learn/clusters.py -> inertia, silhouette and seconds against K, the suggested K marked
+comparison_figure: Comparison of learn/comparison.py -> accuracy of both networks against seconds, on one axis
+clusters_figure:   both on one board
+
+A curve begins where its network takes its first step; until then, clusters are found and images turned into features,
+which is drawn as a line on the floor.
+"""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pellucid.learn.experiments.cluster_comparison import Comparison, Course
+from pellucid.learn.experiments.clusters import Scan
+from pellucid.show.figures.axes import plot
+from pellucid.show.figures.base import MARGIN, board
+from pellucid.show.style import LIGHT, Palette
+
+WIDTH, SMALL, TALL = 1080, 180, 280
+MARK = 12  # size of the ring around the suggested K
+LOWEST = 0.9  # accuracies below are left out of the picture, where both get beyond
+
+
+def scan_figure(scan: Scan, *, palette: Palette = LIGHT) -> Figure:
+    """Three curves over the numbers of clusters."""
+    figure, _ = board(WIDTH, MARGIN + 30 + SMALL + 50, palette)
+    _scan(figure, scan, palette)
+    return figure
+
+
+def comparison_figure(found: Comparison, target: float | None = None, *, palette: Palette = LIGHT) -> Figure:
+    """Two curves; target: an accuracy in [0, 1] that is drawn as a line (the best that both reach, if not given)."""
+    figure, _ = board(WIDTH, MARGIN + 30 + TALL + 50, palette)
+    _compare(figure, found, MARGIN + 30, found.common if target is None else target, palette)
+    return figure
+
+
+def clusters_figure(scan: Scan, found: Comparison, target: float | None = None, *, palette: Palette = LIGHT) -> Figure:
+    """The scan above, the comparison below."""
+    below = MARGIN + 30 + SMALL + 80
+    figure, _ = board(WIDTH, below + TALL + 50, palette)
+    _scan(figure, scan, palette)
+    _compare(figure, found, below, found.common if target is None else target, palette)
+    return figure
+
+
+def _scan(figure: Figure, scan: Scan, palette: Palette) -> None:
+    counts = [row.clusters for row in scan.rows]
+    largest = max(row.inertia for row in scan.rows)
+    power = max(0, len(f"{largest:.0f}") - 1)
+    curves = {
+        f"inertia, in $10^{power}$; the ring is the knee": [row.inertia / 10**power for row in scan.rows],
+        f"silhouette, over {scan.sampled:,} images": [row.silhouette for row in scan.rows],
+        "seconds to find the centres": [row.seconds for row in scan.rows],
+    }
+    for place, (title, values) in enumerate(curves.items()):
+        axes = plot(figure, 30 + 350 * place, MARGIN + 30, 290, palette, title, SMALL)
+        axes.plot(counts, values, color=palette.accent, lw=1.8, marker="o", ms=3)
+        chosen = counts.index(scan.suggested)
+        axes.plot(
+            counts[chosen : chosen + 1],
+            values[chosen : chosen + 1],
+            ls="",
+            marker="o",
+            ms=MARK,
+            mfc="none",
+            mec=palette.wrong,
+            clip_on=False,
+        )
+        axes.margins(y=0.12)
+        if "seconds" in title:
+            axes.set_ylim(bottom=0)
+        axes.set_xlabel("clusters", size=8, color=palette.muted, loc="right", labelpad=1)
+
+
+def _compare(figure: Figure, found: Comparison, top: int, target: float, palette: Palette) -> None:
+    axes = plot(figure, 30, top, 800, palette, "accuracy on the dev images, %, after so many seconds", TALL)
+    low = LOWEST if target > LOWEST + 0.02 else 0.0
+    axes.set_ylim(100 * low, 100)
+    axes.axhline(100 * target, color=palette.truth, lw=0.8, ls=(0, (4, 3)))
+    for course, colour, place in ((found.pixels, palette.muted, 0), (found.features, palette.accent, 1)):
+        _course(axes, course, colour, place, target)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("seconds", size=8, color=palette.muted, loc="right", labelpad=1)
+
+
+def _course(axes: Axes, course: Course, colour: str, place: int, target: float) -> None:
+    """One curve, its preparation on the floor, and its words on the right."""
+    axes.plot(course.seconds, [100 * value for value in course.dev], color=colour, lw=1.8, marker="o", ms=3.5)
+    floor = axes.get_ylim()[0]
+    axes.plot([0, course.preparation], [floor, floor], color=colour, lw=6 - 2 * place, solid_capstyle="butt")
+    reached = course.seconds_to(target)
+    wanted = f"{round(100 * target, 2):g}%"
+    when = f"{wanted} never reached" if reached is None else f"{wanted} after {reached:.3g} s"
+    if reached is not None:
+        axes.plot([reached], [100 * course.dev[course.seconds.index(reached)]], ls="", marker="o", ms=9, color=colour)
+    words = f"{course.name}\n{when}\ntest {course.test[-1]:.2%}" if course.test else f"{course.name}\n{when}"
+    axes.annotate(
+        words, (1.03, 0.92 - 0.3 * place), xycoords="axes fraction", color=colour, size=9, va="top", linespacing=1.5
+    )

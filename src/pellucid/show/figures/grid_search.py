@@ -1,0 +1,103 @@
+"""Studies: what became of every combination of settings, drawn.
+
+study_figure: Study of learn/studies.py -> accuracy and seconds
+
+One setting varied: the accuracies on the dev and the test images against its values. Two: a curve over the first for
+each value of the second, on the dev images, which are those to choose by. None or more than two: a line of its own for
+each combination. Seeds are never an axis: points are means over them, and bars their standard deviations. Values stand
+side by side in the order of the grid, for what is tried is rarely spaced evenly. A combination that diverged with every
+seed has no point.
+"""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pellucid.errors import PellucidError
+from pellucid.learn.experiments.grid_search import Study, Summary, Values
+from pellucid.show.figures.axes import mixed, plot
+from pellucid.show.figures.base import MARGIN, board, write
+from pellucid.show.style import LIGHT, Palette
+
+WIDTH, TALL, ROW = 1080, 300, 22
+LABELS = 380  # pixels for the words of a combination
+MOST = 400  # lines; more make no picture
+
+
+def study_figure(found: Study, *, palette: Palette = LIGHT) -> Figure:
+    """Accuracy on the left, mean seconds of a training on the right; raises PellucidError for too many to draw."""
+    summaries = found.summaries()
+    if len(found.varied) in (1, 2):
+        figure, _ = board(WIDTH, MARGIN + 30 + TALL + 60, palette)
+        titles = "accuracy, %" if len(found.varied) == 1 else "accuracy on the dev images, %"
+        left = plot(figure, 30, MARGIN + 30, 520, palette, titles, TALL)
+        right = plot(figure, 720, MARGIN + 30, 290, palette, "seconds of a training", TALL)
+        _curves(left, right, found, summaries, palette)
+        return figure
+    if len(summaries) > MOST:
+        raise PellucidError(f"{len(summaries)} combinations are too many to draw, at most {MOST}; see the tables.")
+    figure, board_axes = board(WIDTH, MARGIN + 40 + ROW * len(summaries) + 50, palette)
+    _lines(figure, board_axes, found, summaries, palette)
+    return figure
+
+
+def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary], palette: Palette) -> None:
+    """Curves over the values of the first setting."""
+    values = list(dict.fromkeys(summary.values[0] for summary in summaries))
+    others = list(dict.fromkeys(summary.values[1:] for summary in summaries))
+    for place, other in enumerate(others):
+        own = [summary for summary in summaries if summary.values[1:] == other and summary.runs > 0]
+        x = [values.index(summary.values[0]) for summary in own]
+        colour = mixed(palette.accent, palette.wrong, place / max(1, len(others) - 1))
+        right.plot(x, [summary.seconds for summary in own], color=colour, lw=1.4, marker="o", ms=3.5)
+        dev = [(summary.dev_mean, summary.dev_spread) for summary in own]
+        if other:
+            _points(left, x, dev, colour, f"{found.varied[1]} {other[0]}", place)
+        else:
+            _points(left, x, dev, colour, "dev", 0)
+            _points(left, x, [(summary.test_mean, summary.test_spread) for summary in own], palette.truth, "test", 1)
+    for axes in (left, right):
+        axes.set_xticks(range(len(values)), [str(value) for value in values])
+        axes.set_xlim(-0.4, len(values) - 0.6)
+        axes.set_xlabel(found.varied[0], size=9, color=palette.muted, loc="right", labelpad=2)
+    right.set_ylim(bottom=0)
+
+
+def _points(
+    axes: Axes, x: Sequence[int], means: Sequence[tuple[float, float]], colour: str, name: str, at: int
+) -> None:
+    """A curve with bars of one standard deviation either way, and its name on the right."""
+    middle, spread = [100 * mean for mean, _ in means], [100 * deviation for _, deviation in means]
+    axes.errorbar(x, middle, spread, color=colour, lw=1.8, marker="o", ms=4, elinewidth=1, capsize=2)
+    axes.annotate(name, (1.02, 0.97 - 0.07 * at), xycoords="axes fraction", color=colour, size=9, va="top")
+
+
+def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summary], palette: Palette) -> None:
+    """A line for each combination: its values, its accuracies, its seconds."""
+    top, tall = MARGIN + 40, ROW * len(summaries)
+    axes = plot(figure, LABELS, top, 400, palette, "accuracy, %: dev and, in green, test", tall)
+    times = plot(figure, LABELS + 460, top, 150, palette, "seconds of a training", tall)
+    for place, summary in enumerate(summaries):
+        write(words, combination(found.varied, summary.values), MARGIN, top + ROW * place + 5, colour=palette.ink)
+        if summary.runs == 0:
+            continue
+        for mean, spread, colour, up in (
+            (summary.dev_mean, summary.dev_spread, palette.accent, -0.12),
+            (summary.test_mean, summary.test_spread, palette.truth, 0.12),
+        ):
+            axes.errorbar([100 * mean], [place + up], xerr=[100 * spread], color=colour, marker="o", ms=4, elinewidth=1)
+        times.barh(place, summary.seconds, 0.4, color=palette.accent, lw=0)
+    for each in (axes, times):
+        each.set_ylim(len(summaries) - 0.5, -0.5)
+        each.set_yticks([])
+        each.grid(axis="x", color=palette.line, lw=0.7)
+
+
+def combination(names: Sequence[str], values: Values) -> str:
+    """The values of one combination in words.
+
+    >>> combination(["ridge", "batch"], (0.1, 50))
+    'ridge 0.1, batch 50'
+    """
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)) if names else "as given"

@@ -1,0 +1,248 @@
+"""Training: how it goes, drawn while it goes.
+
+training_figure: history and what one image does in the network (learn/observation.py) -> curves, bars, layers
+curves_figure:   history -> loss, accuracy, largest activations, seconds, when it is over
+
+Activations run from dark (nothing) to light (the layer's largest). Gradients and filters are gray at zero, and each
+picture of them reaches black or white at its own largest magnitude: their sizes are told in numbers, not in grays.
+Green is the truth, red a wrong guess, and red is a ReLU layer that is silent.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from pellucid.learn.backprop_trace import Observation
+from pellucid.learn.history import History, moving_average
+from pellucid.show.figures.activations_figure import class_colour, worth_drawing
+from pellucid.show.figures.axes import mixed, plot
+from pellucid.show.figures.base import GAP, MARGIN, board, put, write
+from pellucid.show.labels import brief
+from pellucid.show.sprites import enlarge, sheet
+from pellucid.show.style import LIGHT, Palette, light, picture, signed
+
+LABEL = 112
+STRIPS = (400, 400, 232)  # widths of activations, gradients and filters
+WIDTH = 2 * MARGIN + LABEL + sum(STRIPS) + 2 * 2 * GAP
+TILE = 60  # a map is enlarged by a whole multiple up to about this
+TALL = 122  # at most, of a layer
+CURVES = 190
+PLOT = CURVES - 46
+POINTS = 800  # of a curve; more are thinned
+NAMED = 24  # classes with names under their bars
+
+
+def training_figure(
+    history: History,
+    seen: Observation,
+    *,
+    classes: Sequence[str] | None = None,
+    epochs: float | int | None = None,
+    palette: Palette = LIGHT,
+) -> Figure:
+    """Curves so far, one image's probabilities and errors, and every layer's activations, gradients and filters.
+
+    epochs: how many have passed, a fraction inside one (the batches' own numbers, if not given).
+    """
+    names = [str(index) for index in range(len(seen.probabilities))] if classes is None else list(classes)
+    layers = worth_drawing(seen.activations, len(names))
+    strips = {name: _strips(values, seen.gradients[name], seen.filters.get(name)) for name, values in layers.items()}
+    heights = [max(34, *(len(pixels) for pixels in row)) for row in strips.values()]
+    body = MARGIN + 44 + CURVES + 40
+    figure, axes = board(WIDTH, body + sum(heights) + 2 * GAP * len(heights) + MARGIN, palette)
+    _head(axes, history, seen, palette)
+    _loss(plot(figure, MARGIN + 10, MARGIN + 62, 330, palette, "loss", PLOT), history, epochs, palette)
+    _accuracy(plot(figure, MARGIN + 390, MARGIN + 62, 250, palette, "accuracy, %", PLOT), history, epochs, palette)
+    _sample(axes, seen, names, MARGIN + 750, MARGIN + 44, palette)
+    lefts = [MARGIN + LABEL, MARGIN + LABEL + STRIPS[0] + 2 * GAP, MARGIN + LABEL + sum(STRIPS[:2]) + 4 * GAP]
+    for left, words in zip(lefts, ("activations", "gradient", "filters"), strict=True):
+        write(axes, words, left, body - 20, size=8, colour=palette.muted)
+    top = body
+    for (name, row), height in zip(strips.items(), heights, strict=True):
+        _layer(axes, history, seen, name, top, palette)
+        for left, pixels in zip(lefts, row, strict=True):
+            if pixels.size:
+                put(axes, pixels, left, top)
+        top += height + 2 * GAP
+    return figure
+
+
+def curves_figure(history: History, *, palette: Palette = LIGHT) -> Figure:
+    """Loss, accuracy, the largest activation and the dead share of each layer, and where the time went."""
+    figure, _ = board(1080, 640, palette)
+    tall = 230
+    _loss(plot(figure, 30, 40, 420, palette, "loss", tall), history, None, palette)
+    _accuracy(plot(figure, 560, 40, 400, palette, "accuracy, %", tall), history, None, palette)
+    words = "largest activation of each layer; dotted: share of silent units"
+    _by_layer(plot(figure, 30, 350, 420, palette, words, tall), history, palette)
+    words = "seconds in each layer: forward, and paler backward"
+    _seconds(plot(figure, 600, 350, 360, palette, words, tall), history, palette)
+    return figure
+
+
+def _strips(
+    values: np.ndarray, gradient: np.ndarray, filters: np.ndarray | None
+) -> tuple[UInt8[np.ndarray, "tall wide"], ...]:
+    """The pictures of a layer: as many of its maps, neurons or filters as there is room for."""
+    tiles = [array if array.ndim == 3 else array[:, None, None] for array in (values, gradient)]
+    pictures = [_strip(light(tiles[0]), STRIPS[0]), _strip(signed(tiles[1]), STRIPS[1])]
+    if filters is None:
+        return (*pictures, np.zeros((0, 0), np.uint8))
+    high, wide = filters.shape[2:]
+    times = max(1, min(7, 26 // max(high, wide)))
+    across, down = max(1, STRIPS[2] // (wide * times + 2)), max(1, TALL // (high * times + 2))
+    few = signed(filters)[:across, :down]
+    grid = few.transpose(1, 0, 2, 3).reshape(-1, high, wide)  # a column for each map, a row for each channel
+    return (*pictures, sheet(enlarge(grid, times), few.shape[0], gap=2, background=255))
+
+
+def _strip(grays: UInt8[np.ndarray, "tile height width"], width: int) -> UInt8[np.ndarray, "tall wide"]:
+    count, high, wide = grays.shape
+    target = 10 if high * wide == 1 else TILE
+    times = max(1, target // max(high, wide))
+    across = max(1, min(count, (width + 2) // (wide * times + 2)))
+    rows = max(1, min(-(-count // across), TALL // (high * times + 2)))
+    return sheet(enlarge(grays[: across * rows], times), across, gap=2, background=255)
+
+
+def _head(axes: Axes, history: History, seen: Observation, palette: Palette) -> None:
+    last = history.batches[-1]
+    write(
+        axes,
+        f"Epoch {last.epoch + 1}, batch {last.number + 1}",
+        MARGIN,
+        MARGIN - 8,
+        size=17,
+        colour=palette.ink,
+        serif=True,
+    )
+    facts = f"loss {brief(last.loss)}    rate {brief(last.rate)}    error {brief(last.error)}"
+    write(axes, facts, MARGIN + 300, MARGIN, size=9, colour=palette.muted)
+    dead = [name for name, share in zip(history.layers, seen.dead, strict=True) if share == 1]
+    if dead:
+        words = f"silent for this image: {', '.join(dead)}"
+        write(axes, words, WIDTH - MARGIN, MARGIN, size=9, colour=palette.wrong, at="right")
+
+
+def _layer(axes: Axes, history: History, seen: Observation, name: str, top: int, palette: Palette) -> None:
+    index = history.layers.index(name)
+    dead = float(history.pulse()[1][index])
+    silent = dead == 1 or seen.dead[index] == 1
+    write(axes, name, MARGIN, top - 3, size=11, colour=palette.wrong if silent else palette.ink, serif=True)
+    write(axes, f"largest {brief(float(seen.largest[index]))}", MARGIN, top + 15, size=7, colour=palette.muted)
+    if not math.isnan(dead):
+        colour = palette.wrong if dead == 1 else palette.muted
+        words = "dead" if dead == 1 else f"{dead:.0%} of units silent"
+        write(axes, words, MARGIN, top + 27, size=7, colour=colour)
+
+
+def _sample(axes: Axes, seen: Observation, names: Sequence[str], left: int, top: int, palette: Palette) -> None:
+    """The image, and under it what the network says of it: probabilities, and the error that flows back."""
+    pixels = picture(seen.image)
+    shown = pixels[0] if len(pixels) != 3 else np.moveaxis(pixels, 0, -1)
+    put(axes, shown, left, top, max(1, 96 // max(shown.shape[:2])))
+    right = "right" if seen.guess == seen.label else f"taken for {names[seen.guess]}"
+    colour = palette.truth if seen.guess == seen.label else palette.wrong
+    write(axes, f"a {names[seen.label]}, {right}", left, top + 104, size=9, colour=colour)
+    _bars(axes, seen.probabilities, names, seen, (left + 120, top + 96, 300, 84), palette)
+    _bars(axes, seen.error / 2, names, seen, (left + 120, top + 166, 300, 84), palette)
+    write(axes, "probability", left + 120, top - 4, size=8, colour=palette.muted)
+    write(axes, "error, that is the gradient of the logits", left + 120, top + 112, size=8, colour=palette.muted)
+
+
+def _bars(
+    axes: Axes,
+    values: np.ndarray,
+    names: Sequence[str],
+    seen: Observation,
+    box: tuple[int, int, int, int],
+    palette: Palette,
+) -> None:
+    """Bars up (and down) from a line at box = (left, zero, width, height of 1)."""
+    left, zero, width, unit = box
+    span = width / len(values)
+    for index, value in enumerate(values.tolist()):
+        colour = class_colour(index, seen.guess, seen.label, palette)
+        middle = left + span * (index + 0.5)
+        axes.bar(middle, -unit * value, 0.8 * span, bottom=zero, color=colour, lw=0)
+        if len(names) <= NAMED and values is seen.probabilities:
+            write(axes, names[index], middle, zero + 3, size=7, colour=colour, at="center")
+    axes.plot([left, left + width], [zero, zero], color=palette.line, lw=0.8)
+
+
+def _progress(history: History, epochs: float | int | None) -> Float[np.ndarray, " batch"]:
+    """Epochs passed after each batch."""
+    count = len(history.batches)
+    if epochs is not None:
+        return np.arange(1, count + 1) * (float(epochs) / max(count, 1))
+    per_epoch = 1 + max((batch.number for batch in history.batches), default=0)
+    return np.arange(1, count + 1) / per_epoch
+
+
+def _thin(*curves: np.ndarray) -> tuple[np.ndarray, ...]:
+    chosen = np.unique(np.linspace(0, len(curves[0]) - 1, POINTS).astype(int)) if len(curves[0]) else slice(0)
+    return tuple(curve[chosen] for curve in curves)
+
+
+def _loss(axes: Axes, history: History, epochs: float | int | None, palette: Palette) -> None:
+    x, loss, average = _thin(_progress(history, epochs), history.column("loss"), history.column("average"))
+    axes.plot(x, loss, color=palette.muted, lw=0.7, alpha=0.5)
+    axes.plot(x, average, color=palette.accent, lw=1.8)
+    if len(loss) and loss.min() > 0:
+        axes.set_yscale("log")
+        if loss.max() < 1.01 * loss.min():  # a single batch, say
+            axes.set_ylim(loss.min() / 2, loss.max() * 2)
+        narrow = loss.max() < 30 * loss.min()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=8))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.6f}".rstrip("0").rstrip("."))
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _accuracy(axes: Axes, history: History, epochs: float | int | None, palette: Palette) -> None:
+    smoothed = moving_average(history.column("accuracy"), min(history.settings.alpha, 0.99))
+    x, train = _thin(_progress(history, epochs), 100 * smoothed)
+    axes.plot(x, train, color=palette.muted, lw=1.2)
+    ends = [("train", train[-1], palette.muted)] if len(train) else []
+    for name, colour in (("dev", palette.accent), ("test", palette.truth)):
+        points = [(epoch.epoch + 1, getattr(epoch, f"{name}_accuracy")) for epoch in history.epochs]
+        known = [(x, 100 * value) for x, value in points if value is not None]
+        if known:
+            axes.plot(*zip(*known, strict=True), color=colour, lw=1.8, marker="o", ms=3 if len(known) < 30 else 0)
+            ends.append((name, known[-1][1], colour))
+    for place, (name, value, colour) in enumerate(ends):
+        axes.annotate(f"{name} {value:.1f}", (1.01, 0.9 - 0.16 * place), xycoords="axes fraction", color=colour, size=8)
+
+
+def _by_layer(axes: Axes, history: History, palette: Palette) -> None:
+    """The pulse of every layer over time: the largest activation, and the dead share on the same axis from 0 to 1."""
+    taken = [index for index, batch in enumerate(history.batches) if batch.largest is not None]
+    x = _progress(history, None)[taken]
+    largest, dead = history.column("largest")[taken], history.column("dead")[taken]
+    own = [index for index, name in enumerate(history.layers) if not name.startswith(("pool", "flatten"))]
+    for place, index in enumerate(own):
+        colour = mixed(palette.accent, palette.wrong, place / max(1, len(own) - 1))
+        axes.plot(*_thin(x, largest[:, index]), color=colour, lw=1.4)
+        if not np.isnan(dead[:, index]).all():
+            axes.plot(*_thin(x, dead[:, index]), color=colour, lw=1.2, ls=":")
+        axes.annotate(
+            history.layers[index], (1.01, 0.94 - 0.08 * place), xycoords="axes fraction", color=colour, size=8
+        )
+
+
+def _seconds(axes: Axes, history: History, palette: Palette) -> None:
+    """Forward and backward seconds of every layer, over all epochs."""
+    totals: Mapping[str, np.ndarray] = {
+        name: history.column(name).sum(axis=0) for name in ("forward_seconds", "backward_seconds")
+    }
+    places = np.arange(len(history.layers))
+    axes.barh(places - 0.2, totals["forward_seconds"], 0.36, color=palette.accent, lw=0)
+    axes.barh(places + 0.2, totals["backward_seconds"], 0.36, color=palette.accent, alpha=0.45, lw=0)
+    axes.set_yticks(places, history.layers)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))

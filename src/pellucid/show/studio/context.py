@@ -1,0 +1,108 @@
+"""Desk: what every tab of a running studio works with.
+
+Desk:   settings, the shelf of models, the sessions
+wire:   an event, a handler, inputs and outputs -> the handler called on the event, its errors told in the first output
+"""
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from pellucid.data.load import NAMES, load_data
+from pellucid.data.photos import Photo, photo_in
+from pellucid.data.splits import Data
+from pellucid.errors import PellucidError, unknown
+from pellucid.settings import DataSettings, StudioSettings
+from pellucid.show.studio import html
+from pellucid.show.studio.model_registry import Shelf
+from pellucid.show.studio.sessions import Session, Sessions
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """What is shared by all windows."""
+
+    settings: StudioSettings
+    shelf: Shelf
+    sessions: Sessions
+    source: DataSettings = DataSettings()
+    seed: int = 0
+    _data: dict[str, Any] = field(default_factory=dict)  # the images read last
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def data_names(self) -> list[str]:
+        """The images that there are to choose from, those named on the command line first."""
+        return list(dict.fromkeys([self.source.data, *NAMES]))
+
+    def data(self, name: str, seed: int = 0) -> Data:
+        """These images; raises PellucidError for a name that is not among them: it never becomes a path."""
+        if name not in self.data_names:
+            raise unknown("data set", name, self.data_names)
+        with self._reading:
+            if self._data.get("key") != (name, seed):
+                self._data.update({"key": (name, seed), "data": load_data(name, self.source.data_dir, seed)})
+            found: Data = self._data["data"]
+        return found
+
+    def session(self, request: gr.Request) -> Session:
+        """The session of the window that asks."""
+        return self.sessions.of(str(request.session_hash))
+
+    def photo(self, content: bytes) -> Photo:
+        """A picture that was dropped; raises PellucidError for one that is none, or too large."""
+        megabytes = len(content) / 10**6
+        if megabytes > self.settings.upload:
+            raise PellucidError(
+                f"The picture has {megabytes:.1f} MB, more than the {self.settings.upload} that are taken; drop a "
+                f"smaller one."
+            )
+        return photo_in(content, "dropped picture", self.settings.pixels * 10**6)
+
+
+def wire(
+    event: Callable[..., Any],
+    handler: Callable[..., Any],
+    inputs: Sequence[Any] = (),
+    outputs: Sequence[Any] = (),
+    **options: Any,
+) -> Any:
+    """Call `handler` on `event`. A PellucidError is told in the first output; the others stay as they are.
+
+    No handler is offered as an interface to programs, and none draws Gradio's own veil over what it changes.
+    """
+    quiet = {"show_progress": "hidden", "api_visibility": "private", **options}
+    return event(told(handler, len(outputs)), list(inputs), list(outputs), **quiet)
+
+
+def told(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
+    """The handler with its PellucidErrors turned into words for the first of its outputs."""
+
+    def sorry(error: PellucidError) -> Any:
+        rest = [gr.skip() for _ in range(outputs - 1)]
+        return (html.sorry(error), *rest) if rest else html.sorry(error)
+
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def steps(*given: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*given)
+            except PellucidError as error:
+                yield sorry(error)
+
+        return steps
+
+    @functools.wraps(handler)
+    def once(*given: Any) -> Any:
+        try:
+            return handler(*given)
+        except PellucidError as error:
+            return sorry(error)
+
+    return once

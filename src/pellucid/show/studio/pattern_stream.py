@@ -1,0 +1,119 @@
+"""Evolving: patterns on their way from noise to what a unit looks for, for somebody who watches.
+
+evolve:   a session, what is asked -> moments, one after the other, the last one with the result
+portrait: a moment -> HTML
+
+An ascent may be over in a tenth of a second, too soon to be seen; so it is slowed to take a second or two. The
+surprise: who stops it keeps what was reached.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from pellucid.see.models.base import Model
+from pellucid.see.patterns.api import patterns
+from pellucid.see.patterns.results import Patterns
+from pellucid.settings import PatternSettings
+from pellucid.show.studio import html
+from pellucid.show.studio.jobs import Job
+from pellucid.show.studio.sessions import Session
+
+LARGE, SMALL = 280, 84  # pixels that the pattern of a single unit, and of one of many, is brought near to
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is asked: the patterns of these units, None for all; `start` in model space, or from noise."""
+
+    model: Model
+    layer: str
+    units: tuple[int, ...] | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: Float32[np.ndarray, "*unit channel height width"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """How far it is: the images in model space and activations of all units, steps made, seconds since the beginning.
+
+    found: the result, at the end; None on the way, and where it was stopped.
+    """
+
+    images: Float32[np.ndarray, "unit channel height width"]
+    activations: Float32[np.ndarray, "unit"]
+    steps: Int64[np.ndarray, "unit"]
+    seconds: float
+    found: Patterns | None = None
+
+
+def evolve(session: Session, name: str, asked: Request, seconds: float) -> Iterator[Moment]:
+    """The moments of the ascent, under this name in the session; at least one, the last one when it has ended."""
+    units = asked.model.layer(asked.layer).units if asked.units is None else len(asked.units)
+    settings = PatternSettings.of(**asked.settings)
+    begun = perf_counter()
+    images = np.zeros((units, *asked.model.input_shape), np.float32)
+    activations, steps = np.zeros(units, np.float32), np.full(units, -1)
+
+    def moment(found: Patterns | None = None) -> Moment:
+        return Moment(images.copy(), activations.copy(), steps.copy(), perf_counter() - begun, found)
+
+    def work(job: Job) -> Patterns:
+        def watch(jobs: Tensor, made: Tensor, now: Tensor, values: Tensor) -> None:
+            rows = jobs.cpu().numpy()
+            images[rows], activations[rows], steps[rows] = now.cpu().numpy(), values.cpu().numpy(), made.cpu().numpy()
+            job.show(moment())
+            job.pace(float((steps + 1).mean()) / (settings.steps + 1), seconds)
+
+        chosen = None if asked.units is None else list(asked.units)
+        return patterns(
+            asked.model, asked.layer, units=chosen, start=asked.start, watch=watch,
+            progress=lambda done, total: job.check(), **asked.settings,
+        )  # fmt: skip
+
+    job = session.begin(name, work)
+    try:
+        yield from job.frames()
+        found = job.result
+        if found is not None:
+            images, activations, steps = found.images, found.activations, found.steps
+        yield moment(found)
+    finally:
+        job.stop()
+
+
+def portrait(moment: Moment, asked: Request) -> str:
+    """The patterns as they are now, with their numbers and activations."""
+    numbers = list(range(len(moment.images))) if asked.units is None else list(asked.units)
+    if len(numbers) > 1:
+        captions = [html.value(value) for value in moment.activations.tolist()]
+        dead = [] if moment.found is None else moment.found.dead.tolist()
+        captions = ["dead" if index < len(dead) and dead[index] else words for index, words in enumerate(captions)]
+        return html.tiles(html.drawn(moment.images), numbers, captions, target=SMALL, dead=dead)
+    title = f"{asked.layer}, the whole layer" if numbers[0] < 0 else f"{asked.layer}, unit {numbers[0]}"
+    shown = html.pattern_tile(moment.images[0], f"The pattern of {title}", LARGE)
+    film = "" if moment.found is None else _film(moment.found)
+    return f'<figure class="portrait">{shown}<figcaption>{_caption(moment, title)}</figcaption>{film}</figure>'
+
+
+def _caption(moment: Moment, title: str) -> str:
+    step, value = int(moment.steps[0]), float(moment.activations[0])
+    if moment.found is not None and moment.found.dead[0]:
+        return f"<b>{title}</b> is dead: none of {int(moment.found.tried_starts[0])} starts made it answer"
+    done = "found in" if moment.found is not None else "step"
+    steps = f"{step} steps" if moment.found is not None else str(max(0, step))
+    return f"<b>{title}</b> looks for this · activation {html.value(value)} · {done} {steps}"
+
+
+def _film(found: Patterns) -> str:
+    """The shots of the first unit's ascent."""
+    if len(found.film.steps) < 2:
+        return ""
+    words = [html.value(value) for value in found.film.activations[:, 0].tolist()]
+    shots = html.tiles(html.drawn(found.film.images[:, 0]), found.film.steps, words, target=56)
+    return f'<div class="film">{shots}</div>'

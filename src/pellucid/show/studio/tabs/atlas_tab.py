@@ -1,0 +1,127 @@
+"""Atlas: a site of every unit of a model, built here and browsed here.
+
+The site is the one that `pellucid atlas` writes. It is served under an address that nobody can guess, from the folder
+of the window that built it, and is gone with that window.
+"""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from markupsafe import escape
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from pellucid.settings import AtlasDataSettings, AtlasSettings
+from pellucid.show.atlas.build import Atlas, atlas
+from pellucid.show.studio import controls, html
+from pellucid.show.studio.context import Desk, wire
+from pellucid.show.studio.jobs import Job
+
+NONE = "none"
+FIRST = ("layers", "variants", "steps")  # the rest is one click away
+BESIDE = ("resume",)
+BEGIN = "Build a site that shows every unit of a model, and browse it."
+
+
+class Browse:
+    """The tab; `model` is its choice of models."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        names = controls.names_of(AtlasSettings, without=BESIDE)
+        self._names = [*FIRST, *[name for name in names if name not in FIRST]]
+        self._sites: dict[str, StaticFiles] = {}
+
+    def build(self) -> None:
+        """The tab's parts, and what they do."""
+        names = self._desk.shelf.names()
+        with gr.Row(elem_classes=["sheet", "turned"]):
+            with gr.Column(scale=4, min_width=300):
+                self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are shown")
+                words = AtlasDataSettings.model_fields["data"].description
+                data = gr.Dropdown([NONE, *self._desk.data_names], value=NONE, label="Data", info=words)
+                made = controls.controls(AtlasSettings, FIRST)
+                with gr.Accordion("More settings", open=False):
+                    made |= controls.controls(AtlasSettings, self._names[len(FIRST) :], seed=self._desk.seed)
+            with gr.Column(scale=7, min_width=300):
+                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False)
+                with gr.Row(elem_classes="buttons"):
+                    go = gr.Button("Build", variant="primary", elem_id="build")
+                    halt = gr.Button("Stop", variant="stop")
+        stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="atlas")
+        wire(
+            go.click,
+            self.make,
+            [self.model, data, *[made[name] for name in self._names]],
+            [said, stage],
+            concurrency_id="work",
+        )
+        wire(halt.click, self.halt, [], [said], queue=False)
+
+    def make(self, request: gr.Request, name: str, data: str, *values: Any) -> Iterator[tuple[Any, Any]]:
+        """The site, stage by stage."""
+        session = self._desk.session(request)
+        model = self._desk.shelf.model(session, name)
+        settings = controls.chosen(AtlasSettings, self._names, values)
+        folder = session.path("atlas")
+
+        def work(job: Job) -> Atlas:
+            stage = ""
+
+            def ticks(done: int, total: int) -> None:
+                job.show(f"{stage} … {100 * done // max(total, 1)}%")
+
+            def progress(words: str, seconds: float | None) -> None:
+                nonlocal stage
+                stage = words[:1].upper() + words[1:]
+                job.show(f"{stage} …" if seconds is None else f"{stage}: {seconds:.1f} s")
+
+            images = None if data == NONE else self._desk.data(data)
+            return atlas(model, folder, images, progress=progress, ticks=ticks, **settings)
+
+        job = session.begin("atlas", work)
+        try:
+            for words in job.frames():
+                yield html.line(words, moving=True), gr.skip()
+            made: Atlas | None = job.result
+        finally:
+            job.stop()
+        if made is None:
+            yield html.line("Stopped; nothing was built."), gr.skip()
+            return
+        units = sum(layer["units"] for layer in made.record["layers"])
+        yield html.line(f"{units} units of {model.name}."), _framed(self._published(made.page.parent), model.name)
+
+    def halt(self, request: gr.Request) -> Any:
+        """Stop building."""
+        self._desk.session(request).stop("atlas")
+        return gr.skip()
+
+    async def serve(self, request: Request) -> Response:
+        """A file of a site that was built here."""
+        site = self._sites.get(request.path_params["key"])
+        if site is None or not Path(str(site.directory)).is_dir():
+            raise HTTPException(404)
+        return await site.get_response(request.path_params["path"], request.scope)
+
+    def _published(self, folder: Path) -> str:
+        """The address of a folder's site."""
+        gone = [key for key, site in self._sites.items() if not Path(str(site.directory)).is_dir()]
+        for key in gone:
+            del self._sites[key]
+        key = secrets.token_urlsafe(16)
+        self._sites[key] = StaticFiles(directory=folder)
+        return f"/atlas/{key}/index.html"
+
+
+def _framed(address: str, name: str) -> str:
+    """The site inside the page, and a way to see it alone."""
+    return (
+        f'<p class="label"><a href="{address}" target="_blank" rel="noopener">Open it in a window of its own</a></p>'
+        f'<iframe class="site" src="{address}" title="The atlas of {escape(name)}"></iframe>'
+    )

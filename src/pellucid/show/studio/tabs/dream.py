@@ -1,0 +1,208 @@
+"""Dream: what a unit likes, carved into a photograph, round by round, for somebody who watches.
+
+Each level of the dream (the whole picture, its 4 tiles, its 16 ...) has a unit of its own, or "auto", what each tile
+excites most already. At the end the photo and the dream lie over each other, with a line to pull between them.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from pellucid.data.photos import BUNDLED, Photo, bundled_photo
+from pellucid.errors import PellucidError
+from pellucid.see.dream.dream import Dream as Dreamt
+from pellucid.see.dream.dream import dream
+from pellucid.see.models.base import Model
+from pellucid.settings import DreamSettings
+from pellucid.show import dream_export
+from pellucid.show.studio import controls, html
+from pellucid.show.studio.context import Desk, wire
+from pellucid.show.studio.jobs import Job
+from pellucid.show.studio.sessions import Session
+from pellucid.show.studio.tabs.patterns import download, layers_of
+from pellucid.show.studio.uploads import dropzone
+
+FIRST = ("levels", "rounds", "steps", "strength")
+LEVELS = 8  # as many as DreamSettings allows
+OWN = "the photo dropped"
+AUTO, WHOLE = "auto", "all units"
+BEGIN = "Choose a photograph, or drop one of your own, and let a unit carve what it likes into it."
+
+
+class Dream:
+    """The tab; `model` is its choice of models."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._names = [*FIRST, *[name for name in controls.names_of(DreamSettings) if name not in FIRST]]
+
+    def build(self) -> None:
+        """The tab's parts, and what they do."""
+        with gr.Row(elem_classes=["sheet", "turned"]):
+            with gr.Column(scale=4, min_width=300):
+                asked = self._asked()
+            with gr.Column(scale=7, min_width=300):
+                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False)
+                with gr.Row(elem_classes="buttons"):
+                    go = gr.Button("Dream", variant="primary", elem_id="dream")
+                    halt = gr.Button("Stop", variant="stop")
+                first = bundled_photo(BUNDLED[0])
+                stage = gr.HTML(_shown(first), elem_classes="look stage", apply_default_css=False, elem_id="dreamt")
+                with gr.Row(elem_classes="buttons"):
+                    files = [download("The dream, PNG"), download("Film of the rounds, GIF")]
+        wire(go.click, self.dream, asked, [said, stage, *files], concurrency_id="work")
+        wire(halt.click, self.halt, [], [said], queue=False)
+        wire(self._dropped.upload, self.show_dropped, [self._dropped], [said, stage, self._photo])
+        wire(self._photo.input, self.show, [self._photo], [said, stage])
+        wire(self.model.change, self.layers, [self.model], [said, self._layer])
+        wire(self._layer.change, self.units, [self.model, self._layer], [said, *self._units])
+        wire(self._made["levels"].change, self.levels, [self._made["levels"]], [said, *self._units])
+
+    def _asked(self) -> list[Any]:
+        """The controls, in the order in which `dream` takes them."""
+        names = self._desk.shelf.names()
+        model = self._desk.shelf.model(None, names[0])
+        self._dropped = dropzone("Drop a photograph")
+        self._photo = gr.Radio([*BUNDLED], value=BUNDLED[0], label="Photograph", info="what is dreamt on")
+        self.model = gr.Dropdown(names, value=names[0], label="Model", info="who dreams")
+        choices, layer = layers_of(model)
+        self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
+        count = DreamSettings.model_fields["levels"].default
+        with gr.Row(elem_classes="levels"):
+            self._units = [
+                gr.Dropdown(
+                    _choices(model, layer), value=AUTO, label=_level(level), visible=level < count, min_width=120
+                )
+                for level in range(LEVELS)
+            ]
+        self._made = controls.controls(DreamSettings, FIRST)
+        with gr.Accordion("More settings", open=False):
+            self._made |= controls.controls(DreamSettings, self._names[len(FIRST) :], seed=self._desk.seed)
+        return [self._photo, self.model, self._layer, *self._units, *[self._made[name] for name in self._names]]
+
+    def dream(self, request: gr.Request, photo: str, name: str, layer: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The dream, round by round."""
+        session = self._desk.session(request)
+        model = self._desk.shelf.model(session, name)
+        settings = controls.chosen(DreamSettings, self._names, values[LEVELS:])
+        levels = DreamSettings.of(**settings).levels
+        units = [{AUTO: "auto", WHOLE: -1}.get(str(unit), unit) for unit in values[:levels]]
+        shot = self._chosen(session, photo)
+        nothing = [gr.skip(), gr.skip()]
+        yield html.line("Looking at the photograph …"), _shown(shot), *nothing
+        job = session.begin("dream", lambda job: _work(job, shot, model, layer, units, settings))
+        try:
+            for words, frame in job.frames():
+                yield html.line(words, moving=True), gr.skip() if frame is None else _picture(frame), *nothing
+            found: Dreamt | None = job.result
+        finally:
+            job.stop()
+        if found is None:
+            yield html.line("Stopped; the dream was not finished."), gr.skip(), *nothing
+            return
+        yield (
+            html.line(f"Dreamt by {_units(found)} of {layer}. Pull the line."),
+            _compared(found),
+            *_files(session, found),
+        )
+
+    def halt(self, request: gr.Request) -> Any:
+        """Stop the dream."""
+        self._desk.session(request).stop("dream")
+        return gr.skip()
+
+    def show_dropped(self, request: gr.Request, content: bytes | None) -> tuple[str, str, Any]:
+        """A photo of one's own."""
+        if content is None:
+            raise PellucidError("No picture arrived; drop one again.")
+        photo = self._desk.photo(content)
+        self._desk.session(request).kept["photo"] = photo
+        _, height, width = photo.image.shape
+        words = html.line(f"A photograph of {width} × {height} pixels.")
+        return words, _shown(photo), gr.Radio(choices=[*BUNDLED, OWN], value=OWN)
+
+    def show(self, request: gr.Request, name: str) -> tuple[str, str]:
+        """The photo that was chosen."""
+        return html.line(BEGIN), _shown(self._chosen(self._desk.session(request), name))
+
+    def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
+        """The layers of another model."""
+        choices, layer = layers_of(self._desk.shelf.model(self._desk.session(request), name))
+        return gr.skip(), gr.Dropdown(choices=choices, value=layer)
+
+    def units(self, request: gr.Request, name: str, layer: str) -> list[Any]:
+        """The units of another layer, for each level."""
+        choices = _choices(self._desk.shelf.model(self._desk.session(request), name), layer)
+        return [gr.skip(), *[gr.Dropdown(choices=choices, value=AUTO) for _ in range(LEVELS)]]
+
+    def levels(self, request: gr.Request, count: int) -> list[Any]:
+        """As many choices of units as there are levels."""
+        del request
+        return [gr.skip(), *[gr.Dropdown(visible=level < count) for level in range(LEVELS)]]
+
+    def _chosen(self, session: Session, name: str) -> Photo:
+        if name == OWN and "photo" in session.kept:
+            photo: Photo = session.kept["photo"]
+            return photo
+        return bundled_photo(name)
+
+
+def _work(job: Job, shot: Photo, model: Model, layer: str, units: list[Any], settings: dict[str, Any]) -> Dreamt:
+    """The dream, telling how far it is."""
+    rounds = DreamSettings.of(**settings).rounds
+    ended = 0
+    latest: np.ndarray | None = None
+
+    def progress(done: int, total: int) -> None:
+        job.show((f"Round {min(ended + 1, rounds)} of {rounds}, {100 * done // max(total, 1)}% …", latest))
+
+    def on_round(number: int, frame: np.ndarray) -> None:
+        nonlocal ended, latest
+        ended, latest = number, frame
+
+    return dream(shot, model, layer=layer, unit=units, progress=progress, on_round=on_round, **settings)
+
+
+def _level(level: int) -> str:
+    return f"Unit, {'whole picture' if level == 0 else f'{4**level} tiles'}"
+
+
+def _choices(model: Model, layer: str) -> list[Any]:
+    """The units of a layer, before them what a tile excites most, and all together."""
+    return [AUTO, WHOLE, *range(model.layer(layer).units)]
+
+
+def _shown(photo: Photo) -> str:
+    """The photograph, as large as it is worked on."""
+    return _picture(photo.over())
+
+
+def _picture(image: np.ndarray) -> str:
+    height, width = image.shape[1:]
+    return (
+        f'<img class="photograph" alt="The photograph, as far as it is dreamt" width="{width}" height="{height}" '
+        f'src="{html.photo(image)}">'
+    )
+
+
+def _compared(found: Dreamt) -> str:
+    words = (f"The dream of {_units(found)} of {found.layer}", "The photograph before")
+    return html.compare(html.photo(found.before), html.photo(found.image), words, found.image.shape[1:])
+
+
+def _units(found: Dreamt) -> str:
+    """The units that dreamt, the one of most tiles first."""
+    units, counts = np.unique(found.units, return_counts=True)
+    names = ["all units" if unit < 0 else f"unit {unit}" for unit in units[np.argsort(-counts, kind="stable")]]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _files(session: Session, found: Dreamt) -> list[Any]:
+    picture = found.save(session.path("dream.png"))
+    film = dream_export.save_film_of(found, session.path("dream.gif")) if found.frames else None
+    return [
+        gr.DownloadButton(value=None if path is None else str(path), visible=path is not None)
+        for path in (picture, film)
+    ]

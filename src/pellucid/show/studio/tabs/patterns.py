@@ -1,0 +1,223 @@
+"""Patterns: what units look for, found while one watches; stopped, kept, downloaded.
+
+Everything that PatternSettings knows can be set. An ascent begins from noise, from what is drawn in the first tab, or
+from the patterns that are shown, to go on from there.
+"""
+
+import itertools
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from pellucid.data.photos import save_photo
+from pellucid.data.pixels import wall
+from pellucid.errors import PellucidError
+from pellucid.see.models.base import Model
+from pellucid.settings import PatternSettings
+from pellucid.show import export
+from pellucid.show.studio import controls, html
+from pellucid.show.studio.context import Desk, wire
+from pellucid.show.studio.pattern_stream import Moment, Request, evolve, portrait
+from pellucid.show.studio.sessions import Session
+from pellucid.show.studio.tabs.draw import image_of
+
+FIRST = ("ascent", "steps", "tv", "l1", "l2", "others", "seed")  # the rest is one click away
+NOISE, DRAWING, SHOWN = "noise", "what is drawn", "the patterns shown"
+MOST_KEPT = 200
+UNITS = re.compile(r"(-1|[0-9]{1,9})(?:-([0-9]{1,9}))?")
+BEGIN = "Choose a layer and its units, and watch what they look for come out of noise."
+
+
+class Patterns:
+    """The tab; `model` is its choice of models."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        names = controls.names_of(PatternSettings)
+        self._names = [*FIRST, *[name for name in names if name not in FIRST]]
+
+    def build(self) -> None:
+        """The tab's parts, and what they do."""
+        with gr.Row(elem_classes=["sheet", "turned"]):
+            with gr.Column(scale=4, min_width=300):
+                asked = self._asked()
+            with gr.Column(scale=7, min_width=300):
+                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False)
+                with gr.Row(elem_classes="buttons"):
+                    go = gr.Button("Evolve", variant="primary", elem_id="evolve")
+                    halt = gr.Button("Stop", variant="stop")
+                    keep = gr.Button("Keep")
+                stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="stage")
+                with gr.Row(elem_classes="buttons"):
+                    files = [download("Picture, PNG"), download("Everything, NPZ"), download("Film, GIF")]
+                kept = gr.HTML(elem_classes="look kept", apply_default_css=False, elem_id="kept")
+                with gr.Row(elem_classes="buttons"):
+                    every = download("All that was kept, ZIP")
+        wire(go.click, self.evolve, asked, [said, stage, *files], concurrency_id="work")
+        wire(halt.click, self.halt, [], [said], queue=False)
+        wire(keep.click, self.keep, [], [said, kept, every])
+        wire(self.model.change, self.layers, [self.model], [said, self._layer])
+
+    def _asked(self) -> list[Any]:
+        """The controls, in the order in which `evolve` takes them."""
+        names = self._desk.shelf.names()
+        model = self._desk.shelf.model(None, names[0])
+        self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are asked")
+        choices, layer = layers_of(model)
+        self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
+        units = gr.Textbox(
+            value="0-15", label="Units", info="numbers, as in 3 7 20-30; all; -1 for the whole layer at once"
+        )
+        start = gr.Radio([NOISE, DRAWING, SHOWN], value=NOISE, label="Start", info="what the ascent begins from")
+        made = controls.controls(PatternSettings, FIRST, seed=self._desk.seed)
+        with gr.Accordion("More settings", open=False):
+            made |= controls.controls(PatternSettings, self._names[len(FIRST) :])
+        return [self.model, self._layer, units, start, *[made[name] for name in self._names]]
+
+    def evolve(
+        self, request: gr.Request, name: str, layer: str, units: str, start: str, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """The ascent, picture by picture."""
+        session = self._desk.session(request)
+        model = self._desk.shelf.model(session, name)
+        settings = controls.chosen(PatternSettings, self._names, values)
+        begin = self._start(session, model, start)
+        asked = Request(model, layer, numbers(units, model.layer(layer).units), settings, begin)
+        nothing = [gr.skip()] * 3
+        yield html.line("Choosing the best of many starts …"), gr.skip(), *nothing
+        moment = None
+        for moment in evolve(session, "patterns", asked, self._desk.settings.seconds):
+            if moment.found is None:
+                yield html.line(_words(moment), moving=True), portrait(moment, asked), *nothing
+        if moment is None or (moment.found is None and moment.steps.max() < 0):
+            yield html.line("Stopped before the first step."), gr.skip(), *nothing
+            return
+        session.kept["patterns"] = (asked, moment)
+        yield html.line(_words(moment, ended=True)), portrait(moment, asked), *_files(session, asked, moment)
+
+    def halt(self, request: gr.Request) -> Any:
+        """Stop the ascent; what was reached stays."""
+        self._desk.session(request).stop("patterns")
+        return gr.skip()
+
+    def keep(self, request: gr.Request) -> tuple[str, str, Any]:
+        """Put what is shown among what is kept."""
+        session = self._desk.session(request)
+        if "patterns" not in session.kept:
+            raise PellucidError("There is nothing to keep yet; let a pattern evolve first.")
+        asked, moment = session.kept["patterns"]
+        gallery = session.kept.setdefault("gallery", [])
+        if len(gallery) + len(moment.images) > MOST_KEPT:
+            raise PellucidError(f"At most {MOST_KEPT} patterns are kept in a window; download them and reload it.")
+        units = range(len(moment.images)) if asked.units is None else asked.units
+        for unit, image, value in zip(units, moment.images, moment.activations.tolist(), strict=True):
+            gallery.append((f"{asked.model.name}-{asked.layer}-{unit}", image, value))
+        words = f"{len(gallery)} pattern{'s are' if len(gallery) > 1 else ' is'} kept."
+        return html.line(words), _gallery(gallery), gr.DownloadButton(value=str(_zip(session, gallery)), visible=True)
+
+    def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
+        """The layers of another model."""
+        choices, layer = layers_of(self._desk.shelf.model(self._desk.session(request), name))
+        return gr.skip(), gr.Dropdown(choices=choices, value=layer)
+
+    def _start(self, session: Session, model: Model, start: str) -> np.ndarray | None:
+        """The images that the ascent begins from, in model space; None for noise."""
+        if start == DRAWING:
+            image = image_of(session, model)
+            if image is None:
+                raise PellucidError("Nothing is drawn yet; draw something in the first tab, or start from noise.")
+            begin: np.ndarray = model.prepared(image[None]).cpu().numpy()[0]
+            return begin
+        if start == SHOWN:
+            if "patterns" not in session.kept:
+                raise PellucidError("No pattern is shown yet; start from noise.")
+            found: Moment = session.kept["patterns"][1]
+            return found.images if len(found.images) > 1 else found.images[0]
+        return None
+
+
+def numbers(words: str, count: int) -> tuple[int, ...] | None:
+    """The units that a person wrote: "3 7 20-30"; None for all of the layer's `count`.
+
+    Raises PellucidError for what are no units of the layer.
+
+    >>> numbers("3, 7 20-22", 32), numbers("all", 32)
+    ((3, 7, 20, 21, 22), None)
+    """
+    found: list[int] = []
+    for word in words.replace(",", " ").split():
+        if word == "all":
+            return None
+        written = UNITS.fullmatch(word)
+        if written is None:
+            raise PellucidError(f"'{word[:40]}' is no unit; write numbers, as in 3 7 20-30, or all.")
+        span = (int(written[1]), int(written[1] if written[2] is None else written[2]))
+        if not -1 <= span[0] <= span[1] < count:
+            raise PellucidError(f"There are no units {word[:40]}; choose 0 to {count - 1}, or -1 for the whole layer.")
+        found += range(span[0], span[1] + 1)
+    if not found:
+        raise PellucidError("No units are named; write numbers, as in 3 7 20-30, or all.")
+    return tuple(dict.fromkeys(found))
+
+
+def layers_of(model: Model) -> tuple[list[str], str]:
+    """The names of a model's layers, and the one to begin with: the last one of maps."""
+    maps = [layer.name for layer in model.layers if len(layer.shape) == 3]
+    names = [layer.name for layer in model.layers]
+    return names, maps[-1] if maps else names[0]
+
+
+def download(words: str) -> Any:
+    """A button that offers a file once there is one."""
+    return gr.DownloadButton(words, visible=False, size="sm")
+
+
+def _words(moment: Moment, *, ended: bool = False) -> str:
+    steps, mean = int(moment.steps.max()), float(moment.activations.mean())
+    if not ended:
+        return f"Step {max(steps, 0)}, mean activation {html.value(mean)}."
+    if moment.found is None:
+        return f"Stopped after {steps} steps, at a mean activation of {html.value(mean)}; what was reached stays."
+    dead = int(moment.found.dead.sum())
+    count = len(moment.images)
+    said = f"{count} pattern{'s' if count > 1 else ''} in {moment.seconds:.1f} s, mean activation {html.value(mean)}"
+    return f"{said}; {dead} dead." if dead else f"{said}."
+
+
+def _files(session: Session, asked: Request, moment: Moment) -> list[Any]:
+    """The downloads: a picture always, everything and a film where there is a result."""
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in asked.layer)
+    picture = save_photo(session.path(f"{stem}.png"), wall(moment.images, multiple=export.MULTIPLE))
+    made: list[Any] = [picture, None, None]
+    if moment.found is not None:
+        made[1] = moment.found.save(session.path(f"{stem}.npz"))
+        if len(moment.images) == 1 and len(moment.found.film.steps) > 1:
+            unit = int(moment.found.units[0])
+            made[2] = export.save_strip(moment.found.one(unit), session.path(f"{stem}-{unit}.gif"))
+    return [gr.DownloadButton(value=None if path is None else str(path), visible=path is not None) for path in made]
+
+
+def _gallery(gallery: list[tuple[str, np.ndarray, float]]) -> str:
+    """All that is kept; patterns of one size share a sheet."""
+    walls = []
+    for _, run in itertools.groupby(gallery, key=lambda kept: kept[1].shape):
+        names, images, values = zip(*run, strict=True)
+        units = [int(name.removeprefix("-").rpartition("-")[2]) for name in names]
+        walls.append(html.tiles(html.drawn(np.stack(images)), units, [*map(html.value, values)], target=56))
+    return f"<h2>Kept</h2>{''.join(walls)}"
+
+
+def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float]]) -> Any:
+    """A PNG of each."""
+    path = session.path("patterns.zip")
+    folder = path.parent
+    with zipfile.ZipFile(path, "w") as archive:
+        for at, (name, image, _) in enumerate(gallery):
+            safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
+            picture = save_photo(folder / "one.png", wall(image[None], multiple=export.MULTIPLE))
+            archive.write(picture, f"{at:03d}-{safe}.png")
+    return path

@@ -1,0 +1,131 @@
+"""Trained: a training as it is now -> HTML: curves, one image on its way through the layers, and the way back.
+
+panel:   trainer, what one image does in the network -> curves; its class bars; activations, gradients, filters
+summary: trainer -> how far it is, in a sentence
+
+Activations run from dark (nothing) to light (the layer's largest); gradients and filters are gray at zero. Green is the
+truth, red a wrong guess, and red is a layer that is silent.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from markupsafe import escape
+
+from pellucid.learn.backprop_trace import Observation
+from pellucid.learn.training import Trainer
+from pellucid.show import style
+from pellucid.show.atlas import pictures
+from pellucid.show.figures.activations_figure import multiple, worth_drawing
+from pellucid.show.labels import percent
+from pellucid.show.studio import html
+
+WIDE, HIGH = 360, 150  # of a curve, in the units of its own drawing
+POINTS = 240  # of a curve
+MOST = 32  # maps of a layer, or filters, that are shown
+TILE, FILTER, NEURON = 57, 21, 9  # pixels that a map, a filter and a neuron are brought near to
+
+
+def summary(trainer: Trainer) -> str:
+    """Epoch, loss and accuracy so far."""
+    history = trainer.history
+    last, epochs = history.batches[-1], trainer.settings.epochs
+    said = f"Epoch {min(last.epoch + 1, epochs)} of {epochs}, batch {last.number + 1}: loss {trainer.average:.3f}."
+    if not history.epochs:
+        return said
+    return f"{said} It reads {percent(history.epochs[-1].dev_accuracy)} of the dev images."
+
+
+def panel(trainer: Trainer, seen: Observation) -> str:
+    """Everything that moves while it trains."""
+    names = [str(name) for name in trainer.data.classes][: len(seen.probabilities)]
+    names += [str(index) for index in range(len(names), len(seen.probabilities))]
+    image = style.picture(seen.image.mean(axis=0))
+    size = multiple((image.shape[0], image.shape[1]), 112)
+    sample = (
+        f'<div class="answer"><figure class="received"><img class="pixels plate" alt="The image" '
+        f'width="{image.shape[1] * size}" height="{image.shape[0] * size}" src="{html.uri(image)}">'
+        f"<figcaption>one image of the last batch: a {escape(names[seen.label])}</figcaption></figure>"
+        f"{html.classes(seen.probabilities, names, seen.label)}</div>"
+    )
+    return f'<div class="curves">{_curves(trainer)}</div>{sample}{_layers(trainer, seen)}'
+
+
+def _curves(trainer: Trainer) -> str:
+    """Loss and accuracy by batch, and the dev images' after every epoch."""
+    history = trainer.history
+    per_epoch = -(-len(trainer.data.train) // trainer.settings.batch)
+    batches = np.arange(1, len(history.batches) + 1) / per_epoch
+    loss, accuracy = history.column("average"), _smooth(history.column("accuracy"), trainer.settings.alpha)
+    epochs = np.array([epoch.epoch + 1 for epoch in history.epochs], float)
+    dev_loss = np.array([epoch.dev_loss for epoch in history.epochs])
+    dev = np.array([epoch.dev_accuracy for epoch in history.epochs])
+    top = max(float(loss.max()), float(dev_loss.max(initial=0.0)), 1e-9)
+    return _curve("loss", batches, loss, epochs, dev_loss, top) + _curve(
+        "accuracy", batches, accuracy, epochs, dev, 1.0
+    )
+
+
+def _smooth(values: Float[np.ndarray, " batch"], alpha: float) -> Float[np.ndarray, " batch"]:
+    average, weight, out = 0.0, 0.0, np.empty(len(values))
+    for at, value in enumerate(values.tolist()):
+        average, weight = alpha * average + (1 - alpha) * value, alpha * weight + 1 - alpha
+        out[at] = average / weight
+    return out
+
+
+def _curve(
+    words: str,
+    at: Float[np.ndarray, " batch"],
+    train: Float[np.ndarray, " batch"],
+    epochs: Float[np.ndarray, " epoch"],
+    dev: Float[np.ndarray, " epoch"],
+    top: float,
+) -> str:
+    """One curve: the training images' as a line, the dev images' as dots."""
+    end = max(float(at[-1]), 1e-9)
+
+    def points(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
+        return [(round(WIDE * a / end, 1), round(HIGH * (1 - b / top), 1)) for a, b in zip(x, y, strict=True)]
+
+    few = np.unique(np.linspace(0, len(at) - 1, min(POINTS, len(at))).round().astype(int))
+    path = " ".join(f"{x},{y}" for x, y in points(at[few].tolist(), train[few].tolist()))
+    dots = "".join(f'<circle cx="{x}" cy="{y}" r="3.5"/>' for x, y in points(epochs.tolist(), dev.tolist()))
+    last = f"{train[-1]:.3f}" if words == "loss" else percent(float(train[-1]))
+    beside = "" if not len(dev) else f", dev {dev[-1]:.3f}" if words == "loss" else f", dev {percent(float(dev[-1]))}"
+    return (
+        f'<figure><figcaption>{words} <b>{last}</b>{beside}</figcaption><svg viewBox="-4 -4 {WIDE + 8} {HIGH + 8}" '
+        f'role="img" aria-label="{words}: {last}{beside}"><path class="ground" d="M0 {HIGH}H{WIDE}"/>'
+        f'<polyline points="{path}"/>{dots}</svg></figure>'
+    )
+
+
+def _layers(trainer: Trainer, seen: Observation) -> str:
+    """For every layer what went forward, what came back, and its filters."""
+    largest = dict(zip(trainer.history.layers, trainer.history.pulse()[0].tolist(), strict=True))
+    dead = dict(zip(trainer.history.layers, seen.dead.tolist(), strict=True))
+    rows = []
+    for name, values in worth_drawing(seen.activations, len(seen.probabilities)).items():
+        silent = '<p class="label sorry">silent for this image</p>' if dead[name] == 1 else ""
+        cells = [_strip("activations", values, signed=False), _strip("gradient", seen.gradients[name], signed=True)]
+        if name in seen.filters:
+            filters = seen.filters[name]
+            cells.append(_strip("filters", filters.reshape(-1, *filters.shape[2:]), signed=True))
+        rows.append(
+            f'<section class="layer"><div><h2>{escape(name)}</h2>'
+            f'<p class="label">largest {html.value(largest[name])}</p>{silent}</div>'
+            f'<div class="strips">{"".join(cells)}</div></section>'
+        )
+    return "".join(rows)
+
+
+def _strip(words: str, values: np.ndarray, *, signed: bool) -> str:
+    """Maps, neurons or filters, side by side."""
+    maps = values if values.ndim == 3 else values[:, None, None]
+    maps = pictures.shrunk(np.asarray(maps[: MOST if values.ndim == 3 else 8 * MOST], np.float32)[:, None])[:, 0]
+    grays = style.signed(maps) if signed else style.light(maps)
+    target = NEURON if values.ndim == 1 else FILTER if words == "filters" else TILE
+    shown = html.tiles(grays, range(len(grays)), [""] * len(grays), target=target)
+    size = f"{np.abs(values).max(initial=0.0):.2g}"
+    return f'<figure class="{words}"><figcaption>{words}, up to {size}</figcaption>{shown}</figure>'

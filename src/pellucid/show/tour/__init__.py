@@ -1,0 +1,1 @@
+"""The tour: train, look inside, dream; one page."""

@@ -1,0 +1,140 @@
+"""Page: results and pictures -> one HTML file that asks nothing of the network.
+
+Every picture is a `data:` address and every style and script is inside; a content security policy in the page forbids
+the rest, so that a mistake here would show as a missing picture and never as a request. Names from outside (classes,
+layers) are escaped by Jinja2.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import jinja2
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from pellucid.show import labels, style
+from pellucid.show.tour.results import Results
+
+CONTENTS = (
+    ("task", "The numbers"),
+    ("gradients", "The slopes"),
+    ("training", "The learning"),
+    ("path", "One digit"),
+    ("wall", "Every map"),
+    ("strips", "Out of noise"),
+    ("dream", "The dream"),
+    ("making", "The making"),
+)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture of `columns` x `rows` tiles, each `width` x `height` pixels, inside a `data:` address."""
+
+    uri: str
+    width: int
+    height: int
+    columns: int
+    rows: int
+    multiple: int = 1  # how often a pixel is repeated on a wide page
+    small_multiple: int = 1  # and on a narrow one
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Every picture of the page; the numbers are in `Results`."""
+
+    films: tuple[Sheet, ...]  # a sheet for each layer: a column per map, a row per frame, the last row the pattern
+    samples: Sheet  # width and height of the whole picture here
+    digit: str
+    mistakes: tuple[str, ...]
+    windows: Sheet | None  # the first convolution's filters, where it looks straight at a gray image
+    path: tuple[Sheet, ...]
+    path_of: Mapping[str, int]  # layer -> index in `path`
+    loss: Markup
+    accuracy: Markup
+    before: str
+    after: str
+    rounds: tuple[str, ...]
+
+
+def render(results: Results, pictures: Pictures) -> str:
+    """The whole page as one string of HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pellucid.show"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    walls = [
+        {
+            "layer": layer.layer,
+            "film_steps": [*map(str, layer.film_steps), "best"],
+            "maps": [
+                {**one.model_dump(), "film_activations": [round(value, 4) for value in one.film_activations]}
+                for one in layer.maps
+            ],
+        }
+        for layer in results.layers
+    ]
+    return environment.get_template("tour.html").render(
+        results=results,
+        pictures=pictures,
+        walls=walls,
+        contents=CONTENTS,
+        frieze=list(frieze(results)),
+        layer_index={layer.layer: index for index, layer in enumerate(results.layers)},
+        longest_stage=max(results.seconds.values()),
+        percent=labels.percent,
+        brief=labels.brief,
+        scientific=labels.scientific,
+        log_share=labels.log_share,
+        cell_shade=labels.cell_shade,
+        layer_words=labels.layer_words,
+        path_words=labels.path_words,
+        data_words=labels.data_words,
+        light=Markup(style.css_variables(style.LIGHT)),
+        dark=Markup(style.css_variables(style.DARK)),
+        serif=Markup(style.SERIF),
+        sans=Markup(style.SANS),
+        mono=Markup(style.MONO),
+        tone_ink=f"rgb({', '.join(map(str, style.INK))})",
+        tone_ivory=f"rgb({', '.join(map(str, style.IVORY))})",
+    )
+
+
+def frieze(results: Results) -> Iterator[tuple[int, int]]:
+    """(layer, map) of every living map, the layers mixed evenly, deepest first among equals."""
+    places = [
+        ((unit + 0.5) / len(layer.maps), -index, unit)
+        for index, layer in enumerate(results.layers)
+        for unit, found in enumerate(layer.maps)
+        if not found.dead
+    ]
+    for _, index, unit in sorted(places):
+        yield -index, unit
+
+
+def themed_svg(figure: Figure, name: str) -> Markup:
+    """A figure drawn in `style.LIGHT` as inline SVG whose colours follow the page's palette; words stay words.
+
+    name: begins every id in it, since those of several figures on one page must differ.
+    """
+    memory = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "pellucid"}):
+        figure.savefig(memory, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    drawing = memory.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r' xmlns(:xlink)?="[^"]*"', "", drawing)
+    drawing = re.sub(
+        r'<svg[^>]*viewBox="([^"]*)"[^>]*>', r'<svg class="chart" viewBox="\1" aria-hidden="true">', drawing, count=1
+    )
+    drawing = re.sub(r'(id="|"#|url\(#)', rf"\g<1>{name}-", drawing)
+    for role, colour in vars(style.LIGHT).items():
+        drawing = drawing.replace(colour, f"var(--{role})")
+    return Markup(drawing)

@@ -1,0 +1,159 @@
+"""Guide: the stages of a tour in their order -> its results, its page and its patterns.
+
+Everything heavy (PyTorch, Numba, matplotlib) is imported with this module, which `tour.py` does as the first stage.
+"""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from pellucid.data.splits import Data
+from pellucid.learn.metrics import evaluate
+from pellucid.learn.network import Network
+from pellucid.see.dream.dream import Dream, dream
+from pellucid.see.models.base import Model
+from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import Patterns
+from pellucid.show.sprites import data_uri
+from pellucid.show.timing import Clock
+from pellucid.show.tour import images, stages
+from pellucid.show.tour.page import Pictures, render
+from pellucid.show.tour.results import DreamMade, Gradient, LayerFound, Opened, Results, Test, Training
+
+MODEL = "mnist-cnn"
+PHOTO_SIZE = 640  # the bundled photograph as it is
+LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "matplotlib")
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """What a tour brings home: every number, the page, and each layer's patterns in model space."""
+
+    results: Results
+    html: str
+    patterns: dict[str, Float32[np.ndarray, "unit channel height width"]]
+
+
+def guide(images: Data, seed: int, clock: Clock, *, command: str) -> Guided:
+    """All stages; `command` is what a person types for the same again."""
+    learnt = _learn(images, seed, clock)
+    with clock(f"opening {MODEL}"):
+        model = open_model(MODEL)
+    with clock("compiling what is not compiled yet"):  # else the first layer would be told to take so long
+        stages.prepare(model, seed)
+    found, layers = _ask(model, images, seed, clock)
+    with clock("dreaming"):
+        name, photo = stages.photo()
+        deepest = layers[-1]
+        dreamt = dream(photo, model, layer=deepest.layer, unit=stages.strongest(deepest), size=PHOTO_SIZE, seed=seed)
+    with clock("drawing the page"):
+        pictures = _draw(images, learnt, found, dreamt)
+    results = Results(
+        command=command,
+        seed=seed,
+        threads=torch.get_num_threads(),
+        seconds=clock.seconds,
+        versions=versions(),
+        data=stages.facts(images),
+        gradients=learnt.gradients,
+        training=learnt.training,
+        test=learnt.test,
+        digit=learnt.digit.record,
+        model=_opened(model, images),
+        layers=layers,
+        strips=stages.strips(found),
+        dream=_dream_made(name, dreamt),
+    )
+    return Guided(results, render(results, pictures), {one.layer: one.images for one in found})
+
+
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    """What the first half of a tour found."""
+
+    network: Network
+    gradients: tuple[Gradient, ...]
+    training: Training
+    test: Test
+    digit: stages.Followed
+
+
+def _learn(data: Data, seed: int, clock: Clock) -> _Learnt:
+    """Check, train, test, and follow one digit."""
+    network = Network(stages.ARCHITECTURE, input_shape=data.input_shape, classes=len(data.classes), seed=seed)
+    with clock("checking gradients"):
+        gradients = stages.checked(network, data, seed)
+    with clock("training"):
+        training = stages.trained(network, data, seed)
+    with clock("testing"):
+        test, probabilities = stages.tested(network, data)
+        digit = stages.followed(network, data, probabilities)
+    return _Learnt(network, gradients, training, test, digit)
+
+
+def _ask(model: Model, data: Data, seed: int, clock: Clock) -> tuple[tuple[Patterns, ...], tuple[LayerFound, ...]]:
+    """The pattern of every map of every convolution."""
+    found, layers = [], []
+    for layer in stages.convolutions(model):
+        stage = f"patterns of {layer}"
+        with clock(stage):
+            found.append(stages.asked(model, layer, data, seed))
+        layers.append(stages.layer_found(found[-1], clock.seconds[stage]))
+    return tuple(found), tuple(layers)
+
+
+def _draw(data: Data, learnt: _Learnt, found: Sequence[Patterns], dreamt: Dream) -> Pictures:
+    """Every picture of the page."""
+    path, path_of = images.journey(learnt.digit.activations)
+    loss, accuracy = images.curves(learnt.training)
+    return Pictures(
+        films=tuple(images.film(stages.film_frames(one)) for one in found),
+        samples=images.samples(data.train, len(data.classes)),
+        digit=data_uri(images.gray(data.test.images[learnt.digit.record.image])),
+        mistakes=images.mistakes(data.test, learnt.test.mistakes),
+        windows=images.windows(learnt.network.parameters["conv1.weight"]),
+        path=path,
+        path_of=path_of,
+        loss=loss,
+        accuracy=accuracy,
+        before=images.photo(dreamt.before),
+        after=images.photo(dreamt.image),
+        rounds=tuple(images.small(frame) for frame in (dreamt.before, *dreamt.frames)),
+    )
+
+
+def _opened(model: Model, data: Data) -> Opened:
+    """The model that is asked, and how well it reads: measured, where its own test images are at hand."""
+    provenance = model.network.provenance if isinstance(model, ScratchModel) else {}
+    trained_on, accuracy = provenance.get("data"), provenance.get("test_accuracy")
+    if isinstance(model, ScratchModel) and data.name == trained_on:
+        accuracy = evaluate(model.network, data.test).accuracy
+    return Opened(
+        name=model.name, layers=tuple(layer.name for layer in model.layers), accuracy=accuracy, trained_on=trained_on
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of every library whose work the page shows."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def _dream_made(name: str, dreamt: Dream) -> DreamMade:
+    """How the dream was made."""
+    _, height, width = dreamt.image.shape
+    return DreamMade(
+        photo=name,
+        layer=dreamt.layer,
+        unit=dreamt.units[0],
+        levels=dreamt.settings.levels,
+        rounds=dreamt.settings.rounds,
+        steps=dreamt.settings.steps,
+        height=height,
+        width=width,
+    )

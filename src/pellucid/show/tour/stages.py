@@ -1,0 +1,249 @@
+"""Stages: the tour's work, one function a stage, each giving its part of the results and what is drawn from it.
+
+The order is check_gradients -> train -> test -> one digit -> patterns of every map -> dream; `tour.py` runs them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from pellucid.data.photos import bundled_photo
+from pellucid.data.splits import Data
+from pellucid.learn.gradient_check import BAR, check_gradients
+from pellucid.learn.history import History
+from pellucid.learn.metrics import evaluate
+from pellucid.learn.network import Network
+from pellucid.learn.training import train
+from pellucid.see.models.base import Model
+from pellucid.see.patterns.api import Patterns, patterns
+from pellucid.show.tour.results import (
+    DataFacts,
+    Digit,
+    Epoch,
+    Gradient,
+    LayerFound,
+    MapFound,
+    Mistake,
+    Seen,
+    Strip,
+    Test,
+    Training,
+)
+
+ARCHITECTURE = "cnn-4-4-8-16"
+LOOKS, FEWEST_EPOCHS = 24_000, 3  # images that the training looks at in all: 21 rounds of the digits, 3 of MNIST
+RECIPE: dict[str, Any] = {"batch": 32, "rate": 0.02, "shift": 1}  # few images: small, gentle steps, none seen twice
+MOST_MISTAKES = 12
+THOUGHTFUL = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
+
+
+def facts(data: Data) -> DataFacts:
+    """How many images there are, of what size, and what the classes are called."""
+    _, height, width = data.input_shape
+    return DataFacts(
+        name=data.name,
+        train=len(data.train),
+        dev=len(data.dev),
+        test=len(data.test),
+        height=height,
+        width=width,
+        classes=data.classes,
+    )
+
+
+def checked(network: Network, data: Data, seed: int) -> tuple[Gradient, ...]:
+    """Every parameter's gradient against central differences; raises PellucidError where one is wrong."""
+    few = data.train.take(min(4, len(data.train)))
+    report = check_gradients(network, few.images, few.labels, seed=seed)
+    shapes = {name: value.shape for name, value in network.parameters.items()} | {"input": network.input_shape}
+    return tuple(
+        Gradient(
+            parameter=row.name,
+            shape=shapes[row.name],
+            entries=row.checked,
+            kinks=row.kinks,
+            worst=row.worst,
+            tolerance=BAR,
+            right=row.passed,
+        )
+        for row in report.rows
+    )
+
+
+def trained(network: Network, data: Data, seed: int) -> Training:
+    """Train the network in place, on about `LOOKS` images; its gradients have been checked before."""
+    epochs = max(FEWEST_EPOCHS, math.ceil(LOOKS / len(data.train)))
+    history = train(network, data, epochs=epochs, seed=seed, check=False, **RECIPE)
+    return Training(
+        architecture=network.architecture,
+        layers=network.names,
+        parameters=sum(value.size for value in network.parameters.values()),
+        epochs=_epochs(history),
+        steps=tuple(range(1, len(history.batches) + 1)),
+        losses=tuple(batch.loss for batch in history.batches),
+    )
+
+
+def _epochs(history: History) -> tuple[Epoch, ...]:
+    return tuple(
+        Epoch(
+            epoch=record.epoch + 1,
+            train_loss=record.loss,
+            train_accuracy=record.train_accuracy,
+            dev_loss=record.dev_loss,
+            dev_accuracy=record.dev_accuracy,
+        )
+        for record in history.epochs
+    )
+
+
+def tested(network: Network, data: Data) -> tuple[Test, Float32[np.ndarray, "image classes"]]:
+    """How well the test images are read, the surest mistakes, and what was made of each image."""
+    scores = evaluate(network, data.test)
+    probabilities = network.predict(data.test.images)
+    guesses = scores.predictions
+    sure = probabilities[np.arange(len(guesses)), guesses]
+    wrong = np.flatnonzero(guesses != data.test.labels)
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES]
+    test = Test(
+        accuracy=scores.accuracy,
+        right=len(data.test) - len(wrong),
+        images=len(data.test),
+        confusion=tuple(tuple(int(count) for count in row) for row in scores.confusion),
+        mistakes=tuple(
+            Mistake(image=i, truth=int(data.test.labels[i]), guess=int(guesses[i]), probability=float(sure[i]))
+            for i in map(int, surest)
+        ),
+    )
+    return test, probabilities
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """One test image with every layer's activations (without the axis of the batch)."""
+
+    record: Digit
+    activations: dict[str, np.ndarray]
+
+
+def followed(network: Network, data: Data, probabilities: Float[np.ndarray, "image classes"]) -> Followed:
+    """The test image that the network read rightly but had to think about, and what each layer made of it."""
+    labels = data.test.labels
+    index = int(np.abs(probabilities[np.arange(len(labels)), labels] - THOUGHTFUL).argmin())
+    images = data.test.images[index : index + 1]
+    activations = {name: values[0] for name, values in network.activations(images).items()}
+    seen = [
+        _seen(name, values)
+        for name, values in activations.items()
+        if name.partition(".")[0] not in ("flatten", "logits")
+    ]
+    record = Digit(
+        image=index,
+        truth=int(labels[index]),
+        guess=int(probabilities[index].argmax()),
+        pixels=tuple(tuple(int(value) for value in row) for row in np.rint(99 * images[0].mean(axis=0))),
+        probabilities=tuple(float(value) for value in probabilities[index]),
+        layers=tuple(seen),
+    )
+    return Followed(record, activations)
+
+
+def _seen(name: str, values: Float[np.ndarray, "..."]) -> Seen:
+    maps = values.ndim == 3
+    largest = values.reshape(len(values), -1).max(axis=1)
+    return Seen(
+        layer=name,
+        kind="maps" if maps else "units",
+        shape=values.shape,
+        largest=float(largest.max()),
+        silent=int((largest <= 0).sum()),
+        values=() if maps else tuple(float(value) for value in values),
+    )
+
+
+def convolutions(model: Model) -> list[str]:
+    """The layers whose units are maps."""
+    return [layer.name for layer in model.layers if len(layer.shape) == 3 and layer.kind.lower().startswith("conv")]
+
+
+def prepare(model: Model, seed: int) -> None:
+    """One short ascent from the deepest map, after which everything is compiled that an ascent needs."""
+    layer = convolutions(model)[-1]
+    patterns(model, layer, units=[0], steps=1, candidates=1, retries=0, seed=seed, progress=lambda done, total: None)
+
+
+def asked(model: Model, layer: str, data: Data, seed: int) -> Patterns:
+    """The patterns of all maps of a layer; a silent map is shown the training images before it is called dead."""
+    shown = data if data.input_shape == model.input_shape else None
+    return patterns(model, layer, data=shown, seed=seed)
+
+
+def layer_found(found: Patterns, seconds: float) -> LayerFound:
+    """A layer's patterns in numbers."""
+    films = film_activations(found)
+    maps = tuple(
+        MapFound(
+            unit=int(unit),
+            activation=float(found.activations[i]),
+            dead=bool(found.dead[i]),
+            steps=int(found.steps[i]),
+            tried_starts=int(found.tried_starts[i]),
+            tried_images=int(found.tried_images[i]),
+            film_activations=tuple(float(value) for value in films[i]),
+        )
+        for i, unit in enumerate(found.units)
+    )
+    return LayerFound(
+        layer=found.layer,
+        seconds=seconds,
+        dead=int(found.dead.sum()),
+        mean_activation=float(found.activations.mean()),
+        film_steps=found.film.steps[:-1],
+        maps=maps,
+    )
+
+
+def film_frames(found: Patterns) -> Float32[np.ndarray, "unit frame channel height width"]:
+    """Each map's images on the way and, last, its pattern: the best of all, which need not be the last step's."""
+    return np.concatenate([found.film.images[:-1], found.images[None]]).swapaxes(0, 1)
+
+
+def film_activations(found: Patterns) -> Float32[np.ndarray, "unit frame"]:
+    """Each map's activation at these frames."""
+    return np.concatenate([found.film.activations[:-1], found.activations[None]]).T
+
+
+def strips(found: Sequence[Patterns]) -> tuple[Strip, ...]:
+    """Of each layer two maps worth watching: the strongest, and of the stronger half the one most unlike it."""
+    chosen: list[Strip] = []
+    for layer in found:
+        order = np.argsort(-layer.activations, kind="stable")
+        half = order[1 : max(2, len(order) // 2)]
+        alike = likeness(layer.images[order[0]], layer.images[half])
+        pair = (*order[:1], *half[alike.argsort(kind="stable")[:1]])
+        chosen += [Strip(layer=layer.layer, unit=int(layer.units[index])) for index in pair]
+    return tuple(chosen)
+
+
+def likeness(
+    one: Float32[np.ndarray, "channel height width"], others: Float32[np.ndarray, "other channel height width"]
+) -> Float[np.ndarray, " other"]:
+    """How alike images are wherever their strokes lie: the correlation of their amplitude spectra, -1 to 1."""
+    spectra = np.abs(np.fft.fft2(np.concatenate([one[None], others]))).reshape(len(others) + 1, -1)
+    spectra -= spectra.mean(axis=1, keepdims=True)
+    spectra /= np.linalg.norm(spectra, axis=1, keepdims=True) + 1e-12
+    return np.asarray(spectra[1:] @ spectra[0])
+
+
+def strongest(layer: LayerFound) -> int:
+    """The map that answers most to its own pattern."""
+    return max(layer.maps, key=lambda one: one.activation).unit
+
+
+def photo() -> tuple[str, Float32[np.ndarray, "channel height width"]]:
+    """The photograph that is dreamt on, and what it is called."""
+    return "flower.jpg, which comes with scikit-learn", bundled_photo("flower.jpg").image

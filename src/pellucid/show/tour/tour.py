@@ -1,0 +1,76 @@
+"""Tour: train, look inside, dream -> one page that a person wants to look at.
+
+run_tour: out, data, seed -> Tour: `index.html`, `results.json` (every number of the page) and `patterns.npz` (every
+pattern as it was found, so that its activation can be computed again)
+
+All work is done before the first file takes its place, and each does so whole: a tour that is interrupted leaves an
+older one as it was. The surprise: PyTorch and the other large libraries are opened inside, as a stage of their own, so
+that the seconds on the page are what a person waited for, and a wrong name is refused at once.
+"""
+
+import os
+import shlex
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pellucid.data.load import NAMES, load_data
+from pellucid.data.splits import Data
+from pellucid.files import StrPath, atomic_path, output_folder
+from pellucid.show.timing import Clock, Progress, on_stderr
+from pellucid.show.tour.results import Results
+
+PAGE, NUMBERS, PATTERNS = "index.html", "results.json", "patterns.npz"
+
+
+@dataclass(frozen=True)
+class Tour:
+    """Where the page lies, and every number on it."""
+
+    page: Path
+    results: Results
+
+
+def run_tour(
+    out: StrPath = "tour",
+    data: Data | StrPath = "digits",
+    *,
+    data_dir: StrPath | None = None,
+    seed: int = 0,
+    progress: Progress = on_stderr,
+) -> Tour:
+    """Run the whole tour and write its three files into the folder `out`.
+
+    data: a name or path that `load_data` takes, with `data_dir` as its root, or a `Data`. progress: told of every
+    stage as it begins and ends. Raises PellucidError where the folder cannot be written to, the data cannot be used,
+    or a gradient is wrong.
+    """
+    clock = Clock(progress)
+    with clock("reading the images"):
+        images = data if isinstance(data, Data) else load_data(data, data_dir, seed)
+    folder = output_folder(out)
+    with clock("opening the libraries"):
+        from pellucid.show.tour.pipeline import guide
+    guided = guide(images, seed, clock, command=command(data, seed))
+    with ExitStack() as files:
+        page, numbers, patterns = (
+            files.enter_context(atomic_path(folder / name)) for name in (PAGE, NUMBERS, PATTERNS)
+        )
+        page.write_text(guided.html, encoding="utf-8")
+        numbers.write_text(guided.results.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        np.savez(patterns, **guided.patterns)  # type: ignore[arg-type]
+    return Tour(folder / PAGE, guided.results)
+
+
+def command(data: Data | StrPath, seed: int) -> str:
+    """What a person types to get the same page; for data of their own, what they call.
+
+    >>> command("my digits.csv", 3)
+    "pellucid tour --data 'my digits.csv' --seed 3"
+    """
+    name = data.name if isinstance(data, Data) else os.fspath(data)
+    if isinstance(data, Data) and name not in NAMES:
+        return f"run_tour(out, {name}, seed={seed})"
+    return f"pellucid tour --data {shlex.quote(name)} --seed {seed}"

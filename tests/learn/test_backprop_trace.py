@@ -1,0 +1,45 @@
+"""Observation: what flows through the layers for one image, beside PyTorch's."""
+
+import numpy as np
+import pytest
+import torch
+
+from beside import distance, torch_layer
+from learn import small
+from pellucid.errors import PellucidError
+from pellucid.learn.backprop_trace import observe
+
+
+def test_activations_and_gradients_of_every_layer_are_those_of_pytorch():
+    """Rejects gradients of another layer's output, or for what lies before its activation."""
+    net = small.network()
+    image, label = small.data().train.images[4], 1
+    seen = observe(net, image, label)
+    y = torch.from_numpy(net.scaling.apply(image[None]))
+    outputs = {}
+    for layer, name in zip(net.layers, net.names, strict=True):
+        y = torch_layer(layer, {part: torch.from_numpy(value) for part, value in net.of_layer(name).items()}, y)
+        y.requires_grad_() if not outputs else y.retain_grad()
+        outputs[name] = y
+    loss = torch.nn.functional.cross_entropy(y, torch.tensor([label]))
+    loss.backward()
+    assert seen.loss == pytest.approx(float(loss.detach()), rel=1e-5)
+    assert list(seen.activations) == list(seen.gradients) == list(net.names)
+    for name, output in outputs.items():
+        assert distance(seen.activations[name], output.detach()[0].numpy()) < 1e-5
+        assert distance(seen.gradients[name], output.grad[0].numpy()) < 1e-4
+    np.testing.assert_allclose(seen.probabilities, net.predict(image[None])[0], rtol=1e-5)
+    np.testing.assert_allclose(seen.error, seen.probabilities - np.eye(3)[label], rtol=1e-5)
+    assert seen.guess == seen.probabilities.argmax()
+    assert np.array_equal(seen.filters["conv1"], net.parameters["conv1.weight"])
+    assert list(seen.filters) == ["conv1"]
+    np.testing.assert_allclose(seen.largest, [y.max() for y in seen.activations.values()])
+
+
+def test_what_does_not_fit_is_refused():
+    """Rejects a label that is indexed from behind."""
+    image = small.data().train.images[0]
+    with pytest.raises(PellucidError, match="Labels run from -1 to -1"):
+        observe(small.network(), image, -1)
+    with pytest.raises(PellucidError, match="Images have shape"):
+        observe(small.network(), image[:, 1:], 0)

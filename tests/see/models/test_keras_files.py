@@ -1,0 +1,281 @@
+"""keras_files: what Keras saved comes back; what hides code in it is refused by name, and its code did not run."""
+
+import importlib.util
+import io
+import json
+import logging
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+if importlib.util.find_spec("keras") is None:  # importing it would choose its backend
+    pytest.skip("Keras is not installed: pip install 'pellucid[keras]'", allow_module_level=True)
+
+from pellucid.errors import PellucidError
+from pellucid.see.models import keras as adapter
+from pellucid.see.models.open import open_model
+
+keras = adapter.imported()
+h5py = pytest.importorskip("h5py")
+
+# Keras itself: how it turns PyTorch's tensors into arrays when a model is saved.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+logging.getLogger("absl").setLevel(logging.ERROR)
+
+RAN = []
+
+
+def touch(images):
+    """What a file must not run."""
+    RAN.append("ran")
+    return images
+
+
+@pytest.fixture(autouse=True)
+def _nothing_ran():
+    RAN.clear()
+
+
+def plain():
+    keras.utils.set_random_seed(1)
+    given = keras.Input((8, 6, 2))
+    maps = keras.layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2", name="conv")(given)
+    out = keras.layers.Dense(3, activation=keras.activations.softmax, name="out")(keras.layers.Flatten()(maps))
+    model = keras.Model(given, out, name="plain")
+    model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def saved(model, path):
+    model.save(path)
+    return path
+
+
+def with_config(path, change, out):
+    """The same file with another description, whatever its kind."""
+    shutil.copy(path, out)
+    if path.suffix == ".h5":
+        with h5py.File(out, "r+") as file:
+            file.attrs["model_config"] = change(file.attrs["model_config"])
+        return out
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, change(content.decode()) if name == "config.json" else content)
+    return out
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_what_keras_saved_is_opened(tmp_path, suffix):
+    """Rejects weights that are lost on the way, and the name of the person's file forgotten."""
+    module = plain()
+    model = open_model(saved(module, tmp_path / f"mine{suffix}"))
+    assert (model.name, model.input_shape) == ("mine", (2, 8, 6))
+    images = torch.rand(3, 2, 8, 6)
+    with model.reading(["out"]) as read, torch.no_grad():
+        np.testing.assert_allclose(read(images)["out"].output, module(images.permute(0, 2, 3, 1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("of", ["lambda", "function"])
+def test_a_lambda_layer_is_refused_and_was_not_run(tmp_path, monkeypatch, suffix, of):
+    """Rejects code in a file: a marshalled lambda (it would append to a list of `keras`), or a registered function."""
+    monkeypatch.setattr(keras, "_ran", RAN, raising=False)
+    layer = keras.layers.Lambda(lambda x: (__import__("keras")._ran.append("ran"), x)[1] if of == "lambda" else x)
+    module = keras.Sequential([keras.Input((4, 4, 1)), layer, keras.layers.Flatten()])
+    path = saved(module, tmp_path / f"evil{suffix}")
+    RAN.clear()
+    with pytest.raises(PellucidError, match=r"evil.*holds a Lambda layer, which is code.*nothing of it was run"):
+        open_model(path)
+    assert RAN == []
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_lambda_deep_inside_is_found(tmp_path, suffix):
+    """Rejects a look at the outer layers only: here it hides as an initializer's argument."""
+    path = saved(plain(), tmp_path / f"plain{suffix}")
+
+    def change(text):
+        config = json.loads(text)
+        hidden = {"class_name": "__lambda__", "config": {"code": "4w==", "defaults": None, "closure": None}}
+        layer = next(one for one in config["config"]["layers"] if one["class_name"] == "Conv2D")
+        layer["config"]["bias_initializer"] = {"class_name": "Wrapper", "config": {"deep": [[hidden]]}}
+        return json.dumps(config)
+
+    with pytest.raises(PellucidError, match="holds a lambda function, which is code"):
+        open_model(with_config(path, change, tmp_path / f"deep{suffix}"))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("tests.see.test_keras_files", "touch"),
+        ("os", "system"),
+        ("keras.utils", "get_file"),
+        ("keras.src.utils.file_utils", "get_file"),
+        ("keras.config", "enable_unsafe_deserialization"),
+        ("keras.saving", "load_model"),
+        ("builtins", "exec"),
+        ("keras", "utils"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_name_that_is_no_part_of_a_network_is_not_imported(tmp_path, suffix, module, name):
+    """Rejects a description that reaches for any function of any module, Keras' own loaders among them."""
+    path = saved(plain(), tmp_path / f"plain{suffix}")
+
+    def change(text):
+        config = json.loads(text)
+        layer = next(one for one in config["config"]["layers"] if one["class_name"] == "Conv2D")
+        layer["config"]["activation"] = {
+            "module": module,
+            "class_name": name,
+            "config": {"x": "y"},
+            "registered_name": name,
+        }
+        return json.dumps(config)
+
+    with pytest.raises(PellucidError, match=rf"names '{module}\.{name}'.*it was not imported"):
+        open_model(with_config(path, change, tmp_path / f"evil{suffix}"))
+    assert RAN == []
+
+
+def test_a_wrapped_module_is_refused_because_it_is_a_pickle(tmp_path):
+    """Rejects unpickling a PyTorch module out of a file."""
+
+    class Evil(torch.nn.Linear):
+        def __reduce__(self):
+            return touch, ("x",)
+
+    given = keras.Input((4,))
+    module = keras.Model(given, keras.layers.Dense(2)(given))
+    path = saved(module, tmp_path / "plain.keras")
+
+    def change(text):
+        config = json.loads(text)
+        memory = io.BytesIO()
+        torch.save(Evil(1, 1), memory)
+        layer = next(one for one in config["config"]["layers"] if one["class_name"] == "Dense")
+        layer["class_name"] = "TorchModuleWrapper"
+        layer["config"] = {"module": {"class_name": "__bytes__", "config": memory.getvalue().hex()}}
+        return json.dumps(config)
+
+    RAN.clear()
+    with pytest.raises(PellucidError, match="a wrapped PyTorch module, which is a pickle"):
+        open_model(with_config(path, change, tmp_path / "evil.keras"))
+    assert RAN == []
+
+
+def test_a_class_that_the_person_has_registered_is_let_in(tmp_path):
+    """Rejects refusing a person's own layers, once they are imported; and letting them in before."""
+
+    @keras.saving.register_keras_serializable("mine")
+    class Twice(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs * 2.0
+
+    module = keras.Sequential([keras.Input((4, 4, 1)), Twice(name="twice"), keras.layers.Conv2D(2, 3, name="c")])
+    path = saved(module, tmp_path / "mine.keras")
+    assert [layer.name for layer in open_model(path).layers] == ["twice", "c"]
+    del keras.saving.get_custom_objects()["mine>Twice"]
+    with pytest.raises(PellucidError, match=r"names '.*Twice'.*register it"):
+        open_model(path)
+
+
+def test_files_that_point_elsewhere_are_refused(tmp_path):
+    """Rejects weights that are read out of another file of the machine."""
+    path = saved(plain(), tmp_path / "plain.h5")
+    (tmp_path / "secret.bin").write_bytes(bytes(1000))
+    for number, evil in enumerate(("link", "external", "virtual")):
+        out = tmp_path / f"evil{number}.h5"
+        shutil.copy(path, out)
+        with h5py.File(out, "r+") as file:
+            if evil == "link":
+                file["more"] = h5py.ExternalLink(str(tmp_path / "plain.h5"), "/model_weights")
+            elif evil == "external":
+                file.create_dataset("more", (10,), "f4", external=[(str(tmp_path / "secret.bin"), 0, 40)])
+            else:
+                layout = h5py.VirtualLayout((2,), "f4")
+                layout[:] = h5py.VirtualSource(str(tmp_path / "plain.h5"), "x", (2,))
+                file.create_virtual_dataset("more", layout)
+        with pytest.raises(PellucidError, match=r"'/more', which (is a link to|lies in) another file"):
+            open_model(out)
+
+
+def test_a_file_of_absurd_size_is_refused(tmp_path):
+    """Rejects reserving the memory that a few bytes claim to need."""
+    path = saved(plain(), tmp_path / "plain.h5")
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("more", (2**40,), "f4", chunks=(1024,))
+    with pytest.raises(PellucidError, match=r"'/more', which claims to have 4\.398 TB"):
+        open_model(path)
+
+
+def test_strange_parts_of_an_archive_are_refused(tmp_path):
+    """Rejects weights as NPZ, which may be pickles, and assets that other layers read."""
+    path = saved(plain(), tmp_path / "plain.keras")
+    for name in ("model.weights.npz", "assets/layers/vocabulary.txt", "../evil.py"):
+        out = tmp_path / "evil.keras"
+        shutil.copy(path, out)
+        with zipfile.ZipFile(out, "a") as archive:
+            archive.writestr(name, b"x")
+        with pytest.raises(PellucidError, match=f"holds '{name}'"):
+            open_model(out)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_damaged_files_are_explained(tmp_path, suffix):
+    """Rejects tracebacks of zipfile, json and h5py: cut anywhere, empty, of another kind, or missing."""
+    path = saved(plain(), tmp_path / f"plain{suffix}")
+    content = path.read_bytes()
+    bad = tmp_path / f"bad{suffix}"
+    for cut in (0, 1, 100, len(content) // 2, len(content) - 1):
+        bad.write_bytes(content[:cut])
+        with pytest.raises(PellucidError, match="bad"):
+            open_model(bad)
+    bad.write_bytes(b"\x80\x04\x95cposix\nsystem\n")
+    with pytest.raises(PellucidError, match="damaged or something else"):
+        open_model(bad)
+    with pytest.raises(PellucidError, match=r"no model '.*none"):
+        open_model(tmp_path / f"none{suffix}")
+    for text in ("[1]", '"x"', "{", '{"class_name": "Sequential"}', '{"class_name": "Nonsense", "config": {}}'):
+        with pytest.raises(PellucidError):
+            open_model(with_config(path, lambda _, text=text: text, tmp_path / f"text{suffix}"))
+
+
+def test_weights_alone_say_so(tmp_path):
+    """Rejects Keras' own words for a file without a model; and gives the file to the model that it belongs to."""
+    module = plain()
+    path = tmp_path / "some.weights.h5"
+    module.save_weights(path)
+    with pytest.raises(PellucidError, match="weights but no description of a model"):
+        open_model(path)
+    other = keras.models.clone_model(module)
+    adapter.loaded(other, path)
+    assert all(np.array_equal(a, b) for a, b in zip(module.get_weights(), other.get_weights(), strict=True))
+    with pytest.raises(PellucidError, match="do not fit"):
+        adapter.loaded(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
+    with pytest.raises(PellucidError, match="not for a Keras model"):
+        adapter.loaded(other, tmp_path / "x.pt")
+
+
+def test_a_factory_of_keras_takes_weights_by_name(tmp_path, monkeypatch):
+    """Rejects weights of Keras that go to PyTorch's reader, and a factory whose model stays random."""
+    (tmp_path / "keras_nets_of_mine.py").write_text(
+        "import keras\n\n"
+        "def make():\n"
+        "    return keras.Sequential([keras.Input((5, 4, 2)), keras.layers.Conv2D(3, 2, name='c')])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    theirs = keras.Sequential([keras.Input((5, 4, 2)), keras.layers.Conv2D(3, 2, name="c")])
+    theirs.save_weights("a.weights.h5")
+    model = open_model("keras_nets_of_mine:make", weights="a.weights.h5")
+    images = torch.rand(2, 2, 5, 4)
+    with model.reading(["c"]) as read, torch.no_grad():
+        said = read(images)["c"].output
+        torch.testing.assert_close(said, theirs(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+    with pytest.raises(PellucidError, match="not for a Keras model"):
+        open_model("keras_nets_of_mine:make", weights="a.pt")

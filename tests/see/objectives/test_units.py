@@ -1,0 +1,82 @@
+"""objectives: one number per image, and what lies beneath where it is silent."""
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.see.models.base import Reading
+from pellucid.see.objectives.units import Units
+
+
+def readings(seed=0, linear=True):
+    before = torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(seed))
+    before[1, 2] = -before[1, 2].abs() - 0.1
+    return {"maps": Reading(before.relu(), before if linear else None)}
+
+
+def test_each_image_is_scored_by_its_own_unit():
+    """Rejects all units for all images, and a mean over the wrong axes."""
+    given = readings()
+    score = Units("maps", torch.tensor([2, 0, 0, 1]))(given)
+    output = given["maps"].output.numpy()
+    np.testing.assert_allclose(score.value, [output[i, u].mean() for i, u in enumerate((2, 0, 0, 1))], rtol=1e-6)
+    assert not score.silent.any()
+
+
+def test_where_a_unit_is_silent_its_largest_pre_activation_is_climbed():
+    """Rejects a rescue for the whole batch, and the mean (which would lift all positions at once)."""
+    given = readings()
+    before = given["maps"].linear.requires_grad_(True)
+    score = Units("maps", torch.tensor([0, 2, 0, 0]))({"maps": Reading(before.relu(), before)})
+    assert score.silent.tolist() == [False, True, False, False]
+    assert not score.hidden.any()
+    (gradient,) = torch.autograd.grad(score.climbed.sum(), before)
+    one = torch.zeros(2, 5)
+    one.view(-1)[before[1, 2].argmax()] = 1
+    assert torch.equal(gradient[1, 2], one)
+    assert torch.equal(gradient[0, 0], (before[0, 0] > 0) / 10.0)
+
+
+def test_where_nothing_lies_beneath_rectifiers_have_to_pass():
+    """Rejects a silent image that is neither rescued nor reported as hidden."""
+    score = Units("maps", torch.tensor([0, 2, 0, 0]))(readings(linear=False))
+    assert score.hidden.tolist() == [False, True, False, False]
+
+
+def test_silent_images_rank_by_how_near_they_are_to_waking():
+    """Rejects ranking all silent images alike, or above one that is awake."""
+    before = torch.tensor([[-3.0], [-1.0], [0.5], [-2.0]])
+    objective = Units("dense", torch.tensor([0, 0, 0, 0]))
+    given = {"dense": Reading(before.relu(), before)}
+    assert objective(given).rank.tolist() == [-3.0, -1.0, 0.5, -2.0]
+    assert objective.every(given)[:, 0].tolist() == [-3.0, -1.0, 0.5, -2.0]
+    assert objective.every(given, rank=False)[:, 0].tolist() == [0.0, 0.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_every_is_the_rank_of_each_image_for_each_job(linear):
+    """Rejects a precursor that scores by another rule than the ascent."""
+    given = readings(1, linear)
+    units = torch.tensor([2, 0, -1])
+    every = Units("maps", units).every(given)
+    assert every.shape == (4, 3)
+    for job, unit in enumerate(units):
+        alone = Units("maps", unit.repeat(4))(given)
+        torch.testing.assert_close(every[:, job], alone.rank)
+
+
+def test_minus_one_is_the_whole_layer():
+    """Rejects the last unit, which is what -1 means to an index."""
+    given = readings(2)
+    score = Units("maps", torch.tensor([-1, 1, -1, 2]))(given)
+    output = given["maps"].output
+    torch.testing.assert_close(score.value[0], output[0].mean())
+    torch.testing.assert_close(score.value[1], output[1, 1].mean())
+    torch.testing.assert_close(score.value[2], output[2].mean())
+
+
+def test_jobs_can_be_taken_out_and_repeated():
+    """Rejects an objective that forgets whose turn it is when images leave the batch."""
+    objective = Units("maps", torch.tensor([2, 0, 1])).take(torch.tensor([1, 1, 2]))
+    assert objective.units.tolist() == [0, 0, 1]
+    assert len(objective) == 3

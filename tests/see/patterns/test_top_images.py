@@ -1,0 +1,20 @@
+"""examples: the strongest images of a data set."""
+
+import numpy as np
+import torch
+
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns import top_images
+
+
+def test_the_strongest_image_of_each_unit(cnn, images, monkeypatch):
+    """Rejects the strongest of one chunk only, and positions counted from a chunk's beginning."""
+    monkeypatch.setattr(examples, "CHUNK", 2)
+    model = open_model(cnn, input_shape=(1, 13, 9))
+    found = top_images.strongest(model, "relu2", images)
+    with torch.no_grad():
+        means = cnn[:5](torch.from_numpy(images)).mean((2, 3)).numpy()
+    np.testing.assert_allclose(found.activations, means.max(0), rtol=1e-5)
+    assert np.array_equal(found.positions, means.argmax(0))
+    some = top_images.strongest(model, "relu2", images, torch.tensor([4, 1]))
+    assert np.array_equal(some.positions, found.positions[[4, 1]])

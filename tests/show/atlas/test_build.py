@@ -1,0 +1,335 @@
+"""The atlas, made of a tiny module and of a small network: its files, its numbers, and what happens the second time."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from pellucid.data.splits import Data, Split
+from pellucid.errors import PellucidError
+from pellucid.learn.layers import Conv, Dense, Flatten, Pool
+from pellucid.learn.network import Network
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
+from pellucid.show import style
+from pellucid.show.atlas import build as atlases
+from pellucid.show.atlas import parts, pictures, records
+from pellucid.show.atlas.build import Atlas, atlas
+
+HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
+SHAPE = (1, 9, 7)
+QUICK = {"steps": 3, "variants": 2, "shots": 2, "examples": 4, "links": 3}
+CHOSEN = ("1", "4")  # what the rectifier and the last layer answer
+SILENT = 1  # the first layer's unit that nothing wakes
+
+
+def invented(count: int = 40) -> Data:
+    rng = np.random.default_rng(0)
+
+    def split(number: int) -> Split:
+        labels = np.arange(number) % len(HOSTILE)
+        return Split(rng.random((number, *SHAPE)).astype(np.float32), labels)
+
+    return Data(split(count), split(13), split(11), name="<u>d</u>", classes=HOSTILE)
+
+
+def module() -> nn.Sequential:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5 * 3 * 2, 3))
+    with torch.no_grad():
+        net[0].weight[SILENT].fill_(0)
+        net[0].bias[SILENT] = -1
+    return net
+
+
+def quiet(stage: str, seconds: float | None) -> None:
+    del stage, seconds
+
+
+def make(out: Path, data: Data | None, **settings) -> Atlas:
+    return atlas(
+        open_model(module(), input_shape=SHAPE),
+        out,
+        data,
+        progress=quiet,
+        ticks=lambda *_: None,
+        **{**QUICK, "layers": CHOSEN, **settings},
+    )
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return invented()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, data: Data) -> Path:
+    out = tmp_path_factory.mktemp("atlas") / "made" / "anew"
+    assert make(out, data).page == out / "index.html"
+    return out
+
+
+@pytest.fixture(scope="module")
+def record(made: Path) -> dict:
+    return json.loads((made / "atlas.json").read_text(encoding="utf-8"))
+
+
+def test_nothing_is_asked_of_the_network(made):
+    """Rejects a font, a style or a script from elsewhere, and a page without its policy."""
+    texts = [path.read_text(encoding="utf-8") for path in made.rglob("*") if path.suffix in (".html", ".js")]
+    assert len(texts) == 3
+    for text in texts:
+        assert not re.search(r"(https?:)?//[a-z]", text)
+    assert "default-src 'none'" in (made / "index.html").read_text(encoding="utf-8")
+
+
+def test_hostile_names_stay_names(made):
+    """Rejects a class name that ends the script it stands in, or becomes an element."""
+    page = (made / "index.html").read_text(encoding="utf-8")
+    assert page.count("<script") == 2
+    assert "<img src=x" not in page
+    assert "49" not in re.findall(r"window.PELLUCID = (.*?);</script>", page)[0].split('"classes"')[1].split("]")[0]
+    for script in (made / "data").iterdir():
+        assert "<" not in script.read_text(encoding="utf-8")
+    held = json.loads(re.findall(r"window.PELLUCID = (.*);</script>", page)[0])
+    assert tuple(held["data"]["classes"]) == HOSTILE
+
+
+def test_every_picture_has_words(made):
+    """Rejects an image element without an alternative text; tiles get their words from the script."""
+    page = (made / "index.html").read_text(encoding="utf-8")
+    for tag in re.findall(r"<img\b[^>]*>", page):
+        assert re.search(r'\balt="[^"]', tag), tag
+    script = page[page.rindex("<script>") :]
+    assert 'createElement("img")' not in script
+    assert '"img"' not in script.replace('role: "img"', "").replace('"role", "img"', "")
+
+
+def test_numbers_follow_from_the_arrays(made, record):
+    """Rejects a page whose numbers come from anywhere but what is kept."""
+    assert [layer["name"] for layer in record["layers"]] == ["1", "4"]
+    with np.load(made / "arrays" / "scan.npz", allow_pickle=False) as file:
+        said = dict(file)
+    for index, layer in enumerate(record["layers"]):
+        with np.load(made / "arrays" / f"layer-{index:03d}.npz", allow_pickle=False) as found:
+            best = found["activations"].max(0)
+            np.testing.assert_allclose(layer["activation"], best, rtol=1e-4, atol=1e-7)
+            assert layer["mean_activation"] == pytest.approx(float(best.mean()), rel=1e-4)
+            assert layer["dead"] == np.flatnonzero(found["dead"]).tolist()
+        for unit, entry in enumerate(layer["entries"]):
+            values = said[f"{index}:values"][unit]
+            np.testing.assert_allclose([e["activation"] for e in entry["examples"]], values, rtol=1e-4, atol=1e-7)
+            assert sum(entry["histogram"]["counts"]) == record["data"]["scanned"] == 53
+            np.testing.assert_allclose(entry["class_means"], said[f"{index}:class_means"][unit], rtol=1e-4, atol=1e-7)
+            assert [one["activation"] for one in entry["variants"]] == sorted(
+                (one["activation"] for one in entry["variants"]), reverse=True
+            )
+
+
+def test_the_examples_are_those_of_brute_force(record, data):
+    """Rejects examples of another unit, and a label that is not the image's."""
+    net = module().eval()
+    images = np.concatenate([data.train.images, data.dev.images])
+    with torch.no_grad():
+        values = net[:2](torch.from_numpy(images)).mean((2, 3)).numpy()
+    for unit, entry in enumerate(record["layers"][0]["entries"]):
+        order = np.argsort(-values[:, unit], kind="stable")[:4]
+        found = [e["index"] + (len(data.train) if e["split"] == "dev" else 0) for e in entry["examples"]]
+        assert found == order.tolist()
+        assert [e["label"] for e in entry["examples"]] == [
+            int((data.train if e["split"] == "train" else data.dev).labels[e["index"]]) for e in entry["examples"]
+        ]
+        for example, position in zip(entry["examples"], order, strict=True):
+            with torch.no_grad():
+                peak = int(net[:2](torch.from_numpy(images[position : position + 1]))[0, unit].argmax())
+            assert example["box"] == [peak // 5, peak % 5, 3, 3]
+
+
+def test_dead_is_told_with_its_proof(record):
+    """Rejects a dead unit without the number of starts and images that were tried."""
+    layer = record["layers"][0]
+    assert layer["dead"] == [SILENT]
+    entry = layer["entries"][SILENT]
+    assert entry["dead"]
+    assert entry["tried_starts"] == 2 * 4 * 512
+    assert entry["tried_images"] == 40
+    assert entry["ratio"] is None
+
+
+def test_a_layer_before_its_rectifier_is_not_called_dead(tmp_path, data):
+    """Rejects "dead" for a convolution whose map is negative on average, and positive where it finds its edge."""
+    model = open_model(module(), input_shape=SHAPE)
+    assert patterns(model, "0", units=[0], data=data, steps=3).dead[0]
+    assert 0 not in make(tmp_path, data, layers=("0",)).record["layers"][0]["dead"]
+
+
+def test_by_default_layers_are_seen_behind_their_rectifiers(tmp_path):
+    """Rejects a wall of pre-activations, and links that are lost behind a normalization."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(6, 2)),
+    )
+    record = atlas(open_model(net, input_shape=(1, 9, 7)), tmp_path, progress=quiet, **QUICK).record
+    assert [(layer["name"], layer["before"]) for layer in record["layers"]] == [("2", None), ("4", "2"), ("7", "4")]
+    weight = net[3].weight.detach().flatten(2).norm(dim=2).numpy()
+    for unit, entry in enumerate(record["layers"][1]["entries"]):
+        assert entry["before"][0][0] == weight[unit].argmax()
+
+
+def test_tiles_lie_where_the_page_looks(made, record):
+    """Rejects a sheet whose rows are not the units: pattern first, then film, then examples."""
+    page = (made / "index.html").read_text(encoding="utf-8")
+    layer = json.loads(re.findall(r"window.PELLUCID = (.*);</script>", page)[0])["layers"][0]
+    height, width = layer["tile"]
+    assert layer["tiles"] == 2 + len(layer["film_steps"]) + 4
+    sheet = np.asarray(Image.open(made / "images" / layer["sheets"][0]))
+    wall = np.asarray(Image.open(made / "images" / layer["wall"]))
+    with np.load(made / "arrays" / "layer-000.npz", allow_pickle=False) as found:
+        for unit in range(5):
+            shown = style.duotone(pictures.drawn(found["patterns"][found["best"][unit], unit][None])[0])
+            np.testing.assert_array_equal(sheet[unit * height : (unit + 1) * height, :width], shown)
+            row, column = divmod(unit, layer["columns"])
+            np.testing.assert_array_equal(
+                wall[row * height : (row + 1) * height, column * width : (column + 1) * width], shown
+            )
+            last = style.duotone(found["film"][unit, -1])
+            at = (2 + len(layer["film_steps"]) - 1) * width
+            np.testing.assert_array_equal(sheet[unit * height : (unit + 1) * height, at : at + width], last)
+
+
+def test_a_second_time_computes_nothing(made, data, monkeypatch):
+    """Rejects an atlas that begins again: finished parts are taken over, and the pages come out the same."""
+    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    monkeypatch.setattr(atlas_parts, "patterns", lambda *_, **__: pytest.fail("patterns were sought again"))
+    monkeypatch.setattr(atlas_parts, "tallied", lambda *_, **__: pytest.fail("the images were scanned again"))
+    assert make(made, data).resumed == 3
+    assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupted_atlas_goes_on(tmp_path, data, monkeypatch):
+    """Rejects a first layer that is lost when the second is interrupted, and a page before everything is there."""
+    real, sought = parts.patterns, []
+
+    def interrupted(model, layer, **rest):
+        sought.append(layer)
+        if len(sought) == 3:
+            raise KeyboardInterrupt
+        return real(model, layer, **rest)
+
+    monkeypatch.setattr(atlas_parts, "patterns", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, data)
+    assert not (tmp_path / "index.html").exists()
+    assert not list(tmp_path.rglob(".*"))
+    assert make(tmp_path, data).resumed == 2
+    assert sought == ["1", "1", "4", "4", "4"]
+
+
+@pytest.mark.parametrize("change", ["seed", "weights", "data", "damage"])
+def test_what_changed_is_computed_anew(tmp_path, change):
+    """Rejects parts of another model, other images, other settings, or a damaged file, that are taken over."""
+    layers = [Conv(2, 3), Flatten(), Dense(3, activation="linear")]
+    net = Network(layers, input_shape=SHAPE, classes=3, scaling="unit")
+    atlas(net, tmp_path, invented(), progress=quiet, **QUICK)
+    seed, data = (1 if change == "seed" else 0), invented(41 if change == "data" else 40)
+    if change == "weights":
+        net.parameters["conv1.bias"][0] += 1
+    if change == "damage":
+        (tmp_path / "arrays" / "layer-000.npz").write_bytes(b"PK")
+    again = atlas(net, tmp_path, data, progress=quiet, **QUICK, seed=seed)
+    assert again.resumed == (2 if change == "damage" else 0)
+
+
+def test_without_data_its_parts_are_absent(tmp_path):
+    """Rejects empty examples, zero means, and an order by class where no class is known."""
+    record = make(tmp_path, None).record
+    assert "data" not in record
+    assert "path" not in record
+    assert not (tmp_path / "arrays" / "scan.npz").exists()
+    for layer in record["layers"]:
+        assert not {"awake", "class", "mean", "class_means"} & set(layer)
+        for entry in layer["entries"]:
+            assert not {"examples", "histogram", "class_means", "ratio", "awake"} & set(entry)
+            assert entry["variants"]
+    assert "after" in record["layers"][0]["entries"][0]
+
+
+def test_a_network_and_colours(tmp_path):
+    """Rejects an atlas of gray pictures only, and one that needs a PyTorch module."""
+    layers = [Conv(3, 3), Pool(2), Flatten(), Dense(4), Dense(2, activation="linear")]
+    net = Network(layers, input_shape=(3, 8, 10), classes=2, scaling="standardized")
+    record = atlas(net, tmp_path, progress=quiet, **QUICK).record
+    assert [layer["name"] for layer in record["layers"]] == ["conv1", "dense", "logits"]
+    assert record["layers"][1]["before"] == "conv1"
+    assert len(record["layers"][1]["entries"][0]["before"]) == 3
+    assert record["model"]["parameters"] == sum(array.size for array in net.parameters.values())
+    with np.load(tmp_path / "arrays" / "layer-000.npz", allow_pickle=False) as found:
+        assert found["film"].shape[-1] == 3
+
+
+def test_layers_can_be_chosen_and_misspelt(tmp_path, data):
+    """Rejects an unknown layer found only after long work, or a choice that is ignored."""
+    assert [layer["name"] for layer in make(tmp_path / "a", None, layers=("4", "2")).record["layers"]] == ["2", "4"]
+    with pytest.raises(PellucidError, match="no layer 'conv9'"):
+        make(tmp_path / "b", data, layers=("conv9",))
+    assert not (tmp_path / "b").exists()
+    with pytest.raises(PellucidError, match="variants"):
+        make(tmp_path / "b", data, variants=0)
+
+
+def test_data_of_another_shape_is_refused(tmp_path):
+    """Rejects a traceback from the middle of the scan."""
+    split = Split(np.zeros((3, 1, 4, 4), np.float32), np.zeros(3, np.int64))
+    with pytest.raises(PellucidError, match=r"shape \(1, 4, 4\)"):
+        make(tmp_path / "c", Data(split, split, split))
+    assert not (tmp_path / "c").exists()
+
+
+def test_large_images_are_averaged_over_blocks():
+    """Rejects interpolation, and tiles larger than a sheet can hold."""
+    images = np.arange(2 * 3 * 257 * 300, dtype=np.float32).reshape(2, 3, 257, 300)
+    small = pictures.shrunk(images)
+    assert small.shape == (2, 3, 85, 100)
+    assert small[1, 2, 3, 4] == pytest.approx(images[1, 2, 9:12, 12:15].mean())
+    with pytest.raises(PellucidError, match="larger than a picture"):
+        pictures.wall_columns(20_000, 128, 128)
+
+
+def test_two_thousand_units_share_sheets():
+    """Rejects a sheet beyond what WebP can hold, and a unit that falls between two sheets."""
+    rows = [np.full((3, 28, 28), unit % 251, np.uint8) for unit in range(2000)]
+    made = pictures.sheets(rows)
+    assert max(max(sheet.shape) for sheet in made) <= pictures.LARGEST_SHEET
+    unit = 1234
+    sheet, row = divmod(unit, pictures.UNITS)
+    assert made[sheet][row * 28, 0] == unit % 251
+
+
+def test_a_class_is_preferred_only_where_it_matters():
+    """Rejects a favourite among equals, and a class without images."""
+    means = np.array([[1.0, 2.0, np.nan], [3.0, 3.0, 3.01], [-2.0, -1.0, np.nan], [0.0, 0.0, 0.0]])
+    assert records.preferred(means) == [1, None, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "said"),
+    [
+        ("mnist-cnn", "mnist", "pellucid atlas mnist-cnn --data mnist --seed 3 --out 'my atlas'"),
+        ("mnist-cnn", None, "pellucid atlas mnist-cnn --seed 3 --out 'my atlas'"),
+        (object(), None, "pellucid.atlas(object, seed=3)"),
+    ],
+)
+def test_the_command_is_one_that_works(model, source, said):
+    """Rejects words that a shell would split, and a command for what only Python can pass."""
+    settings = atlases.AtlasSettings(seed=3)
+    data = None
+    if source is not None:
+        split = Split(np.zeros((1, 1, 2, 2), np.float32), np.zeros(1, np.int64))
+        data = Data(split, split, split, name="mnist")
+    assert atlases.command(model, source, data, settings, Path("my atlas")) == said

@@ -1,0 +1,216 @@
+"""Live: what is drawn of a training while it runs, and that drawing changes nothing."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from learn import small
+from pellucid.errors import PellucidError
+from pellucid.learn.backprop_trace import observe
+from pellucid.learn.class_means import Averages
+from pellucid.learn.layers import Dense, Flatten
+from pellucid.learn.metrics import Scores
+from pellucid.learn.network import Network
+from pellucid.learn.training import train
+from pellucid.settings import WatchSettings
+from pellucid.show.callbacks import keep, watched
+from pellucid.show.console import scores_text, table
+from pellucid.show.figures.class_means import averages_figure
+from pellucid.show.figures.live_plot import Live, TensorBoardLog, in_notebook
+from pellucid.show.figures.training import curves_figure, training_figure
+from pellucid.show.style import LIGHT
+
+QUICK = {"batch": 16, "rate": 0.1, "check": False, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def told():
+    """A training with everything in it: two epochs, ridge, test scores."""
+    net = small.network()
+    return net, train(net, small.data(), epochs=2, ridge=0.1, test=True, **QUICK)
+
+
+def words(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def bars(figure):
+    """Colours of all bars that are wider than nothing."""
+    return [patch.get_facecolor()[:3] for patch in figure.axes[0].patches if abs(patch.get_height()) > 0]
+
+
+def test_the_figure_names_every_layer_and_what_is_silent(told):
+    """Rejects a dead layer that nobody is told of, and a flatten shown as a layer of its own."""
+    net, history = told
+    dead = net.with_parameters(net.parameters | {"dense2.bias": np.full(8, -1000, np.float32)})
+    image, label = small.data().dev.images[0], 0
+    said = words(training_figure(history, observe(dead, image, label)))
+    assert {"conv1", "pool1", "dense1", "dense2"} <= set(said)
+    assert "flatten" not in said
+    assert "silent for this image: dense2" in said
+    assert "Epoch 2, batch 5" in said
+    assert not [line for line in words(training_figure(history, observe(net, image, label))) if "silent for" in line]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_truth_is_green_and_a_wrong_guess_red(told, right):
+    """Rejects colours by rank, and a right guess in red."""
+    net, history = told
+    image = small.data().dev.images[0]
+    label = int(net.predict(image[None]).argmax())
+    label = label if right else (label + 1) % 3
+    figure = training_figure(history, observe(net, image, label), classes=["ape", "bee", "cat"])
+    assert (to_rgb(LIGHT.truth) in bars(figure), to_rgb(LIGHT.wrong) in bars(figure)) == (True, not right)
+    assert any(line.startswith(f"a {['ape', 'bee', 'cat'][label]}, ") for line in words(figure))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 40])
+def test_networks_without_convolutions_and_with_many_classes_are_drawn(classes):
+    """Rejects a figure made for ten classes and four convolutions."""
+    net = Network([Flatten(), Dense(7), Dense(classes, "linear")], input_shape=(3, 5, 9))
+    split = small.Split(np.random.default_rng(0).random((6, 3, 5, 9), dtype=np.float32), np.arange(6) % classes)
+    history = train(net, small.Data(split, split, split), progress=False, check=False)
+    figure = training_figure(history, observe(net, split.images[0], 0))
+    assert {"flatten", "dense"} <= set(words(figure))
+    assert len(figure.axes[0].patches) == 2 * classes  # a probability and an error each
+    for drawn in (figure, curves_figure(history)):
+        drawn.savefig(io.BytesIO(), format="png")
+
+
+def test_the_curves_are_those_of_the_history(told):
+    """Rejects a curve of something else, or of the test images where dev is written."""
+    _, history = told
+    loss, accuracy = curves_figure(history).axes[1:3]
+    assert np.array_equal(loss.lines[0].get_ydata(), history.column("loss"))
+    assert np.array_equal(loss.lines[1].get_ydata(), history.column("average"))
+    np.testing.assert_allclose(accuracy.lines[1].get_ydata(), [100 * e.dev_accuracy for e in history.epochs])
+    np.testing.assert_allclose(accuracy.lines[2].get_ydata(), [100 * e.test_accuracy for e in history.epochs])
+    np.testing.assert_allclose(loss.lines[0].get_xdata(), np.arange(1, 11) / 5)
+
+
+def test_the_picture_is_redrawn_every_so_many_batches_and_changes_nothing(tmp_path, monkeypatch):
+    """Rejects a picture at the end only, a file that is seen half-written, and a training that is disturbed."""
+    path, sizes, steps = tmp_path / "live.png", [], []
+    live = Live(path, every=4)
+    draw = Live.draw
+    monkeypatch.setattr(
+        Live, "draw", lambda self, trainer: steps.append(len(trainer.history.batches)) or draw(self, trainer)
+    )
+
+    def look(trainer):
+        live.batch(trainer)
+        if path.exists():
+            with Image.open(path) as picture:
+                picture.load()
+                sizes.append(picture.size)
+        assert {entry.name for entry in tmp_path.iterdir()} <= {"live.png"}
+
+    net, rival = small.network(), small.network()
+    train(net, small.data(), epochs=2, on_batch=look, **QUICK)
+    train(rival, small.data(), epochs=2, **QUICK)
+    assert steps == [4, 8]
+    assert len(sizes) == 7
+    assert sizes[0][0] > 1000
+    assert small.same(net, rival)
+
+
+def test_a_notebook_s_picture_is_redrawn_in_its_place(monkeypatch):
+    """Rejects a picture under the other, and a terminal's IPython taken for a notebook."""
+    shown, updates = [], []
+    handle = SimpleNamespace(update=updates.append)
+    display = SimpleNamespace(
+        Image=lambda png: png, display=lambda picture, display_id: shown.append(picture) or handle
+    )
+    shell = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    assert not in_notebook()
+    shell.kernel = "here"
+    assert in_notebook()
+    train(small.network(), small.data(), on_batch=Live(every=2).batch, **QUICK)
+    assert (len(shown), len(updates)) == (1, 1)
+    assert shown[0].startswith(b"\x89PNG")
+    assert shown[0] != updates[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"), [({"every": 0}, "every 0 batches"), ({"path": "live.gif"}, "ends in '.gif'")]
+)
+def test_what_cannot_be_drawn_is_refused_before_the_work(options, sentence):
+    """Rejects an error after the first fifty batches."""
+    with pytest.raises(PellucidError, match=sentence):
+        Live(**options)
+
+
+def test_without_tensorboard_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+    """Rejects an ImportError."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(PellucidError, match=r"install it: pip install 'pellucid\[tensorboard\]'"):
+        TensorBoardLog(tmp_path / "log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_gets_the_numbers_of_the_history(tmp_path):
+    """Rejects numbers under another step, and epochs that are forgotten."""
+    pytest.importorskip("tensorboard", reason="the extra 'tensorboard' is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with TensorBoardLog(tmp_path / "log", every=2) as log:
+        history = train(small.network(), small.data(), epochs=2, on_batch=log.batch, on_epoch=log.epoch, **QUICK)
+    read = EventAccumulator(str(tmp_path / "log"))
+    read.Reload()
+    losses = {event.step: event.value for event in read.Scalars("batch/loss")}
+    assert losses == pytest.approx(dict(zip(range(2, 11, 2), history.column("loss")[1::2], strict=True)))
+    assert [event.step for event in read.Scalars("epoch/dev accuracy")] == [5, 10]
+    assert "dead/conv1" in read.Tags()["scalars"]
+
+
+def test_what_is_asked_for_is_kept(tmp_path, told):
+    """Rejects a file that is announced and not there."""
+    net, history = told
+    settings = WatchSettings(
+        live=tmp_path / "live.png",
+        live_batches=2,
+        curves=tmp_path / "curves.svg",
+        history=tmp_path / "told.csv",
+        tables=tmp_path / "tables",
+    )
+    with watched(settings) as (on_batch, on_epoch):
+        train(small.network(), small.data(), on_batch=on_batch, on_epoch=on_epoch, **QUICK)
+    written = keep(settings, net, history)
+    assert written == [settings.live, settings.curves, settings.history, settings.tables]
+    assert all(path.exists() for path in written)
+    assert small.same(Network.load(settings.tables), net)
+    with watched(WatchSettings()) as callbacks:
+        assert [callback(None) for callback in callbacks] == [None, None]
+    assert keep(WatchSettings(), net, history) == []
+
+
+def test_a_class_without_images_keeps_its_place():
+    """Rejects nine pictures for ten classes, and a black picture that looks like an average."""
+    images = np.random.default_rng(0).random((3, 1, 9, 7), dtype=np.float32)
+    figure = averages_figure(Averages(images, np.array([4, 0, 1200]), 0.9), ["ape", "bee", "cat"])
+    assert len(figure.axes[0].images) == 2
+    assert words(figure) == ["ape", "of 4", "bee", "none above 0.9", "cat", "of 1,200"]
+    with pytest.raises(PellucidError, match="3 averages but 2 classes"):
+        averages_figure(Averages(images, np.array([4, 0, 1]), 0.9), ["ape", "bee"])
+
+
+def test_a_table_aligns_numbers_to_the_right():
+    """Rejects columns that shift where a cell is long."""
+    assert table(["name", "count"], [["a", 5], ["longer", 1200]]).splitlines() == [
+        "name    count",
+        "a           5",
+        "longer   1200",
+    ]
+
+
+def test_scores_in_words_have_a_dash_where_there_is_no_share():
+    """Rejects nan% for a class that is never guessed."""
+    text = scores_text(Scores(0.5, 1.0, np.array([[1, 0], [1, 0]]), np.array([0, 0])), ["ape", "bee"])
+    assert text.splitlines()[-2:] == ["ape         1     50.00%  100.00%", "bee         1          -    0.00%"]

@@ -1,0 +1,104 @@
+"""The guard: who is refused, and what every answer carries."""
+
+import asyncio
+
+import pytest
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from pellucid.show.studio.request_filter import Guard, refusal
+
+HOST = {"host": "127.0.0.1:7860"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        HOST,
+        {"host": "localhost:1"},
+        {"host": "[::1]:7860"},
+        {**HOST, "origin": "http://127.0.0.1:7860"},
+        {**HOST, "sec-fetch-site": "same-origin"},
+        {**HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},  # a link followed
+        {**HOST, "content-length": "1000"},
+    ],
+)
+def test_a_window_on_this_machine_is_welcome(headers):
+    """Rejects a guard that lets nobody in."""
+    assert refusal(Headers(headers), 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 421),
+        ({"host": "evil.example"}, 421),  # a name that resolves to this machine
+        ({"host": "127.0.0.1.evil.example:7860"}, 421),
+        ({"host": "evil.example@x:["}, 421),
+        ({**HOST, "origin": "http://evil.example"}, 403),
+        ({**HOST, "origin": "null"}, 403),
+        ({**HOST, "origin": "http://127.0.0.1:9999"}, 403),  # another program's page
+        ({**HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+        ({**HOST, "content-length": "1001"}, 413),
+        ({**HOST, "content-length": "-1"}, 413),
+    ],
+)
+def test_others_are_refused(headers, status):
+    """Rejects pages of other sites, by whatever way they come."""
+    assert refusal(Headers(headers), 1000)[0] == status
+
+
+def test_answers_forbid_other_addresses():
+    """Rejects a page that may load from elsewhere, and an app that is reached in spite of a refusal."""
+    inner = Starlette(routes=[Route("/", lambda request: PlainTextResponse("inside"))])
+    client = TestClient(Guard(inner, 1000), base_url="http://127.0.0.1:7860")
+    answer = client.get("/")
+    assert answer.text == "inside"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "http" not in answer.headers["content-security-policy"]
+    refused = client.get("/", headers={"host": "evil.example"})
+    assert refused.status_code == 421
+    assert "inside" not in refused.text
+
+
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_a_body_of_unknown_length_is_measured_as_it_comes(asks_first):
+    """Rejects a guard that trusts senders to say how much they send, and one that waits for the end."""
+    sent, taken = [], []
+
+    async def inner(scope, receive, send):
+        request = Request(scope, receive)
+        if not asks_first:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        taken.append(await request.body())
+        await send({"type": "http.response.body", "body": b"inside"})
+
+    async def endless():
+        sent.append(400)
+        return {"type": "http.request", "body": b"x" * 400, "more_body": True}
+
+    answers = []
+
+    async def send(message):
+        answers.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"127.0.0.1:7860")]}
+    asyncio.run(Guard(inner, 1000)(scope, endless, send))
+    assert (len(sent), taken) == (3, [])
+    assert answers[0]["status"] == (413 if asks_first else 200)
+    assert (b"connection", b"close") in answers[0]["headers"] or not asks_first
+
+
+def test_a_body_of_unknown_length_that_is_short_is_taken():
+    """Rejects a guard that refuses whoever announces nothing."""
+
+    async def echo(request):
+        return PlainTextResponse(await request.body())
+
+    client = TestClient(Guard(Starlette(routes=[Route("/", echo, methods=["POST"])]), 1000), "http://127.0.0.1:7860")
+    assert client.post("/", content=iter([b"x" * 500, b"y" * 500])).text == "x" * 500 + "y" * 500
+    assert client.post("/", content=iter([b"x" * 500, b"y" * 501])).status_code == 413

@@ -1,0 +1,181 @@
+"""Every stage tells what was really measured."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pellucid.data.splits import Data, Split
+from pellucid.learn.layers import Conv, Dense, Flatten, Pool
+from pellucid.learn.network import Network
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import Film, History, Patterns, patterns
+from pellucid.show.tour import stages
+
+CLASSES = 3
+
+
+def split(count: int, seed: int) -> Split:
+    rng = np.random.default_rng(seed)
+    return Split(rng.random((count, 1, 9, 8)).astype(np.float32), rng.integers(0, CLASSES, count))
+
+
+@pytest.fixture
+def data() -> Data:
+    return Data(split(40, 1), split(9, 2), split(25, 3), name="invented", classes=("a", "b", "c"))
+
+
+@pytest.fixture
+def network() -> Network:
+    layers = [Conv(3, 3), Pool(2), Flatten(), Dense(6), Dense(CLASSES, "linear")]
+    return Network(layers, input_shape=(1, 9, 8), classes=CLASSES, scaling="standardized", seed=0)
+
+
+@pytest.fixture
+def found(network: Network) -> Patterns:
+    return patterns(open_model(network), "conv1", steps=9, candidates=32, seed=0)
+
+
+def test_facts_count_every_split(data: Data):
+    """Rejects height and width swapped, and dev counted as test."""
+    facts = stages.facts(data)
+    assert (facts.train, facts.dev, facts.test, facts.height, facts.width) == (40, 9, 25, 9, 8)
+    assert facts.classes == ("a", "b", "c")
+
+
+def test_the_gradient_table_has_a_row_for_every_parameter(network: Network, data: Data):
+    """Rejects a table of the parameters that happened to be right."""
+    rows = stages.checked(network, data, seed=0)
+    assert [row.parameter for row in rows] == [*network.parameters, "input"]
+    for row in rows[:-1]:
+        assert row.shape == network.parameters[row.parameter].shape
+        assert row.right
+        assert row.worst <= row.tolerance
+        assert row.entries + row.kinks == min(12, network.parameters[row.parameter].size)
+
+
+def test_training_is_told_step_by_step(network: Network, data: Data, monkeypatch: pytest.MonkeyPatch):
+    """Rejects losses per epoch under the name of steps, and an epoch counted from 0 on the page."""
+    monkeypatch.setattr(stages, "LOOKS", 100)
+    before = {name: value.copy() for name, value in network.parameters.items()}
+    told = stages.trained(network, data, seed=0)
+    assert [epoch.epoch for epoch in told.epochs] == [1, 2, 3]
+    assert told.steps == tuple(range(1, 3 * 2 + 1))
+    assert len(told.losses) == 6
+    assert told.parameters == sum(value.size for value in before.values())
+    assert any(not np.array_equal(before[name], value) for name, value in network.parameters.items())
+
+
+def test_mistakes_are_real_and_the_surest_come_first(network: Network, data: Data):
+    """Rejects right answers among the mistakes, and probabilities of the truth instead of the guess."""
+    test, probabilities = stages.tested(network, data)
+    assert test.right == int((probabilities.argmax(1) == data.test.labels).sum())
+    assert test.accuracy == pytest.approx(test.right / 25)
+    assert np.sum(test.confusion) == test.images == 25
+    assert np.trace(np.array(test.confusion)) == test.right
+    assert 0 < len(test.mistakes) <= stages.MOST_MISTAKES
+    sure = [mistake.probability for mistake in test.mistakes]
+    assert sure == sorted(sure, reverse=True)
+    for mistake in test.mistakes:
+        assert data.test.labels[mistake.image] == mistake.truth != mistake.guess
+        assert probabilities[mistake.image].argmax() == mistake.guess
+        assert mistake.probability == pytest.approx(probabilities[mistake.image].max())
+
+
+def test_the_digit_that_is_followed_is_one_to_think_about(network: Network, data: Data):
+    """Rejects the first digit, at which the class bars are all or nothing."""
+    probabilities = np.full((25, CLASSES), 0.1, np.float32)
+    probabilities[np.arange(25), data.test.labels] = 0.999
+    probabilities[7, data.test.labels[7]] = 0.75
+    followed = stages.followed(network, data, probabilities)
+    assert followed.record.image == 7
+    assert followed.record.guess == followed.record.truth == data.test.labels[7]
+    assert np.array(followed.record.pixels).shape == (9, 8)
+    np.testing.assert_array_equal(followed.record.pixels, np.rint(99 * data.test.images[7, 0]))
+
+
+def test_every_layer_of_the_digit_is_told(network: Network, data: Data):
+    """Rejects a flatten shown twice, silent units miscounted, and activations of another image."""
+    probabilities = network.predict(data.test.images)
+    followed = stages.followed(network, data, probabilities)
+    assert [seen.layer for seen in followed.record.layers] == ["conv1", "pool1", "dense"]
+    image = data.test.images[followed.record.image][None]
+    own = network.activations(image)
+    for seen in followed.record.layers:
+        values = own[seen.layer][0]
+        np.testing.assert_array_equal(followed.activations[seen.layer], values)
+        assert seen.shape == values.shape
+        assert seen.largest == values.max()
+        assert seen.silent == sum(unit.max() <= 0 for unit in values)
+    np.testing.assert_allclose(followed.record.layers[-1].values, own["dense"][0])
+    assert followed.record.layers[0].values == ()
+
+
+def test_only_convolutions_are_asked(network: Network):
+    """Rejects pooling (whose maps are those before it) and dense layers on a wall of maps."""
+    assert stages.convolutions(open_model(network)) == ["conv1"]
+
+
+def test_a_film_ends_with_the_pattern_itself(found: Patterns):
+    """Rejects a film whose last frame is the last step, which need not be the best."""
+    frames, activations = stages.film_frames(found), stages.film_activations(found)
+    told = stages.layer_found(found, 0.5)
+    assert frames.shape == (3, len(told.film_steps) + 1, 1, 9, 8)
+    np.testing.assert_array_equal(frames[:, -1], found.images)
+    np.testing.assert_array_equal(frames[:, 0], found.film.images[0])
+    np.testing.assert_array_equal(activations[:, -1], found.activations)
+    for one, row in zip(told.maps, activations, strict=True):
+        np.testing.assert_allclose(one.film_activations, row)
+
+
+def test_a_layer_is_told_map_by_map(found: Patterns):
+    """Rejects activations of one map under another's number, and the dead counted as alive."""
+    told = stages.layer_found(found, 0.5)
+    assert [one.unit for one in told.maps] == found.units.tolist()
+    np.testing.assert_allclose([one.activation for one in told.maps], found.activations)
+    assert [one.dead for one in told.maps] == found.dead.tolist()
+    assert told.dead == found.dead.sum()
+
+
+def with_images(found: Patterns, images: np.ndarray, activations: np.ndarray) -> Patterns:
+    """Patterns with other images and activations, of units 10, 11, ..."""
+    count = len(images)
+    numbers = {name: np.ones(count, np.int64) for name in ("steps", "tried_starts", "tried_images")}
+    return replace(
+        found,
+        images=images,
+        activations=activations,
+        units=np.arange(10, 10 + count),
+        dead=np.zeros(count, bool),
+        history=History(np.zeros((count, 2), np.float32)),
+        film=Film((0,), images[None], activations[None]),
+        **numbers,
+    )
+
+
+def test_strips_show_the_strongest_map_and_the_strong_one_most_unlike_it(found: Patterns):
+    """Rejects the same map twice, two maps of the same stripes, and a faint one that is unlike because it is noise."""
+    rows, columns = np.mgrid[:9, :8]
+    down, shifted, across = np.sin(rows * 2.0), np.sin(rows * 2.0 + 1), np.sin(columns * 2.0)
+    noise = np.random.default_rng(0).normal(size=(9, 8))
+    images = np.stack([shifted, across, down, noise, noise, noise, noise, noise])[:, None].astype(np.float32)
+    activations = np.array([7.5, 6.0, 8.0, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
+    layer = with_images(found, images, activations)
+    assert [(strip.layer, strip.unit) for strip in stages.strips([layer])] == [("conv1", 12), ("conv1", 11)]
+    alone = with_images(found, images[:1], activations[:1])
+    assert [strip.unit for strip in stages.strips([alone])] == [10]
+
+
+def test_likeness_does_not_ask_where_the_strokes_lie():
+    """Rejects a plain correlation of pixels, which calls the same stripes a step further opposite."""
+    stripes = np.sin(np.arange(16) * np.pi / 2)[None, :, None] * np.ones((1, 16, 16))
+    there, across = np.roll(stripes, 2, axis=1), stripes.transpose(0, 2, 1)
+    alike = stages.likeness(stripes.astype(np.float32), np.stack([there, across]).astype(np.float32))
+    assert alike[0] == pytest.approx(1, abs=1e-5)
+    assert alike[1] < 0.1
+
+
+def test_the_strongest_map_dreams(found: Patterns):
+    """Rejects a fixed map, which in another network may be dead."""
+    told = stages.layer_found(found, 0.5)
+    assert stages.strongest(told) == int(found.units[found.activations.argmax()])

@@ -1,0 +1,41 @@
+"""The engine of this process."""
+
+import pytest
+
+from pellucid.executors import LocalEngine
+
+
+def test_pieces_are_done_in_order_and_when_they_are_asked_for():
+    """Rejects results under other numbers, and work ahead of what is asked for, which a kill would lose."""
+    done = []
+
+    def work(item, one, two, ticks):
+        assert ticks is None
+        done.append(item)
+        return item + one * two
+
+    stream = LocalEngine().map(work, (10, 2), iter([3, 1, 2]), 3)
+    assert done == []
+    assert next(stream) == (0, 23)
+    assert done == [3]
+    assert list(stream) == [(1, 21), (2, 22)]
+
+
+def test_progress_inside_a_piece_is_progress_of_the_whole():
+    """Rejects a bar that begins again with every piece, and a stop that is not heard inside a long one."""
+    told = []
+
+    def work(item, ticks):
+        ticks(0, 4)
+        ticks(2, 4)
+        ticks(4, 4)
+        return item
+
+    list(LocalEngine().map(work, (), [0, 1], 2, ticks=lambda done, total: told.append(done / total)))
+    assert told == [0, 0.25, 0.5, 0.5, 0.75, 1]
+
+    def stopped(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(LocalEngine().map(work, (), [0, 1], 2, ticks=stopped))

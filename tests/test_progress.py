@@ -1,0 +1,42 @@
+"""Bars: seldom in a log, often where they replace themselves."""
+
+import io
+import sys
+import time
+
+import pytest
+
+from pellucid import progress
+from pellucid.progress import bar, compiling
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> int:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    with bar(total=40, delay=0, file=stream) as one:
+        for _ in range(40):
+            one.update()
+            time.sleep(0.01)
+    return stream.getvalue().count("\r")
+
+
+def test_a_log_is_not_flooded(monkeypatch):
+    """Rejects a bar that writes ten lines a second into a file, and one that stands still on a terminal."""
+    assert drawn(monkeypatch, terminal=False) <= 3 < drawn(monkeypatch, terminal=True)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "first", "seconds"), [(True, True, 0.2), (True, True, 0), (True, False, 0.2), (False, True, 0.2)]
+)
+def test_compiling_is_said_on_a_terminal_if_it_takes_long(monkeypatch, terminal, first, seconds):
+    """Rejects a word that stays when all is compiled, one for what is quick, and one in a log."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(bars, "DELAY", 0.05)
+    with compiling(first):
+        time.sleep(seconds)
+    said = terminal and first and seconds > 0
+    assert (progress.COMPILING in stream.getvalue()) == said
+    assert stream.getvalue().endswith("\r") == said
