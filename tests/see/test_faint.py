@@ -11,7 +11,7 @@ from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
-from pellucid.see.optimize.parametrizations import Box, lifted
+from pellucid.see.optimize.parametrizations import Box, rescale_small
 from pellucid.see.patterns.api import patterns
 
 SHORT = {"steps": 8, "candidates": 16, "retries": 0}
@@ -56,7 +56,7 @@ def test_a_faint_network_is_climbed_by_compiled_code_too():
 def test_lifted_is_the_same_direction():
     """Rejects dividing by the largest number, which rounds; one scale for all; and powers beyond float32."""
     gradient = torch.tensor([[1.0, -3.0], [2.0**-90, 2.0**-100 * 3], [0.0, 0.0], [1e-44, 0.0]])
-    found = lifted(gradient)
+    found = rescale_small(gradient)
     assert torch.equal(found[0], gradient[0])
     assert torch.equal(found[1] * 2.0**-89, gradient[1])
     assert torch.equal(found[2], gradient[2])

@@ -11,8 +11,8 @@ from torch import nn
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.features import At, Direction, Square, likeness
-from pellucid.see.objectives.units import Others, Units
+from pellucid.see.objectives.features import AtPosition, Direction, MeanSquare, likeness
+from pellucid.see.objectives.units import OtherUnits, Units
 from pellucid.see.patterns.api import patterns
 from pellucid.see.validation import as_array, as_units
 
@@ -36,15 +36,15 @@ def split(images):
     [
         (lambda: Units("1", torch.tensor([4])), "no unit 4 in layer '1'; choose 0 to 3, or -1"),
         (lambda: Units("1", torch.tensor([-2])), "no unit -2"),
-        (lambda: 2 * At(Units("1", torch.tensor([9])), (0, 0)), "no unit 9"),
+        (lambda: 2 * AtPosition(Units("1", torch.tensor([9])), (0, 0)), "no unit 9"),
         (lambda: Units("1", torch.tensor([], dtype=torch.int64)), "no jobs"),
-        (lambda: Others("1", torch.tensor([-1])), "no unit -1 in layer '1'; choose 0 to 3.$"),
-        (lambda: Units("1", torch.tensor([1, 2])) - Others("1", torch.tensor([1])), "2 jobs is added to one of 1"),
+        (lambda: OtherUnits("1", torch.tensor([-1])), "no unit -1 in layer '1'; choose 0 to 3.$"),
+        (lambda: Units("1", torch.tensor([1, 2])) - OtherUnits("1", torch.tensor([1])), "2 jobs is added to one of 1"),
         (lambda: Units("9", torch.tensor([1])), "no layer '9'"),
         (lambda: Direction("1", torch.ones(2, 7)), r"shape \(2, 7\).*each of the 4 units"),
         (lambda: Direction("1", torch.full((1, 4), torch.nan)), "holds NaN"),
-        (lambda: Square("1", 0), "no jobs"),
-        (lambda: Square("1", -1), "-1 images"),
+        (lambda: MeanSquare("1", 0), "no jobs"),
+        (lambda: MeanSquare("1", -1), "-1 images"),
     ],
 )
 def test_an_objective_that_does_not_fit_is_one_sentence(model, objective, sentence):

@@ -11,7 +11,7 @@ from pellucid import cli
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
-from pellucid.see.patterns.api import Film, patterns
+from pellucid.see.patterns.api import Snapshots, patterns
 from pellucid.show import export
 
 LAYERS = [Conv(3, 3), Flatten(), Dense(4, "linear")]
@@ -65,7 +65,9 @@ def test_a_film_has_a_frame_for_every_shot(found, tmp_path, suffix):
 def test_a_film_of_all_units_ends_with_the_wall_of_what_was_found(found, tmp_path, suffix):
     """Rejects units in another order than the wall's, frames of one unit only, and pixels that are interpolated."""
     expected = np.asarray(Image.open(export.save_patterns(found, tmp_path / "wall.png", 5)))
-    kept = replace(found, film=Film((0, 4), np.stack([found.images[::-1], found.images]), found.film.activations[:2]))
+    kept = replace(
+        found, film=Snapshots((0, 4), np.stack([found.images[::-1], found.images]), found.film.activations[:2])
+    )
     with Image.open(export.save_ascents(kept, tmp_path / f"film{suffix}", 5)) as film:
         assert film.n_frames == 2
         first = np.asarray(film.convert("L"))
@@ -109,7 +111,7 @@ def test_capital_suffixes_are_the_same_formats(found, tmp_path):
 def test_a_film_without_shots_is_refused(found, tmp_path):
     """Rejects an empty strip."""
     one = found.one(0)
-    bare = replace(one, film=Film((), one.film.images[:0], one.film.activations[:0]))
+    bare = replace(one, film=Snapshots((), one.film.images[:0], one.film.activations[:0]))
     with pytest.raises(PellucidError, match="no shots"):
         export.save_strip(bare, tmp_path / "film.gif")
     with pytest.raises(PellucidError, match="no shots"):

@@ -17,7 +17,7 @@ from pellucid.errors import PellucidError
 from pellucid.learn.class_means import average
 from pellucid.learn.experiments.clusters import scan_clusters
 from pellucid.learn.layers import Dense, Flatten
-from pellucid.see.optimize.parametrizations import SQUARED, tamed
+from pellucid.see.optimize.parametrizations import SQUARED, rescale_large
 from pellucid.show.atlas.build import atlas
 from trust import corpus
 
@@ -139,14 +139,14 @@ def test_a_factor_of_the_weights_is_no_factor_of_the_pattern() -> None:
 def test_tamed_is_the_same_direction() -> None:
     """Rejects dividing by the largest number, which rounds, and one scale for the whole batch."""
     gradient = torch.tensor([[1.0, -3.0], [2.0**90, 2.0**70 * 3]])
-    found = tamed(gradient)
+    found = rescale_large(gradient)
     assert torch.equal(found[0], gradient[0])
     assert float(found[1, 0] / found[1, 1]) == 2.0**20 / 3 or torch.equal(
         found[1] * (gradient[1, 0] / found[1, 0]), gradient[1]
     )
     assert float(found.abs().max()) < SQUARED
     with pytest.raises(PellucidError, match="NaN or infinity"):
-        tamed(torch.tensor([[1.0, float("inf")]]))
+        rescale_large(torch.tensor([[1.0, float("inf")]]))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0], ids=["black", "gray", "white"])

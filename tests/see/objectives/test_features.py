@@ -8,8 +8,8 @@ from torch import nn
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Reading
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.features import At, Beneath, Direction, Features, Square, likeness
-from pellucid.see.objectives.units import Others, Units
+from pellucid.see.objectives.features import AtPosition, Direction, FeatureMatch, MeanSquare, PreActivation, likeness
+from pellucid.see.objectives.units import OtherUnits, Units
 from pellucid.see.patterns.api import patterns
 
 QUICK = {"steps": 10, "candidates": 32, "retries": 0}
@@ -25,14 +25,14 @@ def objectives():
     wanted = torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(2))
     units = torch.tensor([2, 0, 1, 1])
     return {
-        "at": At(Units("maps", units), (1, 3)),
-        "beneath": Beneath(Units("maps", units) - 0.5 * Others("maps", units)),
-        "square": Square("maps", 4),
+        "at": AtPosition(Units("maps", units), (1, 3)),
+        "beneath": PreActivation(Units("maps", units) - 0.5 * OtherUnits("maps", units)),
+        "square": MeanSquare("maps", 4),
         "direction": Direction("maps", vectors),
-        "inversion": Features("maps", wanted),
-        "caricature": Features("maps", wanted.abs(), caricature=2.0),
-        "others": Others("maps", units),
-        "sum": 2 * (Units("maps", units) - 0.5 * Others("maps", units)) + 0.1 * Square("maps", 4),
+        "inversion": FeatureMatch("maps", wanted),
+        "caricature": FeatureMatch("maps", wanted.abs(), caricature=2.0),
+        "others": OtherUnits("maps", units),
+        "sum": 2 * (Units("maps", units) - 0.5 * OtherUnits("maps", units)) + 0.1 * MeanSquare("maps", 4),
     }
 
 
@@ -41,13 +41,13 @@ def objectives():
 def test_every_is_what_each_job_says_of_each_image(name, linear):
     """Rejects a precursor that scores by another rule than the ascent, jobs in another order, and coupled images."""
     objective, given = objectives()[name], readings(linear)
-    every = objective.every(given)
+    every = objective.score_all(given)
     assert every.shape == (4, 4)
     for job in range(4):
-        alone = objective.take(torch.full((4,), job))(given)
+        alone = objective.select(torch.full((4,), job))(given)
         torch.testing.assert_close(every[:, job], alone.rank)
-    some = objective.take(torch.tensor([3, 1]))
-    assert len(some) == len(some.keys) == 2
+    some = objective.select(torch.tensor([3, 1]))
+    assert len(some) == len(some.rng_keys) == 2
 
 
 @pytest.mark.parametrize("soften", [nn.Softmax(dim=1), lambda x: x.softmax(1), lambda x: torch.softmax(x, dim=1)])
@@ -87,7 +87,7 @@ def test_a_class_has_its_logit(soften):
 def test_weights_do_not_compound():
     """Rejects 3 (A + B) for A + 3 B, however sums are nested."""
     given = readings()
-    a, b = Units("maps", torch.tensor([0, 1, 2, 0])), Others("maps", torch.tensor([0, 1, 2, 0]))
+    a, b = Units("maps", torch.tensor([0, 1, 2, 0])), OtherUnits("maps", torch.tensor([0, 1, 2, 0]))
     for nested in (a + 3 * b, a - -3 * b, 3 * (b + (1 / 3) * a)):
         torch.testing.assert_close(nested(given).value, a(given).value + 3 * b(given).value)
 
@@ -95,11 +95,11 @@ def test_weights_do_not_compound():
 def test_a_neuron_is_at_its_row_and_column():
     """Rejects x for y, on maps that are not square; and a position beyond them."""
     given = readings()
-    objective = At(Units("maps", torch.tensor([2, 0, 1, 1])), (1, 3))
+    objective = AtPosition(Units("maps", torch.tensor([2, 0, 1, 1])), (1, 3))
     output = given["maps"].output
     assert objective(given).value.tolist() == [output[i, u, 1, 3].item() for i, u in enumerate((2, 0, 1, 1))]
     with pytest.raises(PellucidError, match="no row 3, column 1 in the layer's maps of 2 x 5"):
-        At(Units("maps", torch.tensor([0])), (3, 1))(given)
+        AtPosition(Units("maps", torch.tensor([0])), (3, 1))(given)
 
 
 def test_a_penalty_on_the_others_lowers_them(cnn):
@@ -122,7 +122,7 @@ def test_a_picture_is_found_again_from_its_features(cnn):
     image = np.random.default_rng(0).random((1, 1, 13, 9), dtype=np.float32)
     with model.reading(("conv1",)) as read, torch.no_grad():
         wanted = read(model.prepared(image))["conv1"].output
-    found = patterns(model, Features("conv1", wanted), ascent="adam", steps=150, candidates=32, retries=1)
+    found = patterns(model, FeatureMatch("conv1", wanted), ascent="adam", steps=150, candidates=32, retries=1)
     assert not found.dead[0]
     assert found.activations[0] > -0.02
     assert np.corrcoef(found.images.ravel(), image.ravel())[0, 1] > 0.98
@@ -131,11 +131,11 @@ def test_a_picture_is_found_again_from_its_features(cnn):
 def test_an_objective_takes_the_place_of_a_layer(cnn):
     """Rejects units beside it, which would be ignored; and jobs that share one start."""
     model = open_model(cnn, input_shape=(1, 13, 9), scaling="standardized")
-    found = patterns(model, Square("relu1", 3), **QUICK)
+    found = patterns(model, MeanSquare("relu1", 3), **QUICK)
     assert found.images.shape == (3, 1, 13, 9)
     assert not np.array_equal(found.film.images[0, 0], found.film.images[0, 1])
     with pytest.raises(PellucidError, match="says itself what is climbed"):
-        patterns(model, Square("relu1"), units=[1])
+        patterns(model, MeanSquare("relu1"), units=[1])
 
 
 def test_the_position_and_layer_knobs_reach_the_objective(cnn):

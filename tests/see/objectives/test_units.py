@@ -30,7 +30,7 @@ def test_where_a_unit_is_silent_its_largest_pre_activation_is_climbed():
     score = Units("maps", torch.tensor([0, 2, 0, 0]))({"maps": Reading(before.relu(), before)})
     assert score.silent.tolist() == [False, True, False, False]
     assert not score.hidden.any()
-    (gradient,) = torch.autograd.grad(score.climbed.sum(), before)
+    (gradient,) = torch.autograd.grad(score.maximized.sum(), before)
     one = torch.zeros(2, 5)
     one.view(-1)[before[1, 2].argmax()] = 1
     assert torch.equal(gradient[1, 2], one)
@@ -49,8 +49,8 @@ def test_silent_images_rank_by_how_near_they_are_to_waking():
     objective = Units("dense", torch.tensor([0, 0, 0, 0]))
     given = {"dense": Reading(before.relu(), before)}
     assert objective(given).rank.tolist() == [-3.0, -1.0, 0.5, -2.0]
-    assert objective.every(given)[:, 0].tolist() == [-3.0, -1.0, 0.5, -2.0]
-    assert objective.every(given, rank=False)[:, 0].tolist() == [0.0, 0.0, 0.5, 0.0]
+    assert objective.score_all(given)[:, 0].tolist() == [-3.0, -1.0, 0.5, -2.0]
+    assert objective.score_all(given, rank=False)[:, 0].tolist() == [0.0, 0.0, 0.5, 0.0]
 
 
 @pytest.mark.parametrize("linear", [True, False])
@@ -58,7 +58,7 @@ def test_every_is_the_rank_of_each_image_for_each_job(linear):
     """Rejects a precursor that scores by another rule than the ascent."""
     given = readings(1, linear)
     units = torch.tensor([2, 0, -1])
-    every = Units("maps", units).every(given)
+    every = Units("maps", units).score_all(given)
     assert every.shape == (4, 3)
     for job, unit in enumerate(units):
         alone = Units("maps", unit.repeat(4))(given)
@@ -77,6 +77,6 @@ def test_minus_one_is_the_whole_layer():
 
 def test_jobs_can_be_taken_out_and_repeated():
     """Rejects an objective that forgets whose turn it is when images leave the batch."""
-    objective = Units("maps", torch.tensor([2, 0, 1])).take(torch.tensor([1, 1, 2]))
+    objective = Units("maps", torch.tensor([2, 0, 1])).select(torch.tensor([1, 1, 2]))
     assert objective.units.tolist() == [0, 0, 1]
     assert len(objective) == 3

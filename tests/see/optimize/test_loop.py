@@ -9,7 +9,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.models.base import Reader, Reading
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
-from pellucid.see.optimize.loop import Limits, climb, rows_for, snapshot_steps, values_of
+from pellucid.see.optimize.loop import StoppingRule, ascend, batch_size_for, objective_values, snapshot_steps
 from pellucid.see.optimize.optimizers import Normalized, Power
 from pellucid.see.optimize.parametrizations import Sphere, standardized
 from tests.see.conftest import small_cnn
@@ -31,10 +31,10 @@ class Matching(Reader):
 
 def run(rule=None, limits=None, rows=4, grain=1, starts=STARTS, units=(0, 1, 2, 3, 4), reader=None, **options):
     rule = Power(8) if rule is None else rule
-    limits = Limits(8) if limits is None else limits
+    limits = StoppingRule(8) if limits is None else limits
     reader = Matching() if reader is None else reader
     objective = Units("match", torch.tensor(units))
-    return climb(reader, objective, Sphere(), rule, starts, limits, rows=rows, grain=grain, **options)
+    return ascend(reader, objective, Sphere(), rule, starts, limits, rows=rows, grain=grain, **options)
 
 
 def test_each_job_finds_its_own_template():
@@ -64,11 +64,11 @@ class Peaked(Matching):
 
 def test_the_best_image_is_kept_and_not_the_last():
     """Rejects returning where the ascent ended: a wild rule overshoots."""
-    found = run(Normalized(3.0), Limits(6), reader=Peaked())
+    found = run(Normalized(3.0), StoppingRule(6), reader=Peaked())
     torch.testing.assert_close(found.values, found.history.amax(1))
     assert (found.values > found.history[:, -1]).any()
     reader = Peaked()
-    again = values_of(reader, Units("match", torch.arange(5)), found.images, rows=4, grain=2)
+    again = objective_values(reader, Units("match", torch.arange(5)), found.images, rows=4, grain=2)
     torch.testing.assert_close(again, found.values)
     assert reader.batches == [4, 2]
 
@@ -95,7 +95,7 @@ class Scripted(Reader):
 )
 def test_convergence_is_little_change_either_way_in_successive_steps(script, steps):
     """Rejects a signed difference, for which falling is converged, and calm steps that need not follow each other."""
-    found = run(Normalized(1e-3), Limits(7, 1e-3, 2), starts=STARTS[:1], units=(0,), reader=Scripted(script))
+    found = run(Normalized(1e-3), StoppingRule(7, 1e-3, 2), starts=STARTS[:1], units=(0,), reader=Scripted(script))
     assert found.steps.tolist() == [steps]
 
 
@@ -103,7 +103,7 @@ def test_an_image_stops_by_itself_when_it_has_converged():
     """Rejects a test on the mean of the batch, a signed difference, and one calm step taken for convergence."""
     starts = STARTS.clone()
     starts[2] = TEMPLATES[2]
-    found = run(Normalized(0.05), Limits(200, tolerance=1e-2, patience=3), rows=2, starts=starts)
+    found = run(Normalized(0.05), StoppingRule(200, tolerance=1e-2, patience=3), rows=2, starts=starts)
     assert int(found.steps[2]) == 3
     assert (found.steps[[0, 1, 3, 4]] > 10).all()
     assert (found.steps < 200).all()
@@ -113,7 +113,7 @@ def test_an_image_stops_by_itself_when_it_has_converged():
 
 def test_without_tolerance_no_image_stops_early():
     """Rejects a comparison that equal values satisfy."""
-    found = run(Normalized(0.5), Limits(30), starts=TEMPLATES)
+    found = run(Normalized(0.5), StoppingRule(30), starts=TEMPLATES)
     assert found.steps.tolist() == [30] * 5
 
 
@@ -126,7 +126,7 @@ def test_the_film_shows_the_moments_asked_for():
         torch.testing.assert_close(says, found.history[:, moment])
     starts = STARTS.clone()
     starts[1] = TEMPLATES[1]
-    early = run(Normalized(0.05), Limits(100, tolerance=1e-2), starts=starts, moments=(0, 99))
+    early = run(Normalized(0.05), StoppingRule(100, tolerance=1e-2), starts=starts, moments=(0, 99))
     torch.testing.assert_close(early.film[1, 1], TEMPLATES[1], atol=1e-3, rtol=1e-3)
 
 
@@ -163,7 +163,7 @@ def test_a_silent_image_wakes_by_what_lies_beneath():
 def test_a_silent_image_is_not_converged():
     """Rejects giving up on a unit that says nothing yet because what it says does not change."""
     starts = -standardized(torch.linspace(1, 0, 24).view(1, 1, 4, 6))
-    limits = Limits(300, tolerance=1e-3, patience=3)
+    limits = StoppingRule(300, tolerance=1e-3, patience=3)
     found = run(Normalized(0.02), limits, starts=starts, units=(0,), reader=Half(hidden=False))
     assert (found.history[0, :10] == 0).all()
     assert found.values[0] > 0
@@ -174,7 +174,7 @@ def test_where_nothing_lies_beneath_only_silent_images_pass():
     starts = standardized(torch.linspace(1, 0, 24).view(1, 1, 4, 6)).repeat(3, 1, 1, 1)
     starts[1] *= -1
     reader = Half(hidden=True)
-    run(Normalized(0.01), Limits(2), starts=starts, units=(0, 0, 0), reader=reader)
+    run(Normalized(0.01), StoppingRule(2), starts=starts, units=(0, 0, 0), reader=reader)
     assert reader.passing[0] == [False, True, False]
 
 
@@ -218,8 +218,8 @@ def test_the_film_strip_s_steps_are_distinct_and_within(steps, count):
 def test_rows_follow_the_model_and_not_the_machine():
     """Rejects a batch so large that a large model runs out of memory, and a grain that does not divide it."""
     small = open_model(small_cnn(), input_shape=(1, 13, 9))
-    assert rows_for(small) == (128, 16)
+    assert batch_size_for(small) == (128, 16)
     large = open_model(torch.nn.Sequential(torch.nn.Conv2d(1, 64, 3)), input_shape=(1, 400, 400))
-    rows, grain = rows_for(large)
+    rows, grain = batch_size_for(large)
     assert rows * large.cost <= 2**26
     assert rows % grain == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pellucid.see.optimize.optimizers import Adam, Gradient, Normalized, Power, ascent_of
+from pellucid.see.optimize.optimizers import Adam, Normalized, PlainGradient, Power, optimizer_of
 from pellucid.see.optimize.parametrizations import standardized
 from pellucid.settings import PatternSettings
 
@@ -70,7 +70,7 @@ def test_normalized_steps_are_as_long_as_asked():
 def test_without_a_gradient_a_point_stays():
     """Rejects NaN for a silent image, in either rule."""
     points = torch.randn(1, 1, 3, 3)
-    for rule in (Power(steps=3), Normalized(), Adam(), Gradient()):
+    for rule in (Power(steps=3), Normalized(), Adam(), PlainGradient()):
         moved, _ = rule.step(points, torch.zeros_like(points), torch.tensor([0]), rule.memory(points))
         assert torch.equal(moved, points)
 
@@ -78,11 +78,11 @@ def test_without_a_gradient_a_point_stays():
 def test_the_settings_name_the_rule():
     """Rejects a setting that is not passed on."""
     chosen = PatternSettings.of(ascent="power", steps=7, first=9.0, last=0.5, average=0.1)
-    assert ascent_of(chosen) == Power(7, 9.0, 0.5, 0.1)
-    assert ascent_of(PatternSettings.of(ascent="normalized", rate=0.02)) == Normalized(0.02)
-    assert ascent_of(PatternSettings.of(ascent="normalized")) == Normalized(0.01)
-    assert ascent_of(PatternSettings.of(ascent="adam")) == Adam(0.05)
-    assert ascent_of(PatternSettings.of(ascent="gradient", rate=0.5)) == Gradient(0.5)
+    assert optimizer_of(chosen) == Power(7, 9.0, 0.5, 0.1)
+    assert optimizer_of(PatternSettings.of(ascent="normalized", rate=0.02)) == Normalized(0.02)
+    assert optimizer_of(PatternSettings.of(ascent="normalized")) == Normalized(0.01)
+    assert optimizer_of(PatternSettings.of(ascent="adam")) == Adam(0.05)
+    assert optimizer_of(PatternSettings.of(ascent="gradient", rate=0.5)) == PlainGradient(0.5)
 
 
 def test_adam_is_pytorch_s_image_by_image():
@@ -108,5 +108,5 @@ def test_the_bare_gradient_is_followed_as_it_is():
     """Rejects a normalized one."""
     points = torch.zeros(1, 1, 2, 2)
     gradient = torch.tensor([[[[4.0, 0.0], [-2.0, 1.0]]]])
-    moved, _ = Gradient(0.1).step(points, gradient, torch.tensor([0]), Gradient().memory(points))
+    moved, _ = PlainGradient(0.1).step(points, gradient, torch.tensor([0]), PlainGradient().memory(points))
     torch.testing.assert_close(moved, gradient / 10)

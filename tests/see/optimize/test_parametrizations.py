@@ -13,7 +13,7 @@ from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.bases import Magnitudes
-from pellucid.see.optimize.parametrizations import Box, Phases, Sphere, space_of, sphere_of, standardized
+from pellucid.see.optimize.parametrizations import Box, Phases, Sphere, parametrization_of, sphere_of, standardized
 from pellucid.see.patterns.api import patterns
 from pellucid.settings import PatternSettings
 from tests.see.conftest import small_cnn
@@ -75,7 +75,9 @@ def spaced(image, scaling, colors="plain"):
     """A space for images (3, 13, 8), and the person's own images."""
     images = np.random.default_rng(2).random((6, 3, 13, 8), dtype=np.float32)
     model = open_model(small_cnn(3), input_shape=(3, 13, 9), scaling=scaling)
-    return space_of(replace(model, input_shape=(3, 13, 8)), PatternSettings.of(image=image, colors=colors), images)
+    return parametrization_of(
+        replace(model, input_shape=(3, 13, 8)), PatternSettings.of(image=image, colors=colors), images
+    )
 
 
 @pytest.mark.parametrize("colors", ["plain", "decorrelated"])
@@ -101,7 +103,7 @@ def test_images_of_a_batch_do_not_know_of_each_other(image):
         space.points,
         space.begun,
         lambda x: space.images(space.points(x)),
-        lambda x: space.picture(space.points(x)),
+        lambda x: space.unclipped(space.points(x)),
     ):
         torch.testing.assert_close(way(photos)[1:2], way(photos[1:2]))
 
@@ -120,9 +122,9 @@ def test_decorrelated_colours_need_three_and_data():
     """Rejects a knob that is ignored where it cannot be kept."""
     model = open_model(small_cnn(), input_shape=(1, 13, 9))
     with pytest.raises(PellucidError, match="images of three channels"):
-        space_of(model, PatternSettings.of(colors="decorrelated"), np.zeros((2, 1, 13, 9), np.float32))
+        parametrization_of(model, PatternSettings.of(colors="decorrelated"), np.zeros((2, 1, 13, 9), np.float32))
     with pytest.raises(PellucidError, match="no data were given"):
-        space_of(open_model(small_cnn(3), input_shape=(3, 13, 9)), PatternSettings.of(colors="decorrelated"))
+        parametrization_of(open_model(small_cnn(3), input_shape=(3, 13, 9)), PatternSettings.of(colors="decorrelated"))
 
 
 def test_colours_can_be_given():
@@ -131,7 +133,7 @@ def test_colours_can_be_given():
     model = open_model(small_cnn(3), input_shape=(3, 13, 9), scaling="unit")
 
     def asked(numbers, colors="decorrelated"):
-        return space_of(model, PatternSettings.of(image="box", colors=colors, color_matrix=numbers))
+        return parametrization_of(model, PatternSettings.of(image="box", colors=colors, color_matrix=numbers))
 
     space = asked(tuple(matrix.ravel()))
     points = torch.rand(2, 3, 13, 9, generator=torch.Generator().manual_seed(0)) / 4
@@ -183,7 +185,7 @@ def test_maco_needs_images():
     """Rejects waves from nowhere."""
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
     with pytest.raises(PellucidError, match=r"'maco' takes its waves from images.*give data"):
-        space_of(model, PatternSettings.of(image="maco"))
+        parametrization_of(model, PatternSettings.of(image="maco"))
 
 
 def _without_mean(images):

@@ -13,7 +13,7 @@ from pellucid.see.models.base import Reader, Reading
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize import precision
-from pellucid.see.optimize.loop import Limits, climb
+from pellucid.see.optimize.loop import StoppingRule
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import Sphere
 from pellucid.settings import PatternSettings
@@ -42,9 +42,9 @@ def test_the_first_steps_are_rough_and_the_last_are_not():
         assert plain.dtype == rounded.dtype == torch.float32
         assert torch.equal(rounded, rounded.bfloat16().float())
         assert not torch.equal(read(images + 0.3)["second"].output, rounded)
-        assert precision.rough_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 12) == 7
-        assert precision.rough_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 3) == 0
-        assert precision.rough_steps(model, read, ("second",), PatternSettings(), 12) == 0
+        assert precision.bfloat16_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 12) == 7
+        assert precision.bfloat16_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 3) == 0
+        assert precision.bfloat16_steps(model, read, ("second",), PatternSettings(), 12) == 0
 
 
 def test_what_is_said_of_the_images_is_exact():
@@ -70,14 +70,14 @@ def test_the_clock_is_asked_once(monkeypatch):
     monkeypatch.setattr(precision, "_seconds", seconds)
     model, settings = opened(), PatternSettings(precision="auto")
     with model.reading(["second"]) as read:
-        assert precision.rough_steps(model, read, ("second",), settings, 12) == 7
-        assert precision.rough_steps(model, read, ("second",), settings, 30) == 25
+        assert precision.bfloat16_steps(model, read, ("second",), settings, 12) == 7
+        assert precision.bfloat16_steps(model, read, ("second",), settings, 30) == 25
         assert asked == [True, False]
         monkeypatch.setattr(precision, "_seconds", lambda *_, rough: 3.0 if rough else 3.1)
-        assert precision.rough_steps(model, read, ("second",), settings, 12) == 7
+        assert precision.bfloat16_steps(model, read, ("second",), settings, 12) == 7
     other = opened()
     with other.reading(["second"]) as read:
-        assert precision.rough_steps(other, read, ("second",), settings, 12) == 0
+        assert precision.bfloat16_steps(other, read, ("second",), settings, 12) == 0
 
 
 def test_the_clock_measures_both_ways():
@@ -120,9 +120,9 @@ class Boasting(Reader):
 
 def test_no_rough_image_is_the_best():
     """Rejects a best image that a rounded value has chosen."""
-    starts = Sphere().begun(torch.randn(2, 1, 3, 5, generator=torch.Generator().manual_seed(0)).abs())
+    starts = Sphere().from_noise(torch.randn(2, 1, 3, 5, generator=torch.Generator().manual_seed(0)).abs())
     goal = Units("layer", torch.zeros(2, dtype=torch.int64))
-    found = climb(Boasting(), goal, Sphere(), Normalized(0.1), starts, Limits(6), rows=2, grain=1, rough=4)
+    found = ascend(Boasting(), goal, Sphere(), Normalized(0.1), starts, StoppingRule(6), rows=2, grain=1, rough=4)
     torch.testing.assert_close(found.values, found.history[:, 4:].amax(1))
     assert (found.history[:, :4].amax(1) > found.values).any()
 
@@ -135,7 +135,7 @@ def test_rows_of_different_ages_are_never_rough(tolerance, monkeypatch):
         monkeypatch.setattr(
             type(read), "roughly", lambda self: taken.append(1) or torch.autocast("cpu", torch.bfloat16)
         )
-        starts = Sphere().begun(torch.randn(2, 3, 12, 14))
-        goal, limits = Units("second", torch.tensor([0, 1])), Limits(6, tolerance)
-        climb(read, goal, Sphere(), Normalized(0.1), starts, limits, rows=2, grain=1, rough=3)
+        starts = Sphere().from_noise(torch.randn(2, 3, 12, 14))
+        goal, limits = Units("second", torch.tensor([0, 1])), StoppingRule(6, tolerance)
+        ascend(read, goal, Sphere(), Normalized(0.1), starts, limits, rows=2, grain=1, rough=3)
     assert len(taken) == (3 if tolerance == 0 else 0)

@@ -9,7 +9,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
-from pellucid.see.patterns.api import Film, History, Patterns, patterns
+from pellucid.see.patterns.api import History, Patterns, Snapshots, patterns
 from pellucid.show.tour import stages
 
 CLASSES = 3
@@ -148,7 +148,7 @@ def with_images(found: Patterns, images: np.ndarray, activations: np.ndarray) ->
         units=np.arange(10, 10 + count),
         dead=np.zeros(count, bool),
         history=History(np.zeros((count, 2), np.float32)),
-        film=Film((0,), images[None], activations[None]),
+        film=Snapshots((0,), images[None], activations[None]),
         **numbers,
     )
 

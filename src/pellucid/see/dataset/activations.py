@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
-from pellucid.see.optimize.loop import rows_for
+from pellucid.see.optimize.loop import batch_size_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def answers(
     model: Model, layers: Sequence[str], images: Float32[np.ndarray, "image channel height width"]
 ) -> dict[str, Float32[np.ndarray, "image unit"]]:
     """What the units of these layers say of images in model space, such as patterns; of a map, its mean."""
-    rows, _ = rows_for(model)
+    rows, _ = batch_size_for(model)
     found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
     with model.reading(list(found)) as read, torch.no_grad():
         for begin in range(0, len(images), rows):

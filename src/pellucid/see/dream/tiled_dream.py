@@ -25,9 +25,9 @@ from pellucid.see.dream.tiles import Tiling, tiling
 from pellucid.see.dream.unit_choice import Wish, asks_auto, chosen, preferred, votes
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import WHOLE_LAYER, Units
-from pellucid.see.optimize.loop import BUDGET, Limits, climb, rows_for, values_of
+from pellucid.see.optimize.loop import BUDGET, StoppingRule, ascend, batch_size_for, objective_values
 from pellucid.see.optimize.optimizers import Normalized
-from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, sphere_of, standardized, tamed
+from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_large, sphere_of, standardized
 from pellucid.settings import DreamSettings
 
 LIGHTEN, DARKEN = 0.5, 0.25  # of the way to white, to black: no stroke goes further; dark ones look harsh sooner
@@ -95,7 +95,7 @@ class Carver:
         for level in self.levels:
             images = self._space.images(standardized(self._shrunk(change, level.tiles)[level.dreamt]))
             objective = Units(self._layer, level.units)
-            found.append(values_of(self._read, objective, images, rows=self._rows, grain=1))
+            found.append(objective_values(self._read, objective, images, rows=self._rows, grain=1))
         return torch.cat(found).cpu().numpy()
 
     def _level(self, tiles: Tiling, wish: Wish, area: Tensor | None, usual: Tensor | None) -> Level:
@@ -151,13 +151,13 @@ class Carver:
         """How pieces change in luminance where they climb."""
         deviation = small.flatten(1).std(1, correction=0).clamp_min(LEAST_DEVIATION)
         starts = self._space.images(standardized(small))
-        climbed = climb(
+        climbed = ascend(
             self._read,
             Units(self._layer, units),
             self._space,
             Normalized(self._settings.rate),
             starts,
-            Limits(self._settings.steps),
+            StoppingRule(self._settings.steps),
             rows=self._rows,
             grain=1,
             advance=self._report.advance,
@@ -189,14 +189,14 @@ def _reach(model: Model, read: Reader, layer: str) -> tuple[Float[Tensor, "heigh
     generator = torch.Generator().manual_seed(0)
     waves = torch.rand(REHEARSED, channels, -(-height // 3), -(-width // 3), generator=generator)
     points = standardized(torch.stack([resized(wave, (height, width)) for wave in waves])).to(model.device)
-    space, rows = sphere_of(model), min(REHEARSED, rows_for(model)[0])
+    space, rows = sphere_of(model), min(REHEARSED, batch_size_for(model)[0])
     squares = torch.zeros(height, width)
     for begin in range(0, REHEARSED, rows):
         some = points[begin : begin + rows].requires_grad_(True)
         whole = torch.full((len(some),), WHOLE_LAYER, device=model.device)
-        climbed = Units(layer, whole)(read(space.images(some))).climbed
+        climbed = Units(layer, whole)(read(space.images(some))).maximized
         if climbed.requires_grad:
-            squares += tamed(torch.autograd.grad(climbed.sum(), some)[0]).square().sum((0, 1)).cpu()
+            squares += rescale_large(torch.autograd.grad(climbed.sum(), some)[0]).square().sum((0, 1)).cpu()
     squares = squares + squares.flip(0)
     squares = squares + squares.flip(1)
     sides = squares.sum(1).sqrt(), squares.sum(0).sqrt()

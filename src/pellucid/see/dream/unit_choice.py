@@ -22,7 +22,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.dream.tiles import Tiling
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import WHOLE_LAYER, Units
-from pellucid.see.optimize.loop import rows_for
+from pellucid.see.optimize.loop import batch_size_for
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
 Unit = int | Literal["auto"]
@@ -70,13 +70,13 @@ def votes(
     model: Model, read: Reader, layer: str, images: Float[Tensor, "piece channel height width"]
 ) -> Float[Tensor, "piece unit"]:
     """What every unit of a layer says of every image."""
-    rows, _ = rows_for(model)
+    rows, _ = batch_size_for(model)
     every = Units(layer, torch.arange(model.layer(layer).units, device=images.device))
 
     def parts() -> Iterator[Tensor]:
         with torch.no_grad():
             for begin in range(0, len(images), rows):
-                yield every.every(read(images[begin : begin + rows]), rank=False)
+                yield every.score_all(read(images[begin : begin + rows]), rank=False)
 
     return torch.cat(list(parts()))
 

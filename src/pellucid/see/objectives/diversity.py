@@ -1,8 +1,8 @@
 """Diversity: several images of one unit, held apart, so that they show different sides of it.
 
-Diverse: an objective -> the same, less the likeness of each image's features to those of the unit's other images
+Diversified: an objective -> the same, less the likeness of each image's features to those of the unit's other images
 
-Features are how the layer's units go together: for maps the inner products of each two over positions (their Gram
+FeatureMatch are how the layer's units go together: for maps the inner products of each two over positions (their Gram
 matrix), for a dense layer its answers; likeness is the cosine, from -1 to 1, as a share of what the image reaches
 (Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017). The surprise: this is the only objective that
 couples the images of a batch, and only those of the same unit; all of them have to fit into one batch.
@@ -17,13 +17,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pellucid.see.models.base import Reading
-from pellucid.see.objectives.units import Objective, Score, Wrapping
+from pellucid.see.objectives.units import Objective, Score, WrappedObjective
 
 LEAST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Diverse(Wrapping):
+class Diversified(WrappedObjective):
     """The inner objective, less `weight` x what it reaches x the likeness to the other images of the same group.
 
     groups: of which unit each job is an image.  numbers: which job it is, so that no image is compared with a copy.
@@ -37,27 +37,27 @@ class Diverse(Wrapping):
     @classmethod
     def of(cls, inner: Objective, layer: str, weight: float) -> Self:
         """Jobs of the same key are images of the same unit."""
-        return cls(inner, layer, weight, inner.keys, torch.arange(len(inner), device=inner.keys.device))
+        return cls(inner, layer, weight, inner.rng_keys, torch.arange(len(inner), device=inner.rng_keys.device))
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Those of the inner objective, and the one whose answers are compared."""
         return tuple(dict.fromkeys((*self.inner.layers, self.layer)))
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
         at = jobs.to(self.groups.device)
-        return replace(self, inner=self.inner.take(jobs), groups=self.groups[at], numbers=self.numbers[at])
+        return replace(self, inner=self.inner.select(jobs), groups=self.groups[at], numbers=self.numbers[at])
 
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """Each image's own score, less its likeness to the others of its group, on average over them."""
         score = self.inner(readings)
         likeness = alike(readings[self.layer].output, self.groups, self.numbers)
-        return score.less(self.weight * score.value.detach().abs() * likeness)
+        return score.minus(self.weight * score.value.detach().abs() * likeness)
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says: starts are no images of a unit yet."""
-        return self.inner.every(readings, rank=rank)
+        return self.inner.score_all(readings, rank=rank)
 
 
 def alike(

@@ -1,15 +1,15 @@
 """Aims: objectives beyond the mean of a unit.
 
 At:        an objective of maps -> the same at one position of them: a neuron
-Beneath:   an objective of a layer's output -> the same before its softmax or rectifier: a class' logit
-Square:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
+PreActivation:   an objective of a layer's output -> the same before its softmax or rectifier: a class' logit
+MeanSquare:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
 Direction: a layer and vectors -> how far its units go along each vector, on average over positions
-Features:  a layer and images' activations -> how near an image's are (inversion), or how far they go along (caricature)
+FeatureMatch: a layer and images' activations -> how near an image's are (inversion), or how far along (caricature)
 
-likeness:  a model, a layer, images of one's own -> their Features
+likeness:  a model, a layer, images of one's own -> their FeatureMatch
 
 (Mahendran and Vedaldi, CVPR 2015, for inversion; Olah et al., Distill 2017, for directions and caricatures.) Each gives
-one number per image, so they add up: `Direction(...) + 0.1 * Square(...)`.
+one number per image, so they add up: `Direction(...) + 0.1 * MeanSquare(...)`.
 """
 
 import zlib
@@ -25,14 +25,14 @@ from torch import Tensor
 from pellucid.data.splits import checked_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model, Reading
-from pellucid.see.objectives.units import Objective, Score, Wrapping, never_silent
+from pellucid.see.objectives.units import Objective, Score, WrappedObjective, active_score
 from pellucid.see.validation import as_array, plain
 
 LEAST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class At(Wrapping):
+class AtPosition(WrappedObjective):
     """An objective that looks at one position of its maps only, (row, column)."""
 
     position: tuple[int, int]
@@ -42,17 +42,17 @@ class At(Wrapping):
         """The inner target, at the position."""
         return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
-        return replace(self, inner=self.inner.take(jobs))
+        return replace(self, inner=self.inner.select(jobs))
 
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """What the inner objective says of the position."""
         return self.inner({name: self._cut(reading) for name, reading in readings.items()})
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says of the position."""
-        return self.inner.every({name: self._cut(reading) for name, reading in readings.items()}, rank=rank)
+        return self.inner.score_all({name: self._cut(reading) for name, reading in readings.items()}, rank=rank)
 
     def _cut(self, reading: Reading) -> Reading:
         size = reading.output.shape[2:]
@@ -70,7 +70,7 @@ class At(Wrapping):
 
 
 @dataclass(frozen=True, eq=False)
-class Beneath(Wrapping):
+class PreActivation(WrappedObjective):
     """An objective that looks before a layer's softmax or rectifier, where that is known, else at what it gives.
 
     A class whose probability is as good as 1 has no gradient any more; its logit has. Its sign says nothing.
@@ -81,11 +81,11 @@ class Beneath(Wrapping):
         """The inner target, beneath."""
         return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
-        return replace(self, inner=self.inner.take(jobs))
+        return replace(self, inner=self.inner.select(jobs))
 
-    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """All: what lies beneath always answers."""
         return torch.ones_like(values, dtype=torch.bool)
 
@@ -93,16 +93,16 @@ class Beneath(Wrapping):
         """What the inner objective says of what lies beneath."""
         return self.inner(self._bare(readings))
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says of what lies beneath."""
-        return self.inner.every(self._bare(readings), rank=rank)
+        return self.inner.score_all(self._bare(readings), rank=rank)
 
     def _bare(self, readings: Mapping[str, Reading]) -> dict[str, Reading]:
         return {name: Reading(one.output if one.linear is None else one.linear) for name, one in readings.items()}
 
 
 @dataclass(frozen=True, eq=False)
-class Square(Objective):
+class MeanSquare(Objective):
     """The mean square of a layer, in `jobs` images that differ by their starts."""
 
     layer: str
@@ -120,7 +120,7 @@ class Square(Objective):
     def __len__(self) -> int:
         return self.jobs
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """As many."""
         return replace(self, jobs=len(jobs))
 
@@ -133,7 +133,7 @@ class Square(Objective):
             return Score(value, silent, reading.output.flatten(1).mean(1), silent)
         return Score(value, silent, reading.linear.flatten(1).amax(1), torch.zeros_like(silent))
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """All jobs ask the same."""
         score = self(readings)
         return (score.rank if rank else score.value)[:, None].expand(-1, self.jobs)
@@ -169,30 +169,30 @@ class Direction(Objective):
         return (self.layer,)
 
     @property
-    def keys(self) -> Int64[Tensor, "job"]:
+    def rng_keys(self) -> Int64[Tensor, "job"]:
         """Numbers that follow from what is wanted, so that equal jobs have equal ones."""
         return _digests(self.vectors)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
         return replace(self, vectors=self.vectors[jobs.to(self.vectors.device)])
 
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """Image i along vector i."""
         along = _averaged(readings[self.layer].output)
-        return never_silent((along * self.vectors.to(along.device)).sum(1))
+        return active_score((along * self.vectors.to(along.device)).sum(1))
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image along each vector."""
         along = _averaged(readings[self.layer].output)
         return along @ self.vectors.to(along.device).T
 
 
 @dataclass(frozen=True, eq=False)
-class Features(Objective):
+class FeatureMatch(Objective):
     """What a layer says of a given image, for each job: to be met, or to be exaggerated.
 
     wanted: the layer's output for each image.  caricature: 0 for inversion, minus the squared distance as a share of
@@ -219,26 +219,26 @@ class Features(Objective):
         return (self.layer,)
 
     @property
-    def keys(self) -> Int64[Tensor, "job"]:
+    def rng_keys(self) -> Int64[Tensor, "job"]:
         """Numbers that follow from what is wanted, so that equal jobs have equal ones."""
         return _digests(self.wanted)
 
     def __len__(self) -> int:
         return len(self.wanted)
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
         return replace(self, wanted=self.wanted[jobs.to(self.wanted.device)])
 
-    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """All: a distance is never positive."""
         return torch.ones_like(values, dtype=torch.bool)
 
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """Image i against the wanted i."""
-        return never_silent(self._likeness(readings[self.layer].output.flatten(1), self.wanted.flatten(1)))
+        return active_score(self._likeness(readings[self.layer].output.flatten(1), self.wanted.flatten(1)))
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image against each of the wanted, one after the other, which needs no room."""
         output = readings[self.layer].output.flatten(1)
         return torch.stack([self._likeness(output, wanted[None]) for wanted in self.wanted.flatten(1)], dim=1)
@@ -251,7 +251,7 @@ class Features(Objective):
         return dot / wanted.shape[1] * (dot / lengths).clamp_min(0.1) ** self.caricature
 
 
-def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature: float | int = 0) -> Features:
+def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature: float | int = 0) -> FeatureMatch:
     """What a layer says of these images in [0, 1], as what is wanted: an image for each that the layer takes for it.
 
     images: (job, channel, height, width), an array or a tensor.  caricature: 0 to invert, so that the layer says the
@@ -265,7 +265,7 @@ def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature
     given = model.prepared(checked_images(array))
     with model.reading([model.layer(layer).name]) as read, torch.no_grad():
         wanted = read(given)[layer].output
-    return Features(layer, wanted.detach().clone(), float(caricature))
+    return FeatureMatch(layer, wanted.detach().clone(), float(caricature))
 
 
 def _averaged(output: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit"]:

@@ -3,7 +3,7 @@
 objective: {layer: Reading} -> Score of (batch,);  nothing couples the images of a batch
 Units:     one unit for each image, the mean over its map (unit -1: the mean over the whole layer)
 Others:    what the rest of the layer says, on average, for each image
-Weighted:  weight * objective + weight * objective ...; written `Units(...) - 0.5 * Others(...)`
+Weighted:  weight * objective + weight * objective ...; written `Units(...) - 0.5 * OtherUnits(...)`
 
 Further ones are in aims.py: a neuron, a direction, the layer's square, an image's features.
 
@@ -42,11 +42,11 @@ class Score:
     hidden: Bool[Tensor, "batch"]
 
     @property
-    def climbed(self) -> Float[Tensor, "batch"]:
+    def maximized(self) -> Float[Tensor, "batch"]:
         """What has a gradient: the value, or what lies beneath it."""
         return torch.where(self.silent, self.beneath, self.value)
 
-    def less(self, penalty: Float[Tensor, "batch"]) -> "Score":
+    def minus(self, penalty: Float[Tensor, "batch"]) -> "Score":
         """The same, with a penalty held against each image."""
         return Score(self.value - penalty, self.silent, self.beneath - penalty, self.hidden)
 
@@ -69,11 +69,11 @@ class Objective(ABC):
         """The score of each image, image i for job i."""
 
     @abstractmethod
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The value of each image for every job; with `rank`, silent images are told apart (see Score.rank)."""
 
     @abstractmethod
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only, in this order; one job may occur several times."""
 
     @abstractmethod
@@ -88,12 +88,12 @@ class Objective(ABC):
             raise PellucidError("An objective has no jobs, so there is nothing to climb; give it one or more.")
 
     @property
-    def own(self) -> Mapping[str, Int64[Tensor, "job"]]:
+    def selected_units(self) -> Mapping[str, Int64[Tensor, "job"]]:
         """Layers of which each job needs one unit only, and which that is."""
         return {}
 
     @property
-    def keys(self) -> Int64[Tensor, "job"]:
+    def rng_keys(self) -> Int64[Tensor, "job"]:
         """What each job's random numbers follow from: the same alone and in company."""
         return torch.zeros(len(self), dtype=torch.int64)
 
@@ -102,7 +102,7 @@ class Objective(ABC):
         """What is reported as the activation, and has to be positive for a unit to be alive."""
         return self
 
-    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """Which of these values of the target show that it answers."""
         return values > 0
 
@@ -122,7 +122,7 @@ class Objective(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Wrapping(Objective):
+class WrappedObjective(Objective):
     """An objective around another one, `inner`, of which it keeps all but the score."""
 
     inner: Objective
@@ -133,9 +133,9 @@ class Wrapping(Objective):
         return self.inner.layers
 
     @property
-    def keys(self) -> Int64[Tensor, "job"]:
+    def rng_keys(self) -> Int64[Tensor, "job"]:
         """Those of the inner objective."""
-        return self.inner.keys
+        return self.inner.rng_keys
 
     @property
     def target(self) -> Objective:
@@ -146,9 +146,9 @@ class Wrapping(Objective):
         """As the inner objective has it."""
         self.inner.require_fit(model)
 
-    def awake(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """As the inner objective has it."""
-        return self.inner.awake(values)
+        return self.inner.is_active(values)
 
     def __len__(self) -> int:
         return len(self.inner)
@@ -175,19 +175,19 @@ class Units(Objective):
         return (self.layer,)
 
     @property
-    def own(self) -> Mapping[str, Int64[Tensor, "job"]]:
+    def selected_units(self) -> Mapping[str, Int64[Tensor, "job"]]:
         """The units, unless one stands for all."""
         return {} if bool((self.units < 0).any()) else {self.layer: self.units}
 
     @property
-    def keys(self) -> Int64[Tensor, "job"]:
+    def rng_keys(self) -> Int64[Tensor, "job"]:
         """The units themselves."""
         return self.units
 
     def __len__(self) -> int:
         return len(self.units)
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
         return type(self)(self.layer, self.units[jobs.to(self.units.device)])
 
@@ -200,7 +200,7 @@ class Units(Objective):
             return Score(value, silent, value, silent)
         return Score(value, silent, self._own(reading.linear, reading.own).amax(1), torch.zeros_like(silent))
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image is scored by every unit."""
         reading = readings[self.layer]
         output = reading.output.flatten(2) if reading.output.ndim > 2 else reading.output.unsqueeze(2)
@@ -226,7 +226,7 @@ class Units(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class Others(Objective):
+class OtherUnits(Objective):
     """The mean of all units of the layer but one, for each image; of a layer of one unit, zero."""
 
     layer: str
@@ -246,14 +246,14 @@ class Others(Objective):
         return (self.layer,)
 
     @property
-    def keys(self) -> Int64[Tensor, "job"]:
+    def rng_keys(self) -> Int64[Tensor, "job"]:
         """The units that are left out."""
         return self.units
 
     def __len__(self) -> int:
         return len(self.units)
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
         return type(self)(self.layer, self.units[jobs.to(self.units.device)])
 
@@ -262,9 +262,9 @@ class Others(Objective):
         means = _means(readings[self.layer].output)
         own = means[torch.arange(len(means), device=means.device), self.units]
         value = (means.sum(1) - own) / max(1, means.shape[1] - 1)
-        return never_silent(value)
+        return active_score(value)
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image without each unit."""
         means = _means(readings[self.layer].output)
         return (means.sum(1, keepdim=True) - means[:, self.units]) / max(1, means.shape[1] - 1)
@@ -282,9 +282,9 @@ class Weighted(Objective):
         return tuple(dict.fromkeys(layer for _, part in self.parts for layer in part.layers))
 
     @property
-    def keys(self) -> Int64[Tensor, "job"]:
+    def rng_keys(self) -> Int64[Tensor, "job"]:
         """Those of the target."""
-        return self.target.keys
+        return self.target.rng_keys
 
     @property
     def target(self) -> Objective:
@@ -308,24 +308,24 @@ class Weighted(Objective):
 
     __rmul__ = __mul__
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
-        return type(self)(tuple((weight, part.take(jobs)) for weight, part in self.parts))
+        return type(self)(tuple((weight, part.select(jobs)) for weight, part in self.parts))
 
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """Silent where a part that is wanted is; what lies beneath that is climbed together with the rest."""
         scores = [(weight, part(readings)) for weight, part in self.parts]
         value = sum_of([weight * score.value for weight, score in scores])
         wanted = [score for weight, score in scores if weight > 0]
-        beneath = sum_of([weight * (s.climbed if weight > 0 else s.value) for weight, s in scores])
+        beneath = sum_of([weight * (s.maximized if weight > 0 else s.value) for weight, s in scores])
         silent, hidden = torch.zeros_like(value, dtype=torch.bool), torch.zeros_like(value, dtype=torch.bool)
         for score in wanted:
             silent, hidden = silent | score.silent, hidden | score.hidden
         return Score(value, silent, beneath, hidden)
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The weighted sum of what the parts say."""
-        return sum_of([weight * part.every(readings, rank=rank and weight > 0) for weight, part in self.parts])
+        return sum_of([weight * part.score_all(readings, rank=rank and weight > 0) for weight, part in self.parts])
 
 
 def require_units(layer: str, units: Int64[Tensor, "job"], count: int, *, whole: bool = True) -> None:
@@ -341,7 +341,7 @@ def require_units(layer: str, units: Int64[Tensor, "job"], count: int, *, whole:
         raise PellucidError(f"There is no unit {int(wrong[0])} in layer '{layer}'; choose 0 to {count - 1}{beside}.")
 
 
-def never_silent(value: Float[Tensor, "batch"]) -> Score:
+def active_score(value: Float[Tensor, "batch"]) -> Score:
     """The score of an objective that always has a gradient."""
     silent = torch.zeros_like(value, dtype=torch.bool)
     return Score(value, silent, value, silent)

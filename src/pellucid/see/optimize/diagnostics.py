@@ -22,7 +22,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.see.models.base import Reading
-from pellucid.see.objectives.units import WHOLE_LAYER, Score, Wrapping
+from pellucid.see.objectives.units import WHOLE_LAYER, Score, WrappedObjective
 from pellucid.see.optimize.penalties import total_variation
 
 TERMS = ("target", "others_mean", "others_max", "tv", "l1", "loss")
@@ -74,25 +74,25 @@ def named(kept: Float32[Tensor, "job moment term"]) -> dict[str, Float32[np.ndar
 
 
 @dataclass(frozen=True, eq=False)
-class Observed(Wrapping):
+class Observed(WrappedObjective):
     """The inner objective, which tells the ledger what the units of `layer` say; `units` are those of its jobs."""
 
     layer: str
     units: Int64[Tensor, "job"]
     ledger: Ledger
 
-    def take(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
         """The same for these jobs only."""
-        return replace(self, inner=self.inner.take(jobs), units=self.units[jobs.to(self.units.device)])
+        return replace(self, inner=self.inner.select(jobs), units=self.units[jobs.to(self.units.device)])
 
     def __call__(self, readings: Mapping[str, Reading]) -> Score:
         """The inner score."""
         self.ledger.heard = beside(readings[self.layer].output.detach(), self.units)
         return self.inner(readings)
 
-    def every(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says."""
-        return self.inner.every(readings, rank=rank)
+        return self.inner.score_all(readings, rank=rank)
 
 
 def beside(

@@ -1,6 +1,6 @@
 """Climbing: many images uphill at once, each by itself, each with its best kept.
 
-climb: starts (job, channel, height, width), an objective with one job for each -> Climbed
+climb: starts (job, channel, height, width), an objective with one job for each -> AscentResult
 
 Images work in rows. A row whose image has done its steps, or has converged, takes the next waiting job; when none
 waits, the rows grow fewer. Their number is always a multiple of a *grain*, the surplus being idle copies: libraries
@@ -21,8 +21,8 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import Objective, Score
-from pellucid.see.optimize.optimizers import Ascent
-from pellucid.see.optimize.parametrizations import Parametrization, tamed
+from pellucid.see.optimize.optimizers import Optimizer
+from pellucid.see.optimize.parametrizations import Parametrization, rescale_large
 from pellucid.see.optimize.penalties import Penalties
 from pellucid.see.optimize.transforms import Transforms
 
@@ -30,31 +30,31 @@ GRAIN = 16
 MOST_ROWS = 128
 BUDGET = 2**26  # numbers held for all rows by the model's layers: 256 MiB
 
-Watch = Callable[[Tensor, Tensor, Tensor, Tensor], None]
+StepCallback = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 """Told of every moment: (jobs, how many steps each has made, images in model space, values), one row for each."""
 
 
-Advance = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 """Told how many images have made another step."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class StoppingRule:
     """When an image has climbed enough: after `steps`, or when its value has changed by less than `tolerance` of itself
-    in `patience` successive steps (tolerance 0: never). latest: what counts is where it ends, not its best moment."""
+    in `patience` successive steps (tolerance 0: never). keep_last: the last image counts, not the best."""
 
     steps: int
     tolerance: float = 0.0
     patience: int = 5
-    latest: bool = False
+    keep_last: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Climbed:
+class AscentResult:
     """What a climb found, job by job.
 
-    images: the best image of each, or the last (see `Limits`), in model space.  values: what the objective said of it,
-    transformed, less what was held against it.
+    images: the best image of each, or the last (see `StoppingRule`), in model space.  values: what the objective said
+    of it, transformed, less what was held against it.
     steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the last.  moments, film: the images
     as they were after so many steps; where a job stopped sooner, its last image.  terms: what a ledger kept.
     """
@@ -67,16 +67,16 @@ class Climbed:
     film: Float32[Tensor, "shot job channel height width"]
     terms: Float32[Tensor, "job moment term"] | None = None
 
-    def valued(self, values: Float32[Tensor, "job"]) -> "Climbed":
+    def with_values(self, values: Float32[Tensor, "job"]) -> "AscentResult":
         """The same with these values."""
         return replace(self, values=values)
 
-    def taken(self, jobs: Int64[Tensor, "chosen"]) -> "Climbed":
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> "AscentResult":
         """Of these jobs only, in this order."""
         fields = {name: getattr(self, name)[jobs] for name in self._rows}
-        return Climbed(**fields, moments=self.moments, film=self.film[:, jobs])
+        return AscentResult(**fields, moments=self.moments, film=self.film[:, jobs])
 
-    def replaced(self, jobs: Int64[Tensor, "other"], other: "Climbed") -> "Climbed":
+    def replace_better(self, jobs: Int64[Tensor, "other"], other: "AscentResult") -> "AscentResult":
         """The same, where those of `jobs` whose value is larger in `other` are taken from there."""
         better = other.values > self.values[jobs]
         into = jobs[better]
@@ -86,7 +86,7 @@ class Climbed:
             fields[name][into] = getattr(other, name)[better]
         film = self.film.clone()
         film[:, into] = other.film[:, better]
-        return Climbed(**fields, moments=self.moments, film=film)
+        return AscentResult(**fields, moments=self.moments, film=film)
 
     @property
     def _rows(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def snapshot_steps(steps: int, count: int = 8) -> tuple[int, ...]:
     return tuple(sorted({0, *doubling, steps - 1}))
 
 
-def rows_for(model: Model) -> tuple[int, int]:
+def batch_size_for(model: Model) -> tuple[int, int]:
     """How many images to climb at once, and the grain, from the model's size alone: never from the machine's load."""
     rows = MOST_ROWS
     while rows > 1 and rows * model.cost > BUDGET:
@@ -120,7 +120,7 @@ def rows_for(model: Model) -> tuple[int, int]:
 
 
 @dataclass
-class _Rows:
+class _Batch:
     """The state of the images at work, one row each."""
 
     job: Int64[Tensor, "row"]
@@ -131,20 +131,20 @@ class _Rows:
     last: Float[Tensor, "row"]
     calm: Int64[Tensor, "row"]
 
-    def take(self, rows: Int64[Tensor, "chosen"]) -> "_Rows":
-        return _Rows(**{name: tensor[rows] for name, tensor in vars(self).items()})
+    def select(self, rows: Int64[Tensor, "chosen"]) -> "_Batch":
+        return _Batch(**{name: tensor[rows] for name, tensor in vars(self).items()})
 
-    def join(self, other: "_Rows") -> "_Rows":
-        return _Rows(**{name: torch.cat([tensor, getattr(other, name)]) for name, tensor in vars(self).items()})
+    def join(self, other: "_Batch") -> "_Batch":
+        return _Batch(**{name: torch.cat([tensor, getattr(other, name)]) for name, tensor in vars(self).items()})
 
 
-def climb(
+def ascend(
     read: Reader,
     objective: Objective,
     space: Parametrization,
-    ascent: Ascent,
+    ascent: Optimizer,
     starts: Float32[Tensor, "job channel height width"],
-    limits: Limits,
+    limits: StoppingRule,
     *,
     rows: int,
     grain: int,
@@ -152,9 +152,9 @@ def climb(
     penalties: Penalties | None = None,
     rough: int = 0,
     moments: Sequence[int] = (),
-    advance: Advance | None = None,
-    watch: Watch | None = None,
-) -> Climbed:
+    advance: ProgressCallback | None = None,
+    watch: StepCallback | None = None,
+) -> AscentResult:
     """Every start uphill, `rows` at a time, in a number of rows that `grain` divides; see the module.
 
     transforms: what happens to an image before the model sees it.  penalties: what is subtracted from the objective.
@@ -163,7 +163,7 @@ def climb(
     of every moment before its step; an exception that it raises ends the climb.
     Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
     """
-    record = _Record(starts, limits, tuple(moments))
+    record = _BestSoFar(starts, limits, tuple(moments))
     alive, waiting = _begun(starts[:0], 0, space, ascent), 0
     while True:
         chosen = starts[waiting : waiting + rows - len(alive.job)]
@@ -171,8 +171,8 @@ def climb(
         if len(alive.job) == 0:
             return record.climbed()
         real = len(alive.job)
-        work = alive.take(_padded(torch.arange(real, device=starts.device), grain))
-        own = objective.take(work.job)
+        work = alive.select(_padded(torch.arange(real, device=starts.device), grain))
+        own = objective.select(work.job)
         done = torch.zeros(real, dtype=torch.bool, device=starts.device)
         while not bool(done.any()):
             roughly = limits.tolerance == 0 and int(work.step[0]) < rough
@@ -185,10 +185,10 @@ def climb(
             if advance is not None:
                 advance(real)
         record.finish(work.job[:real][done], images[:real][done], work.step[:real][done] - 1)
-        alive = work.take(torch.nonzero(~done).flatten())
+        alive = work.select(torch.nonzero(~done).flatten())
 
 
-def values_of(
+def objective_values(
     read: Reader,
     objective: Objective,
     images: Float32[Tensor, "job channel height width"],
@@ -202,8 +202,8 @@ def values_of(
         for begin in range(0, len(images), rows):
             jobs = torch.arange(begin, min(begin + rows, len(images)), device=images.device)
             padded = _padded(jobs, grain)
-            own = objective.take(padded)
-            values.append(own(read.of_own(images[padded], own.own)).value[: len(jobs)])
+            own = objective.select(padded)
+            values.append(own(read.of_own(images[padded], own.selected_units)).value[: len(jobs)])
     return torch.cat(values)
 
 
@@ -212,11 +212,11 @@ def _padded(jobs: Tensor, grain: int) -> Tensor:
     return jobs[torch.arange(-(-len(jobs) // grain) * grain, device=jobs.device).clamp_max(len(jobs) - 1)]
 
 
-def _begun(starts: Tensor, first_job: int, space: Parametrization, ascent: Ascent) -> _Rows:
+def _begun(starts: Tensor, first_job: int, space: Parametrization, ascent: Optimizer) -> _Batch:
     """The rows of these starts before their first step."""
     count, device = len(starts), starts.device
     points = space.points(starts)
-    return _Rows(
+    return _Batch(
         job=torch.arange(first_job, first_job + count, device=device),
         step=torch.zeros(count, dtype=torch.int64, device=device),
         points=points,
@@ -231,7 +231,7 @@ def _uphill(
     read: Reader,
     objective: Objective,
     space: Parametrization,
-    work: _Rows,
+    work: _Batch,
     transforms: Transforms | None,
     penalties: Penalties | None,
     roughly: bool,
@@ -240,13 +240,13 @@ def _uphill(
     with torch.enable_grad():
         points = work.points.detach().requires_grad_(True)
         images = space.images(points)
-        seen = images if transforms is None else transforms(images, objective.keys.to(images.device), work.step)
+        seen = images if transforms is None else transforms(images, objective.rng_keys.to(images.device), work.step)
         with read.roughly() if roughly else nullcontext():
-            readings = read.of_own(seen, objective.own)
+            readings = read.of_own(seen, objective.selected_units)
         score = objective(readings)
         if penalties is not None:
-            score = score.less(penalties(space.picture(points), score.value))
-        climbed = score.climbed
+            score = score.minus(penalties(space.unclipped(points), score.value))
+        climbed = score.maximized
         read.let_pass(work.stuck | (score.silent & score.hidden))
         gradient = None
         if climbed.requires_grad:
@@ -256,12 +256,12 @@ def _uphill(
                 f"No gradient reaches the image from layer {', '.join(objective.layers)}: the model detaches it on the "
                 f"way; choose an earlier layer."
             )
-    return images.detach(), score, tamed(gradient)
+    return images.detach(), score, rescale_large(gradient)
 
 
 def _moved(
-    work: _Rows, gradient: Tensor, score: Score, space: Parametrization, ascent: Ascent, limits: Limits
-) -> _Rows:
+    work: _Batch, gradient: Tensor, score: Score, space: Parametrization, ascent: Optimizer, limits: StoppingRule
+) -> _Batch:
     """The rows after one step."""
     points, memory = ascent.step(work.points, gradient, work.step, work.memory)
     value = score.value.detach()
@@ -269,7 +269,7 @@ def _moved(
     if limits.tolerance > 0:
         unchanged = ((value - work.last).abs() <= limits.tolerance * value.abs()) & ~score.silent
         calm = torch.where(unchanged, calm + 1, 0)
-    return _Rows(
+    return _Batch(
         job=work.job,
         step=work.step + 1,
         points=space.project(points),
@@ -285,11 +285,11 @@ def no_value() -> PellucidError:
     return PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
 
 
-class _Record:
+class _BestSoFar:
     """What is kept of a climb, job by job."""
 
-    def __init__(self, starts: Tensor, limits: Limits, moments: tuple[int, ...]) -> None:
-        self._images, self._moments, self._latest = torch.empty_like(starts), moments, limits.latest
+    def __init__(self, starts: Tensor, limits: StoppingRule, moments: tuple[int, ...]) -> None:
+        self._images, self._moments, self._latest = torch.empty_like(starts), moments, limits.keep_last
         self._rank = torch.full((len(starts),), -torch.inf, device=starts.device)
         self._values = torch.zeros(len(starts), device=starts.device)
         self._steps = torch.zeros(len(starts), dtype=torch.int64, device=starts.device)
@@ -316,6 +316,6 @@ class _Record:
             missed = steps < moment
             self._film[shot, job[missed]] = images[missed]
 
-    def climbed(self) -> Climbed:
+    def climbed(self) -> AscentResult:
         """All of it."""
-        return Climbed(self._images, self._values, self._steps, self._history, self._moments, self._film)
+        return AscentResult(self._images, self._values, self._steps, self._history, self._moments, self._film)

@@ -21,13 +21,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, lifted, standardized
+from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_small, standardized
 from pellucid.settings import PatternSettings
 
 LEAST_SPREAD = 1e-19  # the root of the smallest square that float32 has
 
 
-class Ascent(ABC):
+class Optimizer(ABC):
     """A rule uphill. Stateless: what it has to remember of an image travels in `memory`, one row for each image."""
 
     def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
@@ -46,7 +46,7 @@ class Ascent(ABC):
 
 
 @dataclass(frozen=True)
-class Power(Ascent):
+class Power(Optimizer):
     """Annealed power ascent over `steps` steps; the memory is the averaged direction.
 
     first, last: the size of the first and the last step.  average: the share of the old direction in the new one.
@@ -65,7 +65,7 @@ class Power(Ascent):
         memory: Float[Tensor, "batch ..."],
     ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
         """A leap at first, a small step in the end."""
-        fresh = standardized(lifted(gradient))
+        fresh = standardized(rescale_small(gradient))
         direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.average))
         return points + _each(_by_step(step, self.size, points), points) * direction, direction
 
@@ -76,7 +76,7 @@ class Power(Ascent):
 
 
 @dataclass(frozen=True)
-class Normalized(Ascent):
+class Normalized(Optimizer):
     """Classic ascent: every step is `size` deviations long."""
 
     size: float = 0.01
@@ -94,13 +94,13 @@ class Normalized(Ascent):
     ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
         """A small step along the gradient."""
         del step
-        gradient = lifted(gradient)
+        gradient = rescale_small(gradient)
         rms = gradient.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
         return points + self.size * gradient / _each(rms, points), memory
 
 
 @dataclass(frozen=True)
-class Adam(Ascent):
+class Adam(Optimizer):
     """Adam, each image with its own moments; the memory holds both, one after the other."""
 
     rate: float = 0.05
@@ -128,7 +128,7 @@ class Adam(Ascent):
 
 
 @dataclass(frozen=True)
-class Gradient(Ascent):
+class PlainGradient(Optimizer):
     """The bare gradient, times `rate`."""
 
     rate: float = 0.1
@@ -149,11 +149,11 @@ class Gradient(Ascent):
         return points + self.rate * gradient, memory
 
 
-def ascent_of(settings: PatternSettings) -> Ascent:
+def optimizer_of(settings: PatternSettings) -> Optimizer:
     """The rule that the settings name, at its own rate where they name none."""
     if settings.ascent == "power":
         return Power(settings.steps, settings.first, settings.last, settings.average)
-    rules: dict[str, Callable[..., Ascent]] = {"normalized": Normalized, "adam": Adam, "gradient": Gradient}
+    rules: dict[str, Callable[..., Optimizer]] = {"normalized": Normalized, "adam": Adam, "gradient": PlainGradient}
     rule = rules[settings.ascent]
     return rule() if settings.rate is None else rule(settings.rate)
 

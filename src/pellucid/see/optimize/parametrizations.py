@@ -5,7 +5,7 @@ Parametrization: point <-> image; `project` puts a point that has moved back whe
 Sphere:          points are standardized images: zero mean, unit deviation, a sphere; image = center + radius * point
 Box:             points are pixels; image = what the model's scaling makes of them, clipped to [0, 1]
 Phases:          points are phases of waves, whose strength is that of the person's images
-Based:           points are coefficients in another basis (see bases.py) of pixels on a sphere or in a box
+InBasis:           points are coefficients in another basis (see bases.py) of pixels on a sphere or in a box
 
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
 standardized images take the points themselves. For others the sphere lies around the middle of what they take, and
@@ -49,7 +49,7 @@ def standardized(
     return (centred / deviation).view_as(images)
 
 
-def tamed(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+def rescale_large(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
     """The gradient; where its numbers are too large to be squared in float32, that image's is scaled down.
 
     By a power of two, so that its direction stays as it is to the last bit. Raises PellucidError for NaN or infinity.
@@ -62,10 +62,10 @@ def tamed(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *poin
     return _to_one(gradient, largest, largest > SQUARED)
 
 
-def lifted(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+def rescale_small(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
     """The gradient; where its numbers are so small that their squares are lost in float32, that image's is scaled up.
 
-    By a power of two, as in `tamed`: for rules that ask for its direction only. Softmax has such gradients.
+    By a power of two, as in `rescale_large`: for rules that ask for its direction only. Softmax has such gradients.
     """
     largest = gradient.flatten(1).abs().amax(1)
     return gradient if bool((largest >= SMALL).all()) else _to_one(gradient, largest, largest < SMALL)
@@ -99,14 +99,16 @@ class Parametrization(ABC):
         """Points that have moved, back to where points belong, differentiably."""
 
     @abstractmethod
-    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
         """The images before they are clipped, which is what penalties are held against."""
 
     @abstractmethod
-    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    def from_noise(
+        self, noise: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
         """The images of noise, which is given in deviations around a middle gray."""
 
-    def rescaled(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+    def normalize_size(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
         """Coefficients of points in another basis, at a size that makes the ascents' steps mean what they say."""
         return coefficients
 
@@ -133,15 +135,17 @@ class Sphere(Parametrization):
         """Back to the sphere."""
         return standardized(points)
 
-    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
         """center + radius * point."""
         return self.center + self.radius * points
 
-    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    def from_noise(
+        self, noise: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
         """The noise, standardized, on the sphere."""
         return self.images(standardized(noise))
 
-    def rescaled(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+    def normalize_size(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
         """Each with unit mean square: a standardized image has no size of its own."""
         rms = coefficients.flatten(1).square().mean(1).clamp_min(LEAST_DEVIATION**2).sqrt()
         return coefficients / rms.view(-1, *[1] * (coefficients.ndim - 1))
@@ -175,11 +179,13 @@ class Box(Parametrization):
         """At most one width beyond the box: far enough for any step that means well, and never out of sight."""
         return points.clamp(-1, 2)
 
-    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
         """The pixels, not clipped."""
         return points
 
-    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    def from_noise(
+        self, noise: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
         """Middle gray and the noise, a deviation being a quarter."""
         return self.images(UNIT_CENTER + UNIT_RADIUS * noise)
 
@@ -188,7 +194,7 @@ class Box(Parametrization):
 
 
 @dataclass(frozen=True, eq=False)
-class Based(Parametrization):
+class InBasis(Parametrization):
     """Points are coefficients in `basis` of the points of `inner`."""
 
     inner: Parametrization
@@ -204,15 +210,17 @@ class Based(Parametrization):
 
     def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
         """The size that the inner points like."""
-        return self.inner.rescaled(points)
+        return self.inner.normalize_size(points)
 
-    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
         """The inner picture."""
-        return self.inner.picture(self.inner.project(self.basis.pixels(points)))
+        return self.inner.unclipped(self.inner.project(self.basis.pixels(points)))
 
-    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    def from_noise(
+        self, noise: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
         """As in the inner space."""
-        return self.inner.begun(noise)
+        return self.inner.from_noise(noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,11 +256,13 @@ class Phases(Parametrization):
         """Back to phases of a real image."""
         return self.waves.phases(self.waves.pixels(points))
 
-    def picture(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
         """The inner picture."""
-        return self.inner.picture(standardized(self.waves.pixels(points)))
+        return self.inner.unclipped(standardized(self.waves.pixels(points)))
 
-    def begun(self, noise: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    def from_noise(
+        self, noise: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
         """The noise with its waves as strong as they are to be."""
         return self.images(self.points(noise))
 
@@ -273,7 +283,7 @@ def sphere_of(model: Model) -> Sphere:
     return Sphere(low=black, high=white)
 
 
-def space_of(
+def parametrization_of(
     model: Model, settings: PatternSettings, images: Float[np.ndarray, "image channel height width"] | None = None
 ) -> Parametrization:
     """The parametrization that the settings name.
@@ -284,7 +294,7 @@ def space_of(
     """
     space: Parametrization = Box(model.scaling) if settings.image.startswith("box") else sphere_of(model)
     if settings.colors == "decorrelated":
-        space = Based(space, _colors_of(model, settings, images))
+        space = InBasis(space, _colors_of(model, settings, images))
     elif settings.color_matrix:
         raise PellucidError("A color_matrix is for decorrelated colors; set colors to 'decorrelated', or leave it out.")
     if settings.image == "maco":
@@ -295,7 +305,7 @@ def space_of(
             )
         return Phases.measured(sphere_of(model), model, images)
     if settings.image.endswith("fourier"):
-        space = Based(space, Spectrum.of(*model.input_shape[1:], device=model.device))
+        space = InBasis(space, Spectrum.of(*model.input_shape[1:], device=model.device))
     return space
 
 

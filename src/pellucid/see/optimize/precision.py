@@ -1,6 +1,6 @@
 """Precision: which steps of a climb a model may take with numbers of sixteen bits, where that is quicker.
 
-rough_steps: a Reader, what it reads, how many steps -> how many of the first ones are taken in bfloat16
+bfloat16_steps: a Reader, what it reads, how many steps -> how many of the first ones are taken in bfloat16
 
 bfloat16 has the range of float32 and three digits: enough to know which way is up, and on many graphics cards (on few
 processors) several times quicker. The last steps, and whatever is said of the images in the end, are in float32. The
@@ -25,7 +25,7 @@ TRIED = 8  # images
 _measured: WeakKeyDictionary[Model, dict[tuple[str, ...], bool]] = WeakKeyDictionary()
 
 
-def rough_steps(model: Model, read: Reader, layers: tuple[str, ...], settings: PatternSettings, steps: int) -> int:
+def bfloat16_steps(model: Model, read: Reader, layers: tuple[str, ...], settings: PatternSettings, steps: int) -> int:
     """How many of the first of so many steps are taken in bfloat16; none where the model cannot be run so."""
     if settings.precision == "float32" or not read.bears_roughness:
         return 0

@@ -24,18 +24,18 @@ from pellucid.errors import PellucidError
 from pellucid.progress import Progress
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.diversity import Diverse
-from pellucid.see.objectives.features import At, Beneath
-from pellucid.see.objectives.units import Objective, Others, Units, require_units
+from pellucid.see.objectives.diversity import Diversified
+from pellucid.see.objectives.features import AtPosition, PreActivation
+from pellucid.see.objectives.units import Objective, OtherUnits, Units, require_units
 from pellucid.see.optimize.diagnostics import Ledger, Observed, named
-from pellucid.see.optimize.loop import Watch
+from pellucid.see.optimize.loop import StepCallback
 from pellucid.see.patterns.coarse_to_fine import staged
-from pellucid.see.patterns.results import Film, History, Pattern, Patterns
+from pellucid.see.patterns.results import History, Pattern, Patterns, Snapshots
 from pellucid.see.patterns.search import search
 from pellucid.see.validation import as_array, as_units
 from pellucid.settings import PatternSettings
 
-__all__ = ["Film", "History", "Pattern", "Patterns", "pattern", "patterns"]
+__all__ = ["Snapshots", "History", "Pattern", "Patterns", "pattern", "patterns"]
 
 
 def patterns(
@@ -46,7 +46,7 @@ def patterns(
     start: ArrayLike | None = None,
     data: Data | Split | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    watch: StepCallback | None = None,
     **settings: Any,
 ) -> Patterns:
     """The patterns of all units of a layer, or of these `units`, in one batch.
@@ -83,7 +83,7 @@ def patterns(
         tried_images=found.tried_images.cpu().numpy(),
         strongest=found.strongest,
         history=History(history, {} if climbed.terms is None else named(climbed.terms)),
-        film=Film(climbed.moments, climbed.film.cpu().numpy(), _shown(history, climbed.moments)),
+        film=Snapshots(climbed.moments, climbed.film.cpu().numpy(), _shown(history, climbed.moments)),
         settings=chosen,
     )
 
@@ -128,11 +128,11 @@ def _wanted(
     if settings.others > 0:
         if bool((jobs < 0).any()):
             raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
-        own = own - settings.others * Others(layer, jobs)
+        own = own - settings.others * OtherUnits(layer, jobs)
     own = own if ledger is None else Observed(own, layer, jobs, ledger)
-    own = Beneath(own) if settings.logit else own
-    own = own if settings.at is None else At(own, settings.at)
-    return (Diverse.of(own, layer, settings.diversity) if settings.diversity > 0 else own), numbers
+    own = PreActivation(own) if settings.logit else own
+    own = own if settings.at is None else AtPosition(own, settings.at)
+    return (Diversified.of(own, layer, settings.diversity) if settings.diversity > 0 else own), numbers
 
 
 def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[np.ndarray, "unit"]:

@@ -1,6 +1,6 @@
 """Evolving: a pattern grows from the longest waves to the shortest, noise of each scale being added in its turn.
 
-evolved: objective, stages (a scale and a number of steps each) -> Climbed, as if it were one climb
+evolved: objective, stages (a scale and a number of steps each) -> AscentResult, as if it were one climb
 
 The first stage begins from noise of the coarsest scale alone; each further one takes what has grown so far, adds the
 noise of the next scale, and goes on. (A strategy that a write-up on the patterns of maps describes for units that
@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.see.optimize.loop import Climbed, snapshot_steps
+from pellucid.see.optimize.loop import AscentResult, snapshot_steps
 from pellucid.see.optimize.parametrizations import Parametrization, standardized
 from pellucid.settings import PatternSettings
 
@@ -24,7 +24,7 @@ NEXT = 0.5  # weight of the next noise beside what has grown, both standardized,
 
 Images = Float32[Tensor, "job channel height width"]
 Noise = Callable[[int], Images]  # which scale -> a start for each job
-Climb = Callable[[Images, int, tuple[int, ...], int], Climbed]  # starts, steps, moments to keep, steps made before
+Climb = Callable[[Images, int, tuple[int, ...], int], AscentResult]  # starts, steps, moments to keep, steps made before
 
 
 def staged(settings: PatternSettings) -> PatternSettings:
@@ -52,15 +52,15 @@ def staged(settings: PatternSettings) -> PatternSettings:
     return settings.model_copy(update={"steps": sum(settings.stages) + len(settings.stages) - 1})
 
 
-def evolved(space: Parametrization, settings: PatternSettings, noise: Noise, climb: Climb) -> Climbed:
+def evolved(space: Parametrization, settings: PatternSettings, noise: Noise, climb: Climb) -> AscentResult:
     """All stages, one after the other; the images are the best of all moments, or the last."""
     moments = snapshot_steps(settings.steps, settings.shots)
     begins = [0, *accumulate(stage + 1 for stage in settings.stages)]
-    parts: list[Climbed] = []
+    parts: list[AscentResult] = []
     for number, stage in enumerate(settings.stages):
         starts = noise(number)
         if parts:
-            starts = space.begun(standardized(parts[-1].images) + _weight(settings, number) * standardized(starts))
+            starts = space.from_noise(standardized(parts[-1].images) + _weight(settings, number) * standardized(starts))
         own = tuple(moment - begins[number] for moment in moments if begins[number] <= moment < begins[number + 1])
         parts.append(climb(starts, stage, own, begins[number]))
     return _joined(parts, moments, settings.keep == "last")
@@ -71,14 +71,14 @@ def _weight(settings: PatternSettings, number: int) -> float:
     return weights[number] / weights[number - 1] if weights else NEXT
 
 
-def _joined(parts: Sequence[Climbed], moments: tuple[int, ...], latest: bool) -> Climbed:
+def _joined(parts: Sequence[AscentResult], moments: tuple[int, ...], keep_last: bool) -> AscentResult:
     history = torch.cat([part.history for part in parts], dim=1)
     order = torch.isnan(history).to(torch.int8).argsort(dim=1, stable=True)  # what stopped early leaves no gap
     best = torch.stack([part.values for part in parts]).argmax(0)
-    best = torch.full_like(best, len(parts) - 1) if latest else best
+    best = torch.full_like(best, len(parts) - 1) if keep_last else best
     rows = torch.arange(len(best), device=best.device)
     terms = [part.terms for part in parts if part.terms is not None]
-    return Climbed(
+    return AscentResult(
         images=torch.stack([part.images for part in parts])[best, rows],
         values=torch.stack([part.values for part in parts])[best, rows],
         steps=torch.stack([part.steps for part in parts]).sum(0),

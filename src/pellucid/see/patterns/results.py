@@ -63,7 +63,7 @@ class History:
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
+class Snapshots:
     """The images on their way: `images` and `activations` as they were after `steps` steps, one shot for each."""
 
     steps: tuple[int, ...]
@@ -91,7 +91,7 @@ class Patterns:
     tried_starts: Int64[np.ndarray, "unit"]
     tried_images: Int64[np.ndarray, "unit"]
     history: History
-    film: Film
+    film: Snapshots
     settings: PatternSettings
     strongest: Float32[np.ndarray, "unit"] | None = None
 
@@ -165,7 +165,7 @@ class Patterns:
                 f"The file '{path}' holds {'no settings' if not wrong else f'a {wrong[0]!r} that does not fit'}; "
                 f"give one that patterns were saved to."
             )
-        film = Film(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
+        film = Snapshots(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
         terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
         history = History(arrays.pop("history"), terms)
         settings = PatternSettings.of(**{RENAMED.get(name, name): value for name, value in about["settings"].items()})
@@ -201,7 +201,7 @@ class Patterns:
             tried_starts=int(self.tried_starts[i]),
             tried_images=int(self.tried_images[i]),
             history=self.history.of(i),
-            film=Film(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
+            film=Snapshots(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
             settings=self.settings,
             strongest=None if self.strongest is None else float(self.strongest[i]),
         )
@@ -221,7 +221,7 @@ class Pattern:
     tried_starts: int
     tried_images: int
     history: History
-    film: Film
+    film: Snapshots
     settings: PatternSettings
     strongest: float | None = None
 

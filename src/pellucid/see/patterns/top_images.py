@@ -38,10 +38,10 @@ def strongest(
     Raises PellucidError for an unknown layer or images of a wrong shape.
     """
     units = torch.arange(model.layer(layer).units) if units is None else units
-    return strongest_for(model, Units(layer, units), images)
+    return top_images_for(model, Units(layer, units), images)
 
 
-def strongest_for(
+def top_images_for(
     model: Model,
     objective: Objective,
     images: Float[np.ndarray, "image channel height width"],
@@ -55,7 +55,9 @@ def strongest_for(
     where = torch.zeros(len(objective), dtype=torch.int64)
     with model.reading(objective.layers) as read, torch.no_grad():
         for begin in range(0, len(images), CHUNK):
-            value, position = objective.every(read(model.prepared(images[begin : begin + CHUNK])), rank=False).max(0)
+            value, position = objective.score_all(read(model.prepared(images[begin : begin + CHUNK])), rank=False).max(
+                0
+            )
             better = value.cpu() > best
             best = torch.where(better, value.cpu(), best)
             where = torch.where(better, position.cpu() + begin, where)
