@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.harness import Row, missing
 from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
-from pellucid.learn.experiments.cluster_comparison import Comparison, Course, compare_clusters
+from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve, compare_clusters
 
 CLUSTERS, TARGET = 70, 0.974
 
@@ -56,7 +56,7 @@ def summed_up(found: list[Comparison]) -> Row:
     )
 
 
-def accuracies(courses: list[Course]) -> str:
+def accuracies(courses: list[LearningCurve]) -> str:
     """The median after the last epoch, and all of them."""
     last = [course.test[-1] for course in courses]
     return f"{statistics.median(last):.2%} ({', '.join(f'{value:.2%}' for value in last)})"

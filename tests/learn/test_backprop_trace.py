@@ -1,4 +1,4 @@
-"""Observation: what flows through the layers for one image, beside PyTorch's."""
+"""BackpropTrace: what flows through the layers for one image, beside PyTorch's."""
 
 import numpy as np
 import pytest
@@ -7,18 +7,18 @@ import torch
 from beside import distance, torch_layer
 from learn import small
 from pellucid.errors import PellucidError
-from pellucid.learn.backprop_trace import observe
+from pellucid.learn.backprop_trace import trace_backprop
 
 
 def test_activations_and_gradients_of_every_layer_are_those_of_pytorch():
     """Rejects gradients of another layer's output, or for what lies before its activation."""
     net = small.network()
     image, label = small.data().train.images[4], 1
-    seen = observe(net, image, label)
+    seen = trace_backprop(net, image, label)
     y = torch.from_numpy(net.scaling.apply(image[None]))
     outputs = {}
     for layer, name in zip(net.layers, net.names, strict=True):
-        y = torch_layer(layer, {part: torch.from_numpy(value) for part, value in net.of_layer(name).items()}, y)
+        y = torch_layer(layer, {part: torch.from_numpy(value) for part, value in net.parameters_of(name).items()}, y)
         y.requires_grad_() if not outputs else y.retain_grad()
         outputs[name] = y
     loss = torch.nn.functional.cross_entropy(y, torch.tensor([label]))
@@ -40,6 +40,6 @@ def test_what_does_not_fit_is_refused():
     """Rejects a label that is indexed from behind."""
     image = small.data().train.images[0]
     with pytest.raises(PellucidError, match="Labels run from -1 to -1"):
-        observe(small.network(), image, -1)
+        trace_backprop(small.network(), image, -1)
     with pytest.raises(PellucidError, match="Images have shape"):
-        observe(small.network(), image[:, 1:], 0)
+        trace_backprop(small.network(), image[:, 1:], 0)

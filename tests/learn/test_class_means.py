@@ -1,4 +1,4 @@
-"""Averages: by a loop over the images, and classes that have none."""
+"""Class means: by a loop over the images, and classes that have none."""
 
 import numpy as np
 import pytest

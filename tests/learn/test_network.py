@@ -73,7 +73,7 @@ def test_presets_agree_with_pytorch(name):
 def test_the_gradient_for_the_images_is_that_of_pytorch(upto):
     """Rejects an input gradient that stops at a pool, or one from another layer than was asked for."""
     net = small()
-    x = net.innermost(IMAGES[:4])
+    x = net.to_batch_last(IMAGES[:4])
     trace = net.forward(x, upto=upto, linear=upto == "conv2")
     dy = RNG.standard_normal(trace.output.shape).astype(np.float32)
     dx = net.input_gradient(trace, dy)
@@ -115,7 +115,7 @@ def test_shards_give_the_same_bytes_on_any_number_of_threads(monkeypatch):
 def test_float64_carries_through():
     """Rejects a gradient check that runs in float32 in disguise."""
     net = small().astype(np.float64)
-    trace = net.forward(net.innermost(IMAGES[:2]))
+    trace = net.forward(net.to_batch_last(IMAGES[:2]))
     gradients, dx = net.backward(trace, cross_entropy(trace.output, LABELS[:2])[1])
     assert {a.dtype for a in (*trace.outputs, *gradients.values(), dx, net.predict(IMAGES[:2]))} == {np.dtype("f8")}
 
@@ -165,7 +165,7 @@ def test_no_images_give_no_probabilities():
         (lambda: Network([Flatten(), Dense(2**24), Dense(2, "linear")], input_shape=(1, 99, 99)), "more than 16 GiB"),
         (lambda: small(initialization="xavier"), "no initialization 'xavier'"),
         (lambda: small(seed=-1), "The seed is -1; need a whole number from 0"),
-        (lambda: small().forward(small().innermost(IMAGES), upto="conv9"), "There is no layer 'conv9'"),
+        (lambda: small().forward(small().to_batch_last(IMAGES), upto="conv9"), "There is no layer 'conv9'"),
         (lambda: small().predict(IMAGES[:, :, 1:]), r"Images have shape \(70, 3, 10, 9\)"),
         (lambda: small().predict(np.full_like(IMAGES[:2], np.nan)), "The images hold NaN or infinity"),
         (lambda: Network("mlp-70-30").predict(RNG.random((1, 1, 28, 28))), "train it first, or give a scaling"),

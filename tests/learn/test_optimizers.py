@@ -9,7 +9,8 @@ import torch
 from beside import distance
 from pellucid.errors import PellucidError
 from pellucid.learn import optimizers
-from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term, shrinkage, warmth
+from pellucid.learn.optimizers import Optimizer, clip_factor, overflow, ridge_term
+from pellucid.learn.schedules import rate_at, warmup_factor
 from pellucid.settings import TrainSettings
 
 SHAPES = {"conv1.weight": (5, 3, 2, 3), "conv1.bias": (5,), "logits.weight": (3, 7), "logits.bias": (3,)}
@@ -117,7 +118,7 @@ def test_an_overflowing_gradient_is_named(bad, name):
 
 
 def rates(progress, **settings):
-    return [rate_at(TrainSettings(rate=0.2, **settings), t) for t in progress]
+    return [rate_at(TrainSettings(rate=0.2, **settings), float(t)) for t in progress]
 
 
 def test_schedules_are_their_formulas():
@@ -141,16 +142,16 @@ def test_rates_by_epoch_change_between_epochs_and_the_last_one_stays():
 def test_the_rate_warms_up_in_a_straight_line():
     """Rejects a first step of rate zero (an epoch of one batch would learn nothing) and a last one short of it."""
     settings = TrainSettings(warmup=4)
-    assert [warmth(settings, step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-    assert warmth(TrainSettings(), 0) == 1
+    assert [warmup_factor(settings, step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert warmup_factor(TrainSettings(), 0) == 1
 
 
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "nesterov"])
 def test_a_gradient_that_is_too_long_is_cut_as_a_whole(kind):
     """Rejects clipping array by array or entry by entry, which turns the gradient, and one that cuts the ridge term."""
     gradients = {"a.weight": np.array([[3.0, 0.0]], np.float32), "a.bias": np.array([4.0], np.float32)}
-    assert shrinkage(gradients, 2.5) == 0.5
-    assert shrinkage(gradients, 5.5) == shrinkage(gradients, 0) == 1
+    assert clip_factor(gradients, 2.5) == 0.5
+    assert clip_factor(gradients, 5.5) == clip_factor(gradients, 0) == 1
     ends = {}
     for clip, scale in ((2.5, 1.0), (0.0, 0.5)):
         w = {"a.weight": np.ones((1, 2), np.float32), "a.bias": np.ones(1, np.float32)}

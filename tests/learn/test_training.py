@@ -261,8 +261,8 @@ def test_what_does_not_fit_is_refused_before_the_work(make, sentence):
 
 
 def test_the_pulse_is_taken_now_and_then(monkeypatch):
-    """Rejects a pulse for every batch, which would be felt, and none at all."""
-    monkeypatch.setattr(training, "PULSE", 2)
+    """Rejects layer statistics for every batch, which would be felt, and none at all."""
+    monkeypatch.setattr(training, "STATS_EVERY", 2)
     history = train(small.network(), small.data(), **QUICK)
     assert [batch.largest is None for batch in history.batches] == [False, True, False, True, False]
     assert asdict(history.epochs[0])["largest"].keys() == set(history.layers)

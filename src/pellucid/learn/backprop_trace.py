@@ -1,4 +1,4 @@
-"""Observation: a network, one image, its label -> what every layer makes of it, and what flows back through it.
+"""BackpropTrace: a network, one image, its label -> what every layer makes of it, and what flows back through it.
 
 gradients: layer -> the gradient of the loss for that layer's output; for the logits it is p - onehot(label), the error
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from pellucid.kernels.threads import single_threaded_blas
-from pellucid.learn.layer_stats import pulse
+from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Conv
 from pellucid.learn.losses import cross_entropy, softmax
 from pellucid.learn.network import Network
@@ -21,10 +21,10 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
+class BackpropTrace:
     """image: in [0, 1]; activations, gradients: by layer, of one shape, (unit,) or (unit, height, width); filters: the
     weights of each convolution, (map, channel, kh, kw); probabilities, error (class,); largest, dead (layer,): the
-    pulse (see pulse.py) of this one image, where a ReLU layer is dead when all of it is silent.
+    layer statistics of this one image, where a ReLU layer is dead when all of it is silent.
     """
 
     image: Float[Array, "channel height width"]
@@ -48,31 +48,31 @@ class Observation:
         return int(self.probabilities.argmax())
 
 
-def observe(network: Network, image: Float[Array, "channel height width"], label: int) -> Observation:
+def trace_backprop(network: Network, image: Float[Array, "channel height width"], label: int) -> BackpropTrace:
     """Forward and back for one image in [0, 1]; raises PellucidError where it or its label does not fit the network."""
     network.checked_labels(np.array([label]), 1)
     with single_threaded_blas():
-        trace = network.forward(network.innermost(network.checked(image[None])))
+        trace = network.forward(network.to_batch_last(network.checked(image[None])))
         losses, dy = cross_entropy(trace.output, np.array([label]))
         gradients = {}
         for layer, name, cache in zip(
             reversed(trace.layers), reversed(trace.names), reversed(trace.caches), strict=True
         ):
             gradients[name] = dy[..., 0]
-            dx = layer.backward(network.of_layer(name), cache, dy, wanted="input")[1]
+            dx = layer.backward(network.parameters_of(name), cache, dy, wanted="input")[1]
             assert dx is not None
             dy = dx
-    return Observation(
+    return BackpropTrace(
         image=image,
         label=label,
         loss=float(losses[0]),
         activations={name: y[..., 0] for name, y in zip(trace.names, trace.outputs, strict=True)},
         gradients={name: gradients[name] for name in trace.names},
         filters={
-            name: network.of_layer(name)["weight"].copy()
+            name: network.parameters_of(name)["weight"].copy()
             for layer, name in zip(trace.layers, trace.names, strict=True)
             if isinstance(layer, Conv)
         },
         probabilities=softmax(trace.output)[:, 0],
-        **dict(zip(("largest", "dead"), pulse(trace.layers, trace.outputs), strict=True)),
+        **dict(zip(("largest", "dead"), layer_stats(trace.layers, trace.outputs), strict=True)),
     )

@@ -1,4 +1,4 @@
-"""Averages: a network and images -> for each class, the mean of the images that the network is sure belong to it.
+"""Class means: a network and images -> for each class, the mean of the images that the network is sure belong to it.
 
 mean over {x : p(class | x) > threshold} of x, whatever the images' labels say
 
@@ -20,7 +20,7 @@ PIECE = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class Averages:
+class ClassMeans:
     """images: the means, in [0, 1]; counts: of how many images; threshold: the probability that they exceed."""
 
     images: Float32[np.ndarray, "class channel height width"]
@@ -40,7 +40,7 @@ class Averages:
         ]
 
 
-def average(network: Network, split: Split, threshold: float = 0.9) -> Averages:
+def average(network: Network, split: Split, threshold: float = 0.9) -> ClassMeans:
     """The mean image of every class over the images whose probability for it exceeds the threshold, 0 to 1 (excluded).
 
     Raises PellucidError for another threshold, and images that do not fit the network.
@@ -55,4 +55,4 @@ def average(network: Network, split: Split, threshold: float = 0.9) -> Averages:
         counts += sure.sum(axis=0)
         sums += np.tensordot(sure.astype(np.float64), images, axes=(0, 0))
     means = sums / np.maximum(counts, 1)[:, None, None, None]
-    return Averages(means.astype(np.float32), counts, threshold)
+    return ClassMeans(means.astype(np.float32), counts, threshold)

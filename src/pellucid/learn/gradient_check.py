@@ -95,7 +95,7 @@ def check_gradients(
         raise PellucidError("No images were given to check the gradients with; give at least 1.")
     network.checked_labels(labels, len(images))
     double = network.astype(np.float64)
-    clean = double.innermost(double.checked(images))
+    clean = double.to_batch_last(double.checked(images))
     rng = np.random.default_rng(seed)
     x = clean + NOISE * rng.standard_normal(clean.shape)
     trace = double.forward(x)

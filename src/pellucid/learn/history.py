@@ -36,8 +36,8 @@ class Batch:
 
     epoch, number: counted from 0, the number within the epoch; images: how many; loss: mean, in nats, without the ridge
     term; ridge: the ridge term; error: mean of 1 - (probability of the right class); accuracy: share of right guesses;
-    rate; seconds: of the whole step; forward_seconds, backward_seconds (layer,); largest, dead (layer,): see pulse.py,
-    None for a batch where they were not taken.
+    rate; seconds: of the whole step; forward_seconds, backward_seconds (layer,); largest, dead (layer,): see
+    layer_stats.py, None for a batch where they were not taken.
     """
 
     epoch: int
@@ -100,8 +100,8 @@ class History:
     def column(self, name: str, begin: int = 0) -> Shaped[Array, "batch *layer"]:
         """One number of every batch from `begin` on: a field of `Batch`, "average" or "ridge_share".
 
-        Shape (batch,), or (batch, layer) for the numbers of layers, in the order of `layers`. Where the pulse was not
-        taken, "largest" and "dead" are NaN. Raises PellucidError for another name.
+        Shape (batch,), or (batch, layer) for the numbers of layers, in the order of `layers`. "largest" and "dead"
+        are NaN where layer statistics were not taken. Raises PellucidError for another name.
         """
         if name == "average":
             return moving_average(self.column("loss"), self.settings.alpha)[begin:]
@@ -118,7 +118,7 @@ class History:
             len(values), len(self.layers)
         )
 
-    def pulse(self) -> tuple[Float64[Array, " layer"], Float64[Array, " layer"]]:
+    def latest_layer_stats(self) -> tuple[Float64[Array, " layer"], Float64[Array, " layer"]]:
         """The newest (largest, dead) that was taken, each (layer,); NaN where none was."""
         for batch in reversed(self.batches):
             if batch.largest is not None and batch.dead is not None:

@@ -1,4 +1,4 @@
-"""Pulse: one pass forward -> how strongly each layer answers, and how much of it does not answer at all.
+"""Layer statistics: one pass forward -> how strongly each layer answers, and how much of it does not answer at all.
 
 largest: the largest activation of a layer's units, over the images of the pass
 dead:    the share of a ReLU layer's units that no image of the pass makes positive; NaN for other layers
@@ -17,7 +17,7 @@ from pellucid.learn.layers import Layer
 Array = np.ndarray
 
 
-def pulse(
+def layer_stats(
     layers: Sequence[Layer], outputs: Sequence[Array]
 ) -> tuple[Float64[Array, " layer"], Float64[Array, " layer"]]:
     """(largest, dead) of the layers' outputs, each (unit, ..., batch)."""

@@ -24,7 +24,7 @@ from pellucid.kernels.threads import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, validation
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
-from pellucid.learn.layer_stats import pulse
+from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Pool, Wanted
 from pellucid.learn.losses import cross_entropy, softmax
 
@@ -57,7 +57,7 @@ class Step:
     """The loss of a batch and what follows from it.
 
     losses (batch,) in nats; correct (batch,), whether the largest logit was the label's; gradients of the *mean* loss;
-    seconds of each layer, added up over shards; largest, dead (layer,): the pulse of the first shard, where asked for.
+    seconds of each layer, added up over shards; largest, dead (layer,): layer statistics of the first shard, or None.
     """
 
     losses: Float[Array, " batch"]
@@ -155,9 +155,9 @@ class Network:
         for layer, name in zip(layers, trace.names, strict=True):
             begin = perf_counter()
             if own is not None and layer is last and isinstance(layer, (Conv, Dense)):
-                x, cache = layer.own_forward(self.of_layer(name), x, own), x.shape[:-1]
+                x, cache = layer.own_forward(self.parameters_of(name), x, own), x.shape[:-1]
             else:
-                x, cache = layer.forward(self.of_layer(name), x)
+                x, cache = layer.forward(self.parameters_of(name), x)
             trace.outputs.append(x)
             trace.caches.append(cache)
             trace.forward_seconds.append(perf_counter() - begin)
@@ -169,7 +169,9 @@ class Network:
         gradients: Parameters = {}
         dy: Array | Pooled | None = gradient
         # Beneath the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
-        lowest = next(i for i, name in enumerate(trace.names) if self.of_layer(name)) if wanted == "parameters" else 0
+        lowest = (
+            next(i for i, name in enumerate(trace.names) if self.parameters_of(name)) if wanted == "parameters" else 0
+        )
         for index in reversed(range(len(trace.layers))):
             begin = perf_counter()
             if dy is not None:
@@ -178,11 +180,11 @@ class Network:
                 own: Parameters = {}
                 if isinstance(dy, Pooled):
                     assert isinstance(layer, Conv)
-                    own, dy = layer.pooled_backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
+                    own, dy = layer.pooled_backward(self.parameters_of(name), trace.caches[index], dy, wanted=needed)
                 elif _pools_rectified(trace.layers, index):
                     dy = _rectified(trace, index, dy)
                 else:
-                    own, dy = layer.backward(self.of_layer(name), trace.caches[index], dy, wanted=needed)
+                    own, dy = layer.backward(self.parameters_of(name), trace.caches[index], dy, wanted=needed)
                 gradients.update({f"{name}.{part}": value for part, value in own.items()})
             trace.backward_seconds.append(perf_counter() - begin)
         assert not isinstance(dy, Pooled)  # before a pool that takes it there is a convolution
@@ -193,7 +195,7 @@ class Network:
         if trace.own is not None:
             last, before = trace.layers[-1], replace(trace, layers=trace.layers[:-1], own=None)
             assert isinstance(last, (Conv, Dense))
-            parameters = self.of_layer(trace.names[-1])
+            parameters = self.parameters_of(trace.names[-1])
             return self.input_gradient(
                 before, last.own_input_gradient(parameters, trace.caches[-1], trace.own, gradient)
             )
@@ -208,7 +210,7 @@ class Network:
     ) -> Step:
         """Losses and the gradients of their mean for images in [0, 1]: forward and backward, shard by shard.
 
-        watch: take the pulse of the first shard as well.
+        watch: take the layer statistics of the first shard as well.
         """
         parts = run_in_order(
             lambda part: self._shard_step(images[part], labels[part], len(labels), watch and part.start == 0),
@@ -231,12 +233,12 @@ class Network:
         )
 
     def _shard_step(self, images: Array, labels: Array, total: int, watch: bool) -> Step:
-        trace = self.forward(self.innermost(images))
+        trace = self.forward(self.to_batch_last(images))
         losses, gradient = cross_entropy(trace.output, labels)
         correct = trace.output.argmax(axis=0) == labels
         gradients, _ = self.backward(trace, gradient / gradient.dtype.type(total), wanted="parameters")
         seconds = (np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
-        return Step(losses, correct, gradients, *seconds, *(pulse(trace.layers, trace.outputs) if watch else ()))
+        return Step(losses, correct, gradients, *seconds, *(layer_stats(trace.layers, trace.outputs) if watch else ()))
 
     def logits(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
         """What the last layer says of images in [0, 1], before the softmax; errors as for `predict`."""
@@ -254,7 +256,7 @@ class Network:
 
         Raises PellucidError where the images' shape does not fit, or they or an output hold NaN or infinity.
         """
-        trace = self.forward(self.innermost(self.checked(images)))
+        trace = self.forward(self.to_batch_last(self.checked(images)))
         if not all(np.isfinite(y).all() for y in trace.outputs):
             raise self._no_number(images)
         return {
@@ -263,7 +265,7 @@ class Network:
         }
 
     @np.errstate(over="ignore", invalid="ignore")
-    def innermost(
+    def to_batch_last(
         self, images: Float[Array, "batch channel height width"]
     ) -> Float[Array, "channel height width batch"]:
         """Images in [0, 1] to model space, batch innermost, in the network's precision."""
@@ -323,7 +325,7 @@ class Network:
         result = np.empty((len(images), self.classes), self.dtype)
 
         def fill(piece: slice) -> None:
-            result[piece] = read(self.innermost(images[piece])).T
+            result[piece] = read(self.to_batch_last(images[piece])).T
 
         with single_threaded_blas():
             run_in_order(fill, shards(len(images), 32 if self.sharded else 1024))
@@ -341,13 +343,13 @@ class Network:
     def overflowing(self, images: Float[Array, "batch channel height width"]) -> str:
         """The first layer whose output holds NaN or infinity for these images, else the last one."""
         for piece in self.shards(len(images)):
-            trace = self.forward(self.innermost(images[piece]))
+            trace = self.forward(self.to_batch_last(images[piece]))
             for name, y in zip(trace.names, trace.outputs, strict=True):
                 if not np.isfinite(y).all():
                     return name
         return self.names[-1]
 
-    def of_layer(self, name: str) -> Parameters:
+    def parameters_of(self, name: str) -> Parameters:
         """The parameters of a layer, by "weight" and "bias"; none for a layer that has none.
 
         Raises PellucidError for one that was replaced by an array of another shape or type: compiled code would read

@@ -91,7 +91,7 @@ class Optimizer:
         parameter that cannot be moved in place.
         """
         settings = self.settings
-        scalars = (rate, shrinkage(gradients, settings.clip), settings.momentum, settings.ridge / batch)
+        scalars = (rate, clip_factor(gradients, settings.clip), settings.momentum, settings.ridge / batch)
         known = [*parameters.values(), *gradients.values(), *self.velocities.values()]
         if len(known) != len(self._known) or not all(map(is_, known, self._known)):
             self._known, nesterov = known, settings.optimizer == "nesterov"
@@ -150,7 +150,7 @@ def require_movable(parameters: Parameters) -> None:
             )
 
 
-def shrinkage(gradients: Mapping[str, Array], clip: float) -> float:
+def clip_factor(gradients: Mapping[str, Array], clip: float) -> float:
     """What all gradients are multiplied by so that together they are no longer than `clip`; 1 where that is 0."""
     if clip == 0:
         return 1.0
@@ -171,34 +171,6 @@ def overflow(gradients: Mapping[str, Array]) -> str | None:
 
 def _exceeds(array: Array, largest: float) -> bool:
     return bool(_count_beyond(array.reshape(-1), array.dtype.type(largest)) > 0)
-
-
-def rate_at(settings: TrainSettings, progress: float) -> float:
-    """The learning rate after `progress` epochs (a fraction inside an epoch), by the settings' `rates` or schedule.
-
-    constant r;  linear r - decay t, not below 0;  inverse r / (1 + decay t);  exponential r exp(-decay t);
-    cosine r (1 + cos(pi t / epochs)) / 2.  Where `rates` are given, the n-th epoch has the n-th of them and every
-    epoch after the last rate keeps it.
-    """
-    rate, decay = settings.rate, settings.decay
-    if settings.rates:
-        return settings.rates[min(int(progress), len(settings.rates) - 1)]
-    match settings.schedule:
-        case "constant":
-            return rate
-        case "linear":
-            return max(rate - decay * progress, 0.0)
-        case "inverse":
-            return rate / (1 + decay * progress)
-        case "exponential":
-            return rate * math.exp(-decay * progress)
-        case "cosine":
-            return rate * (1 + math.cos(math.pi * min(progress / max(settings.epochs, 1), 1))) / 2
-
-
-def warmth(settings: TrainSettings, step: int) -> float:
-    """The share of its rate that a step has, steps counted from 0: 1 / warmup, 2 / warmup ... 1."""
-    return min(1.0, (step + 1) / settings.warmup) if settings.warmup > 0 else 1.0
 
 
 def ridge_term(parameters: Parameters, ridge: float, batch: int) -> float:

@@ -22,10 +22,11 @@ from pellucid.learn.gradient_check import check_gradients
 from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_layer, ridge_share
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
-from pellucid.learn.layer_stats import pulse
+from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
-from pellucid.learn.optimizers import Optimizer, overflow, rate_at, ridge_term, warmth
+from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
+from pellucid.learn.schedules import rate_at, warmup_factor
 from pellucid.learn.train_step import LayerSteps, Outcome
 from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
@@ -35,11 +36,11 @@ Array = np.ndarray
 FAINT = 0.1
 """Least deviation of a feature: a pixel lit in one image of ten thousand would enter it at a hundred deviations."""
 
-PULSE = 10
-"""Batches from one pulse (see pulse.py) to the next: it costs about a hundredth of a step."""
+STATS_EVERY = 10
+"""Batches from one reading of the layer statistics to the next: it costs about a hundredth of a step."""
 
 LOOKED_AT = 256
-"""Dev images, at most, over which an epoch's pulse is taken; and no more than a hundredth of the training images."""
+"""Dev images, at most, over which an epoch's layer statistics are taken; at most a hundredth of the training images."""
 
 
 def train(
@@ -170,8 +171,8 @@ class Trainer:
         if settings.shift > 0:
             rng = np.random.default_rng([settings.seed, epoch, number])
             images = shifted(train.images.take(chosen, axis=0), settings.shift, rng)
-        rate = rate_at(settings, epoch + number / len(batches)) * warmth(settings, epoch * len(batches) + number)
-        step = self._steps(chosen, images, watch=number % PULSE == 0)
+        rate = rate_at(settings, epoch + number / len(batches)) * warmup_factor(settings, epoch * len(batches) + number)
+        step = self._steps(chosen, images, watch=number % STATS_EVERY == 0)
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
         if step.extreme or not math.isfinite(step.loss + ridge):
             where = f"in epoch {epoch + 1}, batch {number + 1}, at rate {rate:g}"
@@ -207,7 +208,7 @@ class Trainer:
         own = {name: history.column(name, begin) for name in ("images", "loss", "ridge", "accuracy", "seconds")}
         dev = evaluate(self.network, self.data.dev)
         few = self.data.dev.images[: min(LOOKED_AT, max(1, len(self.data.train) // 100))]
-        largest, dead = pulse(self.network.layers, self.network.forward(self.network.innermost(few)).outputs)
+        largest, dead = layer_stats(self.network.layers, self.network.forward(self.network.to_batch_last(few)).outputs)
         loss, ridge, accuracy = (
             float(np.average(own[name], weights=own["images"])) for name in ("loss", "ridge", "accuracy")
         )

@@ -4,12 +4,12 @@ import pytest
 
 from learn import small
 from pellucid.errors import PellucidError
-from pellucid.learn.experiments.cluster_comparison import Comparison, Course, compare_clusters, feature_settings
+from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve, compare_clusters, feature_settings
 from pellucid.settings import TrainSettings
 
 
 def course(seconds=(3.0, 4.0, 5.0), dev=(0.5, 0.9, 0.8), test=(0.95, 0.2, 0.99)):
-    return Course("x", 2.0, seconds, dev, test)
+    return LearningCurve("x", 2.0, seconds, dev, test)
 
 
 def test_a_target_is_reached_on_the_dev_images_when_it_is_first_reached():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pellucid.learn.experiments.cluster_comparison import Comparison, Course
+from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan, ScanRow
 from pellucid.show.console import comparison_text, scan_text
 from pellucid.show.figures.clusters import clusters_figure, comparison_figure, scan_figure
@@ -12,8 +12,8 @@ from pellucid.show.figures.clusters import clusters_figure, comparison_figure, s
 SCAN = Scan(
     tuple(ScanRow(k, s, i, q) for k, s, i, q in ((10, 0.5, 2e6, 0.1), (20, 0.7, 8e5, 0.2), (50, 0.9, 6e5, 0.05))), 500
 )
-PIXELS = Course("pixels", 0.5, (2.0, 4.0, 6.0), (0.91, 0.96, 0.975), (0.9, 0.95, 0.972))
-FEATURES = Course("20 clusters", 1.5, (2.5, 3.0), (0.955, 0.98), (0.96, 0.9791))
+PIXELS = LearningCurve("pixels", 0.5, (2.0, 4.0, 6.0), (0.91, 0.96, 0.975), (0.9, 0.95, 0.972))
+FEATURES = LearningCurve("20 clusters", 1.5, (2.5, 3.0), (0.955, 0.98), (0.96, 0.9791))
 FOUND = Comparison(20, PIXELS, FEATURES)
 
 
@@ -53,7 +53,7 @@ def test_an_accuracy_that_was_never_reached_says_so():
     """Rejects a time for it, and curves that are cut off where accuracies are low."""
     axes = comparison_figure(FOUND, 0.978).axes[1]
     assert "97.8% never reached" in words(axes)
-    low = Course("pixels", 0.5, (2.0,), (0.3,), (0.2,))
+    low = LearningCurve("pixels", 0.5, (2.0,), (0.3,), (0.2,))
     assert comparison_figure(Comparison(20, low, FEATURES)).axes[1].get_ylim() == (0, 100)
 
 

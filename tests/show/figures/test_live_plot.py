@@ -11,8 +11,8 @@ from PIL import Image
 
 from learn import small
 from pellucid.errors import PellucidError
-from pellucid.learn.backprop_trace import observe
-from pellucid.learn.class_means import Averages
+from pellucid.learn.backprop_trace import trace_backprop
+from pellucid.learn.class_means import ClassMeans
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.metrics import Scores
 from pellucid.learn.network import Network
@@ -49,12 +49,14 @@ def test_the_figure_names_every_layer_and_what_is_silent(told):
     net, history = told
     dead = net.with_parameters(net.parameters | {"dense2.bias": np.full(8, -1000, np.float32)})
     image, label = small.data().dev.images[0], 0
-    said = words(training_figure(history, observe(dead, image, label)))
+    said = words(training_figure(history, trace_backprop(dead, image, label)))
     assert {"conv1", "pool1", "dense1", "dense2"} <= set(said)
     assert "flatten" not in said
     assert "silent for this image: dense2" in said
     assert "Epoch 2, batch 5" in said
-    assert not [line for line in words(training_figure(history, observe(net, image, label))) if "silent for" in line]
+    assert not [
+        line for line in words(training_figure(history, trace_backprop(net, image, label))) if "silent for" in line
+    ]
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -64,7 +66,7 @@ def test_the_truth_is_green_and_a_wrong_guess_red(told, right):
     image = small.data().dev.images[0]
     label = int(net.predict(image[None]).argmax())
     label = label if right else (label + 1) % 3
-    figure = training_figure(history, observe(net, image, label), classes=["ape", "bee", "cat"])
+    figure = training_figure(history, trace_backprop(net, image, label), classes=["ape", "bee", "cat"])
     assert (to_rgb(LIGHT.truth) in bars(figure), to_rgb(LIGHT.wrong) in bars(figure)) == (True, not right)
     assert any(line.startswith(f"a {['ape', 'bee', 'cat'][label]}, ") for line in words(figure))
 
@@ -75,7 +77,7 @@ def test_networks_without_convolutions_and_with_many_classes_are_drawn(classes):
     net = Network([Flatten(), Dense(7), Dense(classes, "linear")], input_shape=(3, 5, 9))
     split = small.Split(np.random.default_rng(0).random((6, 3, 5, 9), dtype=np.float32), np.arange(6) % classes)
     history = train(net, small.Data(split, split, split), progress=False, check=False)
-    figure = training_figure(history, observe(net, split.images[0], 0))
+    figure = training_figure(history, trace_backprop(net, split.images[0], 0))
     assert {"flatten", "dense"} <= set(words(figure))
     assert len(figure.axes[0].patches) == 2 * classes  # a probability and an error each
     for drawn in (figure, curves_figure(history)):
@@ -194,11 +196,11 @@ def test_what_is_asked_for_is_kept(tmp_path, told):
 def test_a_class_without_images_keeps_its_place():
     """Rejects nine pictures for ten classes, and a black picture that looks like an average."""
     images = np.random.default_rng(0).random((3, 1, 9, 7), dtype=np.float32)
-    figure = averages_figure(Averages(images, np.array([4, 0, 1200]), 0.9), ["ape", "bee", "cat"])
+    figure = averages_figure(ClassMeans(images, np.array([4, 0, 1200]), 0.9), ["ape", "bee", "cat"])
     assert len(figure.axes[0].images) == 2
     assert words(figure) == ["ape", "of 4", "bee", "none above 0.9", "cat", "of 1,200"]
     with pytest.raises(PellucidError, match="3 averages but 2 classes"):
-        averages_figure(Averages(images, np.array([4, 0, 1]), 0.9), ["ape", "bee"])
+        averages_figure(ClassMeans(images, np.array([4, 0, 1]), 0.9), ["ape", "bee"])
 
 
 def test_a_table_aligns_numbers_to_the_right():

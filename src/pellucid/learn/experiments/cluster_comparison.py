@@ -40,7 +40,7 @@ def feature_settings(recipe: Mapping[str, Any], data: Data, clusters: int, **set
 
 
 @dataclass(frozen=True)
-class Course:
+class LearningCurve:
     """How one network came along.
 
     preparation: seconds before its first step (measuring the scaling; finding centres, turning images into features);
@@ -63,8 +63,8 @@ class Comparison:
     """The same layers on pixels and on the distances to K centres."""
 
     clusters: int
-    pixels: Course
-    features: Course
+    pixels: LearningCurve
+    features: LearningCurve
 
     @property
     def common(self) -> float:
@@ -123,7 +123,9 @@ def require_dense(network: Network) -> None:
             )
 
 
-def _course(name: str, network: Network, data: Data, settings: TrainSettings, begin: float, progress: bool) -> Course:
+def _course(
+    name: str, network: Network, data: Data, settings: TrainSettings, begin: float, progress: bool
+) -> LearningCurve:
     """Train, and keep the time since `begin`."""
     trainer = Trainer(network, data, settings.model_copy(update={"test": True}))
     preparation = perf_counter() - begin
@@ -131,4 +133,4 @@ def _course(name: str, network: Network, data: Data, settings: TrainSettings, be
     seconds = preparation + np.cumsum([epoch.seconds for epoch in epochs])
     dev = tuple(epoch.dev_accuracy for epoch in epochs)
     test = tuple(accuracy for epoch in epochs if (accuracy := epoch.test_accuracy) is not None)
-    return Course(name, preparation, tuple(seconds.tolist()), dev, test)
+    return LearningCurve(name, preparation, tuple(seconds.tolist()), dev, test)

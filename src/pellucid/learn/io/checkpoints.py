@@ -157,7 +157,7 @@ def _batches(tensors: Mapping[str, Array], layers: int) -> list[Batch]:
             raise PellucidError(f"Its column '{item.name}' of {column.shape} does not fit; start the training anew.")
         columns[item.name] = list(column) if item.name in PER_LAYER else column.tolist()
     for name in ("largest", "dead"):
-        columns[name] = [None if np.isnan(pulse).all() else pulse for pulse in columns[name]]
+        columns[name] = [None if np.isnan(row).all() else row for row in columns[name]]
     return [Batch(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 

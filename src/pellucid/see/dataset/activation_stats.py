@@ -192,7 +192,7 @@ def _scratch_means(model: ScratchModel, names: Sequence[str], images: np.ndarray
     parts = [slice(begin, begin + SHARD) for begin in range(0, len(images), SHARD)]
 
     def run(part: slice) -> dict[str, np.ndarray]:
-        trace = network.forward(network.innermost(network.checked(images[part])), upto=deepest)
+        trace = network.forward(network.to_batch_last(network.checked(images[part])), upto=deepest)
         outputs = dict(zip(trace.names, trace.outputs, strict=True))
         return {name: outputs[name].reshape(len(outputs[name]), -1, outputs[name].shape[-1]).mean(1) for name in names}
 

@@ -1,4 +1,4 @@
-"""Averages: what a network takes for each class, on average, drawn in a row.
+"""Class means: what a network takes for each class, on average, drawn in a row.
 
 averages_figure: averages of learn/averages.py -> a picture for each class with how many images it is the mean of
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
-from pellucid.learn.class_means import Averages
+from pellucid.learn.class_means import ClassMeans
 from pellucid.show.figures.activations_figure import multiple
 from pellucid.show.figures.base import GAP, MARGIN, board, put, write
 from pellucid.show.style import LIGHT, Palette, picture
@@ -20,7 +20,7 @@ TILE = 112
 ACROSS = 5
 
 
-def averages_figure(found: Averages, classes: Sequence[str] | None = None, *, palette: Palette = LIGHT) -> Figure:
+def averages_figure(found: ClassMeans, classes: Sequence[str] | None = None, *, palette: Palette = LIGHT) -> Figure:
     """Mean images, gray for one channel and in colour for three; other images show their first channel."""
     names = [str(index) for index in range(len(found.counts))] if classes is None else list(classes)
     if len(names) != len(found.counts):

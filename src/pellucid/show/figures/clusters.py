@@ -11,7 +11,7 @@ which is drawn as a line on the floor.
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pellucid.learn.experiments.cluster_comparison import Comparison, Course
+from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan
 from pellucid.show.figures.axes import plot
 from pellucid.show.figures.base import MARGIN, board
@@ -85,7 +85,7 @@ def _compare(figure: Figure, found: Comparison, top: int, target: float, palette
     axes.set_xlabel("seconds", size=8, color=palette.muted, loc="right", labelpad=1)
 
 
-def _course(axes: Axes, course: Course, colour: str, place: int, target: float) -> None:
+def _course(axes: Axes, course: LearningCurve, colour: str, place: int, target: float) -> None:
     """One curve, its preparation on the floor, and its words on the right."""
     axes.plot(course.seconds, [100 * value for value in course.dev], color=colour, lw=1.8, marker="o", ms=3.5)
     floor = axes.get_ylim()[0]

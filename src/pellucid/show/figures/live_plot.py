@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, output_folder
-from pellucid.learn.backprop_trace import observe
+from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.history import Epoch, by_layer
 from pellucid.learn.training import Trainer
 from pellucid.show import export
@@ -51,7 +51,7 @@ class Live:
     def draw(self, trainer: Trainer) -> None:
         """Draw now: an image of the last batch, and the curves so far."""
         classes = trainer.data.classes if self.classes is None else self.classes
-        seen = observe(trainer.network, *trainer.sample)
+        seen = trace_backprop(trainer.network, *trainer.sample)
         count = -(-len(trainer.data.train) // trainer.settings.batch)
         epochs = len(trainer.history.batches) / count
         figure = training_figure(trainer.history, seen, classes=classes[: len(seen.probabilities)], epochs=epochs)
@@ -105,7 +105,7 @@ class TensorBoardLog:
             "batch/rate": last.rate,
         }
         layers = trainer.history.layers
-        for kind, values in zip(("largest", "dead"), trainer.history.pulse(), strict=True):
+        for kind, values in zip(("largest", "dead"), trainer.history.latest_layer_stats(), strict=True):
             numbers |= {f"{kind}/{name}": value for name, value in by_layer(layers, values).items()}
         self._write(numbers)
 

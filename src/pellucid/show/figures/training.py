@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from pellucid.learn.backprop_trace import Observation
+from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.history import History, moving_average
 from pellucid.show.figures.activations_figure import class_colour, worth_drawing
 from pellucid.show.figures.axes import mixed, plot
@@ -39,7 +39,7 @@ NAMED = 24  # classes with names under their bars
 
 def training_figure(
     history: History,
-    seen: Observation,
+    seen: BackpropTrace,
     *,
     classes: Sequence[str] | None = None,
     epochs: float | int | None = None,
@@ -110,7 +110,7 @@ def _strip(grays: UInt8[np.ndarray, "tile height width"], width: int) -> UInt8[n
     return sheet(enlarge(grays[: across * rows], times), across, gap=2, background=255)
 
 
-def _head(axes: Axes, history: History, seen: Observation, palette: Palette) -> None:
+def _head(axes: Axes, history: History, seen: BackpropTrace, palette: Palette) -> None:
     last = history.batches[-1]
     write(
         axes,
@@ -129,9 +129,9 @@ def _head(axes: Axes, history: History, seen: Observation, palette: Palette) -> 
         write(axes, words, WIDTH - MARGIN, MARGIN, size=9, colour=palette.wrong, at="right")
 
 
-def _layer(axes: Axes, history: History, seen: Observation, name: str, top: int, palette: Palette) -> None:
+def _layer(axes: Axes, history: History, seen: BackpropTrace, name: str, top: int, palette: Palette) -> None:
     index = history.layers.index(name)
-    dead = float(history.pulse()[1][index])
+    dead = float(history.latest_layer_stats()[1][index])
     silent = dead == 1 or seen.dead[index] == 1
     write(axes, name, MARGIN, top - 3, size=11, colour=palette.wrong if silent else palette.ink, serif=True)
     write(axes, f"largest {brief(float(seen.largest[index]))}", MARGIN, top + 15, size=7, colour=palette.muted)
@@ -141,7 +141,7 @@ def _layer(axes: Axes, history: History, seen: Observation, name: str, top: int,
         write(axes, words, MARGIN, top + 27, size=7, colour=colour)
 
 
-def _sample(axes: Axes, seen: Observation, names: Sequence[str], left: int, top: int, palette: Palette) -> None:
+def _sample(axes: Axes, seen: BackpropTrace, names: Sequence[str], left: int, top: int, palette: Palette) -> None:
     """The image, and under it what the network says of it: probabilities, and the error that flows back."""
     pixels = picture(seen.image)
     shown = pixels[0] if len(pixels) != 3 else np.moveaxis(pixels, 0, -1)
@@ -159,7 +159,7 @@ def _bars(
     axes: Axes,
     values: np.ndarray,
     names: Sequence[str],
-    seen: Observation,
+    seen: BackpropTrace,
     box: tuple[int, int, int, int],
     palette: Palette,
 ) -> None:
@@ -219,7 +219,7 @@ def _accuracy(axes: Axes, history: History, epochs: float | int | None, palette:
 
 
 def _by_layer(axes: Axes, history: History, palette: Palette) -> None:
-    """The pulse of every layer over time: the largest activation, and the dead share on the same axis from 0 to 1."""
+    """Each layer's largest activation over time, and its dead share on the same axis from 0 to 1."""
     taken = [index for index, batch in enumerate(history.batches) if batch.largest is not None]
     x = _progress(history, None)[taken]
     largest, dead = history.column("largest")[taken], history.column("dead")[taken]

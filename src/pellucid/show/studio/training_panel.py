@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import escape
 
-from pellucid.learn.backprop_trace import Observation
+from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.training import Trainer
 from pellucid.show import style
 from pellucid.show.atlas import pictures
@@ -37,7 +37,7 @@ def summary(trainer: Trainer) -> str:
     return f"{said} It reads {percent(history.epochs[-1].dev_accuracy)} of the dev images."
 
 
-def panel(trainer: Trainer, seen: Observation) -> str:
+def panel(trainer: Trainer, seen: BackpropTrace) -> str:
     """Everything that moves while it trains."""
     names = [str(name) for name in trainer.data.classes][: len(seen.probabilities)]
     names += [str(index) for index in range(len(names), len(seen.probabilities))]
@@ -101,9 +101,9 @@ def _curve(
     )
 
 
-def _layers(trainer: Trainer, seen: Observation) -> str:
+def _layers(trainer: Trainer, seen: BackpropTrace) -> str:
     """For every layer what went forward, what came back, and its filters."""
-    largest = dict(zip(trainer.history.layers, trainer.history.pulse()[0].tolist(), strict=True))
+    largest = dict(zip(trainer.history.layers, trainer.history.latest_layer_stats()[0].tolist(), strict=True))
     dead = dict(zip(trainer.history.layers, seen.dead.tolist(), strict=True))
     rows = []
     for name, values in worth_drawing(seen.activations, len(seen.probabilities)).items():

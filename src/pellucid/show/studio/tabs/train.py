@@ -14,7 +14,7 @@ import gradio as gr
 
 from pellucid.errors import PellucidError
 from pellucid.learn.architectures import ARCHITECTURES, architecture
-from pellucid.learn.backprop_trace import observe
+from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.see.models.network import open_network
@@ -163,7 +163,7 @@ def _run(job: Job, trainer: Trainer) -> None:
 
 
 def _picture(trainer: Trainer) -> str:
-    return training_panel.panel(trainer, observe(trainer.network, *trainer.sample))
+    return training_panel.panel(trainer, trace_backprop(trainer.network, *trainer.sample))
 
 
 def _shelve(session: Session, trainer: Trainer) -> tuple[str, Any]:
