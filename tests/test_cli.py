@@ -232,11 +232,14 @@ def test_a_format_that_cannot_be_written_is_refused_before_the_work(capsys, smal
     ("work", "words"),
     [
         ("learn.training.train", ["train", "cnn-4-4-8-16", "--out", "nowhere/net.safetensors"]),
-        ("see.patterns.pattern", ["pattern", "mnist-cnn", "conv1", "0", "--out", "nowhere/one.png"]),
-        ("see.patterns.pattern", ["pattern", "mnist-cnn", "conv1", "0", "--film", "nowhere/one.gif"]),
-        ("see.patterns.patterns", ["patterns", "mnist-cnn", "conv1", "--out", "nowhere/all.npz"]),
-        ("see.internals.inspect", ["inspect", "mnist-cnn", "--out", "nowhere/one.png"]),
-        ("show.albums.carve", ["dream", "x.jpg", "--layer", "conv1", "--unit", "0", "--out", "nowhere/dream.png"]),
+        ("see.patterns.api.pattern", ["pattern", "mnist-cnn", "conv1", "0", "--out", "nowhere/one.png"]),
+        ("see.patterns.api.pattern", ["pattern", "mnist-cnn", "conv1", "0", "--film", "nowhere/one.gif"]),
+        ("see.patterns.api.patterns", ["patterns", "mnist-cnn", "conv1", "--out", "nowhere/all.npz"]),
+        ("see.dataset.activations.inspect", ["inspect", "mnist-cnn", "--out", "nowhere/one.png"]),
+        (
+            "show.dream_export.carve",
+            ["dream", "x.jpg", "--layer", "conv1", "--unit", "0", "--out", "nowhere/dream.png"],
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

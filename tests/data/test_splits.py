@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.data.splits import Data, Split, set_apart, split_three_ways, stratified_order
+from pellucid.data.splits import Data, Split, equal_images, set_apart, split_three_ways, stratified_order
 from pellucid.errors import PellucidError
 
 
@@ -182,3 +182,13 @@ def test_setting_apart_keeps_the_proportions() -> None:
     assert np.bincount(kept.labels).tolist() == [54, 27, 9]
     with pytest.raises(PellucidError, match="2 of 2 training images cannot be set apart"):
         set_apart(numbered([0, 1]), 2, seed=0)
+
+
+def test_equal_images_are_found_by_their_pixels() -> None:
+    """Rejects images told apart by a hash of their first bytes, one position each, and images that are there once."""
+    images = np.random.default_rng(0).random((6, 2, 3, 4), dtype=np.float32)
+    images[[3, 5]] = images[1]
+    images[4] = images[0]
+    images[4, -1, -1, -1] = 1
+    assert equal_images(images) == {1: [1, 3, 5], 3: [1, 3, 5], 5: [1, 3, 5]}
+    assert equal_images(images[:3]) == {}

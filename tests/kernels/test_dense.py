@@ -63,7 +63,7 @@ def test_products_of_any_shape_cut_into_any_pieces_are_those_of_numpy(units, inn
     x = np.ascontiguousarray(x.T).T if turned else x
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PELLUCID_THREADS", "2")
-        patch.setattr(matrices, "PIECE", piece)
+        patch.setattr(dense, "PIECE", piece)
         y, dw, dx = three(w, x, b, dz)
     assert close(y, w @ x + b[:, None], inner)
     assert close(dw, dz @ x.T, batch)

@@ -67,7 +67,9 @@ def test_a_network_takes_the_sparse_way_where_it_is_shorter(monkeypatch):
     """Rejects a way that nothing takes; and a network's gradient for its images that is not PyTorch's."""
     taken: list[tuple[int, ...]] = []
     way = pool_backward.input_gradient
-    monkeypatch.setattr(sparse, "input_gradient", lambda dy, w, *rest: taken.append(w.shape) or way(dy, w, *rest))
+    monkeypatch.setattr(
+        pool_backward, "input_gradient", lambda dy, w, *rest: taken.append(w.shape) or way(dy, w, *rest)
+    )
     layers = [Conv(18, 3, padding="same"), Pool(2), Conv(6, (2, 3)), Pool(3), Flatten(), Dense(3, "linear")]
     net = Network(layers, input_shape=(2, 15, 18))
     x = drawn(2, 15, 18, 5)

@@ -5,6 +5,7 @@ import pytest
 
 from learn import small
 from pellucid.errors import PellucidError
+from pellucid.learn import class_means
 from pellucid.learn.class_means import average
 from pellucid.learn.training import train
 
@@ -20,7 +21,7 @@ def trained():
 @pytest.mark.parametrize("piece", [7, 2048])
 def test_averages_are_means_over_the_images_taken_for_a_class(trained, threshold, piece, monkeypatch):
     """Rejects means by label, a mean of means over pieces, and nine classes that share one array."""
-    monkeypatch.setattr(averages, "PIECE", piece)
+    monkeypatch.setattr(class_means, "PIECE", piece)
     split = small.split(40, 5)
     found = average(trained, split, threshold)
     probabilities = trained.predict(split.images)

@@ -72,8 +72,8 @@ WRONG_TYPES = """
 import numpy as np, torch
 from torch import nn
 import pellucid as pc
-from pellucid.see.aims import Direction, likeness
-from pellucid.see.objectives import Units
+from pellucid.see.objectives.features import Direction, likeness
+from pellucid.see.objectives.units import Units
 
 module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
 model = pc.open_model(module, input_shape=(3, 6, 5))

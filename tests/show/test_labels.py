@@ -12,7 +12,7 @@ from pellucid.show.tour.results import Seen
 
 def test_examples_in_the_docstrings_hold():
     """Rejects examples that drifted from what the functions do."""
-    failed, tried = doctest.testmod(words)
+    failed, tried = doctest.testmod(labels)
     assert failed == 0
     assert tried >= 4
 

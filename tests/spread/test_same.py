@@ -12,6 +12,7 @@ import pytest
 
 from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.layers import Dense, Flatten
+from pellucid.see.dataset import activation_stats
 from pellucid.show import dream_export
 from pellucid.show.atlas.build import Atlas, atlas
 from spread import pieces
@@ -37,8 +38,8 @@ def make(model, out: Path, engine=None) -> Atlas:
 @pytest.mark.parametrize("model", [pieces.scratch_model, pieces.torch_model])
 def test_an_atlas_is_the_same_byte_for_byte(workers, monkeypatch, tmp_path, model):
     """Rejects shares merged as they come, chunks in another order, a worker that rounds otherwise, leftover pieces."""
-    monkeypatch.setattr(scan, "BATCH", 16)
-    monkeypatch.setattr(scan, "SHARE", 16)
+    monkeypatch.setattr(activation_stats, "BATCH", 16)
+    monkeypatch.setattr(activation_stats, "SHARE", 16)
     one, two = make(model(), tmp_path / "one"), make(model(), tmp_path / "two", workers)
     assert one.record == two.record
     mine, theirs = pieces.content(tmp_path / "one"), pieces.content(tmp_path / "two")
@@ -60,7 +61,7 @@ def test_dreams_are_the_same_and_not_dreamt_twice(workers, tmp_path, monkeypatch
     (tmp_path / "two" / "1.png").write_bytes(whole["2.png"])
     (tmp_path / "two" / "3.png").unlink()
     dreamt, real = [], dream_export.dreamt_on
-    monkeypatch.setattr(albums, "dreamt_on", lambda item, *rest: (dreamt.append(item[1]), real(item, *rest))[1])
+    monkeypatch.setattr(dream_export, "dreamt_on", lambda item, *rest: (dreamt.append(item[1]), real(item, *rest))[1])
     list(dream_export.save_dreams(folder, model, out=tmp_path / "two", **ASKED))
     assert dreamt == ["1.png", "3.png"]
     assert pieces.content(tmp_path / "two") == whole
@@ -88,7 +89,7 @@ def test_a_study_is_the_same_but_for_its_seconds(workers, tmp_path):
 
 SCRIPT = """
 import sys
-from pellucid.show.atlas import atlas
+from pellucid.show.atlas.build import atlas
 from pellucid.spread.engines import engine_of
 from spread import pieces
 with engine_of(engine="ray", workers=2) as engine:

@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}, {source!r}]
 import numpy as np
 import pellucid as pc
-from pellucid.show.atlas import atlas
+from pellucid.show.atlas.build import atlas
 from trust import corpus
 quiet = dict(progress=lambda *_: None)
 out = Path({out!r})

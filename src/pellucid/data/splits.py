@@ -2,6 +2,7 @@
 
 Split: images (image, channel, height, width) in [0, 1] with labels (image,)
 Data:  three splits of one shape, with the names of the classes
+equal_images: images -> the positions that each image lies at, of those that are there more than once
 stratified_order: labels -> an order of them in which every stretch holds each class in its overall proportion
 
 Both classes check what they are given when they are made, so that no other room has to. The surprise: floats of any
@@ -9,8 +10,9 @@ width become float32 and integer labels of any width int64 (nothing is lost), bu
 nobody can tell 0 to 255 from 0 to 1 by looking at a dark one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -106,6 +108,17 @@ class Data:
         """(channel, height, width) of every image."""
         _, channel, height, width = self.train.images.shape
         return channel, height, width
+
+
+def equal_images(images: Iterable[np.ndarray]) -> dict[int, list[int]]:
+    """Position of an image -> positions of all that have its very pixels, itself included; none that is there once.
+
+    Models may round the same image otherwise in another place of a batch, so that it takes pixels to know it again.
+    """
+    places: dict[bytes, list[int]] = {}
+    for position, image in enumerate(images):
+        places.setdefault(blake2b(np.ascontiguousarray(image), digest_size=16).digest(), []).append(position)
+    return {position: same for same in places.values() if len(same) > 1 for position in same}
 
 
 def stratified_order(labels: Int64[np.ndarray, "image"], seed: int) -> Int64[np.ndarray, "image"]:

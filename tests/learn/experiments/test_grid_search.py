@@ -114,7 +114,7 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint(tmp_path, monkeypatch
             raise KeyboardInterrupt
         return step(self, *given)
 
-    monkeypatch.setattr(studies, "compile_kernels", lambda *_: None)
+    monkeypatch.setattr(grid_search, "compile_kernels", lambda *_: None)
     monkeypatch.setattr(Trainer, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
         study(PLAN, small.data(), grid, out=tmp_path, **SHARED)

@@ -307,7 +307,7 @@ def python(code, **environment):
 def test_the_backend_is_chosen_only_where_nobody_has():
     """Rejects a backend that is forced upon a person's running Keras, and an environment that is left changed."""
     code = (
-        "import os, sys; from pellucid.see import keras as k; assert 'keras' not in sys.modules; "
+        "import os, sys; from pellucid.see.models import keras as k; assert 'keras' not in sys.modules; "
         "k.imported(); import keras; print(keras.backend.backend(), os.environ.get('KERAS_BACKEND'))"
     )
     assert python(code, KERAS_BACKEND="numpy").stdout.split() == ["torch", "numpy"]

@@ -13,7 +13,7 @@ from pellucid.see.models.base import Reader, Reading
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize import precision
-from pellucid.see.optimize.loop import StoppingRule
+from pellucid.see.optimize.loop import StoppingRule, ascend
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import Sphere
 from pellucid.settings import PatternSettings

@@ -9,7 +9,7 @@ from pellucid.see.patterns import top_images
 
 def test_the_strongest_image_of_each_unit(cnn, images, monkeypatch):
     """Rejects the strongest of one chunk only, and positions counted from a chunk's beginning."""
-    monkeypatch.setattr(examples, "CHUNK", 2)
+    monkeypatch.setattr(top_images, "CHUNK", 2)
     model = open_model(cnn, input_shape=(1, 13, 9))
     found = top_images.strongest(model, "relu2", images)
     with torch.no_grad():
@@ -18,3 +18,14 @@ def test_the_strongest_image_of_each_unit(cnn, images, monkeypatch):
     assert np.array_equal(found.positions, means.argmax(0))
     some = top_images.strongest(model, "relu2", images, torch.tensor([4, 1]))
     assert np.array_equal(some.positions, found.positions[[4, 1]])
+
+
+def test_of_equal_images_the_first_is_taken(cnn, images, monkeypatch):
+    """Rejects the one that a model happened to round up in its place of its chunk: the rest are dark or the same."""
+    monkeypatch.setattr(top_images, "CHUNK", 2)
+    model = open_model(cnn, input_shape=(1, 13, 9), scaling="unit")
+    many = np.concatenate([np.zeros_like(images[:1]), np.repeat(images[2:3], 6, axis=0)])
+    found, dark = top_images.strongest(model, "logits", many), top_images.strongest(model, "logits", many[:1])
+    brighter = found.activations > dark.activations
+    assert brighter.any()
+    assert (found.positions == brighter).all()

@@ -206,8 +206,8 @@ def test_tiles_lie_where_the_page_looks(made, record):
 def test_a_second_time_computes_nothing(made, data, monkeypatch):
     """Rejects an atlas that begins again: finished parts are taken over, and the pages come out the same."""
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
-    monkeypatch.setattr(atlas_parts, "patterns", lambda *_, **__: pytest.fail("patterns were sought again"))
-    monkeypatch.setattr(atlas_parts, "tallied", lambda *_, **__: pytest.fail("the images were scanned again"))
+    monkeypatch.setattr(parts, "patterns", lambda *_, **__: pytest.fail("patterns were sought again"))
+    monkeypatch.setattr(parts, "tallied", lambda *_, **__: pytest.fail("the images were scanned again"))
     assert make(made, data).resumed == 3
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
 
@@ -222,7 +222,7 @@ def test_an_interrupted_atlas_goes_on(tmp_path, data, monkeypatch):
             raise KeyboardInterrupt
         return real(model, layer, **rest)
 
-    monkeypatch.setattr(atlas_parts, "patterns", interrupted)
+    monkeypatch.setattr(parts, "patterns", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, data)
     assert not (tmp_path / "index.html").exists()

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pellucid.errors import PellucidError
+from pellucid.learn.experiments import grid_search as experiment
 from pellucid.learn.experiments.grid_search import Run, Study
 from pellucid.show.console import study_text
 from pellucid.show.figures import grid_search
@@ -97,7 +98,7 @@ def test_the_lines_of_a_terminal_name_the_best_by_the_dev_images():
 
 def test_the_examples_hold():
     """Rejects a docstring that was left behind."""
-    assert doctest.testmod(studies).failed == 0
+    assert doctest.testmod(experiment).failed == 0
 
 
 def test_the_best_is_a_mean_over_seeds():

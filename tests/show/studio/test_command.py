@@ -11,7 +11,7 @@ def served(monkeypatch):
     """What was to be served, instead of serving it."""
     seen = []
     monkeypatch.setattr("pellucid.show.studio.app.serve", lambda *given: seen.extend(given))
-    monkeypatch.setattr("pellucid.see.models.open_model", lambda name, **how: (name, how))
+    monkeypatch.setattr("pellucid.see.models.open.open_model", lambda name, **how: (name, how))
     return seen
 
 

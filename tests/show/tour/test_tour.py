@@ -16,6 +16,7 @@ from pellucid.learn.network import Network
 from pellucid.see.models.network import ScratchModel
 from pellucid.see.models.open import open_model
 from pellucid.show.timing import Clock
+from pellucid.show.tour import pipeline
 from pellucid.show.tour import tour as tours
 from pellucid.show.tour.results import Results
 
@@ -127,7 +128,7 @@ def test_a_tour_that_fails_leaves_the_older_one(tmp_path: Path, monkeypatch: pyt
     def failing(*_: object, **__: object) -> None:
         raise PellucidError("The hand-written gradient of 'conv1.weight' is wrong.")
 
-    monkeypatch.setattr(guide, "guide", failing)
+    monkeypatch.setattr(pipeline, "guide", failing)
     with pytest.raises(PellucidError, match="conv1"):
         tours.run_tour(tmp_path, progress=lambda *_: None)
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]

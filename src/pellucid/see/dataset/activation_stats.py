@@ -13,7 +13,8 @@ of two that doubles when a value does not fit; then bins merge in pairs, so that
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
 
-from pellucid.data.splits import Split
+from pellucid.data.splits import Split, equal_images
 from pellucid.errors import PellucidError
 from pellucid.kernels.threads import run_in_order, single_threaded_blas
 from pellucid.progress import Progress, Report, reporting
@@ -41,7 +42,8 @@ UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
 class LayerScan:
     """What the units of one layer said of all images; an image's value is the mean over the unit's map.
 
-    positions, values: the strongest images of each unit, strongest first, the earlier of equals first.
+    positions, values: the strongest images of each unit, strongest first, the earlier of equals first. Images of the
+    same pixels are equals, whatever a model's rounding makes of them in different places of a batch.
     means: over all images.  awake: the share of images whose value is above zero.  class_means: over the images of each
     class, NaN for a class without images.  counts: of the values, in bins of equal width over [-bounds, bounds).
     """
@@ -85,6 +87,11 @@ class Joined:
         name, index = self.where(position)
         return self._splits[name].images[index], int(self._splits[name].labels[index])
 
+    @cached_property
+    def equals(self) -> dict[int, list[int]]:
+        """Position -> positions of all images of the same pixels, where there are several."""
+        return equal_images(image for split in self._splits.values() for image in split.images)
+
     def take(self, positions: Int64[np.ndarray, "chosen"]) -> Float32[np.ndarray, "chosen channel height width"]:
         """The images at these positions."""
         return np.stack([self.one(int(position))[0] for position in positions])
@@ -103,7 +110,7 @@ def scan(
     with reporting("scanning the images", progress) as report:
         report.expect(len(images))
         tallies = [_tallied(model, layers, images, share, classes, top, report) for share in shares(model, images)]
-    return {name: together([tally[name] for tally in tallies]) for name in layers}
+    return {name: together([tally[name] for tally in tallies], images) for name in layers}
 
 
 @dataclass(frozen=True)
@@ -159,12 +166,26 @@ def _tallied(
     return tallies
 
 
-def together(tallies: Sequence["Tally"]) -> LayerScan:
-    """What the tallies of all shares of a layer say, in the order of the shares."""
+def together(tallies: Sequence["Tally"], images: Joined) -> LayerScan:
+    """What the tallies of all shares of a layer say of the images, in the order of the shares."""
     whole = tallies[0]
     for tally in tallies[1:]:
         whole = whole.joined(tally)
-    return whole.result()
+    found = whole.result()
+    return _ranked_alike(found, images.equals) if images.equals else found
+
+
+def _ranked_alike(found: LayerScan, equals: Mapping[int, Sequence[int]]) -> LayerScan:
+    """With the best of their values for all images of the same pixels, so that these stand in their order."""
+    positions, values = found.positions.copy(), found.values.copy()
+    for unit, own in enumerate(zip(found.positions.tolist(), found.values.tolist(), strict=True)):
+        best: dict[int, float] = {}
+        for position, value in zip(*own, strict=True):  # strongest first
+            for same in equals.get(position, [position]):
+                best.setdefault(same, value)
+        ranks = sorted(best, key=lambda position: (-best[position], position))[: len(own[0])]
+        positions[unit], values[unit] = ranks, [best[position] for position in ranks]
+    return replace(found, positions=positions, values=values)
 
 
 @contextmanager

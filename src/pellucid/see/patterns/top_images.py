@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from pellucid.data.splits import equal_images
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.units import Objective, Units
 
@@ -21,7 +22,7 @@ CHUNK = 256  # images read at a time
 
 @dataclass(frozen=True, eq=False)
 class Strongest:
-    """For each unit, the position of the image that excites it most (the first of equals), and its activation."""
+    """For each unit, the position of the image that excites it most (the first of the same pixels), its activation."""
 
     positions: Int64[np.ndarray, "unit"]
     activations: Float32[np.ndarray, "unit"]
@@ -63,4 +64,5 @@ def top_images_for(
             where = torch.where(better, position.cpu() + begin, where)
             if advance is not None:
                 advance(min(CHUNK, len(images) - begin))
-    return Strongest(where.numpy(), best.numpy())
+    equals = equal_images(images)  # which of them is strongest may hang on the last bit
+    return Strongest(np.array([min(equals.get(at, [at])) for at in where.tolist()], np.int64), best.numpy())

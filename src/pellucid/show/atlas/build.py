@@ -160,7 +160,7 @@ def _said(model: Model, names: list[str], settings: AtlasSettings, data: Data, k
     shares = parts.image_shares(model, data)
     for _ in kept.each(parts.share_part, (model, names, settings, data), shares, "scanning the images"):
         pass
-    arrays = parts.scan_part(names, [kept.piece(name) for name in shares])
+    arrays = parts.scan_part(names, data, [kept.piece(name) for name in shares])
     boxes = {f"boxes-{at:03d}": (name, arrays[f"{at}:positions"]) for at, name in enumerate(names)}
     for _ in kept.each(parts.boxes_part, (model, data), boxes, "where units look"):
         pass

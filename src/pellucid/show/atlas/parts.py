@@ -180,16 +180,17 @@ def share_part(
     return {f"{at}:{name}": np.asarray(a) for at, layer in enumerate(layers) for name, a in vars(found[layer]).items()}
 
 
-def scan_part(layers: Sequence[str], pieces: Sequence[Arrays]) -> dict[str, np.ndarray]:
+def scan_part(layers: Sequence[str], data: Data, pieces: Sequence[Arrays]) -> dict[str, np.ndarray]:
     """What all images say of every layer (keys `0:means` for the first of `layers`), and the test, from all shares."""
     arrays: dict[str, np.ndarray] = {}
+    images = scanned(data)
     for at in range(len(layers)):
         own = [
             {key.partition(":")[2]: array for key, array in piece.items() if key.startswith(f"{at}:")}
             for piece in pieces
         ]
         tallies = [Tally.of(one) for one in own if one]
-        arrays.update({f"{at}:{field}": array for field, array in vars(together(tallies)).items()})
+        arrays.update({f"{at}:{field}": array for field, array in vars(together(tallies, images)).items()})
     counts = [piece["confusion"] for piece in pieces if "confusion" in piece]
     return {**arrays, "confusion": np.sum(counts, axis=0)} if counts else arrays
 
