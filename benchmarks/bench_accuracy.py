@@ -17,7 +17,7 @@ from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def rows() -> Iterator[Row]:
 def bundled(data: Data) -> Row:
     """The network that comes with Pellucid."""
     model = pc.open_model(BUNDLED.architecture)
-    assert isinstance(model, ScratchModel)
+    assert isinstance(model, NetworkModel)
     found: list[float] = []
     taken = seconds(lambda: found.append(accuracy(model.network, data)))
     return Row(f"{BUNDLED.architecture} as bundled, judged", taken, repeats=1, notes=said(BUNDLED, found))

@@ -25,7 +25,7 @@ from pellucid.data.photos import bundled_photo
 from pellucid.see.dream.dream import Dream
 from pellucid.see.dream.resampling import resized
 from pellucid.see.dream.tiles import tiling
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 
 LAYER, UNIT, ROUNDS, STEPS, RATE = "conv3", 56, 4, 30, 0.02
 
@@ -33,7 +33,7 @@ LAYER, UNIT, ROUNDS, STEPS, RATE = "conv3", 56, 4, 30, 0.02
 def rows() -> Iterator[Row]:
     """560 x 560; with LARGE=1 two larger ones. REPEATS says how often (3)."""
     model = pc.open_model("mnist-cnn")
-    assert isinstance(model, ScratchModel)
+    assert isinstance(model, NetworkModel)
     module = as_module(model.network, LAYER)
     large = os.environ.get("LARGE", "") not in ("", "0")
     repeats = int(os.environ.get("REPEATS", "3"))
@@ -44,7 +44,7 @@ def rows() -> Iterator[Row]:
         yield beside(model, module, 1365, 2048, 4, 1)
 
 
-def beside(model: ScratchModel, module: nn.Module, height: int, width: int, levels: int, repeats: int) -> Row:
+def beside(model: NetworkModel, module: nn.Module, height: int, width: int, levels: int, repeats: int) -> Row:
     """Both on one photo."""
     photo = at_size(height, width)
     kept: dict[str, Dream] = {}
@@ -66,7 +66,7 @@ def beside(model: ScratchModel, module: nn.Module, height: int, width: int, leve
     return Row(row.name, row.ours, row.rival, row.ratio, row.ratios, row.repeats, row.against, notes)
 
 
-def alone_at(model: ScratchModel, height: int, width: int, levels: int) -> Row:
+def alone_at(model: NetworkModel, height: int, width: int, levels: int) -> Row:
     """Ours on a photo of that size, with as many levels as reach 256 tiles, and the peak of memory."""
     photo = at_size(height, width)
     kept: dict[str, Dream] = {}
@@ -78,7 +78,7 @@ def alone_at(model: ScratchModel, height: int, width: int, levels: int) -> Row:
     return Row(row.name, row.ours, repeats=1, notes={"peak of memory": f"{peak():.2f} GB", **judged(kept["dream"])})
 
 
-def dreamt(model: ScratchModel, photo: np.ndarray, levels: int) -> Dream:
+def dreamt(model: NetworkModel, photo: np.ndarray, levels: int) -> Dream:
     """Ours, in colour, without a word."""
     return pc.dream(
         photo,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import pellucid as pc
 from benchmarks.harness import Row, compare
 from benchmarks.rivals import as_module
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 
 STEPS, RATE, SCALES = 600, 0.01, (3, 7, 14, 28)
 
@@ -26,7 +26,7 @@ TIMES = 5  # ours is climbed, the mean counts
 def rows() -> Iterator[Row]:
     """conv3, whose maps are the hardest; LAYERS="conv1 conv2 conv3" for others too."""
     model = pc.open_model("mnist-cnn")
-    assert isinstance(model, ScratchModel)
+    assert isinstance(model, NetworkModel)
     for layer in os.environ.get("LAYERS", "conv3").split():
         units = model.layer(layer).units
         maps = min(int(os.environ.get("MAPS", units)), units)

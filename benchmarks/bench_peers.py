@@ -26,7 +26,7 @@ from benchmarks.harness import Row, compare, missing
 from pellucid.learn.network import Network
 from pellucid.see.dataset.activations import answers
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 
 Weights = list[tuple[np.ndarray, np.ndarray]]
 BLOCK, SIDE = "mixed4c", 224
@@ -35,7 +35,7 @@ BLOCK, SIDE = "mixed4c", 224
 def rows() -> Iterator[Row]:
     """mnist-cnn beside two peers, InceptionV1 beside one, mlp-deep beside NumPy."""
     model = pc.open_model("mnist-cnn")
-    assert isinstance(model, ScratchModel)
+    assert isinstance(model, NetworkModel)
     wanted = os.environ.get("ONLY", "lucent tf-keras-vis inception mlp").split()
     for name, peer, steps in (
         ("Lucent", peers.lucent_maps, peers.LUCENT_STEPS),
@@ -53,7 +53,7 @@ def quietly(done: int, total: int) -> None:
     """No bar: a terminal takes time."""
 
 
-def maps_row(model: ScratchModel, name: str, peer: Callable[..., Callable[[], np.ndarray]], steps: int) -> Row:
+def maps_row(model: NetworkModel, name: str, peer: Callable[..., Callable[[], np.ndarray]], steps: int) -> Row:
     """All maps of conv3 by ours, some by a peer."""
     layer = "conv3"
     count = model.layer(layer).units

@@ -51,13 +51,13 @@ def measured(workers: int) -> dict[str, Any]:
         )
         seconds = time.perf_counter() - begin
         units = sum(layer["units"] for layer in made.record["layers"])
-        spent = engine.spent.values()
+        usage = engine.usage.values()
         return {
             "seconds": seconds,
             "pages": stages["writing the pages"],
             "unit-steps": units * SETTINGS["variants"] * SETTINGS["steps"],
-            "memory": max(one.memory for one in spent),
-            "processor": sum(one.seconds for one in spent),
+            "memory": max(one.memory for one in usage),
+            "processor": sum(one.seconds for one in usage),
         }
 
 

@@ -1,66 +1,67 @@
-"""Engines: many pieces of work, done here or elsewhere, given back as they come.
+"""Executors: many independent tasks, run in this process or elsewhere -> their results, as they come.
 
-Engine.map: work, what all pieces share, items -> (number of the item, what the work made of it), in any order
+Engine.map: task function, arguments that all tasks share, items -> (number of the item, result), in any order
 
-Whatever is long (an atlas, a folder of dreams, a study) cuts itself into pieces that know nothing of each other, the
-same pieces for every engine, and puts their results together by number. That is why an engine changes when a result
-comes, and never what it is. The `LocalEngine` works in this process, one piece after the other; that of `spread` sends
-them to the workers of a cluster. The surprise: work is a plain function of a module, for its name is what is sent.
+Long work (an atlas, a folder of dreams, a grid search) cuts itself into pieces that do not depend on each other, into
+the same pieces for every engine, and puts the results together by number. An engine therefore decides when a result
+comes, never what it is. `LocalEngine` runs one piece after the other in this process; the Ray engine of `spread` sends
+them to the workers of a cluster. A task function has to be a plain function of a module, because a cluster's workers
+import it by name.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-Ticks = Callable[[int, int], None]
-"""Told (done, total) as the work goes on; what it raises ends the work."""
+from pellucid.progress import Progress
 
-Work = Callable[..., Any]
-"""work(item, *shared, ticks) -> result; a function of a module, for it may have to travel."""
+Task = Callable[..., Any]
+"""task(item, *shared, progress) -> result; progress: a callback (done, total), or None."""
 
-PARTS = 1000  # of a piece, in which the progress inside it is told
+PARTS = 1000  # units of progress that one piece counts for
 
 
 class Engine(ABC):
-    """Somewhere that work can be done."""
+    """Runs the same task function on many items."""
 
     @abstractmethod
     def map(
         self,
-        work: Work,
+        task: Task,
         shared: tuple[Any, ...],
         items: Iterable[Any],
         count: int,
         *,
-        words: str = "",
-        ticks: Ticks | None = None,
+        label: str = "",
+        progress: Progress | None = None,
     ) -> Iterator[tuple[int, Any]]:
-        """(number of the item, its result) as results come; an exception of the work is raised here.
+        """Yields (number of the item, its result) as results come; an exception of the task is raised here.
 
-        shared: what every piece needs, such as the model; it travels once.  items: taken one by one as there is room,
-        `count` of them.  words: what the work is called beside its bar.  ticks: told of it instead of a bar.
+        shared: arguments of every call, such as the model; sent to a worker once.  items: `count` of them, taken one
+        by one as workers become free.  label: the name beside the progress bar.  progress: a callback (done, total)
+        in place of the bar; an exception that it raises ends the work.
         """
 
 
 class LocalEngine(Engine):
-    """This process: one piece after the other, in their order."""
+    """Runs one item after the other in this process, in their order."""
 
     def map(
         self,
-        work: Work,
+        task: Task,
         shared: tuple[Any, ...],
         items: Iterable[Any],
         count: int,
         *,
-        words: str = "",
-        ticks: Ticks | None = None,
+        label: str = "",
+        progress: Progress | None = None,
     ) -> Iterator[tuple[int, Any]]:
-        """As `Engine.map`; a piece is begun when its result is asked for. Bars are those of the pieces."""
-        del words
+        """As `Engine.map`; an item is begun when its result is asked for. Each task draws its own progress bar."""
+        del label
         for number, item in enumerate(items):
-            yield number, work(item, *shared, None if ticks is None else _within(ticks, number, count))
+            yield number, task(item, *shared, None if progress is None else _within(progress, number, count))
 
 
-def _within(ticks: Ticks, number: int, count: int) -> Ticks:
-    """The progress inside one piece as progress of the whole, pieces counting alike."""
-    return lambda done, total: ticks(number * PARTS + PARTS * done // max(total, 1), count * PARTS)
+def _within(progress: Progress, number: int, count: int) -> Progress:
+    """The progress inside one piece as progress of the whole, every piece counting as `PARTS`."""
+    return lambda done, total: progress(number * PARTS + PARTS * done // max(total, 1), count * PARTS)

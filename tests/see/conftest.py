@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Functional(nn.Module):
-    """Rectifiers as functions, and a `view` that does not bear channels-last: written as many people write."""
+    """ReluOverride as functions, and a `view` that does not bear channels-last: written as many people write."""
 
     def __init__(self) -> None:
         super().__init__()

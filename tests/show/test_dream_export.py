@@ -22,7 +22,7 @@ ASKED = {"layer": "relu2", "unit": 1, "levels": 1, "rounds": 2, "steps": 3}
 class Elsewhere(Engine):
     """An engine that is not this process."""
 
-    def map(self, work, shared, items, count, *, words="", ticks=None):
+    def map(self, work, shared, items, count, *, label="", progress=None):
         return iter(())
 
 

@@ -1,4 +1,4 @@
-"""Work for the workers of a test, and what it is done on: functions of a module, for their names travel."""
+"""Task for the workers of a test, and what it is done on: functions of a module, for their names travel."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def data(count: int = 60, shape: tuple[int, int, int] = SHAPE) -> Data:
     return Data(split(count), split(13), split(11), name="invented", classes=("a", "b", "c"))
 
 
-def scratch_model() -> Model:
+def network_model() -> Model:
     """A network of `learn`: 40 and 3 units, so four chunks of 16."""
     layers = [Conv(40, 3), Pool(2), Flatten(), Dense(CLASSES, activation="linear")]
     return open_model(Network(layers, input_shape=SHAPE, classes=CLASSES, scaling="standardized", seed=1))
@@ -64,40 +64,40 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def noted(item: int, folder: Path, ticks) -> tuple[int, int]:
+def noted(item: int, folder: Path, progress) -> tuple[int, int]:
     """The square of the item, and who took it; a file for each time that it was begun."""
-    del ticks
+    del progress
     (folder / f"{item}-{os.getpid()}-{time.monotonic_ns()}").touch()
     return item**2, os.getpid()
 
 
-def dying(item: int, folder: Path, ticks) -> tuple[int, int]:
+def dying(item: int, folder: Path, progress) -> tuple[int, int]:
     """The same; but the first worker that takes item 3 is killed in the middle of it."""
-    found = noted(item, folder, ticks)
+    found = noted(item, folder, progress)
     if item == 3 and not (folder / "died").exists():
         (folder / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return found
 
 
-def hopeless(item: int, ticks) -> None:
+def hopeless(item: int, progress) -> None:
     """Every worker that takes this is killed."""
-    del ticks
+    del progress
     if item == 1:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def refused(item: int, ticks) -> int:
+def refused(item: int, progress) -> int:
     """A sentence for a person, out of a worker."""
-    del ticks
+    del progress
     if item == 2:
         raise PellucidError("Item 2 is 2; give another.")
     return item
 
 
-def described(item: int, images: Data, model: Model, ticks) -> dict[str, object]:
+def described(item: int, images: Data, model: Model, progress) -> dict[str, object]:
     """What a worker sees."""
-    del item, ticks
+    del item, progress
     parameter = model.network.parameters["conv1.weight"]
     return {
         "process": os.getpid(),

@@ -22,7 +22,7 @@ def begun(folder: Path) -> Counter[int]:
 def test_every_result_comes_once_under_its_number(workers, tmp_path):
     """Rejects results under the number of another item, work done here, and one worker that does all of it."""
     told = []
-    found = dict(workers.map(pieces.noted, (tmp_path,), iter(range(20)), 20, ticks=lambda *both: told.append(both)))
+    found = dict(workers.map(pieces.noted, (tmp_path,), iter(range(20)), 20, progress=lambda *both: told.append(both)))
     assert {number: square for number, (square, _) in found.items()} == {number: number**2 for number in range(20)}
     assert os.getpid() not in {process for _, process in found.values()}
     assert set(begun(tmp_path).values()) == {1}
@@ -49,12 +49,12 @@ def test_items_are_taken_as_there_is_room(workers, tmp_path):
 def test_images_are_shared_and_weights_are_not(workers):
     """Rejects a copy of the images in every worker, weights that are of another type there, and a second thread."""
     images = pieces.data()
-    for _, seen in workers.map(pieces.described, (images, pieces.scratch_model()), range(4), 4):
+    for _, seen in workers.map(pieces.described, (images, pieces.network_model()), range(4), 4):
         assert seen["sum"] == float(images.train.images.sum())
         assert seen["threads"] == (1, "1", "1")
         assert not seen["images can be written"]
         assert seen["weights can be written"]
-    assert all(2**25 < spent.memory < 2**31 and spent.seconds > 0 for spent in workers.spent.values())
+    assert all(2**25 < usage.memory < 2**31 and usage.seconds > 0 for usage in workers.usage.values())
 
 
 def test_a_killed_worker_loses_nothing(workers, tmp_path):
@@ -101,9 +101,9 @@ def test_gpus_go_to_models_that_can_use_them(workers, monkeypatch, model, gpus, 
 
     monkeypatch.setattr(ray_engine.ray, "cluster_resources", lambda: {"CPU": 64, "GPU": 4})
     engine = ray_engine.RayEngine(EngineSettings(engine="ray", gpus=gpus))
-    needs = engine._needs((getattr(pieces, f"{model}_model")(), None))
+    needs = engine._resources((getattr(pieces, f"{model}_model")(), None))
     assert needs == {"num_cpus": 1, "num_gpus": share}
-    assert engine._room(needs) == 2 * (64 if share == 0 else min(64, 4 / share))
+    assert engine._max_in_flight(needs) == 2 * (64 if share == 0 else min(64, 4 / share))
 
 
 def test_more_threads_than_there_are_processors(workers):

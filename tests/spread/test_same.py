@@ -35,11 +35,11 @@ def make(model, out: Path, engine=None) -> Atlas:
         os.chdir(before)
 
 
-@pytest.mark.parametrize("model", [pieces.scratch_model, pieces.torch_model])
+@pytest.mark.parametrize("model", [pieces.network_model, pieces.torch_model])
 def test_an_atlas_is_the_same_byte_for_byte(workers, monkeypatch, tmp_path, model):
     """Rejects shares merged as they come, chunks in another order, a worker that rounds otherwise, leftover pieces."""
     monkeypatch.setattr(activation_stats, "BATCH", 16)
-    monkeypatch.setattr(activation_stats, "SHARE", 16)
+    monkeypatch.setattr(activation_stats, "CHUNK", 16)
     one, two = make(model(), tmp_path / "one"), make(model(), tmp_path / "two", workers)
     assert one.record == two.record
     mine, theirs = pieces.content(tmp_path / "one"), pieces.content(tmp_path / "two")
@@ -51,7 +51,7 @@ def test_an_atlas_is_the_same_byte_for_byte(workers, monkeypatch, tmp_path, mode
 
 def test_dreams_are_the_same_and_not_dreamt_twice(workers, tmp_path, monkeypatch):
     """Rejects a dream under the name of another, one that is dreamt again, and one that was changed and stays."""
-    folder, model = pieces.photos(tmp_path / "photos"), pieces.scratch_model()
+    folder, model = pieces.photos(tmp_path / "photos"), pieces.network_model()
     local = list(dream_export.save_dreams(folder, model, out=tmp_path / "one", **ASKED))
     spread = list(dream_export.save_dreams(folder, model, out=tmp_path / "two", engine=workers, **ASKED))
     assert [path.name for path in local] == ["0.png", "1.png", "2.png", "3.png"]
@@ -93,7 +93,7 @@ from pellucid.show.atlas.build import atlas
 from pellucid.spread.engines import engine_of
 from spread import pieces
 with engine_of(engine="ray", workers=2) as engine:
-    atlas(pieces.scratch_model(), "site", pieces.data(), engine=engine, progress=lambda *_: None, **pieces.QUICK)
+    atlas(pieces.network_model(), "site", pieces.data(), engine=engine, progress=lambda *_: None, **pieces.QUICK)
 """
 
 
@@ -131,9 +131,9 @@ def test_a_killed_driver_goes_on(tmp_path):
     before = Path.cwd()
     os.chdir(out)
     try:
-        again = atlas(pieces.scratch_model(), "site", pieces.data(), progress=lambda *_: None, **pieces.QUICK)
+        again = atlas(pieces.network_model(), "site", pieces.data(), progress=lambda *_: None, **pieces.QUICK)
     finally:
         os.chdir(before)
     assert again.resumed >= 2
-    make(pieces.scratch_model(), tmp_path / "whole")
+    make(pieces.network_model(), tmp_path / "whole")
     assert pieces.content(out) == pieces.content(tmp_path / "whole")

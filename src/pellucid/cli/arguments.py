@@ -53,11 +53,11 @@ def start_of(start: Path | None, model: "Model") -> "np.ndarray | None":
 
 def network_of(model: str) -> "Network":
     """The network of `learn` behind a name or a file."""
-    from pellucid.see.models.network import ScratchModel
+    from pellucid.see.models.network import NetworkModel
     from pellucid.see.models.open import open_model
 
     opened = open_model(model)
-    if not isinstance(opened, ScratchModel):
+    if not isinstance(opened, NetworkModel):
         raise PellucidError(
             f"'{model}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
         )

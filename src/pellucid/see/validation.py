@@ -1,10 +1,10 @@
-"""Givens: what a person hands in as numbers -> arrays and tensors that are known to be sound.
+"""Validation: numbers that a person hands in -> arrays and tensors of a known type, or PellucidError.
 
-plain:    an array, a tensor, lists, a result -> an array of the same numbers
+to_numpy: an array, a tensor on any device, nested lists -> a NumPy array of the same numbers
 as_array: the same -> float32 array
-as_units: the same -> whole numbers, one for each job
+as_units: the same -> int64 tensor, one unit for each job
 
-The surprise: a tensor may lie on another device, ask for gradients or be of sixteen bits; NumPy takes none of these.
+Tensors that lie on another device, require gradients or are bfloat16 are refused by NumPy itself; here they are copied.
 """
 
 from typing import Any
@@ -18,8 +18,8 @@ from pellucid.errors import PellucidError, shortened
 
 
 def as_array(given: Any, what: str) -> Float32[np.ndarray, "..."]:
-    """What was given, as numbers; `what` names it. Raises PellucidError where it is no array of real numbers."""
-    array = plain(given)
+    """A float32 array; `what` names it in the PellucidError for anything but an array of real numbers."""
+    array = to_numpy(given)
     if array is None or array.dtype.kind not in "fiub":
         raise PellucidError(f"{what} is {shortened(repr(given), 80)}; give an array of real numbers.")
     with np.errstate(over="ignore"):  # becomes infinity, which is refused where it matters
@@ -27,17 +27,17 @@ def as_array(given: Any, what: str) -> Float32[np.ndarray, "..."]:
 
 
 def as_units(given: Any) -> Int64[Tensor, "job"]:
-    """The units of jobs, one after the other; raises PellucidError where these are not whole numbers in one row."""
+    """The unit of each job, int64 (job,); raises PellucidError for anything but a row of whole numbers."""
     if isinstance(given, Tensor) and given.ndim == 1 and given.dtype == torch.int64:
         return given
-    array = plain(given)
+    array = to_numpy(given)
     if array is None or array.ndim != 1 or array.dtype.kind not in "iu" or (array > np.iinfo(np.int64).max).any():
         raise PellucidError(f"Units are {shortened(repr(given), 80)}; give one or more whole numbers in a row.")
     return torch.from_numpy(array.astype(np.int64))
 
 
-def plain(given: Any) -> np.ndarray | None:
-    """What was given as NumPy has it; None where it cannot be had so."""
+def to_numpy(given: Any) -> np.ndarray | None:
+    """The same numbers as a NumPy array; None for what cannot become one."""
     if isinstance(given, Tensor):
         given = given.detach().cpu()
         given = given.float() if given.is_floating_point() else given

@@ -105,7 +105,7 @@ def _many(photos: list[Path], folder: Path, model: Model, engine: Engine, asked:
         else:
             missing.append((photo, name))
     contents = ((read_bytes(photo, "photo", MOST_BYTES), photo.name) for photo, _ in missing)
-    for number, dreamt in engine.map(dreamt_on, (model, asked), contents, len(missing), words="dreams"):
+    for number, dreamt in engine.map(dreamt_on, (model, asked), contents, len(missing), label="dreams"):
         photo, name = missing[number]
         path = save_photo(folder / name, *dreamt)
         told.keep(name, photo)

@@ -18,10 +18,11 @@ import torch
 
 from pellucid.data.tables import read_arrays
 from pellucid.errors import PellucidError
-from pellucid.executors import Engine, Ticks, Work
+from pellucid.executors import Engine, Task
 from pellucid.files import atomic_path, output_folder
+from pellucid.progress import Progress
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.torch import TorchModel
 
 FINGERPRINT = "fingerprint"
@@ -32,7 +33,7 @@ Arrays = Mapping[str, np.ndarray]
 
 def weights_of(model: Model) -> dict[str, np.ndarray]:
     """The weights by name; for a model that hides them, what its layers answer to some noises."""
-    if isinstance(model, ScratchModel):
+    if isinstance(model, NetworkModel):
         return dict(model.network.parameters)
     if isinstance(model, TorchModel):
         state = {name: tensor.detach().cpu() for name, tensor in model.module.state_dict().items()}
@@ -54,7 +55,7 @@ class Kept:
     mark: str
     resume: bool
     engine: Engine
-    ticks: Ticks | None = None
+    ticks: Progress | None = None
     resumed: int = 0
 
     def part(self, name: str) -> Arrays | None:
@@ -84,7 +85,7 @@ class Kept:
         assert arrays is not None, name
         return arrays
 
-    def each(self, work: Work, shared: tuple[Any, ...], items: Mapping[str, Any], words: str) -> Iterator[str]:
+    def each(self, work: Task, shared: tuple[Any, ...], items: Mapping[str, Any], words: str) -> Iterator[str]:
         """The names of the pieces as they come to lie on disk; first of those that are there already."""
         missing = []
         for name in items:
@@ -96,7 +97,7 @@ class Kept:
         if not missing:
             return
         asked = (items[name] for name in missing)
-        found = self.engine.map(work, shared, asked, len(missing), words=words, ticks=self.ticks)
+        found = self.engine.map(work, shared, asked, len(missing), label=words, progress=self.ticks)
         for number, arrays in found:
             output_folder(self.folder / PIECES)
             self._write(self._piece(missing[number]), arrays, compressed=False)

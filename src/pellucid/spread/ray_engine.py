@@ -1,12 +1,12 @@
-"""Cluster: an engine whose workers are those of Ray, here or on many machines.
+"""Ray engine: an `Engine` whose workers are those of a Ray cluster, on this machine or on many.
 
-RayEngine.map: work, what all pieces share, items -> (number of the item, its result), as workers finish
+RayEngine.map: task function, shared arguments, items -> (number of the item, its result), as workers finish
 
-Every piece is a task of its own, on one thread and, where the cluster has GPUs, on one of them. A task whose worker
-dies is begun again elsewhere; there are never more than two for each worker under way, so that neither items nor
-results pile up. Ray is started without its dashboard, and sends no statistics about its use to anybody. The surprise:
-numbers come out the same on any number of workers, but a worker's single thread may round otherwise than the threads
-of another process, so docs/scale.md says what is compared with what.
+Every item is one Ray task, on one thread and, where the cluster has GPUs, on one of them. A task whose worker dies is
+started again on another; at most two tasks for each worker are submitted at a time, so that neither items nor results
+pile up in memory. Ray is started without its dashboard and sends no usage statistics. Results do not depend on the
+number of workers, but a worker's single thread may round differently from the threads of another process; docs/scale.md
+says what is compared with what.
 """
 
 import logging
@@ -33,39 +33,39 @@ from ray.exceptions import RayError, RayTaskError
 from threadpoolctl import threadpool_limits
 
 from pellucid.errors import PellucidError
-from pellucid.executors import Engine, Ticks, Work
+from pellucid.executors import Engine, Task
 from pellucid.kernels.threads import thread_count
-from pellucid.progress import bar
+from pellucid.progress import Progress, bar
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 from pellucid.settings import EngineSettings
-from pellucid.spread.serialization import Parcel, packed, unpacked
+from pellucid.spread.serialization import Payload, deserialize, serialize
 
-SECONDS = 5.0  # in which a head answers, or is taken to be away
-AHEAD = 2  # tasks under way for each worker
+CONNECT_SECONDS = 5.0  # after which a cluster's head counts as unreachable
+TASKS_PER_WORKER = 2  # submitted at a time
 THREADS = ("PELLUCID_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-_held: dict[str, tuple[Any, ...]] = {}  # in a worker: the parcel that it works with
+_payloads: dict[str, tuple[Any, ...]] = {}  # in a worker process: the last payload, by its name
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What a worker has used: the most memory that it ever held, in bytes, and seconds of a processor."""
+class WorkerUsage:
+    """Resources of one worker process so far: peak memory in bytes, and processor seconds."""
 
     memory: int
     seconds: float
 
 
 class RayEngine(Engine):
-    """The workers of a cluster; a `with` block connects to it, or starts one on this machine.
+    """The workers of a Ray cluster; a `with` block connects to the cluster, or starts one on this machine.
 
-    spent: what each worker has used so far, by (node, process).
+    usage: resources of each worker so far, by (node, process).
     """
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._ours = False
-        self.spent: dict[tuple[str, int], Spent] = {}
+        self.usage: dict[tuple[str, int], WorkerUsage] = {}
 
     def __enter__(self) -> Self:
         self._ours = not ray.is_initialized()
@@ -81,44 +81,44 @@ class RayEngine(Engine):
 
     def map(
         self,
-        work: Work,
+        task: Task,
         shared: tuple[Any, ...],
         items: Iterable[Any],
         count: int,
         *,
-        words: str = "",
-        ticks: Ticks | None = None,
+        label: str = "",
+        progress: Progress | None = None,
     ) -> Iterator[tuple[int, Any]]:
-        """As `Engine.map`. Raises PellucidError where a piece cannot be finished, and what the work itself raises."""
-        needs = self._needs(shared)
-        parcel = packed(secrets.token_hex(8), (work, *shared))
-        task = ray.remote(_done).options(max_retries=self._settings.retries, **needs)
+        """As `Engine.map`. Raises PellucidError where an item cannot be finished, and what the task itself raises."""
+        needs = self._resources(shared)
+        payload = serialize(secrets.token_hex(8), (task, *shared))
+        remote = ray.remote(_run_task).options(max_retries=self._settings.retries, **needs)
         waiting, under_way = enumerate(items), dict[Any, int]()
-        with bar(total=count, desc=words, unit="piece", disable=ticks is not None) as drawn:
+        with bar(total=count, desc=label, unit="piece", disable=progress is not None) as drawn:
             try:
                 done = 0
                 while True:
-                    for number, item in _some(waiting, self._room(needs) - len(under_way)):
-                        under_way[task.remote(parcel, item, self._settings.threads)] = number
+                    for number, item in _at_most(waiting, self._max_in_flight(needs) - len(under_way)):
+                        under_way[remote.remote(payload, item, self._settings.threads)] = number
                     if not under_way:
                         return
                     (ready,), _ = ray.wait(list(under_way), num_returns=1)
                     number = under_way.pop(ready)
-                    result = self._result(ready, work)
+                    result = self._result(ready, task)
                     del ready  # or the store keeps it
                     done += 1
                     drawn.update()
-                    if ticks is not None:
-                        ticks(done, count)
+                    if progress is not None:
+                        progress(done, count)
                     yield number, result
             finally:
                 for reference in under_way:
                     ray.cancel(reference, force=True)
 
-    def _needs(self, shared: tuple[Any, ...]) -> dict[str, float]:
-        """What each task takes of the cluster; raises PellucidError where no machine of it has so much."""
+    def _resources(self, shared: tuple[Any, ...]) -> dict[str, float]:
+        """The processors and GPUs that each task reserves; raises PellucidError where no machine has that many."""
         chosen, there = self._settings, ray.cluster_resources()
-        models = [thing for thing in shared if isinstance(thing, Model) and not isinstance(thing, ScratchModel)]
+        models = [thing for thing in shared if isinstance(thing, Model) and not isinstance(thing, NetworkModel)]
         gpus = chosen.gpus if models and there.get("GPU", 0) >= chosen.gpus else 0.0
         for model in models:
             if model.device.type == "cuda" and gpus == 0:
@@ -133,32 +133,32 @@ class RayEngine(Engine):
             )
         return {"num_cpus": float(chosen.threads), "num_gpus": gpus}
 
-    def _room(self, needs: dict[str, float]) -> int:
-        """How many tasks may be under way; machines may join and leave the cluster meanwhile."""
+    def _max_in_flight(self, needs: dict[str, float]) -> int:
+        """How many tasks may be submitted at a time; asked anew each time, as machines join and leave the cluster."""
         there = ray.cluster_resources()
         workers = int(there.get("CPU", 0) // needs["num_cpus"])
         if needs["num_gpus"] > 0:
             workers = min(workers, int(there.get("GPU", 0) // needs["num_gpus"]))
         if self._settings.address is not None and self._settings.workers:
-            return min(AHEAD * workers, self._settings.workers)
-        return AHEAD * max(1, workers)
+            return min(TASKS_PER_WORKER * workers, self._settings.workers)
+        return TASKS_PER_WORKER * max(1, workers)
 
-    def _result(self, reference: Any, work: Work) -> Any:
+    def _result(self, reference: Any, task: Task) -> Any:
         try:
-            result, worker, spent = ray.get(reference)
+            result, worker, usage = ray.get(reference)
         except RayTaskError as error:
             raise error.cause from (None if isinstance(error.cause, PellucidError) else error)
         except RayError as error:
             raise PellucidError(
-                f"A piece of the work ({work.__name__}) was begun {self._settings.retries + 1} times and not finished, "
+                f"A piece of the work ({task.__name__}) was begun {self._settings.retries + 1} times and not finished, "
                 f"for its worker died ({type(error).__name__}); give workers more memory, or pieces of fewer units."
             ) from error
-        self.spent[worker] = spent
+        self.usage[worker] = usage
         return result
 
 
-def _some(items: Iterator[tuple[int, Any]], most: int) -> Iterator[tuple[int, Any]]:
-    """At most so many more."""
+def _at_most(items: Iterator[tuple[int, Any]], most: int) -> Iterator[tuple[int, Any]]:
+    """The next items, at most so many."""
     for _ in range(most):
         try:
             yield next(items)
@@ -198,32 +198,32 @@ def _require_answer(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or "/" in host:
         raise PellucidError(f"The address is '{address}'; give auto, or host:port of the cluster's head.")
-    with socket.create_connection((host, int(port)), timeout=SECONDS):
+    with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
         pass
 
 
-def _done(parcel: Parcel, item: Any, threads: int) -> tuple[Any, tuple[str, int], "Spent"]:
-    """In a worker: the work, with the node and the process that did it, and what this has used so far."""
+def _run_task(payload: Payload, item: Any, threads: int) -> tuple[Any, tuple[str, int], "WorkerUsage"]:
+    """In a worker: (result of the task, (node, process) of this worker, its resources so far)."""
     for name in THREADS:
         os.environ[name] = str(threads)
-    if parcel.name not in _held:
-        _held.clear()
-        _held[parcel.name] = unpacked(parcel)
-        _keep_to(threads)
-    work, *shared = _held[parcel.name]
-    result = work(item, *shared, _unheard)
+    if payload.name not in _payloads:
+        _payloads.clear()
+        _payloads[payload.name] = deserialize(payload)
+        _limit_threads(threads)
+    task, *shared = _payloads[payload.name]
+    result = task(item, *shared, _ignore_progress)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     worker = ray.get_runtime_context().get_node_id(), os.getpid()
-    return result, worker, Spent(most, time.process_time())
+    return result, worker, WorkerUsage(most, time.process_time())
 
 
-def _keep_to(threads: int) -> None:
-    """Libraries that were loaded before keep to so many threads, too."""
+def _limit_threads(threads: int) -> None:
+    """Limit the threads of libraries that were loaded already; the environment variables reach only later ones."""
     import torch
 
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)
 
 
-def _unheard(done: int, total: int) -> None:
-    """A worker has nobody to tell."""
+def _ignore_progress(done: int, total: int) -> None:
+    """The progress callback of tasks in a worker, which has no terminal."""

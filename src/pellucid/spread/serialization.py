@@ -1,11 +1,11 @@
-"""Parcels: what all pieces of some work share, sent once to every machine and unpacked once in every worker.
+"""Serialization: arguments that all tasks share -> bytes and arrays in Ray's object store -> the same in each worker.
 
-packed:   objects -> Parcel: images in the cluster's store, all else as bytes
-unpacked: Parcel -> the objects, in this process
+serialize:   objects -> Payload: images as arrays of Ray's object store, everything else as pickled bytes
+deserialize: Payload -> the objects, in this process
 
-Images are what is large, and nobody changes them: every worker of a machine reads them where they lie, in memory that
-all of them share. The surprise: all else is copied although the store could share it as well, for a network whose
-weights cannot be written to is another type to a compiler, and would be compiled anew.
+Images are by far the largest and are only read, so all workers of a machine share one copy of them in memory. Weights
+are copied into every worker although the store could share them, too: arrays of the store are read-only, and Numba
+compiles kernels anew for read-only arrays, which are another type to it.
 """
 
 import io
@@ -25,20 +25,20 @@ from pellucid.see.models.torch import TorchModel, open_module
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """References into the cluster's store: the pickled objects, and the splits of images that they name by number.
+class Payload:
+    """References into Ray's object store: the pickled objects, and the image splits that these name by number.
 
-    paths: where the sender finds modules, for a model of a person's own.
+    name: unique to this payload.  paths: the sender's `sys.path`, so that workers can import the person's own modules.
     """
 
     name: str
     paths: tuple[str, ...]
-    rest: Any
+    pickled: Any
     splits: tuple[Any, ...]
 
 
-class _Packer(cloudpickle.Pickler):  # type: ignore[misc]
-    """Puts each split into the store, and a number into its place."""
+class _Serializer(cloudpickle.Pickler):  # type: ignore[misc]
+    """Puts the arrays of each `Split` into the object store, and a number into the pickle in their place."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -55,8 +55,8 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc]
         return self._numbers[id(thing)]
 
 
-class _Unpacker(pickle.Unpickler):
-    """Takes splits from the store. What is unpickled was packed by the process that runs this work, never a file."""
+class _Deserializer(pickle.Unpickler):
+    """Takes splits from the object store. It reads bytes of the process that started this work, never of a file."""
 
     def __init__(self, content: bytes, references: tuple[Any, ...]) -> None:
         super().__init__(io.BytesIO(content))
@@ -67,28 +67,28 @@ class _Unpacker(pickle.Unpickler):
         return self._splits[number]
 
 
-def packed(name: str, shared: tuple[Any, ...]) -> Parcel:
-    """The objects in the cluster's store, under a name that no other parcel has."""
+def serialize(name: str, shared: tuple[Any, ...]) -> Payload:
+    """Put the objects into the object store; raises PellucidError for a model that cannot be pickled."""
     file = io.BytesIO()
-    packer = _Packer(file)
+    serializer = _Serializer(file)
     try:
-        packer.dump(shared)
+        serializer.dump(shared)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         raise PellucidError(
             f"The model cannot be sent to other processes ({str(error)[:100]}); make it of what pickle can hold, or "
             f"use the engine 'local'."
         ) from error
-    return Parcel(name, tuple(sys.path), ray.put(file.getvalue()), tuple(packer.references))
+    return Payload(name, tuple(sys.path), ray.put(file.getvalue()), tuple(serializer.references))
 
 
-def unpacked(parcel: Parcel) -> tuple[Any, ...]:
+def deserialize(payload: Payload) -> tuple[Any, ...]:
     """The objects; a module of PyTorch works on this worker's GPU, if it was given one.
 
     Raises PellucidError for a module that is not on this machine.
     """
-    sys.path += [path for path in parcel.paths if path not in sys.path]
+    sys.path += [path for path in payload.paths if path not in sys.path]
     try:
-        shared: tuple[Any, ...] = _Unpacker(ray.get(parcel.rest), parcel.splits).load()
+        shared: tuple[Any, ...] = _Deserializer(ray.get(payload.pickled), payload.splits).load()
     except ModuleNotFoundError as error:
         raise PellucidError(
             f"The workers have no module '{error.name}', which the model needs; install it on every machine."

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.see.models.connections import links, strengths
+from pellucid.see.models.connections import connections, strengths
 from pellucid.see.models.open import open_model
 
 
@@ -37,11 +37,11 @@ def test_a_network_links_over_pools_and_flattens():
         classes=2,
         scaling="unit",
     )
-    found = links(open_model(net), ("conv1", "dense", "logits"))
+    found = connections(open_model(net), ("conv1", "dense", "logits"))
     assert {name: link.before for name, link in found.items()} == {"dense": "conv1", "logits": "dense"}
     maps = net.parameters["dense.weight"].reshape(5, 3, -1)
     np.testing.assert_allclose(np.abs(found["dense"].strengths), np.linalg.norm(maps, axis=2), rtol=1e-5)
-    assert "logits" not in links(open_model(net), ("conv1", "logits"))
+    assert "logits" not in connections(open_model(net), ("conv1", "logits"))
 
 
 def test_a_module_links_what_feeds_what():
@@ -50,11 +50,11 @@ def test_a_module_links_what_feeds_what():
     net = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 2 * 3, 5)
     )
-    found = links(open_model(net, input_shape=(1, 6, 8)), ("0", "5"))
+    found = connections(open_model(net, input_shape=(1, 6, 8)), ("0", "5"))
     weight = net[5].weight.detach().numpy().reshape(5, 4, 6)
     np.testing.assert_allclose(np.abs(found["5"].strengths), np.linalg.norm(weight, axis=2), rtol=1e-5)
     branches = open_model(Branches(), input_shape=(2, 3, 4))
-    assert set(links(branches, ("one", "other", "last"))) == {"last"}
+    assert set(connections(branches, ("one", "other", "last"))) == {"last"}
 
 
 def test_the_module_is_left_as_it_was():
@@ -62,6 +62,6 @@ def test_the_module_is_left_as_it_was():
     net = Branches()
     images = torch.rand(1, 2, 3, 4)
     before = net(images)
-    links(open_model(net, input_shape=(2, 3, 4)), ("one", "last"))
+    connections(open_model(net, input_shape=(2, 3, 4)), ("one", "last"))
     assert torch.equal(net(images), before)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())

@@ -41,7 +41,7 @@ def test_auto_takes_the_accelerator(monkeypatch):
 
 def test_a_module_is_asked_on_another_device_without_being_moved():
     """Rejects `module.to(device)` on a person's module; "meta" stands for another device: it gives no numbers, but the
-    hooks hear tensors that lie there."""
+    hooks record tensors that lie there."""
     module = Functional()
     model = open_model(module, input_shape=(3, 9, 13))
     elsewhere = type(model)(**{**vars(model), "device": torch.device("meta"), "channels_last": False})

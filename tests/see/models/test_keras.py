@@ -90,14 +90,14 @@ def test_what_lies_beneath_an_activation_inside_a_layer_is_known():
         flat = answers(model, "flatten", images).output  # of one number a unit, so the order is Keras' own
         wanted = flat @ dense.kernel.value + dense.bias.value
     reading = answers(model, "dense", images)
-    torch.testing.assert_close(reading.linear, wanted)
+    torch.testing.assert_close(reading.pre_activation, wanted)
     torch.testing.assert_close(reading.output, wanted.relu())
-    assert answers(model, "conv1", images).linear.shape == (3, 4, 11, 7)
-    assert answers(model, "conv2", images).linear is None
+    assert answers(model, "conv1", images).pre_activation.shape == (3, 4, 11, 7)
+    assert answers(model, "conv2", images).pre_activation is None
     said = answers(model, "out", images)
-    torch.testing.assert_close(said.linear.softmax(1), said.output)
+    torch.testing.assert_close(said.pre_activation.softmax(1), said.output)
     torch.testing.assert_close(
-        said.linear, answers(model, "dense", images).output @ module.get_layer("out").kernel.value
+        said.pre_activation, answers(model, "dense", images).output @ module.get_layer("out").kernel.value
     )
 
 

@@ -72,10 +72,10 @@ def test_beneath_a_rectifier_lies_the_pre_activation():
     images = torch.randn(3, 2, 13, 9)
     with open_model(net).reading(["conv1", "pool1", "conv2", "dense"]) as read, torch.no_grad():
         readings = read(images)
-    torch.testing.assert_close(readings["conv1"].linear, rival[0](images))
-    torch.testing.assert_close(readings["pool1"].linear, nn.functional.max_pool2d(rival[0](images), 2))
-    assert readings["dense"].linear.min() < 0
-    assert readings["conv2"].linear is None
+    torch.testing.assert_close(readings["conv1"].pre_activation, rival[0](images))
+    torch.testing.assert_close(readings["pool1"].pre_activation, nn.functional.max_pool2d(rival[0](images), 2))
+    assert readings["dense"].pre_activation.min() < 0
+    assert readings["conv2"].pre_activation is None
 
 
 def test_the_gradient_in_float64_is_that_of_central_differences():

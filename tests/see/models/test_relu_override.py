@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pellucid.see.models.relu_override import Rectifiers
+from pellucid.see.models.relu_override import ReluOverride
 
 SPELLINGS = {
     "module": nn.ReLU(),
@@ -30,7 +30,7 @@ SPELLINGS = {
 def passed(rectify, x, rows):
     """Values and gradients of x -> rectify(x), whose gradients pass for `rows`."""
     x = x.clone().requires_grad_(True)
-    mode = Rectifiers()
+    mode = ReluOverride()
     with mode:
         y = rectify(x * 1)
     mode.passing = rows
@@ -66,14 +66,14 @@ def test_without_passing_gradients_are_those_of_the_model():
 def test_the_last_rectifier_is_remembered_by_its_own_output():
     """Rejects remembering by equality, by the order alone, or a tensor that was overwritten in place."""
     x = torch.tensor([[-1.0, 2.0]])
-    mode = Rectifiers()
+    mode = ReluOverride()
     with mode:
         first = torch.relu(x)
         second = functional.relu(x + 1, inplace=True)
-    assert mode.beneath(first) is None
-    assert torch.equal(mode.beneath(second), x + 1)
+    assert mode.pre_activation_of(first) is None
+    assert torch.equal(mode.pre_activation_of(second), x + 1)
     mode.forget()
-    assert mode.beneath(second) is None
+    assert mode.pre_activation_of(second) is None
 
 
 def test_what_has_another_batch_keeps_its_gradients():

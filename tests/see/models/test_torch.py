@@ -24,14 +24,14 @@ def test_a_layer_reads_as_the_module_itself_computes_it(cnn):
     images = torch.randn(3, 1, 13, 9)
     reading = answers(model, "relu2", images)
     torch.testing.assert_close(reading.output, cnn[:5](images))
-    torch.testing.assert_close(reading.linear, cnn[:4](images))
+    torch.testing.assert_close(reading.pre_activation, cnn[:4](images))
 
 
 def test_what_is_not_rectified_has_nothing_beneath(cnn):
     """Rejects a `linear` left over from an earlier rectifier."""
     model = open_model(cnn, input_shape=(1, 13, 9))
     for layer in ("conv1", "pool1", "logits"):
-        assert answers(model, layer, torch.randn(2, 1, 13, 9)).linear is None
+        assert answers(model, layer, torch.randn(2, 1, 13, 9)).pre_activation is None
 
 
 def test_a_rectifier_in_place_is_read_before_and_after():
@@ -44,7 +44,7 @@ def test_a_rectifier_in_place_is_read_before_and_after():
     convolved = nn.functional.conv2d(images, module[0].weight, module[0].bias)
     torch.testing.assert_close(readings["0"].output, convolved)
     torch.testing.assert_close(readings["1"].output, convolved.relu())
-    torch.testing.assert_close(readings["1"].linear, convolved)
+    torch.testing.assert_close(readings["1"].pre_activation, convolved)
 
 
 def test_the_forward_stops_at_the_layer(cnn):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pellucid.errors import PellucidError
-from pellucid.see.models.base import Reading
+from pellucid.see.models.base import LayerOutput
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.features import AtPosition, Direction, FeatureMatch, MeanSquare, PreActivation, likeness
 from pellucid.see.objectives.units import OtherUnits, Units
@@ -17,7 +17,7 @@ QUICK = {"steps": 10, "candidates": 32, "retries": 0}
 
 def readings(linear=True):
     before = torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(0))
-    return {"maps": Reading(before.relu(), before if linear else None)}
+    return {"maps": LayerOutput(before.relu(), before if linear else None)}
 
 
 def objectives():

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from pellucid.see.models.base import Reading
+from pellucid.see.models.base import LayerOutput
 from pellucid.see.objectives.units import Units
 
 
 def readings(seed=0, linear=True):
     before = torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(seed))
     before[1, 2] = -before[1, 2].abs() - 0.1
-    return {"maps": Reading(before.relu(), before if linear else None)}
+    return {"maps": LayerOutput(before.relu(), before if linear else None)}
 
 
 def test_each_image_is_scored_by_its_own_unit():
@@ -26,8 +26,8 @@ def test_each_image_is_scored_by_its_own_unit():
 def test_where_a_unit_is_silent_its_largest_pre_activation_is_climbed():
     """Rejects a rescue for the whole batch, and the mean (which would lift all positions at once)."""
     given = readings()
-    before = given["maps"].linear.requires_grad_(True)
-    score = Units("maps", torch.tensor([0, 2, 0, 0]))({"maps": Reading(before.relu(), before)})
+    before = given["maps"].pre_activation.requires_grad_(True)
+    score = Units("maps", torch.tensor([0, 2, 0, 0]))({"maps": LayerOutput(before.relu(), before)})
     assert score.silent.tolist() == [False, True, False, False]
     assert not score.hidden.any()
     (gradient,) = torch.autograd.grad(score.maximized.sum(), before)
@@ -47,7 +47,7 @@ def test_silent_images_rank_by_how_near_they_are_to_waking():
     """Rejects ranking all silent images alike, or above one that is awake."""
     before = torch.tensor([[-3.0], [-1.0], [0.5], [-2.0]])
     objective = Units("dense", torch.tensor([0, 0, 0, 0]))
-    given = {"dense": Reading(before.relu(), before)}
+    given = {"dense": LayerOutput(before.relu(), before)}
     assert objective(given).rank.tolist() == [-3.0, -1.0, 0.5, -2.0]
     assert objective.score_all(given)[:, 0].tolist() == [-3.0, -1.0, 0.5, -2.0]
     assert objective.score_all(given, rank=False)[:, 0].tolist() == [0.0, 0.0, 0.5, 0.0]

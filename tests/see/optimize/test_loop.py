@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.errors import PellucidError
-from pellucid.see.models.base import Reader, Reading
+from pellucid.see.models.base import LayerOutput, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize.loop import StoppingRule, ascend, batch_size_for, objective_values, snapshot_steps
@@ -26,7 +26,7 @@ class Matching(Reader):
 
     def __call__(self, images):
         self.batches.append(len(images))
-        return {"match": Reading(images.flatten(1) @ TEMPLATES.flatten(1).T / 24)}
+        return {"match": LayerOutput(images.flatten(1) @ TEMPLATES.flatten(1).T / 24)}
 
 
 def run(rule=None, limits=None, rows=4, grain=1, starts=STARTS, units=(0, 1, 2, 3, 4), reader=None, **options):
@@ -59,7 +59,7 @@ class Peaked(Matching):
     """The same, but largest where an image is half like its template, so that long steps lead beyond."""
 
     def __call__(self, images):
-        return {"match": Reading(1 - (super().__call__(images)["match"].output - 0.5).abs())}
+        return {"match": LayerOutput(1 - (super().__call__(images)["match"].output - 0.5).abs())}
 
 
 def test_the_best_image_is_kept_and_not_the_last():
@@ -81,7 +81,7 @@ class Scripted(Reader):
 
     def __call__(self, images):
         said = next(self.script) + 1e-9 * images.flatten(1)[:, :1]
-        return {"match": Reading(said)}
+        return {"match": LayerOutput(said)}
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ class Half(Reader):
     def __call__(self, images):
         before = images[:, :, :1].mean((1, 2, 3), keepdim=True).flatten(1) - 0.5
         output = before.relu()
-        return {"match": Reading(output, None if self.hidden else before)}
+        return {"match": LayerOutput(output, None if self.hidden else before)}
 
-    def let_pass(self, images):
+    def override_relu(self, images):
         self.passing.append(images.tolist())
 
 
@@ -183,7 +183,7 @@ class Broken(Reader):
         self.answer = answer
 
     def __call__(self, images):
-        return {"match": Reading(self.answer(images).flatten(1)[:, :5])}
+        return {"match": LayerOutput(self.answer(images).flatten(1)[:, :5])}
 
 
 def test_a_model_that_detaches_is_explained():

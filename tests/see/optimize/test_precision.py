@@ -9,7 +9,7 @@ from torch import nn
 
 import pellucid as pc
 from pellucid.learn.network import Network
-from pellucid.see.models.base import Reader, Reading
+from pellucid.see.models.base import LayerOutput, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize import precision
@@ -37,7 +37,7 @@ def test_the_first_steps_are_rough_and_the_last_are_not():
     with model.reading(["second"]) as read:
         images = torch.zeros(2, 3, 12, 14)
         plain = read(images)["second"].output
-        with read.roughly():
+        with read.bfloat16():
             rounded = read(images + 0.3)["second"].output
         assert plain.dtype == rounded.dtype == torch.float32
         assert torch.equal(rounded, rounded.bfloat16().float())
@@ -85,8 +85,8 @@ def test_the_clock_measures_both_ways():
     model = opened()
     with model.reading(["second"]) as read:
         ways = []
-        way = read.roughly
-        read.roughly = lambda: ways.append(True) or way()
+        way = read.bfloat16
+        read.bfloat16 = lambda: ways.append(True) or way()
         seconds = [precision._seconds(model, read, ("second",), rough=rough) for rough in (True, False)]
         assert min(seconds) > 0
         assert len(ways) == 3
@@ -109,13 +109,13 @@ class Boasting(Reader):
         self.rough = False
 
     @contextmanager
-    def roughly(self):
+    def bfloat16(self):
         self.rough = True
         yield
         self.rough = False
 
     def __call__(self, images):
-        return {"layer": Reading((100.0 if self.rough else 1.0) * images.flatten(1)[:, :1])}
+        return {"layer": LayerOutput((100.0 if self.rough else 1.0) * images.flatten(1)[:, :1])}
 
 
 def test_no_rough_image_is_the_best():
@@ -133,7 +133,7 @@ def test_rows_of_different_ages_are_never_rough(tolerance, monkeypatch):
     model, taken = opened(), []
     with model.reading(["second"]) as read:
         monkeypatch.setattr(
-            type(read), "roughly", lambda self: taken.append(1) or torch.autocast("cpu", torch.bfloat16)
+            type(read), "bfloat16", lambda self: taken.append(1) or torch.autocast("cpu", torch.bfloat16)
         )
         starts = Sphere().from_noise(torch.randn(2, 3, 12, 14))
         goal, limits = Units("second", torch.tensor([0, 1])), StoppingRule(6, tolerance)

@@ -207,7 +207,7 @@ def test_a_second_time_computes_nothing(made, data, monkeypatch):
     """Rejects an atlas that begins again: finished parts are taken over, and the pages come out the same."""
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     monkeypatch.setattr(parts, "patterns", lambda *_, **__: pytest.fail("patterns were sought again"))
-    monkeypatch.setattr(parts, "tallied", lambda *_, **__: pytest.fail("the images were scanned again"))
+    monkeypatch.setattr(parts, "partial_stats", lambda *_, **__: pytest.fail("the images were scanned again"))
     assert make(made, data).resumed == 3
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
 
@@ -253,9 +253,9 @@ def test_without_data_its_parts_are_absent(tmp_path):
     assert "path" not in record
     assert not (tmp_path / "arrays" / "scan.npz").exists()
     for layer in record["layers"]:
-        assert not {"awake", "class", "mean", "class_means"} & set(layer)
+        assert not {"active", "class", "mean", "class_means"} & set(layer)
         for entry in layer["entries"]:
-            assert not {"examples", "histogram", "class_means", "ratio", "awake"} & set(entry)
+            assert not {"examples", "histogram", "class_means", "ratio", "active"} & set(entry)
             assert entry["variants"]
     assert "after" in record["layers"][0]["entries"][0]
 

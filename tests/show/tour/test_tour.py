@@ -13,7 +13,7 @@ from pellucid.data.digits import load_digits
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.learn.network import Network
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.open import open_model
 from pellucid.show.timing import Clock
 from pellucid.show.tour import pipeline
@@ -59,7 +59,7 @@ def by_torch(network: Network, layer: str, images: np.ndarray) -> np.ndarray:
 def test_every_map_has_its_activation_and_it_is_that_of_its_image(toured: Path, results: Results):
     """Rejects an activation noted before the image's last change, images saved in another order, and a map left out."""
     model = open_model("mnist-cnn")
-    assert isinstance(model, ScratchModel)
+    assert isinstance(model, NetworkModel)
     assert {layer.layer: len(layer.maps) for layer in results.layers} == MAPS
     with np.load(toured / "patterns.npz") as saved:
         assert set(saved) == set(MAPS)

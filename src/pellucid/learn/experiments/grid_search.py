@@ -27,7 +27,7 @@ import numpy as np
 
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError, unknown
-from pellucid.executors import Engine, LocalEngine, Ticks
+from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, atomic_path, output_folder, read_bytes
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture
@@ -39,7 +39,7 @@ from pellucid.learn.io.safetensors import describe
 from pellucid.learn.layers import Layer
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
-from pellucid.progress import bar
+from pellucid.progress import Progress, bar
 from pellucid.settings import ClusterSettings, CourseSettings, TrainSettings
 
 STUDIED = (
@@ -154,7 +154,7 @@ def study(
                 yield values
 
         where = LocalEngine() if engine is None else engine
-        for number, run in where.map(_trained, (plan, folder), begun(), len(missing), ticks=_unheard):
+        for number, run in where.map(_trained, (plan, folder), begun(), len(missing), progress=_unheard):
             drawn.update()
             done[_text(missing[number])] = run
             if folder is not None:
@@ -165,9 +165,9 @@ def study(
     return found
 
 
-def _trained(values: Values, plan: "_Plan", folder: Path | None, ticks: Ticks | None) -> Run:
+def _trained(values: Values, plan: "_Plan", folder: Path | None, progress: Progress | None) -> Run:
     """One run of the plan, its checkpoint kept in the folder where that can be reached from here."""
-    del ticks
+    del progress
     plan.prepare()
     return plan.run(values, folder if folder is not None and folder.is_dir() else None)
 

@@ -1,13 +1,14 @@
-"""Scan: what every unit of many layers says of a whole data set, in one streaming pass.
+"""Activation statistics: what every unit of many layers answers to a whole data set, in one streaming pass.
 
-scan:      model, layers, images -> {layer: LayerScan}: means, class means, histograms, the strongest images of a unit
-tallied:   the same of one share of the images -> {layer: Tally};  together: tallies, in their order -> LayerScan
-unit_means: model, layers -> a function: images in [0, 1] -> {layer: (image, unit)}, the mean over each unit's map
+activation_stats: model, layers, images -> {layer: LayerStats}: means, class means, histograms, strongest images
+partial_stats:    the same of one chunk of the images -> {layer: PartialStats}
+merged:           PartialStats of all chunks, in order -> LayerStats
 
-Nothing is kept of an image but what it changes, so memory depends on the number of units, not on that of images.
-Shares are the same whoever counts them, here or on other machines, so that what comes together is the same to the last
-bit. The surprise: a histogram needs no first pass for its bounds. It covers [-bound, bound), where `bound` is a power
-of two that doubles when a value does not fit; then bins merge in pairs, so that the counts are those of a second pass.
+An image's value is the mean over the unit's map. No activations are kept, so memory depends on the number of units, not
+of images. Images are cut into the same chunks whoever counts them, here or on other machines, so that merged statistics
+are the same to the last bit. Unlike the usual histogram, this one needs no first pass for its range: it covers
+[-bound, bound), where `bound` is a power of two that doubles when a value does not fit. Bins then merge in pairs, so
+that the counts are exactly those of a second pass.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,11 +28,11 @@ from pellucid.errors import PellucidError
 from pellucid.kernels.threads import run_in_order, single_threaded_blas
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 
 BATCH, SHARD = 512, 32  # images read at a time, and by one thread of a network of `learn`
 BATCH_NUMBERS = 2**25  # numbers that the layers of a batch may hold
-SHARE = 4096  # images of a share, about
+CHUNK = 4096  # images of a chunk, about
 BINS = 512  # a multiple of four: half of them are merged in pairs
 SMALLEST_BOUND = 2.0**-20
 
@@ -39,26 +40,26 @@ UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
-class LayerScan:
-    """What the units of one layer said of all images; an image's value is the mean over the unit's map.
+class LayerStats:
+    """Statistics of one layer's units over all images; an image's value is the mean over the unit's map.
 
-    positions, values: the strongest images of each unit, strongest first, the earlier of equals first. Images of the
-    same pixels are equals, whatever a model's rounding makes of them in different places of a batch.
-    means: over all images.  awake: the share of images whose value is above zero.  class_means: over the images of each
-    class, NaN for a class without images.  counts: of the values, in bins of equal width over [-bounds, bounds).
+    positions, values: the strongest images of each unit, strongest first, the earlier of equals first; images of the
+    same pixels count as equals, however the model rounds their values in different places of a batch.
+    means: over all images.  active: fraction of the images whose value is above zero.  class_means: over the images of
+    each class, NaN for a class without images.  counts: histogram, in bins of equal width over [-bounds, bounds).
     """
 
     positions: Int64[np.ndarray, "unit rank"]
     values: Float32[np.ndarray, "unit rank"]
     means: Float32[np.ndarray, "unit"]
-    awake: Float32[np.ndarray, "unit"]
+    active: Float32[np.ndarray, "unit"]
     class_means: Float32[np.ndarray, "unit class"]
     bounds: Float32[np.ndarray, "unit"]
     counts: Int64[np.ndarray, "unit bin"]
 
 
-class Joined:
-    """Several splits as one row of images; position 0 is the first image of the first."""
+class JoinedSplits:
+    """Several splits as one sequence of images; position 0 is the first image of the first split."""
 
     def __init__(self, splits: Mapping[str, Split]) -> None:
         self._splits = dict(splits)
@@ -97,62 +98,64 @@ class Joined:
         return np.stack([self.one(int(position))[0] for position in positions])
 
 
-def scan(
+def activation_stats(
     model: Model,
     layers: Sequence[str],
-    images: Joined,
+    images: JoinedSplits,
     *,
     classes: int,
     top: int = 16,
     progress: Progress | None = None,
-) -> dict[str, LayerScan]:
+) -> dict[str, LayerStats]:
     """One pass over all images. Raises PellucidError for unknown layers, a wrong image shape, and NaN from a layer."""
     with reporting("scanning the images", progress) as report:
         report.expect(len(images))
-        tallies = [_tallied(model, layers, images, share, classes, top, report) for share in shares(model, images)]
-    return {name: together([tally[name] for tally in tallies], images) for name in layers}
+        partials = [
+            _partial_stats(model, layers, images, share, classes, top, report) for share in image_chunks(model, images)
+        ]
+    return {name: merged([partial[name] for partial in partials], images) for name in layers}
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share of the images, by its number: `count` of the batches of `size` images that they are read in."""
+class ImageChunk:
+    """Consecutive images, by the chunk's number: `count` batches of `size` images each."""
 
     number: int
     count: int
     size: int
 
-    def batches(self, images: Joined) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def batches(self, images: JoinedSplits) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """(position of the first image, images, labels)."""
         return islice(images.batches(self.size), self.number * self.count, (self.number + 1) * self.count)
 
 
-def shares(model: Model, images: Joined) -> list[Share]:
-    """The shares that the images are cut into, as large for every machine."""
+def image_chunks(model: Model, images: JoinedSplits) -> list[ImageChunk]:
+    """The chunks that the images are cut into; they follow from the model and the images, not from the machine."""
     size = max(1, min(BATCH, BATCH_NUMBERS // model.cost))
-    count, batches = -(-SHARE // size), sum(1 for _ in images.batches(size))
-    return [Share(number, count, size) for number in range(-(-batches // count))]
+    count, batches = -(-CHUNK // size), sum(1 for _ in images.batches(size))
+    return [ImageChunk(number, count, size) for number in range(-(-batches // count))]
 
 
-def tallied(
+def partial_stats(
     model: Model,
     layers: Sequence[str],
-    images: Joined,
-    share: Share,
+    images: JoinedSplits,
+    share: ImageChunk,
     *,
     classes: int,
     top: int = 16,
     progress: Progress | None = None,
-) -> dict[str, "Tally"]:
-    """What the layers say of one share of the images. Raises PellucidError as `scan` does."""
+) -> dict[str, "PartialStats"]:
+    """Statistics of the layers over one chunk of the images. Raises PellucidError as `activation_stats` does."""
     with reporting("scanning the images", progress) as report:
         report.expect(min(len(images), share.count * share.size))
-        return _tallied(model, layers, images, share, classes, top, report)
+        return _partial_stats(model, layers, images, share, classes, top, report)
 
 
-def _tallied(
-    model: Model, layers: Sequence[str], images: Joined, share: Share, classes: int, top: int, report: Report
-) -> dict[str, "Tally"]:
-    tallies = {name: Tally.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
+def _partial_stats(
+    model: Model, layers: Sequence[str], images: JoinedSplits, share: ImageChunk, classes: int, top: int, report: Report
+) -> dict[str, "PartialStats"]:
+    partials = {name: PartialStats.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
     with unit_means(model, layers) as read:
         for offset, batch, labels in share.batches(images):
             for name, values in read(batch).items():
@@ -161,22 +164,22 @@ def _tallied(
                         f"Layer '{name}' of '{model.name}' gives NaN or infinity for an image between {offset} and "
                         f"{offset + len(batch) - 1}; leave that layer out, or mend the model."
                     )
-                tallies[name].add(values, labels, offset)
+                partials[name].add(values, labels, offset)
             report.advance(len(batch))
-    return tallies
+    return partials
 
 
-def together(tallies: Sequence["Tally"], images: Joined) -> LayerScan:
-    """What the tallies of all shares of a layer say of the images, in the order of the shares."""
-    whole = tallies[0]
-    for tally in tallies[1:]:
-        whole = whole.joined(tally)
+def merged(partials: Sequence["PartialStats"], images: JoinedSplits) -> LayerStats:
+    """The statistics of all images, from those of all chunks in their order."""
+    whole = partials[0]
+    for partial in partials[1:]:
+        whole = whole.merged_with(partial)
     found = whole.result()
     return _ranked_alike(found, images.equals) if images.equals else found
 
 
-def _ranked_alike(found: LayerScan, equals: Mapping[int, Sequence[int]]) -> LayerScan:
-    """With the best of their values for all images of the same pixels, so that these stand in their order."""
+def _ranked_alike(found: LayerStats, equals: Mapping[int, Sequence[int]]) -> LayerStats:
+    """The same, all images of the same pixels having the best of their values, so that they rank by position."""
     positions, values = found.positions.copy(), found.values.copy()
     for unit, own in enumerate(zip(found.positions.tolist(), found.values.tolist(), strict=True)):
         best: dict[int, float] = {}
@@ -192,7 +195,7 @@ def _ranked_alike(found: LayerScan, equals: Mapping[int, Sequence[int]]) -> Laye
 def unit_means(model: Model, layers: Sequence[str]) -> Iterator[UnitMeans]:
     """A function from images in [0, 1] to the mean over each unit's map, layer by layer, valid inside the block."""
     names = [model.layer(name).name for name in layers]
-    if isinstance(model, ScratchModel):  # its Reader would run the first layers once for each later one
+    if isinstance(model, NetworkModel):  # its Reader would run the first layers once for each later one
         with single_threaded_blas():
             yield lambda images: _scratch_means(model, names, images)
         return
@@ -207,7 +210,7 @@ def unit_means(model: Model, layers: Sequence[str]) -> Iterator[UnitMeans]:
         yield means
 
 
-def _scratch_means(model: ScratchModel, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
+def _scratch_means(model: NetworkModel, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
     network = model.network
     deepest = max(names, key=network.names.index)
     parts = [slice(begin, begin + SHARD) for begin in range(0, len(images), SHARD)]
@@ -222,11 +225,12 @@ def _scratch_means(model: ScratchModel, names: Sequence[str], images: np.ndarray
 
 
 @dataclass(eq=False)
-class Tally:
-    """What is kept of one layer while the images go by.
+class PartialStats:
+    """Running statistics of one layer, over the images seen so far.
 
-    top: how many of the strongest images are kept, strongest first: `values` and `positions`.  sums, images: of each
-    class.  awake: images whose value is above zero.  bounds, counts: the histogram.
+    top: how many of the strongest images are kept, strongest first, in `values` and `positions`.  sums: of the values
+    of each class.  images: how many of each class.  active: how many with a value above zero.  bounds, counts: the
+    histogram.
     """
 
     top: int
@@ -234,26 +238,26 @@ class Tally:
     positions: Int64[np.ndarray, "rank unit"]
     sums: Float64[np.ndarray, "class unit"]
     images: Int64[np.ndarray, "class"]
-    awake: Int64[np.ndarray, "unit"]
+    active: Int64[np.ndarray, "unit"]
     bounds: Float64[np.ndarray, "unit"]
     counts: Int64[np.ndarray, "unit bin"]
 
     @classmethod
-    def empty(cls, units: int, classes: int, top: int) -> "Tally":
-        """Of no image."""
+    def empty(cls, units: int, classes: int, top: int) -> "PartialStats":
+        """Statistics of no image."""
         return cls(
             top,
             values=np.full((0, units), -np.inf, np.float32),
             positions=np.zeros((0, units), np.int64),
             sums=np.zeros((classes, units)),
             images=np.zeros(classes, np.int64),
-            awake=np.zeros(units, np.int64),
+            active=np.zeros(units, np.int64),
             bounds=np.full(units, SMALLEST_BOUND),
             counts=np.zeros((units, BINS), np.int64),
         )
 
     @classmethod
-    def of(cls, fields: Mapping[str, np.ndarray]) -> "Tally":
+    def of(cls, fields: Mapping[str, np.ndarray]) -> "PartialStats":
         """From its own fields, all of them arrays."""
         arrays: dict[str, Any] = {name: array for name, array in fields.items() if name != "top"}
         return cls(top=int(fields["top"]), **arrays)
@@ -264,19 +268,19 @@ class Tally:
         hot[np.arange(len(values)), labels] = 1
         self.sums += hot.T @ values
         self.images += np.bincount(labels, minlength=len(self.images))
-        self.awake += (values > 0).sum(0)
+        self.active += (values > 0).sum(0)
         self._rank(values, np.arange(offset, offset + len(values))[:, None])
         self._widen(np.abs(values).max(0))
         bins = np.floor(values * (BINS / 2 / self.bounds)).astype(np.int64) + BINS // 2  # exact: powers of two
         flat = bins + BINS * np.arange(values.shape[1])
         self.counts += np.bincount(flat.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
 
-    def joined(self, later: "Tally") -> "Tally":
-        """Of all images of this one and of a later one, as if they had gone by one after the other."""
+    def merged_with(self, later: "PartialStats") -> "PartialStats":
+        """Statistics of the images of both, as if they had been added one after the other."""
         whole, other = deepcopy(self), deepcopy(later)
         whole.sums += other.sums
         whole.images += other.images
-        whole.awake += other.awake
+        whole.active += other.active
         whole._rank(other.values, other.positions)
         whole._widen(np.nextafter(other.bounds, 0))  # what fits there fits here
         other._widen(np.nextafter(whole.bounds, 0))
@@ -309,15 +313,15 @@ class Tally:
             self.counts[np.ix_(small, np.arange(BINS // 4, 3 * BINS // 4))] = pairs
             self.bounds[small] *= 2
 
-    def result(self) -> LayerScan:
-        """Everything, units first."""
+    def result(self) -> LayerStats:
+        """The finished statistics, units first."""
         total = self.images.sum()
         class_means = np.where(self.images > 0, self.sums.T / np.maximum(self.images, 1), np.nan)
-        return LayerScan(
+        return LayerStats(
             positions=np.ascontiguousarray(self.positions.T),
             values=np.ascontiguousarray(self.values.T),
             means=(self.sums.sum(0) / total).astype(np.float32),
-            awake=(self.awake / total).astype(np.float32),
+            active=(self.active / total).astype(np.float32),
             class_means=class_means.astype(np.float32),
             bounds=self.bounds.astype(np.float32),
             counts=self.counts,

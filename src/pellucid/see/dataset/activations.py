@@ -1,7 +1,7 @@
-"""Internals: what every layer of a model answers to one image.
+"""Activations of every layer of a model for one image, and of chosen layers for many.
 
-inspect: model, image (channel, height, width) in [0, 1] -> Inside: every layer's activations, one forward pass
-answers: model, layers, images in model space -> what each unit says of each, such as the final image of an ascent
+inspect: model, image (channel, height, width) in [0, 1] -> Activations: of every layer, from one forward pass
+answers: model, layers, images in model space -> {layer: (image, unit)}, means over maps, such as for found patterns
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ from pellucid.see.optimize.loop import batch_size_for
 
 
 @dataclass(frozen=True, eq=False)
-class Inside:
-    """One image inside a model.
+class Activations:
+    """Activations of every layer of a model for one image.
 
-    image: in [0, 1].  received: the same in model space, as the model gets it.  activations: layer -> what its units
-    answer, (unit,) or (unit, height, width), in the order in which the layers run.
+    image: in [0, 1].  received: the same image in model space, after the model's scaling.  activations: by layer,
+    (unit,) or (unit, height, width), in the order in which the layers run.
     """
 
     model: str
@@ -47,13 +47,13 @@ class Inside:
         return np.asarray(grown / grown.sum(), dtype=np.float32)
 
     def __repr__(self) -> str:
-        return f"Inside({len(self.activations)} layers of '{self.model}')"
+        return f"Activations({len(self.activations)} layers of '{self.model}')"
 
 
 def answers(
     model: Model, layers: Sequence[str], images: Float32[np.ndarray, "image channel height width"]
 ) -> dict[str, Float32[np.ndarray, "image unit"]]:
-    """What the units of these layers say of images in model space, such as patterns; of a map, its mean."""
+    """The units' activations for images in model space, such as patterns; of a map, its mean over positions."""
     rows, _ = batch_size_for(model)
     found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
     with model.reading(list(found)) as read, torch.no_grad():
@@ -65,7 +65,7 @@ def answers(
     return {name: _sound(model, name, np.concatenate(parts)) for name, parts in found.items()}
 
 
-def inspect(model: Any, image: ArrayLike) -> Inside:
+def inspect(model: Any, image: ArrayLike) -> Activations:
     """Every layer's activations for one image.
 
     model: a Model, or whatever `open_model` takes.  image: in [0, 1], (channel, height, width), or (height, width) for
@@ -87,7 +87,7 @@ def inspect(model: Any, image: ArrayLike) -> Inside:
     with opened.reading(names) as read, torch.no_grad():
         readings = read(received)
     answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
-    return Inside(opened.name, array, received[0].cpu().numpy(), answers)
+    return Activations(opened.name, array, received[0].cpu().numpy(), answers)
 
 
 def _sound(model: Model, layer: str, activations: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ from pellucid.see.dream.colors import luminance
 from pellucid.see.dream.dream import opened_photo, sized
 from pellucid.see.dream.resampling import resized
 from pellucid.see.dream.tiles import Tiling, spread
-from pellucid.see.models.base import Model, Reader, Reading
+from pellucid.see.models.base import LayerOutput, Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import WHOLE_LAYER
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
@@ -185,7 +185,7 @@ class _Deep:
 
     def _output(self, images: Tensor) -> Float[Tensor, "1 unit *position"]:
         """The layer's activations for images in [0, 1] of any size."""
-        readings: Mapping[str, Reading] = self._read(self._scaled(images))
+        readings: Mapping[str, LayerOutput] = self._read(self._scaled(images))
         return readings[self._layer].output
 
     def _scaled(self, images: Tensor) -> Tensor:

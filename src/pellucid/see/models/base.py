@@ -1,12 +1,12 @@
-"""Models: the interface of whatever can be asked what its units answer to.
+"""Models: the interface of whatever has layers of units whose activations and gradients can be asked for.
 
-Model:  a list of layers, and `reading`: layers' names -> a Reader
-Reader: images in model space (batch, channel, height, width) -> what those layers answer, differentiable
+Model:  a list of layers, and `reading`: names of layers -> a Reader
+Reader: images in model space (batch, channel, height, width) -> {layer: LayerOutput}, differentiable
 
 One file per kind of model implements this: `torch.py` for PyTorch, `keras.py` for Keras, `network.py` for networks of
-`learn`; `open.py` chooses among them. The surprise: a Reader gives a layer's output
-together with what lies *beneath* its rectifier, where that can be had, because a unit that is silent has no gradient
-of its own, but its pre-activation has.
+`learn`; `open.py` chooses among them. A new kind has to implement `reading` alone; everything else has a default that
+asks the Reader. A LayerOutput holds a layer's pre-activation as well as its output, where that can be had, because the
+output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
 from abc import ABC, abstractmethod
@@ -40,42 +40,43 @@ class LayerInfo:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What one layer answered: its `output`, and `linear`, the same before its rectifier (None where it is hidden).
+class LayerOutput:
+    """What one layer gives for a batch: its `output`, and its `pre_activation`, before a final rectifier or softmax
+    (None where there is none, or where it cannot be reached).
 
-    own: there is but one unit, which is that of each image.
+    selected: the unit axis has length 1, and holds the one unit that was asked for of each image.
     """
 
     output: Float[Tensor, "batch unit *position"]
-    linear: Float[Tensor, "batch unit *place"] | None = None
-    own: bool = False
+    pre_activation: Float[Tensor, "batch unit *place"] | None = None
+    selected: bool = False
 
 
 class Reader(ABC):
-    """images (batch, channel, height, width) in model space -> {layer: Reading}, in the dtype of the images."""
+    """images (batch, channel, height, width) in model space -> {layer: LayerOutput}, in the dtype of the images."""
 
     @abstractmethod
-    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
-        """Runs the model as far as the deepest layer that is asked for."""
+    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
+        """Run the model as far as the deepest layer that is asked for."""
 
-    def of_own(
+    def read_selected(
         self, images: Float[Tensor, "batch channel height width"], units: Mapping[str, Int64[Tensor, "batch"]]
-    ) -> dict[str, Reading]:
-        """The same where of these layers only one unit of each image is needed; a Reader may leave out the others."""
+    ) -> dict[str, LayerOutput]:
+        """The same; of the layers in `units`, one unit of each image is enough, and the others may be left out."""
         del units
         return self(images)
 
     @property
-    def bears_roughness(self) -> bool:
-        """Whether `roughly` changes anything."""
+    def supports_bfloat16(self) -> bool:
+        """Whether the model can work in bfloat16, so that `bfloat16()` changes anything."""
         return False
 
-    def roughly(self) -> AbstractContextManager[Any]:
-        """Inside, the model may work in bfloat16; what it gives is in the dtype of the images just the same."""
+    def bfloat16(self) -> AbstractContextManager[Any]:
+        """A context in which the model may work in bfloat16; outputs have the dtype of the images just the same."""
         return nullcontext()
 
-    def let_pass(self, images: Bool[Tensor, "batch"]) -> None:
-        """For these images, rectifiers inside the model shall pass gradients in the next backward pass.
+    def override_relu(self, images: Bool[Tensor, "batch"]) -> None:
+        """For these images, the next backward pass takes rectifiers inside the model as the identity.
 
         Does nothing where a model's rectifiers cannot be reached.
         """
@@ -84,7 +85,7 @@ class Reader(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Model(ABC):
-    """A model that can be looked into.
+    """A model whose layers can be read.
 
     name: for people.  input_shape: (channel, height, width).  scaling: images in [0, 1] -> what the model receives.
     layers: every layer with units, in the order in which they run.  device: where its images must be.

@@ -1,6 +1,6 @@
 """Links: how strongly a unit weighs each unit of the layer before it.
 
-links: model, layers -> {layer: Link}: the layer before, and strengths (unit, unit before)
+links: model, layers -> {layer: Connection}: the layer before, and strengths (unit, unit before)
 
 A strength is the length (L2 norm) of the weights between two units, over the window of a convolution or the positions
 of a flattened map, with the sign of their sum. Layers whose weights cannot be read are left out. The surprise: for a
@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32
 from torch import nn
 
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.torch import TorchModel
 
 BETWEEN = 2  # a normalization and a rectifier
@@ -27,26 +27,26 @@ DISTURBANCE = 1e3  # so large that it passes rectifiers at rest
 
 
 @dataclass(frozen=True, eq=False)
-class Link:
+class Connection:
     """The layer before, and what each unit weighs of it."""
 
     before: str
     strengths: Float32[np.ndarray, "unit before"]
 
 
-def links(model: Model, layers: Sequence[str]) -> dict[str, Link]:
+def connections(model: Model, layers: Sequence[str]) -> dict[str, Connection]:
     """The links of these layers, each to the one before it in the order given; PellucidError for unknown layers."""
     for name in layers:
         model.layer(name)
     found = {}
     for before, layer in pairwise(layers):
         weight = None
-        if isinstance(model, ScratchModel):
+        if isinstance(model, NetworkModel):
             weight = _scratch_weight(model, before, layer)
         elif isinstance(model, TorchModel):
             weight = _torch_weight(model, before, layer)
         if weight is not None:
-            found[layer] = Link(before, strengths(weight, model.layer(before).units))
+            found[layer] = Connection(before, strengths(weight, model.layer(before).units))
     return found
 
 
@@ -58,7 +58,7 @@ def strengths(weight: Float[np.ndarray, "unit feature *window"], before: int) ->
     return norms.astype(np.float32)
 
 
-def _scratch_weight(model: ScratchModel, before: str, layer: str) -> np.ndarray | None:
+def _scratch_weight(model: NetworkModel, before: str, layer: str) -> np.ndarray | None:
     """The layer's weights, where only pools and flattens lie between."""
     network = model.network
     weight = network.parameters.get(f"{layer}.weight")
@@ -72,7 +72,7 @@ def _torch_weight(model: TorchModel, before: str, layer: str) -> np.ndarray | No
     source = _source(model, layer)
     if source is None:
         return None
-    module = model.places[source].module
+    module = model.sites[source].module
     units = model.layer(before).units
     if not isinstance(module, nn.Conv2d | nn.Linear) or getattr(module, "groups", 1) != 1:
         return None
@@ -92,7 +92,7 @@ def _source(model: TorchModel, layer: str) -> str | None:
     for at in range(end, max(end - BETWEEN, 0) - 1, -1):
         if model.layers[at].shape != model.layers[end].shape:
             return None
-        if isinstance(model.places[names[at]].module, nn.Conv2d | nn.Linear):
+        if isinstance(model.sites[names[at]].module, nn.Conv2d | nn.Linear):
             return names[at]
     return None
 
@@ -101,7 +101,7 @@ def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) ->
     """Whether disturbing this unit changes its own inputs of the later layer, and no others."""
     heard: list[torch.Tensor] = []
 
-    def hear(module: nn.Module, inputs: Any) -> None:
+    def record(module: nn.Module, inputs: Any) -> None:
         del module
         heard.append(inputs[0].detach().clone())
 
@@ -114,10 +114,10 @@ def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) ->
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2, *model.input_shape, generator=generator).to(model.device)
     with model.reading((layer,)) as read, torch.no_grad():
-        listening = model.places[layer].module.register_forward_pre_hook(hear)
+        listening = model.sites[layer].module.register_forward_pre_hook(record)
         try:
             read(images)
-            disturbing = model.places[before].module.register_forward_hook(disturb)
+            disturbing = model.sites[before].module.register_forward_hook(disturb)
             try:
                 read(images)
             finally:

@@ -1,9 +1,9 @@
-"""Devices: where a model works, as a person asked.
+"""Devices: the name of a device -> where a model works.
 
 chosen_device: "cpu", "cuda", "cuda:1", "mps", "auto", or nothing -> torch.device, or None for where the model lies
 
-Nothing of a person's is moved: a module runs on copies of its weights where they lie elsewhere. The surprise: "auto" is
-not the default, for a model that was put somewhere was put there for a reason.
+A person's own module is never moved: it runs on copies of its weights where these lie on another device. Without a name
+a model works where it lies; "auto" has to be asked for.
 """
 
 import re

@@ -1,10 +1,11 @@
-"""Hearing: the layers of somebody else's model are overheard while it runs, and it stops when enough was heard.
+"""Hooks: run a PyTorch or Keras model as far as the deepest layer asked for, and record what its layers give.
 
-Listener: images -> the model's own forward, stopped at the deepest layer that is asked for -> {layer: Reading}
+ForwardRecorder: images -> the model's own forward, stopped after the deepest layer asked for -> {layer: LayerOutput}
+LayerProbe:      one forward -> every layer with units, and where to record it
 
-What differs between frameworks is how a layer tells what it answered (a hook, a wrapped call), and how the model runs;
-what is the same is here. The surprise: the forward is stopped by a BaseException, because models catch exceptions; and
-what a model draws at random while it runs comes from a stream of its own, so that the same work draws the same.
+What differs between frameworks is how a layer hands over its output (a forward hook, a wrapped call) and how the model
+runs; what they share is here. The forward is stopped by a BaseException, because models may catch every Exception.
+Random numbers that a model draws while it runs come from a generator of its own, so that equal work draws equal ones.
 """
 
 import threading
@@ -19,36 +20,36 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, shortened
-from pellucid.see.models.base import Reader, Reading
-from pellucid.see.models.relu_override import Rectifiers
+from pellucid.see.models.base import LayerOutput, Reader
+from pellucid.see.models.relu_override import ReluOverride
 
 PROBED = 2  # images in the probe: enough to tell the batch from a layer's one unit
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError)
-lock = threading.RLock()  # training flags and weights are lent by one reading at a time
+lock = threading.RLock()  # one reading at a time changes training flags and hooks of a model
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """Where a layer is read: the submodule, and which of its runs in one forward."""
+class LayerSite:
+    """Where a layer is recorded: the submodule, and which of its runs in one forward (the first is 1)."""
 
     module: Any
     run: int
 
 
-class _Enough(BaseException):
-    """Every layer that was asked for has been heard. No Exception, so that no `except` of a model stops it."""
+class StopForward(BaseException):
+    """Every layer asked for has been recorded. Not an Exception, so that no `except Exception` in a model stops it."""
 
 
-class Draws:
-    """A stream of random numbers, always the same, in the place of PyTorch's own inside a `with` block.
+class FixedRng:
+    """Inside a `with` block, PyTorch's generators (CPU, and the CUDA device given) in a state of a fixed seed.
 
-    Each block goes on where the one before ended; outside, the person's numbers follow as if there had been none. The
-    surprise: PyTorch has one stream for all threads, so models that draw while others run get numbers of each other's.
+    Each block continues where the one before ended; outside, the caller's generators are as if no block had run.
+    PyTorch has one CPU generator for all threads, so models that draw in several threads share its numbers.
     """
 
     def __init__(self, device: torch.device) -> None:
-        places = [torch.device("cpu"), *([device] if device.type == "cuda" else [])]
-        self._own = {place: torch.Generator(place).manual_seed(0).get_state() for place in places}
+        sites = [torch.device("cpu"), *([device] if device.type == "cuda" else [])]
+        self._own = {place: torch.Generator(place).manual_seed(0).get_state() for place in sites}
 
     def __enter__(self) -> None:
         self._own = self._changed(self._own)
@@ -57,7 +58,7 @@ class Draws:
         self._own = self._changed(self._own)
 
     def _changed(self, states: Mapping[torch.device, Tensor]) -> dict[torch.device, Tensor]:
-        """Sets these states, and gives those that they take the place of."""
+        """Sets these generator states, and returns the ones that they replace."""
         before = {}
         for place, state in states.items():
             if place.type == "cuda":
@@ -69,33 +70,33 @@ class Draws:
         return before
 
 
-class Listener(Reader):
-    """A Reader of the layers at these places, of the model called `name`."""
+class ForwardRecorder(Reader):
+    """A Reader of the layers at the sites in `wanted`, of the model called `name`."""
 
-    def __init__(self, name: str, wanted: Mapping[str, Place]) -> None:
+    def __init__(self, name: str, wanted: Mapping[str, LayerSite]) -> None:
         self._name, self._wanted = name, wanted
-        self._rectifiers = Rectifiers()
+        self._relus = ReluOverride()
         self._runs: dict[Any, int] = {}
-        self._heard: dict[str, Reading] = {}
-        self._draws: Draws | None = None
-        self._listening = False  # another Reader of the same module may run while this one waits
+        self._recorded: dict[str, LayerOutput] = {}
+        self._rng: FixedRng | None = None
+        self._recording = False  # another Reader of the same module may run while this one waits
 
     @abstractmethod
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        """The model's forward, whose layers call `hear`."""
+        """Run the model's forward; its layers have to call `record`."""
 
     @abstractmethod
     def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
-        """What a layer gave as (batch, unit, *position)."""
+        """A layer's output as (batch, unit, *position)."""
 
-    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
+    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
         """Runs the model as far as the deepest layer that is asked for; raises PellucidError where that fails."""
-        self._runs, self._heard, self._listening = {}, {}, True
-        self._draws = Draws(images.device) if self._draws is None else self._draws
+        self._runs, self._recorded, self._recording = {}, {}, True
+        self._rng = FixedRng(images.device) if self._rng is None else self._rng
         try:
-            with self._rectifiers, self._draws:
+            with self._relus, self._rng:
                 self.run(images)
-        except _Enough:
+        except StopForward:
             pass
         except PellucidError:
             raise
@@ -103,58 +104,58 @@ class Listener(Reader):
             raise PellucidError(
                 f"The model '{self._name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, though "
                 f"it ran when it was opened; make its forward bear any number of images and gradients. It said: "
-                f"{said_by(error)}"
+                f"{error_text(error)}"
             ) from error
         finally:
-            self._listening = False
-            self._rectifiers.forget()
+            self._recording = False
+            self._relus.forget()
         for name in self._wanted:
-            if name not in self._heard:
+            if name not in self._recorded:
                 raise PellucidError(
                     f"Layer '{name}' of '{self._name}' did not run this time, though it did when the model was "
                     f"opened; choose a layer that always runs."
                 )
-        return {name: _cast(self._heard[name], images.dtype) for name in self._wanted}
+        return {name: _cast(self._recorded[name], images.dtype) for name in self._wanted}
 
-    def let_pass(self, images: Bool[Tensor, "batch"]) -> None:
-        """The next backward pass goes through the rectifiers for these images."""
-        self._rectifiers.passing = images if bool(images.any()) else None
+    def override_relu(self, images: Bool[Tensor, "batch"]) -> None:
+        """For these images, the next backward pass takes rectifiers as the identity."""
+        self._relus.passing = images if bool(images.any()) else None
 
-    def hear(self, module: Any, output: Any) -> None:
-        """What a layer gave: kept, if it is asked for; stops the forward when all have been heard."""
-        if not self._listening:
+    def record(self, module: Any, output: Any) -> None:
+        """Keep a layer's output, if it is asked for; stops the forward once every layer asked for is recorded."""
+        if not self._recording:
             return
         self._runs[module] = run = self._runs.get(module, 0) + 1
-        for name, place in self._wanted.items():
-            if place.module is module and place.run == run:
-                beneath = self._rectifiers.beneath(output)
-                if len(self._wanted) > 1:  # the forward goes on, and may write into them
-                    output, beneath = output.clone(), None if beneath is None else beneath.clone()
-                linear = None if beneath is None else self.units_first(module, beneath)
-                self._heard[name] = Reading(self.units_first(module, output), linear)
-        if len(self._heard) == len(self._wanted):
-            raise _Enough
+        for name, site in self._wanted.items():
+            if site.module is module and site.run == run:
+                before = self._relus.pre_activation_of(output)
+                if len(self._wanted) > 1:  # the forward continues, and may write into them in place
+                    output, before = output.clone(), None if before is None else before.clone()
+                pre_activation = None if before is None else self.units_first(module, before)
+                self._recorded[name] = LayerOutput(self.units_first(module, output), pre_activation)
+        if len(self._recorded) == len(self._wanted):
+            raise StopForward
 
 
-class Probe:
+class LayerProbe:
     """Collects every layer that gives a tensor of units, in the order in which they run."""
 
     def __init__(self) -> None:
-        self._heard: list[tuple[str, Place, Tensor]] = []
+        self._recorded: list[tuple[str, LayerSite, Tensor]] = []
         self._runs: dict[Any, int] = {}
 
-    def hear(self, path: str, module: Any, output: Any) -> None:
-        """What the layer at `path` gave."""
+    def record(self, path: str, module: Any, output: Any) -> None:
+        """Note the output of the layer at `path`, if it has units."""
         self._runs[module] = self._runs.get(module, 0) + 1
         if isinstance(output, Tensor) and 2 <= output.ndim <= 4 and len(output) == PROBED and path:
-            if output.is_complex():  # has no size order, so nothing of it can become large
+            if output.is_complex():  # complex numbers have no order, so none can be maximized
                 return
-            self._heard.append((path, Place(module, self._runs[module]), output))
+            self._recorded.append((path, LayerSite(module, self._runs[module]), output))
 
-    def found(self) -> Iterator[tuple[str, Place, Tensor]]:
-        """A name, a place and an output for each; of a module that ran several times, plain names are its last run."""
-        for path, place, output in self._heard:
-            yield (path if place.run == self._runs[place.module] else f"{path}:{place.run}"), place, output
+    def found(self) -> Iterator[tuple[str, LayerSite, Tensor]]:
+        """(name, site, output) of each layer; "relu:1" is the first of several runs of a module, "relu" the last."""
+        for path, site, output in self._recorded:
+            yield (path if site.run == self._runs[site.module] else f"{path}:{site.run}"), site, output
 
 
 @contextmanager
@@ -177,12 +178,12 @@ def probing_noise(shape: tuple[int, int, int], device: torch.device, dtype: torc
     return pixels.to(device=device, dtype=dtype)
 
 
-def said_by(error: BaseException) -> str:
-    """What an exception of somebody else's code says, in a line, and of which kind it is where it says nothing."""
+def error_text(error: BaseException) -> str:
+    """An exception's message in one line; its type where the message is empty."""
     said = " ".join(str(error).split())
     return shortened(said, 200) if said else type(error).__name__
 
 
-def _cast(reading: Reading, dtype: torch.dtype) -> Reading:
-    linear = None if reading.linear is None else reading.linear.to(dtype)
-    return Reading(reading.output.to(dtype), linear)
+def _cast(layer: LayerOutput, dtype: torch.dtype) -> LayerOutput:
+    before = layer.pre_activation
+    return LayerOutput(layer.output.to(dtype), None if before is None else before.to(dtype))

@@ -1,11 +1,12 @@
-"""Keras: a `keras.Model` on its PyTorch backend as a Model, read where it stands.
+"""Keras: a `keras.Model` on its PyTorch backend as a Model, without converting it.
 
 open_keras: keras.Model -> Model;  open_file: .keras, .h5 -> Model (see keras_files.py for what is refused)
 
-On that backend a Keras model is differentiable by PyTorch as it is. Layers are overheard by wrapping their `call` while
+On that backend a Keras model is differentiable by PyTorch as it is. Layers are recorded by wrapping their `call` while
 a `with` block lasts, and the model runs in Keras' `StatelessScope`, on detached views of its weights, so that nothing
 of it can change. Images are (batch, channel, height, width) on this side, whatever the model has; units are channels.
-The surprise: Keras chooses its backend when it is first imported, so if somebody has done that, it is too late.
+Keras chooses its backend when it is first imported: a program that has imported it with another one cannot open models
+here. This file itself imports Keras only when a model is opened.
 """
 
 import os
@@ -25,7 +26,16 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
-from pellucid.see.models.hooks import Draws, Listener, Place, Probe, evaluating, lock, probing_noise, said_by
+from pellucid.see.models.hooks import (
+    FixedRng,
+    ForwardRecorder,
+    LayerProbe,
+    LayerSite,
+    error_text,
+    evaluating,
+    lock,
+    probing_noise,
+)
 from pellucid.see.models.torch import checked_shape
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -78,19 +88,19 @@ class KerasModel(Model):
     module: Any
     form: Form
     channels_last: bool
-    places: dict[str, Place] = field(default_factory=dict)
+    sites: dict[str, LayerSite] = field(default_factory=dict)
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
-        """A Reader of these layers; inside the block their calls are overheard."""
-        wanted = {self.layer(name).name: self.places[name] for name in layers}
+        """A Reader of these layers; inside the block their calls are recorded."""
+        wanted = {self.layer(name).name: self.sites[name] for name in layers}
         reader = _Reader(self, wanted)
-        with lock, evaluating(self.module), overheard({p.module for p in wanted.values()}, reader.hear):
+        with lock, evaluating(self.module), recording_calls({p.module for p in wanted.values()}, reader.record):
             yield reader
 
 
-class _Reader(Listener):
-    def __init__(self, model: KerasModel, wanted: Mapping[str, Place]) -> None:
+class _Reader(ForwardRecorder):
+    def __init__(self, model: KerasModel, wanted: Mapping[str, LayerSite]) -> None:
         super().__init__(model.name, wanted)
         self._model = model
         self._values = _values(model.module)
@@ -148,9 +158,9 @@ def open_keras(
         )
     channels_last = _is_channels_last(model)
     shape, form = _taken(model, name, input_shape, channels_last)
-    layers, places = _probe(model, name, shape, form, channels_last, home)
+    layers, sites = _probe(model, name, shape, form, channels_last, home)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
-    return KerasModel(name, shape, scaling, layers, home, model, form, channels_last, places)
+    return KerasModel(name, shape, scaling, layers, home, model, form, channels_last, sites)
 
 
 def units_first(layer: Any, output: Tensor, channels_last: bool) -> Float[Tensor, "batch unit *position"]:
@@ -161,13 +171,13 @@ def units_first(layer: Any, output: Tensor, channels_last: bool) -> Float[Tensor
 
 
 @contextmanager
-def overheard(layers: set[Any], hear: Callable[[Any, Any], None]) -> Iterator[None]:
-    """Inside the block, each layer tells `hear` what it gave; afterwards it is as it was."""
+def recording_calls(layers: set[Any], record: Callable[[Any, Any], None]) -> Iterator[None]:
+    """Inside the block, each layer calls `record(layer, output)` after it ran; afterwards it is as it was."""
     before: list[tuple[Any, str, Any]] = []
     for layer in layers:
         method = "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
         before.append((layer, method, vars(layer).get(method)))
-        vars(layer)[method] = _telling(layer, getattr(layer, method), hear)  # past Keras' own __setattr__
+        vars(layer)[method] = _recorded_call(layer, getattr(layer, method), record)  # past Keras' own __setattr__
     try:
         yield
     finally:
@@ -178,13 +188,13 @@ def overheard(layers: set[Any], hear: Callable[[Any, Any], None]) -> Iterator[No
                 vars(layer)[method] = own
 
 
-def _telling(layer: Any, call: Callable[..., Any], hear: Callable[[Any, Any], None]) -> Callable[..., Any]:
-    def told(*args: Any, **kwargs: Any) -> Any:
+def _recorded_call(layer: Any, call: Callable[..., Any], record: Callable[[Any, Any], None]) -> Callable[..., Any]:
+    def call_and_record(*args: Any, **kwargs: Any) -> Any:
         output = call(*args, **kwargs)
-        hear(layer, output)
+        record(layer, output)
         return output
 
-    return told
+    return call_and_record
 
 
 def _values(model: Any) -> list[tuple[Any, Tensor]]:
@@ -279,24 +289,28 @@ def _flattened(images: Tensor) -> Tensor:
 
 def _probe(
     model: Any, name: str, shape: InputShape, form: Form, channels_last: bool, device: torch.device
-) -> tuple[tuple[LayerInfo, ...], dict[str, Place]]:
+) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
     """Every layer with units and where it is read, from one forward; raises PellucidError where that fails."""
-    probe = Probe()
+    probe = LayerProbe()
     paths = {layer: path for path, layer in reversed(list(_layers(model)))}  # of a shared layer, its first
-    with lock, evaluating(model), overheard(set(paths), lambda layer, output: probe.hear(paths[layer], layer, output)):
+    with (
+        lock,
+        evaluating(model),
+        recording_calls(set(paths), lambda layer, output: probe.record(paths[layer], layer, output)),
+    ):
         try:
-            with torch.no_grad(), Draws(device):
+            with torch.no_grad(), FixedRng(device):
                 _run(model, form(probing_noise(shape, device, torch.float32)), _values(model))
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
-                f"height, width). It said: {said_by(error)}"
+                f"height, width). It said: {error_text(error)}"
             ) from error
-    layers, places = [], {}
-    for label, place, output in probe.found():
-        sizes = tuple(units_first(place.module, output, channels_last).shape[1:])
-        layers.append(LayerInfo(label, type(place.module).__name__, sizes[0], sizes))
-        places[label] = place
+    layers, sites = [], {}
+    for label, site, output in probe.found():
+        sizes = tuple(units_first(site.module, output, channels_last).shape[1:])
+        layers.append(LayerInfo(label, type(site.module).__name__, sizes[0], sizes))
+        sites[label] = site
     if not layers:
         raise PellucidError(f"The Keras model '{name}' has no layer that gives numbers for each image; check it.")
-    return tuple(layers), places
+    return tuple(layers), sites

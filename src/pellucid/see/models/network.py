@@ -24,7 +24,7 @@ from pellucid.errors import PellucidError
 from pellucid.kernels.threads import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
 from pellucid.learn.network import Network
-from pellucid.see.models.base import LayerInfo, Model, Reader, Reading
+from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader
 
 SHARD = 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
 LEAST = 16  # images, so that vectors are full; from so many on, products of matrices round alike, too
@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ScratchModel(Model):
+class NetworkModel(Model):
     """A `Network` that can be looked into."""
 
     network: Network
@@ -64,12 +64,12 @@ class _Reader(Reader):
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         self._network, self._names = network, names
 
-    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, Reading]:
+    def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
         return {name: _read(self._network, name, images) for name in self._names}
 
-    def of_own(
+    def read_selected(
         self, images: Float[Tensor, "batch channel height width"], units: Mapping[str, Int64[Tensor, "batch"]]
-    ) -> dict[str, Reading]:
+    ) -> dict[str, LayerOutput]:
         """Of the last layer with weights only the unit of each image is computed: a third of a small network's work."""
         return {name: _read(self._network, name, images, units.get(name)) for name in self._names}
 
@@ -114,7 +114,7 @@ def _shard(count: int) -> int:
     return min(range(LEAST, 2 * SHARD + 1, LEAST), key=lambda size: (longest(size), abs(size - SHARD)))
 
 
-def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
+def open_network(network: Network, *, name: str | None = None) -> NetworkModel:
     """A network of `learn` as a Model; raises PellucidError where it has no scaling yet, for then it is untrained."""
     if network.scaling is None:
         raise PellucidError(
@@ -126,11 +126,11 @@ def open_network(network: Network, *, name: str | None = None) -> ScratchModel:
         for layer_name, layer in zip(network.names, network.layers, strict=True)
     )
     name = network.architecture if name is None else name
-    return ScratchModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
+    return NetworkModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
 
 
-def _read(network: Network, name: str, images: Tensor, own: Tensor | None = None) -> Reading:
-    """One layer's Reading: from the nearest layer with weights over the bridge, the rest on this side.
+def _read(network: Network, name: str, images: Tensor, own: Tensor | None = None) -> LayerOutput:
+    """One layer's LayerOutput: from the nearest layer with weights over the bridge, the rest on this side.
 
     own: of which unit for each image, if one is enough; behind a flatten, where units are no longer maps, it is not.
     """
@@ -148,7 +148,7 @@ def _read(network: Network, name: str, images: Tensor, own: Tensor | None = None
     output = ACTIVATIONS[activation](linear)
     for layer in behind:
         output, linear = _weightless(layer, output), _weightless(layer, linear)
-    return Reading(output, linear if activation == "relu" else None, own is not None)
+    return LayerOutput(output, linear if activation == "relu" else None, own is not None)
 
 
 def _weightless(layer: Layer, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Receptive fields: which pixels a position of a map can see at all.
 
-receptive_field: model, layer -> Field: for each row of the map the image's rows that it sees, likewise for columns;
+receptive_field: model, layer -> ReceptiveField: the image's rows that each row of the map sees, likewise columns;
 None for a layer without a map, whose units see the whole image
 
 For a network of `learn` this is arithmetic on its layers. For any other model it is found by asking: a row of pixels is
@@ -17,13 +17,13 @@ from jaxtyping import Int64
 
 from pellucid.learn.layers import Conv, Pool
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.network import NetworkModel
 
 CHUNK = 16  # images asked at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class ReceptiveField:
     """rows[i] = (first, last + 1) of the pixel rows that row i of the map sees; columns likewise."""
 
     rows: Int64[np.ndarray, "row 2"]
@@ -40,17 +40,17 @@ class Field:
         return int(np.ptp(self.rows, axis=1).max()), int(np.ptp(self.columns, axis=1).max())
 
 
-def receptive_field(model: Model, layer: str) -> Field | None:
+def receptive_field(model: Model, layer: str) -> ReceptiveField | None:
     """The receptive field of every position of a layer; None where it has no map. PellucidError: unknown layer."""
     shape = model.layer(layer).shape
     if len(shape) != 3:
         return None
-    if isinstance(model, ScratchModel):
-        return Field(_worked_out(model, layer, 0), _worked_out(model, layer, 1))
-    return Field(_asked(model, layer, 0), _asked(model, layer, 1))
+    if isinstance(model, NetworkModel):
+        return ReceptiveField(_worked_out(model, layer, 0), _worked_out(model, layer, 1))
+    return ReceptiveField(_asked(model, layer, 0), _asked(model, layer, 1))
 
 
-def _worked_out(model: ScratchModel, layer: str, axis: int) -> Int64[np.ndarray, "position 2"]:
+def _worked_out(model: NetworkModel, layer: str, axis: int) -> Int64[np.ndarray, "position 2"]:
     """From the first layer to this one, along the height (axis 0) or the width (1)."""
     pixels = np.arange(model.input_shape[1 + axis])
     first, last = pixels, pixels + 1

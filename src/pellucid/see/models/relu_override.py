@@ -1,17 +1,18 @@
-"""Rectifiers: ReLU and its kin inside any PyTorch model, watched, and made to pass gradients where a unit is silent.
+"""ReLU override: the pre-activations of ReLU and its kin inside any PyTorch model, and gradients through silent units.
 
-Rectifiers: a TorchFunctionMode; rectifier(x) -> the same values; gradient -> the image's own, or all of it
+ReluOverride: a TorchFunctionMode; rectifier(x) -> the same values; backward -> the usual gradient, or the identity's
 
-Below zero a rectifier has no gradient, so an image that leaves a unit silent gives ascent nothing to climb. While the
-mode is on, every rectifier (relu, relu6, hardtanh, threshold, clamp; as function, method or in place) does two things:
+Where its input is negative a rectifier has no gradient, so an image that leaves a unit silent gives gradient ascent no
+direction. While the mode is on, every rectifier (relu, relu6, hardtanh, threshold, clamp; as function, method or in
+place) does two things:
 
-- it remembers what it was given, so that a layer that ends in a rectifier can be read before it as well (`beneath`),
-  and so does every softmax, before which classes have their logits;
-- for the images named in `passing`, and only those, its backward pass is the identity ("straight through": Bengio et
-  al., arXiv:1308.3432). The surprise: this is decided image by image, after the forward pass and before the backward.
+- it remembers its input, so that a layer that ends in a rectifier has a pre-activation as well (`pre_activation_of`);
+  so does every softmax, whose inputs are the logits;
+- for the images marked in `passing`, and only those, its backward pass is the identity (the straight-through estimator:
+  Bengio et al., arXiv:1308.3432). This is decided image by image, after the forward pass and before the backward.
 
-A `TorchFunctionMode` sees functions as they are called from Python, so models written with modules, functions or
-methods are all reached, and nothing is changed on the model.
+A `TorchFunctionMode` intercepts functions as they are called from Python, so that models written with modules,
+functions or methods are all reached, and nothing is changed on the model.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,14 +24,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-# Rectifiers that take a flag `inplace`, and the position at which it may stand.
+# ReluOverride that take a flag `inplace`, and the position at which it may stand.
 _FLAGGED: dict[Callable[..., Any], int] = {
     functional.relu: 1,
     functional.relu6: 1,
     functional.hardtanh: 3,
     functional.threshold: 3,
 }
-# Rectifiers in place, and the same out of place.
+# ReluOverride in place, and the same out of place.
 _IN_PLACE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.relu_: torch.relu,
     Tensor.relu_: torch.relu,
@@ -47,10 +48,10 @@ _PLAIN: frozenset[Any] = frozenset(
 _SOFT: frozenset[Any] = frozenset({torch.softmax, Tensor.softmax, functional.softmax})
 
 
-class Rectifiers(TorchFunctionMode):
-    """While it is on, rectifiers remember their input, and pass the gradients of the images in `passing`.
+class ReluOverride(TorchFunctionMode):
+    """Inside a `with` block, rectifiers remember their input, and pass the gradients of the images in `passing`.
 
-    passing: which images' gradients pass, (batch,); None for none. Read when gradients flow back.
+    passing (batch,): the images for which rectifiers pass gradients unchanged; None for none. Read during backward.
     """
 
     def __init__(self) -> None:
@@ -58,12 +59,12 @@ class Rectifiers(TorchFunctionMode):
         self.passing: Bool[Tensor, "batch"] | None = None
         self._last: tuple[Tensor, Tensor] | None = None
 
-    def beneath(self, output: Tensor) -> Tensor | None:
-        """What the last rectifier or softmax was given, if `output` is what it returned; None otherwise."""
+    def pre_activation_of(self, output: Tensor) -> Tensor | None:
+        """The input of the last rectifier or softmax, if `output` is its output; None otherwise."""
         return self._last[1] if self._last is not None and self._last[0] is output else None
 
     def forget(self) -> None:
-        """Let go of the last rectifier's tensors."""
+        """Drop the references to the last rectifier's tensors."""
         self._last = None
 
     def __torch_function__(
@@ -98,17 +99,17 @@ class Rectifiers(TorchFunctionMode):
 
 
 class _StraightThrough(torch.autograd.Function):
-    """(before, after) -> after; backward: the gradient to `before` for the images that pass, to `after` for others."""
+    """(before, after) -> after; backward: the gradient to `before` for images in `passing`, to `after` for others."""
 
     @staticmethod
-    def forward(ctx: Any, before: Tensor, after: Tensor, mode: Rectifiers) -> Tensor:
+    def forward(ctx: Any, before: Tensor, after: Tensor, mode: ReluOverride) -> Tensor:
         """`after`, as it is."""
         ctx.mode = mode
         return after.view_as(after)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """The gradient, parted by image."""
+        """The gradient, sent to one of the two inputs image by image."""
         passing = ctx.mode.passing
         if passing is None or len(passing) != len(gradient):
             return None, gradient, None

@@ -1,14 +1,13 @@
-"""Any `torch.nn.Module` as a Model: its layers found by one probe forward, read by hooks, and left as it was.
+"""PyTorch: any `torch.nn.Module` as a Model, its layers found by one forward and recorded by hooks.
 
-open_module: module -> Model;  a Reader's forward: images -> module, stopped at the deepest layer that is asked for
+open_module: module -> Model;  its Reader: images -> the module's forward, stopped at the deepest layer asked for
 
 Every submodule whose output has units is a layer under its own dotted name; one that runs several times in a forward is
-listed once for each earlier run as well ("relu:1", "relu:2"; plain "relu" is the last). What is lent is given back:
-hooks and training flags when the `with` block ends, whatever happens in it; weights keep `requires_grad` and `.grad`
-untouched, because the forward runs on detached views of them (`torch.func.functional_call`), on copies of the buffers
-and of the images, into which it may write, and gradients are taken for the image only. The surprise: on a CPU those
-views are laid out channels-last where the module bears it (a `view` of a convolution's output does not), which makes
-small convolutions about twice as fast.
+listed once for each earlier run as well ("relu:1", "relu:2"; plain "relu" is the last). Hooks and training flags are
+restored when the `with` block ends, whatever happens in it. Weights keep `requires_grad` and `.grad` untouched, because
+the forward runs on detached views of them (`torch.func.functional_call`) and on copies of the buffers and the images,
+into which it may write; gradients are taken for the images only. On a CPU those views are laid out channels-last where
+the module runs so (a `view` of a convolution's output does not), which makes small convolutions about twice as fast.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +25,16 @@ from torch.nn.parameter import is_lazy
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, shortened
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
-from pellucid.see.models.hooks import Draws, Listener, Place, Probe, evaluating, lock, probing_noise, said_by
+from pellucid.see.models.hooks import (
+    FixedRng,
+    ForwardRecorder,
+    LayerProbe,
+    LayerSite,
+    error_text,
+    evaluating,
+    lock,
+    probing_noise,
+)
 
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
 
@@ -38,12 +46,12 @@ class TorchModel(Model):
     module: nn.Module
     dtype: torch.dtype
     channels_last: bool
-    places: dict[str, Place] = field(default_factory=dict)
+    sites: dict[str, LayerSite] = field(default_factory=dict)
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
-        """A Reader of these layers; inside the block the module is in eval mode and carries hooks."""
-        wanted = {self.layer(name).name: self.places[name] for name in layers}
+        """A Reader of these layers; inside the block the module is in eval mode and carries forward hooks."""
+        wanted = {self.layer(name).name: self.sites[name] for name in layers}
         with lock, evaluating(self.module):
             reader = _Reader(self, wanted, _weights(self.module, self.channels_last, self.device))
             handles = [module.register_forward_hook(reader.hook) for module in {p.module for p in wanted.values()}]
@@ -54,24 +62,24 @@ class TorchModel(Model):
                     handle.remove()
 
 
-class _Reader(Listener):
-    def __init__(self, model: TorchModel, wanted: dict[str, Place], weights: dict[str, Tensor]) -> None:
+class _Reader(ForwardRecorder):
+    def __init__(self, model: TorchModel, wanted: dict[str, LayerSite], weights: dict[str, Tensor]) -> None:
         super().__init__(model.name, wanted)
         self._model, self._weights = model, weights
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        """The module on detached views of its weights, and on images of its own."""
+        """The module on detached views of its weights, and on a copy of the images."""
         weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
         functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),))
 
     @property
-    def bears_roughness(self) -> bool:
-        """A module in float32 does."""
+    def supports_bfloat16(self) -> bool:
+        """True for a module in float32."""
         return self._model.dtype == torch.float32
 
-    def roughly(self) -> torch.autocast:
-        """PyTorch's autocast, which keeps to float32 where sums need it."""
-        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.bears_roughness)
+    def bfloat16(self) -> torch.autocast:
+        """PyTorch's autocast, which keeps float32 where sums need it."""
+        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.supports_bfloat16)
 
     def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
         """As `units_first` below."""
@@ -81,7 +89,7 @@ class _Reader(Listener):
     def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """The forward hook."""
         del inputs
-        self.hear(module, output)
+        self.record(module, output)
 
 
 def open_module(
@@ -101,21 +109,21 @@ def open_module(
     home, dtype = _home(module, name)
     device = home if device is None else device
     shape = _found_shape(module, name, device, dtype) if input_shape is None else checked_shape(input_shape)
-    layers, places = _probe(module, name, shape, device, dtype)
+    layers, sites = _probe(module, name, shape, device, dtype)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
-    return TorchModel(name, shape, scaling, layers, device, module, dtype, channels_last, places)
+    return TorchModel(name, shape, scaling, layers, device, module, dtype, channels_last, sites)
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside wrappers that would run it without our hooks; raises PellucidError where none can be heard."""
+    """The module inside wrappers that would run it without our hooks; raises PellucidError where hooks cannot work."""
     inner: Any = module
     while isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(inner, "_orig_mod"):
         inner = inner._orig_mod if hasattr(inner, "_orig_mod") else inner.module  # the former is torch.compile's
     module = inner
     if any(isinstance(submodule, torch.jit.ScriptModule) for submodule in module.modules()):
         raise PellucidError(
-            f"The module '{type(module).__name__}' is TorchScript, whose layers cannot be overheard; give the "
+            f"The module '{type(module).__name__}' is TorchScript, whose layers take no hooks; give the "
             f"torch.nn.Module that it was made from."
         )
     return module
@@ -128,18 +136,18 @@ def units_first(output: Tensor) -> Tensor:
 
 def _probe(
     module: nn.Module, name: str, shape: InputShape, device: torch.device, dtype: torch.dtype
-) -> tuple[tuple[LayerInfo, ...], dict[str, Place]]:
+) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
     """Every layer with units and where it is read, from one forward; raises PellucidError where that fails."""
-    probe = Probe()
+    probe = LayerProbe()
 
     def hook_of(path: str) -> Any:
         def hook(submodule: nn.Module, inputs: Any, output: Any) -> None:
             del inputs
-            probe.hear(path, submodule, output)
+            probe.record(path, submodule, output)
 
         return hook
 
-    with lock, evaluating(module), Draws(device):
+    with lock, evaluating(module), FixedRng(device):
         handles = [submodule.register_forward_hook(hook_of(path)) for path, submodule in module.named_modules()]
         try:
             with torch.no_grad():
@@ -150,18 +158,18 @@ def _probe(
         finally:
             for handle in handles:
                 handle.remove()
-    places: dict[str, Place] = {}
+    sites: dict[str, LayerSite] = {}
     layers = []
-    for label, place, output in probe.found():
+    for label, site, output in probe.found():
         sizes = tuple(units_first(output).shape[1:])
-        layers.append(LayerInfo(label, type(place.module).__name__, sizes[0], sizes))
-        places[label] = place
+        layers.append(LayerInfo(label, type(site.module).__name__, sizes[0], sizes))
+        sites[label] = site
     if not layers:
         raise PellucidError(
             f"The module '{name}' has no submodule that gives a tensor (batch, units, ...); "
             f"register its layers as attributes, or wrap it in torch.nn.Sequential."
         )
-    return tuple(layers), places
+    return tuple(layers), sites
 
 
 def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torch.dtype) -> InputShape:
@@ -199,20 +207,20 @@ def checked_shape(shape: Any) -> InputShape:
 
 
 def _why(module: nn.Module, name: str, shape: InputShape, error: BaseException) -> str:
-    """Why a module does not run on one image, in a sentence: what it said, and the channels that it seems to want."""
+    """Why a module does not run on one image, in a sentence: its message, and the channels that it seems to take."""
     first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
     wanted = f" (its first convolution takes {first.in_channels} channels)" if first is not None else ""
     mend = "give its own input_shape=(channel, height, width)"
     if isinstance(error, TypeError):  # such as a second argument that is missing
         mend = "its forward has to take the images, and nothing else, so wrap it in a module that gives it the rest"
-    return f"The module '{name}' does not run on images of shape {shape}{wanted}; {mend}. It said: {said_by(error)}"
+    return f"The module '{name}' does not run on images of shape {shape}{wanted}; {mend}. It said: {error_text(error)}"
 
 
 def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtype) -> bool:
     """Whether the module has convolutions, and runs with their weights channels-last."""
     if not any(isinstance(submodule, nn.Conv2d) for submodule in module.modules()):
         return False
-    with lock, evaluating(module), Draws(torch.device("cpu")), torch.no_grad():
+    with lock, evaluating(module), FixedRng(torch.device("cpu")), torch.no_grad():
         try:
             images = probing_noise(shape, torch.device("cpu"), dtype)
             functional_call(module, _weights(module, True, images.device), (images,))

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from pellucid.see.models.base import Reading
+from pellucid.see.models.base import LayerOutput
 from pellucid.see.objectives.units import Objective, Score, WrappedObjective
 
 LEAST = 1e-12
@@ -49,13 +49,13 @@ class Diversified(WrappedObjective):
         at = jobs.to(self.groups.device)
         return replace(self, inner=self.inner.select(jobs), groups=self.groups[at], numbers=self.numbers[at])
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """Each image's own score, less its likeness to the others of its group, on average over them."""
         score = self.inner(readings)
         likeness = alike(readings[self.layer].output, self.groups, self.numbers)
         return score.minus(self.weight * score.value.detach().abs() * likeness)
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says: starts are no images of a unit yet."""
         return self.inner.score_all(readings, rank=rank)
 

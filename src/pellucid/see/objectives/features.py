@@ -24,9 +24,9 @@ from torch import Tensor
 
 from pellucid.data.splits import checked_images
 from pellucid.errors import PellucidError
-from pellucid.see.models.base import Model, Reading
+from pellucid.see.models.base import LayerOutput, Model
 from pellucid.see.objectives.units import Objective, Score, WrappedObjective, active_score
-from pellucid.see.validation import as_array, plain
+from pellucid.see.validation import as_array, to_numpy
 
 LEAST = 1e-12
 
@@ -46,15 +46,15 @@ class AtPosition(WrappedObjective):
         """The same for these jobs only."""
         return replace(self, inner=self.inner.select(jobs))
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """What the inner objective says of the position."""
         return self.inner({name: self._cut(reading) for name, reading in readings.items()})
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says of the position."""
         return self.inner.score_all({name: self._cut(reading) for name, reading in readings.items()}, rank=rank)
 
-    def _cut(self, reading: Reading) -> Reading:
+    def _cut(self, reading: LayerOutput) -> LayerOutput:
         size = reading.output.shape[2:]
         row, column = self.position
         if len(size) != 2 or not (0 <= row < size[0] and 0 <= column < size[1]):
@@ -62,9 +62,9 @@ class AtPosition(WrappedObjective):
                 f"There is no row {row}, column {column} in the layer's maps of {' x '.join(map(str, size)) or 'no'} "
                 f"positions; choose one that they have."
             )
-        linear = reading.linear
+        linear = reading.pre_activation
         same = linear is not None and linear.shape[2:] == size
-        return Reading(
+        return LayerOutput(
             reading.output[:, :, row, column], linear[:, :, row, column] if same and linear is not None else None
         )
 
@@ -89,16 +89,19 @@ class PreActivation(WrappedObjective):
         """All: what lies beneath always answers."""
         return torch.ones_like(values, dtype=torch.bool)
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """What the inner objective says of what lies beneath."""
         return self.inner(self._bare(readings))
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says of what lies beneath."""
         return self.inner.score_all(self._bare(readings), rank=rank)
 
-    def _bare(self, readings: Mapping[str, Reading]) -> dict[str, Reading]:
-        return {name: Reading(one.output if one.linear is None else one.linear) for name, one in readings.items()}
+    def _bare(self, readings: Mapping[str, LayerOutput]) -> dict[str, LayerOutput]:
+        return {
+            name: LayerOutput(one.output if one.pre_activation is None else one.pre_activation)
+            for name, one in readings.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,16 +127,16 @@ class MeanSquare(Objective):
         """As many."""
         return replace(self, jobs=len(jobs))
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """Of each image."""
         reading = readings[self.layer]
         value = reading.output.square().flatten(1).mean(1)
         silent = value == 0
-        if reading.linear is None:
+        if reading.pre_activation is None:
             return Score(value, silent, reading.output.flatten(1).mean(1), silent)
-        return Score(value, silent, reading.linear.flatten(1).amax(1), torch.zeros_like(silent))
+        return Score(value, silent, reading.pre_activation.flatten(1).amax(1), torch.zeros_like(silent))
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """All jobs ask the same."""
         score = self(readings)
         return (score.rank if rank else score.value)[:, None].expand(-1, self.jobs)
@@ -180,12 +183,12 @@ class Direction(Objective):
         """The same for these jobs only."""
         return replace(self, vectors=self.vectors[jobs.to(self.vectors.device)])
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """Image i along vector i."""
         along = _averaged(readings[self.layer].output)
         return active_score((along * self.vectors.to(along.device)).sum(1))
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image along each vector."""
         along = _averaged(readings[self.layer].output)
         return along @ self.vectors.to(along.device).T
@@ -234,11 +237,11 @@ class FeatureMatch(Objective):
         """All: a distance is never positive."""
         return torch.ones_like(values, dtype=torch.bool)
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """Image i against the wanted i."""
         return active_score(self._likeness(readings[self.layer].output.flatten(1), self.wanted.flatten(1)))
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image against each of the wanted, one after the other, which needs no room."""
         output = readings[self.layer].output.flatten(1)
         return torch.stack([self._likeness(output, wanted[None]) for wanted in self.wanted.flatten(1)], dim=1)
@@ -259,7 +262,7 @@ def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature
     images))`, best with `image="box"` or `"fourier"`, penalties and another ascent than "power". Raises PellucidError
     for images of a wrong shape, pixels that are not in [0, 1], and an unknown layer.
     """
-    array = plain(images)
+    array = to_numpy(images)
     if array is None:
         raise PellucidError("Images are no array; give (image, channel, height, width) in [0, 1].")
     given = model.prepared(checked_images(array))

@@ -1,6 +1,6 @@
 """Objectives: what is to become large, one number per image.
 
-objective: {layer: Reading} -> Score of (batch,);  nothing couples the images of a batch
+objective: {layer: LayerOutput} -> Score of (batch,);  nothing couples the images of a batch
 Units:     one unit for each image, the mean over its map (unit -1: the mean over the whole layer)
 Others:    what the rest of the layer says, on average, for each image
 Weighted:  weight * objective + weight * objective ...; written `Units(...) - 0.5 * OtherUnits(...)`
@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.see.models.base import Model, Reading
+from pellucid.see.models.base import LayerOutput, Model
 from pellucid.see.validation import as_units
 
 WHOLE_LAYER = -1  # the unit that stands for all of them
@@ -65,11 +65,11 @@ class Objective(ABC):
         """The layers that a Reader has to give."""
 
     @abstractmethod
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """The score of each image, image i for job i."""
 
     @abstractmethod
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The value of each image for every job; with `rank`, silent images are told apart (see Score.rank)."""
 
     @abstractmethod
@@ -191,23 +191,29 @@ class Units(Objective):
         """The same for these jobs only."""
         return type(self)(self.layer, self.units[jobs.to(self.units.device)])
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """Image i is scored by unit i."""
         reading = readings[self.layer]
-        output = self._own(reading.output, reading.own)
+        output = self._own(reading.output, reading.selected)
         value, silent = output.mean(1), (output == 0).all(1)
-        if reading.linear is None:
+        if reading.pre_activation is None:
             return Score(value, silent, value, silent)
-        return Score(value, silent, self._own(reading.linear, reading.own).amax(1), torch.zeros_like(silent))
+        return Score(
+            value, silent, self._own(reading.pre_activation, reading.selected).amax(1), torch.zeros_like(silent)
+        )
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image is scored by every unit."""
         reading = readings[self.layer]
         output = reading.output.flatten(2) if reading.output.ndim > 2 else reading.output.unsqueeze(2)
         value = _with_whole(output.mean(2), output.mean((1, 2)))[:, self.units]
-        if reading.linear is None or not rank:
+        if reading.pre_activation is None or not rank:
             return value
-        linear = reading.linear.flatten(2) if reading.linear.ndim > 2 else reading.linear.unsqueeze(2)
+        linear = (
+            reading.pre_activation.flatten(2)
+            if reading.pre_activation.ndim > 2
+            else reading.pre_activation.unsqueeze(2)
+        )
         beneath = _with_whole(linear.amax(2), linear.amax((1, 2)))[:, self.units]
         silent = _with_whole((output == 0).all(2), (output == 0).flatten(1).all(1))[:, self.units]
         return torch.where(silent, beneath.clamp_max(0), value)
@@ -257,14 +263,14 @@ class OtherUnits(Objective):
         """The same for these jobs only."""
         return type(self)(self.layer, self.units[jobs.to(self.units.device)])
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """Image i without unit i; it has nothing to wake."""
         means = _means(readings[self.layer].output)
         own = means[torch.arange(len(means), device=means.device), self.units]
         value = (means.sum(1) - own) / max(1, means.shape[1] - 1)
         return active_score(value)
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image without each unit."""
         means = _means(readings[self.layer].output)
         return (means.sum(1, keepdim=True) - means[:, self.units]) / max(1, means.shape[1] - 1)
@@ -312,7 +318,7 @@ class Weighted(Objective):
         """The same for these jobs only."""
         return type(self)(tuple((weight, part.select(jobs)) for weight, part in self.parts))
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """Silent where a part that is wanted is; what lies beneath that is climbed together with the rest."""
         scores = [(weight, part(readings)) for weight, part in self.parts]
         value = sum_of([weight * score.value for weight, score in scores])
@@ -323,7 +329,7 @@ class Weighted(Objective):
             silent, hidden = silent | score.silent, hidden | score.hidden
         return Score(value, silent, beneath, hidden)
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The weighted sum of what the parts say."""
         return sum_of([weight * part.score_all(readings, rank=rank and weight > 0) for weight, part in self.parts])
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from pellucid.see.models.base import Reading
+from pellucid.see.models.base import LayerOutput
 from pellucid.see.objectives.units import WHOLE_LAYER, Score, WrappedObjective
 from pellucid.see.optimize.penalties import total_variation
 
@@ -85,12 +85,12 @@ class Observed(WrappedObjective):
         """The same for these jobs only."""
         return replace(self, inner=self.inner.select(jobs), units=self.units[jobs.to(self.units.device)])
 
-    def __call__(self, readings: Mapping[str, Reading]) -> Score:
+    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
         """The inner score."""
         self.ledger.heard = beside(readings[self.layer].output.detach(), self.units)
         return self.inner(readings)
 
-    def score_all(self, readings: Mapping[str, Reading], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """What the inner objective says."""
         return self.inner.score_all(readings, rank=rank)
 

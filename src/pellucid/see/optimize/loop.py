@@ -203,7 +203,7 @@ def objective_values(
             jobs = torch.arange(begin, min(begin + rows, len(images)), device=images.device)
             padded = _padded(jobs, grain)
             own = objective.select(padded)
-            values.append(own(read.of_own(images[padded], own.selected_units)).value[: len(jobs)])
+            values.append(own(read.read_selected(images[padded], own.selected_units)).value[: len(jobs)])
     return torch.cat(values)
 
 
@@ -241,13 +241,13 @@ def _uphill(
         points = work.points.detach().requires_grad_(True)
         images = space.images(points)
         seen = images if transforms is None else transforms(images, objective.rng_keys.to(images.device), work.step)
-        with read.roughly() if roughly else nullcontext():
-            readings = read.of_own(seen, objective.selected_units)
+        with read.bfloat16() if roughly else nullcontext():
+            readings = read.read_selected(seen, objective.selected_units)
         score = objective(readings)
         if penalties is not None:
             score = score.minus(penalties(space.unclipped(points), score.value))
         climbed = score.maximized
-        read.let_pass(work.stuck | (score.silent & score.hidden))
+        read.override_relu(work.stuck | (score.silent & score.hidden))
         gradient = None
         if climbed.requires_grad:
             (gradient,) = torch.autograd.grad(climbed.sum(), points, allow_unused=True)

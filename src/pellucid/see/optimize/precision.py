@@ -27,7 +27,7 @@ _measured: WeakKeyDictionary[Model, dict[tuple[str, ...], bool]] = WeakKeyDictio
 
 def bfloat16_steps(model: Model, read: Reader, layers: tuple[str, ...], settings: PatternSettings, steps: int) -> int:
     """How many of the first of so many steps are taken in bfloat16; none where the model cannot be run so."""
-    if settings.precision == "float32" or not read.bears_roughness:
+    if settings.precision == "float32" or not read.supports_bfloat16:
         return 0
     if settings.precision == "auto":
         known = _measured.setdefault(model, {})
@@ -47,7 +47,7 @@ def _seconds(model: Model, read: Reader, layers: tuple[str, ...], *, rough: bool
         begin = time.perf_counter()
         with torch.enable_grad():
             images = torch.zeros(TRIED, *model.input_shape, device=model.device, requires_grad=True)
-            with read.roughly() if rough else nullcontext():
+            with read.bfloat16() if rough else nullcontext():
                 readings = read(images)
             total = sum((readings[layer].output.sum() for layer in layers), torch.zeros((), device=model.device))
             if total.requires_grad:

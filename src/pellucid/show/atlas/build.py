@@ -20,12 +20,13 @@ from typing import Any
 from pellucid.data.load import NAMES, load_data
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
-from pellucid.executors import Engine, LocalEngine, Ticks
+from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder
-from pellucid.see.dataset.activation_stats import Joined
+from pellucid.progress import Progress as WorkProgress
+from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo, Model
-from pellucid.see.models.connections import links
-from pellucid.see.models.network import ScratchModel
+from pellucid.see.models.connections import connections
+from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.open import open_model
 from pellucid.see.models.receptive_field import receptive_field
 from pellucid.settings import AtlasSettings
@@ -60,7 +61,7 @@ def atlas(
     data_dir: StrPath | None = None,
     engine: Engine | None = None,
     progress: Progress = on_stderr,
-    ticks: Ticks | None = None,
+    ticks: WorkProgress | None = None,
     **settings: Any,
 ) -> Atlas:
     """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
@@ -92,7 +93,7 @@ def atlas(
         output_folder(folder / "arrays"), mark, chosen.resume, LocalEngine() if engine is None else engine, ticks
     )
     places = _places(opened, layers, chosen, images, kept, clock)
-    joined = None if images is None else Joined({"train": images.train, "dev": images.dev})
+    joined = None if images is None else JoinedSplits({"train": images.train, "dev": images.dev})
     with clock("writing the pages"):
         record = _facts(opened, chosen, images, places, command(model, data, images, chosen, folder))
         record["layers"] = [records.layer_record(place, chosen, images, joined) for place in places]
@@ -137,7 +138,7 @@ def _places(
     if data is not None:
         with clock("scanning the images"):
             said = _said(model, names, settings, data, kept)
-    linked = links(model, names)
+    linked = connections(model, names)
     places = []
     found = _found(model, layers, settings, data, kept)
     for index, info in enumerate(layers):
@@ -212,7 +213,7 @@ def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: lis
             ],
         },
     }
-    if isinstance(model, ScratchModel):
+    if isinstance(model, NetworkModel):
         facts["model"]["architecture"] = model.network.architecture
         facts["model"]["parameters"] = sum(int(array.size) for array in model.network.parameters.values())
         facts["model"]["provenance"] = model.network.provenance

@@ -21,7 +21,16 @@ from jaxtyping import Bool, Float, Float32, Int64
 
 from pellucid.data.splits import Data
 from pellucid.progress import Progress
-from pellucid.see.dataset.activation_stats import BATCH, Joined, Share, Tally, shares, tallied, together, unit_means
+from pellucid.see.dataset.activation_stats import (
+    BATCH,
+    ImageChunk,
+    JoinedSplits,
+    PartialStats,
+    image_chunks,
+    merged,
+    partial_stats,
+    unit_means,
+)
 from pellucid.see.models.base import Model
 from pellucid.see.models.receptive_field import receptive_field
 from pellucid.see.patterns.api import Patterns, patterns
@@ -29,7 +38,7 @@ from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import pictures
 from pellucid.show.result_cache import Arrays, weights_of
 
-FORMAT = 1  # of the files of arrays; another one is computed anew
+FORMAT = 2  # of the files of arrays; another one is computed anew
 FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
 
 
@@ -140,27 +149,27 @@ def _chosen(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.nda
     return np.stack([split[b][u] for u, b in enumerate(best)])
 
 
-def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, Share]]:
+def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, ImageChunk]]:
     """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
     classes, shares of the test (True)."""
-    found = {f"scan-{share.number:05d}": (False, share) for share in shares(model, scanned(data))}
+    found = {f"scan-{share.number:05d}": (False, share) for share in image_chunks(model, scanned(data))}
     if model.layers[-1].shape == (len(data.classes),):
-        found |= {f"test-{share.number:05d}": (True, share) for share in shares(model, tested(data))}
+        found |= {f"test-{share.number:05d}": (True, share) for share in image_chunks(model, tested(data))}
     return found
 
 
-def scanned(data: Data) -> Joined:
+def scanned(data: Data) -> JoinedSplits:
     """The training and dev images."""
-    return Joined({"train": data.train, "dev": data.dev})
+    return JoinedSplits({"train": data.train, "dev": data.dev})
 
 
-def tested(data: Data) -> Joined:
+def tested(data: Data) -> JoinedSplits:
     """The test images."""
-    return Joined({"test": data.test})
+    return JoinedSplits({"test": data.test})
 
 
 def share_part(
-    item: tuple[bool, Share],
+    item: tuple[bool, ImageChunk],
     model: Model,
     layers: Sequence[str],
     settings: AtlasSettings,
@@ -171,7 +180,7 @@ def share_part(
     test, share = item
     if test:
         return {"confusion": _confusion(model, share, data)}
-    found = tallied(
+    found = partial_stats(
         *(model, layers, scanned(data), share),
         classes=len(data.classes),
         top=settings.examples,
@@ -189,8 +198,8 @@ def scan_part(layers: Sequence[str], data: Data, pieces: Sequence[Arrays]) -> di
             {key.partition(":")[2]: array for key, array in piece.items() if key.startswith(f"{at}:")}
             for piece in pieces
         ]
-        tallies = [Tally.of(one) for one in own if one]
-        arrays.update({f"{at}:{field}": array for field, array in vars(together(tallies, images)).items()})
+        partials = [PartialStats.of(one) for one in own if one]
+        arrays.update({f"{at}:{field}": array for field, array in vars(merged(partials, images)).items()})
     counts = [piece["confusion"] for piece in pieces if "confusion" in piece]
     return {**arrays, "confusion": np.sum(counts, axis=0)} if counts else arrays
 
@@ -220,7 +229,7 @@ def boxes_part(
     return {"boxes": found}
 
 
-def _confusion(model: Model, share: Share, data: Data) -> Int64[np.ndarray, "truth guess"]:
+def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray, "truth guess"]:
     """Counts of a share of the test images by truth and guess."""
     counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
     last = model.layers[-1].name

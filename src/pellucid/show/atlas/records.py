@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from pellucid.data.splits import Data
-from pellucid.see.dataset.activation_stats import Joined
+from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo
-from pellucid.see.models.connections import Link
-from pellucid.see.models.receptive_field import Field
+from pellucid.see.models.connections import Connection
+from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas.parts import binned, largest
 from pellucid.show.result_cache import Arrays
@@ -33,9 +33,9 @@ class Place:
     info: LayerInfo
     found: Arrays
     said: Arrays
-    field: Field | None
-    link: Link | None  # to the layer before
-    following: tuple[str, Link] | None  # the layer after, and its link to this one
+    field: ReceptiveField | None
+    link: Connection | None  # to the layer before
+    following: tuple[str, Connection] | None  # the layer after, and its link to this one
 
 
 def brief(value: Any) -> Any:
@@ -54,7 +54,9 @@ def brief(value: Any) -> Any:
     return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
 
 
-def layer_record(place: Place, settings: AtlasSettings, data: Data | None, images: Joined | None) -> dict[str, Any]:
+def layer_record(
+    place: Place, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
+) -> dict[str, Any]:
     """A layer and all its units."""
     info, found, said = place.info, place.found, place.said
     best = found["activations"].max(0)
@@ -74,7 +76,7 @@ def layer_record(place: Place, settings: AtlasSettings, data: Data | None, image
         "activation": brief(best),
     }
     if said:
-        record["awake"] = brief(said["awake"])
+        record["active"] = brief(said["active"])
         record["class"] = preferred(said["class_means"])
         record["mean"] = brief(said["means"])
         record["class_means"] = brief(said["class_means"])
@@ -92,7 +94,7 @@ def preferred(class_means: np.ndarray) -> list[int | None]:
 
 
 def unit_record(
-    place: Place, unit: int, settings: AtlasSettings, data: Data | None, images: Joined | None
+    place: Place, unit: int, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
 ) -> dict[str, Any]:
     """All numbers of one unit's page."""
     found, said = place.found, place.said
@@ -130,7 +132,7 @@ def _linked(strengths: np.ndarray, count: int) -> list[list[Any]]:
     return [[place, brief(strengths[place])] for place in largest(strengths, count)]
 
 
-def _seen(said: Mapping[str, np.ndarray], unit: int, activation: float, images: Joined) -> dict[str, Any]:
+def _seen(said: Mapping[str, np.ndarray], unit: int, activation: float, images: JoinedSplits) -> dict[str, Any]:
     """What the data says of a unit; `ratio` is its pattern's activation over that of the strongest image."""
     low, width, counts = binned(said["counts"][unit], float(said["bounds"][unit]))
     strongest = float(said["values"][unit, 0])
@@ -143,7 +145,7 @@ def _seen(said: Mapping[str, np.ndarray], unit: int, activation: float, images: 
         examples.append(example)
     return {
         "mean": brief(said["means"][unit]),
-        "awake": brief(said["awake"][unit]),
+        "active": brief(said["active"][unit]),
         "class_means": brief(said["class_means"][unit]),
         "ratio": brief(activation / strongest) if strongest > 0 else None,
         "histogram": {"low": brief(low), "width": brief(width), "counts": counts.tolist()},
@@ -151,7 +153,7 @@ def _seen(said: Mapping[str, np.ndarray], unit: int, activation: float, images: 
     }
 
 
-def following(names: Sequence[str], links: Mapping[str, Link], layer: str) -> tuple[str, Link] | None:
+def following(names: Sequence[str], links: Mapping[str, Connection], layer: str) -> tuple[str, Connection] | None:
     """The layer that reads this one, where its weights are known."""
     for name in names:
         if name in links and links[name].before == layer:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from pellucid.data.splits import Data
 from pellucid.files import atomic_path, output_folder
-from pellucid.see.dataset.activation_stats import Joined
+from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.show import style
@@ -36,7 +36,7 @@ def write(
     record: dict[str, Any],
     places: Sequence[Place],
     data: Data | None,
-    images: Joined | None,
+    images: JoinedSplits | None,
 ) -> Path:
     """Everything but the arrays; the page comes last, so that it never shows what is not there yet."""
     pictures, scripts = output_folder(folder / "images"), output_folder(folder / "data")
@@ -90,7 +90,7 @@ def _text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _sheets(folder: Path, at: int, place: Place, images: Joined | None) -> dict[str, Any]:
+def _sheets(folder: Path, at: int, place: Place, images: JoinedSplits | None) -> dict[str, Any]:
     """The wall of a layer and the sheets of its units; where each tile is: a unit's row holds its patterns, strongest
     first, its film, and its examples."""
     found, units = place.found, place.info.units

@@ -86,20 +86,20 @@
   // Order and choice of a wall; kept from layer to layer.
   let order = "index";
   let only = "";
-  const orders = { index: "Index", activation: "Activation", ...(classes ? { awake: "Aliveness", class: "Class" } : {}) };
+  const orders = { index: "Index", activation: "Activation", ...(classes ? { active: "Aliveness", class: "Class" } : {}) };
   const sorted = (at) => {
     const layer = layers[at];
     const units = [...layer.activation.keys()].filter((unit) => only === "" || layer.class[unit] === Number(only));
     const strong = (one, other) => layer.activation[other] - layer.activation[one] || one - other;
     if (order === "activation") units.sort((one, other) => layer.gone.has(one) - layer.gone.has(other) || strong(one, other));
-    if (order === "awake") units.sort((one, other) => layer.awake[other] - layer.awake[one] || one - other);
+    if (order === "active") units.sort((one, other) => layer.active[other] - layer.active[one] || one - other);
     if (order === "class") units.sort((one, other) => (layer.class[one] ?? 1e9) - (layer.class[other] ?? 1e9) || strong(one, other));
     return units;
   };
   const remark = (at, unit) => {
     const layer = layers[at];
     if (isDead(at, unit)) return "dead";
-    if (order === "awake") return percent(layer.awake[unit]);
+    if (order === "active") return percent(layer.active[unit]);
     if (order === "class") return label(layer.class[unit]);
     return short(layer.activation[unit]);
   };
@@ -160,7 +160,7 @@
       facts([
         [layer.units.toLocaleString("en"), kindOf(layer) === "map" ? `maps of ${layer.shape.slice(1).join(" × ")} (${layer.kind})` : `units (${layer.kind})`],
         [short(layer.mean_activation), "activation that their patterns reach, on average"],
-        layer.awake && [percent(layer.awake.reduce((sum, share) => sum + share, 0) / layer.units), "of the images make a unit positive, on average"],
+        layer.active && [percent(layer.active.reduce((sum, share) => sum + share, 0) / layer.units), "of the images make a unit positive, on average"],
         layer.dead.length ? [String(layer.dead.length), "dead", "dead"] : null,
       ]),
       h("div", { class: "tools" }, h("div", { class: "sort", role: "group", "aria-label": "Order of the units" }, buttons), select),
@@ -258,7 +258,7 @@
         facts([
           entry.dead ? ["dead", "nothing made it positive", "dead"] : [short(entry.variants[0].activation), "activation of its pattern"],
           entry.ratio && [`${short(entry.ratio)} ×`, "the activation of the strongest image"],
-          entry.awake !== undefined && [percent(entry.awake), "of the images make it positive"],
+          entry.active !== undefined && [percent(entry.active), "of the images make it positive"],
           classes && layer.class[unit] !== null && [label(layer.class[unit]), "the class that it prefers"],
         ]),
         entry.variants.length > 1 && h("section", { style: { "margin-top": "2rem" } },
@@ -267,7 +267,7 @@
             h("span", { class: "caption" }, h("span", {}, `seed ${one.seed}`), h("b", {}, short(one.activation))))))))),
       h("section", { class: "film", style: { "margin-top": "3.2rem" } }, h("h2", {}, "Out of noise"),
         h("p", { class: "note" }, "The ascent, step by step; under each picture the step and the activation."), h("div", { class: "mates" }, frames)),
-      entry.examples && !(entry.dead && entry.awake === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + shots)),
+      entry.examples && !(entry.dead && entry.active === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + shots)),
       entry.class_means && h("div", { class: "two" },
         h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
         h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all ${atlas.data.scanned.toLocaleString("en")} images; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),

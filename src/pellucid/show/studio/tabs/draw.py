@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from pellucid.data.fitting import fitted
 from pellucid.errors import PellucidError
-from pellucid.see.dataset.activations import Inside, inspect
+from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
 from pellucid.show import style
 from pellucid.show.studio import canvas, html
@@ -131,19 +131,19 @@ def _clicked(event: gr.EventData) -> tuple[str, int]:
     return layer, unit
 
 
-def _classes(inside: Inside) -> int:
+def _classes(inside: Activations) -> int:
     last = list(inside.activations.values())[-1]
     return len(last) if last.ndim == 1 else 0
 
 
-def _said(inside: Inside) -> str:
+def _said(inside: Activations) -> str:
     if not _classes(inside):
         return html.line(f"{inside.model} answers with maps, not with classes.")
     guess = int(inside.probabilities.argmax())
     return html.line(f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%.")
 
 
-def _answer(inside: Inside) -> str:
+def _answer(inside: Activations) -> str:
     """The class bars, large the guess, and what the network received."""
     image = style.picture(inside.image.mean(axis=0))
     seen = (
