@@ -27,8 +27,8 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import train
 
 PLAIN = {"schedule": "constant", "shift": 0, "ridge": 0, "warmup": 0, "clip": 0}
-SMALL = {"batch": 100, "rate": 0.1, "optimizer": "momentum", "momentum": 0.9, **PLAIN}
-DEEP = {"batch": 32, "rate": 0.03, "optimizer": "sgd", **PLAIN}
+SMALL = {"batch": 100, "learning_rate": 0.1, "optimizer": "momentum", "momentum": 0.9, **PLAIN}
+DEEP = {"batch": 32, "learning_rate": 0.03, "optimizer": "sgd", **PLAIN}
 AGREE = 0.03  # the two dev accuracies may differ by so much: other weights to start from, another order
 LEARNT = 0.8
 
@@ -83,7 +83,7 @@ def scikit_learn(net: Network, scaled: dict, settings: dict, found: dict[str, fl
         solver="sgd",
         alpha=0,
         batch_size=settings["batch"],
-        learning_rate_init=settings["rate"],
+        learning_rate_init=settings["learning_rate"],
         momentum=settings["momentum"],
         nesterovs_momentum=False,
         max_iter=epochs,
@@ -99,7 +99,7 @@ def pytorch(net: Network, scaled: dict, settings: dict, found: dict[str, float],
     """The same layers by PyTorch, from the same weights, batch by batch in the same order."""
     torch.set_num_threads(thread_count())
     module = as_module(net)
-    optimizer = torch.optim.SGD(module.parameters(), lr=settings["rate"])
+    optimizer = torch.optim.SGD(module.parameters(), lr=settings["learning_rate"])
     images, labels = (torch.from_numpy(array) for array in scaled["train"])
     for epoch in range(epochs):
         order = torch.from_numpy(np.random.default_rng([0, epoch]).permutation(len(labels)))

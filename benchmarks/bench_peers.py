@@ -108,7 +108,7 @@ def inception_row() -> Row:
     except ImportError as error:
         return missing(what, against, f"Lucent cannot be imported: {error}")
     model = pc.open_model(module, input_shape=(3, SIDE, SIDE))
-    asked: dict[str, Any] = {"units": units, "candidates": 1, "retries": 0, "shots": 0, "progress": quietly}
+    asked: dict[str, Any] = {"units": units, "candidates": 1, "silent_restarts": 0, "snapshots": 0, "progress": quietly}
 
     def ours(count: int) -> Callable[[], Any]:
         return lambda: pc.patterns(model, BLOCK, steps=count, **asked)
@@ -139,7 +139,7 @@ def mlp_row() -> Row:
     names = [name for name in net.names if name.startswith("dense") and name <= layer]
     weights = [(net.parameters[f"{n}.weight"].astype(float), net.parameters[f"{n}.bias"].astype(float)) for n in names]
     starts = 0.01 * np.random.default_rng(0).random((units, *net.input_shape), dtype=np.float32)
-    asked = {"preset": "mlp-deep", "retries": 0, "start": starts, "progress": quietly}
+    asked = {"preset": "mlp-deep", "silent_restarts": 0, "start": starts, "progress": quietly}
     found: dict[str, np.ndarray] = {}
 
     def ours() -> None:

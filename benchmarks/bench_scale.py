@@ -40,7 +40,7 @@ def rows() -> Iterator[Row]:
 
             def climbed(steps: int, model: object = models[name], at: str = layer, count: int = units) -> float:
                 begin = time.perf_counter()
-                fixed = {"candidates": 1, "retries": 0, "shots": 0, "jitter": 0, "zoom": 0, "turn": 0}
+                fixed = {"candidates": 1, "silent_restarts": 0, "snapshots": 0, "jitter": 0, "zoom": 0, "rotate": 0}
                 patterns(model, at, units=range(count), steps=steps, progress=lambda *_: None, **fixed)
                 return time.perf_counter() - begin
 

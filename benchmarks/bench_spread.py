@@ -68,7 +68,7 @@ def awake(item: int, model: Any, ticks: Any) -> None:
 
     begin = time.perf_counter()
     for layer in ("conv1", "conv2", "conv3", "dense", "logits"):
-        patterns(model, layer, units=[0], steps=1, retries=0, progress=unheard)
+        patterns(model, layer, units=[0], steps=1, silent_restarts=0, progress=unheard)
     time.sleep(max(0.0, 1 - time.perf_counter() + begin))
 
 

@@ -36,7 +36,7 @@ FIRST, AGREE = 5, 1e-5  # the losses of the first steps, and by what share of th
 LEARNT = 0.8
 # Every field, so that nothing of the architecture's own recipe (a warm-up, a clipped gradient) is left to ours alone.
 SETTINGS = TrainSettings(
-    batch=BATCH, rate=RATE, momentum=MOMENTUM, optimizer="momentum", schedule="constant", check=False
+    batch=BATCH, learning_rate=RATE, momentum=MOMENTUM, optimizer="momentum", schedule="constant", check=False
 ).model_dump(exclude={"epochs"})
 
 

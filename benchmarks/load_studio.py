@@ -197,7 +197,7 @@ class Window:
         stopped = None
         begun: float | None = None
         said = {"units": str(self.number), "start": "what is drawn", "ascent": "gradient", "steps": 100_000}
-        async for outputs in self._queued("evolve", **said, rate=1e-6):
+        async for outputs in self._queued("evolve", **said, learning_rate=1e-6):
             if len(outputs) > 1 and isinstance(outputs[1], str) and "portrait" in outputs[1]:
                 self._look(outputs[1], f"unit {self.number}</b>")
                 begun = time.perf_counter() if begun is None else begun

@@ -31,12 +31,12 @@ PICTURES = {
     ),
     "sky": (
         "china.jpg",
-        "--layer conv3 --unit 56 56 auto auto --levels 4 --rounds 2 --steps 15 --rate 0.015",
+        "--layer conv3 --unit 56 56 auto auto --levels 4 --rounds 2 --steps 15 --learning-rate 0.015",
         "One map for the large strokes, each tile's own for the small ones.",
     ),
     "ripples": (
         "china.jpg",
-        "--layer conv3 --unit 56 --levels 4 --rounds 2 --steps 15 --rate 0.015 --strength 0.25",
+        "--layer conv3 --unit 56 --levels 4 --rounds 2 --steps 15 --learning-rate 0.015 --strength 0.25",
         "The same map as in the waves, on another photograph.",
     ),
 }

@@ -134,8 +134,8 @@ def test_an_option_of_another_verb_is_refused(capsys):
         (["--epochs", "-1"], "greater than or equal to 0"),
         (["--epochs", "99999999"], "10000"),
         (["--epochs", "three"], "integer"),
-        (["--rate", "0"], "greater than 0"),
-        (["--rate", "nan"], "finite"),
+        (["--learning-rate", "0"], "greater than 0"),
+        (["--learning-rate", "nan"], "finite"),
         (["--optimizer", "adma"], "'momentum'"),
         (["--seed", "-1"], "greater than or equal to 0"),
         (["--epochs"], "--epochs requires an argument"),
@@ -299,7 +299,7 @@ def test_layers_lists_names_units_and_shapes(capsys, small_net):
 
 def test_train_then_evaluate_print_the_same_accuracy(capsys):
     """Rejects a network that is saved before it is trained, or loaded with another scaling."""
-    told = done(capsys, "train", "cnn-4-4-8-16", "--epochs", "2", "--rate", "0.02", "--out", NET)
+    told = done(capsys, "train", "cnn-4-4-8-16", "--epochs", "2", "--learning-rate", "0.02", "--out", NET)
     assert told.splitlines()[-1] == f"Wrote {NET}"
     accuracy = told.split("%")[0]
     scored = done(capsys, "evaluate", NET)
@@ -370,7 +370,7 @@ def test_check_prints_a_row_for_every_parameter(capsys, network, small_net):
 
 def test_patterns_are_written_in_each_format(capsys, small_net):
     """Rejects a format that is announced and not written, and numbers that differ between formats."""
-    quick = ["--steps", "3", "--candidates", "16", "--retries", "0"]
+    quick = ["--steps", "3", "--candidates", "16", "--silent-restarts", "0"]
     assert done(capsys, "patterns", small_net, "conv2", *quick, "--out", "all.npz").endswith("Wrote all.npz\n")
     with np.load("all.npz") as arrays:
         assert arrays["images"].shape == (4, 1, 28, 28)
@@ -386,7 +386,7 @@ def test_patterns_are_written_in_each_format(capsys, small_net):
 
 def test_a_pattern_is_written_in_whole_pixels(capsys, small_net):
     """Rejects an interpolated picture: each pixel must be an even square."""
-    words = ["--steps", "3", "--candidates", "16", "--retries", "0", "--multiple", "5", "--film", "film.gif"]
+    words = ["--steps", "3", "--candidates", "16", "--silent-restarts", "0", "--multiple", "5", "--film", "film.gif"]
     told = done(capsys, "pattern", small_net, "conv2", "2", *words)
     assert told.splitlines()[1:] == ["Wrote pattern.png", "Wrote film.gif"]
     pixels = np.asarray(Image.open("pattern.png"))
@@ -521,11 +521,11 @@ def test_help_is_quick_and_loads_nothing_heavy():
 
 def test_atlas_writes_a_site(capsys, small_net):
     """Rejects an atlas command whose options do not reach the library, and a page that is not where it says."""
-    few = ["--variants", 1, "--steps", 2, "--shots", 2, "--layers", "conv1"]
+    few = ["--variants", 1, "--steps", 2, "--snapshots", 2, "--layers", "conv1"]
     assert done(capsys, "atlas", small_net, *few, "--out", "site").endswith("Wrote site/index.html\n")
     told = json.loads(Path("site/atlas.json").read_text(encoding="utf-8"))
     assert [layer["name"] for layer in told["layers"]] == ["conv1"]
-    assert told["command"].endswith("--layers conv1 --variants 1 --steps 2 --shots 2 --out site")
+    assert told["command"].endswith("--layers conv1 --variants 1 --steps 2 --snapshots 2 --out site")
     assert "'conv9'" in refused(capsys, "atlas", small_net, "--layers", "conv9", "--out", "other")
     assert "--engine ray" in refused(capsys, "atlas", small_net, "--address", "auto", "--out", "other")
 

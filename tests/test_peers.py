@@ -51,7 +51,7 @@ def test_numpy_climbs_the_unit():
         for n in (1, 2)
     ]
     start = np.random.default_rng(2).random((1, 28, 28), dtype=np.float32)
-    asked = {"preset": "mlp-deep", "retries": 0, "tv": 0, "l1": 0, "steps": 4, "start": start}
+    asked = {"preset": "mlp-deep", "silent_restarts": 0, "tv": 0, "l1": 0, "steps": 4, "start": start}
     unit = int(answers(model, ["dense2"], start[None])["dense2"].argmax())
     ours = pc.patterns(model, "dense2", units=[unit], **asked).images[0]
     theirs = bench_peers.written_up(weights, start[0], unit, steps=4, tv=0, l1=0).reshape(1, 28, 28)

@@ -13,7 +13,7 @@ from pellucid.learn.training import train
 @pytest.fixture(scope="module")
 def trained():
     net = small.network()
-    train(net, small.data(300), epochs=10, batch=16, rate=0.1, check=False, progress=False)
+    train(net, small.data(300), epochs=10, batch=16, learning_rate=0.1, check=False, progress=False)
     return net
 
 

@@ -29,9 +29,9 @@ def told():
         small.data(),
         epochs=2,
         batch=16,
-        rate=0.1,
+        learning_rate=0.1,
         ridge=0.3,
-        alpha=0.8,
+        ema=0.8,
         test=True,
         progress=False,
         on_batch=lambda t: states.append({name: value.copy() for name, value in t.network.parameters.items()}),
@@ -86,7 +86,7 @@ def test_the_largest_activation_and_the_dead_share_are_those_of_the_layers():
     net, data = small.network(), small.data()
     net.parameters["conv1.bias"][[0, 2]] = -100
     net.parameters["dense2.bias"][:] = -1000
-    history = train(net, data, batch=70, rate=1e-9, progress=False, check=False)
+    history = train(net, data, batch=70, learning_rate=1e-9, progress=False, check=False)
     batch, epoch = history.batches[0], history.epochs[0]
     order = np.random.default_rng([0, 0]).permutation(70)
     found = net.activations(data.train.images[order[:SHARD]])

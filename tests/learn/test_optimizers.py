@@ -118,7 +118,7 @@ def test_an_overflowing_gradient_is_named(bad, name):
 
 
 def rates(progress, **settings):
-    return [rate_at(TrainSettings(rate=0.2, **settings), float(t)) for t in progress]
+    return [rate_at(TrainSettings(learning_rate=0.2, **settings), float(t)) for t in progress]
 
 
 def test_schedules_are_their_formulas():
@@ -134,9 +134,15 @@ def test_schedules_are_their_formulas():
 
 def test_rates_by_epoch_change_between_epochs_and_the_last_one_stays():
     """Rejects a rate that slides inside an epoch, and an index beyond the last."""
-    assert rates([0, 0.9, 1, 1.5, 7], rates=(0.01, 0.003), schedule="cosine") == [0.01, 0.01, 0.003, 0.003, 0.003]
-    with pytest.raises(PellucidError, match=r"Setting 'rates.1' is -1.*greater than 0"):
-        TrainSettings.of(rates=(0.1, -1))
+    assert rates([0, 0.9, 1, 1.5, 7], learning_rates=(0.01, 0.003), schedule="cosine") == [
+        0.01,
+        0.01,
+        0.003,
+        0.003,
+        0.003,
+    ]
+    with pytest.raises(PellucidError, match=r"Setting 'learning_rates.1' is -1.*greater than 0"):
+        TrainSettings.of(learning_rates=(0.1, -1))
 
 
 def test_the_rate_warms_up_in_a_straight_line():

@@ -19,7 +19,7 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer, train
 from pellucid.settings import TrainSettings
 
-QUICK = {"batch": 16, "rate": 0.1, "progress": False, "check": False}
+QUICK = {"batch": 16, "learning_rate": 0.1, "progress": False, "check": False}
 
 
 def timeless(history):
@@ -38,7 +38,9 @@ def test_sixteen_images_can_be_learnt_by_heart(optimizer):
     few = Split(few.images, np.random.default_rng(0).permutation(few.labels))
     net = small.network()
     rate = 0.5 if optimizer == "sgd" else 0.1
-    train(net, Data(few, few, few), epochs=80, schedule="constant", optimizer=optimizer, **QUICK | {"rate": rate})
+    train(
+        net, Data(few, few, few), epochs=80, schedule="constant", optimizer=optimizer, **QUICK | {"learning_rate": rate}
+    )
     assert evaluate(net, few).accuracy == 1
 
 
@@ -141,7 +143,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step(spread, batch):
             net,
             small.data(),
             on_batch=lambda t: states.append(copied(t.network)),
-            **QUICK | {"rate": 100, "schedule": "constant"},
+            **QUICK | {"learning_rate": 100, "schedule": "constant"},
         )
     assert len(states) == batch
     assert all(np.array_equal(net.parameters[name], value) for name, value in states[-1].items())
@@ -221,7 +223,7 @@ def test_a_thread_can_train():
 
 def test_rates_change_between_epochs():
     """Rejects rates that are read once."""
-    history = train(small.network(), small.data(), epochs=3, rates=(0.1, 0.02), **QUICK)
+    history = train(small.network(), small.data(), epochs=3, learning_rates=(0.1, 0.02), **QUICK)
     assert history.column("rate").tolist() == [0.1] * 5 + [0.02] * 10
     assert [epoch.rate for epoch in history.epochs] == [0.1, 0.02, 0.02]
 
@@ -245,7 +247,10 @@ def test_callbacks_are_called_after_each():
     ("make", "sentence"),
     [
         (lambda: train(small.network(), small.data(), epoch=3), "There is no setting 'epoch'"),
-        (lambda: train(small.network(), small.data(), rate=0), "Setting 'rate' is 0, but it should be greater than 0"),
+        (
+            lambda: train(small.network(), small.data(), learning_rate=0),
+            "Setting 'learning_rate' is 0, but it should be greater than 0",
+        ),
         (lambda: train(Network("mlp-70-30"), small.data()), r"make it with input_shape=\(2, 7, 6\)"),
         (
             lambda: train(Network([Flatten(), Dense(2, "linear")], input_shape=small.SHAPE), small.data()),

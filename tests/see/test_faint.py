@@ -14,7 +14,7 @@ from pellucid.see.models.open import open_model
 from pellucid.see.optimize.parametrizations import Box, rescale_small
 from pellucid.see.patterns.api import patterns
 
-SHORT = {"steps": 8, "candidates": 16, "retries": 0}
+SHORT = {"steps": 8, "candidates": 16, "silent_restarts": 0}
 
 
 @pytest.mark.parametrize("ascent", ["power", "normalized"])

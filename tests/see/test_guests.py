@@ -11,7 +11,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
 
-QUICK = {"steps": 3, "candidates": 16, "retries": 0}
+QUICK = {"steps": 3, "candidates": 16, "silent_restarts": 0}
 
 
 class Forward(nn.Module):

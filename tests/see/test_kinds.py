@@ -75,8 +75,8 @@ def test_patterns_of_any_kind_of_model(kind, shape, scaling):
     frozen = [p.requires_grad for p in module.parameters()]
 
     model = open_model(module, input_shape=shape, scaling=SCALINGS[scaling])
-    found = patterns(model, "relu", steps=8, candidates=16, retries=1)
-    one = patterns(model, "relu", units=[3], steps=8, candidates=16, retries=1)
+    found = patterns(model, "relu", steps=8, candidates=16, silent_restarts=1)
+    one = patterns(model, "relu", units=[3], steps=8, candidates=16, silent_restarts=1)
 
     assert found.images.shape == (6 if kind is convolutions else 9, *shape)
     np.testing.assert_array_equal(one.images[0], found.images[3])

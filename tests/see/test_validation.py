@@ -16,7 +16,7 @@ from pellucid.see.objectives.units import OtherUnits, Units
 from pellucid.see.patterns.api import patterns
 from pellucid.see.validation import as_array, as_units
 
-QUICK = {"steps": 2, "candidates": 16, "retries": 0}
+QUICK = {"steps": 2, "candidates": 16, "silent_restarts": 0}
 IMAGES = np.random.default_rng(0).random((5, 3, 6, 5), np.float32)
 
 

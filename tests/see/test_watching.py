@@ -9,7 +9,7 @@ from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
 from tests.see.conftest import small_cnn
 
-QUICK = {"steps": 6, "candidates": 16, "shots": 0}
+QUICK = {"steps": 6, "candidates": 16, "snapshots": 0}
 
 
 def watched(model, layer, **asked):
@@ -27,7 +27,7 @@ def watched(model, layer, **asked):
 def test_every_moment_is_told_with_its_activation():
     """Rejects values of another unit, and padding that is told as if it were somebody's image."""
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
-    told, found = watched(model, "relu2", units=[4, 1], retries=0)
+    told, found = watched(model, "relu2", units=[4, 1], silent_restarts=0)
     assert sorted(told) == [(job, step) for job in (0, 1) for step in range(QUICK["steps"] + 1)]
     for (job, step), values in told.items():
         assert values == [pytest.approx(found.history.activations[job, step])]
@@ -36,14 +36,14 @@ def test_every_moment_is_told_with_its_activation():
 def test_further_tries_are_told_under_their_unit():
     """Rejects the numbers of a later climb's own jobs."""
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
-    told, _ = watched(model, "relu2", units=[4, 1], tries=3, retries=0)
+    told, _ = watched(model, "relu2", units=[4, 1], restarts=3, silent_restarts=0)
     assert {job for job, _ in told} == {0, 1}
     assert all(len(values) == 3 for values in told.values())
     silent = small_cnn()
     with torch.no_grad():
         silent.conv2.weight[3] = 0
         silent.conv2.bias[3] = -1
-    told, found = watched(open_model(silent, input_shape=(1, 13, 9)), "relu2", units=[1, 3], retries=2)
+    told, found = watched(open_model(silent, input_shape=(1, 13, 9)), "relu2", units=[1, 3], silent_restarts=2)
     assert found.dead.tolist() == [False, True]
     assert (len(told[0, 0]), len(told[1, 0])) == (1, 3)
 

@@ -21,6 +21,6 @@ from pellucid.show.console import found_text
 def test_units_are_counted_by_what_they_answer(activations, dead, said):
     """Rejects a silent unit that is counted as one with a pattern, or as dead, and a negative logit as silent."""
     network = Network("cnn-4-4-8-16", seed=1)
-    found = pc.patterns(network, "conv1", units=[0, 1, 2], steps=1, candidates=1, retries=0)
+    found = pc.patterns(network, "conv1", units=[0, 1, 2], steps=1, candidates=1, silent_restarts=0)
     answers = {"activations": np.array(activations, np.float32), "dead": np.array(dead)}
     assert said in found_text(dataclasses.replace(found, **answers))

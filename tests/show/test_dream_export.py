@@ -57,7 +57,9 @@ def test_a_film_plays_the_photo_and_every_round(model, photo, tmp_path):
 
 def test_a_zoom_comes_nearer(model, photo):
     """Rejects dreams that stay where they are, and pictures whose size changes."""
-    pictures = list(zoomed(photo, model, layer="relu2", unit=1, levels=1, steps=1, rate=1e-6, frames=6, factor=1.1))
+    pictures = list(
+        zoomed(photo, model, layer="relu2", unit=1, levels=1, steps=1, learning_rate=1e-6, frames=6, factor=1.1)
+    )
     assert len(pictures) == 7
     assert {picture.shape for picture in pictures} == {(3, 33, 51)}
     nearer = 1.1**6

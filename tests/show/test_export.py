@@ -21,7 +21,7 @@ LAYERS = [Conv(3, 3), Flatten(), Dense(4, "linear")]
 def found():
     """The patterns of three maps on images of 7 x 12 pixels."""
     net = Network(LAYERS, input_shape=(1, 7, 12), scaling="unit", seed=2)
-    return patterns(net, "conv1", steps=4, candidates=8, retries=0, shots=3, scales=(2, 4))
+    return patterns(net, "conv1", steps=4, candidates=8, silent_restarts=0, snapshots=3, scales=(2, 4))
 
 
 def test_the_arrays_of_a_file_are_those_that_were_found(found, tmp_path):
@@ -122,7 +122,7 @@ def test_a_film_without_shots_is_refused(found, tmp_path):
 def test_any_number_of_channels_is_drawn(tmp_path, name):
     """Rejects an error when all the work is done: what a network of seven channels likes could not be written."""
     net = Network(LAYERS, input_shape=(7, 7, 12), scaling="unit", seed=2)
-    found = patterns(net, "conv1", steps=4, candidates=8, retries=0, shots=3, scales=(2, 4))
+    found = patterns(net, "conv1", steps=4, candidates=8, silent_restarts=0, snapshots=3, scales=(2, 4))
     film = name.startswith(("film", "strip"))
     path = tmp_path / name
     one, every = found.one(1), export.save_ascents if name == "all.gif" else export.save_patterns
@@ -139,7 +139,7 @@ def test_any_number_of_channels_is_drawn(tmp_path, name):
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "100000"], "too large to be drawn"),
         (["--film", "one.png"], "would both be 'one.png'"),
-        (["--film", "one.gif", "--shots", "0"], "no shots"),
+        (["--film", "one.gif", "--snapshots", "0"], "no shots"),
         (["--film", "one.gif", "--multiple", "800"], "too large to be drawn"),
     ],
 )
@@ -158,7 +158,7 @@ def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, ca
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "4", "--out", "wall.pdf"], "has no pixels"),
         (["--multiple", "100", "--film", "all.gif"], "too large to be drawn"),
-        (["--shots", "0", "--film", "all.gif"], "no shots"),
+        (["--snapshots", "0", "--film", "all.gif"], "no shots"),
         (["--film", "all.png"], "let it end in .gif, .webp"),
     ],
 )

@@ -18,7 +18,7 @@ from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 
 SHAPE, CLASSES = (1, 9, 7), 3
-QUICK = {"steps": 3, "variants": 2, "shots": 2, "examples": 4, "links": 3, "chunk": 16}
+QUICK = {"steps": 3, "variants": 2, "snapshots": 2, "examples": 4, "links": 3, "chunk": 16}
 
 
 def data(count: int = 60, shape: tuple[int, int, int] = SHAPE) -> Data:

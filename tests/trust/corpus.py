@@ -51,7 +51,7 @@ units = 3
 activation = "linear"
 
 [training]
-rate = 0.05
+learning_rate = 0.05
 epochs = 2
 """
 
@@ -100,11 +100,18 @@ def make(folder: Path) -> None:
     shutil.move(folder / "tables" / "network.json", folder / "folder-network.json")
     shutil.move(folder / "tables" / "conv1.csv", folder / "weights-conv1.csv")
     shutil.rmtree(folder / "tables")
-    found = patterns(open_model(net), "conv1", steps=2, shots=2, tries=4, report=True, progress=lambda *_: None)
+    found = patterns(open_model(net), "conv1", steps=2, snapshots=2, restarts=4, report=True, progress=lambda *_: None)
     found.save(folder / "patterns-saved.npz")
     found.save(folder / "images-saved.csv")
     (folder / "plan.json").unlink(missing_ok=True)
-    study((Flatten(), Dense(3, "linear")), data(), {"rate": [0.1, 0.2]}, out=folder / "study", progress=False, epochs=1)
+    study(
+        (Flatten(), Dense(3, "linear")),
+        data(),
+        {"learning_rate": [0.1, 0.2]},
+        out=folder / "study",
+        progress=False,
+        epochs=1,
+    )
     shutil.move(folder / "study" / "runs.csv", folder / "runs-study.csv")
     shutil.move(folder / "study" / "study.json", folder / "study-told.json")
     shutil.rmtree(folder / "study")

@@ -136,7 +136,7 @@ def _study(scratch: Path, name: str, file: Path) -> None:
     for kind in ("study-told.json", "runs-study.csv"):
         own = "study.json" if kind.startswith("study") else "runs.csv"
         shutil.copyfile(file if kind == name else corpus.CORPUS / kind, there / own)
-    plan = ((Flatten(), Dense(3, "linear")), corpus.data(), {"rate": [0.1, 0.2]})
+    plan = ((Flatten(), Dense(3, "linear")), corpus.data(), {"learning_rate": [0.1, 0.2]})
     with suppress(_MissingError):  # a run that is not in the table would be trained now
         study(*plan, out=there, engine=_Refusing(), progress=False, epochs=1)
 

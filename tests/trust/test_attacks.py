@@ -179,7 +179,7 @@ def test_names_from_a_model_stay_in_the_folder(tmp_path: Path, name: str) -> Non
     model = pc.open_model(hostile_module(layer if layer else "x"), input_shape=(1, 6, 5))
     some = corpus.split(12)
     data = pc.Data(some, some, some, name=name, classes=(name, f"{name}2", "c"))
-    atlas(model, out, data, steps=2, shots=2, variants=1)
+    atlas(model, out, data, steps=2, snapshots=2, variants=1)
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and out not in path.parents]
     assert outside == []
     assert (out / "index.html").is_file()
@@ -216,7 +216,7 @@ def test_links_are_followed_and_never_replaced(tmp_path: Path) -> None:
     corpus.network().save(tmp_path / "net.safetensors")
     assert (tmp_path / "net.safetensors").is_symlink()
     assert pc.Network.load(tmp_path / "there" / "real.safetensors").architecture == corpus.network().architecture
-    pc.patterns(corpus.network(), "conv1", steps=1, tries=2, progress=lambda *_: None).save(
+    pc.patterns(corpus.network(), "conv1", steps=1, restarts=2, progress=lambda *_: None).save(
         tmp_path / "folder" / "p.npz"
     )
     assert (tmp_path / "there" / "p.npz").is_file()

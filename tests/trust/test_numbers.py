@@ -22,7 +22,7 @@ from pellucid.show.atlas.build import atlas
 from trust import corpus
 
 QUIET: dict[str, Any] = {"progress": lambda *_: None}
-SHORT = {"steps": 3, "tries": 8, **QUIET}
+SHORT = {"steps": 3, "restarts": 8, **QUIET}
 DREAM = {"levels": 1, "rounds": 1, "steps": 2, "size": 24, **QUIET}
 WEIGHTS = (1e30, 3e38, np.inf, np.nan)
 MEANT = ("dead", "largest", "history.activations")  # NaN there means that there was nothing to be said
@@ -110,7 +110,7 @@ def test_strange_weights_of_a_module(weight: float, every: bool, tmp_path: Any) 
     """Rejects the same of PyTorch's modules, and an atlas that draws NaN as if it were a picture."""
     data, photo = corpus.data(), np.random.default_rng(0).random((3, 24, 20))
     model = pc.open_model(module(weight, every=every), input_shape=(1, 6, 5))
-    few = {"steps": 2, "shots": 2, "variants": 1, "layers": ("1",)}
+    few = {"steps": 2, "snapshots": 2, "variants": 1, "layers": ("1",)}
     said = {
         "map": answered(lambda: pc.patterns(model, "1", **SHORT)),
         "class": answered(lambda: pc.patterns(model, "3", **SHORT)),

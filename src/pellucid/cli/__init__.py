@@ -20,6 +20,7 @@ from pellucid.cli import learning as learning
 from pellucid.cli import seeing as seeing
 from pellucid.cli import showing as showing
 from pellucid.cli.app import app
+from pellucid.cli.arguments import renamed
 from pellucid.errors import PellucidError
 
 
@@ -29,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     debug = "--debug" in tokens
     try:
         app(
-            [token for token in tokens if token != "--debug"],
+            renamed([token for token in tokens if token != "--debug"]),
             exit_on_error=False,
             print_error=False,
             result_action="return_value",

@@ -3,10 +3,12 @@
 Rooms are imported inside, so that `pellucid --help` does not wait for them.
 """
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pellucid.cli.app import app
 from pellucid.errors import PellucidError
 from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, Settings
 
@@ -90,6 +92,28 @@ def _numbers(option: str, text: str, kind: type[int] | type[float], form: str) -
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise PellucidError(f"Option '--{option}' is '{text:.60}'; give {form} as numbers.") from None
+
+
+def renamed(words: Sequence[str]) -> list[str]:
+    """The words of a command line, options of the last release under their names of today.
+
+    Such options are in no help; an option under both of its names is refused as one that is given twice.
+    """
+    if not words or words[0].startswith("-") or words[0] not in app:
+        return list(words)
+    command = app[words[0]].default_command
+    assert command is not None  # every verb has one
+    parameters = inspect.signature(command).parameters
+    groups = [type(parameter.default) for parameter in parameters.values() if isinstance(parameter.default, Settings)]
+    today = {*parameters, *(name for group in groups for name in group.model_fields)}
+    former = {
+        f"--{old}": "--" + name.replace("_", "-")
+        for group in groups
+        for old, name in group.former().items()
+        if old not in today
+    }
+    split = [word.partition("=") for word in words]
+    return [former.get(option, option) + equals + value for option, equals, value in split]
 
 
 def given(settings: Settings) -> dict[str, Any]:

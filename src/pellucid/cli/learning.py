@@ -11,14 +11,14 @@ from pellucid.cli.arguments import class_names, data_of, given, grid_of, network
 from pellucid.errors import PellucidError
 from pellucid.files import require_writable
 from pellucid.settings import (
-    CourseSettings,
+    CallbackSettings,
     DataSettings,
     EngineSettings,
     FeatureSettings,
+    OptimizationSettings,
     ScanSettings,
     SeedSettings,
     TrainSettings,
-    WatchSettings,
 )
 
 
@@ -30,7 +30,7 @@ def train(
     out: Out = Path("net.safetensors"),
     source: Flat[DataSettings] = DataSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
-    watch: Flat[WatchSettings] = WatchSettings(),
+    watch: Flat[CallbackSettings] = CallbackSettings(),
 ) -> None:
     """Train a network from scratch, by hand-written gradients, and save it.
 
@@ -142,7 +142,7 @@ def clusters(
     source: Flat[DataSettings] = DataSettings(),
     tried: Flat[ScanSettings] = ScanSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
-    settings: Flat[CourseSettings] = CourseSettings(),
+    settings: Flat[OptimizationSettings] = OptimizationSettings(),
 ) -> None:
     """Find how many clusters images fall into, and learn from the distances to them, beside learning from pixels.
 
@@ -186,7 +186,7 @@ def study(
     clusters: Annotated[int, Parameter(help="learn from the distances to so many centres; 0: from pixels")] = 0,
     source: Flat[DataSettings] = DataSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
-    settings: Flat[CourseSettings] = CourseSettings(),
+    settings: Flat[OptimizationSettings] = OptimizationSettings(),
     where: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
     """Train a network for every combination of some settings' values: a table, and a figure.

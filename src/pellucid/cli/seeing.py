@@ -73,12 +73,12 @@ def pattern(
 
     export.ready(out, export.PICTURES)
     if film is not None:
-        export.ready_film(film, export.FILMS, settings.shots)
+        export.ready_film(film, export.FILMS, settings.snapshots)
     beside = _beside(history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(opened(model, how))
-    require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.shots))
+    require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
     wanted = {
         "start": start_of(start, seen),
         "data": own_data(source, settings.seed),
@@ -125,13 +125,13 @@ def patterns(
 
     export.ready(out, export.WALLS)
     if film is not None:
-        export.ready_film(film, export.PLAYED, settings.shots)
+        export.ready_film(film, export.PLAYED, settings.snapshots)
     beside = _beside(history, answers)
     seen = open_model(opened(model, how))
     if multiple is not None:
         if film is None and out.suffix.lower() not in ("", ".png"):
             raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
-        tiles = (len(units) or seen.layer(layer).units) * (1 if film is None else settings.shots)
+        tiles = (len(units) or seen.layer(layer).units) * (1 if film is None else settings.snapshots)
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
     wanted = {
         "start": start_of(start, seen),

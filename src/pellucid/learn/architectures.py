@@ -43,13 +43,13 @@ _ALL = (
     Architecture(
         "mlp-deep",
         _mlp((1250, 1000, 750, 500, 250, 100, 25, 10), "relu"),
-        recipe={"epochs": 10, "batch": 32, "optimizer": "sgd", "rate": 0.05, "shift": 1, "alpha": 0.9999},
+        recipe={"epochs": 10, "batch": 32, "optimizer": "sgd", "learning_rate": 0.05, "shift": 1, "ema": 0.9999},
     ),
     Architecture(
         "cnn-4-4-8-16",
         (_same(4, 5), _same(4, 5), Pool(2), _same(8, 3), _same(16, 3), Pool(2), *_mlp((128, 10), "relu")),
         scaling="standardized",
-        recipe={"batch": 128, "optimizer": "nesterov", "rate": 0.1, "warmup": 40, "clip": 2},
+        recipe={"batch": 128, "optimizer": "nesterov", "learning_rate": 0.1, "warmup": 40, "clip": 2},
     ),
     Architecture(
         "mnist-cnn",
@@ -59,7 +59,23 @@ _ALL = (
         recipe={
             "epochs": 15,
             "batch": 64,
-            "rates": (2e-3, 6e-3, 8e-3, 8e-3, 8e-3, 7e-3, 6e-3, 5e-3, 4e-3, 3e-3, 2e-3, 1.5e-3, 1e-3, 5e-4, 2.5e-4),
+            "learning_rates": (
+                2e-3,
+                6e-3,
+                8e-3,
+                8e-3,
+                8e-3,
+                7e-3,
+                6e-3,
+                5e-3,
+                4e-3,
+                3e-3,
+                2e-3,
+                1.5e-3,
+                1e-3,
+                5e-4,
+                2.5e-4,
+            ),
             "ridge": 0.005,
             "shift": 2,
         },
@@ -69,7 +85,7 @@ _ALL = (
         _mlp((70, 30, 10), "sigmoid"),
         scaling="features",
         initialization="uniform:1",
-        recipe={"epochs": 20, "batch": 100, "rate": 0.3, "ridge": 0.02, "shift": 1},
+        recipe={"epochs": 20, "batch": 100, "learning_rate": 0.3, "ridge": 0.02, "shift": 1},
     ),
 )
 

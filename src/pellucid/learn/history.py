@@ -104,7 +104,7 @@ class History:
         are NaN where layer statistics were not taken. Raises PellucidError for another name.
         """
         if name == "average":
-            return moving_average(self.column("loss"), self.settings.alpha)[begin:]
+            return moving_average(self.column("loss"), self.settings.ema)[begin:]
         if name == "ridge_share":
             return ridge_share(self.column("loss", begin), self.column("ridge", begin))
         names = [item.name for item in fields(Batch)]

@@ -6,15 +6,15 @@ from pellucid.settings import TrainSettings
 
 
 def rate_at(settings: TrainSettings, progress: float) -> float:
-    """The learning rate after `progress` epochs (a fraction inside an epoch), by the settings' `rates` or schedule.
+    """The learning rate after `progress` epochs (a fraction inside an epoch), as `learning_rates` or `schedule` say.
 
     constant r;  linear r - decay t, not below 0;  inverse r / (1 + decay t);  exponential r exp(-decay t);
-    cosine r (1 + cos(pi t / epochs)) / 2.  Where `rates` are given, the n-th epoch has the n-th of them and every
-    epoch after the last rate keeps it.
+    cosine r (1 + cos(pi t / epochs)) / 2.  Where `learning_rates` are given, the n-th epoch has the n-th of them and
+    every epoch after the last rate keeps it.
     """
-    rate, decay = settings.rate, settings.decay
-    if settings.rates:
-        return settings.rates[min(int(progress), len(settings.rates) - 1)]
+    rate, decay = settings.learning_rate, settings.decay
+    if settings.learning_rates:
+        return settings.learning_rates[min(int(progress), len(settings.learning_rates) - 1)]
     match settings.schedule:
         case "constant":
             return rate

@@ -84,7 +84,7 @@ class Trainer:
         self.history = History(settings, network.names)
         self.average = math.nan
         self.sample: tuple[Array, int] = (data.train.images[0], int(data.train.labels[0]))
-        self._average = MovingAverage(settings.alpha)
+        self._average = MovingAverage(settings.ema)
         self._steps = LayerSteps(network, data.train)
         self._saved = (monotonic(), 0)
         if settings.resume and settings.checkpoint is None:

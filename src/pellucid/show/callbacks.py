@@ -1,7 +1,7 @@
 """Watch: what is asked for beside a training -> callbacks while it runs, and files once it is over.
 
-watched: WatchSettings -> on_batch and on_epoch of `train`
-keep:    WatchSettings, network, history -> the files written
+watched: CallbackSettings -> on_batch and on_epoch of `train`
+keep:    CallbackSettings, network, history -> the files written
 
 What could not be written is found out before the work. Figures and TensorBoard are loaded only where they are asked
 for, so that a plain training starts at once.
@@ -18,14 +18,14 @@ from pellucid.learn.history import Epoch, History
 from pellucid.learn.io.csv import export_tables
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
-from pellucid.settings import WatchSettings
+from pellucid.settings import CallbackSettings
 
 FIGURES = (".png", ".pdf", ".svg")
 HISTORIES = (".json", ".csv")
 
 
 @contextmanager
-def watched(settings: WatchSettings) -> Iterator[tuple[Callable[[Trainer], None], Callable[[Epoch], None]]]:
+def watched(settings: CallbackSettings) -> Iterator[tuple[Callable[[Trainer], None], Callable[[Epoch], None]]]:
     """`train`'s on_batch and on_epoch that the settings ask for.
 
     Raises PellucidError for endings that are none, and paths that cannot be written to.
@@ -50,7 +50,7 @@ def watched(settings: WatchSettings) -> Iterator[tuple[Callable[[Trainer], None]
         yield _each(batch), _each(epoch)
 
 
-def keep(settings: WatchSettings, network: Network, history: History) -> list[Path]:
+def keep(settings: CallbackSettings, network: Network, history: History) -> list[Path]:
     """Write what the settings ask for of a training that is over; the paths of all that there is now."""
     written = [path for path in (settings.live, settings.tensorboard) if path is not None and path.exists()]
     if settings.curves is not None:

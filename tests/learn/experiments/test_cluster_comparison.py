@@ -35,13 +35,13 @@ def test_what_both_have_reached_is_the_lower_of_their_best():
 
 def test_the_ridge_term_is_scaled_to_the_number_of_features():
     """Rejects a ridge term for pixels, pixels without channels, shifted features, and settings that are not heard."""
-    recipe = {"rate": 0.3, "ridge": 0.02, "shift": 2, "batch": 100}
+    recipe = {"learning_rate": 0.3, "ridge": 0.02, "shift": 2, "batch": 100}
     found = feature_settings(recipe, small.data(), 21)
     assert found.ridge == pytest.approx(0.02 * 21 / (2 * 7 * 6))
-    assert (found.shift, found.rate, found.epochs) == (0, 0.7, 10)
-    given = feature_settings(recipe, small.data(), 21, ridge=0.4, rate=0.1, shift=1, momentum=0.5)
+    assert (found.shift, found.learning_rate, found.epochs) == (0, 0.7, 10)
+    given = feature_settings(recipe, small.data(), 21, ridge=0.4, learning_rate=0.1, shift=1, momentum=0.5)
     assert given.ridge == pytest.approx(0.1)
-    assert (given.shift, given.rate, given.momentum) == (0, 0.1, 0.5)
+    assert (given.shift, given.learning_rate, given.momentum) == (0, 0.1, 0.5)
 
 
 def test_both_courses_are_run_and_timed_from_their_beginning():
@@ -59,16 +59,16 @@ def test_both_courses_are_run_and_timed_from_their_beginning():
 
 def test_settings_are_checked_before_anything_is_trained():
     """Rejects minutes of training that end with a misspelt word."""
-    for wrong in ({"epohcs": 3}, {"clusters": 1}, {"rate": -1}, {"checkpoint": "state.safetensors"}):
+    for wrong in ({"epohcs": 3}, {"clusters": 1}, {"learning_rate": -1}, {"checkpoint": "state.safetensors"}):
         with pytest.raises(PellucidError):
             compare_clusters(small.data(), **wrong)
 
 
 def test_a_rate_that_is_given_puts_aside_the_rates_of_a_recipe():
-    """Rejects `--rate` without effect on an architecture whose recipe has a rate for each epoch."""
-    recipe = {"rates": (0.1, 0.2), "batch": 64}
-    assert TrainSettings.of(recipe).rates == (0.1, 0.2)
-    assert TrainSettings.of(recipe, epochs=3).rates == (0.1, 0.2)
-    assert TrainSettings.of(recipe, rate=0.5).rates == ()
-    assert TrainSettings.of(recipe, schedule="constant").rates == ()
-    assert TrainSettings.of(recipe, rate=0.5, rates=(0.3,)).rates == (0.3,)
+    """Rejects `--learning-rate` without effect on an architecture whose recipe has a rate for each epoch."""
+    recipe = {"learning_rates": (0.1, 0.2), "batch": 64}
+    assert TrainSettings.of(recipe).learning_rates == (0.1, 0.2)
+    assert TrainSettings.of(recipe, epochs=3).learning_rates == (0.1, 0.2)
+    assert TrainSettings.of(recipe, learning_rate=0.5).learning_rates == ()
+    assert TrainSettings.of(recipe, schedule="constant").learning_rates == ()
+    assert TrainSettings.of(recipe, learning_rate=0.5, learning_rates=(0.3,)).learning_rates == (0.3,)

@@ -163,7 +163,7 @@ def test_means_and_spreads_are_over_the_seeds():
 
 def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path):
     """Rejects a study of hours that ends with its boldest rate, and one that tries that rate again when it goes on."""
-    grid = {"rate": [100.0, 0.05]}
+    grid = {"learning_rate": [100.0, 0.05]}
     plan = [Flatten(), Dense(9), Dense(9), Dense(small.CLASSES, "linear")]
     shared = {**SHARED, "epochs": 12, "optimizer": "sgd", "schedule": "constant", "ridge": 30.0}
     for _ in range(2):
@@ -188,10 +188,10 @@ def test_one_setting_written_in_two_ways_is_one_run():
         ({"ridge": [0.1]}, {"epohcs": 3}, "'epohcs'"),
         ({"ridge": [0.1]}, {"checkpoint": "mine.safetensors"}, "'checkpoint'"),
         ({"ridge": [0.1, -1]}, {}, "'ridge' is -1"),
-        ({"rate": "0.1"}, {}, "list"),
-        ({"rate": ()}, {}, "list"),
-        ({"rate": []}, {}, "list"),
-        ({"rate": [0.1]}, {"rate": 0.2}, "both"),
+        ({"learning_rate": "0.1"}, {}, "list"),
+        ({"learning_rate": ()}, {}, "list"),
+        ({"learning_rate": []}, {}, "list"),
+        ({"learning_rate": [0.1]}, {"learning_rate": 0.2}, "both"),
         ({"clusters": [70]}, {}, "70 clusters of 70 images"),
         ({"seed": [0]}, {"copies": 3}, "'copies' needs clusters"),
         ({"initialization": ["he", "hee"]}, {}, "hee"),
@@ -217,7 +217,7 @@ def test_a_folder_of_another_study_is_left_alone(tmp_path):
         ((PLAN, other, GRID), SHARED),
         ((plan, small.data(), GRID), SHARED),
         ((PLAN, small.data(), GRID), {**SHARED, "epochs": 3}),
-        ((PLAN, small.data(), {"rate": [0.1], "seed": [0]}), SHARED),
+        ((PLAN, small.data(), {"learning_rate": [0.1], "seed": [0]}), SHARED),
     ):
         with pytest.raises(PellucidError, match="another folder"):
             study(*arguments, out=tmp_path, **shared)

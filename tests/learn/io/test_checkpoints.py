@@ -26,7 +26,7 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import train
 from sources import ROOT, SOURCE
 
-COURSE = {"epochs": 3, "batch": 16, "rate": 0.1, "ridge": 0.2, "shift": 1, "check": False, "progress": False}
+COURSE = {"epochs": 3, "batch": 16, "learning_rate": 0.1, "ridge": 0.2, "shift": 1, "check": False, "progress": False}
 BATCHES = 15  # in all: 70 images
 
 
@@ -218,7 +218,7 @@ def test_a_longer_training_may_go_on(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"rate": 0.2}, "other setting 'rate', 0.1 and not 0.2"),
+        ({"learning_rate": 0.2}, "other setting 'learning_rate', 0.1 and not 0.2"),
         ({"epochs": 4}, "other setting 'epochs', 3 and not 4"),
         ({"batch": 8}, "other setting 'batch', 16 and not 8"),
         ({"optimizer": "sgd"}, "other setting 'optimizer', 'momentum' and not 'sgd'"),
@@ -308,7 +308,7 @@ def test_truncations_are_refused(content, tmp_path):
     [
         (lambda t, d: d.clear(), "holds a finished network, not a training"),
         (lambda t, d: d.pop("settings"), "its state is no table with settings"),
-        (lambda t, d: d["settings"].update(rate="x"), "Setting 'rate'"),
+        (lambda t, d: d["settings"].update(learning_rate="x"), "Setting 'learning_rate'"),
         (lambda t, d: d["settings"].update(speed=1), "no setting 'speed'"),
         (lambda t, d: d.update(epochs=[3]), "epochs are described as"),
         (lambda t, d: d.update(gradients=[]), "gradient check are described as"),

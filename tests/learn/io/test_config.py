@@ -38,8 +38,8 @@ units = 7
 activation = "linear"
 
 [training]
-rate = 0.01
-rates = [0.01, 0.003]
+learning_rate = 0.01
+learning_rates = [0.01, 0.003]
 optimizer = "nesterov"
 """
 LAYERS = (Conv(6, (3, 5), "sigmoid", "same"), Pool(3, "average"), Flatten(), Dense(7, "linear"))
@@ -60,7 +60,7 @@ def test_a_network_from_a_file(tmp_path, as_text):
     assert net.architecture == "mine"
     assert net.initialization == "normal:0.1"
     assert net.scaling.kind == "standardized"
-    assert net.recipe == {"rate": 0.01, "rates": (0.01, 0.003), "optimizer": "nesterov"}
+    assert net.recipe == {"learning_rate": 0.01, "learning_rates": (0.01, 0.003), "optimizer": "nesterov"}
     assert Network(path, classes=3).shapes["logits"] == (3,)
     net.save(tmp_path / "net.safetensors")
     assert Network.load(tmp_path / "net.safetensors").recipe == net.recipe
@@ -72,7 +72,7 @@ def test_the_example_in_the_documents_works(tmp_path):
     example = page.split("```toml")[1].split("```")[0]
     net = Network(written(tmp_path, example))
     assert net.layers == (Conv(8, (3, 5), padding="same"), Pool(2), Flatten(), Dense(10, "linear"))
-    assert net.recipe == {"rate": 0.02}
+    assert net.recipe == {"learning_rate": 0.02}
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -94,9 +94,9 @@ def test_layers_come_back_from_their_tables(layer):
         ("[3, 5]", "{ a = 1 }", "kernel is {'a': 1}"),
         ("units = 7", "units = 99999999", "not 99999999"),
         ('"linear"', '"relu"', "The last layer must be Dense"),
-        ("rate = 0.01", "rate = -1", "Setting 'rate' is -1"),
-        ("\nrate = 0.01", "\nrat = 0.01", "There is no training setting 'rat'"),
-        ("\nrate = 0.01", '\ncheckpoint = "/etc/passwd"', "There is no training setting 'checkpoint'"),
+        ("learning_rate = 0.01", "learning_rate = -1", "Setting 'learning_rate' is -1"),
+        ("\nlearning_rate = 0.01", "\nrat = 0.01", "There is no training setting 'rat'"),
+        ("\nlearning_rate = 0.01", '\ncheckpoint = "/etc/passwd"', "There is no training setting 'checkpoint'"),
         ('scaling = "standardized"', 'scaling = "zscore"', "There is no scaling 'zscore'; choose one of 'unit'"),
         ('scaling = "standardized"', "scaling = 3", "There is no scaling '3'"),
         ('"normal:0.1"', '"normal"', "needs a positive number after the colon"),

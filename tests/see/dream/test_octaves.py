@@ -47,7 +47,7 @@ def test_detail_is_returned_between_octaves(model):
     """Rejects a dream that is only ever scaled up: what smaller sizes cannot hold must still be there."""
     fine = photo()
     fine[:, :-1:2] += 0.1
-    found = octaves(fine, model, **{**QUICK, "rate": 0.001})
+    found = octaves(fine, model, **{**QUICK, "learning_rate": 0.001})
     rows = found.image[:, 2:-2:2] - (found.image[:, 1:-3:2] + found.image[:, 3:-1:2]) / 2
     assert rows.mean() == pytest.approx(0.1, rel=0.1)
 

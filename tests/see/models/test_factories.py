@@ -214,7 +214,7 @@ def test_the_command_line_takes_all_of_it(here, capsys):
     torch.save(made("nets_of_mine:cnn").state_dict(), here / "a.pt")
     own = ["nets_of_mine:cnn", "--weights", "a.pt", "--input-shape", "1,7,5", "--device", "cpu"]
     scaled = [*own, "--scaling", "0.5,0.25"]
-    quick = ["--steps", "3", "--candidates", "8", "--retries", "0"]
+    quick = ["--steps", "3", "--candidates", "8", "--silent-restarts", "0"]
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 16), np.uint8)).save("photo.png")
     carved = ["--layer", "relu1", "--unit", "0", "--size", "16", "--levels", "1", "--rounds", "1"]
     for words, file in (

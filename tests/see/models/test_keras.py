@@ -106,7 +106,7 @@ def test_units_that_noise_leaves_silent_are_woken():
     module = small()
     dense = module.get_layer("dense")
     dense.bias.assign(np.full(7, -1.0, np.float32))
-    found = patterns(module, "dense", steps=20, candidates=16, retries=0)
+    found = patterns(module, "dense", steps=20, candidates=16, silent_restarts=0)
     noise = torch.rand(64, 2, 13, 9)
     assert answers(open_model(module), "dense", noise).output.sum() == 0
     assert not found.dead.any()
@@ -200,7 +200,7 @@ def test_a_model_of_rows_takes_images():
     assert open_model(rows(49)).input_shape == (1, 7, 7)
     assert open_model(rows(35)).input_shape == (1, 1, 35)
     model = open_model(rows(35), input_shape=(1, 7, 5))
-    assert patterns(model, "dense", steps=3, candidates=8, retries=0).images.shape == (3, 1, 7, 5)
+    assert patterns(model, "dense", steps=3, candidates=8, silent_restarts=0).images.shape == (3, 1, 7, 5)
     with pytest.raises(PellucidError, match=r"takes 35 numbers, which images of \(1, 6, 6\) have not"):
         open_model(rows(35), input_shape=(1, 6, 6))
 

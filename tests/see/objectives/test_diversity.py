@@ -11,7 +11,7 @@ from pellucid.see.objectives.units import Units
 from pellucid.see.patterns.api import patterns
 from tests.see.conftest import small_cnn
 
-QUICK = {"steps": 20, "candidates": 16, "retries": 0}
+QUICK = {"steps": 20, "candidates": 16, "silent_restarts": 0}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pellucid.see.objectives.features import AtPosition, Direction, FeatureMatch
 from pellucid.see.objectives.units import OtherUnits, Units
 from pellucid.see.patterns.api import patterns
 
-QUICK = {"steps": 10, "candidates": 32, "retries": 0}
+QUICK = {"steps": 10, "candidates": 32, "silent_restarts": 0}
 
 
 def readings(linear=True):
@@ -122,7 +122,7 @@ def test_a_picture_is_found_again_from_its_features(cnn):
     image = np.random.default_rng(0).random((1, 1, 13, 9), dtype=np.float32)
     with model.reading(("conv1",)) as read, torch.no_grad():
         wanted = read(model.prepared(image))["conv1"].output
-    found = patterns(model, FeatureMatch("conv1", wanted), ascent="adam", steps=150, candidates=32, retries=1)
+    found = patterns(model, FeatureMatch("conv1", wanted), ascent="adam", steps=150, candidates=32, silent_restarts=1)
     assert not found.dead[0]
     assert found.activations[0] > -0.02
     assert np.corrcoef(found.images.ravel(), image.ravel())[0, 1] > 0.98
@@ -156,7 +156,9 @@ def test_an_image_is_found_again_from_what_a_layer_says(cnn, layer):
     model = open_model(cnn, input_shape=(1, 13, 9))
     given = np.random.default_rng(5).random((2, 1, 13, 9), dtype=np.float32)
     wish = likeness(model, layer, given)
-    found = patterns(model, wish, ascent="adam", rate=0.05, steps=200, image="box", candidates=8, retries=0)
+    found = patterns(
+        model, wish, ascent="adam", learning_rate=0.05, steps=200, image="box", candidates=8, silent_restarts=0
+    )
     assert (found.activations > -0.02).all()
     assert not found.dead.any()
     if layer == "relu1":
@@ -170,7 +172,7 @@ def test_a_caricature_says_more_of_the_same(cnn):
     model = open_model(cnn, input_shape=(1, 13, 9))
     given = np.random.default_rng(6).random((1, 1, 13, 9), dtype=np.float32)
     wish = likeness(model, "logits", given, caricature=1.0)
-    found = patterns(model, wish, ascent="normalized", rate=0.05, steps=80, candidates=8, retries=0)
+    found = patterns(model, wish, ascent="normalized", learning_rate=0.05, steps=80, candidates=8, silent_restarts=0)
     with model.reading(["logits"]) as read, torch.no_grad():
         own = float(wish(read(torch.from_numpy(given))).value)
     assert found.activations[0] > 1.5 * own

@@ -18,7 +18,7 @@ from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.see.patterns.pattern_files import write_answers
 from tests.see.conftest import small_cnn
 
-ASKED = {"steps": 7, "candidates": 8, "retries": 0, "tv": 0.1, "others": 0.5, "shots": 7, "report": True}
+ASKED = {"steps": 7, "candidates": 8, "silent_restarts": 0, "tv": 0.1, "others": 0.5, "snapshots": 7, "report": True}
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_the_terms_are_those_of_the_images(found, model):
 @pytest.mark.parametrize(
     "asked",
     [
-        {"tries": 3},
-        {"tries": 3, "tolerance": 0.05, "ascent": "normalized", "steps": 60},
+        {"restarts": 3},
+        {"restarts": 3, "tolerance": 0.05, "ascent": "normalized", "steps": 60},
         {"scales": (2, 4), "stages": (3, 4), "ascent": "normalized", "tolerance": 0.01, "patience": 1},
         {"at": (1, 1), "others": 0.3},
     ],
@@ -82,7 +82,7 @@ def test_a_retry_brings_its_own_terms():
     with torch.no_grad():
         module.conv2.bias[2] = -30.0
     silent = open_model(module, input_shape=(1, 13, 9), scaling="standardized")
-    found = patterns(silent, "relu2", **{**ASKED, "tv": 0.0, "retries": 4})
+    found = patterns(silent, "relu2", **{**ASKED, "tv": 0.0, "silent_restarts": 4})
     assert found.dead[2]
     assert found.history.activations[2].min() < 0
     np.testing.assert_array_equal(found.history.terms["loss"], -found.history.activations)
@@ -93,7 +93,7 @@ def test_what_is_reported_is_what_is_held_against_the_image(scaling):
     """Rejects variation and sums of the clipped image, or in other units, where penalties see it as it was."""
     torch.manual_seed(4)
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling=scaling)
-    found = patterns(model, "relu2", preset="mlp-deep", rate=0.5, report=True)
+    found = patterns(model, "relu2", preset="mlp-deep", learning_rate=0.5, report=True)
     terms = found.history.terms
     loss = 0.256 * terms["tv"] + 0.0256 * terms["l1"] - terms["target"]
     np.testing.assert_allclose(terms["loss"], loss, rtol=1e-4, atol=1e-5)
@@ -106,11 +106,11 @@ def test_a_report_changes_nothing_of_the_images(found, model):
     assert silent.history.terms == {}
 
 
-@pytest.mark.parametrize("asked", [{}, {"tv": 0.1, "tries": 2}, {"ascent": "adam"}])
+@pytest.mark.parametrize("asked", [{}, {"tv": 0.1, "restarts": 2}, {"ascent": "adam"}])
 def test_a_report_on_a_network_of_ours_changes_nothing_either(asked):
     """Rejects a report that costs the compiled way, whose rounding leads elsewhere; and terms of other images."""
     model = open_model(Network("cnn-4-4-8-16", seed=2, scaling="standardized"))
-    asked = {"units": [4, 0, 2], "steps": 9, "candidates": 8, "retries": 0, "shots": 9, **asked}
+    asked = {"units": [4, 0, 2], "steps": 9, "candidates": 8, "silent_restarts": 0, "snapshots": 9, **asked}
     silent, found = (patterns(model, "conv4", report=report, **asked) for report in (False, True))
     np.testing.assert_array_equal(silent.images, found.images)
     np.testing.assert_array_equal(silent.history.activations, found.history.activations)
@@ -179,7 +179,7 @@ def test_an_objective_has_no_others(model):
 def test_the_command_line_writes_the_tables(tmp_path, monkeypatch, capsys):
     """Rejects options that are ignored, a report without its terms, and waves that come from no data."""
     monkeypatch.chdir(tmp_path)
-    quick = ["--steps", "11", "--candidates", "8", "--retries", "0"]
+    quick = ["--steps", "11", "--candidates", "8", "--silent-restarts", "0"]
     tables = ["--history", "history.csv", "--answers", "answers.csv"]
     assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, *tables]) == 0
     out = capsys.readouterr().out

@@ -11,7 +11,7 @@ from pellucid.settings import PatternSettings
 
 def test_power_falls_geometrically_from_first_to_last():
     """Rejects a linear fall, and one that never reaches its end."""
-    rule = Power(steps=4, first=100.0, last=0.1, average=0.0)
+    rule = Power(steps=4, initial_step_size=100.0, final_step_size=0.1, momentum=0.0)
     points, gradient = torch.zeros(4, 1, 2, 2), torch.randn(4, 1, 2, 2)
     moved, _ = rule.step(points, gradient, torch.arange(4), rule.memory(points))
     sizes = moved.flatten(1).norm(dim=1) / standardized(gradient).flatten(1).norm(dim=1)
@@ -28,7 +28,7 @@ def test_power_with_one_step_replaces_the_image():
 
 def test_the_average_begins_with_the_first_direction():
     """Rejects an average that begins at zero, and one row's memory that is another's."""
-    rule = Power(steps=10, average=0.25)
+    rule = Power(steps=10, momentum=0.25)
     points, gradient = torch.zeros(2, 1, 2, 2), torch.randn(2, 1, 2, 2)
     old = torch.randn(2, 1, 2, 2)
     _, memory = rule.step(points, gradient, torch.tensor([0, 3]), old)
@@ -37,7 +37,7 @@ def test_the_average_begins_with_the_first_direction():
     torch.testing.assert_close(memory[1], 0.75 * fresh[1] + 0.25 * old[1])
 
 
-@pytest.mark.parametrize("rule", [Power(8, average=0.0), Power(40, average=0.0), Adam()])
+@pytest.mark.parametrize("rule", [Power(8, momentum=0.0), Power(40, momentum=0.0), Adam()])
 def test_a_step_is_as_long_in_any_company(rule):
     """Rejects powers that are worked out for all images at once, which libraries round by how many there are."""
     points, gradient = torch.zeros(48, 1, 1, 3), torch.randn(48, 1, 1, 3, generator=torch.Generator().manual_seed(0))
@@ -77,12 +77,12 @@ def test_without_a_gradient_a_point_stays():
 
 def test_the_settings_name_the_rule():
     """Rejects a setting that is not passed on."""
-    chosen = PatternSettings.of(ascent="power", steps=7, first=9.0, last=0.5, average=0.1)
+    chosen = PatternSettings.of(ascent="power", steps=7, initial_step_size=9.0, final_step_size=0.5, momentum=0.1)
     assert optimizer_of(chosen) == Power(7, 9.0, 0.5, 0.1)
-    assert optimizer_of(PatternSettings.of(ascent="normalized", rate=0.02)) == Normalized(0.02)
+    assert optimizer_of(PatternSettings.of(ascent="normalized", learning_rate=0.02)) == Normalized(0.02)
     assert optimizer_of(PatternSettings.of(ascent="normalized")) == Normalized(0.01)
     assert optimizer_of(PatternSettings.of(ascent="adam")) == Adam(0.05)
-    assert optimizer_of(PatternSettings.of(ascent="gradient", rate=0.5)) == PlainGradient(0.5)
+    assert optimizer_of(PatternSettings.of(ascent="gradient", learning_rate=0.5)) == PlainGradient(0.5)
 
 
 def test_adam_is_pytorch_s_image_by_image():

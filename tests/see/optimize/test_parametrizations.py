@@ -160,7 +160,9 @@ def test_waves_are_as_strong_as_in_the_images_given():
     found = {}
     for name, images in (("smooth", smooth), ("rough", draws.random((40, 1, 13, 9), dtype=np.float32))):
         data = Split(images, np.zeros(40, np.int64))
-        result = patterns(model, "relu2", units=[0, 3], image="maco", data=data, steps=12, candidates=8, retries=0)
+        result = patterns(
+            model, "relu2", units=[0, 3], image="maco", data=data, steps=12, candidates=8, silent_restarts=0
+        )
         wanted = np.abs(np.fft.rfft2(model.scaling.apply(images), norm="ortho")).mean(0)
         wanted[0, 0, 0] = 0
         for image in (*result.images, *result.film.images[0]):

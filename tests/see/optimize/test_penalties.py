@@ -73,7 +73,7 @@ def test_the_gradient_of_roughness_is_that_of_finite_differences():
 def test_blur_makes_patterns_smoother():
     """Rejects a knob that never reaches the ascent."""
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
-    asked = {"units": [1], "steps": 15, "candidates": 8, "retries": 0}
+    asked = {"units": [1], "steps": 15, "candidates": 8, "silent_restarts": 0}
     rough, smooth = (
         float(roughness(torch.from_numpy(patterns(model, "conv1", blur=blur, **asked).images))) for blur in (0.0, 3.0)
     )

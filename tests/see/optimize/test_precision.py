@@ -18,7 +18,7 @@ from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import Sphere
 from pellucid.settings import PatternSettings
 
-ASKED = {"units": [0, 1, 2], "candidates": 16, "retries": 0, "steps": 12}
+ASKED = {"units": [0, 1, 2], "candidates": 16, "silent_restarts": 0, "steps": 12}
 
 
 def opened():
@@ -97,7 +97,7 @@ def test_the_clock_measures_both_ways():
 def test_a_network_of_ones_own_stays_exact():
     """Rejects a hand-written network that is asked for what it does not have."""
     net = Network("cnn-4-4-8-16", scaling="standardized")
-    asked = {"units": [0, 1], "candidates": 16, "retries": 0, "steps": 8, "ascent": "adam"}
+    asked = {"units": [0, 1], "candidates": 16, "silent_restarts": 0, "steps": 8, "ascent": "adam"}
     fine, rough = (pc.patterns(net, "conv2", precision=way, **asked) for way in ("float32", "bfloat16"))
     assert (fine.images == rough.images).all()
 

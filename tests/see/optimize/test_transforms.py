@@ -53,7 +53,7 @@ def reflected(index, size):
     return torch.where(index >= size, 2 * size - 1 - index, index)
 
 
-@pytest.mark.parametrize("amounts", [{"jitter": 2}, {"zoom": 0.2}, {"turn": 20}, {"grain": 0.3}])
+@pytest.mark.parametrize("amounts", [{"jitter": 2}, {"zoom": 0.2}, {"rotate": 20}, {"pixel_noise": 0.3}])
 def test_an_image_is_changed_alike_alone_and_in_company(amounts):
     """Rejects one draw for the batch; also another size, and a gradient that does not come back."""
     change = Transforms(**amounts)
@@ -70,14 +70,14 @@ def test_a_turn_is_one_of_pixels_on_images_that_are_not_square():
     """Rejects a rotation in coordinates that are stretched: a disc would become an ellipse."""
     y, x = torch.meshgrid(torch.arange(21) - 10.0, torch.arange(41) - 20.0, indexing="ij")
     disc = torch.sigmoid(6 - (x.square() + y.square()).sqrt())[None, None]
-    turned = Transforms(turn=90)(disc, torch.tensor([3]), torch.tensor([1]))
+    turned = Transforms(rotate=90)(disc, torch.tensor([3]), torch.tensor([1]))
     middle = slice(11, 30)  # beyond it, reflections of the disc come in
     torch.testing.assert_close(turned[..., middle], disc[..., middle], atol=0.1, rtol=0)
 
 
 def test_grain_is_normal():
     """Rejects uniform noise, and of another deviation than was asked for."""
-    noise = Transforms(grain=0.5)(torch.zeros(4, 1, 60, 50), KEYS, STEPS)
+    noise = Transforms(pixel_noise=0.5)(torch.zeros(4, 1, 60, 50), KEYS, STEPS)
     assert abs(float(noise.std()) - 0.5) < 0.02
     assert float(noise.abs().max()) > 1.3
     assert abs(float(noise.mean())) < 0.02
@@ -88,7 +88,7 @@ def test_they_are_on_for_large_images_only():
     assert transforms_of(PatternSettings(), (1, 28, 28)) is None
     assert transforms_of(PatternSettings(), (3, 64, 80)) == Transforms(4.0, 0.05, 5.0, 0.0)
     assert transforms_of(PatternSettings.of(jitter=2), (1, 28, 28)) == Transforms(jitter=2.0)
-    off = PatternSettings.of(jitter=0, zoom=0, turn=0)
+    off = PatternSettings.of(jitter=0, zoom=0, rotate=0)
     assert transforms_of(off, (3, 224, 224)) is None
 
 
@@ -104,7 +104,7 @@ def test_a_frame_is_gray_and_the_image_lies_within():
     assert (framed[:, :, 3:-3, 4:-4] - gray[:, :, 3:-3, 4:-4]).abs().mean() > 0.3
     assert framed.shape == given.shape
     even = torch.full((4, 2, 12, 20), 0.3)
-    torch.testing.assert_close(Transforms(pad=3, jitter=5, turn=20, zoom=0.2)(even, KEYS, STEPS), even)
+    torch.testing.assert_close(Transforms(pad=3, jitter=5, rotate=20, zoom=0.2)(even, KEYS, STEPS), even)
 
 
 def test_a_frame_is_a_knob():

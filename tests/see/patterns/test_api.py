@@ -47,7 +47,9 @@ def test_the_activations_are_those_of_the_images(cnn):
 def test_power_ascent_beats_the_classic_one(cnn):
     """Rejects an ascent that goes nowhere, or downhill: 200 small classic steps are the yardstick."""
     ours = patterns(opened(cnn), "relu2", **QUICK)
-    classic = patterns(opened(cnn), "relu2", ascent="normalized", rate=0.03, steps=200, candidates=1, retries=0)
+    classic = patterns(
+        opened(cnn), "relu2", ascent="normalized", learning_rate=0.03, steps=200, candidates=1, silent_restarts=0
+    )
     assert ours.activations.mean() > 0.97 * classic.activations.mean()
     assert (np.diff(classic.history.activations, axis=1) > -0.05 * classic.activations[:, None]).all()
 
@@ -64,7 +66,7 @@ def test_a_unit_s_pattern_is_the_same_alone_and_in_company():
 
 
 @pytest.mark.parametrize(
-    "asked", [{"report": True}, {"zoom": 0.1, "turn": 8.0, "jitter": 1.0}, {"ascent": "adam"}, {"others": 0.3}]
+    "asked", [{"report": True}, {"zoom": 0.1, "rotate": 8.0, "jitter": 1.0}, {"ascent": "adam"}, {"others": 0.3}]
 )
 @pytest.mark.parametrize("kind", ["network", "module"])
 def test_whatever_is_asked_for_a_unit_s_pattern_is_its_own(kind, asked):
@@ -74,7 +76,7 @@ def test_whatever_is_asked_for_a_unit_s_pattern_is_its_own(kind, asked):
         model, layer, units, count = open_model(network), "dense", [3, 33, 60, 127], 128
     else:
         model, layer, units, count = opened(small_cnn(maps=40)), "relu2", [3, 20, 37], 40
-    asked = {"steps": 8, "candidates": 16, "retries": 0, **asked}
+    asked = {"steps": 8, "candidates": 16, "silent_restarts": 0, **asked}
     whole = patterns(model, layer, units=list(range(count)), **asked)
     for unit in units:
         assert np.array_equal(patterns(model, layer, units=[unit], **asked).images[0], whole.images[unit])
@@ -91,7 +93,7 @@ def test_a_silent_unit_is_woken():
     """Rejects giving up by luck: no noise excites unit 2, but an image exists that does."""
     module = stubborn_cnn(-1.6)
     model = opened(module)
-    classic = patterns(model, "relu2", units=[2], ascent="normalized", steps=5, candidates=32, retries=0)
+    classic = patterns(model, "relu2", units=[2], ascent="normalized", steps=5, candidates=32, silent_restarts=0)
     assert classic.history.activations[0, 0] == 0
     found = patterns(model, "relu2", units=[2], **QUICK)
     assert found.activations[0] > 0
@@ -107,7 +109,7 @@ def test_a_unit_behind_silent_units_is_woken():
         module[1].bias.fill_(-0.8)  # more likeness than any noise has
         module[3].weight.fill_(1.0)
         module[3].bias.fill_(-0.05)
-    found = patterns(opened(module, (1, 7, 5)), "4", retries=0, **QUICK)
+    found = patterns(opened(module, (1, 7, 5)), "4", silent_restarts=0, **QUICK)
     assert found.history.activations[0, 0] == 0
     assert found.activations[0] == pytest.approx(0.15, abs=0.01)
 
@@ -119,7 +121,7 @@ def test_every_further_try_begins_from_other_noises():
     def watch(jobs, steps, images, values):
         begun.extend(images[(jobs == 0) & (steps == 0)])
 
-    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", units=[2], retries=2, watch=watch, **QUICK)
+    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", units=[2], silent_restarts=2, watch=watch, **QUICK)
     assert found.dead[0]
     assert len(begun) == 3
     assert not any(torch.allclose(begun[i], begun[j], atol=0.1) for i, j in ((0, 1), (1, 2), (0, 2)))
@@ -128,7 +130,7 @@ def test_every_further_try_begins_from_other_noises():
 def test_a_dead_unit_is_reported_with_its_proof():
     """Rejects a dead unit that is passed off as alive, one that takes others with it, and a proof without numbers."""
     split = Split(np.random.default_rng(0).random((20, 1, 13, 9), dtype=np.float32), np.zeros(20, np.int64))
-    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", data=split, retries=2, **QUICK)
+    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", data=split, silent_restarts=2, **QUICK)
     assert found.dead.tolist() == [False, False, True, False, False, False]
     assert found.tried_starts.tolist() == [64, 64, 192, 64, 64, 64]
     assert found.tried_images.tolist() == [0, 0, 20, 0, 0, 0]
@@ -156,7 +158,7 @@ def test_an_image_that_excites_a_unit_proves_it_alive():
     images[1] = 0
     images[1, 0, 4, 4] = 1
     data = Data(*[Split(images, np.zeros(3, np.int64))] * 3)
-    timid = {"ascent": "normalized", "rate": 1e-4, "retries": 0, **QUICK}
+    timid = {"ascent": "normalized", "learning_rate": 1e-4, "silent_restarts": 0, **QUICK}
     without = patterns(opened(Spot()), "unit", **timid)
     found = patterns(opened(Spot()), "unit", data=data, **timid)
     assert without.dead[0]
@@ -190,7 +192,7 @@ def test_every_silent_unit_begins_from_its_own_image(units):
         images[number] = 0
         images[number].reshape(-1)[pixel] = 1
     data = Split(images, np.zeros(4, np.int64))
-    timid = {"ascent": "normalized", "rate": 1e-4, "retries": 0, **QUICK}
+    timid = {"ascent": "normalized", "learning_rate": 1e-4, "silent_restarts": 0, **QUICK}
     found = patterns(opened(Spots()), "unit", units=units, data=data, **timid)
     assert not found.dead.any()
     assert (found.activations > 0.4).all()
@@ -215,7 +217,7 @@ def test_an_image_that_cannot_be_a_start_proves_a_unit_alive_too():
     images = np.full((2, 1, 13, 9), 0.97, np.float32)
     images[:, 0, 4, 4] = 0.5
     data = Split(images, np.zeros(2, np.int64))
-    asked = {"retries": 0, **QUICK}
+    asked = {"silent_restarts": 0, **QUICK}
     found = patterns(opened(Bright(), scaling="unit"), "unit", data=data, **asked)
     assert patterns(opened(Bright(), scaling="unit"), "unit", **asked).dead[0]
     assert found.activations[0] == 0
@@ -271,11 +273,11 @@ def test_a_start_is_begun_from(cnn):
     """Rejects noise where a person gave an image, and one start for all where there is one for each."""
     starts = np.random.default_rng(3).normal(size=(6, 1, 13, 9)).astype(np.float32)
     starts = (starts - starts.mean((1, 2, 3), keepdims=True)) / starts.std((1, 2, 3), keepdims=True)
-    found = patterns(opened(cnn), "relu2", start=starts, steps=1, ascent="normalized", retries=0)
+    found = patterns(opened(cnn), "relu2", start=starts, steps=1, ascent="normalized", silent_restarts=0)
     np.testing.assert_allclose(
         found.history.activations[:, 0], mean_activations(cnn, 5, starts)[np.arange(6), np.arange(6)], atol=1e-6
     )
-    again = patterns(opened(cnn), "relu2", start=found, steps=1, retries=0)
+    again = patterns(opened(cnn), "relu2", start=found, steps=1, silent_restarts=0)
     assert (again.activations >= found.activations - 1e-6).all()
     with pytest.raises(PellucidError, match="A start has shape"):
         patterns(opened(cnn), "relu2", start=starts[:2])
@@ -305,7 +307,7 @@ def test_the_film_begins_with_the_start_and_tells_its_activations(cnn):
         np.testing.assert_allclose(
             activations, mean_activations(cnn, 5, shot)[np.arange(6), np.arange(6)], rtol=1e-4, atol=1e-5
         )
-    without = patterns(opened(cnn), "relu2", shots=0, **QUICK)
+    without = patterns(opened(cnn), "relu2", snapshots=0, **QUICK)
     assert without.film.images.shape == (0, 6, 1, 13, 9)
 
 
@@ -348,7 +350,9 @@ def test_data_are_no_bare_array(cnn):
 def test_progress_reaches_its_total(cnn):
     """Rejects a bar that stops short or runs over, restarts included."""
     told = []
-    patterns(opened(stubborn_cnn(-100.0)), "relu2", progress=lambda *done: told.append(done), retries=2, **QUICK)
+    patterns(
+        opened(stubborn_cnn(-100.0)), "relu2", progress=lambda *done: told.append(done), silent_restarts=2, **QUICK
+    )
     assert told[-1][0] == told[-1][1]
     assert all(done <= total for done, total in told)
 
@@ -358,7 +362,7 @@ def test_progress_reaches_its_total(cnn):
 def test_images_and_ascents_are_independent_axes(cnn, image, ascent):
     """Rejects a pair that goes nowhere, or to NaN."""
     rate = {"normalized": 0.05, "gradient": 5.0}.get(ascent)
-    found = patterns(opened(cnn), "relu2", image=image, ascent=ascent, rate=rate, **QUICK)
+    found = patterns(opened(cnn), "relu2", image=image, ascent=ascent, learning_rate=rate, **QUICK)
     assert np.isfinite(found.images).all()
     assert found.activations.mean() > 1.05 * found.history.activations[:, 0].mean()
 
@@ -397,10 +401,10 @@ def test_penalties_smooth_and_transforms_change_the_way():
 def test_more_tries_never_find_less(cnn):
     """Rejects keeping the last try, another unit's, or the best start instead of the best pattern."""
     model = opened(cnn)
-    one, four = (patterns(model, "relu2", tries=tries, **QUICK) for tries in (1, 4))
+    one, four = (patterns(model, "relu2", restarts=tries, **QUICK) for tries in (1, 4))
     assert (four.activations >= one.activations).all()
     assert four.activations.sum() > one.activations.sum()
-    alone = patterns(model, "relu2", units=[2], tries=4, **QUICK)
+    alone = patterns(model, "relu2", units=[2], restarts=4, **QUICK)
     assert np.array_equal(alone.images[0], four.images[2])
     np.testing.assert_allclose(four.activations, mean_activations(cnn, 5, four.images).diagonal(), rtol=1e-4)
 
@@ -420,7 +424,7 @@ def test_the_deep_mlp_s_way_is_the_write_up_s():
     And one that gives back the start: against black nothing is held, so that no later image has a higher value.
     """
     module = nn.Sequential(nn.Flatten(), nn.Linear(35, 12), nn.ReLU(), nn.Linear(12, 3))
-    found = patterns(opened(module, (1, 7, 5), "unit"), "1", preset="mlp-deep", units=[4], retries=0)
+    found = patterns(opened(module, (1, 7, 5), "unit"), "1", preset="mlp-deep", units=[4], silent_restarts=0)
     weight, bias = (p.detach().double().numpy() for p in (module[1].weight, module[1].bias))
     x = found.film.images[0, 0, 0].astype(np.float64)
     assert 0 <= x.min() <= x.max() <= 0.01
@@ -467,6 +471,6 @@ def test_a_start_that_wakes_a_unit_is_its_proof_of_life():
         module[0].bias.fill_(-8.5)
     model = open_model(module, input_shape=(1, 9, 9))
     white = np.ones((1, 9, 9), np.float32)
-    harsh = {"ascent": "gradient", "image": "box", "keep": "last", "l1": 0.3, "relative": False, "retries": 0}
+    harsh = {"ascent": "gradient", "image": "box", "keep": "last", "l1": 0.3, "relative": False, "silent_restarts": 0}
     assert not patterns(model, "1", start=white, **{**QUICK, **harsh}).dead[0]
     assert patterns(model, "1", start=white * 0.5, **{**QUICK, **harsh}).dead[0]

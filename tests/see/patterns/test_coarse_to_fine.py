@@ -12,7 +12,13 @@ from pellucid.see.patterns.coarse_to_fine import staged
 from pellucid.settings import PatternSettings
 from tests.see.conftest import small_cnn
 
-STAGES = {"ascent": "normalized", "rate": 0.05, "stages": (4, 6, 10), "scales": (2, 4, 9), "retries": 1}
+STAGES = {
+    "ascent": "normalized",
+    "learning_rate": 0.05,
+    "stages": (4, 6, 10),
+    "scales": (2, 4, 9),
+    "silent_restarts": 1,
+}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pellucid.see.patterns.api import History, Pattern, Patterns, patterns
 from pellucid.see.patterns.pattern_files import load_images
 from tests.see.conftest import small_cnn
 
-QUICK = {"steps": 4, "candidates": 16, "retries": 0, "scales": (2, 4)}
+QUICK = {"steps": 4, "candidates": 16, "silent_restarts": 0, "scales": (2, 4)}
 
 
 @pytest.fixture(scope="module")

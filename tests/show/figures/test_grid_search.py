@@ -27,8 +27,12 @@ ONE = Study(
     ("ridge", "seed"),
     (run(0.01, 0, dev=0.9), run(0.01, 1, dev=0.92), lost(0.1, 0), lost(0.1, 1), run(0.2, 0, dev=0.85), lost(0.2, 1)),
 )
-TWO = Study(("rate", "batch"), (run(0.1, 5, dev=0.7), run(0.1, 9, dev=0.8), run(0.3, 5, dev=0.9), lost(0.3, 9)))
-THREE = Study(("rate", "batch", "seed", "shift"), (run(0.1, 5, 0, 1), run(0.1, 5, 0, 2, dev=0.95), lost(0.1, 9, 0, 1)))
+TWO = Study(
+    ("learning_rate", "batch"), (run(0.1, 5, dev=0.7), run(0.1, 9, dev=0.8), run(0.3, 5, dev=0.9), lost(0.3, 9))
+)
+THREE = Study(
+    ("learning_rate", "batch", "seed", "shift"), (run(0.1, 5, 0, 1), run(0.1, 5, 0, 2, dev=0.95), lost(0.1, 9, 0, 1))
+)
 
 
 def curves(axes):
@@ -69,7 +73,11 @@ def test_other_studies_have_a_line_for_each_combination(found):
     FigureCanvasAgg(figure).draw()
     told = words(figure.axes[0])
     assert told == (
-        ["rate 0.1, batch 5, shift 1", "rate 0.1, batch 5, shift 2", "rate 0.1, batch 9, shift 1"]
+        [
+            "learning_rate 0.1, batch 5, shift 1",
+            "learning_rate 0.1, batch 5, shift 2",
+            "learning_rate 0.1, batch 9, shift 1",
+        ]
         if found is THREE
         else ["as given"]
     )
@@ -93,7 +101,7 @@ def test_the_lines_of_a_terminal_name_the_best_by_the_dev_images():
     assert lines[3].split()[1:3] == ["1", "1"]
     assert lines[-1] == "Best on the dev images: ridge 0.4, 95.00%, and 60.00% on the test images."
     assert study_text(Study(("seed",), (run(0), run(1)))).splitlines()[-1].startswith("On average: 90.00%")
-    assert "Every training diverged" in study_text(Study(("rate",), (lost(9.0), lost(8.0))))
+    assert "Every training diverged" in study_text(Study(("learning_rate",), (lost(9.0), lost(8.0))))
 
 
 def test_the_examples_hold():

@@ -17,7 +17,7 @@ from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.metrics import Scores
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
-from pellucid.settings import WatchSettings
+from pellucid.settings import CallbackSettings
 from pellucid.show.callbacks import keep, watched
 from pellucid.show.console import scores_text, table
 from pellucid.show.figures.class_means import averages_figure
@@ -25,7 +25,7 @@ from pellucid.show.figures.live_plot import Live, TensorBoardLog, in_notebook
 from pellucid.show.figures.training import curves_figure, training_figure
 from pellucid.show.style import LIGHT
 
-QUICK = {"batch": 16, "rate": 0.1, "check": False, "progress": False}
+QUICK = {"batch": 16, "learning_rate": 0.1, "check": False, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_tensorboard_gets_the_numbers_of_the_history(tmp_path):
 def test_what_is_asked_for_is_kept(tmp_path, told):
     """Rejects a file that is announced and not there."""
     net, history = told
-    settings = WatchSettings(
+    settings = CallbackSettings(
         live=tmp_path / "live.png",
         live_batches=2,
         curves=tmp_path / "curves.svg",
@@ -188,9 +188,9 @@ def test_what_is_asked_for_is_kept(tmp_path, told):
     assert written == [settings.live, settings.curves, settings.history, settings.tables]
     assert all(path.exists() for path in written)
     assert small.same(Network.load(settings.tables), net)
-    with watched(WatchSettings()) as callbacks:
+    with watched(CallbackSettings()) as callbacks:
         assert [callback(None) for callback in callbacks] == [None, None]
-    assert keep(WatchSettings(), net, history) == []
+    assert keep(CallbackSettings(), net, history) == []
 
 
 def test_a_class_without_images_keeps_its_place():

@@ -32,7 +32,7 @@ def test_a_control_says_what_the_setting_says(group, name):
 
 def test_initials_are_large():
     """Rejects "Tv" and "L1" for what everybody writes otherwise, and "TRIES"."""
-    labels = [controls.control(PatternSettings, name).label for name in ("tv", "l1", "tries")]
+    labels = [controls.control(PatternSettings, name).label for name in ("tv", "l1", "restarts")]
     assert labels == ["TV", "L1", "Tries"]
 
 
@@ -45,8 +45,8 @@ def test_files_are_no_business_of_a_window():
 def test_each_kind_has_its_control():
     """Rejects a slider from 1 to 100,000, and a text field where there are choices."""
     kinds = {name: type(controls.control(PatternSettings, name)).__name__ for name in PatternSettings.model_fields}
-    assert (kinds["ascent"], kinds["steps"], kinds["tries"]) == ("Dropdown", "Number", "Slider")
-    assert (kinds["relative"], kinds["scales"], kinds["rate"]) == ("Checkbox", "Textbox", "Number")
+    assert (kinds["ascent"], kinds["steps"], kinds["restarts"]) == ("Dropdown", "Number", "Slider")
+    assert (kinds["relative"], kinds["scales"], kinds["learning_rate"]) == ("Checkbox", "Textbox", "Number")
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_each_kind_has_its_control():
         (PatternSettings, "at", "2 5", (2, 5)),
         (PatternSettings, "at", "", None),
         (PatternSettings, "steps", 40.0, 40),
-        (PatternSettings, "rate", 0.5, 0.5),
-        (TrainSettings, "rates", "0.1 0.01", (0.1, 0.01)),
+        (PatternSettings, "learning_rate", 0.5, 0.5),
+        (TrainSettings, "learning_rates", "0.1 0.01", (0.1, 0.01)),
         (AtlasSettings, "layers", "conv1 dense", ("conv1", "dense")),
         (DreamSettings, "color", False, False),
     ],

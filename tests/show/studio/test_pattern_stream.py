@@ -57,7 +57,7 @@ def test_a_stop_keeps_what_was_reached(session, model):
 
 def test_portraits_say_what_they_show(session, model):
     """Rejects a dead unit that looks alive, and a wall without numbers."""
-    asked = Request(model, "conv1", (2,), {**QUICK, "retries": 0})
+    asked = Request(model, "conv1", (2,), {**QUICK, "silent_restarts": 0})
     *_, last = evolve(session, "patterns", asked, 0.0)
     assert "is dead" in portrait(last, asked)
     asked = Request(model, "conv1", None, QUICK)

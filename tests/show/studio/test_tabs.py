@@ -245,7 +245,7 @@ def test_a_dream_stops_too(desk):
 
 
 def train(tab, request, **changed):
-    quick = {"epochs": 2, "batch": 32, "rate": 0.1, "check": False, **changed}
+    quick = {"epochs": 2, "batch": 32, "learning_rate": 0.1, "check": False, **changed}
     return tab.train(request, "digits", "mlp-70-30", *values(tab, TrainSettings, **quick))
 
 
@@ -290,11 +290,11 @@ def test_the_settings_shown_suit_the_architecture(desk):
     tab = Train(desk, [])
     shown = dict(zip(tab._names, tab.recipe(window(), "digits", "mlp-deep")[1:], strict=True))
     assert shown["batch"]["value"] == 32
-    assert shown["alpha"]["value"] == 0.9999
+    assert shown["ema"]["value"] == 0.9999
     assert shown["epochs"]["value"] == 21
 
 
-@pytest.mark.parametrize("changed", [{"rate": 0}, {"epochs": 0.5}, {"rates": "x"}])
+@pytest.mark.parametrize("changed", [{"learning_rate": 0}, {"epochs": 0.5}, {"learning_rates": "x"}])
 def test_settings_out_of_range_are_refused_before_the_work(desk, changed):
     """Rejects a training that begins with what it was not asked for."""
     with pytest.raises(PellucidError, match="Setting '"):

@@ -21,12 +21,12 @@ from pellucid.learn.experiments.clusters import cluster_data, require_count
 from pellucid.learn.layers import Conv, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
-from pellucid.settings import ClusterSettings, CourseSettings, TrainSettings
+from pellucid.settings import ClusterSettings, OptimizationSettings, TrainSettings
 
-RECIPE: Mapping[str, Any] = {"epochs": 10, "batch": 200, "rate": 0.7, "shift": 0}
+RECIPE: Mapping[str, Any] = {"epochs": 10, "batch": 200, "learning_rate": 0.7, "shift": 0}
 """What suits features where it differs from what suits pixels: an image has few of them, so batches may be larger."""
 
-COMPARED = (*CourseSettings.model_fields, *ClusterSettings.model_fields, "check")
+COMPARED = (*OptimizationSettings.model_fields, *ClusterSettings.model_fields, "check")
 """What a comparison may be given."""
 
 
@@ -35,7 +35,7 @@ def feature_settings(recipe: Mapping[str, Any], data: Data, clusters: int, **set
 
     That is the term for pixels (the recipe's, or the one given), scaled by K / pixels.
     """
-    wanted = TrainSettings.of({**recipe, **RECIPE}, **{**settings, "shift": 0})
+    wanted = TrainSettings.of({**TrainSettings.renamed(recipe), **RECIPE}, **{**settings, "shift": 0})
     return wanted.model_copy(update={"ridge": wanted.ridge * clusters / math.prod(data.input_shape)})
 
 
@@ -82,9 +82,10 @@ def compare_clusters(
 ) -> Comparison:
     """Train an architecture of dense layers on pixels, and then on features of the same images.
 
-    Keywords are those of `ClusterSettings` and of `CourseSettings`; the latter hold for both, but see
+    Keywords are those of `ClusterSettings` and of `OptimizationSettings`; the latter hold for both, but see
     `feature_settings`. Raises PellucidError for settings that are unknown or out of range.
     """
+    settings = TrainSettings.renamed(settings)
     for name in settings:
         if name not in COMPARED:
             raise unknown("setting of a comparison", name, COMPARED)

@@ -6,9 +6,8 @@ Study.summaries: runs -> mean and spread over the seeds, for each combination of
 With a folder, a study is kept while it grows: `runs.csv` has a line for each run that is over, written whole or not at
 all, and a run under way has a checkpoint. A study that was killed goes on with the same call, in the middle of the
 run it was in; a grid may also grow by values that it did not have. `study.json` says what is the same in all runs, so
-that runs of another study are not taken for runs of this one.
-
-The surprise: a run that diverges is a result, too. It stays in the table with its reason and without scores.
+that runs of another study are not taken for runs of this one. A run that diverges is a result, too: it stays in the
+table with its reason and without scores.
 """
 
 import csv
@@ -40,16 +39,16 @@ from pellucid.learn.layers import Layer
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.progress import Progress, bar
-from pellucid.settings import ClusterSettings, CourseSettings, TrainSettings
+from pellucid.settings import ClusterSettings, OptimizationSettings, TrainSettings
 
 STUDIED = (
-    *(name for name in CourseSettings.model_fields if name != "rates"),
+    *(name for name in OptimizationSettings.model_fields if name != "learning_rates"),
     *ClusterSettings.model_fields,
     "initialization",
 )
 """What a study may vary."""
 
-SHARED = (*STUDIED, "rates", "check")
+SHARED = (*STUDIED, "learning_rates", "check")
 """What all runs of a study may share."""
 
 SCORES = ("dev_accuracy", "test_accuracy", "train_accuracy", "loss", "seconds")
@@ -133,8 +132,8 @@ def study(
 ) -> Study:
     """Train a network for every combination of the grid's values; keywords are what all of them share.
 
-    Both name settings of `CourseSettings` and `ClusterSettings`, and "initialization". With `clusters` other than 0,
-    networks see distances to so many centres instead of pixels, and are trained as `feature_settings` says.
+    Both name settings of `OptimizationSettings` and `ClusterSettings`, and "initialization". With `clusters` other than
+    0, networks see distances to so many centres instead of pixels, and are trained as `feature_settings` says.
     out: a folder for runs.csv, summary.csv and the checkpoints of runs under way; a study that is there goes on.
     engine: where networks are trained, this process if there is none; the result is the same, but for the seconds.
 
@@ -186,7 +185,8 @@ class _Plan:
         grid: Mapping[str, Sequence[Any]],
         shared: Mapping[str, Any],
     ) -> None:
-        self.architecture, self.data, self.shared, self.names = architecture, data, dict(shared), tuple(grid)
+        grid, shared = TrainSettings.renamed(grid), TrainSettings.renamed(shared)
+        self.architecture, self.data, self.shared, self.names = architecture, data, shared, tuple(grid)
         for name in grid:
             if name not in STUDIED:
                 raise unknown("setting to study", name, STUDIED)
@@ -333,12 +333,22 @@ def _resumed(folder: Path, plan: _Plan) -> dict[tuple[str, ...], Run]:
         with atomic_path(told) as temporary:
             temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         return {}
-    if _json(told) != json.loads(json.dumps(description)):
+    if _renamed(_json(told)) != json.loads(json.dumps(description)):
         raise PellucidError(
             f"The folder '{folder}' holds a study with other data, layers, settings or names; give another folder."
         )
     runs = folder / "runs.csv"
     return _read_runs(runs, plan.names) if runs.exists() else {}
+
+
+def _renamed(description: Any) -> Any:
+    """A description that the last release may have written, with the settings' names of today."""
+    match description:
+        case {"names": list(names), "settings": {"features": dict(features)} as settings}:
+            names = [TrainSettings.former().get(str(name), name) for name in names]
+            settings = TrainSettings.renamed(settings) | {"features": TrainSettings.renamed(features)}
+            return {**description, "names": names, "settings": settings}
+    return description
 
 
 def _json(path: Path) -> Any:
@@ -354,6 +364,7 @@ def _read_runs(path: Path, names: tuple[str, ...]) -> dict[tuple[str, ...], Run]
     try:
         text = read_bytes(path, "table of runs", LARGEST_TABLE).decode()
         header, *rows = list(csv.reader(io.StringIO(text), strict=True))
+        header = [TrainSettings.former().get(name, name) for name in header]
         for row in rows:
             values, scores, note = tuple(row[: len(names)]), row[len(names) : -1], row[-1]
             numbers = [math.nan if score == "" else float(score) for score in scores]

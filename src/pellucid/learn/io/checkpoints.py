@@ -101,7 +101,7 @@ def require_same(checkpoint: Checkpoint, path: Path, network: Network, settings:
         "data": (checkpoint.fingerprint, found),
     }
     course = settings.course()
-    longer = settings.schedule != "cosine" or bool(settings.rates)
+    longer = settings.schedule != "cosine" or bool(settings.learning_rates)
     names = [name for name in course if not (name == "epochs" and longer)]
     facts |= {f"setting '{name}'": (checkpoint.course.get(name), course[name]) for name in names}
     for what, (there, here) in facts.items():
@@ -143,7 +143,7 @@ def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) ->
     history = History(settings, network.names, _batches(tensors, len(network.names)))
     history.epochs.extend(_read(list[Epoch], state.get("epochs"), "epochs"))
     history.gradients = _read(GradientReport | None, state.get("gradients"), "gradient check")
-    return Checkpoint(network, parts, history, dict(state["settings"]), str(state.get("fingerprint")))
+    return Checkpoint(network, parts, history, TrainSettings.renamed(state["settings"]), str(state.get("fingerprint")))
 
 
 def _batches(tensors: Mapping[str, Array], layers: int) -> list[Batch]:

@@ -21,7 +21,7 @@ read_architecture: a TOML file -> Architecture
     activation = "linear"            # the last layer: the logits
 
     [training]                       # settings that suit it
-    rate = 0.05
+    learning_rate = 0.05
 
 Whatever else a table holds is refused with the nearest valid names. Sizes are bounded before anything is made of them.
 """
@@ -113,8 +113,8 @@ def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:
 def recipe_from_dict(table: object) -> dict[str, Any]:
     """The training settings of an architecture; raises PellucidError for names and values that are none."""
     if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
-        raise PellucidError(f"The training settings are {table!r:.80}; need a table such as rate = 0.05.")
-    course = TrainSettings().course()
+        raise PellucidError(f"The training settings are {table!r:.80}; need a table such as learning_rate = 0.05.")
+    course, table = TrainSettings().course(), TrainSettings.renamed(table)
     for name in table:
         if name not in course:  # such as a path to write to, which is for the person to give and not for a file
             raise unknown("training setting", name, course)

@@ -161,7 +161,7 @@ class _Deep:
         gradient = torch.roll(
             tiles.join(self._gradient(piece) for piece in tiles.cut(moved)), [-s for s in shift], (1, 2)
         )
-        return (image + self._settings.rate * gradient).clamp(*BLACK_WHITE)
+        return (image + self._settings.learning_rate * gradient).clamp(*BLACK_WHITE)
 
     def _gradient(self, piece: Tensor) -> Tensor:
         """The gradient of one tile, its mean size 1."""

@@ -155,7 +155,7 @@ class Carver:
             self._read,
             Units(self._layer, units),
             self._space,
-            Normalized(self._settings.rate),
+            Normalized(self._settings.learning_rate),
             starts,
             StoppingRule(self._settings.steps),
             rows=self._rows,

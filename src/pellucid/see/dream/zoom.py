@@ -22,8 +22,9 @@ from pellucid.see.dream.dream import dream
 from pellucid.see.dream.resampling import resized
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
+from pellucid.settings import DreamSettings
 
-GENTLY = {"rounds": 1, "rate": 0.005, "contrast": 1.0}
+GENTLY = {"rounds": 1, "learning_rate": 0.005, "contrast": 1.0}
 
 
 def zoomed(
@@ -49,7 +50,7 @@ def zoomed(
             f"above 1 and at most 2."
         )
     opened = model if isinstance(model, Model) else open_model(model)
-    options: dict[str, Any] = {"layer": layer, "unit": unit, **GENTLY, **settings}
+    options: dict[str, Any] = {"layer": layer, "unit": unit, **GENTLY, **DreamSettings.renamed(settings)}
     with reporting("zoom", progress) as report:
         report.expect(frames)
         first = dream(photo, opened, progress=_quiet, **{**options, "rounds": 0})

@@ -49,13 +49,14 @@ class Optimizer(ABC):
 class Power(Optimizer):
     """Annealed power ascent over `steps` steps; the memory is the averaged direction.
 
-    first, last: the size of the first and the last step.  average: the share of the old direction in the new one.
+    initial_step_size, final_step_size: of the first and the last step.  momentum: the share of the old direction in
+    the new one.
     """
 
     steps: int
-    first: float = 100.0
-    last: float = 0.1
-    average: float = 0.3
+    initial_step_size: float = 100.0
+    final_step_size: float = 0.1
+    momentum: float = 0.3
 
     def step(
         self,
@@ -66,12 +67,14 @@ class Power(Optimizer):
     ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
         """A leap at first, a small step in the end."""
         fresh = standardized(rescale_small(gradient))
-        direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.average))
+        direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.momentum))
         return points + _each(_by_step(step, self.size, points), points) * direction, direction
 
     def size(self, step: float | int) -> float:
         """Of the step of that number."""
-        found: float = self.first * (self.last / self.first) ** (step / max(1, self.steps - 1))
+        found: float = self.initial_step_size * (self.final_step_size / self.initial_step_size) ** (
+            step / max(1, self.steps - 1)
+        )
         return found
 
 
@@ -103,7 +106,7 @@ class Normalized(Optimizer):
 class Adam(Optimizer):
     """Adam, each image with its own moments; the memory holds both, one after the other."""
 
-    rate: float = 0.05
+    learning_rate: float = 0.05
     first: float = 0.9
     second: float = 0.999
 
@@ -118,20 +121,20 @@ class Adam(Optimizer):
         step: Int64[Tensor, "batch"],
         memory: Float[Tensor, "batch ..."],
     ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
-        """About `rate` in every coordinate; the gradient's scale does not matter."""
+        """About `learning_rate` in every coordinate; the gradient's scale does not matter."""
         mean = torch.lerp(gradient, memory[:, 0], self.first)
         square = torch.lerp(gradient.square(), memory[:, 1], self.second)
         unbiased = mean / _each(_by_step(step, lambda made: 1 - self.first ** (made + 1), points), points)
         spread = (square / _each(_by_step(step, lambda made: 1 - self.second ** (made + 1), points), points)).sqrt()
-        moved = points + self.rate * unbiased / spread.clamp_min(LEAST_SPREAD)
+        moved = points + self.learning_rate * unbiased / spread.clamp_min(LEAST_SPREAD)
         return moved, torch.stack([mean, square], dim=1)
 
 
 @dataclass(frozen=True)
 class PlainGradient(Optimizer):
-    """The bare gradient, times `rate`."""
+    """The bare gradient, times `learning_rate`."""
 
-    rate: float = 0.1
+    learning_rate: float = 0.1
 
     def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
         """Nothing."""
@@ -146,16 +149,16 @@ class PlainGradient(Optimizer):
     ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
         """As far as the gradient is long."""
         del step
-        return points + self.rate * gradient, memory
+        return points + self.learning_rate * gradient, memory
 
 
 def optimizer_of(settings: PatternSettings) -> Optimizer:
     """The rule that the settings name, at its own rate where they name none."""
     if settings.ascent == "power":
-        return Power(settings.steps, settings.first, settings.last, settings.average)
+        return Power(settings.steps, settings.initial_step_size, settings.final_step_size, settings.momentum)
     rules: dict[str, Callable[..., Optimizer]] = {"normalized": Normalized, "adam": Adam, "gradient": PlainGradient}
     rule = rules[settings.ascent]
-    return rule() if settings.rate is None else rule(settings.rate)
+    return rule() if settings.learning_rate is None else rule(settings.learning_rate)
 
 
 def _by_step(step: Int64[Tensor, "batch"], number: Callable[[int], float], points: Tensor) -> Float[Tensor, "batch"]:

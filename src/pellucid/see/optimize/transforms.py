@@ -22,7 +22,7 @@ from pellucid.see.models.base import InputShape
 from pellucid.settings import PatternSettings
 
 LARGE = 64  # pixels of the shorter side from which transforms are on by default
-USUAL = {"jitter": 4.0, "zoom": 0.05, "turn": 5.0, "grain": 0.0, "pad": 0.0}
+USUAL = {"jitter": 4.0, "zoom": 0.05, "rotate": 5.0, "pixel_noise": 0.0, "pad": 0.0}
 
 
 def uniform(keys: Int64[Tensor, "batch"], step: Int64[Tensor, "batch"], count: int) -> Float[Tensor, "batch count"]:
@@ -37,15 +37,15 @@ def uniform(keys: Int64[Tensor, "batch"], step: Int64[Tensor, "batch"], count: i
 class Transforms:
     """How far images are changed; all zero is the identity.
 
-    jitter: pixels, each way.  zoom: share of the size, larger or smaller.  turn: degrees, each way.  grain: deviation
-    of the noise that is added, in units of the image.  pad: pixels of a frame, gray as the image is on average, that is
-    seen around it on every side, the image being drawn in to make room; no reflections then.
+    jitter: pixels, each way.  zoom: share of the size, larger or smaller.  rotate: degrees, each way.  pixel_noise:
+    deviation of the noise that is added, in units of the image.  pad: pixels of a frame, gray as the image is on
+    average, that is seen around it on every side, the image being drawn in to make room; no reflections then.
     """
 
     jitter: float | int = 0.0
     zoom: float | int = 0.0
-    turn: float | int = 0.0
-    grain: float | int = 0.0
+    rotate: float | int = 0.0
+    pixel_noise: float | int = 0.0
     pad: float | int = 0.0
 
     def __call__(
@@ -55,22 +55,22 @@ class Transforms:
         if self.pad > 0:
             gray = images.detach().mean((1, 2, 3), keepdim=True)
             images = gray + _moved(images - gray, self._grid(images, 2 * uniform(keys, step, 4) - 1), "zeros")
-        elif self.jitter > 0 or self.zoom > 0 or self.turn > 0:
+        elif self.jitter > 0 or self.zoom > 0 or self.rotate > 0:
             images = _moved(images, self._grid(images, 2 * uniform(keys, step, 4) - 1), "reflection")
-        if self.grain > 0:
+        if self.pixel_noise > 0:
             draws = uniform(keys, step, 4 + 2 * images[0].numel())[:, 4:]
             one, two = draws.chunk(2, dim=1)
             normal = (-2 * torch.log1p(-one)).sqrt() * torch.cos(2 * math.pi * two)
-            images = images + self.grain * normal.view_as(images).to(images.dtype)
+            images = images + self.pixel_noise * normal.view_as(images).to(images.dtype)
         return images
 
     def _grid(self, images: Tensor, draws: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 2 3"]:
-        """The affine map of each image: scale, turn, then shift, in pixels as long as they are wide."""
+        """The affine map of each image: scale, rotate, then shift, in pixels as long as they are wide."""
         height, width = images.shape[2:]
         # Not a power of 1 + zoom: of few numbers PyTorch rounds it otherwise than of many.
-        factor, angle = torch.exp(math.log1p(self.zoom) * draws[:, 0]), math.radians(self.turn) * draws[:, 1]
+        factor, angle = torch.exp(math.log1p(self.zoom) * draws[:, 0]), math.radians(self.rotate) * draws[:, 1]
         down, right = self.jitter * draws[:, 2], self.jitter * draws[:, 3]
-        if self.zoom == self.turn == self.pad == 0:
+        if self.zoom == self.rotate == self.pad == 0:
             down, right = down.round(), right.round()  # whole pixels are not blurred
         cos, sin = factor * torch.cos(angle), factor * torch.sin(angle)
         first = torch.stack([cos, -sin * height / width, 2 * right / width], 1) * (1 + 2 * self.pad / width)

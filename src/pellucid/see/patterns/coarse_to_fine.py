@@ -54,7 +54,7 @@ def staged(settings: PatternSettings) -> PatternSettings:
 
 def evolved(space: Parametrization, settings: PatternSettings, noise: Noise, climb: Climb) -> AscentResult:
     """All stages, one after the other; the images are the best of all moments, or the last."""
-    moments = snapshot_steps(settings.steps, settings.shots)
+    moments = snapshot_steps(settings.steps, settings.snapshots)
     begins = [0, *accumulate(stage + 1 for stage in settings.stages)]
     parts: list[AscentResult] = []
     for number, stage in enumerate(settings.stages):

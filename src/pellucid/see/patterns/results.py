@@ -168,7 +168,7 @@ class Patterns:
         film = Snapshots(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
         terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
         history = History(arrays.pop("history"), terms)
-        settings = PatternSettings.of(**{RENAMED.get(name, name): value for name, value in about["settings"].items()})
+        settings = PatternSettings.of(about["settings"])
         model, layer = str(about["model"]), str(about["layer"])
         return cls(model=model, layer=layer, history=history, film=film, settings=settings, **arrays)
 
@@ -285,7 +285,6 @@ _ARRAYS = {
     "tried_starts": (1, np.int64),
     "tried_images": (1, np.int64),
 }
-RENAMED = {"weights": "scale_weights"}  # settings that files of before call otherwise
 _KEPT = {
     "history": (2, np.float32, 0),
     "film": (5, np.float32, 1),

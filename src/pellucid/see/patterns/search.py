@@ -42,7 +42,10 @@ from pellucid.see.patterns.top_images import Strongest, top_images_for
 from pellucid.settings import PatternSettings
 
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
-ASIDE = {"seed", "preset", "steps", "candidates", "tries", "retries", "shots", "report", "compare", "precision"}
+ASIDE = {
+    *("seed", "preset", "steps", "candidates", "restarts", "silent_restarts", "snapshots"),
+    *("report", "compare", "precision"),
+}
 """Settings that lead nowhere else."""
 
 
@@ -86,7 +89,7 @@ def search(
         target = objective.target
         values = explorer.values(objective, climbed)
         tried = torch.full((len(objective),), tries)
-        for attempt in range(1, settings.retries + 1):
+        for attempt in range(1, settings.silent_restarts + 1):
             silent = torch.nonzero(~target.is_active(values)).flatten()
             if len(silent) == 0:
                 break
@@ -169,7 +172,7 @@ class _Explorer:
 
     def best_of_tries(self, objective: Objective) -> AscentResult:
         """Every job uphill from several starts; of each, the best climb."""
-        tries = self._settings.tries
+        tries = self._settings.restarts
         jobs = torch.arange(len(objective)).repeat_interleave(tries)
         climbed = self.ascend(objective.select(jobs), 0, jobs)
         if tries == 1:
@@ -204,7 +207,9 @@ class _Explorer:
         moments to keep, and how many steps were made before, if this is but a part of the climb.
         """
         chosen = self._settings
-        steps, moments, made = (chosen.steps, snapshot_steps(chosen.steps, chosen.shots), 0) if stage is None else stage
+        steps, moments, made = (
+            (chosen.steps, snapshot_steps(chosen.steps, chosen.snapshots), 0) if stage is None else stage
+        )
         self._report.expect(len(objective) * (steps + 1))
         page = None if self._ledger is None else self._ledger.page(starts, steps)
         climbed = ascend(
@@ -243,7 +248,7 @@ class _Explorer:
     def unusual(self) -> bool:
         """Whether another climb may wake what these settings leave silent, and further starts are wanted at all."""
         own, usual = self._settings.model_dump(exclude=ASIDE), PatternSettings().model_dump(exclude=ASIDE)
-        return self._settings.retries > 0 and own != usual
+        return self._settings.silent_restarts > 0 and own != usual
 
     def from_usual(
         self, climbed: AscentResult, silent: Int64[Tensor, "silent"], again: Objective
@@ -252,7 +257,7 @@ class _Explorer:
 
         And how many starts were tried for that. A unit is not dead for a penalty, or for starts that were near black.
         """
-        chosen = PatternSettings(seed=self._settings.seed, shots=0)
+        chosen = PatternSettings(seed=self._settings.seed, snapshots=0)
         usual = _Explorer(self._model, self._read, chosen, self._report, None, None, None, len(again))
         found = usual.best_of_tries(again.target)
         alive = again.target.is_active(found.values)

@@ -71,7 +71,7 @@ class Chunk:
 def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[Chunk]:
     """All units of a layer in chunks, as many together as the settings say and memory allows."""
     units = model.layer(layer).units
-    room = int(np.prod(model.input_shape)) * (settings.shots + 2) * settings.variants
+    room = int(np.prod(model.input_shape)) * (settings.snapshots + 2) * settings.variants
     step = min(settings.chunk, max(16, FILM_NUMBERS // room))
     return [Chunk(layer, begin, min(begin + step, units)) for begin in range(0, units, step)]
 
@@ -104,7 +104,7 @@ def chunk_part(
             data=data,
             progress=progress,
             steps=settings.steps,
-            shots=settings.shots,
+            snapshots=settings.snapshots,
             seed=settings.seed + variant,
         )
         for variant in range(settings.variants)

@@ -204,7 +204,7 @@ def _loss(axes: Axes, history: History, epochs: float | int | None, palette: Pal
 
 
 def _accuracy(axes: Axes, history: History, epochs: float | int | None, palette: Palette) -> None:
-    smoothed = moving_average(history.column("accuracy"), min(history.settings.alpha, 0.99))
+    smoothed = moving_average(history.column("accuracy"), min(history.settings.ema, 0.99))
     x, train = _thin(_progress(history, epochs), 100 * smoothed)
     axes.plot(x, train, color=palette.muted, lw=1.2)
     ends = [("train", train[-1], palette.muted)] if len(train) else []

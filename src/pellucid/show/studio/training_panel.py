@@ -57,7 +57,7 @@ def _curves(trainer: Trainer) -> str:
     history = trainer.history
     per_epoch = -(-len(trainer.data.train) // trainer.settings.batch)
     batches = np.arange(1, len(history.batches) + 1) / per_epoch
-    loss, accuracy = history.column("average"), _smooth(history.column("accuracy"), trainer.settings.alpha)
+    loss, accuracy = history.column("average"), _smooth(history.column("accuracy"), trainer.settings.ema)
     epochs = np.array([epoch.epoch + 1 for epoch in history.epochs], float)
     dev_loss = np.array([epoch.dev_loss for epoch in history.epochs])
     dev = np.array([epoch.dev_accuracy for epoch in history.epochs])

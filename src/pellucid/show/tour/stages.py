@@ -36,7 +36,11 @@ from pellucid.show.tour.results import (
 
 ARCHITECTURE = "cnn-4-4-8-16"
 LOOKS, FEWEST_EPOCHS = 24_000, 3  # images that the training looks at in all: 21 rounds of the digits, 3 of MNIST
-RECIPE: dict[str, Any] = {"batch": 32, "rate": 0.02, "shift": 1}  # few images: small, gentle steps, none seen twice
+RECIPE: dict[str, Any] = {
+    "batch": 32,
+    "learning_rate": 0.02,
+    "shift": 1,
+}  # few images: small, gentle steps, none seen twice
 MOST_MISTAKES = 12
 THOUGHTFUL = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
@@ -173,7 +177,9 @@ def convolutions(model: Model) -> list[str]:
 def prepare(model: Model, seed: int) -> None:
     """One short ascent from the deepest map, after which everything is compiled that an ascent needs."""
     layer = convolutions(model)[-1]
-    patterns(model, layer, units=[0], steps=1, candidates=1, retries=0, seed=seed, progress=lambda done, total: None)
+    patterns(
+        model, layer, units=[0], steps=1, candidates=1, silent_restarts=0, seed=seed, progress=lambda done, total: None
+    )
 
 
 def asked(model: Model, layer: str, data: Data, seed: int) -> Patterns:

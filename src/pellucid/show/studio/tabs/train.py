@@ -26,7 +26,7 @@ from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.patterns import download
 from pellucid.show.tour.stages import LOOKS
 
-FIRST = ("epochs", "batch", "rate", "optimizer", "seed")
+FIRST = ("epochs", "batch", "learning_rate", "optimizer", "seed")
 BESIDE = ("resume", "checkpoint_batches", "checkpoint_seconds")  # a window keeps its training in memory
 ARCHITECTURE = "cnn-4-4-8-16"
 SECONDS = 0.5  # from one picture of a training to the next
