@@ -3,7 +3,7 @@
 control: settings, field -> a slider, a number, a choice, a tick or a line of text
 chosen:  settings, fields, what the controls say -> the values that differ from the defaults, ready for the library
 
-Nothing is written twice: what a control says is what `settings.py` says. The surprise: a slider is given only where its
+Nothing is written twice: what a control says is what the field says. The surprise: a slider is given only where its
 range can be aimed at; 1 to 100,000 is a number to be typed.
 """
 

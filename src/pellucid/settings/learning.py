@@ -1,0 +1,134 @@
+"""Settings of learning: how networks are trained and watched, how clusters become features, where images come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from pellucid.settings.fields import Settings, field
+
+
+class OptimizationSettings(Settings):
+    """How a network is trained; architectures bring their own defaults."""
+
+    epochs: int = field(1, "passes over all training images", ge=0, le=10_000)
+    batch: int = field(128, "images in a batch; the last batch of an epoch may be smaller", ge=1, le=65_536)
+    optimizer: Literal["sgd", "momentum", "nesterov"] = field(
+        "momentum", "update rule of the parameters: plain SGD, SGD with momentum, or with Nesterov's momentum"
+    )
+    learning_rate: float = field(
+        0.05, "learning rate: factor of the gradient of a batch's mean loss", was="rate", gt=0, le=100
+    )
+    momentum: float = field(0.9, "share of the previous update in the next one; not used by SGD", ge=0, lt=1)
+    schedule: Literal["constant", "linear", "inverse", "exponential", "cosine"] = field(
+        "cosine",
+        "learning rate after t epochs, from r at first: constant r, linear r - decay t, inverse r / (1 + decay t), "
+        "exponential r exp(-decay t), cosine half a wave from r to 0",
+    )
+    decay: float = field(0.0, "decay of the learning rate per epoch: linear, inverse, exponential schedules", ge=0)
+    learning_rates: tuple[Annotated[float, Field(gt=0, le=100)], ...] = field(
+        (), "learning rate of each epoch in turn, the last for all further ones", unset="the schedule's", was="rates"
+    )
+    warmup: int = field(0, "steps over which the learning rate first rises, from near zero to its full value", ge=0)
+    clip: float = field(
+        0.0, "largest norm of the gradient over all parameters, to which a longer one is scaled; 0 for no limit", ge=0
+    )
+    ridge: float = field(
+        0.0, "strength of the L2 penalty on weights: lambda in lambda / 2m times their sum of squares, m a batch", ge=0
+    )
+    shift: int = field(0, "data augmentation: largest random shift of a training image, in pixels", ge=0, le=16)
+    seed: int = field(
+        0, "seed of the order and shifts of training images; on the command line of first weights and splits too", ge=0
+    )
+    ema: float = field(
+        0.99, "weight of the past in the exponential moving average of the reported loss", was="alpha", ge=0, lt=1
+    )
+
+    @classmethod
+    def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
+        """As for all settings; but a given rate or schedule puts aside the `learning_rates` of the defaults."""
+        defaults, values = cls.renamed(defaults or {}), cls.renamed(values)
+        if values.keys() & {"learning_rate", "schedule", "decay"}:
+            defaults.pop("learning_rates", None)
+        return super().of(defaults, **values)
+
+
+class TrainSettings(OptimizationSettings):
+    """How one network is trained: its optimization, what is checked and measured, where its state is kept."""
+
+    check: bool = field(True, "check of the hand-written gradients by central differences, before the first step")
+    test: bool = field(False, "accuracy on the test images, too, after every epoch; not on the dev images only")
+    checkpoint: Path | None = field(None, "file (.safetensors) for the state of the training", unset="none is kept")
+    resume: bool = field(False, "continuation of the training in the checkpoint's file, if that exists")
+    checkpoint_batches: int = field(0, "batches from one checkpoint to the next; 0 to go by seconds only", ge=0)
+    checkpoint_seconds: float = field(30, "seconds from one checkpoint to the next; 0 to go by batches only", ge=0)
+
+    def course(self) -> dict[str, Any]:
+        """The settings that determine what is learnt and recorded, as JSON can hold them: not where it is kept."""
+        beside = {"check", "checkpoint", "resume", "checkpoint_batches", "checkpoint_seconds"}
+        return self.model_dump(mode="json", exclude=beside)
+
+
+class CallbackSettings(Settings):
+    """What is kept of a training beside the network, and how it is watched."""
+
+    live: Path | None = field(
+        None, "picture (.png) redrawn during the training: loss curves, an image in every layer", unset="none is drawn"
+    )
+    live_batches: int = field(50, "batches from one live picture, or one TensorBoard entry, to the next", ge=1)
+    tensorboard: Path | None = field(
+        None, "folder for a TensorBoard log of the training; needs the package tensorboard", unset="no log"
+    )
+    curves: Path | None = field(None, "figure (.png, .pdf or .svg) of the training's curves", unset="none is drawn")
+    history: Path | None = field(
+        None, "file (.json or .csv) for the numbers of every batch and epoch", unset="none is written"
+    )
+    tables: Path | None = field(None, "folder for weights and biases, one CSV file per layer", unset="none are written")
+
+
+class FeatureSettings(Settings):
+    """How distances to the centres of clusters become what a network learns from."""
+
+    normalization: Literal["centres", "images", "whitened"] = field(
+        "whitened",
+        "scaling of distances to cluster centres: for each centre by itself, for each image over all centres first, "
+        "or decorrelated as well (whitened)",
+    )
+    copies: int = field(
+        2, "randomly shifted copies of each training image whose distances are learnt as well", ge=0, le=100
+    )
+
+
+class ClusterSettings(FeatureSettings):
+    """How images become their distances to the centres of clusters."""
+
+    clusters: int = field(
+        70, "cluster centres whose distances are the features; in a study 0, for pixels", ge=0, le=10_000
+    )
+
+
+class ScanSettings(Settings):
+    """Which numbers of clusters are tried, and how they are judged."""
+
+    counts: tuple[Annotated[int, Field(ge=2, le=10_000)], ...] = field(
+        tuple(range(10, 171, 10)), "numbers of clusters to try"
+    )
+    sample: int = field(5000, "images behind a silhouette score, whose time is quadratic in them", ge=2, le=5000)
+
+
+class DataSettings(Settings):
+    """Which images are used, and where they lie."""
+
+    data: str = field("digits", "images: 'digits', 'mnist', a CSV file, an NPZ file, or a folder of IDX files")
+    data_dir: Path | None = field(
+        None, "folder of MNIST's files", unset="$PELLUCID_DATA, else the user's cache, with a download"
+    )
+
+
+class SeedSettings(Settings):
+    """The seed of commands that have no other settings."""
+
+    seed: int = field(0, "seed of whatever is random", ge=0)

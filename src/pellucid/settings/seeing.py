@@ -1,0 +1,211 @@
+"""Settings of seeing: how models are opened, how patterns and dreams are optimized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pellucid.settings.fields import Settings, field
+
+
+class ModelSettings(Settings):
+    """How a model of one's own is opened; bundled networks and Pellucid's files know all of it but the device."""
+
+    weights: Path | None = field(
+        None,
+        "weights of a model given as package.module:factory: .safetensors, a state dict (.pt, .pth), or Keras' .h5",
+        unset="those it is made with",
+    )
+    input_shape: str | None = field(
+        None, "shape of the model's input as channels,height,width, such as 3,224,224", unset="found by trying"
+    )
+    scaling: str | None = field(
+        None,
+        "scaling of input images from [0, 1]: 'unit' (as they are), 'standardized' (each by itself), or mean and "
+        "deviation, two numbers or two per channel: 0.485,0.456,0.406,0.229,0.224,0.225",
+        unset="the model's own, or unit",
+    )
+    device: str | None = field(
+        None, "device the model runs on: cpu, cuda, cuda:1, mps, or auto", unset="where its weights lie"
+    )
+
+
+class PatternSettings(Settings):
+    """How the pattern of a unit is found."""
+
+    preset: Literal["none", "mlp-deep"] = field(
+        "none", "set of defaults: Pellucid's own (none), or those of the mlp-deep write-up; given settings override it"
+    )
+    ascent: Literal["power", "normalized", "adam", "gradient"] = field(
+        "power", "update rule of the image: annealed power ascent, normalized gradient, Adam, or the plain gradient"
+    )
+    steps: int = field(30, "optimization steps of an image", ge=1, le=100_000)
+    initial_step_size: float = field(
+        100.0, "first step of the power optimizer, in standard deviations of the image", was="first", gt=0
+    )
+    final_step_size: float = field(
+        0.1, "last step of the power optimizer, in standard deviations of the image", was="last", gt=0
+    )
+    momentum: float = field(
+        0.3, "share of the previous direction in the power optimizer's next one", was="average", ge=0, lt=1
+    )
+    learning_rate: float | None = field(
+        None,
+        "step size of the optimizers normalized, adam and gradient",
+        unset="0.01, 0.05 and 0.1, in this order",
+        was="rate",
+        gt=0,
+    )
+    tolerance: float = field(
+        0.0, "relative change of the activation below which a step counts as converged; 0 for never", ge=0, lt=1
+    )
+    patience: int = field(
+        5, "successive steps within the tolerance after which the optimization of an image stops", ge=1, le=1000
+    )
+    keep: Literal["best", "last"] = field(
+        "best", "image of the optimization that becomes the pattern: the one of highest value, or the last"
+    )
+    restarts: int = field(
+        1, "optimizations of each unit, from different initial images; the best is kept", was="tries", ge=1, le=100
+    )
+    image: Literal["sphere", "box", "fourier", "box-fourier", "maco"] = field(
+        "sphere",
+        "parametrization of the image: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or "
+        "phases of waves as strong as in the data's images (maco)",
+    )
+    colors: Literal["plain", "decorrelated"] = field(
+        "plain", "color channels of the image: as they are, or decorrelated as in the data's images"
+    )
+    color_matrix: tuple[float, ...] = field(
+        (), "mixing matrix of decorrelated color channels, by rows (nine numbers for RGB)", unset="the data's"
+    )
+    at: tuple[int, int] | None = field(
+        None, "row and column of the neuron to maximize in each unit's map", unset="the map's mean is maximized"
+    )
+    logit: bool = field(False, "maximization of pre-activations, before softmax or ReLU; of a class, its logit")
+    others: float = field(0.0, "penalty weight of the mean activation of the layer's other units", ge=0)
+    tv: float = field(0.0, "penalty weight of the image's total variation", ge=0)
+    l1: float = field(0.0, "penalty weight of the pixels' absolute values (L1)", ge=0)
+    l2: float = field(0.0, "penalty weight of the pixels' squares (L2)", ge=0)
+    blur: float = field(0.0, "penalty weight of the squares of what a blur removes from the image", ge=0)
+    diversity: float = field(0.0, "penalty weight of the similarity of images, of a unit asked for repeatedly", ge=0)
+    relative: bool = field(True, "penalties as means over pixels times the activation; otherwise as sums over pixels")
+    jitter: float | None = field(
+        None, "largest random shift of the image at a step, in pixels", unset="4 from 64 pixels a side on, else 0", ge=0
+    )
+    zoom: float | None = field(
+        None,
+        "largest random scaling of the image at a step, as a share of its size",
+        unset="0.05 from 64 pixels a side on, else 0",
+        ge=0,
+    )
+    rotate: float | None = field(
+        None,
+        "largest random rotation of the image at a step, in degrees",
+        unset="5 from 64 pixels a side on, else 0",
+        was="turn",
+        ge=0,
+    )
+    pad: float | None = field(None, "width of a gray frame around the image at a step, in pixels", unset="0", ge=0)
+    pixel_noise: float | None = field(
+        None,
+        "standard deviation of noise added to the pixels at a step, in units of the image",
+        unset="0",
+        was="grain",
+        ge=0,
+    )
+    noise: Literal["scales", "fourier", "zero", "normal"] = field(
+        "scales", "initial image: noise of several scales, of a random spectrum, nearly black, or N(0.5, 0.1) per pixel"
+    )
+    scales: tuple[int, ...] = field(
+        (3, 7, 14, 28), "cells along a side of each noise that is summed to the initial image"
+    )
+    scale_weights: tuple[float, ...] = field(
+        (), "weight of each of the scales of noise in the initial image", unset="equal weights", was="weights"
+    )
+    smooth: float = field(
+        0.0, "standard deviation of a Gaussian that smooths the initial image, in pixels; 0 for none", ge=0, le=1000
+    )
+    stages: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = field(
+        (),
+        "coarse-to-fine optimization: steps on each scale of noise, the coarsest first, such as 20 40 80 400",
+        unset="all scales at once",
+    )
+    candidates: int = field(
+        512, "noise images among which each unit's initial image is chosen, by activation", ge=1, le=65_536
+    )
+    precision: Literal["float32", "bfloat16", "auto"] = field(
+        "float32", "arithmetic of a PyTorch model's steps, the faster one with auto; the last five are float32"
+    )
+    silent_restarts: int = field(
+        3, "further initial images for a unit that none has activated yet", was="retries", ge=0, le=100
+    )
+    report: bool = field(False, "record of every step's mean and maximum of the other units, TV, L1 and loss")
+    compare: bool = field(
+        False, "comparison with each unit's strongest image of the data; on the command line, wherever data are given"
+    )
+    snapshots: int = field(8, "images kept of an optimization, at steps that double", was="shots", ge=0, le=1000)
+    seed: int = field(0, "seed of initial images and random transforms", ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        """The preset's settings, where no others are given."""
+        if isinstance(values, Mapping) and values.get("preset") == "mlp-deep":
+            return {**MLP_DEEP, **values}
+        return values
+
+
+# The deep MLP's write-up: pixels near black, thirty plain steps, sums of penalties, no choice among starts. Black has
+# the highest value, for nothing is held against it: the pattern is where the steps end.
+MLP_DEEP: Mapping[str, Any] = {
+    "ascent": "gradient",
+    "steps": 30,
+    "learning_rate": 0.1,
+    "image": "box",
+    "tv": 0.256,
+    "l1": 0.0256,
+    "relative": False,
+    "keep": "last",
+    "noise": "zero",
+    "candidates": 1,
+}
+
+
+class DreamSettings(Settings):
+    """How a pattern is dreamt into a photograph."""
+
+    size: int = field(560, "longer side of the dream, in pixels; a smaller photo keeps its size", ge=8, le=20_000)
+    levels: int = field(
+        4, "levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64", ge=1, le=8
+    )
+    rounds: int = field(2, "rounds of optimization over all levels of tiles; 0 returns the photo", ge=0, le=100)
+    steps: int = field(20, "optimization steps of each tile in a round", ge=1, le=10_000)
+    learning_rate: float = field(
+        0.02, "size of an optimization step, in standard deviations of the tile's pixels", was="rate", gt=0, le=10
+    )
+    strength: float = field(0.25, "largest change of a pixel's brightness; 1 is from black to white", gt=0, le=1)
+    contrast: float = field(1.1, "contrast of the finished dream, as a factor; 1 leaves it unchanged", ge=1, le=10)
+    color: bool = field(True, "the photo's own colors under the dream's brightness; otherwise a gray dream")
+    frame: int = field(1000, "longer side of the frame kept of each round, in pixels; 0 for no frames", ge=0, le=20_000)
+    seed: int = field(0, "seed of whatever is random in the dream", ge=0)
+
+
+class OctaveSettings(Settings):
+    """How a classic deep dream is optimized, for models that take images of any size."""
+
+    size: int = field(560, "longer side of the dream, in pixels; a smaller photo keeps its size", ge=8, le=20_000)
+    octaves: int = field(
+        4, "number of image sizes, from small to the full one, that are dreamt at in turn", ge=1, le=20
+    )
+    scale: float = field(1.4, "ratio of each octave's size to that of the one before", gt=1, le=4)
+    steps: int = field(10, "optimization steps at each octave; 0 returns the photo", ge=0, le=10_000)
+    learning_rate: float = field(
+        0.01, "mean change of a pixel in a step; 1 is from black to white", was="rate", gt=0, le=1
+    )
+    jitter: int = field(32, "largest random shift of the image at a step, in pixels", ge=0, le=1000)
+    tile: int = field(400, "side of the tiles whose gradients are computed one by one, in pixels", ge=16, le=10_000)
+    seed: int = field(0, "seed of the random shifts", ge=0)
