@@ -29,7 +29,6 @@ UNCHECKED = (
     "pellucid.__main__",
     "pellucid.cli",
     "pellucid.cli.error_text",
-    "pellucid.settings",
     "pellucid.learn.layers",
 )
 

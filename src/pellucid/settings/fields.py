@@ -22,10 +22,10 @@ def field(
     *,
     unset: str = "",
     was: str | None = None,
-    ge: float | None = None,
-    gt: float | None = None,
-    le: float | None = None,
-    lt: float | None = None,
+    ge: float | int | None = None,
+    gt: float | int | None = None,
+    le: float | int | None = None,
+    lt: float | int | None = None,
 ) -> Any:
     """A settings field; its range is appended to its help, and so is what holds where the default is None or ().
 
