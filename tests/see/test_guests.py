@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from foreign import assert_alike
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
@@ -74,7 +75,7 @@ def test_a_module_that_draws_at_random_draws_the_same_and_leaves_the_stream():
     first = patterns(model, "end", **QUICK)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
-    assert np.array_equal(patterns(model, "end", **QUICK).images, first.images)
+    assert_alike(patterns(model, "end", **QUICK).images, first.images)
 
 
 def test_weights_of_inference_mode_can_be_climbed():

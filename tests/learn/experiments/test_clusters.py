@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
+from foreign import alike, assert_alike
 from learn import small
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
@@ -69,10 +70,13 @@ def test_each_image_has_its_features_whatever_company_it_is_in(images):
     """Rejects a normalization that is measured anew on whatever is transformed, and pieces in the wrong order."""
     features = ClusterFeatures.fit(images, K)
     together = features.apply(images)
-    np.testing.assert_allclose(features.apply(images[7:8]), together[7:8], atol=1e-6)
+    # A distance is a sum over the pixels, which BLAS rounds as it likes; whitening stretches by up to this much.
+    bound = np.finfo(np.float32).eps * images[0].size / np.sqrt(clusters.FLATTEST)
+    assert bound < 0.01 * together.std()
+    np.testing.assert_allclose(features.apply(images[7:8]), together[7:8], rtol=0, atol=bound)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clusters, "PIECE", 8)
-        np.testing.assert_allclose(features.apply(images), together, atol=1e-6)
+        np.testing.assert_allclose(features.apply(images), together, rtol=0, atol=bound)
 
 
 def test_centres_are_fitted_on_the_training_images_only():
@@ -81,10 +85,10 @@ def test_centres_are_fitted_on_the_training_images_only():
     other = Data(data.train, small.split(20, 8), small.split(21, 9))
     (one, first), (two, second) = cluster_data(data, clusters=K), cluster_data(other, clusters=K)
     for part in ("centres", "mean", "matrix"):
-        np.testing.assert_array_equal(getattr(first, part), getattr(second, part))
-    np.testing.assert_array_equal(one.train.images, two.train.images)
-    np.testing.assert_array_equal(first.apply(data.test.images), one.test.images)
-    assert not np.array_equal(one.test.images, two.test.images)
+        assert_alike(getattr(first, part), getattr(second, part))
+    assert_alike(one.train.images, two.train.images)
+    assert_alike(first.apply(data.test.images), one.test.images)
+    assert not alike(one.test.images, two.test.images)
 
 
 def test_copies_stand_behind_the_images_with_the_same_labels():
@@ -95,19 +99,19 @@ def test_copies_stand_behind_the_images_with_the_same_labels():
     count = len(data.train)
     assert len(more.train) == 3 * count
     np.testing.assert_array_equal(more.train.labels.reshape(3, count), np.tile(data.train.labels, (3, 1)))
-    np.testing.assert_array_equal(more.train.images[:count], plain.train.images)
+    assert_alike(more.train.images[:count], plain.train.images)
     parts = more.train.images.reshape(3, count, K)
-    assert not np.array_equal(parts[0], parts[1])
-    assert not np.array_equal(parts[1], parts[2])
-    np.testing.assert_array_equal(more.dev.images, plain.dev.images)
+    assert not alike(parts[0], parts[1])
+    assert not alike(parts[1], parts[2])
+    assert_alike(more.dev.images, plain.dev.images)
     assert more.classes == data.classes
 
 
 def test_the_seed_is_what_chance_follows(images):
     """Rejects centres that no seed, or every run, moves."""
     fitted = [ClusterFeatures.fit(images, K, seed=seed).centres for seed in (3, 3, 4)]
-    np.testing.assert_array_equal(fitted[0], fitted[1])
-    assert not np.array_equal(fitted[0], fitted[2])
+    assert_alike(fitted[0], fitted[1])
+    assert not alike(fitted[0], fitted[2])
 
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(2, 7))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from foreign import assert_alike
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput
 from pellucid.see.models.open import open_model
@@ -74,13 +75,13 @@ def test_a_class_has_its_logit(soften):
     plain, found = (patterns(model, "classes", logit=logit, report=True, **QUICK) for logit in (False, True))
     sums = patterns(model, "sums", **QUICK)
     np.testing.assert_allclose(found.activations, sums.activations, rtol=1e-4)
-    assert (plain.activations == 1).all()
+    assert (plain.activations > 1 - 1e-5).all()
     with torch.no_grad():
         reached = module.sums(torch.from_numpy(plain.images).flatten(1)).diagonal().numpy()
     assert reached.mean() < 0.9 * found.activations.mean()
-    np.testing.assert_array_equal(found.history.terms["target"], found.history.activations)
+    np.testing.assert_allclose(found.history.terms["target"], found.history.activations, rtol=1e-5)
     below = patterns(model, "classes", logit=True, others=0.5, units=[2], **QUICK)
-    np.testing.assert_array_equal(below.images, patterns(model, "sums", others=0.5, units=[2], **QUICK).images)
+    assert_alike(below.images, patterns(model, "sums", others=0.5, units=[2], **QUICK).images)
     assert not found.dead.any()
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from foreign import alike, assert_alike
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
@@ -60,9 +61,9 @@ def test_a_unit_s_pattern_is_the_same_alone_and_in_company():
     whole = patterns(model, "relu2", **QUICK)
     alone = patterns(model, "relu2", units=[37], **QUICK)
     some = patterns(model, "relu2", units=[39, 37, 0], **QUICK)
-    assert np.array_equal(alone.images[0], whole.images[37])
-    assert np.array_equal(some.images[1], whole.images[37])
-    assert alone.activations[0] == whole.activations[37]
+    assert_alike(alone.images[0], whole.images[37])
+    assert_alike(some.images[1], whole.images[37])
+    assert_alike(alone.activations[0], whole.activations[37])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,8 @@ def test_a_unit_s_pattern_is_the_same_alone_and_in_company():
 )
 @pytest.mark.parametrize("kind", ["network", "module"])
 def test_whatever_is_asked_for_a_unit_s_pattern_is_its_own(kind, asked):
-    """Rejects arithmetic that goes by how many images there are: 16 rows for one unit, 48 or 32 for many."""
+    """Rejects arithmetic that goes by how many images there are: 16 rows for one unit, 48 or 32 for many. Of a network
+    of `learn` it is the same to the last bit; PyTorch rounds a module's sums by the place in the batch."""
     if kind == "network":
         network = Network("cnn-4-4-8-16", seed=2, scaling="standardized")
         model, layer, units, count = open_model(network), "dense", [3, 33, 60, 127], 128
@@ -79,14 +81,19 @@ def test_whatever_is_asked_for_a_unit_s_pattern_is_its_own(kind, asked):
     asked = {"steps": 8, "candidates": 16, "silent_restarts": 0, **asked}
     whole = patterns(model, layer, units=list(range(count)), **asked)
     for unit in units:
-        assert np.array_equal(patterns(model, layer, units=[unit], **asked).images[0], whole.images[unit])
+        alone = patterns(model, layer, units=[unit], **asked).images[0]
+        assert (np.array_equal if kind == "network" else alike)(alone, whole.images[unit])
 
 
-def test_the_same_seed_gives_the_same_bytes(cnn):
-    """Rejects a global generator, and a seed that is ignored."""
-    first, again, other = (patterns(opened(cnn), "relu1", seed=seed, **QUICK) for seed in (4, 4, 5))
-    assert first.images.tobytes() == again.images.tobytes()
-    assert first.images.tobytes() != other.images.tobytes()
+@pytest.mark.parametrize("kind", ["network", "module"])
+def test_the_same_seed_gives_the_same_images(cnn, kind):
+    """Rejects a global generator, and a seed that is ignored; for a network of `learn`, one bit that differs."""
+    model, layer = opened(cnn), "relu1"
+    if kind == "network":
+        model, layer = open_model(Network("cnn-4-4-8-16", seed=2, scaling="standardized")), "conv1"
+    first, again, other = (patterns(model, layer, seed=seed, **QUICK).images for seed in (4, 4, 5))
+    assert (np.array_equal if kind == "network" else alike)(first, again)
+    assert not alike(first, other)
 
 
 def test_a_silent_unit_is_woken():
@@ -198,7 +205,7 @@ def test_every_silent_unit_begins_from_its_own_image(units):
     assert (found.activations > 0.4).all()
     for compared in (False, True):
         again = patterns(opened(Spots()), "unit", units=units, data=data, compare=compared, **timid)
-        assert np.array_equal(again.images, found.images)
+        assert_alike(again.images, found.images)
 
 
 class Bright(nn.Module):
@@ -287,10 +294,10 @@ def test_one_pattern_is_that_of_the_layer(cnn):
     """Rejects a second code path for one unit."""
     model = opened(cnn)
     one, whole = pattern(model, "relu2", 3, **QUICK), patterns(model, "relu2", **QUICK)
-    assert np.array_equal(np.asarray(one), whole.images[3])
-    assert np.array_equal(np.asarray(one), np.asarray(whole.one(3)))
-    assert one.activation == whole.activations[3]
-    assert np.array_equal(one.film.images, whole.film.images[:, 3:4])
+    assert_alike(np.asarray(one), whole.images[3])
+    assert_alike(np.asarray(one), np.asarray(whole.one(3)))
+    assert_alike(one.activation, whole.activations[3])
+    assert_alike(one.film.images, whole.film.images[:, 3:4])
 
 
 def test_the_whole_layer_as_one_unit(cnn):
@@ -390,9 +397,9 @@ def test_penalties_smooth_and_transforms_change_the_way():
     plain, smooth, robust = (patterns(model, "relu2", **QUICK, **more) for more in ({}, {"tv": 1.0}, {"jitter": 2}))
     rough = [np.abs(np.diff(found.images, axis=3)).mean() for found in (plain, smooth)]
     assert rough[1] < 0.9 * rough[0]
-    assert not np.array_equal(plain.images, robust.images)
+    assert not alike(plain.images, robust.images)
     alone = patterns(model, "relu2", units=[4], jitter=2, **QUICK)
-    assert np.array_equal(alone.images[0], robust.images[4])
+    assert_alike(alone.images[0], robust.images[4])
     np.testing.assert_allclose(
         robust.activations, mean_activations(model.module, 5, robust.images).diagonal(), rtol=1e-4
     )
@@ -405,7 +412,7 @@ def test_more_tries_never_find_less(cnn):
     assert (four.activations >= one.activations).all()
     assert four.activations.sum() > one.activations.sum()
     alone = patterns(model, "relu2", units=[2], restarts=4, **QUICK)
-    assert np.array_equal(alone.images[0], four.images[2])
+    assert_alike(alone.images[0], four.images[2])
     np.testing.assert_allclose(four.activations, mean_activations(cnn, 5, four.images).diagonal(), rtol=1e-4)
 
 
@@ -413,8 +420,8 @@ def test_a_unit_named_twice_has_two_patterns(cnn):
     """Rejects the same picture twice, and a first one that is not the unit's own."""
     model = opened(cnn)
     found, alone = patterns(model, "relu2", units=[3, 3, 3, 1], **QUICK), patterns(model, "relu2", units=[3], **QUICK)
-    assert np.array_equal(found.images[0], alone.images[0])
-    assert not np.array_equal(found.film.images[0, 0], found.film.images[0, 1])
+    assert_alike(found.images[0], alone.images[0])
+    assert not alike(found.film.images[0, 0], found.film.images[0, 1])
     assert len(found) == 4
 
 
