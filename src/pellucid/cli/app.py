@@ -1,26 +1,38 @@
-"""The command line's app and the words that its verbs share.
+"""The command line's app, and the parameters that its commands share.
 
-Flat: a group of settings -> options of a command, so that names, defaults, ranges and words exist once
+Flat: a group of settings -> options of a command, so that names, defaults, ranges and help exist once
 """
 
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import App, Parameter
 
 T = TypeVar("T")
 Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
-Architecture = Annotated[str, Parameter(help="an architecture's name, such as cnn-4-4-8-16, or a TOML file")]
-Model = Annotated[str, Parameter(help="a bundled network's name, such as mnist-cnn, or a file")]
+Architecture = Annotated[str, Parameter(help="architecture: a name, such as cnn-4-4-8-16, or a TOML file")]
+Model = Annotated[str, Parameter(help="network: a bundled one's name, such as mnist-cnn, or a file")]
 AnyModel = Annotated[
-    str, Parameter(help="a bundled network's name, such as mnist-cnn, a file, or package.module:factory")
+    str, Parameter(help="model: a bundled network's name, such as mnist-cnn, a file, or package.module:factory")
 ]
-Layer = Annotated[str, Parameter(help="a layer's name (see: pellucid layers MODEL)")]
-Unit = Annotated[int, Parameter(help="one unit of the layer, from 0; -1 is the mean of the whole layer")]
-Which = Annotated[Literal["train", "dev", "test"], Parameter(help="which of the images")]
-Start = Annotated[Path | None, Parameter(help="begin from patterns that were saved as .npz or .csv, or from a picture")]
-Out = Annotated[Path, Parameter(help="where the result is written")]
+Layer = Annotated[str, Parameter(help="name of the layer, as `pellucid layers MODEL` lists it")]
+Unit = Annotated[int, Parameter(help="unit of the layer, counted from 0; -1 for the mean of the whole layer")]
+Start = Annotated[
+    Path | None,
+    Parameter(help="file of initial images: saved patterns (.npz, .csv) or a picture (default: noise)"),
+]
+Which = Annotated[Literal["train", "dev", "test"], Parameter(help="part of the data that the images are taken from")]
+
+
+def _shown(default: Any) -> str | None:
+    """A default as a person would type it; None where there is nothing to type, and the help says what holds."""
+    if isinstance(default, tuple):
+        return " ".join(str(value) for value in default) or None
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return None if default is None else f"{default:g}" if isinstance(default, float) else str(default)
+
 
 app = App(
     name="pellucid",
@@ -29,11 +41,11 @@ app = App(
 Start with `pellucid tour`. Every command explains itself: `pellucid COMMAND --help`. With `--debug`, an error shows
 where it came from.""",
     version=lambda: metadata.version("pellucid"),
-    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=(), show_default=_shown),
     suppress_keyboard_interrupt=False,
 )
 
 
-def wrote(path: Path) -> None:
-    """Say where a result lies, on stdout."""
+def print_written(path: Path) -> None:
+    """Print where a result was written."""
     print(f"Wrote {path}")

@@ -1,4 +1,4 @@
-"""Arguments: what a person said on the command line -> what the library takes.
+"""Arguments: values from the command line -> what the library takes.
 
 Rooms are imported inside, so that `pellucid --help` does not wait for them.
 """
@@ -27,11 +27,9 @@ def data_of(source: DataSettings, seed: int) -> "Data":
     return load_data(source.data, source.data_dir, seed)
 
 
-def own_data(source: AtlasDataSettings, seed: int) -> "Data | None":
-    """The images that the options name, if they name any."""
-    from pellucid.data.load import load_data
-
-    return None if source.data is None else load_data(source.data, source.data_dir, seed)
+def optional_data(source: AtlasDataSettings, seed: int) -> "Data | None":
+    """The images that the options name; None where they name none."""
+    return None if source.data is None else data_of(DataSettings(data=source.data, data_dir=source.data_dir), seed)
 
 
 def class_names(images: "Data", count: int) -> list[str]:
@@ -39,8 +37,8 @@ def class_names(images: "Data", count: int) -> list[str]:
     return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
 
 
-def start_of(start: Path | None, model: "Model") -> "np.ndarray | None":
-    """The images of saved patterns, or a picture as the model takes it, if any was named."""
+def initial_images(start: Path | None, model: "Model") -> "np.ndarray | None":
+    """Images (unit, channel, height, width): saved patterns, or a picture as the model takes it; None for no file."""
     if start is None:
         return None
     from pellucid.data.fitting import fitted
@@ -49,12 +47,13 @@ def start_of(start: Path | None, model: "Model") -> "np.ndarray | None":
 
     if start.suffix.lower() in SUFFIXES:
         return load_images(start)
-    begun: np.ndarray = model.prepared(fitted(read_photo(start).over(), model.input_shape)[None]).cpu().numpy()
-    return begun
+    picture = fitted(read_photo(start).over(), model.input_shape)
+    images: np.ndarray = model.prepared(picture[None]).cpu().numpy()
+    return images
 
 
 def network_of(model: str) -> "Network":
-    """The network of `learn` behind a name or a file."""
+    """The network of `learn` behind a name or a file; raises PellucidError for a model of another library."""
     from pellucid.see.models.network import NetworkModel
     from pellucid.see.models.open import open_model
 
@@ -66,25 +65,25 @@ def network_of(model: str) -> "Network":
     return opened.network
 
 
-def opened(model: str, how: ModelSettings) -> Any:
-    """The model that the words name, opened as they ask; its name alone, where they ask for nothing."""
-    asked = {name: value for name, value in given(how).items() if value is not None}
-    if not asked:
+def model_of(model: str, how: ModelSettings) -> Any:
+    """The model, opened with the options; its name alone, where there are none, for the library to open."""
+    options = {name: value for name, value in given_options(how).items() if value is not None}
+    if not options:
         return model
     from pellucid.see.models.open import open_model
 
-    if "input_shape" in asked:
-        asked["input_shape"] = _numbers("input-shape", asked["input_shape"], int, "channels,height,width")
-    if "scaling" in asked and "," in asked["scaling"]:
-        numbers = _numbers("scaling", asked["scaling"], float, "mean,deviation")
+    if "input_shape" in options:
+        options["input_shape"] = _numbers("input-shape", options["input_shape"], int, "channels,height,width")
+    if "scaling" in options and "," in options["scaling"]:
+        numbers = _numbers("scaling", options["scaling"], float, "mean,deviation")
         if len(numbers) % 2:
             raise PellucidError(
                 f"Option '--scaling' has {len(numbers)} numbers; give as many deviations as means: mean,deviation."
             )
         half = len(numbers) // 2
         mean, deviation = (part[0] if half == 1 else list(part) for part in (numbers[:half], numbers[half:]))
-        asked["scaling"] = {"kind": "mean-deviation", "mean": mean, "deviation": deviation}
-    return open_model(model, **asked)
+        options["scaling"] = {"kind": "mean-deviation", "mean": mean, "deviation": deviation}
+    return open_model(model, **options)
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float], form: str) -> tuple[Any, ...]:
@@ -116,13 +115,13 @@ def renamed(words: Sequence[str]) -> list[str]:
     return [former.get(option, option) + equals + value for option, equals, value in split]
 
 
-def given(settings: Settings) -> dict[str, Any]:
-    """The options that were given, and no others."""
+def given_options(settings: Settings) -> dict[str, Any]:
+    """The options that were given, without defaults."""
     return settings.model_dump(exclude_unset=True)
 
 
 def grid_of(words: Sequence[str]) -> dict[str, list[str]]:
-    """The grid that `name=value,value` words spell; what a value means is the library's to say.
+    """The grid of `name=value,value` words; the library turns the values into numbers.
 
     >>> grid_of(["ridge=0.1,0.2", "seed=0"])
     {'ridge': ['0.1', '0.2'], 'seed': ['0']}

@@ -1,4 +1,4 @@
-"""The verbs of learning: train, evaluate, average, check, clusters, study, data."""
+"""The commands of learning: train, evaluate, average, check, clusters, study, data."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import Architecture, Flat, Model, Out, Which, app, wrote
-from pellucid.cli.arguments import class_names, data_of, given, grid_of, network_of
+from pellucid.cli.app import Architecture, Flat, Model, Which, app, print_written
+from pellucid.cli.arguments import class_names, data_of, given_options, grid_of, network_of
 from pellucid.errors import PellucidError
 from pellucid.files import require_writable
 from pellucid.settings import (
@@ -27,15 +27,15 @@ def train(
     architecture: Architecture,
     /,
     *,
-    out: Out = Path("net.safetensors"),
+    out: Annotated[Path, Parameter(help="file (.safetensors) for the network")] = Path("net.safetensors"),
     source: Flat[DataSettings] = DataSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
-    watch: Flat[CallbackSettings] = CallbackSettings(),
+    callbacks: Flat[CallbackSettings] = CallbackSettings(),
 ) -> None:
     """Train a network from scratch, by hand-written gradients, and save it.
 
-    An architecture brings its own defaults for some of these options; what is given here comes first. With a
-    checkpoint, a training that was interrupted goes on with the same command and --resume, and ends in the same bytes.
+    An architecture brings its own defaults for some of these options; options that are given override them. With a
+    checkpoint, the same command and --resume continue a training that was interrupted, to the same bytes in the end.
     """
     from pellucid.learn.metrics import evaluate as score
     from pellucid.learn.network import Network
@@ -46,19 +46,19 @@ def train(
     images = data_of(source, settings.seed)
     net = Network(architecture, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
     try:
-        with watched(watch) as (on_batch, on_epoch):
-            history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **given(settings))
+        with watched(callbacks) as (on_batch, on_epoch):
+            history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **given_options(settings))
     except KeyboardInterrupt:
         if settings.checkpoint is not None:
-            print(f"All steps so far are in {settings.checkpoint}; go on with --resume.", file=sys.stderr)
+            print(f"All steps so far are in {settings.checkpoint}; continue with --resume.", file=sys.stderr)
         raise
     net.provenance["test_accuracy"] = score(net, images.test).accuracy
     net.save(out)
     for name in history.epochs[-1].dead_layers if history.epochs else ():
-        print(f"Layer '{name}' is dead: no image makes any of it positive; train with a smaller rate or another seed.")
+        print(f"Layer '{name}' is dead: no image activates it; train with a smaller learning rate or another seed.")
     print(f"Accuracy {net.provenance['test_accuracy']:.2%} on {len(images.test):,} test images of {images.name}.")
-    for path in (out, *keep(watch, net, history)):
-        wrote(path)
+    for path in (out, *keep(callbacks, net, history)):
+        print_written(path)
 
 
 @app.command
@@ -68,13 +68,13 @@ def evaluate(
     *,
     split: Which = "test",
     source: Flat[DataSettings] = DataSettings(),
-    drawn: Flat[SeedSettings] = SeedSettings(),
+    random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Print how often a network is right, and what it takes for what."""
+    """Print a network's accuracy, and which classes it takes for which."""
     from pellucid.learn.metrics import evaluate as score
     from pellucid.show.console import scores_text
 
-    net, images = network_of(model), data_of(source, drawn.seed)
+    net, images = network_of(model), data_of(source, random.seed)
     chosen = getattr(images, split)
     scores = score(net, chosen)
     print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {split} images of {images.name}.")
@@ -86,11 +86,13 @@ def average(
     model: Model,
     /,
     *,
-    threshold: Annotated[float, Parameter(help="the probability that an image's must exceed")] = 0.9,
+    threshold: Annotated[
+        float, Parameter(help="probability of a class above which an image counts for it (0 to 1)")
+    ] = 0.9,
     split: Which = "train",
-    out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("average.png"),
+    out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("average.png"),
     source: Flat[DataSettings] = DataSettings(),
-    drawn: Flat[SeedSettings] = SeedSettings(),
+    random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show, for each class, the mean of the images that a network is sure belong to it."""
     from pellucid.learn.class_means import average as mean
@@ -98,34 +100,36 @@ def average(
     from pellucid.show.figures.class_means import averages_figure
 
     export.ready(out, export.FIGURES)
-    net, images = network_of(model), data_of(source, drawn.seed)
+    net, images = network_of(model), data_of(source, random.seed)
     found = mean(net, getattr(images, split), threshold)
     names = class_names(images, net.classes)
     print("\n".join(found.sentences(names)))
-    wrote(export.save_figure(averages_figure(found, names), out))
+    print_written(export.save_figure(averages_figure(found, names), out))
 
 
 @app.command
 def check(
-    network: Annotated[str, Parameter(help="an architecture's name or TOML file, a bundled network's name, or a file")],
+    network: Annotated[
+        str, Parameter(help="network or architecture: a bundled one's name, a network's file, or a TOML file")
+    ],
     /,
     *,
-    images: Annotated[int, Parameter(help="how many training images the loss is taken of")] = 4,
+    images: Annotated[int, Parameter(help="number of training images in the loss whose gradients are checked")] = 4,
     source: Flat[DataSettings] = DataSettings(),
-    drawn: Flat[SeedSettings] = SeedSettings(),
+    random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Hold every hand-written gradient of a network against central differences."""
+    """Compare every hand-written gradient of a network with central differences."""
     from pellucid.learn.architectures import ARCHITECTURES
     from pellucid.learn.gradient_check import check_gradients
     from pellucid.learn.network import Network
 
-    data = data_of(source, drawn.seed)
+    data = data_of(source, random.seed)
     few = data.train.take(images)
     if network.endswith(".toml") or (network in ARCHITECTURES and not Path(network).exists()):
-        net = Network(network, input_shape=data.input_shape, classes=len(data.classes), seed=drawn.seed)
+        net = Network(network, input_shape=data.input_shape, classes=len(data.classes), seed=random.seed)
     else:
         net = network_of(network)
-    print(check_gradients(net, few.images, few.labels, seed=drawn.seed))
+    print(check_gradients(net, few.images, few.labels, seed=random.seed))
 
 
 @app.command
@@ -133,14 +137,18 @@ def clusters(
     architecture: Architecture = "mlp-70-30",
     /,
     *,
-    clusters: Annotated[int | None, Parameter(help="centres to learn from; the suggested number, if not given")] = None,
+    clusters: Annotated[
+        int | None, Parameter(help="number of cluster centres to learn from (default: the number that is suggested)")
+    ] = None,
     target: Annotated[
         float | None,
-        Parameter(help="the accuracy, in [0, 1], whose time is compared; else the best that both reach"),
+        Parameter(
+            help="dev accuracy (0 to 1) up to which training times are compared (default: the best that both reach)"
+        ),
     ] = None,
-    out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("clusters.png"),
+    out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("clusters.png"),
     source: Flat[DataSettings] = DataSettings(),
-    tried: Flat[ScanSettings] = ScanSettings(),
+    scan: Flat[ScanSettings] = ScanSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
     settings: Flat[OptimizationSettings] = OptimizationSettings(),
 ) -> None:
@@ -163,12 +171,12 @@ def clusters(
     require_dense(Network(architecture, input_shape=images.input_shape, classes=len(images.classes)))
     if clusters is not None:
         require_count(clusters, len(images.train))
-    scan = scan_clusters(images, seed=settings.seed, **given(tried))
-    print(scan_text(scan), flush=True)
-    count = scan.suggested if clusters is None else clusters
-    found = compare_clusters(images, architecture, clusters=count, **given(features), **given(settings))
+    scanned = scan_clusters(images, seed=settings.seed, **given_options(scan))
+    print(scan_text(scanned), flush=True)
+    count = scanned.suggested if clusters is None else clusters
+    found = compare_clusters(images, architecture, clusters=count, **given_options(features), **given_options(settings))
     print(comparison_text(found, target))
-    wrote(export.save_figure(clusters_figure(scan, found, target), out))
+    print_written(export.save_figure(clusters_figure(scanned, found, target), out))
 
 
 @app.command
@@ -178,20 +186,24 @@ def study(
     *,
     over: Annotated[
         tuple[str, ...],
-        Parameter(help="a setting and its values, as ridge=0.01,0.1; may be given again, also for seed and clusters"),
+        Parameter(
+            help="setting to vary and its values, such as ridge=0.01,0.1; repeat it for more, seed and clusters too"
+        ),
     ],
-    out: Annotated[Path, Parameter(help="the folder of the tables and the figure; a study there goes on")] = Path(
+    out: Annotated[Path, Parameter(help="folder for the tables and the figure; a study in it is continued")] = Path(
         "study"
     ),
-    clusters: Annotated[int, Parameter(help="learn from the distances to so many centres; 0: from pixels")] = 0,
+    clusters: Annotated[
+        int, Parameter(help="number of cluster centres whose distances are the features; 0 for pixels")
+    ] = 0,
     source: Flat[DataSettings] = DataSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
     settings: Flat[OptimizationSettings] = OptimizationSettings(),
-    where: Flat[EngineSettings] = EngineSettings(),
+    execution: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
     """Train a network for every combination of some settings' values: a table, and a figure.
 
-    What was interrupted goes on with the same command, in the middle of the training it was in; values may be added.
+    The same command continues a study that was interrupted, within the training it was in; values may be added.
     """
     from pellucid.learn.experiments.grid_search import study as run
     from pellucid.show import export
@@ -201,17 +213,17 @@ def study(
 
     grid = grid_of(over)
     images = data_of(source, settings.seed)
-    shared = {**({"clusters": clusters} if clusters else {}), **given(features), **given(settings)}
-    with engine_of(**given(where)) as engine:
+    shared = {**({"clusters": clusters} if clusters else {}), **given_options(features), **given_options(settings)}
+    with engine_of(**given_options(execution)) as engine:
         found = run(architecture, images, grid, out=out, engine=engine, **shared)
     print(study_text(found))
     for path in (out / "runs.csv", out / "summary.csv", export.save_figure(study_figure(found), out / "study.png")):
-        wrote(path)
+        print_written(path)
 
 
 @app.command
-def data(*, source: Flat[DataSettings] = DataSettings(), drawn: Flat[SeedSettings] = SeedSettings()) -> None:
-    """Print what there is to learn from: sizes, brightness, classes."""
+def data(*, source: Flat[DataSettings] = DataSettings(), random: Flat[SeedSettings] = SeedSettings()) -> None:
+    """Print a summary of the data: sizes, brightness, classes."""
     from pellucid.data.summary import summary
 
-    print(summary(data_of(source, drawn.seed)))
+    print(summary(data_of(source, random.seed)))

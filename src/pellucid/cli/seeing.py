@@ -1,4 +1,4 @@
-"""The verbs of seeing: layers, pattern, patterns, inspect, dream."""
+"""The commands of seeing: layers, pattern, patterns, inspect, dream."""
 
 import math
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import AnyModel, Flat, Layer, Start, Unit, Which, app, wrote
-from pellucid.cli.arguments import data_of, given, opened, own_data, start_of
+from pellucid.cli.app import AnyModel, Flat, Layer, Start, Unit, Which, app, print_written
+from pellucid.cli.arguments import data_of, given_options, initial_images, model_of, optional_data
 from pellucid.errors import PellucidError
 from pellucid.settings import (
     AtlasDataSettings,
@@ -22,26 +22,28 @@ from pellucid.settings import (
 )
 
 if TYPE_CHECKING:
-    from pellucid.see.models.base import Model as See
+    from pellucid.see.models.base import Model
     from pellucid.see.patterns.api import Patterns
 
 History = Annotated[
-    Path | None, Parameter(help="a table of every step as well (.csv): activation, other units, TV, L1, loss")
+    Path | None,
+    Parameter(help="table (.csv) of every step's activation, other units, TV, L1 and loss (default: none is written)"),
 ]
 Answers = Annotated[
-    Path | None, Parameter(help="a table of what the layer and the last layer say of the result (.csv), to 10 decimals")
+    Path | None,
+    Parameter(help="table (.csv) of the layer's and the last layer's activations, to 10 decimals (default: none)"),
 ]
 
 
 @app.command
 def layers(
-    model: AnyModel, /, *, how: Flat[ModelSettings] = ModelSettings(), drawn: Flat[SeedSettings] = SeedSettings()
+    model: AnyModel, /, *, how: Flat[ModelSettings] = ModelSettings(), random: Flat[SeedSettings] = SeedSettings()
 ) -> None:
     """List a model's layers: name, kind, units, shape."""
     from pellucid.see.models.open import open_model
     from pellucid.show.console import table
 
-    found = open_model(opened(model, how)).layers
+    found = open_model(model_of(model, how)).layers
     shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
     rows = [[layer.name, layer.kind, layer.units, shape] for layer, shape in zip(found, shapes, strict=True)]
     print(table(["layer", "kind", "units", "shape"], rows))
@@ -54,9 +56,12 @@ def pattern(
     unit: Unit,
     /,
     *,
-    out: Annotated[Path, Parameter(help="where it is written: .png, or .npz for the numbers")] = Path("pattern.png"),
-    multiple: Annotated[int, Parameter(help="each pixel becomes a square of so many a side")] = 8,
-    film: Annotated[Path | None, Parameter(help="how it came about: a .gif or .webp, or a strip as .png")] = None,
+    out: Annotated[Path, Parameter(help="file for the pattern: .png, .npz or .csv")] = Path("pattern.png"),
+    multiple: Annotated[int, Parameter(help="side of the square that each pixel of the image becomes, in pixels")] = 8,
+    film: Annotated[
+        Path | None,
+        Parameter(help="film of the optimization: .gif, .webp, or a strip as .png, .pdf, .svg (default: none)"),
+    ] = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
@@ -64,7 +69,7 @@ def pattern(
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
-    """Find the image that one unit answers to most."""
+    """Find the image that activates one unit most."""
     from pellucid.data.pixels import require_multiple
     from pellucid.see.models.open import open_model
     from pellucid.see.patterns.api import pattern as find
@@ -74,15 +79,15 @@ def pattern(
     export.ready(out, export.PICTURES)
     if film is not None:
         export.ready_film(film, export.FILMS, settings.snapshots)
-    beside = _beside(history, answers)
+    write_tables = _table_writer(history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
-    seen = open_model(opened(model, how))
+    seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
     wanted = {
-        "start": start_of(start, seen),
-        "data": own_data(source, settings.seed),
-        **_asked(settings, history, source),
+        "start": initial_images(start, seen),
+        "data": optional_data(source, settings.seed),
+        **_settings(settings, history, source),
     }
     found = find(seen, layer, unit, **wanted)
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
@@ -90,11 +95,11 @@ def pattern(
         print(relative_text(found.alone()))
     if found.history.terms:
         print(report_text(found.history, found.steps))
-    wrote(export.save_pattern(found, out, multiple))
+    print_written(export.save_pattern(found, out, multiple))
     if film is not None:
-        wrote(export.save_strip(found, film, multiple))
-    for path in beside(seen, found.alone()):
-        wrote(path)
+        print_written(export.save_strip(found, film, multiple))
+    for path in write_tables(seen, found.alone()):
+        print_written(path)
 
 
 @app.command
@@ -103,12 +108,15 @@ def patterns(
     layer: Layer,
     /,
     *,
-    units: Annotated[tuple[int, ...], Parameter(help="some units only; all, if not given")] = (),
-    out: Annotated[Path, Parameter(help="a wall (.png, .pdf, .svg), .npz, or a folder")] = Path("patterns.png"),
+    units: Annotated[tuple[int, ...], Parameter(help="units of the layer, counted from 0 (default: all of them)")] = (),
+    out: Annotated[
+        Path, Parameter(help="file for the patterns: .png, .pdf or .svg for a wall of all, .npz, .csv, or a folder")
+    ] = Path("patterns.png"),
     multiple: Annotated[
-        int | None, Parameter(help="each pixel of a bare wall (.png), a folder or the film: a square of so many a side")
+        int | None,
+        Parameter(help="side of each pixel's square in a .png (then without labels), folder or film (default: to fit)"),
     ] = None,
-    film: Annotated[Path | None, Parameter(help="how all of them came about: a .gif or .webp")] = None,
+    film: Annotated[Path | None, Parameter(help="film of all optimizations: .gif or .webp (default: none)")] = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
@@ -126,37 +134,37 @@ def patterns(
     export.ready(out, export.WALLS)
     if film is not None:
         export.ready_film(film, export.PLAYED, settings.snapshots)
-    beside = _beside(history, answers)
-    seen = open_model(opened(model, how))
+    write_tables = _table_writer(history, answers)
+    seen = open_model(model_of(model, how))
     if multiple is not None:
         if film is None and out.suffix.lower() not in ("", ".png"):
             raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
         tiles = (len(units) or seen.layer(layer).units) * (1 if film is None else settings.snapshots)
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
     wanted = {
-        "start": start_of(start, seen),
-        "data": own_data(source, settings.seed),
-        **_asked(settings, history, source),
+        "start": initial_images(start, seen),
+        "data": optional_data(source, settings.seed),
+        **_settings(settings, history, source),
     }
     found = find(seen, layer, units=list(units) if units else None, **wanted)
     print(found_text(found))
     if found.strongest is not None:
         print(relative_text(found))
-    wrote(export.save_patterns(found, out, multiple))
+    print_written(export.save_patterns(found, out, multiple))
     if film is not None:
-        wrote(export.save_ascents(found, film, multiple))
-    for path in beside(seen, found):
-        wrote(path)
+        print_written(export.save_ascents(found, film, multiple))
+    for path in write_tables(seen, found):
+        print_written(path)
 
 
-def _asked(settings: PatternSettings, history: Path | None, source: AtlasDataSettings) -> dict[str, Any]:
-    """The settings that were given; whoever wants the history on disk wants all of it, and who has data, to compare."""
-    wanted = {"compare": source.data is not None, **given(settings)}
+def _settings(settings: PatternSettings, history: Path | None, source: AtlasDataSettings) -> dict[str, Any]:
+    """The settings that were given; a history on disk has all of it, and with data patterns are compared with them."""
+    wanted = {"compare": source.data is not None, **given_options(settings)}
     return wanted if history is None else {**wanted, "report": True}
 
 
-def _beside(history: Path | None, answers: Path | None) -> "Callable[[See, Patterns], list[Path]]":
-    """What writes the tables that are wanted beside the patterns; raises PellucidError where they cannot be written."""
+def _table_writer(history: Path | None, answers: Path | None) -> "Callable[[Model, Patterns], list[Path]]":
+    """A function that writes the tables and returns their paths; raises PellucidError for a path that cannot be one."""
     from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.patterns.pattern_files import write_answers
     from pellucid.show import export
@@ -164,11 +172,11 @@ def _beside(history: Path | None, answers: Path | None) -> "Callable[[See, Patte
     for path in filter(None, (history, answers)):
         export.ready(path, (".csv",))
 
-    def write(model: "See", found: "Patterns") -> list[Path]:
+    def write(model: "Model", found: "Patterns") -> list[Path]:
         paths = [] if history is None else [found.save_history(history)]
         if answers is not None:
-            said = answers_of(model, [found.layer, model.layers[-1].name], found.images)
-            paths.append(write_answers(answers, found.units, said))
+            activations = answers_of(model, [found.layer, model.layers[-1].name], found.images)
+            paths.append(write_answers(answers, found.units, activations))
         return paths
 
     return write
@@ -177,17 +185,17 @@ def _beside(history: Path | None, answers: Path | None) -> "Callable[[See, Patte
 @app.command
 def inspect(
     model: AnyModel,
-    picture: Annotated[Path | None, Parameter(help="an image file, instead of one of the data")] = None,
+    picture: Annotated[Path | None, Parameter(help="image file to show (default: an image of the data)")] = None,
     /,
     *,
-    index: Annotated[int, Parameter(help="which image of the data, from 0")] = 0,
+    index: Annotated[int, Parameter(help="number of the image in its part of the data, counted from 0")] = 0,
     split: Which = "test",
-    out: Annotated[Path, Parameter(help="where the figure is written: .png, .pdf or .svg")] = Path("inspect.png"),
+    out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("inspect.png"),
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
-    drawn: Flat[SeedSettings] = SeedSettings(),
+    random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Show every map of every layer for one image, and what the network says."""
+    """Show every map of every layer for one image, and the probabilities of the classes."""
     from pellucid.data.fitting import fitted
     from pellucid.data.photos import read_photo
     from pellucid.see.dataset.activations import inspect as look
@@ -196,81 +204,100 @@ def inspect(
     from pellucid.show.figures.activations_figure import journey
 
     export.ready(out, export.FIGURES)
-    seen = open_model(opened(model, how))
+    seen = open_model(model_of(model, how))
     if picture is not None:
         image, truth, classes = fitted(read_photo(picture).over(), seen.input_shape), None, None
     else:
-        data = data_of(source, drawn.seed)
+        data = data_of(source, random.seed)
         chosen = getattr(data, split).take([index])
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
     inside = look(seen, image)
-    wrote(
+    print_written(
         export.save_figure(journey(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out)
     )
 
 
 @app.command
 def dream(
-    photo: Annotated[str, Parameter(help="a photograph; a folder or a glob of them, quoted")],
+    photo: Annotated[str, Parameter(help="photograph; for many a folder, or a glob in quotes")],
     /,
     *,
     layer: Layer,
     unit: Annotated[
         tuple[int | Literal["auto"], ...],
         Parameter(
-            help="a unit, from 0, or one for each level; -1 is the whole layer, auto what each tile excites most"
+            help="unit, counted from 0, or one for each level; -1 for the whole layer, auto for each tile's strongest"
         ),
     ],
     model: AnyModel = "mnist-cnn",
     out: Annotated[
-        Path | None, Parameter(help="the picture, .png (dream.png), .jpg or .webp; for many photos a folder (dreams)")
+        Path | None,
+        Parameter(
+            help="file for the dream: .png, .jpg or .webp; for many photos a folder (default: dream.png, or dreams)"
+        ),
     ] = None,
-    film: Annotated[Path | None, Parameter(help="a film of the rounds as well: .gif, .webp or .mp4")] = None,
-    zoom: Annotated[int, Parameter(help="the film shows so many dreams, each nearer, instead of the rounds")] = 0,
-    panel: Annotated[Path | None, Parameter(help="photo, gray, dream, contrast as one figure as well")] = None,
-    mask: Annotated[Path | None, Parameter(help="a picture, white where to dream and black where not")] = None,
-    area: Annotated[tuple[int, int, int, int] | None, Parameter(help="only in: left top right bottom, pixels")] = None,
-    tiles: Annotated[tuple[int, ...], Parameter(help="only in these tiles of the last level, row by row from 0")] = (),
+    film: Annotated[Path | None, Parameter(help="film of the rounds: .gif, .webp or .mp4 (default: none)")] = None,
+    zoom: Annotated[
+        int, Parameter(help="number of dreams, each nearer than the last, that the film shows; 0 for the rounds")
+    ] = 0,
+    panel: Annotated[
+        Path | None, Parameter(help="figure of photo, gray photo, dream and contrast side by side (default: none)")
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        Parameter(help="picture that masks the dream: white where to dream, black where not (default: everywhere)"),
+    ] = None,
+    area: Annotated[
+        tuple[int, int, int, int] | None,
+        Parameter(help="rectangle to dream in: left top right bottom, in pixels (default: everywhere)"),
+    ] = None,
+    tiles: Annotated[
+        tuple[int, ...],
+        Parameter(help="tiles of the last level to dream in, counted from 0 row by row (default: all of them)"),
+    ] = (),
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),
-    worker: Flat[EngineSettings] = EngineSettings(),
+    execution: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
-    """Carve what a unit likes into a photograph, or into many.
+    """Dream on a photograph, or on many: change it so that a unit is activated more.
 
-    Of many, those that lie in the folder already and are the same are not dreamt again; an engine works on many only.
+    Of many photographs, dreams that lie in the folder already, by the same settings, are kept. An engine other than
+    local is for many photographs only.
     """
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
 
     where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
-    asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given(settings)}
-    with engine_of(**given(worker)) as engine:
+    asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given_options(settings)}
+    with engine_of(**given_options(execution)) as engine:
         asked = {**asked, "engine": engine}
         for path in dream_export.save_dreams(
-            photo, opened(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked
+            photo, model_of(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked
         ):
-            wrote(path)
+            print_written(path)
 
 
 @app.command
 def octaves(
-    photo: Annotated[Path, Parameter(help="a photograph")],
+    photo: Annotated[Path, Parameter(help="photograph to dream on")],
     /,
     *,
     layer: Layer,
     unit: Unit = -1,
     model: AnyModel = "mnist-cnn",
-    guide: Annotated[Path | None, Parameter(help="a picture whose activations lead")] = None,
-    out: Annotated[Path, Parameter(help="the picture: .png, .jpg or .webp")] = Path("octaves.png"),
+    guide: Annotated[
+        Path | None, Parameter(help="picture whose activations the dream approaches (default: none)")
+    ] = None,
+    out: Annotated[Path, Parameter(help="file for the dream: .png, .jpg or .webp")] = Path("octaves.png"),
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[OctaveSettings] = OctaveSettings(),
 ) -> None:
-    """The classic deep dream, from small to large, for models that take images of any size."""
+    """Dream the classic way, from a small image to a large one, for models that take images of any size."""
     from pellucid.data.photos import WRITERS
     from pellucid.see.dream.octaves import octaves as dream_deep
     from pellucid.show import export
 
     export.ready(out, tuple(WRITERS))
-    deep = dream_deep(photo, opened(model, how), layer=layer, unit=unit, guide=guide, **given(settings))
-    print(f"Layer {layer} says {deep.activation:.4f} of the dream and {deep.activation_before:.4f} of the photo.")
-    wrote(deep.save(out))
+    deep = dream_deep(photo, model_of(model, how), layer=layer, unit=unit, guide=guide, **given_options(settings))
+    print(f"Activation of {layer}: {deep.activation:.4f} for the dream, {deep.activation_before:.4f} for the photo.")
+    print_written(deep.save(out))

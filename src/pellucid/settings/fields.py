@@ -43,7 +43,7 @@ def field(
 class Settings(BaseModel):
     """A frozen group of fields; unknown names and values out of range are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:

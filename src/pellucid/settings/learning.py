@@ -37,7 +37,9 @@ class OptimizationSettings(Settings):
         0.0, "largest norm of the gradient over all parameters, to which a longer one is scaled; 0 for no limit", ge=0
     )
     ridge: float = field(
-        0.0, "strength of the L2 penalty on weights: lambda in lambda / 2m times their sum of squares, m a batch", ge=0
+        0.0,
+        "strength of the L2 penalty on weights: lambda / 2m times their sum of squares, for batches of m images",
+        ge=0,
     )
     shift: int = field(0, "data augmentation: largest random shift of a training image, in pixels", ge=0, le=16)
     seed: int = field(

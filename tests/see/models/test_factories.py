@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pellucid import cli
-from pellucid.cli.arguments import opened
+from pellucid.cli.arguments import model_of
 from pellucid.errors import PellucidError
 from pellucid.see.models.factories import is_named, loaded, made
 from pellucid.see.models.open import open_model
@@ -258,10 +258,10 @@ def test_scalings_from_the_command_line(here):
 
     def scaling(text):
         how = ModelSettings(input_shape="1,7,5", scaling=text)
-        return opened("nets_of_mine:cnn", how).scaling
+        return model_of("nets_of_mine:cnn", how).scaling
 
     assert (float(scaling("0.1,0.2").mean), float(scaling("0.1,0.2").deviation)) == pytest.approx((0.1, 0.2))
     assert scaling("standardized").kind == "standardized"
     with pytest.raises(PellucidError, match="does not fit"):
         scaling("0.1,0.2,0.3,1,2,3")
-    assert opened("mnist-cnn", ModelSettings()) == "mnist-cnn"
+    assert model_of("mnist-cnn", ModelSettings()) == "mnist-cnn"

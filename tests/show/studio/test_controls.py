@@ -31,7 +31,7 @@ def test_a_control_says_what_the_setting_says(group, name):
 
 
 def test_initials_are_large():
-    """Rejects "Tv" and "L1" for what everybody writes otherwise, and "TRIES"."""
+    """Rejects "Tv" and "L1" for what everybody writes otherwise, and "RESTARTS"."""
     labels = [controls.control(PatternSettings, name).label for name in ("tv", "l1", "restarts")]
     assert labels == ["TV", "L1", "Restarts"]
 

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from pellucid.settings import Settings
 
-INITIALS = ("tv", "l1", "l2")
+INITIALS = ("tv", "l1", "l2", "ema")
 AIMABLE = 100  # steps of a slider, at most, that can be aimed at
 
 
