@@ -91,7 +91,7 @@ def test_smoothing_takes_short_waves_and_nothing_else(noise):
     """Rejects a start that turns gray or brighter as it is smoothed, rows smoothed and not columns, and one image that
     flows into the next."""
     sharp, soft = (
-        torch.cat(list(initial_images.noises(PatternSettings(noise=noise, smooth=width), (2, 21, 14), 70, 0)))
+        torch.cat(list(initial_images.noise_of(PatternSettings(noise=noise, smooth=width), (2, 21, 14), 70, 0)))
         for width in (0, 1.5)
     )
     assert torch.equal(soft[3:4], smoothed(sharp[3:4], 1.5))

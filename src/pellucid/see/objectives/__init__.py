@@ -1,1 +1,1 @@
-"""Objectives: activations of layers -> one number per image; bigger is better."""
+"""Objectives: outputs of layers -> one number per image, which an ascent makes large."""

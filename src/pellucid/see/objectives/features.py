@@ -1,15 +1,15 @@
-"""Aims: objectives beyond the mean of a unit.
+"""Features: outputs of layers -> one number per image, beyond the mean of a unit.
 
-At:        an objective of maps -> the same at one position of them: a neuron
-PreActivation:   an objective of a layer's output -> the same before its softmax or rectifier: a class' logit
+AtPosition:    an objective of maps -> the same at one of their positions: a neuron
+PreActivation: an objective of a layer's output -> the same before its rectifier or softmax: a class' logit
 MeanSquare:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
-Direction: a layer and vectors -> how far its units go along each vector, on average over positions
-FeatureMatch: a layer and images' activations -> how near an image's are (inversion), or how far along (caricature)
+Direction:     a layer, vectors -> how far its units go along each vector, on average over positions
+FeatureMatch:  a layer, activations that are wanted -> how near an image's are (inversion), or how far along (caricature)
 
-likeness:  a model, a layer, images of one's own -> their FeatureMatch
+likeness: a model, a layer, images of one's own -> the FeatureMatch of their activations
 
-(Mahendran and Vedaldi, CVPR 2015, for inversion; Olah et al., Distill 2017, for directions and caricatures.) Each gives
-one number per image, so they add up: `Direction(...) + 0.1 * MeanSquare(...)`.
+They add up as all objectives do: `Direction(...) + 0.1 * MeanSquare(...)`. Sources: Mahendran and Vedaldi, CVPR 2015,
+for inversion; Olah et al., "The building blocks of interpretability", Distill 2018, for directions and caricatures.
 """
 
 import zlib
@@ -25,95 +25,81 @@ from torch import Tensor
 from pellucid.data.splits import checked_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Model
-from pellucid.see.objectives.units import Objective, Score, WrappedObjective, active_score
-from pellucid.see.validation import as_array, to_numpy
+from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective, require_jobs
+from pellucid.see.validation import as_array, plain
 
 LEAST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class AtPosition(WrappedObjective):
-    """An objective that looks at one position of its maps only, (row, column)."""
-
-    position: tuple[int, int]
+class _OtherOutputs(WrappedObjective):
+    """The inner objective, asked of other outputs, which `changed` makes of the layers'."""
 
     @property
     def target(self) -> Objective:
-        """The inner target, at the position."""
+        """The inner objective's target, asked of the same other outputs."""
         return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
 
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The same for these jobs only."""
-        return replace(self, inner=self.inner.select(jobs))
+    def __call__(self, outputs: Outputs) -> Score:
+        """The inner score of the other outputs."""
+        return self.inner(self._changed(outputs))
 
-    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
-        """What the inner objective says of the position."""
-        return self.inner({name: self._cut(reading) for name, reading in readings.items()})
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """The inner scores of the other outputs."""
+        return self.inner.score_all(self._changed(outputs), rank=rank)
 
-    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """What the inner objective says of the position."""
-        return self.inner.score_all({name: self._cut(reading) for name, reading in readings.items()}, rank=rank)
+    def _changed(self, outputs: Outputs) -> Mapping[str, LayerOutput]:
+        return {name: self._change(layer) for name, layer in outputs.items()}
 
-    def _cut(self, reading: LayerOutput) -> LayerOutput:
-        size = reading.output.shape[2:]
+    def _change(self, layer: LayerOutput) -> LayerOutput:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class AtPosition(_OtherOutputs):
+    """An objective at one position of its maps only, (row, column)."""
+
+    position: tuple[int, int]
+
+    def _change(self, layer: LayerOutput) -> LayerOutput:
+        size = layer.output.shape[2:]
         row, column = self.position
         if len(size) != 2 or not (0 <= row < size[0] and 0 <= column < size[1]):
             raise PellucidError(
                 f"There is no row {row}, column {column} in the layer's maps of {' x '.join(map(str, size)) or 'no'} "
                 f"positions; choose one that they have."
             )
-        linear = reading.pre_activation
-        same = linear is not None and linear.shape[2:] == size
-        return LayerOutput(
-            reading.output[:, :, row, column], linear[:, :, row, column] if same and linear is not None else None
-        )
+        before = layer.pre_activation
+        if before is not None:
+            before = before[:, :, row, column] if before.shape[2:] == size else None
+        return LayerOutput(layer.output[:, :, row, column], before)
 
 
 @dataclass(frozen=True, eq=False)
-class PreActivation(WrappedObjective):
-    """An objective that looks before a layer's softmax or rectifier, where that is known, else at what it gives.
+class PreActivation(_OtherOutputs):
+    """An objective before a layer's rectifier or softmax, where the pre-activation is known, else of its output.
 
-    A class whose probability is as good as 1 has no gradient any more; its logit has. Its sign says nothing.
+    A class whose probability is as good as 1 has no gradient any more; its logit has. The sign of a pre-activation does
+    not say whether a unit is silent.
     """
 
-    @property
-    def target(self) -> Objective:
-        """The inner target, beneath."""
-        return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
-
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The same for these jobs only."""
-        return replace(self, inner=self.inner.select(jobs))
-
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """All: what lies beneath always answers."""
+        """All: a pre-activation always has a gradient."""
         return torch.ones_like(values, dtype=torch.bool)
 
-    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
-        """What the inner objective says of what lies beneath."""
-        return self.inner(self._bare(readings))
-
-    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """What the inner objective says of what lies beneath."""
-        return self.inner.score_all(self._bare(readings), rank=rank)
-
-    def _bare(self, readings: Mapping[str, LayerOutput]) -> dict[str, LayerOutput]:
-        return {
-            name: LayerOutput(one.output if one.pre_activation is None else one.pre_activation)
-            for name, one in readings.items()
-        }
+    def _change(self, layer: LayerOutput) -> LayerOutput:
+        return LayerOutput(layer.output if layer.pre_activation is None else layer.pre_activation)
 
 
 @dataclass(frozen=True, eq=False)
 class MeanSquare(Objective):
-    """The mean square of a layer, in `jobs` images that differ by their starts."""
+    """The mean square of a layer, for `jobs` images that differ by where they start."""
 
     layer: str
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        if self.jobs < 0:
-            raise PellucidError(f"A square was asked for {self.jobs} images; give one or more jobs.")
+        require_jobs(self.jobs)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -124,27 +110,27 @@ class MeanSquare(Objective):
         return self.jobs
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """As many."""
+        """As many jobs; they are all alike."""
         return replace(self, jobs=len(jobs))
 
-    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
-        """Of each image."""
-        reading = readings[self.layer]
-        value = reading.output.square().flatten(1).mean(1)
+    def __call__(self, outputs: Outputs) -> Score:
+        """The mean square of each image; where all units are silent, the fallback is their largest pre-activation."""
+        layer = outputs[self.layer]
+        value = layer.output.square().flatten(1).mean(1)
         silent = value == 0
-        if reading.pre_activation is None:
-            return Score(value, silent, reading.output.flatten(1).mean(1), silent)
-        return Score(value, silent, reading.pre_activation.flatten(1).amax(1), torch.zeros_like(silent))
+        if layer.pre_activation is None:
+            return Score(value, silent, layer.output.flatten(1).mean(1), silent)
+        return Score(value, silent, layer.pre_activation.flatten(1).amax(1), torch.zeros_like(silent))
 
-    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """All jobs ask the same."""
-        score = self(readings)
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """The same for every job."""
+        score = self(outputs)
         return (score.rank if rank else score.value)[:, None].expand(-1, self.jobs)
 
 
 @dataclass(frozen=True, eq=False)
 class Direction(Objective):
-    """The layer's units along a vector for each job, averaged over positions."""
+    """The layer's units along a vector for each job, on average over positions."""
 
     layer: str
     vectors: Float[Tensor, "job unit"]
@@ -155,7 +141,7 @@ class Direction(Objective):
             object.__setattr__(self, "vectors", torch.from_numpy(as_array(given, "A direction")))
 
     def require_fit(self, model: Model) -> None:
-        """The vectors are finite, and have a number for each unit."""
+        """Raises PellucidError where the vectors are not finite, or have not one number for each unit."""
         units = model.layer(self.layer).units
         if self.vectors.ndim != 2 or self.vectors.shape[1] != units:
             raise PellucidError(
@@ -173,32 +159,32 @@ class Direction(Objective):
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
-        """Numbers that follow from what is wanted, so that equal jobs have equal ones."""
-        return _digests(self.vectors)
+        """Checksums of the vectors, so that equal jobs have equal keys."""
+        return _checksums(self.vectors)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The same for these jobs only."""
+        """The objective of these jobs only."""
         return replace(self, vectors=self.vectors[jobs.to(self.vectors.device)])
 
-    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
+    def __call__(self, outputs: Outputs) -> Score:
         """Image i along vector i."""
-        along = _averaged(readings[self.layer].output)
-        return active_score((along * self.vectors.to(along.device)).sum(1))
+        means = outputs[self.layer].unit_means
+        return Score.never_silent((means * self.vectors.to(means.device)).sum(1))
 
-    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image along each vector."""
-        along = _averaged(readings[self.layer].output)
-        return along @ self.vectors.to(along.device).T
+        means = outputs[self.layer].unit_means
+        return means @ self.vectors.to(means.device).T
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureMatch(Objective):
-    """What a layer says of a given image, for each job: to be met, or to be exaggerated.
+    """How an image's activations compare with those that are wanted, for each job: to be met, or to be exaggerated.
 
-    wanted: the layer's output for each image.  caricature: 0 for inversion, minus the squared distance as a share of
+    wanted: the layer's output for each job.  caricature: 0 for inversion, minus the squared distance as a share of
     the wanted's own square, so at most 0; above 0, the dot product per number, times the cosine to this power.
     """
 
@@ -207,13 +193,13 @@ class FeatureMatch(Objective):
     caricature: float = 0.0
 
     def require_fit(self, model: Model) -> None:
-        """The layer gives as many numbers as are wanted."""
+        """Raises PellucidError where the layer's output has another shape than what is wanted."""
         super().require_fit(model)
         shape = model.layer(self.layer).shape
         if tuple(self.wanted.shape[1:]) != shape:
             raise PellucidError(
                 f"Features of {tuple(self.wanted.shape[1:])} are wanted, but layer '{self.layer}' gives {shape}; take "
-                f"them from the model that is climbed."
+                f"them from the same model."
             )
 
     @property
@@ -223,30 +209,32 @@ class FeatureMatch(Objective):
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
-        """Numbers that follow from what is wanted, so that equal jobs have equal ones."""
-        return _digests(self.wanted)
+        """Checksums of what is wanted, so that equal jobs have equal keys."""
+        return _checksums(self.wanted)
 
     def __len__(self) -> int:
         return len(self.wanted)
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The same for these jobs only."""
+        """The objective of these jobs only."""
         return replace(self, wanted=self.wanted[jobs.to(self.wanted.device)])
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """All: a distance is never positive."""
+        """All: minus a distance is never positive."""
         return torch.ones_like(values, dtype=torch.bool)
 
-    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
+    def __call__(self, outputs: Outputs) -> Score:
         """Image i against the wanted i."""
-        return active_score(self._likeness(readings[self.layer].output.flatten(1), self.wanted.flatten(1)))
+        return Score.never_silent(self._match(outputs[self.layer].output.flatten(1), self.wanted.flatten(1)))
 
-    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """Each image against each of the wanted, one after the other, which needs no room."""
-        output = readings[self.layer].output.flatten(1)
-        return torch.stack([self._likeness(output, wanted[None]) for wanted in self.wanted.flatten(1)], dim=1)
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """Each image against each of the wanted, one after the other, so that memory stays flat."""
+        output = outputs[self.layer].output.flatten(1)
+        return torch.stack([self._match(output, wanted[None]) for wanted in self.wanted.flatten(1)], dim=1)
 
-    def _likeness(self, output: Float[Tensor, "batch number"], wanted: Float[Tensor, "_ number"]) -> Tensor:
+    def _match(
+        self, output: Float[Tensor, "batch number"], wanted: Float[Tensor, "_ number"]
+    ) -> Float[Tensor, "batch"]:
         if self.caricature == 0:
             return -(output - wanted).square().sum(1) / wanted.square().sum(1).clamp_min(LEAST)
         dot = (output * wanted).sum(1)
@@ -255,12 +243,12 @@ class FeatureMatch(Objective):
 
 
 def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature: float | int = 0) -> FeatureMatch:
-    """What a layer says of these images in [0, 1], as what is wanted: an image for each that the layer takes for it.
+    """The objective of matching a layer's activations for these images in [0, 1].
 
-    images: (job, channel, height, width), an array or a tensor.  caricature: 0 to invert, so that the layer says the
-    same; above 0, to exaggerate what it says (1 or 2 are usual). Climb it by `patterns(model, likeness(model, layer,
-    images))`, best with `image="box"` or `"fourier"`, penalties and another ascent than "power". Raises PellucidError
-    for images of a wrong shape, pixels that are not in [0, 1], and an unknown layer.
+    images: (job, channel, height, width), an array or a tensor.  caricature: 0 to invert, so that the layer's output is
+    the same; above 0, to exaggerate it (1 or 2 are usual). Use it as `patterns(model, likeness(model, layer, images))`,
+    best with `image="box"` or `"fourier"`, penalties and another optimizer than "power". Raises PellucidError for
+    images of a wrong shape, pixels that are not in [0, 1], and an unknown layer.
     """
     array = to_numpy(images)
     if array is None:
@@ -271,11 +259,7 @@ def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature
     return FeatureMatch(layer, wanted.detach().clone(), float(caricature))
 
 
-def _averaged(output: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit"]:
-    return output.flatten(2).mean(2) if output.ndim > 2 else output
-
-
-def _digests(rows: Float[Tensor, "job *number"]) -> Int64[Tensor, "job"]:
+def _checksums(rows: Float[Tensor, "job *number"]) -> Int64[Tensor, "job"]:
     """A checksum of each row."""
     return torch.tensor(
         [zlib.crc32(row.numpy().tobytes()) for row in rows.cpu().float().contiguous()], dtype=torch.int64

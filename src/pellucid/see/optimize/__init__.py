@@ -1,1 +1,1 @@
-"""The ascent: what an image is made of, and how it is moved uphill."""
+"""Optimize: initial images, an objective -> images that the objective is large for."""

@@ -1,15 +1,13 @@
-"""Bases: images written down in other coordinates, in which the same ascent takes other steps.
+"""Bases: coefficients (batch, channel, height, number) <-> pixels (batch, channel, height, width), linear.
 
 Spectrum: Fourier coefficients times 1 / frequency, so that a step moves long waves as much as nature has of them
-Colors:   channels that vary together in real images, taken apart (a square root of their covariance)
+Colors:   channels that vary together in real images, decorrelated by a square root of their covariance
 
-Magnitudes: phases of waves of a given strength, so that only where they lie is free; not linear, so no Basis
+Magnitudes: phases of waves of a given strength <-> pixels; not linear, so no Basis
 
-basis: coefficients (batch, channel, height, number) <-> pixels (batch, channel, height, width), linear
-
-(Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.) Nothing here changes which images there are,
-only which way is up. The surprise: nothing is taken from ImageNet; colours are those of the person's own images, or of
-a matrix that the person gives.
+(Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.) A basis does not change which images there
+are, only which way is up. Colors are measured in the person's own images, or given as a matrix; ImageNet's, which other
+libraries use, are not built in.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +23,7 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 
 LEAST_WAVE = 1e-12
-LEAST_SPREAD = 1e-3  # of a colour's deviation: a channel that never varies still can
+LEAST_SPREAD = 1e-3  # of a color's deviation: a channel that never varies in the images still can
 
 
 class Basis(ABC):
@@ -90,8 +88,8 @@ class Colors(Basis):
         cls, images: Float[np.ndarray, "image channel height width"], device: torch.device | None = None
     ) -> Self:
         """The symmetric square root of the channels' covariance in these images, its largest value 1."""
-        colours = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1).astype(np.float64)
-        values, vectors = np.linalg.eigh(np.cov(colours).reshape(len(colours), len(colours)))
+        colors = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1).astype(np.float64)
+        values, vectors = np.linalg.eigh(np.cov(colors).reshape(len(colors), len(colors)))
         spreads = np.sqrt(np.maximum(values, 0))
         top = spreads.max() if spreads.max() > 0 else 1.0
         root = (vectors * np.maximum(spreads / top, LEAST_SPREAD)) @ vectors.T
@@ -99,7 +97,10 @@ class Colors(Basis):
 
     @classmethod
     def given(cls, numbers: Sequence[float], channels: int, device: torch.device | None = None) -> Self:
-        """From a matrix row by row, its largest singular value made 1; raises PellucidError where it is none to use."""
+        """From a matrix row by row, divided by its largest singular value.
+
+        Raises PellucidError for a wrong count of numbers, and for a matrix without an inverse.
+        """
         if len(numbers) != channels**2:
             raise PellucidError(
                 f"Setting 'color_matrix' has {len(numbers)} numbers; give {channels**2} for {channels} channels, "
@@ -146,7 +147,7 @@ class Magnitudes:
     def pixels(
         self, points: Float[Tensor, "batch channel height number"]
     ) -> Float[Tensor, "batch channel height width"]:
-        """The waves added up. Linear in the points, so that its gradient says which phase each wave should have."""
+        """The waves added up; linear in the points, so that each wave has a gradient of its own."""
         cosine, sine = points.chunk(2, dim=3)
         spectrum = torch.complex(cosine * self.strength, sine * self.strength)
         pixels: Tensor = torch.fft.irfft2(spectrum, s=(self.strength.shape[1], self.width), norm="ortho")
@@ -155,11 +156,11 @@ class Magnitudes:
     def phases(
         self, pixels: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch channel height number"]:
-        """The phases of an image's waves; 0 for a wave that it has not."""
+        """The phases of an image's waves; 0 for a wave of no strength."""
         if len(pixels) == 0:  # which MKL refuses
             return pixels.new_zeros(0, *self.strength.shape[:2], 2 * self.strength.shape[2])
         spectrum = torch.fft.rfft2(pixels, norm="ortho")
         length = spectrum.abs()
-        sure = length > LEAST_WAVE
-        cosine = torch.where(sure, spectrum.real / length.clamp_min(LEAST_WAVE), 1)
-        return torch.cat([cosine, torch.where(sure, spectrum.imag / length.clamp_min(LEAST_WAVE), 0)], dim=3)
+        has_phase = length > LEAST_WAVE
+        cosine = torch.where(has_phase, spectrum.real / length.clamp_min(LEAST_WAVE), 1)
+        return torch.cat([cosine, torch.where(has_phase, spectrum.imag / length.clamp_min(LEAST_WAVE), 0)], dim=3)

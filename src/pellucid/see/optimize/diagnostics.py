@@ -1,18 +1,15 @@
-"""Ledgers: what else goes on while images climb: the other units, total variation, sum of pixels, loss.
+"""Diagnostics: an ascent -> a number for each image, step and term: other units, total variation, pixels, loss.
 
-Observed: an objective -> the same, which also tells a ledger what its layer's other units say
-Ledger:   what was said at the last moment, and of which pictures
-Page:     told of every moment of a climb -> a number for each image, moment and term
+Diagnostics: holds what was computed in the last forward pass, and notes it in a table, step by step
+Observed:    an objective -> the same, which also hands its layer's unit means to the diagnostics
+unit_statistics: a layer's output -> each image's own unit, the mean and the largest of the others
 
 The terms are `target`, the unit's own activation (of one neuron, where a position is asked for); `others_mean` and
-`others_max`, the mean and the highest of the layer's other units, there as well; `tv` and `l1` of the picture as
-penalties see it, before it is clipped; `loss`, minus what is climbed, so that target - others - penalties = -loss.
-The layer is read once, for the objective and the ledger. The surprise: not where a Reader climbs by itself (and
-pictures are what the layer sees: no transforms, no clipping); it shall climb to the last bit as it does when nobody
-asks, so its images are shown to the layer once more.
+`others_max`, the mean and the largest of the layer's other units, there as well; `tv` and `l1` of the image before it
+is clipped, as penalties see it; `loss`, minus what is maximized, so that target - others - penalties = -loss. The layer
+is read once for the objective and the diagnostics; it is read whole, where an objective of single units may read less.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -22,88 +19,83 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.see.models.base import LayerOutput
-from pellucid.see.objectives.units import WHOLE_LAYER, Score, WrappedObjective
-from pellucid.see.optimize.penalties import total_variation
+from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective
+from pellucid.see.objectives.units import WHOLE_LAYER
+from pellucid.see.optimize.penalties import Penalty, total_variation
 
 TERMS = ("target", "others_mean", "others_max", "tv", "l1", "loss")
 
 
-class Ledger:
-    """What was said in the last forward, row by row, and the pictures that it was said of."""
+class Diagnostics:
+    """The terms of the last forward pass, one row for each image, and the table of the ascent that is under way."""
 
     def __init__(self) -> None:
-        self.heard: tuple[Tensor, Tensor, Tensor] | None = None  # own, mean of the others, highest of the others
-        self.pictures: Tensor | None = None
+        self._units: tuple[Tensor, Tensor, Tensor] | None = None  # own, mean of the others, largest of the others
+        self._images: Tensor | None = None
+        self.table: Float32[Tensor, "job step term"] = torch.empty(0, 0, len(TERMS))
 
-    def see(self, pictures: Float[Tensor, "row channel height width"]) -> None:
-        """The pictures as penalties see them."""
-        self.pictures = pictures.detach()
+    def observing(self, objective: Objective, layer: str, units: Int64[Tensor, "job"]) -> "Observed":
+        """The objective, which also hands over what the units of `layer` give; `units` are those of its jobs."""
+        return Observed(objective, layer, units, self)
 
-    def page(self, starts: Float32[Tensor, "job channel height width"], steps: int) -> "Page":
-        """An empty page for a climb of as many images, at most `steps` steps each."""
-        return Page(self, torch.full((len(starts), steps + 1, len(TERMS)), torch.nan, device=starts.device))
+    def recording(self, penalties: Penalty | None) -> Penalty:
+        """The penalties, which also hand over the images."""
 
+        def penalty(images: Tensor, values: Tensor) -> Tensor:
+            self._images = images.detach()
+            return torch.zeros_like(values) if penalties is None else penalties(images, values)
 
-@dataclass(frozen=True, eq=False)
-class Page:
-    """The terms of one climb, `kept`; NaN where there was no moment."""
+        return penalty
 
-    ledger: Ledger
-    kept: Float32[Tensor, "job moment term"]
+    def begin(self, jobs: int, steps: int, device: torch.device) -> None:
+        """A new table, NaN everywhere, for an ascent of so many jobs, at most `steps` steps each."""
+        self.table = torch.full((jobs, steps + 1, len(TERMS)), torch.nan, device=device)
 
-    def watch(
-        self,
-        job: Int64[Tensor, "row"],
-        step: Int64[Tensor, "row"],
-        images: Float32[Tensor, "row channel height width"],
-        values: Float[Tensor, "row"],
-    ) -> None:
-        """One moment of these jobs."""
-        heard, pictures = self.ledger.heard, self.ledger.pictures
-        assert heard is not None  # every moment is told after its forward
-        assert pictures is not None
-        own, mean, highest = (number[: len(job)] for number in heard)
-        seen = pictures[: len(job)]
-        terms = (own, mean, highest, total_variation(seen), seen.abs().flatten(1).sum(1), -values)
-        self.kept[job, step] = torch.stack([term.to(torch.float32) for term in terms], dim=1)
+    def record_units(self, layer: LayerOutput, units: Int64[Tensor, "batch"]) -> None:
+        """What the layer gives for the batch."""
+        self._units = unit_statistics(layer.unit_means.detach(), units)
+
+    def note(self, job: Int64[Tensor, "row"], step: Int64[Tensor, "row"], values: Float[Tensor, "row"]) -> None:
+        """Write the terms of these jobs at these steps into the table."""
+        assert self._units is not None  # the forward pass comes first
+        assert self._images is not None
+        own, mean, largest = (number[: len(job)] for number in self._units)
+        images = self._images[: len(job)]
+        terms = (own, mean, largest, total_variation(images), images.abs().flatten(1).sum(1), -values)
+        self.table[job, step] = torch.stack([term.to(torch.float32) for term in terms], dim=1)
 
 
-def named(kept: Float32[Tensor, "job moment term"]) -> dict[str, Float32[np.ndarray, "job moment"]]:
-    """Name -> numbers."""
-    return dict(zip(TERMS, kept.cpu().numpy().transpose(2, 0, 1), strict=True))
+def by_term(table: Float32[Tensor, "job step term"]) -> dict[str, Float32[np.ndarray, "job step"]]:
+    """Term -> its numbers."""
+    return dict(zip(TERMS, table.cpu().numpy().transpose(2, 0, 1), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class Observed(WrappedObjective):
-    """The inner objective, which tells the ledger what the units of `layer` say; `units` are those of its jobs."""
+    """The inner objective, which hands what the units of `layer` give to the diagnostics."""
 
     layer: str
     units: Int64[Tensor, "job"]
-    ledger: Ledger
+    diagnostics: Diagnostics
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The same for these jobs only."""
+        """The objective of these jobs only."""
         return replace(self, inner=self.inner.select(jobs), units=self.units[jobs.to(self.units.device)])
 
-    def __call__(self, readings: Mapping[str, LayerOutput]) -> Score:
+    def __call__(self, outputs: Outputs) -> Score:
         """The inner score."""
-        self.ledger.heard = beside(readings[self.layer].output.detach(), self.units)
-        return self.inner(readings)
-
-    def score_all(self, readings: Mapping[str, LayerOutput], *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """What the inner objective says."""
-        return self.inner.score_all(readings, rank=rank)
+        self.diagnostics.record_units(outputs[self.layer], self.units)
+        return self.inner(outputs)
 
 
-def beside(
-    output: Float[Tensor, "batch unit *position"], units: Int64[Tensor, "batch"]
+def unit_statistics(
+    means: Float[Tensor, "batch unit"], units: Int64[Tensor, "batch"]
 ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch"], Float[Tensor, "batch"]]:
-    """Of each image its own unit, the mean and the highest of the others; the whole layer (-1) has no others: NaN."""
-    means = output.flatten(2).mean(2) if output.ndim > 2 else output
+    """Of each image its own unit, the mean and the largest of the others; NaN where there are none, as for unit -1."""
     whole, count = units == WHOLE_LAYER, means.shape[1]
     rows = torch.arange(len(means), device=means.device)
     own = torch.where(whole, means.mean(1), means[rows, units.clamp_min(0)])
     is_own = torch.arange(count, device=means.device)[None] == units[:, None]
-    nobody = whole | (count == 1)
-    mean = ((means.sum(1) - own) / max(1, count - 1)).masked_fill(nobody, torch.nan)
-    return own, mean, means.masked_fill(is_own, -torch.inf).amax(1).masked_fill(nobody, torch.nan)
+    alone = whole | (count == 1)
+    mean = ((means.sum(1) - own) / max(1, count - 1)).masked_fill(alone, torch.nan)
+    return own, mean, means.masked_fill(is_own, -torch.inf).amax(1).masked_fill(alone, torch.nan)

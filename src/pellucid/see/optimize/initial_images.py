@@ -1,13 +1,13 @@
-"""Starts: the images from which an ascent begins.
+"""Initial images: a seed -> noise images (chunk, channel, height, width), from which an ascent may start.
 
-multi_scale_noise: seed -> images: uniform noise on several coarse grids, each scaled up bicubically, superposed
-plain_noise:       seed -> images: a random spectrum that falls as 1 / frequency, almost black, or normal pixels
-smoothed:          images -> without their shortest waves
-noises:            settings -> one of these, smoothed or not
-generator:         numbers -> a torch.Generator of their own, the same on every machine and in every company
+multi_scale_noise: uniform noise on several coarse grids, each scaled up bicubically, superposed
+plain_noise:       a random spectrum that falls as 1 / frequency, almost black, or normal pixels
+smoothed:          images -> images without their shortest waves
+noise_of:          settings -> one of these, smoothed or not
+generator:         numbers -> a torch.Generator of their own, the same on every machine
 
 Superposing grids gives noise with waves of every length, where plain pixel noise has almost nothing but the shortest,
-to which deep units are blind.
+to which deep units hardly respond.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from pellucid.see.optimize.bases import Spectrum
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_CENTER, UNIT_RADIUS, standardized
 from pellucid.settings import PatternSettings
 
-CHUNK = 64  # noises drawn at a time; part of what a seed means, so it never depends on the machine
+CHUNK = 64  # noise images drawn at a time; part of what a seed means, so it never depends on the machine
 ALMOST_BLACK, NORMAL_DEVIATION = 0.01, 0.1
 
 
@@ -81,21 +81,21 @@ def plain_noise(
 def smoothed(
     images: Float32[Tensor, "batch channel height width"], width: float
 ) -> Float32[Tensor, "batch channel height width"]:
-    """Each smoothed by a Gaussian of this deviation in pixels, with the mean and the deviation that it had.
+    """Each image smoothed by a Gaussian, with the mean and the deviation that it had before.
 
-    Beyond the border pixels go on as they are at it. width: above 0.
+    width: the Gaussian's deviation in pixels, above 0. The border's pixels are repeated beyond it.
     """
     soft = torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, width, width), mode="nearest"))
-    (had, mean), (left, middle) = (
+    (deviation, mean), (soft_deviation, soft_mean) = (
         torch.std_mean(each, (1, 2, 3), correction=0, keepdim=True) for each in (images, soft)
     )
-    return (soft - middle) * (had / left.clamp_min(LEAST_DEVIATION)) + mean
+    return (soft - soft_mean) * (deviation / soft_deviation.clamp_min(LEAST_DEVIATION)) + mean
 
 
-def noises(
+def noise_of(
     settings: PatternSettings, shape: InputShape, count: int, attempt: int
 ) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
-    """The noises that the settings name, others in each attempt."""
+    """The noise that the settings name, other images for each `attempt`."""
     seed = (settings.seed, attempt)
     found = (
         multi_scale_noise(shape, count, seed, settings.scales, settings.scale_weights)

@@ -1,47 +1,55 @@
-"""Climbing: many images uphill at once, each by itself, each with its best kept.
+"""The ascent loop: initial images (job, channel, height, width), an objective with a job for each -> AscentResult.
 
-climb: starts (job, channel, height, width), an objective with one job for each -> AscentResult
+ascend:     a model, an objective -> the ascent, with usual parts for all that is not given
+run_ascent: a Reader, an objective, an AscentTask (image, optimizer, stopping, transforms, penalties) -> the loop itself
 
-Images work in rows. A row whose image has done its steps, or has converged, takes the next waiting job; when none
-waits, the rows grow fewer. Their number is always a multiple of a *grain*, the surplus being idle copies: libraries
-choose their arithmetic by the size of a batch, and with 16 or more images, or the same size always, an image comes out
-the same to the last bit alone and in any company. Nothing else couples the images: every mean, deviation, step and
-test is taken image by image.
+Images are worked on in a batch. One that has made its steps, or has converged, leaves its row to the next waiting job;
+when none waits, the batch shrinks. The batch size is always divisible by a `multiple`, the surplus being copies that
+are not recorded: libraries choose their arithmetic by the size of a batch, and with 16 or more images, or always the
+same number, an image comes out the same to the last bit alone and in any batch of a network of `learn`. Nothing else
+couples the images: every mean, deviation, step and test is taken image by image.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import takewhile
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model, Reader
-from pellucid.see.objectives.units import Objective, Score
-from pellucid.see.optimize.optimizers import Optimizer
-from pellucid.see.optimize.parametrizations import Parametrization, rescale_large
-from pellucid.see.optimize.penalties import Penalties
-from pellucid.see.optimize.transforms import Transforms
+from pellucid.see.models.open import open_model
+from pellucid.see.objectives.base import Objective, Score
+from pellucid.see.optimize.optimizers import Optimizer, Power
+from pellucid.see.optimize.parametrizations import Parametrization, largest_of, rescale_large, sphere_of
+from pellucid.see.optimize.penalties import Penalty
+from pellucid.see.optimize.transforms import Transform
+from pellucid.see.validation import as_array
 
-GRAIN = 16
-MOST_ROWS = 128
-BUDGET = 2**26  # numbers held for all rows by the model's layers: 256 MiB
+MULTIPLE = 16
+LARGEST_BATCH = 128
+BUDGET = 2**26  # numbers that the model's layers hold for a whole batch: 256 MiB
 
 StepCallback = Callable[[Tensor, Tensor, Tensor, Tensor], None]
-"""Told of every moment: (jobs, how many steps each has made, images in model space, values), one row for each."""
-
+"""Called before every step with (jobs, steps made, images in model space, values), one row for each image."""
 
 ProgressCallback = Callable[[int], None]
-"""Told how many images have made another step."""
+"""Called after every step with the number of images that have made it."""
 
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When an image has climbed enough: after `steps`, or when its value has changed by less than `tolerance` of itself
-    in `patience` successive steps (tolerance 0: never). keep_last: the last image counts, not the best."""
+    """When an image's ascent is over: after `steps` steps, or once its value has changed by less than `tolerance` of
+    itself in `patience` successive steps (tolerance 0: never).
+
+    keep_last: the last image is the result, not the one of the highest value on the way.
+    """
 
     steps: int
     tolerance: float = 0.0
@@ -50,47 +58,57 @@ class StoppingRule:
 
 
 @dataclass(frozen=True, eq=False)
-class AscentResult:
-    """What a climb found, job by job.
+class AscentTask:
+    """How images ascend.
 
-    images: the best image of each, or the last (see `StoppingRule`), in model space.  values: what the objective said
-    of it, transformed, less what was held against it.
-    steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the last.  moments, film: the images
-    as they were after so many steps; where a job stopped sooner, its last image.  terms: what a ledger kept.
+    image: how points become images.  optimizer: the rule that moves points.  transforms: what happens to images before
+    the model receives them.  penalties: what is subtracted from the objective.
+    """
+
+    image: Parametrization
+    optimizer: Optimizer
+    stopping: StoppingRule
+    transforms: Transform | None = None
+    penalties: Penalty | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AscentResult:
+    """What an ascent found, job by job.
+
+    images: the best image of each job, or the last (see StoppingRule), in model space.  values: its objective, after
+    transforms and less penalties.  steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the
+    last.  snapshots: the images after each of `snapshot_steps` steps; of a job that stopped sooner, its last image.
+    terms: the table of a Diagnostics, where there was one.
     """
 
     images: Float32[Tensor, "job channel height width"]
     values: Float32[Tensor, "job"]
     steps: Int64[Tensor, "job"]
-    history: Float32[Tensor, "job moment"]
-    moments: tuple[int, ...]
-    film: Float32[Tensor, "shot job channel height width"]
-    terms: Float32[Tensor, "job moment term"] | None = None
-
-    def with_values(self, values: Float32[Tensor, "job"]) -> "AscentResult":
-        """The same with these values."""
-        return replace(self, values=values)
+    history: Float32[Tensor, "job step"]
+    snapshot_steps: tuple[int, ...]
+    snapshots: Float32[Tensor, "snapshot job channel height width"]
+    terms: Float32[Tensor, "job step term"] | None = None
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> "AscentResult":
-        """Of these jobs only, in this order."""
-        fields = {name: getattr(self, name)[jobs] for name in self._rows}
-        return AscentResult(**fields, moments=self.moments, film=self.film[:, jobs])
+        """The result of these jobs only, in this order."""
+        chosen = {name: getattr(self, name)[jobs] for name in self._per_job}
+        return replace(self, **chosen, snapshots=self.snapshots[:, jobs])
 
     def replace_better(self, jobs: Int64[Tensor, "other"], other: "AscentResult") -> "AscentResult":
-        """The same, where those of `jobs` whose value is larger in `other` are taken from there."""
+        """The same, where those of `jobs` that have a larger value in `other` are taken from there."""
         better = other.values > self.values[jobs]
         into = jobs[better]
-        fields = {}
-        for name in self._rows:
-            fields[name] = getattr(self, name).clone()
-            fields[name][into] = getattr(other, name)[better]
-        film = self.film.clone()
-        film[:, into] = other.film[:, better]
-        return AscentResult(**fields, moments=self.moments, film=film)
+        changed = {name: getattr(self, name).clone() for name in self._per_job}
+        for name, tensor in changed.items():
+            tensor[into] = getattr(other, name)[better]
+        snapshots = self.snapshots.clone()
+        snapshots[:, into] = other.snapshots[:, better]
+        return replace(self, **changed, snapshots=snapshots)
 
     @property
-    def _rows(self) -> tuple[str, ...]:
-        """What has a row for each job."""
+    def _per_job(self) -> tuple[str, ...]:
+        """The fields whose first axis is the job."""
         return ("images", "values", "steps", "history", *(() if self.terms is None else ("terms",)))
 
 
@@ -112,80 +130,105 @@ def snapshot_steps(steps: int, count: int = 8) -> tuple[int, ...]:
 
 
 def batch_size_for(model: Model) -> tuple[int, int]:
-    """How many images to climb at once, and the grain, from the model's size alone: never from the machine's load."""
-    rows = MOST_ROWS
-    while rows > 1 and rows * model.cost > BUDGET:
-        rows //= 2
-    return rows, min(GRAIN, rows)
-
-
-@dataclass
-class _Batch:
-    """The state of the images at work, one row each."""
-
-    job: Int64[Tensor, "row"]
-    step: Int64[Tensor, "row"]
-    points: Float[Tensor, "row *point"]
-    memory: Float[Tensor, "row ..."]
-    stuck: Bool[Tensor, "row"]
-    last: Float[Tensor, "row"]
-    calm: Int64[Tensor, "row"]
-
-    def select(self, rows: Int64[Tensor, "chosen"]) -> "_Batch":
-        return _Batch(**{name: tensor[rows] for name, tensor in vars(self).items()})
-
-    def join(self, other: "_Batch") -> "_Batch":
-        return _Batch(**{name: torch.cat([tensor, getattr(other, name)]) for name, tensor in vars(self).items()})
+    """The largest batch, and the number that divides every batch, from the model's size: never from the machine's."""
+    size = LARGEST_BATCH
+    while size > 1 and size * model.cost > BUDGET:
+        size //= 2
+    return size, min(MULTIPLE, size)
 
 
 def ascend(
+    model: Any,
+    objective: Objective,
+    start: ArrayLike | Tensor,
+    *,
+    steps: int = 30,
+    image: Parametrization | None = None,
+    optimizer: Optimizer | None = None,
+    transforms: Transform | None = None,
+    penalties: Penalty | None = None,
+    watch: StepCallback | None = None,
+) -> AscentResult:
+    """Every initial image uphill, to its own job of the objective: the loop of `patterns`, and nothing around it.
+
+    model: a Model, or whatever `open_model` takes.  start: images in model space, (channel, height, width) for all
+    jobs, or one for each.  steps: how many each image makes.  image: the model's sphere, if not given.  optimizer:
+    Power over these steps, if not given.  transforms, penalties, watch: see AscentTask and StepCallback.
+    Raises PellucidError where the objective or a start does not fit the model, where no gradient reaches the image,
+    and for NaN or infinity.
+    """
+    opened = model if isinstance(model, Model) else open_model(model)
+    objective.require_fit(opened)
+    task = AscentTask(
+        sphere_of(opened) if image is None else image,
+        Power(steps) if optimizer is None else optimizer,
+        StoppingRule(steps),
+        transforms,
+        penalties,
+    )
+    starts = checked_start(opened, start, len(objective))
+    size, multiple = batch_size_for(opened)
+    with opened.reading(objective.layers) as read:
+        return run_ascent(read, objective, task, starts, batch_size=size, multiple=multiple, watch=watch)
+
+
+def checked_start(
+    model: Model, start: ArrayLike | Tensor, count: int
+) -> Float32[Tensor, "job channel height width"]:
+    """The start of each of `count` jobs; raises PellucidError where it does not fit the model, or is not finite."""
+    array = as_array(start, "A start")
+    if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):
+        raise PellucidError(
+            f"A start has shape {array.shape}; give one image of {model.input_shape}, or one for each of {count} units."
+        )
+    if not np.isfinite(array).all():
+        raise PellucidError("A start holds NaN or infinity; every pixel must be finite.")
+    return torch.from_numpy(np.broadcast_to(array, (count, *model.input_shape)).copy()).to(model.device)
+
+
+def run_ascent(
     read: Reader,
     objective: Objective,
-    space: Parametrization,
-    ascent: Optimizer,
+    task: AscentTask,
     starts: Float32[Tensor, "job channel height width"],
-    limits: StoppingRule,
     *,
-    rows: int,
-    grain: int,
-    transforms: Transforms | None = None,
-    penalties: Penalties | None = None,
-    rough: int = 0,
-    moments: Sequence[int] = (),
+    batch_size: int,
+    multiple: int = 1,
+    bfloat16_steps: int = 0,
+    snapshot_steps: Sequence[int] = (),
     advance: ProgressCallback | None = None,
     watch: StepCallback | None = None,
 ) -> AscentResult:
-    """Every start uphill, `rows` at a time, in a number of rows that `grain` divides; see the module.
+    """Every start uphill, `batch_size` at a time, in batches that `multiple` divides; see the module.
 
-    transforms: what happens to an image before the model sees it.  penalties: what is subtracted from the objective.
-    rough: so many first steps may be taken in bfloat16, if all images make as many steps; none of them is the best.
-    moments: the steps whose images are kept.  advance: told after every step how many images have made it.  watch: told
-    of every moment before its step; an exception that it raises ends the climb.
-    Raises PellucidError where no gradient reaches the image, or the model answers with NaN or infinity.
+    bfloat16_steps: so many first steps may be taken in bfloat16, if no image stops early; none of them is the best.
+    snapshot_steps: the steps whose images are kept.  advance: called after every step.  watch: called before every
+    step; an exception that it raises ends the ascent. Raises PellucidError where no gradient reaches the image, or the
+    model gives NaN or infinity.
     """
-    record = _BestSoFar(starts, limits, tuple(moments))
-    alive, waiting = _begun(starts[:0], 0, space, ascent), 0
+    record = _Record(starts, task.stopping, tuple(snapshot_steps))
+    batch, waiting = _first_batch(starts[:0], 0, task), 0
     while True:
-        chosen = starts[waiting : waiting + rows - len(alive.job)]
-        alive, waiting = alive.join(_begun(chosen, waiting, space, ascent)), waiting + len(chosen)
-        if len(alive.job) == 0:
-            return record.climbed()
-        real = len(alive.job)
-        work = alive.select(_padded(torch.arange(real, device=starts.device), grain))
-        own = objective.select(work.job)
+        chosen = starts[waiting : waiting + batch_size - len(batch.job)]
+        batch, waiting = batch.join(_first_batch(chosen, waiting, task)), waiting + len(chosen)
+        real = len(batch.job)
+        if real == 0:
+            return record.result()
+        batch = batch.select(_padded(torch.arange(real, device=starts.device), multiple))
+        selected = objective.select(batch.job)
         done = torch.zeros(real, dtype=torch.bool, device=starts.device)
         while not bool(done.any()):
-            roughly = limits.tolerance == 0 and int(work.step[0]) < rough
-            images, score, gradient = _uphill(read, own, space, work, transforms, penalties, roughly)
-            record.note(work.job[:real], work.step[:real], images[:real], score, keep=not roughly)
+            coarse = task.stopping.tolerance == 0 and int(batch.step[0]) < bfloat16_steps
+            images, score, gradient = _gradient(read, selected, task, batch, coarse)
+            record.note(batch.job[:real], batch.step[:real], images[:real], score, may_be_best=not coarse)
             if watch is not None:
-                watch(work.job[:real], work.step[:real], images[:real], score.value.detach()[:real])
-            work = _moved(work, gradient, score, space, ascent, limits)
-            done = ((work.step > limits.steps) | (work.calm >= limits.patience))[:real]
+                watch(batch.job[:real], batch.step[:real], images[:real], score.value[:real])
+            batch = _after_step(batch, gradient, score, task)
+            done = ((batch.step > task.stopping.steps) | (batch.unchanged >= task.stopping.patience))[:real]
             if advance is not None:
                 advance(real)
-        record.finish(work.job[:real][done], images[:real][done], work.step[:real][done] - 1)
-        alive = work.select(torch.nonzero(~done).flatten())
+        record.finish(batch.job[:real][done], images[:real][done], batch.step[:real][done] - 1)
+        batch = batch.select(torch.nonzero(~done).flatten())
 
 
 def objective_values(
@@ -193,129 +236,143 @@ def objective_values(
     objective: Objective,
     images: Float32[Tensor, "job channel height width"],
     *,
-    rows: int,
-    grain: int,
+    batch_size: int,
+    multiple: int = 1,
 ) -> Float32[Tensor, "job"]:
-    """What the objective says of these images, image i for job i, in float32 and without gradients."""
+    """The objective of these images, image i for job i, in float32 and without gradients."""
     values = []
     with torch.no_grad():
-        for begin in range(0, len(images), rows):
-            jobs = torch.arange(begin, min(begin + rows, len(images)), device=images.device)
-            padded = _padded(jobs, grain)
-            own = objective.select(padded)
-            values.append(own(read.read_selected(images[padded], own.selected_units)).value[: len(jobs)])
+        for begin in range(0, len(images), batch_size):
+            jobs = torch.arange(begin, min(begin + batch_size, len(images)), device=images.device)
+            padded = _padded(jobs, multiple)
+            selected = objective.select(padded)
+            outputs = read.read_selected(images[padded], selected.selected_units)
+            values.append(selected(outputs).value[: len(jobs)])
     return torch.cat(values)
 
 
-def _padded(jobs: Tensor, grain: int) -> Tensor:
-    """The jobs, the last one repeated until `grain` divides their number."""
-    return jobs[torch.arange(-(-len(jobs) // grain) * grain, device=jobs.device).clamp_max(len(jobs) - 1)]
+@dataclass
+class _Batch:
+    """The state of the images that are worked on, one row each.
+
+    stuck: the last gradient was zero.  value: of the last step.  unchanged: in how many successive steps it has hardly
+    changed.
+    """
+
+    job: Int64[Tensor, "row"]
+    step: Int64[Tensor, "row"]
+    points: Float[Tensor, "row *point"]
+    memory: Float[Tensor, "row ..."]
+    stuck: Bool[Tensor, "row"]
+    value: Float[Tensor, "row"]
+    unchanged: Int64[Tensor, "row"]
+
+    def select(self, rows: Int64[Tensor, "chosen"]) -> "_Batch":
+        return _Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def join(self, other: "_Batch") -> "_Batch":
+        return _Batch(
+            **{field.name: torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self)}
+        )
 
 
-def _begun(starts: Tensor, first_job: int, space: Parametrization, ascent: Optimizer) -> _Batch:
+def _padded(jobs: Tensor, multiple: int) -> Tensor:
+    """The jobs, the last one repeated until `multiple` divides their number."""
+    return jobs[torch.arange(-(-len(jobs) // multiple) * multiple, device=jobs.device).clamp_max(len(jobs) - 1)]
+
+
+def _first_batch(starts: Tensor, first_job: int, task: AscentTask) -> _Batch:
     """The rows of these starts before their first step."""
     count, device = len(starts), starts.device
-    points = space.points(starts)
+    points = task.image.points(starts)
     return _Batch(
         job=torch.arange(first_job, first_job + count, device=device),
         step=torch.zeros(count, dtype=torch.int64, device=device),
         points=points,
-        memory=ascent.memory(points),
+        memory=task.optimizer.memory(points),
         stuck=torch.zeros(count, dtype=torch.bool, device=device),
-        last=torch.full((count,), torch.nan, device=device),
-        calm=torch.zeros(count, dtype=torch.int64, device=device),
+        value=torch.full((count,), torch.nan, device=device),
+        unchanged=torch.zeros(count, dtype=torch.int64, device=device),
     )
 
 
-def _uphill(
-    read: Reader,
-    objective: Objective,
-    space: Parametrization,
-    work: _Batch,
-    transforms: Transforms | None,
-    penalties: Penalties | None,
-    roughly: bool,
+def _gradient(
+    read: Reader, objective: Objective, task: AscentTask, batch: _Batch, bfloat16: bool
 ) -> tuple[Tensor, Score, Tensor]:
-    """The images of the points, their score, and the gradient of what is climbed for the points."""
+    """The images of the points, their score without gradients, and the gradient of what is maximized for the points."""
     with torch.enable_grad():
-        points = work.points.detach().requires_grad_(True)
-        images = space.images(points)
-        seen = images if transforms is None else transforms(images, objective.rng_keys.to(images.device), work.step)
-        with read.bfloat16() if roughly else nullcontext():
-            readings = read.read_selected(seen, objective.selected_units)
-        score = objective(readings)
-        if penalties is not None:
-            score = score.minus(penalties(space.unclipped(points), score.value))
-        climbed = score.maximized
-        read.override_relu(work.stuck | (score.silent & score.hidden))
+        points = batch.points.detach().requires_grad_(True)
+        images = task.image.images(points)
+        received = images
+        if task.transforms is not None:
+            received = task.transforms(images, objective.rng_keys.to(images.device), batch.step)
+        with read.bfloat16() if bfloat16 else nullcontext():
+            outputs = read.read_selected(received, objective.selected_units)
+        score = objective(outputs)
+        if task.penalties is not None:
+            score = score.minus(task.penalties(task.image.unclipped(points), score.value))
+        maximized = score.maximized
+        read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
         gradient = None
-        if climbed.requires_grad:
-            (gradient,) = torch.autograd.grad(climbed.sum(), points, allow_unused=True)
+        if maximized.requires_grad:
+            (gradient,) = torch.autograd.grad(maximized.sum(), points, allow_unused=True)
         if gradient is None:
             raise PellucidError(
                 f"No gradient reaches the image from layer {', '.join(objective.layers)}: the model detaches it on the "
                 f"way; choose an earlier layer."
             )
-    return images.detach(), score, rescale_large(gradient)
+    return images.detach(), score.detach(), rescale_large(gradient)
 
 
-def _moved(
-    work: _Batch, gradient: Tensor, score: Score, space: Parametrization, ascent: Optimizer, limits: StoppingRule
-) -> _Batch:
+def _after_step(batch: _Batch, gradient: Tensor, score: Score, task: AscentTask) -> _Batch:
     """The rows after one step."""
-    points, memory = ascent.step(work.points, gradient, work.step, work.memory)
-    value = score.value.detach()
-    calm = work.calm
-    if limits.tolerance > 0:
-        unchanged = ((value - work.last).abs() <= limits.tolerance * value.abs()) & ~score.silent
-        calm = torch.where(unchanged, calm + 1, 0)
+    points, memory = task.optimizer.step(batch.points, gradient, batch.step, batch.memory)
+    unchanged, tolerance = batch.unchanged, task.stopping.tolerance
+    if tolerance > 0:
+        is_small = ((score.value - batch.value).abs() <= tolerance * score.value.abs()) & ~score.silent
+        unchanged = torch.where(is_small, unchanged + 1, 0)
     return _Batch(
-        job=work.job,
-        step=work.step + 1,
-        points=space.project(points),
+        job=batch.job,
+        step=batch.step + 1,
+        points=task.image.project(points),
         memory=memory,
-        stuck=(gradient == 0).flatten(1).all(1),
-        last=value,
-        calm=calm,
+        stuck=largest_of(gradient) == 0,
+        value=score.value,
+        unchanged=unchanged,
     )
 
 
-def no_value() -> PellucidError:
-    """The error for an objective that is no number."""
-    return PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
+class _Record:
+    """What is kept of an ascent, job by job: the best image so far, the history, the snapshots."""
 
-
-class _BestSoFar:
-    """What is kept of a climb, job by job."""
-
-    def __init__(self, starts: Tensor, limits: StoppingRule, moments: tuple[int, ...]) -> None:
-        self._images, self._moments, self._latest = torch.empty_like(starts), moments, limits.keep_last
+    def __init__(self, starts: Tensor, stopping: StoppingRule, steps_kept: tuple[int, ...]) -> None:
+        self._images, self._kept, self._keep_last = torch.empty_like(starts), steps_kept, stopping.keep_last
         self._rank = torch.full((len(starts),), -torch.inf, device=starts.device)
         self._values = torch.zeros(len(starts), device=starts.device)
         self._steps = torch.zeros(len(starts), dtype=torch.int64, device=starts.device)
-        self._history = torch.full((len(starts), limits.steps + 1), torch.nan, device=starts.device)
-        self._film = starts.new_zeros(len(moments), *starts.shape)
+        self._history = torch.full((len(starts), stopping.steps + 1), torch.nan, device=starts.device)
+        self._snapshots = starts.new_zeros(len(steps_kept), *starts.shape)
 
-    def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score, keep: bool = True) -> None:
-        """One moment of these jobs; keep: whether their images may be the best."""
-        value, rank = score.value.detach()[: len(job)], score.rank.detach()[: len(job)]
+    def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score, *, may_be_best: bool) -> None:
+        """The images of these jobs after so many steps."""
+        value, rank = score.value[: len(job)], score.rank[: len(job)]
         if not bool(torch.isfinite(value).all()):
-            raise no_value()
+            raise PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
         self._history[job, step] = value
-        better = ((rank > self._rank[job]) | self._latest) & keep
-        chosen = job[better]
-        self._rank[chosen], self._values[chosen], self._images[chosen] = rank[better], value[better], images[better]
-        for shot, moment in enumerate(self._moments):
-            now = step == moment
-            self._film[shot, job[now]] = images[now]
+        better = ((rank > self._rank[job]) | self._keep_last) & may_be_best
+        best = job[better]
+        self._rank[best], self._values[best], self._images[best] = rank[better], value[better], images[better]
+        for place, kept in enumerate(self._kept):
+            now = step == kept
+            self._snapshots[place, job[now]] = images[now]
 
     def finish(self, job: Tensor, images: Tensor, steps: Tensor) -> None:
-        """The last moment of these jobs; moments that they did not live to see show it."""
+        """The last images of these jobs, which also stand for the snapshots of steps that they did not make."""
         self._steps[job] = steps
-        for shot, moment in enumerate(self._moments):
-            missed = steps < moment
-            self._film[shot, job[missed]] = images[missed]
+        for place, kept in enumerate(self._kept):
+            missed = steps < kept
+            self._snapshots[place, job[missed]] = images[missed]
 
-    def climbed(self) -> AscentResult:
+    def result(self) -> AscentResult:
         """All of it."""
-        return AscentResult(self._images, self._values, self._steps, self._history, self._moments, self._film)
+        return AscentResult(self._images, self._values, self._steps, self._history, self._kept, self._snapshots)

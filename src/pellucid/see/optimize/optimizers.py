@@ -1,16 +1,15 @@
-"""Ascents: rules that move points uphill. Which way, and how far, from the gradient; every image by itself.
+"""Optimizers: points, their gradient -> points moved uphill: which way, and how far, each image by itself.
 
-ascent: points, gradient, step of each image, memory -> moved points, memory
+Optimizer: points, gradient, step of each image, memory -> moved points, memory
 
-power (ours): point + size * direction, where the direction is the standardized gradient, averaged over the last steps,
+Power (ours): point + size * direction, where the direction is the standardized gradient, averaged over the last steps,
     and the size falls geometrically from 100 to 0.1. A mean of rectified maps is nearly convex and homogeneous, where
-    replacing the point by its gradient climbs by leaps and never falls: the power method (Journee, Nesterov, Richtarik
+    replacing the point by its gradient rises by leaps and never falls: the power method (Journee, Nesterov, Richtarik
     and Sepulchre, "Generalized power method for sparse PCA", JMLR 2010). Deep layers are not quite convex, so the leaps
-    calm down, and the average keeps them from oscillating.
-normalized (classic): point + size * gradient / rms(gradient), one small size for all steps.
-adam: Kingma and Ba, arXiv:1412.6980, uphill.  gradient: point + rate * gradient, as it is.
-
-The surprise: the first steps of `power` forget the image that they start from almost entirely.
+    calm down, and the average keeps them from oscillating. Its first steps forget the initial image almost entirely.
+Normalized (classic): point + size * gradient / rms(gradient), one small size for all steps.
+Adam: Kingma and Ba, arXiv:1412.6980, uphill.
+PlainGradient: point + learning rate * gradient.
 """
 
 from abc import ABC, abstractmethod
@@ -21,157 +20,136 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_small, standardized
+from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, per_image, rescale_small, standardized
 from pellucid.settings import PatternSettings
 
 LEAST_SPREAD = 1e-19  # the root of the smallest square that float32 has
 
+Points = Float[Tensor, "batch *point"]
+Memory = Float[Tensor, "batch ..."]
+
 
 class Optimizer(ABC):
-    """A rule uphill. Stateless: what it has to remember of an image travels in `memory`, one row for each image."""
+    """A rule that moves points uphill. Stateless: what it remembers of an image is a row of `memory`."""
 
-    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
-        """What is remembered of images before their first step."""
-        return torch.zeros_like(points)
+    def memory(self, points: Points) -> Memory:
+        """The memory of images before their first step, one row each; nothing, unless a rule overrides this."""
+        return points.new_zeros(len(points), 0)
 
     @abstractmethod
     def step(
-        self,
-        points: Float[Tensor, "batch *point"],
-        gradient: Float[Tensor, "batch *point"],
-        step: Int64[Tensor, "batch"],
-        memory: Float[Tensor, "batch ..."],
-    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
-        """The points after their next step, not projected yet, and the memory; `step` counts from 0, image by image."""
+        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
+    ) -> tuple[Points, Memory]:
+        """The points after their next step, before they are projected, and the memory.
+
+        step: how many steps each image has made, from 0. Nothing may mix the images of a batch.
+        """
 
 
 @dataclass(frozen=True)
 class Power(Optimizer):
     """Annealed power ascent over `steps` steps; the memory is the averaged direction.
 
-    initial_step_size, final_step_size: of the first and the last step.  momentum: the share of the old direction in
-    the new one.
+    first, last: the size of the first and the last step.  momentum: the share of the last direction in the next one.
     """
 
     steps: int
-    initial_step_size: float = 100.0
-    final_step_size: float = 0.1
+    first: float = 100.0
+    last: float = 0.1
     momentum: float = 0.3
 
+    def memory(self, points: Points) -> Memory:
+        """No direction yet."""
+        return torch.zeros_like(points)
+
     def step(
-        self,
-        points: Float[Tensor, "batch *point"],
-        gradient: Float[Tensor, "batch *point"],
-        step: Int64[Tensor, "batch"],
-        memory: Float[Tensor, "batch ..."],
-    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
+    ) -> tuple[Points, Memory]:
         """A leap at first, a small step in the end."""
-        fresh = standardized(rescale_small(gradient))
-        direction = torch.where(_each(step == 0, points), fresh, torch.lerp(fresh, memory, self.momentum))
-        return points + _each(_by_step(step, self.size, points), points) * direction, direction
+        steps = step.tolist()
+        direction = standardized(rescale_small(gradient))
+        if any(steps):
+            averaged = torch.lerp(direction, memory, self.momentum)
+            direction = torch.where(per_image(step == 0, points), direction, averaged) if 0 in steps else averaged
+        return points + per_image(_of_steps(steps, self.size, points), points) * direction, direction
 
     def size(self, step: float | int) -> float:
-        """Of the step of that number."""
-        found: float = self.initial_step_size * (self.final_step_size / self.initial_step_size) ** (
-            step / max(1, self.steps - 1)
-        )
+        """The size of the step of that number."""
+        found: float = self.first * (self.last / self.first) ** (step / max(1, self.steps - 1))
         return found
 
 
 @dataclass(frozen=True)
 class Normalized(Optimizer):
-    """Classic ascent: every step is `size` deviations long."""
+    """Classic ascent: every step has the root mean square `size`."""
 
     size: float = 0.01
 
-    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
-        """Nothing."""
-        return points.new_zeros(len(points), 0)
-
     def step(
-        self,
-        points: Float[Tensor, "batch *point"],
-        gradient: Float[Tensor, "batch *point"],
-        step: Int64[Tensor, "batch"],
-        memory: Float[Tensor, "batch ..."],
-    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
+    ) -> tuple[Points, Memory]:
         """A small step along the gradient."""
         del step
         gradient = rescale_small(gradient)
         rms = gradient.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
-        return points + self.size * gradient / _each(rms, points), memory
+        return points + self.size * gradient / per_image(rms, points), memory
 
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam, each image with its own moments; the memory holds both, one after the other."""
+    """Adam, each image by itself; the memory holds the averages of its gradients and of their squares."""
 
     learning_rate: float = 0.05
     first: float = 0.9
     second: float = 0.999
 
-    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
-        """Two moments, zero."""
+    def memory(self, points: Points) -> Memory:
+        """Both averages, zero: (batch, 2, *point)."""
         return torch.zeros_like(points).unsqueeze(1).repeat(1, 2, *[1] * (points.ndim - 1))
 
     def step(
-        self,
-        points: Float[Tensor, "batch *point"],
-        gradient: Float[Tensor, "batch *point"],
-        step: Int64[Tensor, "batch"],
-        memory: Float[Tensor, "batch ..."],
-    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
-        """About `learning_rate` in every coordinate; the gradient's scale does not matter."""
+        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
+    ) -> tuple[Points, Memory]:
+        """About the learning rate in every coordinate, whatever the gradient's scale."""
+        steps = step.tolist()
         mean = torch.lerp(gradient, memory[:, 0], self.first)
         square = torch.lerp(gradient.square(), memory[:, 1], self.second)
-        unbiased = mean / _each(_by_step(step, lambda made: 1 - self.first ** (made + 1), points), points)
-        spread = (square / _each(_by_step(step, lambda made: 1 - self.second ** (made + 1), points), points)).sqrt()
-        moved = points + self.learning_rate * unbiased / spread.clamp_min(LEAST_SPREAD)
+        unbiased, spread = (
+            average / per_image(_of_steps(steps, lambda made, share=share: 1 - share ** (made + 1), points), points)
+            for average, share in ((mean, self.first), (square, self.second))
+        )
+        moved = points + self.learning_rate * unbiased / spread.sqrt().clamp_min(LEAST_SPREAD)
         return moved, torch.stack([mean, square], dim=1)
 
 
 @dataclass(frozen=True)
 class PlainGradient(Optimizer):
-    """The bare gradient, times `learning_rate`."""
+    """The gradient times the learning rate."""
 
     learning_rate: float = 0.1
 
-    def memory(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch ..."]:
-        """Nothing."""
-        return points.new_zeros(len(points), 0)
-
     def step(
-        self,
-        points: Float[Tensor, "batch *point"],
-        gradient: Float[Tensor, "batch *point"],
-        step: Int64[Tensor, "batch"],
-        memory: Float[Tensor, "batch ..."],
-    ) -> tuple[Float[Tensor, "batch *point"], Float[Tensor, "batch ..."]]:
+        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
+    ) -> tuple[Points, Memory]:
         """As far as the gradient is long."""
         del step
         return points + self.learning_rate * gradient, memory
 
 
 def optimizer_of(settings: PatternSettings) -> Optimizer:
-    """The rule that the settings name, at its own rate where they name none."""
-    if settings.ascent == "power":
+    """The optimizer that the settings name, at its own learning rate where they give none."""
+    if settings.optimizer == "power":
         return Power(settings.steps, settings.initial_step_size, settings.final_step_size, settings.momentum)
     rules: dict[str, Callable[..., Optimizer]] = {"normalized": Normalized, "adam": Adam, "gradient": PlainGradient}
-    rule = rules[settings.ascent]
+    rule = rules[settings.optimizer]
     return rule() if settings.learning_rate is None else rule(settings.learning_rate)
 
 
-def _by_step(step: Int64[Tensor, "batch"], number: Callable[[int], float], points: Tensor) -> Float[Tensor, "batch"]:
+def _of_steps(steps: list[int], number: Callable[[int], float], points: Tensor) -> Float[Tensor, "batch"]:
     """A number for each image that follows from its step, worked out for one at a time.
 
     PyTorch rounds powers of 32 numbers at once otherwise than those of fewer, so that an image would come out
-    differently in company.
+    differently in a batch.
     """
-    steps = step.tolist()
     known = {one: number(one) for one in set(steps)}
     return torch.tensor([known[one] for one in steps], dtype=points.dtype, device=points.device)
-
-
-def _each(numbers: Tensor, points: Tensor) -> Tensor:
-    """(batch,) shaped so that it acts on each image of `points`."""
-    return numbers.view(-1, *[1] * (points.ndim - 1))

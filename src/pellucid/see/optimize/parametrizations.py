@@ -1,16 +1,15 @@
-"""Images: what is ascended, and how it becomes an image in model space.
+"""Parametrizations: points, which an optimizer moves <-> images in model space, which the model receives.
 
-standardized:    x -> (x - mean) / deviation, image by image
-Parametrization: point <-> image; `project` puts a point that has moved back where points belong
-Sphere:          points are standardized images: zero mean, unit deviation, a sphere; image = center + radius * point
-Box:             points are pixels; image = what the model's scaling makes of them, clipped to [0, 1]
-Phases:          points are phases of waves, whose strength is that of the person's images
-InBasis:           points are coefficients in another basis (see bases.py) of pixels on a sphere or in a box
+Parametrization: `images` (points -> images) and `points` (images -> points); `project` puts moved points back in place
+Sphere:  points are standardized images (zero mean, unit deviation: a sphere); image = center + radius * point
+Box:     points are pixels; image = the pixels clipped to [0, 1], then scaled for the model
+Phases:  points are phases of waves, whose strength is that of the person's images
+InBasis: points are coefficients in another basis (bases.py) of the points of a Sphere or a Box
 
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
 standardized images take the points themselves. For others the sphere lies around the middle of what they take, and
-the image is clipped to what a real image in [0, 1] would be there; a clipped pixel has no gradient until it returns.
-The surprise: `picture`, what penalties see, is the image before it is clipped, so that they can bring a pixel back.
+the image is clipped to what black and white are there; a clipped pixel has no gradient until it returns. Penalties
+see the image before it is clipped (`unclipped`), so that they can bring such a pixel back.
 """
 
 import math
@@ -31,85 +30,99 @@ from pellucid.settings import PatternSettings
 LEAST_DEVIATION = 1e-12
 SQUARED = 1e12  # numbers up to this can be squared and summed in float32
 SMALL = 1e-6  # an image's largest number, from which on it has a deviation above the least
-LEAST_GRADIENT = 1e-30  # deviation of a gradient, where squares are summed in double precision
 MOST_MEASURED = 2000  # images from which the strength of waves is taken
 UNIT_CENTER, UNIT_RADIUS = 0.5, 0.25  # for images in [0, 1]: two deviations reach the ends
 
+Images = Float[Tensor, "batch channel height width"]
+Points = Float[Tensor, "batch *point"]
 
-def standardized(
-    images: Float[Tensor, "batch channel height width"], least: float = LEAST_DEVIATION
-) -> Float[Tensor, "batch channel height width"]:
-    """Each image with zero mean and unit deviation, but for one that has less than `least`; nothing couples them.
 
-    An even image has a gradient, too: the least is in force beneath the root, whose own gradient has no end at zero.
-    """
+def standardized(images: Images, least: float = LEAST_DEVIATION) -> Images:
+    """Each image with zero mean and unit deviation; one whose deviation is below `least` is divided by `least`."""
     flat = images.flatten(1)
     centred = flat - flat.mean(1, keepdim=True)
-    deviation = centred.square().mean(1, keepdim=True).clamp_min(least**2).sqrt()
-    return (centred / deviation).view_as(images)
+    deviation = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / math.sqrt(flat.shape[1])
+    return (centred / deviation.clamp_min(least)).view_as(images)
 
 
-def rescale_large(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+def in_model_space(scaling: Scaling, pixels: Images) -> Images:
+    """`Scaling.apply` for tensors, differentiably."""
+    if scaling.kind == "unit":
+        return pixels
+    if scaling.kind == "standardized":
+        return standardized(pixels, 1 / math.sqrt(pixels[0].numel()))
+    return (pixels - _like(scaling.mean, pixels)) / _like(scaling.deviation, pixels)
+
+
+def largest_of(points: Points) -> Float[Tensor, "batch"]:
+    """The largest absolute value of each image's point."""
+    return points.detach().abs().flatten(1).amax(1)
+
+
+def rescale_large(gradient: Points) -> Points:
     """The gradient; where its numbers are too large to be squared in float32, that image's is scaled down.
 
     By a power of two, so that its direction stays as it is to the last bit. Raises PellucidError for NaN or infinity.
     """
-    largest = gradient.detach().flatten(1).abs().amax(1)
+    largest = largest_of(gradient)
     if bool((largest <= SQUARED).all()):
         return gradient
     if not bool(torch.isfinite(largest).all()):
-        raise no_gradient()
-    return _to_one(gradient, largest, largest > SQUARED)
+        raise PellucidError(
+            "The gradient for an image holds NaN or infinity; check the model's weights and its scaling."
+        )
+    return _rescaled(gradient, largest, largest > SQUARED)
 
 
-def rescale_small(gradient: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+def rescale_small(gradient: Points) -> Points:
     """The gradient; where its numbers are so small that their squares are lost in float32, that image's is scaled up.
 
-    By a power of two, as in `rescale_large`: for rules that ask for its direction only. Softmax has such gradients.
+    By a power of two, as in `rescale_large`: for rules that use its direction only. A softmax has such gradients.
     """
-    largest = gradient.flatten(1).abs().amax(1)
-    return gradient if bool((largest >= SMALL).all()) else _to_one(gradient, largest, largest < SMALL)
+    largest = largest_of(gradient)
+    return gradient if bool((largest >= SMALL).all()) else _rescaled(gradient, largest, largest < SMALL)
 
 
-def _to_one(gradient: Tensor, largest: Float[Tensor, "batch"], chosen: Bool[Tensor, "batch"]) -> Tensor:
+def per_image(numbers: Float[Tensor, "batch"] | Bool[Tensor, "batch"], points: Points) -> Tensor:
+    """(batch,) with as many axes as `points`, so that each number meets its own image."""
+    return numbers.view(-1, *[1] * (points.ndim - 1))
+
+
+def _rescaled(gradient: Points, largest: Float[Tensor, "batch"], chosen: Bool[Tensor, "batch"]) -> Points:
     """The gradients of chosen images times a power of two that brings their largest numbers between a half and one."""
     _, exponent = torch.frexp(largest)
     scale = torch.where(chosen, torch.ldexp(torch.ones_like(largest), (-exponent).clamp_max(126)), 1)
-    return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
-
-
-def no_gradient() -> PellucidError:
-    """The error for a gradient that is no number."""
-    return PellucidError("The gradient for an image holds NaN or infinity; check the model's weights and its scaling.")
+    return gradient * per_image(scale, gradient)
 
 
 class Parametrization(ABC):
-    """A way to write images down as points that an ascent can move. Nothing couples the images of a batch."""
+    """A way to write images as points that an optimizer can move. Nothing may mix the images of a batch.
+
+    A new one needs `images` and `points`; the rest has defaults.
+    """
 
     @abstractmethod
-    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def images(self, points: Points) -> Images:
         """Points to images in model space, differentiably."""
 
     @abstractmethod
-    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
+    def points(self, images: Images) -> Points:
         """The points whose images are nearest to these."""
 
-    @abstractmethod
-    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
-        """Points that have moved, back to where points belong, differentiably."""
+    def project(self, points: Points) -> Points:
+        """Points that have moved, back to where points belong, differentiably; as they are, unless overridden."""
+        return points
 
-    @abstractmethod
-    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
-        """The images before they are clipped, which is what penalties are held against."""
+    def unclipped(self, points: Points) -> Images:
+        """The images before they are clipped, which penalties are computed from."""
+        return self.images(points)
 
-    @abstractmethod
-    def from_noise(
-        self, noise: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def from_noise(self, noise: Images) -> Images:
         """The images of noise, which is given in deviations around a middle gray."""
+        return self.images(self.points(noise))
 
-    def normalize_size(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
-        """Coefficients of points in another basis, at a size that makes the ascents' steps mean what they say."""
+    def normalize_size(self, coefficients: Points) -> Points:
+        """Coefficients of points in another basis, at the size that an optimizer's steps are meant for."""
         return coefficients
 
 
@@ -122,33 +135,27 @@ class Sphere(Parametrization):
     low: Tensor | None = None
     high: Tensor | None = None
 
-    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def images(self, points: Points) -> Images:
         """center + radius * point, clipped."""
-        images = points if (self.center, self.radius) == (0.0, 1.0) else self.center + self.radius * points
+        images = self.unclipped(points)
         return images if self.low is None else torch.clamp(images, self.low, self.high)
 
-    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
+    def points(self, images: Images) -> Points:
         """The standardized images: mean and deviation are lost."""
         return standardized(images)
 
-    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+    def project(self, points: Points) -> Points:
         """Back to the sphere."""
         return standardized(points)
 
-    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def unclipped(self, points: Points) -> Images:
         """center + radius * point."""
-        return self.center + self.radius * points
+        return points if (self.center, self.radius) == (0.0, 1.0) else self.center + self.radius * points
 
-    def from_noise(
-        self, noise: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
-        """The noise, standardized, on the sphere."""
-        return self.images(standardized(noise))
-
-    def normalize_size(self, coefficients: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+    def normalize_size(self, coefficients: Points) -> Points:
         """Each with unit mean square: a standardized image has no size of its own."""
         rms = coefficients.flatten(1).square().mean(1).clamp_min(LEAST_DEVIATION**2).sqrt()
-        return coefficients / rms.view(-1, *[1] * (coefficients.ndim - 1))
+        return coefficients / per_image(rms, coefficients)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,40 +164,30 @@ class Box(Parametrization):
 
     scaling: Scaling
 
-    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
-        """The pixels clipped; what is clipped has no gradient of the activation."""
-        pixels = points.clamp(0, 1)
-        if self.scaling.kind == "unit":
-            return pixels
-        if self.scaling.kind == "standardized":
-            return standardized(pixels, 1 / math.sqrt(pixels[0].numel()))  # as `Scaling` has it
-        return (pixels - self._number(self.scaling.mean, pixels)) / self._number(self.scaling.deviation, pixels)
+    def images(self, points: Points) -> Images:
+        """The pixels, clipped and scaled; what is clipped has no gradient of the activation."""
+        return in_model_space(self.scaling, points.clamp(0, 1))
 
-    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
+    def points(self, images: Images) -> Points:
         """The pixels; of a standardized image, around middle gray, with as much contrast as there is room for."""
         if self.scaling.kind == "unit":
             return images.clone()
         if self.scaling.kind == "standardized":
-            largest = images.abs().flatten(1).amax(1).clamp_min(1 / UNIT_CENTER)
-            return UNIT_CENTER + UNIT_CENTER * images / largest.view(-1, 1, 1, 1)
-        return images * self._number(self.scaling.deviation, images) + self._number(self.scaling.mean, images)
+            largest = largest_of(images).clamp_min(1 / UNIT_CENTER)
+            return UNIT_CENTER + UNIT_CENTER * images / per_image(largest, images)
+        return images * _like(self.scaling.deviation, images) + _like(self.scaling.mean, images)
 
-    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
-        """At most one width beyond the box: far enough for any step that means well, and never out of sight."""
+    def project(self, points: Points) -> Points:
+        """At most one width beyond the box: far enough for a step of usual size, near enough to come back."""
         return points.clamp(-1, 2)
 
-    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def unclipped(self, points: Points) -> Images:
         """The pixels, not clipped."""
         return points
 
-    def from_noise(
-        self, noise: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def from_noise(self, noise: Images) -> Images:
         """Middle gray and the noise, a deviation being a quarter."""
         return self.images(UNIT_CENTER + UNIT_RADIUS * noise)
-
-    def _number(self, number: np.ndarray, like: Tensor) -> Tensor:
-        return torch.as_tensor(number, dtype=like.dtype, device=like.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,27 +197,28 @@ class InBasis(Parametrization):
     inner: Parametrization
     basis: Basis
 
-    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
-        """Through the basis, back to where the inner points belong, to images."""
-        return self.inner.images(self.inner.project(self.basis.pixels(points)))
+    def images(self, points: Points) -> Images:
+        """The images of the inner points that have these coefficients."""
+        return self.inner.images(self._inner_points(points))
 
-    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
+    def points(self, images: Images) -> Points:
         """The coefficients of the inner points."""
         return self.project(self.basis.coefficients(self.inner.points(images)))
 
-    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
-        """The size that the inner points like."""
+    def project(self, points: Points) -> Points:
+        """At the size that suits the inner points."""
         return self.inner.normalize_size(points)
 
-    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
-        """The inner picture."""
-        return self.inner.unclipped(self.inner.project(self.basis.pixels(points)))
+    def unclipped(self, points: Points) -> Images:
+        """The inner images before they are clipped."""
+        return self.inner.unclipped(self._inner_points(points))
 
-    def from_noise(
-        self, noise: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
-        """As in the inner space."""
+    def from_noise(self, noise: Images) -> Images:
+        """As the inner parametrization."""
         return self.inner.from_noise(noise)
+
+    def _inner_points(self, points: Points) -> Points:
+        return self.inner.project(self.basis.pixels(points))
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +226,7 @@ class Phases(Parametrization):
     """Points are phases, cosine and sine of each, of waves whose strength is given (Fel et al., "Unlocking feature
     visualization for deeper networks with magnitude constrained optimization", NeurIPS 2023).
 
-    Whatever an ascent does to a point, `project` gives every wave its strength back; only where it lies has changed.
+    `project` gives every wave its strength back, however a point was moved; only its phase has changed.
     """
 
     inner: Sphere
@@ -244,31 +242,25 @@ class Phases(Parametrization):
             )
         return cls(inner, Magnitudes.measured(model.prepared(some)))
 
-    def images(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
+    def images(self, points: Points) -> Images:
         """The waves added up, standardized, and to the inner images."""
         return self.inner.images(standardized(self.waves.pixels(points)))
 
-    def points(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch *point"]:
-        """The phases of the images: how strong their waves are is lost."""
+    def points(self, images: Images) -> Points:
+        """The phases of the images; the strength of their waves is lost."""
         return self.waves.phases(standardized(images))
 
-    def project(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch *point"]:
+    def project(self, points: Points) -> Points:
         """Back to phases of a real image."""
         return self.waves.phases(self.waves.pixels(points))
 
-    def unclipped(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch channel height width"]:
-        """The inner picture."""
+    def unclipped(self, points: Points) -> Images:
+        """The inner images before they are clipped."""
         return self.inner.unclipped(standardized(self.waves.pixels(points)))
-
-    def from_noise(
-        self, noise: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
-        """The noise with its waves as strong as they are to be."""
-        return self.images(self.points(noise))
 
 
 def sphere_of(model: Model) -> Sphere:
-    """The sphere on which a model's images lie, from its scaling.
+    """The sphere of images that a model receives, from its scaling.
 
     "standardized": the unit sphere itself.  "unit": mean 0.5, deviation 0.25, clipped to [0, 1].
     "mean-deviation": the unit sphere, for data scaled so have about zero mean and unit deviation, clipped to what
@@ -288,25 +280,25 @@ def parametrization_of(
 ) -> Parametrization:
     """The parametrization that the settings name.
 
-    images: the person's own, in [0, 1], from which decorrelated colours (where no matrix is given), and how strong
-    waves are, are measured. Raises PellucidError where these are needed and not given, where colours to be measured
+    images: the person's own, in [0, 1], from which decorrelated colors (where no matrix is given), and how strong
+    waves are, are measured. Raises PellucidError where these are needed and not given, where colors to be measured
     are not three, and for a matrix that does not fit.
     """
-    space: Parametrization = Box(model.scaling) if settings.image.startswith("box") else sphere_of(model)
+    found: Parametrization = Box(model.scaling) if settings.image.startswith("box") else sphere_of(model)
     if settings.colors == "decorrelated":
-        space = InBasis(space, _colors_of(model, settings, images))
+        found = InBasis(found, _colors_of(model, settings, images))
     elif settings.color_matrix:
         raise PellucidError("A color_matrix is for decorrelated colors; set colors to 'decorrelated', or leave it out.")
     if settings.image == "maco":
         if images is None or settings.colors == "decorrelated":
-            said = "leave colors plain" if images is not None else "give data"
+            advice = "leave colors plain" if images is not None else "give data"
             raise PellucidError(
-                f"The image 'maco' takes its waves from images of one's own, channel by channel; {said}."
+                f"The image 'maco' takes its waves from images of one's own, channel by channel; {advice}."
             )
         return Phases.measured(sphere_of(model), model, images)
     if settings.image.endswith("fourier"):
-        space = InBasis(space, Spectrum.of(*model.input_shape[1:], device=model.device))
-    return space
+        found = InBasis(found, Spectrum.of(*model.input_shape[1:], device=model.device))
+    return found
 
 
 def _colors_of(
@@ -321,3 +313,8 @@ def _colors_of(
             f"takes {model.input_shape[0]}, and {'no data were' if images is None else 'data were'} given."
         )
     return Colors.measured(images, model.device)
+
+
+def _like(number: np.ndarray, images: Images) -> Tensor:
+    """A NumPy array as a tensor of the images' type, where they are."""
+    return torch.as_tensor(number, dtype=images.dtype, device=images.device)

@@ -1,11 +1,9 @@
-"""Precision: which steps of a climb a model may take with numbers of sixteen bits, where that is quicker.
-
-bfloat16_steps: a Reader, what it reads, how many steps -> how many of the first ones are taken in bfloat16
+"""Precision: a model, the layers read, a number of steps -> how many of the first steps are taken in bfloat16.
 
 bfloat16 has the range of float32 and three digits: enough to know which way is up, and on many graphics cards (on few
-processors) several times quicker. The last steps, and whatever is said of the images in the end, are in float32. The
-surprise: with "auto" the clock decides, once for a model and a layer, so the same seed may give another picture on
-another machine; that is why it has to be asked for.
+processors) several times quicker. The last steps, and all values of the final images, are in float32. With "auto" the
+clock decides, once for a model and its layers, so that the same seed may give another picture on another machine; it
+is therefore never the default.
 """
 
 import time
@@ -19,37 +17,36 @@ from pellucid.see.models.base import Model, Reader
 from pellucid.settings import PatternSettings
 
 FINE = 5  # last steps, in float32
-PAYS = 0.8  # of the time that float32 takes: where less is saved, it is not worth its rounding
-TRIED = 8  # images
+WORTHWHILE = 0.8  # of the time that float32 takes: where less is saved, it is not worth its rounding
+TIMED = 8  # images
 
 _measured: WeakKeyDictionary[Model, dict[tuple[str, ...], bool]] = WeakKeyDictionary()
 
 
 def bfloat16_steps(model: Model, read: Reader, layers: tuple[str, ...], settings: PatternSettings, steps: int) -> int:
-    """How many of the first of so many steps are taken in bfloat16; none where the model cannot be run so."""
+    """How many of the first of `steps` steps are taken in bfloat16; none where the model cannot be run so."""
     if settings.precision == "float32" or not read.supports_bfloat16:
         return 0
     if settings.precision == "auto":
         known = _measured.setdefault(model, {})
         if layers not in known:
-            known[layers] = _seconds(model, read, layers, rough=True) < PAYS * _seconds(
-                model, read, layers, rough=False
-            )
+            coarse, fine = (_seconds(model, read, layers, bfloat16=which) for which in (True, False))
+            known[layers] = coarse < WORTHWHILE * fine
         if not known[layers]:
             return 0
     return max(0, steps - FINE)
 
 
-def _seconds(model: Model, read: Reader, layers: tuple[str, ...], *, rough: bool) -> float:
-    """Of a step of a few images, the quicker one of two, after one to warm up."""
+def _seconds(model: Model, read: Reader, layers: tuple[str, ...], *, bfloat16: bool) -> float:
+    """Of a forward and a backward pass of a few images: the quicker of two, after one to warm up."""
     taken = []
     for _ in range(3):
         begin = time.perf_counter()
         with torch.enable_grad():
-            images = torch.zeros(TRIED, *model.input_shape, device=model.device, requires_grad=True)
-            with read.bfloat16() if rough else nullcontext():
-                readings = read(images)
-            total = sum((readings[layer].output.sum() for layer in layers), torch.zeros((), device=model.device))
+            images = torch.zeros(TIMED, *model.input_shape, device=model.device, requires_grad=True)
+            with read.bfloat16() if bfloat16 else nullcontext():
+                outputs = read(images)
+            total = sum((outputs[layer].output.sum() for layer in layers), torch.zeros((), device=model.device))
             if total.requires_grad:
                 gradients: tuple[Tensor | None, ...] = torch.autograd.grad(total, images, allow_unused=True)
                 float(total if gradients[0] is None else gradients[0].sum())  # a number to wait for, as cards work on

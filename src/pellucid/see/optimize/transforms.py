@@ -1,16 +1,17 @@
-"""Transforms: random changes to what the model sees, so that a pattern is robust against them and not a fluke.
+"""Transforms: images -> randomly changed images, which the model receives, so that a pattern is no fluke of one view.
 
-uniform:    keys (batch,), step (batch,) -> numbers in [0, 1), the same for a key and step in any company
-Transforms: images, keys, step -> images of the same size, each shifted, scaled, turned and noisy in its own way
+uniform:    keys (batch,), step (batch,) -> numbers in [0, 1), the same for a key and step in any batch
+Transforms: images, keys, step -> images of the same size, each shifted, scaled, rotated and noisy in its own way
+in_turn:    several transforms -> one after the other
 
-Drawn anew for every image and step, and undone by nobody: gradients flow back through them, so the image itself stays
-straight. What comes in from beyond the border is a reflection, so that no frame is seen, unless one is asked for.
-The surprise: nothing is drawn from a stream; numbers are a hash of the image's key and step (SplitMix64: Steele, Lea
-and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), so that an image's transforms do not depend
-on its company.
+Drawn anew for every image and step; gradients flow back through them, so the image itself is not moved. What comes in
+from beyond the border is a reflection, so that no frame is seen, unless one is asked for. Nothing is drawn from a
+stream: numbers are a hash of the image's key and step (SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom
+number generators", OOPSLA 2014), so that an image's transforms do not depend on the other images.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,13 @@ from pellucid.see.models.base import InputShape
 from pellucid.settings import PatternSettings
 
 LARGE = 64  # pixels of the shorter side from which transforms are on by default
+
+Transform = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Images (batch, channel, height, width), keys (batch,), step (batch,) -> images of the same size, differentiably.
+
+Keys and steps are whole numbers from which an image's random numbers follow, as `uniform` draws them.
+"""
+
 USUAL = {"jitter": 4.0, "zoom": 0.05, "rotate": 5.0, "pixel_noise": 0.0, "pad": 0.0}
 
 
@@ -38,8 +46,8 @@ class Transforms:
     """How far images are changed; all zero is the identity.
 
     jitter: pixels, each way.  zoom: share of the size, larger or smaller.  rotate: degrees, each way.  pixel_noise:
-    deviation of the noise that is added, in units of the image.  pad: pixels of a frame, gray as the image is on
-    average, that is seen around it on every side, the image being drawn in to make room; no reflections then.
+    deviation of the noise that is added, in units of the image.  pad: pixels of a frame around the image, as gray as
+    the image is on average; the image is scaled down to make room, and nothing is reflected.
     """
 
     jitter: float | int = 0.0
@@ -65,7 +73,7 @@ class Transforms:
         return images
 
     def _grid(self, images: Tensor, draws: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 2 3"]:
-        """The affine map of each image: scale, rotate, then shift, in pixels as long as they are wide."""
+        """The affine map of each image: scale, rotation, then shift, in pixels as long as they are wide."""
         height, width = images.shape[2:]
         # Not a power of 1 + zoom: of few numbers PyTorch rounds it otherwise than of many.
         factor, angle = torch.exp(math.log1p(self.zoom) * draws[:, 0]), math.radians(self.rotate) * draws[:, 1]
@@ -76,6 +84,17 @@ class Transforms:
         first = torch.stack([cos, -sin * height / width, 2 * right / width], 1) * (1 + 2 * self.pad / width)
         second = torch.stack([sin * width / height, cos, 2 * down / height], 1) * (1 + 2 * self.pad / height)
         return torch.stack([first, second], 1).to(images.dtype)
+
+
+def in_turn(transforms: Sequence[Transform]) -> Transform:
+    """These transforms, one after the other."""
+
+    def transform(images: Tensor, keys: Tensor, step: Tensor) -> Tensor:
+        for each in transforms:
+            images = each(images, keys, step)
+        return images
+
+    return transforms[0] if len(transforms) == 1 else transform
 
 
 def transforms_of(settings: PatternSettings, shape: InputShape) -> Transforms | None:

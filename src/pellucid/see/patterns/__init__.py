@@ -1,1 +1,1 @@
-"""Patterns: for every unit, the image that it answers to most."""
+"""Patterns: a model, a layer -> for every unit, the image that it responds to most."""

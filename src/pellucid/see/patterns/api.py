@@ -1,13 +1,13 @@
-"""Patterns: for every unit of a layer, the image that it answers to most.
+"""Patterns: a model, a layer -> for every unit of the layer, the image that it responds to most.
 
 patterns: model, layer, units -> Patterns: images (unit, channel, height, width) with their activations
 pattern:  model, layer, unit -> Pattern: one of them
 
-All units climb at once, each in its own row. Each begins where it answers best among many noises (one pass of the
-noises scores every unit: the precursor). A unit that is silent climbs its pre-activation until it wakes; if it does
-not, it gets other starts, and at last the training image that excites it most. Only a unit that no start and no
-training image made positive is called dead, and the result says how many were tried.
-The surprise: images are in model space, what the network itself receives, not in [0, 1].
+All units are worked on at once, each in its own row. Each starts where it responds most among many noise images (one
+pass of the noise scores every unit: the precursor). A silent unit maximizes its pre-activation until it wakes; if it
+does not, it gets other starts, and at last the training image that excites it most. Only a unit that no start and no
+training image made positive is called dead, and the result says how many were tried. Images are in model space, what
+the network itself receives, not in [0, 1].
 """
 
 from collections.abc import Sequence
@@ -17,25 +17,26 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.progress import Progress
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
+from pellucid.see.objectives.base import Objective
 from pellucid.see.objectives.diversity import Diversified
 from pellucid.see.objectives.features import AtPosition, PreActivation
-from pellucid.see.objectives.units import Objective, OtherUnits, Units, require_units
-from pellucid.see.optimize.diagnostics import Ledger, Observed, named
-from pellucid.see.optimize.loop import StepCallback
-from pellucid.see.patterns.coarse_to_fine import staged
+from pellucid.see.objectives.units import OtherUnits, Units, require_units
+from pellucid.see.optimize.diagnostics import Diagnostics, by_term
+from pellucid.see.optimize.loop import StepCallback, checked_start
+from pellucid.see.patterns.coarse_to_fine import with_all_steps
+from pellucid.see.patterns.parts import parts_of
 from pellucid.see.patterns.results import History, Pattern, Patterns, Snapshots
 from pellucid.see.patterns.search import search
-from pellucid.see.validation import as_array, as_units
+from pellucid.see.validation import as_units
 from pellucid.settings import PatternSettings
 
-__all__ = ["Snapshots", "History", "Pattern", "Patterns", "pattern", "patterns"]
+__all__ = ["History", "Pattern", "Patterns", "Snapshots", "pattern", "patterns"]
 
 
 def patterns(
@@ -51,40 +52,55 @@ def patterns(
 ) -> Patterns:
     """The patterns of all units of a layer, or of these `units`, in one batch.
 
-    model: a Model, or whatever `open_model` takes.  layer: its name, or an Objective (objectives.py, aims.py), whose
-    jobs then stand for units.  units: one that is named several times gets several patterns, from other starts.
-    start: an image to begin from instead of noise, (channel, height, width) in model space, or one for each unit.
-    data: training images, to prove units alive or dead, and to hold patterns against (`compare`).
+    model: a Model, or whatever `open_model` takes.  layer: its name, or an Objective (such as
+    `Objective.of(layer, function)`), whose jobs then stand for units.  units: one that is named several times gets
+    several patterns, from other starts.
+    start: an image to start from instead of noise, (channel, height, width) in model space, or one for each unit.
+    data: training images, to prove units alive or dead, and to compare patterns with (`compare`).
     progress: called with (done, total); without it a bar shows on stderr if this takes over two seconds.
     watch: called before every step with (which of the units, how many steps each has made, images in model space,
     activations), all tensors; what it raises ends the work.
-    settings: fields of PatternSettings. The same seed gives the same bytes, and a unit's pattern is the same alone.
+    settings: fields of PatternSettings. Instead of names, `image` takes a Parametrization and `optimizer` an Optimizer;
+    `penalties` and `transforms` take functions, or several in a list (see docs/see.md). The same seed gives the same
+    bytes, and a unit's pattern is the same alone.
 
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
     """
-    chosen = staged(PatternSettings.of(**settings))
+    chosen, parts = parts_of(settings)
+    chosen = with_all_steps(chosen, parts)
     opened = model if isinstance(model, Model) else open_model(model)
-    ledger = Ledger() if chosen.report else None
-    objective, numbers = _wanted(opened, layer, units, chosen, ledger)
-    begin = None if start is None else _checked_start(opened, start, len(numbers))
-    images = _checked_images(opened, data)
-    found = search(opened, objective, chosen, start=begin, images=images, progress=progress, watch=watch, ledger=ledger)
-    climbed = found.climbed
-    history = climbed.history.cpu().numpy()
+    diagnostics = Diagnostics() if chosen.report else None
+    objective, numbers = _objective(opened, layer, units, chosen, diagnostics)
+    found = search(
+        opened,
+        objective,
+        chosen,
+        parts,
+        start=None if start is None else checked_start(opened, start, len(numbers)),
+        images=_checked_images(opened, data),
+        progress=progress,
+        watch=watch,
+        diagnostics=diagnostics,
+    )
+    ascent = found.ascent
+    history = ascent.history.cpu().numpy()
     return Patterns(
         model=opened.name,
         layer=", ".join(objective.layers),
         units=numbers,
-        images=climbed.images.cpu().numpy(),
-        activations=climbed.values.cpu().numpy(),
+        images=ascent.images.cpu().numpy(),
+        activations=ascent.values.cpu().numpy(),
         dead=found.dead.cpu().numpy(),
-        steps=climbed.steps.cpu().numpy(),
+        steps=ascent.steps.cpu().numpy(),
         tried_starts=found.tried_starts.cpu().numpy(),
         tried_images=found.tried_images.cpu().numpy(),
         strongest=found.strongest,
-        history=History(history, {} if climbed.terms is None else named(climbed.terms)),
-        film=Snapshots(climbed.moments, climbed.film.cpu().numpy(), _shown(history, climbed.moments)),
+        history=History(history, {} if ascent.terms is None else by_term(ascent.terms)),
+        film=Snapshots(
+            ascent.snapshot_steps, ascent.snapshots.cpu().numpy(), _values_at(history, ascent.snapshot_steps)
+        ),
         settings=chosen,
+        parts=parts.described,
     )
 
 
@@ -103,10 +119,14 @@ def pattern(
     return found.one(unit)
 
 
-def _wanted(
-    model: Model, layer: str | Objective, units: ArrayLike | None, settings: PatternSettings, ledger: Ledger | None
+def _objective(
+    model: Model,
+    layer: str | Objective,
+    units: ArrayLike | None,
+    settings: PatternSettings,
+    diagnostics: Diagnostics | None,
 ) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
-    """What is climbed, and the numbers under which it is reported."""
+    """The objective that is asked for, and the numbers under which its jobs are reported."""
     if isinstance(layer, Objective):
         if (
             units is not None
@@ -116,23 +136,23 @@ def _wanted(
             or settings.diversity > 0
         ):
             raise PellucidError(
-                "An objective says itself what is climbed; give units, at, logit, others, diversity with a layer only."
+                "An objective is complete; give units, at, logit, others and diversity with a layer's name only."
             )
-        if ledger is not None:
+        if diagnostics is not None:
             raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
         layer.require_fit(model)
         return layer, np.arange(len(layer))
     numbers = _checked_units(model, layer, units)
     jobs = torch.from_numpy(numbers).to(model.device)
-    own: Objective = Units(layer, jobs)
+    found: Objective = Units(layer, jobs)
     if settings.others > 0:
         if bool((jobs < 0).any()):
             raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
-        own = own - settings.others * OtherUnits(layer, jobs)
-    own = own if ledger is None else Observed(own, layer, jobs, ledger)
-    own = PreActivation(own) if settings.logit else own
-    own = own if settings.at is None else AtPosition(own, settings.at)
-    return (Diversified.of(own, layer, settings.diversity) if settings.diversity > 0 else own), numbers
+        found = found - settings.others * OtherUnits(layer, jobs)
+    found = found if diagnostics is None else diagnostics.observing(found, layer, jobs)
+    found = PreActivation(found) if settings.logit else found
+    found = found if settings.at is None else AtPosition(found, settings.at)
+    return (Diversified.around(found, layer, settings.diversity) if settings.diversity > 0 else found), numbers
 
 
 def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[np.ndarray, "unit"]:
@@ -143,19 +163,6 @@ def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[n
     numbers = as_units(units)
     require_units(layer, numbers, count)
     return numbers.cpu().numpy()
-
-
-def _checked_start(model: Model, start: ArrayLike, count: int) -> Float32[Tensor, "unit channel height width"]:
-    """The start of each unit; raises PellucidError where it does not fit the model, or is not finite."""
-    array = as_array(start, "A start")
-    if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):
-        raise PellucidError(
-            f"A start has shape {array.shape}; give one image of {model.input_shape}, or one for each of {count} units."
-        )
-    if not np.isfinite(array).all():
-        raise PellucidError("A start holds NaN or infinity; every pixel must be finite.")
-    whole = np.broadcast_to(array, (count, *model.input_shape))
-    return torch.from_numpy(whole.copy()).to(model.device)
 
 
 def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image channel height width"] | None:
@@ -172,9 +179,11 @@ def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image ch
     return images
 
 
-def _shown(history: Float32[np.ndarray, "unit moment"], moments: Sequence[int]) -> Float32[np.ndarray, "shot unit"]:
-    """The activations at these moments; after a unit's last step, its last."""
+def _values_at(
+    history: Float32[np.ndarray, "unit step"], steps: Sequence[int]
+) -> Float32[np.ndarray, "snapshot unit"]:
+    """The values after so many steps; after a unit's last step, its last."""
     last = np.isfinite(history).sum(axis=1) - 1
     rows = np.arange(len(history))
-    shown = [history[rows, np.minimum(moment, last)] for moment in moments]
-    return np.array(shown, dtype=np.float32).reshape(len(moments), len(history))
+    values = [history[rows, np.minimum(step, last)] for step in steps]
+    return np.array(values, dtype=np.float32).reshape(len(steps), len(history))

@@ -1,14 +1,15 @@
-"""Evolving: a pattern grows from the longest waves to the shortest, noise of each scale being added in its turn.
+"""Coarse to fine: stages (a scale of noise and a number of steps each) -> one AscentResult.
 
-evolved: objective, stages (a scale and a number of steps each) -> AscentResult, as if it were one climb
+coarse_to_fine: the first stage starts from noise of the coarsest scale alone; each further one adds the noise of the
+    next scale to the images so far, and goes on
+with_all_steps: settings -> the same, with the steps of all stages together
 
-The first stage begins from noise of the coarsest scale alone; each further one takes what has grown so far, adds the
-noise of the next scale, and goes on. (A strategy that a write-up on the patterns of maps describes for units that
-sleep: 20 steps, then 40, 80 and 400.) The surprise: an ascent that leaps forgets its start at once, so `power` is
-refused.
+(A write-up on the patterns of maps describes it for silent units: 20 steps, then 40, 80 and 400.) An optimizer whose
+first steps forget their start would forget the images so far, so Power is refused.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
@@ -17,20 +18,32 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.see.optimize.loop import AscentResult, snapshot_steps
+from pellucid.see.optimize.optimizers import Power
 from pellucid.see.optimize.parametrizations import Parametrization, standardized
+from pellucid.see.patterns.parts import Parts
 from pellucid.settings import PatternSettings
 
-NEXT = 0.5  # weight of the next noise beside what has grown, both standardized, where no weights are given
+NEXT = 0.5  # weight of the next noise beside the images so far, both standardized, where no weights are given
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many steps, whose images are kept after `snapshot_steps` of them; `made`: steps of the stages before."""
+
+    steps: int
+    snapshot_steps: tuple[int, ...]
+    made: int = 0
+
 
 Images = Float32[Tensor, "job channel height width"]
-Noise = Callable[[int], Images]  # which scale -> a start for each job
-Climb = Callable[[Images, int, tuple[int, ...], int], AscentResult]  # starts, steps, moments to keep, steps made before
+Noise = Callable[[int], Images]  # the number of a scale -> a start for each job
+Ascent = Callable[[Images, Stage], AscentResult]
 
 
-def staged(settings: PatternSettings) -> PatternSettings:
-    """The settings with as many steps as all stages together have moments; raises PellucidError where they do not fit.
+def with_all_steps(settings: PatternSettings, parts: Parts) -> PatternSettings:
+    """The settings with the steps of all stages together; raises PellucidError where they do not fit.
 
-    A stage of n steps has n + 1 moments, its start being one.
+    A stage of n steps takes n + 1 places in the history, its start being one.
     """
     if not settings.stages:
         return settings
@@ -39,9 +52,10 @@ def staged(settings: PatternSettings) -> PatternSettings:
             f"There are {len(settings.stages)} stages for {len(settings.scales)} scales of noise; give a number of "
             f"steps for each scale, and leave noise at 'scales'."
         )
-    if settings.ascent == "power":
+    if settings.optimizer == "power" if parts.optimizer is None else isinstance(parts.optimizer, Power):
         raise PellucidError(
-            "The ascent 'power' leaps away from its start, so stages mean nothing to it; choose 'normalized' or 'adam'."
+            "The optimizer 'power' leaps away from its start, so stages mean nothing to it; choose 'normalized' or "
+            "'adam'."
         )
     weights = settings.scale_weights
     if weights and (len(weights) != len(settings.scales) or 0 in weights[:-1]):
@@ -52,18 +66,20 @@ def staged(settings: PatternSettings) -> PatternSettings:
     return settings.model_copy(update={"steps": sum(settings.stages) + len(settings.stages) - 1})
 
 
-def evolved(space: Parametrization, settings: PatternSettings, noise: Noise, climb: Climb) -> AscentResult:
-    """All stages, one after the other; the images are the best of all moments, or the last."""
-    moments = snapshot_steps(settings.steps, settings.snapshots)
-    begins = [0, *accumulate(stage + 1 for stage in settings.stages)]
+def coarse_to_fine(image: Parametrization, settings: PatternSettings, noise: Noise, ascend: Ascent) -> AscentResult:
+    """All stages, one after the other; the images are the best of all steps, or the last."""
+    kept = snapshot_steps(settings.steps, settings.snapshots)
+    begins = [0, *accumulate(steps + 1 for steps in settings.stages)]
     parts: list[AscentResult] = []
-    for number, stage in enumerate(settings.stages):
+    for number, steps in enumerate(settings.stages):
         starts = noise(number)
         if parts:
-            starts = space.from_noise(standardized(parts[-1].images) + _weight(settings, number) * standardized(starts))
-        own = tuple(moment - begins[number] for moment in moments if begins[number] <= moment < begins[number + 1])
-        parts.append(climb(starts, stage, own, begins[number]))
-    return _joined(parts, moments, settings.keep == "last")
+            weight = _weight(settings, number)
+            starts = image.from_noise(standardized(parts[-1].images) + weight * standardized(starts))
+        made = begins[number]
+        inside = tuple(step - made for step in kept if made <= step < begins[number + 1])
+        parts.append(ascend(starts, Stage(steps, inside, made)))
+    return _joined(parts, kept, settings.keep == "last")
 
 
 def _weight(settings: PatternSettings, number: int) -> float:
@@ -71,7 +87,8 @@ def _weight(settings: PatternSettings, number: int) -> float:
     return weights[number] / weights[number - 1] if weights else NEXT
 
 
-def _joined(parts: Sequence[AscentResult], moments: tuple[int, ...], keep_last: bool) -> AscentResult:
+def _joined(parts: Sequence[AscentResult], kept: tuple[int, ...], keep_last: bool) -> AscentResult:
+    """One result, as if the stages had been one ascent."""
     history = torch.cat([part.history for part in parts], dim=1)
     order = torch.isnan(history).to(torch.int8).argsort(dim=1, stable=True)  # what stopped early leaves no gap
     best = torch.stack([part.values for part in parts]).argmax(0)
@@ -83,7 +100,7 @@ def _joined(parts: Sequence[AscentResult], moments: tuple[int, ...], keep_last: 
         values=torch.stack([part.values for part in parts])[best, rows],
         steps=torch.stack([part.steps for part in parts]).sum(0),
         history=history.gather(1, order),
-        moments=moments,
-        film=torch.cat([part.film for part in parts]),
+        snapshot_steps=kept,
+        snapshots=torch.cat([part.snapshots for part in parts]),
         terms=torch.cat(terms, dim=1)[rows[:, None], order] if terms else None,
     )

@@ -1,11 +1,11 @@
-"""Keeping: patterns <-> files that can be opened again, to query them or to go on from them.
+"""Pattern files: patterns <-> NPZ and CSV files, which can be loaded again.
 
-write_arrays, read_arrays: arrays and what they are about <-> NPZ; nothing in it is ever run (no pickle)
-write_history, write_answers: how ascents went, and what layers say of their images -> CSV
+write_arrays, read_arrays: arrays and a description <-> NPZ; nothing in it is ever run (no pickle)
+write_history, write_answers: values step by step, and activations of final images -> CSV
 write_table:  images with some columns beside them -> CSV: a row for each image, a column for each pixel ("c0y3x5")
 load_images:  NPZ or such a CSV -> images (image, channel, height, width), whatever else the file holds
 
-The surprise: a CSV's pixels are written with nine digits, which is all that a float32 has, so they come back exactly.
+A CSV's pixels are written with nine digits, which is all that a float32 has, so they are read back exactly.
 """
 
 import csv
@@ -23,14 +23,14 @@ from pellucid.errors import PellucidError, shortened
 from pellucid.files import StrPath, atomic_path, read_bytes
 
 FORMAT = 1
-SUFFIXES = (".npz", ".csv")  # of what images come back from
+SUFFIXES = (".npz", ".csv")  # of files that images are loaded from
 ABOUT = "about"  # the array that holds JSON as bytes
 CSV_LIMIT = 10**9
 _PIXEL = re.compile(r"c(\d{1,6})y(\d{1,6})x(\d{1,6})")
 
 
 def write_arrays(path: StrPath, arrays: Mapping[str, Shaped[np.ndarray, "..."]], about: Mapping[str, Any]) -> Path:
-    """An NPZ file of these arrays, and of what they are about (whatever JSON can hold); whole, or not there."""
+    """An NPZ file of these arrays and their description (whatever JSON can hold); the whole file, or none."""
     text = json.dumps({"format": FORMAT, **about}, allow_nan=False).encode()
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **{ABOUT: np.frombuffer(text, np.uint8), **arrays})
@@ -40,7 +40,7 @@ def write_arrays(path: StrPath, arrays: Mapping[str, Shaped[np.ndarray, "..."]],
 def read_arrays(
     path: StrPath, names: Sequence[str], perhaps: Sequence[str] = ()
 ) -> tuple[dict[str, Shaped[np.ndarray, "..."]], Mapping[str, Any]]:
-    """The arrays of these names from a file that `write_arrays` wrote, and what they are about.
+    """The arrays of these names from a file that `write_arrays` wrote, and their description.
 
     perhaps: further names, where the file has them.
     Raises PellucidError for a file that is missing or damaged, arrays that it lacks, and one of a later format.
@@ -51,7 +51,7 @@ def read_arrays(
     try:
         about = json.loads(arrays.pop(ABOUT).tobytes())
     except ValueError as error:
-        raise PellucidError(f"What '{path}' is about cannot be read; save the patterns once more.") from error
+        raise PellucidError(f"The description in '{path}' cannot be read; save the patterns once more.") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise PellucidError(f"The file '{path}' is not of format {FORMAT}; open it with the Pellucid that wrote it.")
     return arrays, about
@@ -75,9 +75,9 @@ def write_table(
 def write_history(
     path: StrPath,
     units: Int64[np.ndarray, "unit"],
-    columns: Mapping[str, Float32[np.ndarray, "unit moment"]],
+    columns: Mapping[str, Float32[np.ndarray, "unit step"]],
 ) -> Path:
-    """A CSV file with a row for each unit and moment that it lived to see; raises PellucidError for another suffix."""
+    """A CSV file with a row for each unit and step that it made; raises PellucidError for another suffix."""
     if Path(path).suffix.lower() != ".csv":
         raise PellucidError(f"Cannot write '{path}': a history is a table, let its name end in .csv.")
     first = next(iter(columns.values()))
@@ -85,21 +85,23 @@ def write_history(
         writer = csv.writer(file)
         writer.writerow(["unit", "step", *columns])
         for row, unit in enumerate(units):
-            for moment in np.flatnonzero(np.isfinite(first[row])):
-                writer.writerow([int(unit), int(moment), *(_cell(column[row, moment]) for column in columns.values())])
+            for step in np.flatnonzero(np.isfinite(first[row])):
+                writer.writerow([int(unit), int(step), *(_cell(column[row, step]) for column in columns.values())])
     return Path(path)
 
 
 def write_answers(
     path: StrPath, units: Int64[np.ndarray, "image"], answers: Mapping[str, Float32[np.ndarray, "image unit"]]
 ) -> Path:
-    """A CSV file of what layers say of patterns, to ten decimals: a row for each pattern, layer and unit of it."""
+    """A CSV file of layers' activations for patterns, to ten decimals: a row for each pattern, layer and unit."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["pattern", "layer", "unit", "activation"])
         for row, pattern in enumerate(units):
-            for layer, said in answers.items():
-                writer.writerows([int(pattern), layer, at, f"{number:.10f}"] for at, number in enumerate(said[row]))
+            for layer, activations in answers.items():
+                writer.writerows(
+                    [int(pattern), layer, unit, f"{number:.10f}"] for unit, number in enumerate(activations[row])
+                )
     return Path(path)
 
 

@@ -1,20 +1,20 @@
-"""Results: the patterns that were found, as plain objects that fit where people work.
+"""Results: the images and numbers that a search found -> plain objects that fit where people work.
 
-Patterns: a layer's; Pattern: one unit's. Both are arrays (`np.asarray`), show themselves in a notebook, draw themselves
-on Matplotlib's axes (`plot`), and write themselves (`save`): a picture of whole pixels, NPZ or CSV. From NPZ they come
-back (`Patterns.load`), to be looked at, asked again, or gone on from: any result can be the next call's `start`.
+Patterns: a layer's; Pattern: one unit's; Snapshots: images on their way; History: values step by step
+
+Patterns and Pattern are arrays (`np.asarray`), show themselves in a notebook, are drawn on Matplotlib's axes (`plot`),
+and saved (`save`): as a picture of whole pixels, NPZ or CSV. From NPZ they are loaded again (`Patterns.load`); any
+result can be the next call's `start`.
 """
 
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from pellucid.data.photos import save_photo
 from pellucid.data.pixels import picture_tag, wall
@@ -24,51 +24,54 @@ from pellucid.see.optimize.diagnostics import TERMS
 from pellucid.see.patterns.pattern_files import read_arrays, write_arrays, write_history, write_table
 from pellucid.settings import PatternSettings
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 SUFFIXES = (".png", ".npz", ".csv")
 MULTIPLE = 4  # each pixel of a small image becomes so many a side
 
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """How the ascents went: `activations` after 0, 1, 2 ... steps, NaN after a unit's last.
+    """The values of the ascents: `activations` after 0, 1, 2 ... steps, less penalties; NaN after a unit's last step.
 
-    Where something is held against an image, that is subtracted.  terms: what else was kept, if `report` was asked for:
-    the unit's own `target`, `others_mean`, `others_max`, `tv`, `l1`, `loss`; see ledgers.py.
+    terms: what `report` adds: the unit's own `target`, `others_mean`, `others_max`, `tv`, `l1`, `loss`; see
+    diagnostics.py.
     """
 
-    activations: Float32[np.ndarray, "unit moment"]
-    terms: Mapping[str, Float32[np.ndarray, "unit moment"]] = field(default_factory=dict)
+    activations: Float32[np.ndarray, "unit step"]
+    terms: Mapping[str, Float32[np.ndarray, "unit step"]] = field(default_factory=dict)
 
-    @np.errstate(invalid="ignore")  # NaN stands where there was no moment
-    def smoothed(self, share: float = 0.9) -> dict[str, Float32[np.ndarray, "unit moment"]]:
-        """Exponential moving averages along the moments, of `activations` and the terms; `share`: of the past."""
+    @np.errstate(invalid="ignore")  # NaN stands where no step was made
+    def smoothed(self, share: float = 0.9) -> dict[str, Float32[np.ndarray, "unit step"]]:
+        """Exponential moving averages along the steps, of `activations` and the terms; `share`: of the past."""
         found = {}
         for name, numbers in {"activations": self.activations, **self.terms}.items():
             found[name] = averaged = numbers.copy()
-            for moment in range(1, numbers.shape[1]):
-                averaged[:, moment] = share * averaged[:, moment - 1] + (1 - share) * numbers[:, moment]
+            for step in range(1, numbers.shape[1]):
+                averaged[:, step] = share * averaged[:, step - 1] + (1 - share) * numbers[:, step]
         return found
 
     @property
     @np.errstate(invalid="ignore", divide="ignore")
-    def changes(self) -> Float32[np.ndarray, "unit moment"]:
-        """By what share of it the activation changed in the step before; NaN at first, for 0, and after the last."""
+    def changes(self) -> Float32[np.ndarray, "unit step"]:
+        """The last step's change of the activation, as a share of it; NaN at first, for 0, and after the last step."""
         shares = np.full_like(self.activations, np.nan)
         shares[:, 1:] = np.diff(self.activations, axis=1) / np.abs(self.activations[:, 1:])
         return np.where(np.isfinite(shares), shares, np.nan).astype(np.float32)
 
     def of(self, i: int) -> "History":
-        """That of the unit in this place alone."""
+        """The history of the unit in this place alone."""
         return History(self.activations[i : i + 1], {name: term[i : i + 1] for name, term in self.terms.items()})
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshots:
-    """The images on their way: `images` and `activations` as they were after `steps` steps, one shot for each."""
+    """Images on their way: `images` and `activations` after each of `steps` steps."""
 
     steps: tuple[int, ...]
-    images: Float32[np.ndarray, "shot unit channel height width"]
-    activations: Float32[np.ndarray, "shot unit"]
+    images: Float32[np.ndarray, "snapshot unit channel height width"]
+    activations: Float32[np.ndarray, "snapshot unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +79,9 @@ class Patterns:
     """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
 
     images: in model space.  activations: of these very images, in float32.  dead: no start and no training image made
-    the unit positive; `tried_starts` and `tried_images` say how many there were (images are looked at for units that no
-    start wakes).  steps: made uphill.  strongest: what the data's image says that excites each unit most, if `compare`
-    was asked for.
+    the unit positive; `tried_starts` and `tried_images` say how many there were (images are tried for units that no
+    start makes active).  steps: made uphill.  strongest: each unit's activation for the image of the data that excites
+    it most, if `compare` was asked for.  parts: descriptions of the objects that were given instead of settings.
     """
 
     model: str
@@ -94,10 +97,11 @@ class Patterns:
     film: Snapshots
     settings: PatternSettings
     strongest: Float32[np.ndarray, "unit"] | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def relative(self) -> Float32[np.ndarray, "unit"] | None:
-        """How many times as much as the strongest image each pattern excites its unit; NaN where no image does."""
+        """Each pattern's activation over that of the strongest image; NaN where no image excites the unit."""
         if self.strongest is None:
             return None
         excited = self.strongest > 0
@@ -118,7 +122,7 @@ class Patterns:
         return f"Patterns({len(self)} units of '{self.layer}' in '{self.model}', {dead} dead)"
 
     def save(self, path: StrPath, multiple: int = MULTIPLE) -> Path:
-        """Write all: `.png`, each pixel a square of `multiple` a side; `.npz`, everything; `.csv`, a table.
+        """Write a picture (`.png`, each pixel a square of `multiple` a side), everything (`.npz`), or a table (`.csv`).
 
         Nothing is interpolated. Raises PellucidError for another suffix, and where the disk refuses.
         """
@@ -137,7 +141,8 @@ class Patterns:
             | self._compared
             | {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
         )
-        about = {"model": self.model, "layer": self.layer, "settings": self.settings.model_dump(mode="json")}
+        settings = self.settings.model_dump(mode="json")
+        about = {"model": self.model, "layer": self.layer, "settings": settings, "parts": dict(self.parts)}
         return write_arrays(path, {**arrays, **kept, "moments": np.array(self.film.steps, np.int64)}, about)
 
     @property
@@ -150,7 +155,7 @@ class Patterns:
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
-        """What `save` wrote to an NPZ file, all of it as it was.
+        """The patterns that `save` wrote to an NPZ file, bit for bit.
 
         Raises PellucidError for a file that is missing, damaged, or something else. For the images of a CSV see
         `pellucid.see.patterns.pattern_files.load_images`.
@@ -168,11 +173,11 @@ class Patterns:
         film = Snapshots(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
         terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
         history = History(arrays.pop("history"), terms)
-        settings = PatternSettings.of(about["settings"])
-        model, layer = str(about["model"]), str(about["layer"])
-        return cls(model=model, layer=layer, history=history, film=film, settings=settings, **arrays)
+        settings = PatternSettings.of(**{RENAMED.get(name, name): value for name, value in about["settings"].items()})
+        model, layer, parts = str(about["model"]), str(about["layer"]), _texts(about.get("parts"))
+        return cls(model=model, layer=layer, history=history, film=film, settings=settings, parts=parts, **arrays)
 
-    def plot(self, axes: Axes | None = None) -> Axes:
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
         """All images on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
         dead = f", {self.dead.sum()} dead" if self.dead.any() else ""
         return _plotted(self.images, f"{self.model}, {self.layer}: {len(self)} units{dead}", axes)
@@ -204,12 +209,13 @@ class Patterns:
             film=Snapshots(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
             settings=self.settings,
             strongest=None if self.strongest is None else float(self.strongest[i]),
+            parts=self.parts,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """The pattern of one unit: `image` (channel, height, width) in model space; for the rest see Patterns."""
+    """The pattern of one unit: `image` (channel, height, width) in model space; the other fields as in Patterns."""
 
     model: str
     layer: str
@@ -224,10 +230,11 @@ class Pattern:
     film: Snapshots
     settings: PatternSettings
     strongest: float | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def relative(self) -> float | None:
-        """How many times as much as the strongest image it excites the unit; None where no image does, or was seen."""
+        """The activation over that of the strongest image; None where no image excites the unit, or none was seen."""
         return self.activation / self.strongest if self.strongest is not None and self.strongest > 0 else None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -265,9 +272,10 @@ class Pattern:
             film=self.film,
             settings=self.settings,
             strongest=None if self.strongest is None else np.array([self.strongest], np.float32),
+            parts=self.parts,
         )
 
-    def plot(self, axes: Axes | None = None) -> Axes:
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
         """The image on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
         state = "dead" if self.dead else f"{self.activation:.3f}"
         return _plotted(self.image[None], f"{self.layer}, unit {self.unit}: {state}", axes)
@@ -302,8 +310,15 @@ def _fits(name: str, array: np.ndarray, count: int) -> bool:
     return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
 
 
-def _plotted(images: Float32[np.ndarray, "image channel height width"], title: str, axes: Axes | None) -> Axes:
+def _texts(found: object) -> dict[str, str]:
+    """Names and descriptions from a file; none where there are none."""
+    return {str(name): str(text) for name, text in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _plotted(images: Float32[np.ndarray, "image channel height width"], title: str, axes: "Axes | None") -> "Axes":
     if axes is None:
+        from matplotlib.figure import Figure  # here, as it takes a while and most patterns are never plotted
+
         axes = Figure(layout="constrained").subplots()
     picture = np.moveaxis(wall(images), 0, -1)
     axes.imshow(picture[..., 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)

@@ -1,12 +1,12 @@
-"""Search: many ascents until every unit is awake, or proven dead.
+"""Search: an objective -> SearchResult: for each job the best image of many ascents, or proof that its unit is dead.
 
-precursor: an objective of many jobs -> for each, the best of many noises, all scored in one pass
-search:    an objective -> Found: the best image of each job, and what was tried where it stayed silent
+precursor: an objective of many jobs -> for each, the best of many noise images, all scored in one pass
+search:    the whole search; see SearchResult
 
-What the first noise does not excite is not dead. A silent job climbs what lies beneath its rectifier; then it gets
-other starts; at last it begins from the training image that excites it most. The surprise: all jobs choose among the
-same noises, drawn from the seed alone, so that a job's start does not depend on its company; large images have fewer
-of them (at least 16), as many as have about four million numbers together.
+A unit that the first noise leaves silent is not dead. Its job maximizes the unit's pre-activation; then it starts from
+other noise; at last from the training image that excites it most. All jobs choose among the same noise images, drawn
+from the seed alone, so that a job's start does not depend on the other jobs. Of large images there are fewer (at least
+16): as many as have about four million numbers together.
 """
 
 import math
@@ -20,16 +20,17 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.models.base import Model, Reader
-from pellucid.see.objectives.units import Objective
-from pellucid.see.optimize.diagnostics import Ledger
-from pellucid.see.optimize.initial_images import noises
+from pellucid.see.objectives.base import Objective
+from pellucid.see.optimize.diagnostics import Diagnostics
+from pellucid.see.optimize.initial_images import noise_of
 from pellucid.see.optimize.loop import (
     AscentResult,
+    AscentTask,
     StepCallback,
     StoppingRule,
-    ascend,
     batch_size_for,
     objective_values,
+    run_ascent,
     snapshot_steps,
 )
 from pellucid.see.optimize.optimizers import optimizer_of
@@ -37,28 +38,37 @@ from pellucid.see.optimize.parametrizations import parametrization_of
 from pellucid.see.optimize.penalties import penalties_of
 from pellucid.see.optimize.precision import bfloat16_steps
 from pellucid.see.optimize.transforms import transforms_of
-from pellucid.see.patterns.coarse_to_fine import evolved
-from pellucid.see.patterns.top_images import Strongest, top_images_for
+from pellucid.see.patterns.coarse_to_fine import Stage, coarse_to_fine
+from pellucid.see.patterns.parts import Parts
+from pellucid.see.patterns.top_images import TopImages, top_images_for
 from pellucid.settings import PatternSettings
 
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
-ASIDE = {
-    *("seed", "preset", "steps", "candidates", "restarts", "silent_restarts", "snapshots"),
-    *("report", "compare", "precision"),
+NO_OTHER_ASCENT = {
+    "seed",
+    "preset",
+    "steps",
+    "candidates",
+    "restarts",
+    "silent_restarts",
+    "snapshots",
+    "report",
+    "compare",
+    "precision",
 }
-"""Settings that lead nowhere else."""
+"""Settings by which an ascent leads nowhere else."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What a search found.
+class SearchResult:
+    """What a search found, job by job.
 
-    climbed: the best of each job.  dead: no start, no image that was climbed to and no training image made the job's
-    value positive.
-    tried_starts, tried_images: of each job.  strongest: what the image says that excites it most, if it was asked for.
+    ascent: the best of each.  dead: no start, no image on the way and no training image made the job's unit active.
+    tried_starts, tried_images: how many.  strongest: the activation for the training image that excites the unit most,
+    if it was asked for.
     """
 
-    climbed: AscentResult
+    ascent: AscentResult
     dead: Bool[Tensor, "job"]
     tried_starts: Int64[Tensor, "job"]
     tried_images: Int64[Tensor, "job"]
@@ -69,79 +79,86 @@ def search(
     model: Model,
     objective: Objective,
     settings: PatternSettings,
+    parts: Parts,
     *,
     start: Float32[Tensor, "job channel height width"] | None = None,
     images: Float32[np.ndarray, "image channel height width"] | None = None,
     progress: Progress | None = None,
     watch: StepCallback | None = None,
-    ledger: Ledger | None = None,
-) -> Found:
+    diagnostics: Diagnostics | None = None,
+) -> SearchResult:
     """The best image of each job, from the precursor's starts or the given ones (model space).
 
-    images: training images in [0, 1], looked at for the jobs that no start wakes.  watch: told of every moment of every
-    climb, the jobs numbered as in the objective.  ledger: what the objective tells; its terms come with what was found.
+    parts: objects instead of what the settings name.  images: training images in [0, 1], for the jobs that no start
+    makes active.  watch: called before every step of every ascent, the jobs numbered as in the objective.
+    diagnostics: what the objective hands its units' numbers to; their table comes with the result.
     """
-    words = f"patterns of {', '.join(objective.layers)}"
-    with model.reading(objective.layers) as read, reporting(words, progress) as report:
-        explorer = _Explorer(model, read, settings, report, images, watch, ledger, len(objective))
-        tries = explorer.candidates if start is None else 1
-        climbed = explorer.best_of_tries(objective) if start is None else explorer.run(objective, start)
+    title = f"patterns of {', '.join(objective.layers)}"
+    with model.reading(objective.layers) as read, reporting(title, progress) as report:
+        tools = _Ascents(model, read, settings, parts, report, images, watch, diagnostics, len(objective))
+        found = tools.best_of_restarts(objective) if start is None else tools.run(objective, start)
         target = objective.target
-        values = explorer.values(objective, climbed)
-        tried = torch.full((len(objective),), tries)
+        values = tools.values(objective, found)
+        tried = torch.full((len(objective),), tools.candidates if start is None else 1)
         for attempt in range(1, settings.silent_restarts + 1):
             silent = torch.nonzero(~target.is_active(values)).flatten()
             if len(silent) == 0:
                 break
             again = objective.select(silent)
-            climbed = climbed.replace_better(silent, explorer.ascend(again, attempt, silent))
-            values = explorer.values(objective, climbed)
-            tried[silent.cpu()] += explorer.candidates
+            found = found.replace_better(silent, tools.from_precursor(again, attempt, silent))
+            values = tools.values(objective, found)
+            tried[silent.cpu()] += tools.candidates
         silent = torch.nonzero(~target.is_active(values)).flatten()
         if len(silent) > 0:
             if start is not None:
-                explorer.ask(target.select(silent), start[silent], silent)
-            if explorer.unusual:
-                climbed, more = explorer.from_usual(climbed, silent, objective.select(silent))
-                values = explorer.values(objective, climbed)
+                tools.note_active_starts(target.select(silent), start[silent], silent)
+            if tools.is_unusual:
+                found, more = tools.from_usual(found, silent, objective.select(silent))
+                values = tools.values(objective, found)
                 tried[silent.cpu()] += more
-        dead = ~(target.is_active(values) | explorer.woken.to(values.device))
-        looked = torch.zeros(len(objective), dtype=torch.int64)
+        dead = ~(target.is_active(values) | tools.was_active.to(values.device))
+        looked_at = torch.zeros(len(objective), dtype=torch.int64)
         proof = images is not None and bool(dead.any())
-        best = explorer.strongest(target, images) if proof or settings.compare else None
+        best = tools.top_images(target, images) if proof or settings.compare else None
         if images is not None and best is not None and proof:
             silent = torch.nonzero(dead).flatten()
-            looked[silent.cpu()] = len(images)
-            climbed, alive = explorer.from_images(climbed, silent, objective.select(silent), images, best)
-            values = explorer.values(objective, climbed)
+            looked_at[silent.cpu()] = len(images)
+            found, alive = tools.from_images(found, silent, objective.select(silent), images, best)
+            values = tools.values(objective, found)
             dead[silent] = ~(alive | target.is_active(values)[silent])
     strongest = best.activations if best is not None and settings.compare else None
-    return Found(climbed.with_values(values), dead, tried, looked, strongest)
+    return SearchResult(replace(found, values=values), dead, tried, looked_at, strongest)
 
 
-class _Explorer:
-    """The tools of one search: everything that stays the same from attempt to attempt."""
+class _Ascents:
+    """The ascents of one search, and all that stays the same among them."""
 
     def __init__(
         self,
         model: Model,
         read: Reader,
         settings: PatternSettings,
+        parts: Parts,
         report: Report,
         images: Float32[np.ndarray, "image channel height width"] | None,
         watch: StepCallback | None,
-        ledger: Ledger | None,
+        diagnostics: Diagnostics | None,
         jobs: int,
     ) -> None:
-        self.woken = torch.zeros(jobs, dtype=torch.bool)  # which answered to any start, or on their way
-        self._model, self._read, self._settings, self._report = model, read, settings, report
-        self._watch, self._ledger = watch, ledger
-        self._space = parametrization_of(model, settings, images)
-        self._penalties = penalties_of(settings, None if ledger is None else ledger.see)
-        self._transforms = transforms_of(settings, model.input_shape)
+        self.was_active = torch.zeros(jobs, dtype=torch.bool)  # for any start, or on the way
+        self._model, self._read, self._settings, self._parts, self._report = model, read, settings, parts, report
+        self._watch, self._diagnostics = watch, diagnostics
+        penalties = penalties_of(settings) if parts.penalties is None else parts.penalties
+        self._task = AscentTask(
+            image=parametrization_of(model, settings, images) if parts.image is None else parts.image,
+            optimizer=optimizer_of(settings) if parts.optimizer is None else parts.optimizer,
+            stopping=StoppingRule(settings.steps, settings.tolerance, settings.patience, settings.keep == "last"),
+            transforms=transforms_of(settings, model.input_shape) if parts.transforms is None else parts.transforms,
+            penalties=penalties if diagnostics is None else diagnostics.recording(penalties),
+        )
         affordable = CANDIDATE_NUMBERS // math.prod(model.input_shape)
         self.candidates = min(settings.candidates, max(FEWEST_CANDIDATES, affordable))
-        self._rows, self._grain = batch_size_for(model)
+        self._batch_size, self._multiple = batch_size_for(model)
 
     def precursor(
         self,
@@ -152,87 +169,88 @@ class _Explorer:
     ) -> Float32[Tensor, "job channel height width"]:
         """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.
 
-        Other noises in each attempt.  numbers: what the search calls these jobs.  settings: which noise, if not the
+        Other noise in each attempt.  numbers: the jobs' numbers in the search.  settings: of the noise, if not the
         search's own.
         """
-        chosen = self._settings if settings is None else settings
+        chosen, target = self._settings if settings is None else settings, objective.target
         self._report.expect(self.candidates)
         chunks, ranks = [], []
-        for chunk in noises(chosen, self._model.input_shape, self.candidates, attempt):
-            images = self._space.from_noise(chunk.to(self._model.device))
+        for chunk in noise_of(chosen, self._model.input_shape, self.candidates, attempt):
+            images = self._task.image.from_noise(chunk.to(self._model.device))
             with torch.no_grad():
-                readings = self._read(images)
-                ranks.append(objective.score_all(readings))
-                self._wake(objective.target, numbers, objective.target.score_all(readings, rank=False).amax(0))
+                outputs = self._read(images)
+                ranks.append(objective.score_all(outputs))
+                values = ranks[-1] if target is objective else target.score_all(outputs, rank=False)
+            self._note_active(target, numbers, values.amax(0))
             chunks.append(images)
             self._report.advance(len(chunk))
         best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
-        turn = _turns(objective.rng_keys).to(best.device) % self.candidates
-        return torch.cat(chunks)[best[turn, torch.arange(len(objective), device=best.device)]]
+        place = _counts_before(objective.rng_keys).to(best.device) % self.candidates
+        return torch.cat(chunks)[best[place, torch.arange(len(objective), device=best.device)]]
 
-    def best_of_tries(self, objective: Objective) -> AscentResult:
-        """Every job uphill from several starts; of each, the best climb."""
-        tries = self._settings.restarts
-        jobs = torch.arange(len(objective)).repeat_interleave(tries)
-        climbed = self.ascend(objective.select(jobs), 0, jobs)
-        if tries == 1:
-            return climbed
-        best = climbed.values.view(-1, tries).argmax(1) + tries * torch.arange(
-            len(objective), device=climbed.values.device
-        )
-        return climbed.select(best)
+    def best_of_restarts(self, objective: Objective) -> AscentResult:
+        """Every job uphill from several starts; of each, the best ascent."""
+        restarts = self._settings.restarts
+        jobs = torch.arange(len(objective)).repeat_interleave(restarts)
+        found = self.from_precursor(objective.select(jobs), 0, jobs)
+        if restarts == 1:
+            return found
+        first = restarts * torch.arange(len(objective), device=found.values.device)
+        return found.select(found.values.view(-1, restarts).argmax(1) + first)
 
-    def ascend(self, objective: Objective, attempt: int, numbers: Int64[Tensor, "job"]) -> AscentResult:
+    def from_precursor(self, objective: Objective, attempt: int, numbers: Int64[Tensor, "job"]) -> AscentResult:
         """Every job uphill from the start that the precursor gives it, all at once or in the settings' stages."""
         chosen = self._settings
         if not chosen.stages:
             return self.run(objective, self.precursor(objective, attempt, numbers), numbers)
 
         def noise(scale: int) -> Float32[Tensor, "job channel height width"]:
-            own = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "scale_weights": ()})
-            return self.precursor(objective, attempt, numbers, own)
+            one = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "scale_weights": ()})
+            return self.precursor(objective, attempt, numbers, one)
 
-        return evolved(self._space, chosen, noise, lambda starts, *stage: self.run(objective, starts, numbers, stage))
+        return coarse_to_fine(
+            self._task.image, chosen, noise, lambda starts, stage: self.run(objective, starts, numbers, stage)
+        )
 
     def run(
         self,
         objective: Objective,
         starts: Float32[Tensor, "job channel height width"],
         numbers: Int64[Tensor, "job"] | None = None,
-        stage: tuple[int, tuple[int, ...], int] | None = None,
+        stage: Stage | None = None,
     ) -> AscentResult:
-        """Every job uphill; its values are those of the images returned, computed once more unless they were seen so.
+        """Every job uphill; its values are those of the images that are returned.
 
-        numbers: what the search calls these jobs, if it does not count them alike.  stage: how many steps, which
-        moments to keep, and how many steps were made before, if this is but a part of the climb.
+        numbers: the jobs' numbers in the search, if they are others.  stage: the part of the ascent, if not all of it.
         """
-        chosen = self._settings
-        steps, moments, made = (
-            (chosen.steps, snapshot_steps(chosen.steps, chosen.snapshots), 0) if stage is None else stage
-        )
-        self._report.expect(len(objective) * (steps + 1))
-        page = None if self._ledger is None else self._ledger.page(starts, steps)
-        climbed = ascend(
+        chosen, task = self._settings, self._task
+        if stage is None:
+            stage = Stage(chosen.steps, snapshot_steps(chosen.steps, chosen.snapshots))
+        self._report.expect(len(objective) * (stage.steps + 1))
+        watch = self._watch_of(numbers, stage.made)
+        if self._diagnostics is not None:
+            self._diagnostics.begin(len(starts), stage.steps, starts.device)
+            watch = _noting(self._diagnostics, watch)
+        found = run_ascent(
             self._read,
             objective,
-            self._space,
-            optimizer_of(chosen),
+            replace(task, stopping=replace(task.stopping, steps=stage.steps)),
             starts,
-            StoppingRule(steps, chosen.tolerance, chosen.patience, chosen.keep == "last"),
-            rows=self._rows,
-            grain=self._grain,
-            transforms=self._transforms,
-            penalties=self._penalties,
-            rough=bfloat16_steps(self._model, self._read, objective.layers, chosen, steps),
-            moments=moments,
+            batch_size=self._batch_size,
+            multiple=self._multiple,
+            bfloat16_steps=bfloat16_steps(self._model, self._read, objective.layers, chosen, stage.steps),
+            snapshot_steps=stage.snapshot_steps,
             advance=self._report.advance,
-            watch=_both(None if page is None else page.watch, self._named(numbers, made)),
+            watch=watch,
         )
-        values = objective_values(self._read, objective, climbed.images, rows=self._rows, grain=self._grain)
-        return replace(climbed.with_values(values), terms=None if page is None else page.kept)
+        if self._diagnostics is not None:
+            found = replace(found, terms=self._diagnostics.table)
+        if objective.target is objective and task.transforms is None and task.penalties is None:
+            return found  # the loop has computed the objective of these very images
+        return replace(found, values=self._values(objective, found.images))
 
-    def _named(self, numbers: Int64[Tensor, "job"] | None, made: int) -> StepCallback | None:
-        """Who watches, told the search's own numbers of jobs, and of all steps that were made."""
+    def _watch_of(self, numbers: Int64[Tensor, "job"] | None, made: int) -> StepCallback | None:
+        """The caller's callback, given the jobs' numbers in the search, and the steps of all stages so far."""
         watch = self._watch
         if watch is None or (numbers is None and made == 0):
             return watch
@@ -240,60 +258,37 @@ class _Explorer:
             job if numbers is None else numbers.to(job.device)[job], step + made, *rest
         )
 
-    def ask(self, target: Objective, starts: Tensor, numbers: Int64[Tensor, "job"]) -> None:
-        """Which of these jobs answer to these starts as they are."""
-        self._wake(target, numbers, objective_values(self._read, target, starts, rows=self._rows, grain=self._grain))
+    def note_active_starts(self, target: Objective, starts: Tensor, numbers: Int64[Tensor, "job"]) -> None:
+        """Remember which of these jobs are active for these starts."""
+        self._note_active(target, numbers, self._values(target, starts))
 
     @property
-    def unusual(self) -> bool:
-        """Whether another climb may wake what these settings leave silent, and further starts are wanted at all."""
-        own, usual = self._settings.model_dump(exclude=ASIDE), PatternSettings().model_dump(exclude=ASIDE)
-        return self._settings.silent_restarts > 0 and own != usual
+    def is_unusual(self) -> bool:
+        """Whether the usual settings may wake what these leave silent, and further starts are wanted at all."""
+        own, usual = (each.model_dump(exclude=NO_OTHER_ASCENT) for each in (self._settings, PatternSettings()))
+        return self._settings.silent_restarts > 0 and (own != usual or bool(self._parts))
 
     def from_usual(
-        self, climbed: AscentResult, silent: Int64[Tensor, "silent"], again: Objective
+        self, found: AscentResult, silent: Int64[Tensor, "silent"], again: Objective
     ) -> tuple[AscentResult, int]:
-        """The silent jobs once more, each from the pattern that it has by the usual settings, if it has one.
+        """The silent jobs once more, each from the pattern that the usual settings find for it, if they find one.
 
-        And how many starts were tried for that. A unit is not dead for a penalty, or for starts that were near black.
+        And how many starts were tried for that. A unit is not dead for a penalty, or for a start near black.
         """
         chosen = PatternSettings(seed=self._settings.seed, snapshots=0)
-        usual = _Explorer(self._model, self._read, chosen, self._report, None, None, None, len(again))
-        found = usual.best_of_tries(again.target)
-        alive = again.target.is_active(found.values)
-        self.woken[silent.cpu()] |= usual.woken | alive.cpu()
-        if bool(alive.any()):
-            waking = torch.nonzero(alive).flatten()
-            better = self.run(again.select(waking), found.images[waking], silent[waking])
-            climbed = climbed.replace_better(silent[waking], better)
-        return climbed, usual.candidates
-
-    def _wake(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
-        """Remember which of these jobs answered with these values."""
-        self.woken[numbers.cpu()[target.is_active(values).cpu()]] = True
-
-    def values(self, objective: Objective, climbed: AscentResult) -> Float32[Tensor, "job"]:
-        """What the target says of the images, which is what the objective says where nothing is held against it."""
-        if objective.target is objective:
-            return climbed.values
-        return objective_values(self._read, objective.target, climbed.images, rows=self._rows, grain=self._grain)
-
-    def strongest(
-        self, target: Objective, images: Float32[np.ndarray, "image channel height width"] | None
-    ) -> Strongest:
-        """The strongest of the images for each job."""
-        if images is None or len(images) == 0:
-            raise PellucidError("Patterns are compared with images of one's own; give data, or leave out compare.")
-        self._report.expect(len(images))
-        return top_images_for(self._model, target, images, self._report.advance)
+        usual = _Ascents(self._model, self._read, chosen, Parts(), self._report, None, None, None, len(again))
+        better = usual.best_of_restarts(again.target)
+        alive = again.target.is_active(better.values)
+        self.was_active[silent.cpu()] |= usual.was_active | alive.cpu()
+        return self._from_starts(found, silent, again, alive, better.images), usual.candidates
 
     def from_images(
         self,
-        climbed: AscentResult,
+        found: AscentResult,
         silent: Int64[Tensor, "silent"],
         again: Objective,
         images: Float32[np.ndarray, "image channel height width"],
-        best: Strongest,
+        best: TopImages,
     ) -> tuple[AscentResult, Bool[Tensor, "silent"]]:
         """The silent jobs once more, each from the image that excites it most; and which of them some image excites.
 
@@ -301,30 +296,63 @@ class _Explorer:
         """
         rows = silent.cpu().numpy()
         alive = again.target.is_active(torch.from_numpy(best.activations[rows])).to(silent.device)
-        if bool(alive.any()):
-            waking = torch.nonzero(alive).flatten()
-            starts = self._model.prepared(images[best.positions[rows[waking.cpu().numpy()]]])
-            climbed = climbed.replace_better(silent[waking], self.run(again.select(waking), starts, silent[waking]))
-        return climbed, alive
+        if not bool(alive.any()):
+            return found, alive
+        return self._from_starts(
+            found, silent, again, alive, self._model.prepared(images[best.positions[rows]])
+        ), alive
+
+    def _from_starts(
+        self, found: AscentResult, silent: Tensor, again: Objective, alive: Tensor, starts: Tensor
+    ) -> AscentResult:
+        """The result, improved by those of the silent jobs that are alive, each from its own start."""
+        waking = torch.nonzero(alive).flatten()
+        if len(waking) == 0:
+            return found
+        better = self.run(again.select(waking), starts[waking], silent[waking])
+        return found.replace_better(silent[waking], better)
+
+    def values(self, objective: Objective, found: AscentResult) -> Float32[Tensor, "job"]:
+        """The target's value of the images, which is the objective's where nothing is subtracted."""
+        if objective.target is objective:
+            return found.values
+        return self._values(objective.target, found.images)
+
+    def top_images(
+        self, target: Objective, images: Float32[np.ndarray, "image channel height width"] | None
+    ) -> TopImages:
+        """The image that excites each job most."""
+        if images is None or len(images) == 0:
+            raise PellucidError("Patterns are compared with images of one's own; give data, or leave out compare.")
+        self._report.expect(len(images))
+        return top_images_for(self._model, target, images, self._report.advance)
+
+    def _values(self, objective: Objective, images: Tensor) -> Float32[Tensor, "job"]:
+        return objective_values(
+            self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple
+        )
+
+    def _note_active(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
+        """Remember which of these jobs are active with these values."""
+        self.was_active[numbers.cpu()[target.is_active(values).cpu()]] = True
 
 
-def _both(first: StepCallback | None, second: StepCallback | None) -> StepCallback | None:
-    """One that tells both."""
-    if first is None or second is None:
-        return second if first is None else first
+def _noting(diagnostics: Diagnostics, watch: StepCallback | None) -> StepCallback:
+    """A callback that writes the diagnostics' table, and then calls the other one."""
 
-    def watch(*moment: Tensor) -> None:
-        first(*moment)
-        second(*moment)
+    def callback(job: Tensor, step: Tensor, images: Tensor, values: Tensor) -> None:
+        diagnostics.note(job, step, values)
+        if watch is not None:
+            watch(job, step, images, values)
 
-    return watch
+    return callback
 
 
-def _turns(keys: Int64[Tensor, "job"]) -> Int64[Tensor, "job"]:
+def _counts_before(keys: Int64[Tensor, "job"]) -> Int64[Tensor, "job"]:
     """How many jobs of the same key come before each."""
     seen: dict[int, int] = {}
-    turns = []
+    counts = []
     for key in keys.tolist():
-        turns.append(seen.get(key, 0))
-        seen[key] = turns[-1] + 1
-    return torch.tensor(turns, dtype=torch.int64)
+        counts.append(seen.get(key, 0))
+        seen[key] = counts[-1] + 1
+    return torch.tensor(counts, dtype=torch.int64)

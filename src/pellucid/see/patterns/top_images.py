@@ -1,8 +1,6 @@
-"""Examples: the images of a data set that excite each unit most.
+"""Top images: a model, a layer, images (image, channel, height, width) in [0, 1] -> for each unit, the strongest image.
 
-strongest: model, layer, images (image, channel, height, width) in [0, 1] -> the best image of each unit, and its value
-
-This is what a synthetic pattern is held against, and what proves a unit alive that no ascent could wake.
+This is what a synthetic pattern is compared with, and what proves a unit alive that no ascent could wake.
 """
 
 from collections.abc import Callable
@@ -15,26 +13,27 @@ from torch import Tensor
 
 from pellucid.data.splits import equal_images
 from pellucid.see.models.base import Model
-from pellucid.see.objectives.units import Objective, Units
+from pellucid.see.objectives.base import Objective
+from pellucid.see.objectives.units import Units
 
 CHUNK = 256  # images read at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Strongest:
+class TopImages:
     """For each unit, the position of the image that excites it most (the first of the same pixels), its activation."""
 
     positions: Int64[np.ndarray, "unit"]
     activations: Float32[np.ndarray, "unit"]
 
 
-def strongest(
+def top_images(
     model: Model,
     layer: str,
     images: Float[np.ndarray, "image channel height width"],
     units: Int64[Tensor, "unit"] | None = None,
-) -> Strongest:
-    """The strongest of the images for each unit (all units of the layer, if not given).
+) -> TopImages:
+    """The image that excites each unit most (all units of the layer, if not given).
 
     Raises PellucidError for an unknown layer or images of a wrong shape.
     """
@@ -47,22 +46,21 @@ def top_images_for(
     objective: Objective,
     images: Float[np.ndarray, "image channel height width"],
     advance: Callable[[int], None] | None = None,
-) -> Strongest:
-    """The strongest of the images for each job of an objective; raises PellucidError for images of a wrong shape.
+) -> TopImages:
+    """The image with the largest value for each job of an objective; raises PellucidError for a wrong shape.
 
-    advance: told how many images have been looked at since it was told last.
+    advance: called with the number of images that have been read since the last call.
     """
     best = torch.full((len(objective),), -torch.inf)
-    where = torch.zeros(len(objective), dtype=torch.int64)
+    positions = torch.zeros(len(objective), dtype=torch.int64)
     with model.reading(objective.layers) as read, torch.no_grad():
         for begin in range(0, len(images), CHUNK):
-            value, position = objective.score_all(read(model.prepared(images[begin : begin + CHUNK])), rank=False).max(
-                0
-            )
-            better = value.cpu() > best
-            best = torch.where(better, value.cpu(), best)
-            where = torch.where(better, position.cpu() + begin, where)
+            outputs = read(model.prepared(images[begin : begin + CHUNK]))
+            values, position = (found.cpu() for found in objective.score_all(outputs, rank=False).max(0))
+            better = values > best
+            best = torch.where(better, values, best)
+            positions = torch.where(better, position + begin, positions)
             if advance is not None:
                 advance(min(CHUNK, len(images) - begin))
     equals = equal_images(images)  # which of them is strongest may hang on the last bit
-    return Strongest(np.array([min(equals.get(at, [at])) for at in where.tolist()], np.int64), best.numpy())
+    return TopImages(np.array([min(equals.get(at, [at])) for at in positions.tolist()], np.int64), best.numpy())

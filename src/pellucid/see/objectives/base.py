@@ -1,0 +1,302 @@
+"""Objectives: outputs of layers -> one number per image, which an ascent makes large.
+
+Objective: {layer: LayerOutput} -> Score: of each image of a batch (batch,), image i for job i
+Objective.of: a layer, a function `activations (batch, unit, *position) -> (batch,)` -> an Objective
+WrappedObjective: an objective around another one
+Weighted: weight * objective + weight * objective ...; written `Units(...) - 0.5 * OtherUnits(...)`
+
+One objective has as many *jobs* as images are wanted, so that a whole layer is one batch, and each job is worked on as
+if it were alone. A Score says which images leave their unit *silent*, its output being exactly zero everywhere, so
+that it has no gradient; these maximize a `fallback` instead, mostly the largest pre-activation, until the unit wakes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from pellucid.errors import PellucidError
+from pellucid.see.models.base import LayerOutput, Model
+
+Outputs = Mapping[str, LayerOutput]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The score of each image of a batch.
+
+    value: the objective.  silent: where it has no gradient, because the unit's output is zero.  fallback: what is
+    maximized there instead.  needs_relu_override: where the fallback is the value itself, as no pre-activation is
+    known, so that rectifiers inside the model have to pass gradients.
+    """
+
+    value: Float[Tensor, "batch"]
+    silent: Bool[Tensor, "batch"]
+    fallback: Float[Tensor, "batch"]
+    needs_relu_override: Bool[Tensor, "batch"]
+
+    @classmethod
+    def never_silent(cls, value: Float[Tensor, "batch"]) -> "Score":
+        """The score of an objective that always has a gradient."""
+        nowhere = torch.zeros_like(value, dtype=torch.bool)
+        return cls(value, nowhere, value, nowhere)
+
+    @property
+    def maximized(self) -> Float[Tensor, "batch"]:
+        """What the ascent follows: the value, or the fallback of a silent image."""
+        return torch.where(self.silent, self.fallback, self.value)
+
+    @property
+    def rank(self) -> Float[Tensor, "batch"]:
+        """Orders images by value, and silent ones, below all others, by their fallback: how near they are to waking."""
+        return torch.where(self.silent, self.fallback.clamp_max(0), self.value)
+
+    def detach(self) -> "Score":
+        """The score without gradients."""
+        return Score(self.value.detach(), self.silent, self.fallback.detach(), self.needs_relu_override)
+
+    def minus(self, penalty: Float[Tensor, "batch"]) -> "Score":
+        """The score with each image's penalty subtracted."""
+        return replace(self, value=self.value - penalty, fallback=self.fallback - penalty)
+
+
+class Objective(ABC):
+    """One number per image; larger is better."""
+
+    @staticmethod
+    def of(
+        layer: str | Sequence[str], function: Callable[..., Float[Tensor, "batch"]], jobs: int = 1
+    ) -> "FunctionObjective":
+        """The objective that a function computes from the activations of one layer, or of several.
+
+        function: activations (batch, unit, *position) of each layer in turn -> (batch,), differentiable; it may not
+        mix the images of a batch.  jobs: so many images, which differ by where they start.
+        """
+        return FunctionObjective((layer,) if isinstance(layer, str) else tuple(layer), function, jobs)
+
+    @property
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose outputs it needs."""
+
+    @abstractmethod
+    def __call__(self, outputs: Outputs) -> Score:
+        """The score of each image, image i for job i."""
+
+    @abstractmethod
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """The value of each image for every job; with `rank`, silent images are ordered (see Score.rank)."""
+
+    @abstractmethod
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The objective of these jobs, in this order; one job may occur several times."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of jobs."""
+
+    def require_fit(self, model: Model) -> None:
+        """Raises PellucidError where the model lacks what the objective needs, and where there are no jobs."""
+        for layer in self.layers:
+            model.layer(layer)
+        if len(self) == 0:
+            raise PellucidError("An objective has no jobs, so there is nothing to maximize; give it one or more.")
+
+    @property
+    def selected_units(self) -> Mapping[str, Int64[Tensor, "job"]]:
+        """Layer -> unit of each job, for layers of which a job needs one unit only; others are read whole."""
+        return {}
+
+    @property
+    def rng_keys(self) -> Int64[Tensor, "job"]:
+        """What each job's random numbers follow from, so that they are the same alone and in a batch."""
+        return torch.zeros(len(self), dtype=torch.int64)
+
+    @property
+    def target(self) -> "Objective":
+        """The part of the objective that is reported as the activation."""
+        return self
+
+    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """Which values of the target show that the job's unit is not silent."""
+        return values > 0
+
+    def __mul__(self, weight: float | int) -> "Weighted":
+        return Weighted(((float(weight), self),))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Weighted":
+        return self * -1.0
+
+    def __add__(self, other: "Objective") -> "Weighted":
+        return Weighted((*(self * 1.0).parts, *(other * 1.0).parts))
+
+    def __sub__(self, other: "Objective") -> "Weighted":
+        return self + -other
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionObjective(Objective):
+    """What `function` computes from the activations of `names`, for `jobs` images that differ by where they start."""
+
+    names: tuple[str, ...]
+    function: Callable[..., Float[Tensor, "batch"]]
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise PellucidError(
+                f"An objective's function is of type {type(self.function).__name__}; give one that takes activations "
+                f"(batch, unit, *position) and returns a tensor (batch,)."
+            )
+        require_jobs(self.jobs)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names."""
+        return self.names
+
+    def __len__(self) -> int:
+        return self.jobs
+
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """As many jobs; they are all alike."""
+        return replace(self, jobs=len(jobs))
+
+    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """All: of a function's sign nothing is known."""
+        return torch.ones_like(values, dtype=torch.bool)
+
+    def __call__(self, outputs: Outputs) -> Score:
+        """What the function returns; raises PellucidError where that is not one number for each image."""
+        return Score.never_silent(self._values(outputs))
+
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """The same for every job."""
+        return self._values(outputs)[:, None].expand(-1, self.jobs)
+
+    def _values(self, outputs: Outputs) -> Float[Tensor, "batch"]:
+        activations = [outputs[name].output for name in self.names]
+        values: object = self.function(*activations)
+        if not isinstance(values, Tensor) or values.shape != (len(activations[0]),):
+            got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"type {type(values).__name__}"
+            raise PellucidError(
+                f"The objective's function returned {got} for {len(activations[0])} images; let it return a tensor "
+                f"with one number for each, such as `activations[:, 3].flatten(1).mean(1)`."
+            )
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class WrappedObjective(Objective):
+    """An objective around another one, `inner`, which answers for everything that a subclass does not override."""
+
+    inner: Objective
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The inner objective's."""
+        return self.inner.layers
+
+    @property
+    def rng_keys(self) -> Int64[Tensor, "job"]:
+        """The inner objective's."""
+        return self.inner.rng_keys
+
+    @property
+    def target(self) -> Objective:
+        """The inner objective's."""
+        return self.inner.target
+
+    def require_fit(self, model: Model) -> None:
+        """As the inner objective."""
+        self.inner.require_fit(model)
+
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The same around these jobs of the inner objective."""
+        return replace(self, inner=self.inner.select(jobs))
+
+    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
+        """As the inner objective."""
+        return self.inner.is_active(values)
+
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """As the inner objective."""
+        return self.inner.score_all(outputs, rank=rank)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Objective):
+    """A weighted sum of objectives; the first one is the target. Nested sums become one sum of all parts."""
+
+    parts: tuple[tuple[float, Objective], ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of all parts, each once."""
+        return tuple(dict.fromkeys(layer for _, part in self.parts for layer in part.layers))
+
+    @property
+    def rng_keys(self) -> Int64[Tensor, "job"]:
+        """The target's."""
+        return self.target.rng_keys
+
+    @property
+    def target(self) -> Objective:
+        """The first part's."""
+        return self.parts[0][1].target
+
+    def __len__(self) -> int:
+        return len(self.parts[0][1])
+
+    def require_fit(self, model: Model) -> None:
+        """Every part fits, and all have the same number of jobs."""
+        for _, part in self.parts:
+            part.require_fit(model)
+            if len(part) != len(self):
+                raise PellucidError(
+                    f"An objective of {len(self)} jobs is added to one of {len(part)}; give all parts as many."
+                )
+
+    def __mul__(self, weight: float | int) -> "Weighted":
+        return Weighted(tuple((weight * inner, part) for inner, part in self.parts))
+
+    __rmul__ = __mul__
+
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The sum for these jobs only."""
+        return type(self)(tuple((weight, part.select(jobs)) for weight, part in self.parts))
+
+    def __call__(self, outputs: Outputs) -> Score:
+        """The weighted sum; silent where a part with a positive weight is, whose fallback takes its value's place."""
+        scores = [(weight, part(outputs)) for weight, part in self.parts]
+        value = _sum([weight * score.value for weight, score in scores])
+        fallback = _sum([weight * (s.maximized if weight > 0 else s.value) for weight, s in scores])
+        silent, override = torch.zeros_like(value, dtype=torch.bool), torch.zeros_like(value, dtype=torch.bool)
+        for weight, score in scores:
+            if weight > 0:
+                silent, override = silent | score.silent, override | score.needs_relu_override
+        return Score(value, silent, fallback, override)
+
+    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
+        """The weighted sum of the parts' values, or ranks where the weight is positive."""
+        return _sum([weight * part.score_all(outputs, rank=rank and weight > 0) for weight, part in self.parts])
+
+
+def require_jobs(jobs: int) -> None:
+    """Raises PellucidError where an objective is given less than no jobs."""
+    if jobs < 0:
+        raise PellucidError(f"An objective was asked for {jobs} images; give one or more jobs.")
+
+
+def _sum(tensors: list[Tensor]) -> Tensor:
+    """Added up in this order."""
+    return torch.stack(tensors).sum(0)

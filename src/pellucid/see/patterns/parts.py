@@ -1,0 +1,108 @@
+"""Parts: the keywords of `patterns` -> PatternSettings, and Parts: the objects that were given instead of names.
+
+`image`, `optimizer`, `penalties` and `transforms` take a researcher's own objects. Such an object takes the place of
+the settings of its kind, which are refused beside it. `penalties` and `transforms` may be several, in a list.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pellucid.errors import PellucidError
+from pellucid.see.optimize.optimizers import Optimizer
+from pellucid.see.optimize.parametrizations import Parametrization
+from pellucid.see.optimize.penalties import Penalty, added
+from pellucid.see.optimize.transforms import Transform, in_turn
+from pellucid.settings import PatternSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Objects that take the place of what the settings name; None where the settings count."""
+
+    image: Parametrization | None = None
+    optimizer: Optimizer | None = None
+    penalties: Penalty | None = None
+    transforms: Transform | None = None
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The name of each object that is there, and what it says of itself."""
+        return {name: repr(part) for name, part in self._given.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._given)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {field.name: part for field in fields(self) if (part := getattr(self, field.name)) is not None}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """wanted: a description of the objects.  fits: whether one is of the kind.  replaces: settings that it stands for.
+
+    joined: one object for several.
+    """
+
+    wanted: str
+    fits: Callable[[Any], bool]
+    replaces: frozenset[str]
+    joined: Callable[[Any], Any] | None = None
+
+
+_KINDS = {
+    "image": _Kind(
+        "a name or a Parametrization",
+        lambda part: isinstance(part, Parametrization),
+        frozenset({"colors", "color_matrix"}),
+    ),
+    "optimizer": _Kind(
+        "a name or an Optimizer",
+        lambda part: isinstance(part, Optimizer),
+        frozenset({"initial_step_size", "final_step_size", "momentum", "learning_rate"}),
+    ),
+    "penalties": _Kind(
+        "a function (images, values) -> what is subtracted, or several",
+        callable,
+        frozenset({"tv", "l1", "l2", "blur", "relative"}),
+        added,
+    ),
+    "transforms": _Kind(
+        "a function (images, keys, step) -> images, or several",
+        callable,
+        frozenset({"jitter", "zoom", "rotate", "pad", "pixel_noise"}),
+        in_turn,
+    ),
+}
+
+
+def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
+    """The settings that the keywords give, and the objects among them.
+
+    Raises PellucidError for unknown settings, for an object of a wrong kind, and for a setting beside an object that
+    stands for it.
+    """
+    named = PatternSettings.renamed(keywords)
+    found = {
+        name: _part(name, named.pop(name))
+        for name in _KINDS
+        if name in named and not (isinstance(named[name], str) and name in PatternSettings.model_fields)
+    }
+    for name in found:
+        beside = sorted(_KINDS[name].replaces & named.keys())
+        if beside:
+            raise PellucidError(f"Setting '{beside[0]}' has no effect beside an object for '{name}'; leave it out.")
+    return PatternSettings.of(**named), Parts(**found)
+
+
+def _part(name: str, given: Any) -> Any:
+    """The object, or several joined to one; raises PellucidError where it is of a wrong kind."""
+    kind = _KINDS[name]
+    several = list(given) if kind.joined is not None and isinstance(given, Iterable) else [given]
+    if given is None or not several:
+        return None
+    for part in several:
+        if isinstance(part, type) or not kind.fits(part):
+            raise PellucidError(f"Setting '{name}' is {part!r:.80}; give {kind.wanted}.")
+    return several[0] if kind.joined is None else kind.joined(several)
