@@ -196,7 +196,7 @@ class Window:
         """Watch a pattern that begins with the number for so long, and stop it."""
         stopped = None
         begun: float | None = None
-        said = {"units": str(self.number), "start": "what is drawn", "ascent": "gradient", "steps": 100_000}
+        said = {"units": str(self.number), "start": "what is drawn", "optimizer": "gradient", "steps": 100_000}
         async for outputs in self._queued("evolve", **said, learning_rate=1e-6):
             if len(outputs) > 1 and isinstance(outputs[1], str) and "portrait" in outputs[1]:
                 self._look(outputs[1], f"unit {self.number}</b>")

@@ -643,7 +643,7 @@ def test_every_option_of_a_verb_has_a_name_of_its_own(verb):
 
 def test_the_noises_of_a_start_are_weighed_on_the_command_line(capsys):
     """Rejects a knob that only Python reaches."""
-    asked = ("pattern", "mnist-cnn", "conv1", 3, "--steps", 1, "--candidates", 1, "--ascent", "normalized")
+    asked = ("pattern", "mnist-cnn", "conv1", 3, "--steps", 1, "--candidates", 1, "--optimizer", "normalized")
     done(capsys, *asked, "--scale-weights", 1, 0, 0, 0, "--out", "coarse.npz")
     done(capsys, *asked, "--scales", 3, "--out", "one.npz")
     coarse, one = (np.load(name)["film"][0, 0] for name in ("coarse.npz", "one.npz"))
@@ -670,7 +670,7 @@ def test_a_pattern_begins_from_a_picture(capsys):
     light = np.zeros((40, 60), np.uint8)
     light[:, 20:40] = 250
     Image.fromarray(light).save("photo.png")
-    asked = ("pattern", "mnist-cnn", "conv1", 3, "--steps", 2, "--ascent", "normalized", "--out", "found.npz")
+    asked = ("pattern", "mnist-cnn", "conv1", 3, "--steps", 2, "--optimizer", "normalized", "--out", "found.npz")
     done(capsys, *asked, "--start", "photo.png")
     begun = np.load("found.npz")["film"][0, 0, 0]
     assert (begun.shape, begun.mean().round(3), begun.std().round(3)) == ((28, 28), 0, 1)

@@ -18,17 +18,17 @@ from pellucid.see.patterns.api import patterns
 SHORT = {"steps": 8, "candidates": 16, "silent_restarts": 0}
 
 
-@pytest.mark.parametrize("ascent", ["power", "normalized"])
+@pytest.mark.parametrize("optimizer", ["power", "normalized"])
 @pytest.mark.parametrize("image", ["sphere", "box", "fourier"])
-def test_faint_answers_are_climbed_as_loud_ones_are(ascent, image):
+def test_faint_answers_are_climbed_as_loud_ones_are(optimizer, image):
     """Rejects a gradient whose squares are lost: the climb stands still, and its start is called the pattern."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     model = open_model(module, input_shape=(3, 7, 5))
-    wanted = patterns(model, "1", ascent=ascent, image=image, **SHORT)
+    wanted = patterns(model, "1", optimizer=optimizer, image=image, **SHORT)
     for parameter in module.parameters():
         parameter.data *= 2.0**-90
-    found = patterns(model, "1", ascent=ascent, image=image, **SHORT)
+    found = patterns(model, "1", optimizer=optimizer, image=image, **SHORT)
     assert_alike(found.images, wanted.images)
     assert_alike(found.activations * np.float32(2.0**90), wanted.activations)
 
@@ -38,10 +38,10 @@ def test_adam_climbs_faint_answers():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     model = open_model(module, input_shape=(3, 7, 5))
-    wanted = patterns(model, "1", ascent="adam", **SHORT)
+    wanted = patterns(model, "1", optimizer="adam", **SHORT)
     for parameter in module.parameters():
         parameter.data *= 2.0**-40
-    found = patterns(model, "1", ascent="adam", **SHORT)
+    found = patterns(model, "1", optimizer="adam", **SHORT)
     np.testing.assert_allclose(found.images, wanted.images, atol=1e-2)
 
 

@@ -39,8 +39,10 @@ class PatternSettings(Settings):
     preset: Literal["none", "mlp-deep"] = field(
         "none", "set of defaults: Pellucid's own (none), or those of the mlp-deep write-up; given settings override it"
     )
-    ascent: Literal["power", "normalized", "adam", "gradient"] = field(
-        "power", "update rule of the image: annealed power ascent, normalized gradient, Adam, or the plain gradient"
+    optimizer: Literal["power", "normalized", "adam", "gradient"] = field(
+        "power",
+        "update rule of the image: annealed power ascent, normalized gradient, Adam, or the plain gradient",
+        was="ascent",
     )
     steps: int = field(30, "optimization steps of an image", ge=1, le=100_000)
     initial_step_size: float = field(
@@ -162,7 +164,7 @@ class PatternSettings(Settings):
 # The deep MLP's write-up: pixels near black, thirty plain steps, sums of penalties, no choice among starts. Black has
 # the highest value, for nothing is held against it: the pattern is where the steps end.
 MLP_DEEP: Mapping[str, Any] = {
-    "ascent": "gradient",
+    "optimizer": "gradient",
     "steps": 30,
     "learning_rate": 0.1,
     "image": "box",

@@ -8,7 +8,7 @@ from foreign import alike as nearly
 from foreign import assert_alike
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.diversity import alike
+from pellucid.see.objectives.diversity import similarity
 from pellucid.see.objectives.units import Units
 from pellucid.see.patterns.api import patterns
 from tests.see.conftest import small_cnn
@@ -54,14 +54,14 @@ def test_likeness_by_hand():
     output = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0], [3.0, 0.0], [3.0, 0.0]])
     groups, numbers = torch.tensor([7, 7, 7, 9, 9]), torch.tensor([0, 1, 2, 3, 3])
     half = 0.5**0.5
-    torch.testing.assert_close(alike(output, groups, numbers), torch.tensor([half / 2, half, half / 2, 0.0, 0.0]))
+    torch.testing.assert_close(similarity(output, groups, numbers), torch.tensor([half / 2, half, half / 2, 0.0, 0.0]))
     copies = torch.tensor([0, 1, 2, 2, 2])
     torch.testing.assert_close(
-        alike(output[copies], groups[copies], numbers[copies])[:3], alike(output, groups, numbers)[:3]
+        similarity(output[copies], groups[copies], numbers[copies])[:3], similarity(output, groups, numbers)[:3]
     )
 
 
 def test_an_objective_brings_its_own_diversity(model):
     """Rejects a weight that is swallowed where an objective is given."""
-    with pytest.raises(PellucidError, match="diversity with a layer only"):
+    with pytest.raises(PellucidError, match="diversity with a layer's name only"):
         patterns(model, Units("relu2", torch.tensor([1, 1])), diversity=1.0, **QUICK)

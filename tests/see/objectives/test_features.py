@@ -123,7 +123,9 @@ def test_a_picture_is_found_again_from_its_features(cnn):
     image = np.random.default_rng(0).random((1, 1, 13, 9), dtype=np.float32)
     with model.reading(("conv1",)) as read, torch.no_grad():
         wanted = read(model.prepared(image))["conv1"].output
-    found = patterns(model, FeatureMatch("conv1", wanted), ascent="adam", steps=150, candidates=32, silent_restarts=1)
+    found = patterns(
+        model, FeatureMatch("conv1", wanted), optimizer="adam", steps=150, candidates=32, silent_restarts=1
+    )
     assert not found.dead[0]
     assert found.activations[0] > -0.02
     assert np.corrcoef(found.images.ravel(), image.ravel())[0, 1] > 0.98
@@ -135,7 +137,7 @@ def test_an_objective_takes_the_place_of_a_layer(cnn):
     found = patterns(model, MeanSquare("relu1", 3), **QUICK)
     assert found.images.shape == (3, 1, 13, 9)
     assert not np.array_equal(found.film.images[0, 0], found.film.images[0, 1])
-    with pytest.raises(PellucidError, match="says itself what is climbed"):
+    with pytest.raises(PellucidError, match="An objective is complete"):
         patterns(model, MeanSquare("relu1"), units=[1])
 
 
@@ -158,7 +160,7 @@ def test_an_image_is_found_again_from_what_a_layer_says(cnn, layer):
     given = np.random.default_rng(5).random((2, 1, 13, 9), dtype=np.float32)
     wish = likeness(model, layer, given)
     found = patterns(
-        model, wish, ascent="adam", learning_rate=0.05, steps=200, image="box", candidates=8, silent_restarts=0
+        model, wish, optimizer="adam", learning_rate=0.05, steps=200, image="box", candidates=8, silent_restarts=0
     )
     assert (found.activations > -0.02).all()
     assert not found.dead.any()
@@ -173,7 +175,7 @@ def test_a_caricature_says_more_of_the_same(cnn):
     model = open_model(cnn, input_shape=(1, 13, 9))
     given = np.random.default_rng(6).random((1, 1, 13, 9), dtype=np.float32)
     wish = likeness(model, "logits", given, caricature=1.0)
-    found = patterns(model, wish, ascent="normalized", learning_rate=0.05, steps=80, candidates=8, silent_restarts=0)
+    found = patterns(model, wish, optimizer="normalized", learning_rate=0.05, steps=80, candidates=8, silent_restarts=0)
     with model.reading(["logits"]) as read, torch.no_grad():
         own = float(wish(read(torch.from_numpy(given))).value)
     assert found.activations[0] > 1.5 * own

@@ -29,7 +29,7 @@ def test_where_a_unit_is_silent_its_largest_pre_activation_is_climbed():
     before = given["maps"].pre_activation.requires_grad_(True)
     score = Units("maps", torch.tensor([0, 2, 0, 0]))({"maps": LayerOutput(before.relu(), before)})
     assert score.silent.tolist() == [False, True, False, False]
-    assert not score.hidden.any()
+    assert not score.needs_relu_override.any()
     (gradient,) = torch.autograd.grad(score.maximized.sum(), before)
     one = torch.zeros(2, 5)
     one.view(-1)[before[1, 2].argmax()] = 1
@@ -40,7 +40,7 @@ def test_where_a_unit_is_silent_its_largest_pre_activation_is_climbed():
 def test_where_nothing_lies_beneath_rectifiers_have_to_pass():
     """Rejects a silent image that is neither rescued nor reported as hidden."""
     score = Units("maps", torch.tensor([0, 2, 0, 0]))(readings(linear=False))
-    assert score.hidden.tolist() == [False, True, False, False]
+    assert score.needs_relu_override.tolist() == [False, True, False, False]
 
 
 def test_silent_images_rank_by_how_near_they_are_to_waking():

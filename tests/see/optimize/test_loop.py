@@ -1,4 +1,4 @@
-"""climbing: many images at once, each by itself."""
+"""The ascent loop: many images at once, each by itself."""
 
 import pytest
 import torch
@@ -9,7 +9,14 @@ from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
-from pellucid.see.optimize.loop import StoppingRule, ascend, batch_size_for, objective_values, snapshot_steps
+from pellucid.see.optimize.loop import (
+    AscentTask,
+    StoppingRule,
+    batch_size_for,
+    objective_values,
+    run_ascent,
+    snapshot_steps,
+)
 from pellucid.see.optimize.optimizers import Normalized, Power
 from pellucid.see.optimize.parametrizations import Sphere, standardized
 from tests.see.conftest import small_cnn
@@ -29,12 +36,13 @@ class Matching(Reader):
         return {"match": LayerOutput(images.flatten(1) @ TEMPLATES.flatten(1).T / 24)}
 
 
-def run(rule=None, limits=None, rows=4, grain=1, starts=STARTS, units=(0, 1, 2, 3, 4), reader=None, **options):
+def run(rule=None, stopping=None, size=4, multiple=1, starts=STARTS, units=(0, 1, 2, 3, 4), reader=None, **options):
     rule = Power(8) if rule is None else rule
-    limits = StoppingRule(8) if limits is None else limits
+    stopping = StoppingRule(8) if stopping is None else stopping
     reader = Matching() if reader is None else reader
     objective = Units("match", torch.tensor(units))
-    return ascend(reader, objective, Sphere(), rule, starts, limits, rows=rows, grain=grain, **options)
+    task = AscentTask(Sphere(), rule, stopping)
+    return run_ascent(reader, objective, task, starts, batch_size=size, multiple=multiple, **options)
 
 
 def test_each_job_finds_its_own_template():
@@ -45,14 +53,14 @@ def test_each_job_finds_its_own_template():
     assert found.steps.tolist() == [8] * 5
 
 
-@pytest.mark.parametrize(("rows", "grain"), [(1, 1), (2, 1), (3, 1), (5, 1), (4, 4), (8, 2)])
-def test_rows_and_grain_do_not_change_what_is_found(rows, grain):
+@pytest.mark.parametrize(("size", "multiple"), [(1, 1), (2, 1), (3, 1), (5, 1), (4, 4), (8, 2)])
+def test_the_size_of_a_batch_does_not_change_what_is_found(size, multiple):
     """Rejects idle rows that leak into the results, and a last job that never gets its row."""
     reader = Matching()
-    found, alone = run(rows=rows, grain=grain, reader=reader), run(rows=5)
+    found, alone = run(size=size, multiple=multiple, reader=reader), run(size=5)
     torch.testing.assert_close(found.images, alone.images, atol=2e-3, rtol=0)
     torch.testing.assert_close(found.history, alone.history, atol=1e-4, rtol=0)
-    assert all(batch % grain == 0 for batch in reader.batches)
+    assert all(batch % multiple == 0 for batch in reader.batches)
 
 
 class Peaked(Matching):
@@ -68,7 +76,7 @@ def test_the_best_image_is_kept_and_not_the_last():
     torch.testing.assert_close(found.values, found.history.amax(1))
     assert (found.values > found.history[:, -1]).any()
     reader = Peaked()
-    again = objective_values(reader, Units("match", torch.arange(5)), found.images, rows=4, grain=2)
+    again = objective_values(reader, Units("match", torch.arange(5)), found.images, batch_size=4, multiple=2)
     torch.testing.assert_close(again, found.values)
     assert reader.batches == [4, 2]
 
@@ -103,7 +111,7 @@ def test_an_image_stops_by_itself_when_it_has_converged():
     """Rejects a test on the mean of the batch, a signed difference, and one calm step taken for convergence."""
     starts = STARTS.clone()
     starts[2] = TEMPLATES[2]
-    found = run(Normalized(0.05), StoppingRule(200, tolerance=1e-2, patience=3), rows=2, starts=starts)
+    found = run(Normalized(0.05), StoppingRule(200, tolerance=1e-2, patience=3), size=2, starts=starts)
     assert int(found.steps[2]) == 3
     assert (found.steps[[0, 1, 3, 4]] > 10).all()
     assert (found.steps < 200).all()
@@ -119,21 +127,21 @@ def test_without_tolerance_no_image_stops_early():
 
 def test_the_film_shows_the_moments_asked_for():
     """Rejects shots that are one step off, and black ones for a job that stopped sooner."""
-    found = run(moments=(0, 3, 7))
-    torch.testing.assert_close(found.film[0], STARTS)
+    found = run(snapshot_steps=(0, 3, 7))
+    torch.testing.assert_close(found.snapshots[0], STARTS)
     for shot, moment in enumerate((0, 3, 7)):
-        says = (found.film[shot].flatten(1) * TEMPLATES.flatten(1)).mean(1)
+        says = (found.snapshots[shot].flatten(1) * TEMPLATES.flatten(1)).mean(1)
         torch.testing.assert_close(says, found.history[:, moment])
     starts = STARTS.clone()
     starts[1] = TEMPLATES[1]
-    early = run(Normalized(0.05), StoppingRule(100, tolerance=1e-2), starts=starts, moments=(0, 99))
-    torch.testing.assert_close(early.film[1, 1], TEMPLATES[1], atol=1e-3, rtol=1e-3)
+    early = run(Normalized(0.05), StoppingRule(100, tolerance=1e-2), starts=starts, snapshot_steps=(0, 99))
+    torch.testing.assert_close(early.snapshots[1, 1], TEMPLATES[1], atol=1e-3, rtol=1e-3)
 
 
 def test_progress_counts_every_step_of_every_image():
     """Rejects counting idle rows."""
     told = []
-    run(grain=4, advance=told.append)
+    run(multiple=4, advance=told.append)
     assert sum(told) == 5 * 9
 
 
@@ -163,8 +171,8 @@ def test_a_silent_image_wakes_by_what_lies_beneath():
 def test_a_silent_image_is_not_converged():
     """Rejects giving up on a unit that says nothing yet because what it says does not change."""
     starts = -standardized(torch.linspace(1, 0, 24).view(1, 1, 4, 6))
-    limits = StoppingRule(300, tolerance=1e-3, patience=3)
-    found = run(Normalized(0.02), limits, starts=starts, units=(0,), reader=Half(hidden=False))
+    rule = StoppingRule(300, tolerance=1e-3, patience=3)
+    found = run(Normalized(0.02), rule, starts=starts, units=(0,), reader=Half(hidden=False))
     assert (found.history[0, :10] == 0).all()
     assert found.values[0] > 0
 
@@ -215,11 +223,11 @@ def test_the_film_strip_s_steps_are_distinct_and_within(steps, count):
     assert not count or found[-1] == steps - 1
 
 
-def test_rows_follow_the_model_and_not_the_machine():
-    """Rejects a batch so large that a large model runs out of memory, and a grain that does not divide it."""
+def test_batches_follow_the_model_and_not_the_machine():
+    """Rejects a batch so large that a large model runs out of memory, and a multiple that does not divide it."""
     small = open_model(small_cnn(), input_shape=(1, 13, 9))
     assert batch_size_for(small) == (128, 16)
     large = open_model(torch.nn.Sequential(torch.nn.Conv2d(1, 64, 3)), input_shape=(1, 400, 400))
-    rows, grain = batch_size_for(large)
-    assert rows * large.cost <= 2**26
-    assert rows % grain == 0
+    size, multiple = batch_size_for(large)
+    assert size * large.cost <= 2**26
+    assert size % multiple == 0

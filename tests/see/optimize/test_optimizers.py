@@ -77,12 +77,12 @@ def test_without_a_gradient_a_point_stays():
 
 def test_the_settings_name_the_rule():
     """Rejects a setting that is not passed on."""
-    chosen = PatternSettings.of(ascent="power", steps=7, initial_step_size=9.0, final_step_size=0.5, momentum=0.1)
+    chosen = PatternSettings.of(optimizer="power", steps=7, initial_step_size=9.0, final_step_size=0.5, momentum=0.1)
     assert optimizer_of(chosen) == Power(7, 9.0, 0.5, 0.1)
-    assert optimizer_of(PatternSettings.of(ascent="normalized", learning_rate=0.02)) == Normalized(0.02)
-    assert optimizer_of(PatternSettings.of(ascent="normalized")) == Normalized(0.01)
-    assert optimizer_of(PatternSettings.of(ascent="adam")) == Adam(0.05)
-    assert optimizer_of(PatternSettings.of(ascent="gradient", learning_rate=0.5)) == PlainGradient(0.5)
+    assert optimizer_of(PatternSettings.of(optimizer="normalized", learning_rate=0.02)) == Normalized(0.02)
+    assert optimizer_of(PatternSettings.of(optimizer="normalized")) == Normalized(0.01)
+    assert optimizer_of(PatternSettings.of(optimizer="adam")) == Adam(0.05)
+    assert optimizer_of(PatternSettings.of(optimizer="gradient", learning_rate=0.5)) == PlainGradient(0.5)
 
 
 def test_adam_is_pytorch_s_image_by_image():

@@ -101,7 +101,7 @@ def test_images_of_a_batch_do_not_know_of_each_other(image):
     photos = torch.rand(3, 3, 13, 8, generator=torch.Generator().manual_seed(0))
     for way in (
         space.points,
-        space.begun,
+        space.from_noise,
         lambda x: space.images(space.points(x)),
         lambda x: space.unclipped(space.points(x)),
     ):
@@ -113,7 +113,7 @@ def test_the_clip_gates_the_activation_and_not_the_penalties():
     box = Box(Scaling("unit"))
     points = torch.tensor([[[[-0.5, 0.5, 1.5]]]], requires_grad=True)
     (activation,) = torch.autograd.grad(box.images(points).sum(), points)
-    (penalty,) = torch.autograd.grad(box.picture(points).abs().sum(), points)
+    (penalty,) = torch.autograd.grad(box.unclipped(points).abs().sum(), points)
     assert activation.flatten().tolist() == [0.0, 1.0, 0.0]
     assert penalty.flatten().tolist() == [-1.0, 1.0, 1.0]
 

@@ -13,7 +13,7 @@ from pellucid.see.models.base import LayerOutput, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize import precision
-from pellucid.see.optimize.loop import StoppingRule, ascend
+from pellucid.see.optimize.loop import AscentTask, StoppingRule, run_ascent
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import Sphere
 from pellucid.settings import PatternSettings
@@ -63,9 +63,9 @@ def test_the_clock_is_asked_once(monkeypatch):
     """Rejects a measurement before every climb, and the slower way taken."""
     asked = []
 
-    def seconds(model, read, layers, *, rough):
-        asked.append(rough)
-        return 1.0 if rough else 3.0
+    def seconds(model, read, layers, *, bfloat16):
+        asked.append(bfloat16)
+        return 1.0 if bfloat16 else 3.0
 
     monkeypatch.setattr(precision, "_seconds", seconds)
     model, settings = opened(), PatternSettings(precision="auto")
@@ -73,7 +73,7 @@ def test_the_clock_is_asked_once(monkeypatch):
         assert precision.bfloat16_steps(model, read, ("second",), settings, 12) == 7
         assert precision.bfloat16_steps(model, read, ("second",), settings, 30) == 25
         assert asked == [True, False]
-        monkeypatch.setattr(precision, "_seconds", lambda *_, rough: 3.0 if rough else 3.1)
+        monkeypatch.setattr(precision, "_seconds", lambda *_, bfloat16: 3.0 if bfloat16 else 3.1)
         assert precision.bfloat16_steps(model, read, ("second",), settings, 12) == 7
     other = opened()
     with other.reading(["second"]) as read:
@@ -87,7 +87,7 @@ def test_the_clock_measures_both_ways():
         ways = []
         way = read.bfloat16
         read.bfloat16 = lambda: ways.append(True) or way()
-        seconds = [precision._seconds(model, read, ("second",), rough=rough) for rough in (True, False)]
+        seconds = [precision._seconds(model, read, ("second",), bfloat16=which) for which in (True, False)]
         assert min(seconds) > 0
         assert len(ways) == 3
         images = torch.zeros(8, 3, 12, 14)
@@ -97,7 +97,7 @@ def test_the_clock_measures_both_ways():
 def test_a_network_of_ones_own_stays_exact():
     """Rejects a hand-written network that is asked for what it does not have."""
     net = Network("cnn-4-4-8-16", scaling="standardized")
-    asked = {"units": [0, 1], "candidates": 16, "silent_restarts": 0, "steps": 8, "ascent": "adam"}
+    asked = {"units": [0, 1], "candidates": 16, "silent_restarts": 0, "steps": 8, "optimizer": "adam"}
     fine, rough = (pc.patterns(net, "conv2", precision=way, **asked) for way in ("float32", "bfloat16"))
     assert (fine.images == rough.images).all()
 
@@ -122,7 +122,8 @@ def test_no_rough_image_is_the_best():
     """Rejects a best image that a rounded value has chosen."""
     starts = Sphere().from_noise(torch.randn(2, 1, 3, 5, generator=torch.Generator().manual_seed(0)).abs())
     goal = Units("layer", torch.zeros(2, dtype=torch.int64))
-    found = ascend(Boasting(), goal, Sphere(), Normalized(0.1), starts, StoppingRule(6), rows=2, grain=1, rough=4)
+    task = AscentTask(Sphere(), Normalized(0.1), StoppingRule(6))
+    found = run_ascent(Boasting(), goal, task, starts, batch_size=2, bfloat16_steps=4)
     torch.testing.assert_close(found.values, found.history[:, 4:].amax(1))
     assert (found.history[:, :4].amax(1) > found.values).any()
 
@@ -136,6 +137,7 @@ def test_rows_of_different_ages_are_never_rough(tolerance, monkeypatch):
             type(read), "bfloat16", lambda self: taken.append(1) or torch.autocast("cpu", torch.bfloat16)
         )
         starts = Sphere().from_noise(torch.randn(2, 3, 12, 14))
-        goal, limits = Units("second", torch.tensor([0, 1])), StoppingRule(6, tolerance)
-        ascend(read, goal, Sphere(), Normalized(0.1), starts, limits, rows=2, grain=1, rough=3)
+        goal = Units("second", torch.tensor([0, 1]))
+        task = AscentTask(Sphere(), Normalized(0.1), StoppingRule(6, tolerance))
+        run_ascent(read, goal, task, starts, batch_size=2, bfloat16_steps=3)
     assert len(taken) == (3 if tolerance == 0 else 0)

@@ -49,7 +49,7 @@ def test_power_ascent_beats_the_classic_one(cnn):
     """Rejects an ascent that goes nowhere, or downhill: 200 small classic steps are the yardstick."""
     ours = patterns(opened(cnn), "relu2", **QUICK)
     classic = patterns(
-        opened(cnn), "relu2", ascent="normalized", learning_rate=0.03, steps=200, candidates=1, silent_restarts=0
+        opened(cnn), "relu2", optimizer="normalized", learning_rate=0.03, steps=200, candidates=1, silent_restarts=0
     )
     assert ours.activations.mean() > 0.97 * classic.activations.mean()
     assert (np.diff(classic.history.activations, axis=1) > -0.05 * classic.activations[:, None]).all()
@@ -67,7 +67,7 @@ def test_a_unit_s_pattern_is_the_same_alone_and_in_company():
 
 
 @pytest.mark.parametrize(
-    "asked", [{"report": True}, {"zoom": 0.1, "rotate": 8.0, "jitter": 1.0}, {"ascent": "adam"}, {"others": 0.3}]
+    "asked", [{"report": True}, {"zoom": 0.1, "rotate": 8.0, "jitter": 1.0}, {"optimizer": "adam"}, {"others": 0.3}]
 )
 @pytest.mark.parametrize("kind", ["network", "module"])
 def test_whatever_is_asked_for_a_unit_s_pattern_is_its_own(kind, asked):
@@ -100,7 +100,7 @@ def test_a_silent_unit_is_woken():
     """Rejects giving up by luck: no noise excites unit 2, but an image exists that does."""
     module = stubborn_cnn(-1.6)
     model = opened(module)
-    classic = patterns(model, "relu2", units=[2], ascent="normalized", steps=5, candidates=32, silent_restarts=0)
+    classic = patterns(model, "relu2", units=[2], optimizer="normalized", steps=5, candidates=32, silent_restarts=0)
     assert classic.history.activations[0, 0] == 0
     found = patterns(model, "relu2", units=[2], **QUICK)
     assert found.activations[0] > 0
@@ -165,7 +165,7 @@ def test_an_image_that_excites_a_unit_proves_it_alive():
     images[1] = 0
     images[1, 0, 4, 4] = 1
     data = Data(*[Split(images, np.zeros(3, np.int64))] * 3)
-    timid = {"ascent": "normalized", "learning_rate": 1e-4, "silent_restarts": 0, **QUICK}
+    timid = {"optimizer": "normalized", "learning_rate": 1e-4, "silent_restarts": 0, **QUICK}
     without = patterns(opened(Spot()), "unit", **timid)
     found = patterns(opened(Spot()), "unit", data=data, **timid)
     assert without.dead[0]
@@ -199,7 +199,7 @@ def test_every_silent_unit_begins_from_its_own_image(units):
         images[number] = 0
         images[number].reshape(-1)[pixel] = 1
     data = Split(images, np.zeros(4, np.int64))
-    timid = {"ascent": "normalized", "learning_rate": 1e-4, "silent_restarts": 0, **QUICK}
+    timid = {"optimizer": "normalized", "learning_rate": 1e-4, "silent_restarts": 0, **QUICK}
     found = patterns(opened(Spots()), "unit", units=units, data=data, **timid)
     assert not found.dead.any()
     assert (found.activations > 0.4).all()
@@ -280,7 +280,7 @@ def test_a_start_is_begun_from(cnn):
     """Rejects noise where a person gave an image, and one start for all where there is one for each."""
     starts = np.random.default_rng(3).normal(size=(6, 1, 13, 9)).astype(np.float32)
     starts = (starts - starts.mean((1, 2, 3), keepdims=True)) / starts.std((1, 2, 3), keepdims=True)
-    found = patterns(opened(cnn), "relu2", start=starts, steps=1, ascent="normalized", silent_restarts=0)
+    found = patterns(opened(cnn), "relu2", start=starts, steps=1, optimizer="normalized", silent_restarts=0)
     np.testing.assert_allclose(
         found.history.activations[:, 0], mean_activations(cnn, 5, starts)[np.arange(6), np.arange(6)], atol=1e-6
     )
@@ -365,11 +365,11 @@ def test_progress_reaches_its_total(cnn):
 
 
 @pytest.mark.parametrize("image", ["sphere", "box", "fourier", "box-fourier"])
-@pytest.mark.parametrize("ascent", ["power", "normalized", "adam", "gradient"])
-def test_images_and_ascents_are_independent_axes(cnn, image, ascent):
+@pytest.mark.parametrize("optimizer", ["power", "normalized", "adam", "gradient"])
+def test_images_and_ascents_are_independent_axes(cnn, image, optimizer):
     """Rejects a pair that goes nowhere, or to NaN."""
-    rate = {"normalized": 0.05, "gradient": 5.0}.get(ascent)
-    found = patterns(opened(cnn), "relu2", image=image, ascent=ascent, learning_rate=rate, **QUICK)
+    rate = {"normalized": 0.05, "gradient": 5.0}.get(optimizer)
+    found = patterns(opened(cnn), "relu2", image=image, optimizer=optimizer, learning_rate=rate, **QUICK)
     assert np.isfinite(found.images).all()
     assert found.activations.mean() > 1.05 * found.history.activations[:, 0].mean()
 
@@ -462,7 +462,7 @@ def test_no_unit_is_dead_for_a_penalty_or_for_gentle_steps():
         module[0].bias.fill_(-0.3)
     model = open_model(module, input_shape=(1, 9, 11))
     usual = patterns(model, "1", **QUICK)
-    harsh = {"ascent": "gradient", "image": "box", "keep": "last", "l1": 3.0, "relative": False, "noise": "zero"}
+    harsh = {"optimizer": "gradient", "image": "box", "keep": "last", "l1": 3.0, "relative": False, "noise": "zero"}
     held = patterns(model, "1", **{**QUICK, **harsh, "candidates": 1})
     assert (held.activations[~usual.dead] == 0).any()
     assert not held.dead[~usual.dead].any()
@@ -478,6 +478,13 @@ def test_a_start_that_wakes_a_unit_is_its_proof_of_life():
         module[0].bias.fill_(-8.5)
     model = open_model(module, input_shape=(1, 9, 9))
     white = np.ones((1, 9, 9), np.float32)
-    harsh = {"ascent": "gradient", "image": "box", "keep": "last", "l1": 0.3, "relative": False, "silent_restarts": 0}
+    harsh = {
+        "optimizer": "gradient",
+        "image": "box",
+        "keep": "last",
+        "l1": 0.3,
+        "relative": False,
+        "silent_restarts": 0,
+    }
     assert not patterns(model, "1", start=white, **{**QUICK, **harsh}).dead[0]
     assert patterns(model, "1", start=white * 0.5, **{**QUICK, **harsh}).dead[0]

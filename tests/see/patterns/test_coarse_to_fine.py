@@ -9,12 +9,13 @@ from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.initial_images import multi_scale_noise
 from pellucid.see.patterns.api import patterns
-from pellucid.see.patterns.coarse_to_fine import staged
+from pellucid.see.patterns.coarse_to_fine import with_all_steps
+from pellucid.see.patterns.parts import Parts
 from pellucid.settings import PatternSettings
 from tests.see.conftest import small_cnn
 
 STAGES = {
-    "ascent": "normalized",
+    "optimizer": "normalized",
     "learning_rate": 0.05,
     "stages": (4, 6, 10),
     "scales": (2, 4, 9),
@@ -80,12 +81,12 @@ def test_units_that_stay_silent_get_other_starts(model):
     [
         ({"stages": (20, 40)}, "2 stages for 4 scales"),
         ({"stages": (1, 2, 3, 4)}, "'power' leaps away"),
-        ({"stages": (1, 2, 3, 4), "ascent": "adam", "noise": "fourier"}, "leave noise at 'scales'"),
-        ({"stages": (1, 2, 3, 4), "ascent": "adam", "scale_weights": (1, 0, 1, 1)}, "none of them 0 but the last"),
-        ({"stages": (1, 2, 3, 4), "ascent": "adam", "scale_weights": (1, 2)}, "a weight for each scale"),
+        ({"stages": (1, 2, 3, 4), "optimizer": "adam", "noise": "fourier"}, "leave noise at 'scales'"),
+        ({"stages": (1, 2, 3, 4), "optimizer": "adam", "scale_weights": (1, 0, 1, 1)}, "none of them 0 but the last"),
+        ({"stages": (1, 2, 3, 4), "optimizer": "adam", "scale_weights": (1, 2)}, "a weight for each scale"),
     ],
 )
 def test_stages_that_mean_nothing_are_refused(settings, words):
     """Rejects settings that are swallowed."""
     with pytest.raises(PellucidError, match=words):
-        staged(PatternSettings.of(**settings))
+        with_all_steps(PatternSettings.of(**settings), Parts())

@@ -45,7 +45,7 @@ def test_files_are_no_business_of_a_window():
 def test_each_kind_has_its_control():
     """Rejects a slider from 1 to 100,000, and a text field where there are choices."""
     kinds = {name: type(controls.control(PatternSettings, name)).__name__ for name in PatternSettings.model_fields}
-    assert (kinds["ascent"], kinds["steps"], kinds["restarts"]) == ("Dropdown", "Number", "Slider")
+    assert (kinds["optimizer"], kinds["steps"], kinds["restarts"]) == ("Dropdown", "Number", "Slider")
     assert (kinds["relative"], kinds["scales"], kinds["learning_rate"]) == ("Checkbox", "Textbox", "Number")
 
 

@@ -144,12 +144,12 @@ def test_patterns_begin_from_what_is_drawn_or_shown(desk):
         with pytest.raises(PellucidError, match="start from noise"):
             evolve(tab, window(), start=start)
     drawn.draw(window(), event(pixels=address(strokes())), NAME)
-    evolve(tab, window(), start="what is drawn", ascent="normalized")
+    evolve(tab, window(), start="what is drawn", optimizer="normalized")
     model, session = desk.shelf.model(None, NAME), desk.session(window())
     found = session.kept["patterns"][1].found
     assert np.allclose(found.film.images[0, 0], found.film.images[0, 1])
     assert np.allclose(found.film.images[0, 0], model.prepared(image_of(session, model)[None]).numpy()[0], atol=1e-5)
-    evolve(tab, window(), start="the patterns shown", ascent="normalized")
+    evolve(tab, window(), start="the patterns shown", optimizer="normalized")
     again = session.kept["patterns"][1].found
     assert np.allclose(again.film.images[0], found.images, atol=1e-5)
 

@@ -25,7 +25,7 @@ from pellucid.see.dream.tiles import Tiling, tiling
 from pellucid.see.dream.unit_choice import Wish, asks_auto, chosen, preferred, votes
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import WHOLE_LAYER, Units
-from pellucid.see.optimize.loop import BUDGET, StoppingRule, ascend, batch_size_for, objective_values
+from pellucid.see.optimize.loop import BUDGET, AscentTask, StoppingRule, batch_size_for, objective_values, run_ascent
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_large, sphere_of, standardized
 from pellucid.settings import DreamSettings
@@ -95,7 +95,7 @@ class Carver:
         for level in self.levels:
             images = self._space.images(standardized(self._shrunk(change, level.tiles)[level.dreamt]))
             objective = Units(self._layer, level.units)
-            found.append(objective_values(self._read, objective, images, rows=self._rows, grain=1))
+            found.append(objective_values(self._read, objective, images, batch_size=self._rows))
         return torch.cat(found).cpu().numpy()
 
     def _level(self, tiles: Tiling, wish: Wish, area: Tensor | None, usual: Tensor | None) -> Level:
@@ -151,15 +151,12 @@ class Carver:
         """How pieces change in luminance where they climb."""
         deviation = small.flatten(1).std(1, correction=0).clamp_min(LEAST_DEVIATION)
         starts = self._space.images(standardized(small))
-        climbed = ascend(
+        climbed = run_ascent(
             self._read,
             Units(self._layer, units),
-            self._space,
-            Normalized(self._settings.learning_rate),
+            AscentTask(self._space, Normalized(self._settings.learning_rate), StoppingRule(self._settings.steps)),
             starts,
-            StoppingRule(self._settings.steps),
-            rows=self._rows,
-            grain=1,
+            batch_size=self._rows,
             advance=self._report.advance,
         )
         changes = self._space.points(climbed.images) - self._space.points(starts)

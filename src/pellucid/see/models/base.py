@@ -51,6 +51,11 @@ class LayerOutput:
     pre_activation: Float[Tensor, "batch unit *place"] | None = None
     selected: bool = False
 
+    @property
+    def unit_means(self) -> Float[Tensor, "batch unit"]:
+        """The mean of each unit's map over its positions; of a dense layer, its output."""
+        return self.output.flatten(2).mean(2) if self.output.ndim > 2 else self.output
+
 
 class Reader(ABC):
     """images (batch, channel, height, width) in model space -> {layer: LayerOutput}, in the dtype of the images."""

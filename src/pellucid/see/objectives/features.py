@@ -4,7 +4,7 @@ AtPosition:    an objective of maps -> the same at one of their positions: a neu
 PreActivation: an objective of a layer's output -> the same before its rectifier or softmax: a class' logit
 MeanSquare:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
 Direction:     a layer, vectors -> how far its units go along each vector, on average over positions
-FeatureMatch:  a layer, activations that are wanted -> how near an image's are (inversion), or how far along (caricature)
+FeatureMatch:  a layer, wanted activations -> how near an image's are (inversion), or how far along (caricature)
 
 likeness: a model, a layer, images of one's own -> the FeatureMatch of their activations
 
@@ -26,7 +26,7 @@ from pellucid.data.splits import checked_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Model
 from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective, require_jobs
-from pellucid.see.validation import as_array, plain
+from pellucid.see.validation import as_array, to_numpy
 
 LEAST = 1e-12
 

@@ -172,9 +172,7 @@ def ascend(
         return run_ascent(read, objective, task, starts, batch_size=size, multiple=multiple, watch=watch)
 
 
-def checked_start(
-    model: Model, start: ArrayLike | Tensor, count: int
-) -> Float32[Tensor, "job channel height width"]:
+def checked_start(model: Model, start: ArrayLike | Tensor, count: int) -> Float32[Tensor, "job channel height width"]:
     """The start of each of `count` jobs; raises PellucidError where it does not fit the model, or is not finite."""
     array = as_array(start, "A start")
     if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):

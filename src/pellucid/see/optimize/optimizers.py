@@ -50,12 +50,13 @@ class Optimizer(ABC):
 class Power(Optimizer):
     """Annealed power ascent over `steps` steps; the memory is the averaged direction.
 
-    first, last: the size of the first and the last step.  momentum: the share of the last direction in the next one.
+    initial_step_size, final_step_size: of the first and the last step.  momentum: the share of the last direction in
+    the next one.
     """
 
     steps: int
-    first: float = 100.0
-    last: float = 0.1
+    initial_step_size: float = 100.0
+    final_step_size: float = 0.1
     momentum: float = 0.3
 
     def memory(self, points: Points) -> Memory:
@@ -75,8 +76,8 @@ class Power(Optimizer):
 
     def size(self, step: float | int) -> float:
         """The size of the step of that number."""
-        found: float = self.first * (self.last / self.first) ** (step / max(1, self.steps - 1))
-        return found
+        fall: float = (self.final_step_size / self.initial_step_size) ** (step / max(1, self.steps - 1))
+        return self.initial_step_size * fall
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,11 @@ class Adam(Optimizer):
         steps = step.tolist()
         mean = torch.lerp(gradient, memory[:, 0], self.first)
         square = torch.lerp(gradient.square(), memory[:, 1], self.second)
-        unbiased, spread = (
-            average / per_image(_of_steps(steps, lambda made, share=share: 1 - share ** (made + 1), points), points)
-            for average, share in ((mean, self.first), (square, self.second))
-        )
-        moved = points + self.learning_rate * unbiased / spread.sqrt().clamp_min(LEAST_SPREAD)
+        unbiased = mean / per_image(_of_steps(steps, lambda made: 1 - self.first ** (made + 1), points), points)
+        spread = (
+            square / per_image(_of_steps(steps, lambda made: 1 - self.second ** (made + 1), points), points)
+        ).sqrt()
+        moved = points + self.learning_rate * unbiased / spread.clamp_min(LEAST_SPREAD)
         return moved, torch.stack([mean, square], dim=1)
 
 

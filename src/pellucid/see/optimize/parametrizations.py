@@ -42,7 +42,8 @@ def standardized(images: Images, least: float = LEAST_DEVIATION) -> Images:
     flat = images.flatten(1)
     centred = flat - flat.mean(1, keepdim=True)
     deviation = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / math.sqrt(flat.shape[1])
-    return (centred / deviation.clamp_min(least)).view_as(images)
+    scaled: Tensor = centred / deviation.clamp_min(least)
+    return scaled.view_as(images)
 
 
 def in_model_space(scaling: Scaling, pixels: Images) -> Images:
@@ -217,7 +218,7 @@ class InBasis(Parametrization):
         """As the inner parametrization."""
         return self.inner.from_noise(noise)
 
-    def _inner_points(self, points: Points) -> Points:
+    def _inner_points(self, points: Points) -> Images:
         return self.inner.project(self.basis.pixels(points))
 
 

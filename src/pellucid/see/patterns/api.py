@@ -179,9 +179,7 @@ def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image ch
     return images
 
 
-def _values_at(
-    history: Float32[np.ndarray, "unit step"], steps: Sequence[int]
-) -> Float32[np.ndarray, "snapshot unit"]:
+def _values_at(history: Float32[np.ndarray, "unit step"], steps: Sequence[int]) -> Float32[np.ndarray, "snapshot unit"]:
     """The values after so many steps; after a unit's last step, its last."""
     last = np.isfinite(history).sum(axis=1) - 1
     rows = np.arange(len(history))

@@ -173,7 +173,7 @@ class Patterns:
         film = Snapshots(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
         terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
         history = History(arrays.pop("history"), terms)
-        settings = PatternSettings.of(**{RENAMED.get(name, name): value for name, value in about["settings"].items()})
+        settings = PatternSettings.of(**about["settings"])
         model, layer, parts = str(about["model"]), str(about["layer"]), _texts(about.get("parts"))
         return cls(model=model, layer=layer, history=history, film=film, settings=settings, parts=parts, **arrays)
 

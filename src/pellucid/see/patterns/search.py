@@ -298,9 +298,7 @@ class _Ascents:
         alive = again.target.is_active(torch.from_numpy(best.activations[rows])).to(silent.device)
         if not bool(alive.any()):
             return found, alive
-        return self._from_starts(
-            found, silent, again, alive, self._model.prepared(images[best.positions[rows]])
-        ), alive
+        return self._from_starts(found, silent, again, alive, self._model.prepared(images[best.positions[rows]])), alive
 
     def _from_starts(
         self, found: AscentResult, silent: Tensor, again: Objective, alive: Tensor, starts: Tensor
@@ -328,9 +326,7 @@ class _Ascents:
         return top_images_for(self._model, target, images, self._report.advance)
 
     def _values(self, objective: Objective, images: Tensor) -> Float32[Tensor, "job"]:
-        return objective_values(
-            self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple
-        )
+        return objective_values(self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
 
     def _note_active(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
         """Remember which of these jobs are active with these values."""

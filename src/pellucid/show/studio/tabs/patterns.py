@@ -25,7 +25,7 @@ from pellucid.show.studio.pattern_stream import Moment, Request, evolve, portrai
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.draw import image_of
 
-FIRST = ("ascent", "steps", "tv", "l1", "l2", "others", "seed")  # the rest is one click away
+FIRST = ("optimizer", "steps", "tv", "l1", "l2", "others", "seed")  # the rest is one click away
 NOISE, DRAWING, SHOWN = "noise", "what is drawn", "the patterns shown"
 MOST_KEPT = 200
 UNITS = re.compile(r"(-1|[0-9]{1,9})(?:-([0-9]{1,9}))?")
