@@ -112,7 +112,7 @@ def test_what_is_of_a_wrong_type_is_one_sentence():
 def test_features_of_another_layer_are_refused(model):
     """Rejects a distance between numbers that mean different things."""
     wanted = likeness(model, "2", IMAGES[:1]).wanted
-    with pytest.raises(PellucidError, match="take them from the model that is climbed"):
+    with pytest.raises(PellucidError, match="take them from the same model"):
         patterns(model, type(likeness(model, "1", IMAGES[:1]))("1", wanted), **QUICK)
 
 
