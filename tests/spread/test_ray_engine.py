@@ -93,17 +93,24 @@ def test_what_cannot_travel_is_told_before_the_work(workers):
 
 
 @pytest.mark.parametrize(
-    ("model", "gpus", "share"), [("torch", 1, 1), ("torch", 0.25, 0.25), ("torch", 0, 0), ("scratch", 1, 0)]
+    ("model", "gpus", "share"), [("torch", 1, 1), ("torch", 0.25, 0.25), ("torch", 0, 0), ("network", 1, 0)]
 )
 def test_gpus_go_to_models_that_can_use_them(workers, monkeypatch, model, gpus, share):
     """Rejects a GPU that is kept for hand-written kernels, and a module that works beside an idle one."""
     from pellucid.spread import ray_engine
 
+    reserved = {}
+
+    class Remote:
+        def options(self, **options):
+            reserved.update(options)
+            return self
+
     monkeypatch.setattr(ray_engine.ray, "cluster_resources", lambda: {"CPU": 64, "GPU": 4})
+    monkeypatch.setattr(ray_engine.ray, "remote", lambda task: Remote())
     engine = ray_engine.RayEngine(EngineSettings(engine="ray", gpus=gpus))
-    needs = engine._resources((getattr(pieces, f"{model}_model")(), None))
-    assert needs == {"num_cpus": 1, "num_gpus": share}
-    assert engine._max_in_flight(needs) == 2 * (64 if share == 0 else min(64, 4 / share))
+    list(engine.map(pieces.refused, (getattr(pieces, f"{model}_model")(), None), [], 0))
+    assert (reserved["num_cpus"], reserved["num_gpus"]) == (1, share)
 
 
 def test_more_threads_than_there_are_processors(workers):

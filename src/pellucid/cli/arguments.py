@@ -54,15 +54,14 @@ def initial_images(start: Path | None, model: "Model") -> "np.ndarray | None":
 
 def network_of(model: str) -> "Network":
     """The network of `learn` behind a name or a file; raises PellucidError for a model of another library."""
-    from pellucid.see.models.network import NetworkModel
     from pellucid.see.models.open import open_model
 
-    opened = open_model(model)
-    if not isinstance(opened, NetworkModel):
+    network = open_model(model).hand_written
+    if network is None:
         raise PellucidError(
             f"'{model}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
         )
-    return opened.network
+    return network
 
 
 def model_of(model: str, how: ModelSettings) -> Any:

@@ -36,7 +36,6 @@ from pellucid.see.models.open import open_model
 from pellucid.show import export, style
 from pellucid.show.figures.base import GAP, MARGIN, board, put, write
 from pellucid.show.films import FORMATS, save_film
-from pellucid.show.result_cache import weights_of
 from pellucid.show.style import LIGHT, Palette
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
@@ -129,7 +128,7 @@ class Told:
         said = hashlib.blake2b(
             json.dumps([FORMAT, model.name, model.scaling.to_dict(), facts], default=str).encode(), digest_size=16
         )
-        arrays = weights_of(model)
+        arrays = model.identity()
         if asked.get("mask") is not None:
             arrays = {**arrays, "mask": asked["mask"].over(0.0)}
         for name, array in arrays.items():

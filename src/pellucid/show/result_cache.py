@@ -2,7 +2,6 @@
 
 Kept.part:  name -> the arrays of that file if it bears the mark
 Kept.each:  an engine, pieces of work by name -> the names, as their arrays come to lie on disk
-weights_of: model -> its weights by name, which a mark follows from
 
 A mark is a hash of all that the arrays follow from; a file with another mark, or a damaged one, is computed anew and
 replaced. The surprise: pieces lie in `pieces/` only until what they are part of is whole, then they are removed.
@@ -14,34 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pellucid.data.tables import read_arrays
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, Task
 from pellucid.files import atomic_path, output_folder
 from pellucid.progress import Progress
-from pellucid.see.models.base import Model
-from pellucid.see.models.network import NetworkModel
-from pellucid.see.models.torch import TorchModel
 
 FINGERPRINT = "fingerprint"
 PIECES = "pieces"
 
 Arrays = Mapping[str, np.ndarray]
-
-
-def weights_of(model: Model) -> dict[str, np.ndarray]:
-    """The weights by name; for a model that hides them, what its layers answer to some noises."""
-    if isinstance(model, NetworkModel):
-        return dict(model.network.parameters)
-    if isinstance(model, TorchModel):
-        state = {name: tensor.detach().cpu() for name, tensor in model.module.state_dict().items()}
-        return {name: (t.float() if t.dtype == torch.bfloat16 else t).reshape(-1).numpy() for name, t in state.items()}
-    noises = torch.rand(4, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    names = [layer.name for layer in model.layers]
-    with model.reading(names) as read, torch.no_grad():
-        return {name: reading.output.cpu().numpy() for name, reading in read(noises).items()}
 
 
 @dataclass

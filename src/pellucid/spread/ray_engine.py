@@ -37,7 +37,6 @@ from pellucid.executors import Engine, Task
 from pellucid.kernels.threads import thread_count
 from pellucid.progress import Progress, bar
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import NetworkModel
 from pellucid.settings import EngineSettings
 from pellucid.spread.serialization import Payload, deserialize, serialize
 
@@ -118,7 +117,7 @@ class RayEngine(Engine):
     def _resources(self, shared: tuple[Any, ...]) -> dict[str, float]:
         """The processors and GPUs that each task reserves; raises PellucidError where no machine has that many."""
         chosen, there = self._settings, ray.cluster_resources()
-        models = [thing for thing in shared if isinstance(thing, Model) and not isinstance(thing, NetworkModel)]
+        models = [thing for thing in shared if isinstance(thing, Model) and thing.can_use_gpu]
         gpus = chosen.gpus if models and there.get("GPU", 0) >= chosen.gpus else 0.0
         for model in models:
             if model.device.type == "cuda" and gpus == 0:

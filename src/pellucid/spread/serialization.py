@@ -21,7 +21,6 @@ from ray import cloudpickle
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
-from pellucid.see.models.torch import TorchModel, open_module
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,5 @@ def deserialize(payload: Payload) -> tuple[Any, ...]:
 
 
 def _placed(model: Model) -> Model:
-    if not isinstance(model, TorchModel) or model.device.type != "cpu" or not ray.get_gpu_ids():
-        return model
-    return open_module(
-        model.module,
-        input_shape=model.input_shape,
-        scaling=model.scaling,
-        name=model.name,
-        device=torch.device("cuda"),
-    )
+    """A model of the processor, on this worker's GPU if Ray has given it one."""
+    return model.moved_to(torch.device("cuda")) if model.device.type == "cpu" and ray.get_gpu_ids() else model

@@ -12,8 +12,9 @@ from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.dataset import activation_stats as scans
-from pellucid.see.dataset.activation_stats import BINS, JoinedSplits, activation_stats, unit_means
+from pellucid.see.dataset.activation_stats import BINS, JoinedSplits, activation_stats
 from pellucid.see.models.base import Model
+from pellucid.see.models.network import MEANS_SHARD
 from pellucid.see.models.open import open_model
 
 CLASSES = 3
@@ -138,8 +139,8 @@ def test_positions_know_their_split():
 def test_the_shards_of_a_network_agree_with_its_reader():
     """Rejects shards that lose their order, and a mean over the batch."""
     model = network_model()
-    images = np.random.default_rng(3).random((scans.SHARD * 2 + 1, *model.input_shape)).astype(np.float32)
-    with unit_means(model, ("conv1", "pool1", "dense")) as read:
+    images = np.random.default_rng(3).random((MEANS_SHARD * 2 + 1, *model.input_shape)).astype(np.float32)
+    with model.unit_means(("conv1", "pool1", "dense")) as read:
         found = read(images)
     for layer, values in found.items():
         np.testing.assert_allclose(values, outputs_of(model, layer, images), rtol=1e-4, atol=1e-6)

@@ -1,4 +1,4 @@
-"""scratch: the bridge from learn's hand-written gradients, beside PyTorch on the same weights."""
+"""Networks of `learn` as models: learn's own passes behind autograd, beside PyTorch on the same weights."""
 
 import numpy as np
 import pytest
@@ -76,6 +76,63 @@ def test_beneath_a_rectifier_lies_the_pre_activation():
     torch.testing.assert_close(readings["pool1"].pre_activation, nn.functional.max_pool2d(rival[0](images), 2))
     assert readings["dense"].pre_activation.min() < 0
     assert readings["conv2"].pre_activation is None
+
+
+@pytest.mark.parametrize("layer", ["conv1", "pool1", "dense"])
+@pytest.mark.parametrize("parts", ["pre-activation", "both"])
+def test_gradients_of_output_and_pre_activation_add_up(layer, parts):
+    """Rejects a way back that drops one of the two, or sends the pre-activation's gradient through the rectifier."""
+    net = network()
+    modules = same_in_torch(net)
+    names = list(modules)
+    images = torch.randn(5, 2, 13, 9, generator=torch.Generator().manual_seed(3))
+    ours, theirs = images.clone().requires_grad_(True), images.clone().requires_grad_(True)
+    with open_model(net).reading([layer]) as read:
+        found = read(ours)[layer]
+    below = nn.Sequential(*[modules[name] for name in names[: names.index(layer) - (layer == "pool1")]])(theirs)
+    pooled = nn.MaxPool2d(2) if layer == "pool1" else nn.Identity()
+    linear = modules["conv1" if layer == "pool1" else layer][0](below)
+    wanted = [(pooled(linear), found.pre_activation)]
+    wanted += [(pooled(linear.relu()), found.output)] if parts == "both" else []
+    weights = torch.randn(wanted[0][0].shape, generator=torch.Generator().manual_seed(7))
+    (expected,) = torch.autograd.grad(sum((theirs_ * weights).sum() for theirs_, _ in wanted), theirs)
+    (gradient,) = torch.autograd.grad(sum((ours_ * weights).sum() for _, ours_ in wanted), ours)
+    torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "pool1", "conv2", "dense"])
+def test_selected_units_are_those_of_the_whole_layer(layer):
+    """Rejects the unit of another image, and a gradient that goes to all units; behind a flatten all are computed."""
+    net, count = network(), 19
+    model = open_model(net)
+    images = torch.randn(count, 2, 13, 9, generator=torch.Generator().manual_seed(4))
+    units = torch.randint(model.layer(layer).units, (count,), generator=torch.Generator().manual_seed(5))
+    results = []
+    with model.reading([layer]) as read:
+        for selected in (False, True):
+            x = images.clone().requires_grad_(True)
+            found = read.read_selected(x, {layer: units})[layer] if selected else read(x)[layer]
+            assert found.selected == selected
+            own = found.output[:, 0] if selected else found.output[torch.arange(count), units]
+            (gradient,) = torch.autograd.grad((own**2).sum(), x)
+            results.append((own, gradient))
+    for whole, one in zip(*results, strict=True):
+        torch.testing.assert_close(one, whole, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["pool1", "conv2", "logits"])
+def test_an_image_comes_out_the_same_to_the_last_bit_in_any_company(layer):
+    """Rejects arithmetic that depends on the size of the batch, from sixteen images on."""
+    images = torch.randn(80, 2, 13, 9, generator=torch.Generator().manual_seed(6))
+
+    def ask(x):
+        x = x.clone().requires_grad_(True)
+        with open_model(network()).reading([layer]) as read:
+            output = read(x)[layer].output
+        return output, torch.autograd.grad((output**2).sum(), x)[0]
+
+    for whole, few in zip(ask(images), ask(images[32:48]), strict=True):
+        assert torch.equal(whole[32:48], few)
 
 
 def test_the_gradient_in_float64_is_that_of_central_differences():

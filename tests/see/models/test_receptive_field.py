@@ -8,7 +8,6 @@ from torch import nn
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
-from pellucid.see.models.receptive_field import receptive_field
 
 SHAPE = (1, 13, 11)
 LAYERS = [Conv(3, (3, 2)), Pool(2), Conv(4, 4, padding="same"), Flatten(), Dense(2, activation="linear")]
@@ -25,7 +24,8 @@ def twin() -> nn.Sequential:
 def test_arithmetic_and_nan_agree(ours, theirs):
     """Rejects a wrong border of "same", a swapped height and width, and a stride that is forgotten."""
     network = open_model(Network(LAYERS, input_shape=SHAPE, classes=2, scaling="unit"))
-    worked, asked = receptive_field(network, ours), receptive_field(open_model(twin(), input_shape=SHAPE), theirs)
+    worked = network.receptive_field(ours)
+    asked = open_model(twin(), input_shape=SHAPE).receptive_field(theirs)
     assert worked is not None
     assert asked is not None
     np.testing.assert_array_equal(worked.rows, asked.rows)
@@ -36,7 +36,7 @@ def test_a_gradient_stays_inside_the_field_and_fills_it():
     """Rejects a field that is too small or too large: a linear net's gradient is non-zero on all of it."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2), nn.Conv2d(2, 2, (2, 3), dilation=(2, 1)))
-    field = receptive_field(open_model(net, input_shape=SHAPE), "1")
+    field = open_model(net, input_shape=SHAPE).receptive_field("1")
     assert field is not None
     image = torch.rand(1, *SHAPE, requires_grad=True)
     net(image)[0, 0, 1, 2].backward()
@@ -51,4 +51,5 @@ def test_a_gradient_stays_inside_the_field_and_fills_it():
 
 def test_a_layer_without_a_map_has_no_field():
     """Rejects a box for a unit that sees everything."""
-    assert receptive_field(open_model(Network(LAYERS, input_shape=SHAPE, classes=2, scaling="unit")), "logits") is None
+    model = open_model(Network(LAYERS, input_shape=SHAPE, classes=2, scaling="unit"))
+    assert model.receptive_field("logits") is None

@@ -11,8 +11,7 @@ are the same to the last bit. Unlike the usual histogram, this one needs no firs
 that the counts are exactly those of a second pass.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,23 +19,18 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float32, Float64, Int64
 
 from pellucid.data.splits import Split, equal_images
 from pellucid.errors import PellucidError
-from pellucid.kernels.threads import run_in_order, single_threaded_blas
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import NetworkModel
 
-BATCH, SHARD = 512, 32  # images read at a time, and by one thread of a network of `learn`
+BATCH = 512  # images read at a time
 BATCH_NUMBERS = 2**25  # numbers that the layers of a batch may hold
 CHUNK = 4096  # images of a chunk, about
 BINS = 512  # a multiple of four: half of them are merged in pairs
 SMALLEST_BOUND = 2.0**-20
-
-UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +150,7 @@ def _partial_stats(
     model: Model, layers: Sequence[str], images: JoinedSplits, share: ImageChunk, classes: int, top: int, report: Report
 ) -> dict[str, "PartialStats"]:
     partials = {name: PartialStats.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
-    with unit_means(model, layers) as read:
+    with model.unit_means(layers) as read:
         for offset, batch, labels in share.batches(images):
             for name, values in read(batch).items():
                 if not np.isfinite(values).all():
@@ -189,39 +183,6 @@ def _ranked_alike(found: LayerStats, equals: Mapping[int, Sequence[int]]) -> Lay
         ranks = sorted(best, key=lambda position: (-best[position], position))[: len(own[0])]
         positions[unit], values[unit] = ranks, [best[position] for position in ranks]
     return replace(found, positions=positions, values=values)
-
-
-@contextmanager
-def unit_means(model: Model, layers: Sequence[str]) -> Iterator[UnitMeans]:
-    """A function from images in [0, 1] to the mean over each unit's map, layer by layer, valid inside the block."""
-    names = [model.layer(name).name for name in layers]
-    if isinstance(model, NetworkModel):  # its Reader would run the first layers once for each later one
-        with single_threaded_blas():
-            yield lambda images: _scratch_means(model, names, images)
-        return
-    with model.reading(names) as read:
-
-        def means(images: np.ndarray) -> dict[str, np.ndarray]:
-            with torch.no_grad():
-                readings = read(model.prepared(images))
-            outputs = {name: readings[name].output for name in names}
-            return {name: (y.flatten(2).mean(2) if y.ndim > 2 else y).cpu().numpy() for name, y in outputs.items()}
-
-        yield means
-
-
-def _scratch_means(model: NetworkModel, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
-    network = model.network
-    deepest = max(names, key=network.names.index)
-    parts = [slice(begin, begin + SHARD) for begin in range(0, len(images), SHARD)]
-
-    def run(part: slice) -> dict[str, np.ndarray]:
-        trace = network.forward(network.to_batch_last(network.checked(images[part])), upto=deepest)
-        outputs = dict(zip(trace.names, trace.outputs, strict=True))
-        return {name: outputs[name].reshape(len(outputs[name]), -1, outputs[name].shape[-1]).mean(1) for name in names}
-
-    found = run_in_order(run, parts)
-    return {name: np.concatenate([one[name].T for one in found]).astype(np.float32, copy=False) for name in names}
 
 
 @dataclass(eq=False)

@@ -60,8 +60,7 @@ def answers(
         for begin in range(0, len(images), rows):
             readings = read(torch.from_numpy(images[begin : begin + rows]).to(model.device))
             for name, parts in found.items():
-                output = readings[name].output
-                parts.append((output.flatten(2).mean(2) if output.ndim > 2 else output).cpu().numpy())
+                parts.append(readings[name].unit_means.cpu().numpy())
     return {name: _sound(model, name, np.concatenate(parts)) for name, parts in found.items()}
 
 

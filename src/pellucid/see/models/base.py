@@ -10,8 +10,8 @@ output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,12 @@ from torch import Tensor
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
+from pellucid.learn.network import Network
+from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
 
 InputShape = tuple[int, int, int]
+UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""images (image, channel, height, width) in [0, 1] -> {layer: (image, unit)}"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,56 @@ class Model(ABC):
             if layer.name == name:
                 return layer
         raise unknown("layer", name, [layer.name for layer in self.layers])
+
+    @property
+    def hand_written(self) -> Network | None:
+        """The network of `learn` behind this model; None where the model is of another kind."""
+        return None
+
+    @contextmanager
+    def unit_means(self, layers: Sequence[str]) -> Iterator[UnitMeans]:
+        """A function from images in [0, 1] to the mean over each unit's map, layer by layer, valid inside the block."""
+        with self.reading(layers) as read:
+
+            def means(images: np.ndarray) -> dict[str, np.ndarray]:
+                with torch.no_grad():
+                    return {name: one.unit_means.cpu().numpy() for name, one in read(self.prepared(images)).items()}
+
+            yield means
+
+    def receptive_field(self, layer: str) -> ReceptiveField | None:
+        """The pixels that each position of a layer's map can see; None where it has no map, whose units see them all.
+
+        Raises PellucidError for an unknown layer.
+        """
+        if len(self.layer(layer).shape) != 3:
+            return None
+        with self.reading((layer,)) as read:
+            return field_by_nan(lambda images: read(images)[layer].output, self.input_shape, self.device)
+
+    def weights_between(self, before: str, layer: str) -> Float[np.ndarray, "unit feature *window"] | None:
+        """The weights of `layer` for the units of `before`, whose features stand together unit by unit.
+
+        None where `before` does not feed `layer` directly, or where the weights cannot be read.
+        """
+        del before, layer
+        return None
+
+    def identity(self) -> dict[str, np.ndarray]:
+        """Arrays that tell this model from others, by name: its weights, or else what its layers answer to noise."""
+        noise = torch.rand(4, *self.input_shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        with self.reading([layer.name for layer in self.layers]) as read, torch.no_grad():
+            return {name: layer.output.cpu().numpy() for name, layer in read(noise).items()}
+
+    @property
+    def can_use_gpu(self) -> bool:
+        """Whether a worker with a GPU of its own is of use to this model."""
+        return True
+
+    def moved_to(self, device: torch.device) -> "Model":
+        """The same model, working on another device; itself where it has to stay."""
+        del device
+        return self
 
     def require_shape(self, images: Float[np.ndarray, "image channel height width"]) -> None:
         """Nothing, where the model takes images of this shape; PellucidError otherwise."""

@@ -1,15 +1,17 @@
-"""The bridge: a network from `learn`, with every gradient written by hand, as a Model.
+"""Networks of `learn` as Models: their passes forward and backward are learn's own, PyTorch only calls them.
 
-images (batch, channel, height, width) in model space -> learn's forward -> pre-activation; backward: learn's own
+open_network: Network -> NetworkModel
+_Pass: images (batch, channel, height, width) in model space -> a layer's output and pre-activation; backward: learn's
 
-One `torch.autograd.Function` wraps both, so that every objective and image works on such a network and nothing is
-derived twice. `learn` keeps the batch innermost; here it is turned around. The network runs as far as the nearest
-layer with weights, whose *pre-activation* crosses the bridge; its activation, and pooling behind it, are applied on
-this side, so that what lies beneath a rectifier is always known. Shards of the batch run side by side.
+One `torch.autograd.Function` is all that autograd sees of the network, so every objective and parametrization works on
+it and no formula is written twice. The network runs with the last activation left out, and then applies it, and the
+pools behind it, to a copy: the pre-activation is known beside the output. `learn` keeps the batch as the last axis;
+axes are moved here. Shards of the batch run in parallel, and an image comes out the same to the last bit whatever the
+other images of its batch are.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,27 +20,23 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn import functional
 
 from pellucid.errors import PellucidError
 from pellucid.kernels.threads import run_in_order, shards, single_threaded_blas, thread_count
+from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
-from pellucid.learn.network import Network
-from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader
+from pellucid.learn.network import Network, Trace
+from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader, UnitMeans
+from pellucid.see.models.receptive_field import ReceptiveField, Window, field_of_windows
 
 SHARD = 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
 LEAST = 16  # images, so that vectors are full; from so many on, products of matrices round alike, too
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "linear": lambda linear: linear,
-}
+MEANS_SHARD = 32  # images of a shard where only means over maps are wanted
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkModel(Model):
-    """A `Network` that can be looked into."""
+    """A `Network` whose layers can be read."""
 
     network: Network
 
@@ -47,6 +45,45 @@ class NetworkModel(Model):
         """A Reader of these layers; inside, BLAS and PyTorch keep to one thread: shards are what is parallel."""
         with single_threaded_blas(), _single_threaded_torch(), torch.inference_mode(False):
             yield _Reader(self.network, [self.layer(name).name for name in layers])
+
+    @property
+    def hand_written(self) -> Network:
+        """The network itself."""
+        return self.network
+
+    @contextmanager
+    def unit_means(self, layers: Sequence[str]) -> Iterator[UnitMeans]:
+        """All layers from one forward pass, where a Reader would run the first layers once for each later one."""
+        names = [self.layer(name).name for name in layers]
+        with single_threaded_blas():
+            yield lambda images: _unit_means(self.network, names, images)
+
+    def receptive_field(self, layer: str) -> ReceptiveField | None:
+        """By arithmetic on the windows of convolutions and pools."""
+        if len(self.layer(layer).shape) != 3:
+            return None
+        stop = self.network.names.index(layer) + 1
+        windows = [
+            _window(each, self.network.shapes[name])
+            for each, name in zip(self.network.layers[:stop], self.network.names, strict=False)
+        ]
+        return field_of_windows(*self.input_shape[1:], windows)
+
+    def weights_between(self, before: str, layer: str) -> np.ndarray | None:
+        """The layer's weights, where only pools and flattens lie between the two."""
+        names, parameters = self.network.names, self.network.parameters
+        weight, begin, end = parameters.get(f"{layer}.weight"), names.index(before), names.index(layer)
+        between = any(f"{name}.weight" in parameters for name in names[begin + 1 : end])
+        return None if begin >= end or between else weight
+
+    def identity(self) -> dict[str, np.ndarray]:
+        """The parameters."""
+        return dict(self.network.parameters)
+
+    @property
+    def can_use_gpu(self) -> bool:
+        """False: the kernels of `learn` run on processors."""
+        return False
 
 
 @contextmanager
@@ -74,39 +111,143 @@ class _Reader(Reader):
         return {name: _read(self._network, name, images, units.get(name)) for name in self._names}
 
 
-class _Bridge(torch.autograd.Function):
-    """images -> the pre-activation of a layer; gradient of that -> gradient of the images. Both are learn's."""
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """The layers up to `name`, cut behind the last of them that has weights.
+
+    weighted: the name of that layer, None where no layer has weights yet.  activation: its activation.  behind: the
+    pools and flattens that follow it, with their names.
+    """
+
+    weighted: str | None
+    activation: str
+    behind: tuple[tuple[str, Layer], ...]
+
+
+def _cut(network: Network, name: str) -> _Cut:
+    layers = list(zip(network.names, network.layers, strict=True))[: network.names.index(name) + 1]
+    for at, (weighted, layer) in reversed(list(enumerate(layers))):
+        if isinstance(layer, Conv | Dense):
+            return _Cut(weighted, layer.activation, tuple(layers[at + 1 :]))
+    return _Cut(None, "linear", tuple(layers))
+
+
+def _read(network: Network, name: str, images: Tensor, units: Tensor | None = None) -> LayerOutput:
+    """One layer's output and pre-activation.
+
+    units (batch,): the unit of each image that is enough; behind a flatten, where units are no longer maps, it is not.
+    """
+    cut = _cut(network, name)
+    if cut.weighted is None or any(isinstance(layer, Flatten) for _, layer in cut.behind):
+        units = None
+    output, before = _Pass.apply(images, network, cut, units)  # type: ignore[no-untyped-call]
+    return LayerOutput(output, before, units is not None)
+
+
+class _Pass(torch.autograd.Function):
+    """images -> (output, pre-activation or None) of a layer; their gradients -> the gradient of the images."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, network: Network, layer: str, own: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, images: Tensor, network: Network, cut: _Cut, units: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Shard by shard."""
-        batch, units = images.detach().numpy(), None if own is None else own.numpy()
+        batch, selected = images.detach().numpy(), None if units is None else units.numpy()
         # Without convolutions a batch stays whole: its products are what threads share.
-        ctx.parts = shards(len(batch), _shard(len(batch))) if network.sharded else network.shards(len(batch))
-        ctx.network, ctx.dtype = network, batch.dtype
+        parts = shards(len(batch), _shard(len(batch))) if network.sharded else network.shards(len(batch))
 
-        def run(part: slice) -> Any:
-            innermost = np.ascontiguousarray(batch[part].transpose(1, 2, 3, 0), dtype=network.dtype)
-            return network.forward(innermost, upto=layer, linear=True, own=None if units is None else units[part])
+        def run(part: slice) -> _Shard:
+            x = _batch_last(batch[part], network.dtype)
+            return _Shard(network, cut, x, None if selected is None else selected[part])
 
-        ctx.traces = run_in_order(run, ctx.parts)
-        return _batch_first([trace.output for trace in ctx.traces], batch.dtype)
+        ctx.parts, ctx.shards, ctx.kind = parts, run_in_order(run, parts), network.dtype
+        ctx.set_materialize_grads(False)
+        output = _batch_first([shard.output for shard in ctx.shards], parts, batch.dtype)
+        if cut.activation != "relu":
+            return output, None
+        return output, _batch_first([shard.pre_activation for shard in ctx.shards], parts, batch.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
         """Shard by shard."""
-        array = np.moveaxis(gradient.numpy(), 0, -1)
+        given = [None if gradient is None else gradient.numpy() for gradient in gradients]
+        dtype = next((gradient.dtype for gradient in given if gradient is not None), None)
+        if dtype is None:
+            return None, None, None, None
 
         def run(index: int) -> np.ndarray:
-            dy = np.ascontiguousarray(array[..., ctx.parts[index]], dtype=ctx.network.dtype)
-            found: np.ndarray = ctx.network.input_gradient(ctx.traces[index], dy)
+            part = ctx.parts[index]
+            pieces = [None if gradient is None else _batch_last(gradient[part], ctx.kind) for gradient in given]
+            found: np.ndarray = ctx.shards[index].input_gradient(*pieces)
             return found
 
-        return _batch_first(run_in_order(run, range(len(ctx.parts))), ctx.dtype), None, None, None
+        found = run_in_order(run, range(len(ctx.parts)))
+        return _batch_first(found, ctx.parts, dtype), None, None, None
+
+
+class _Shard:
+    """One shard's pass through the layers of a `_Cut`, and its way back; arrays have the batch as their last axis.
+
+    output: of the last layer.  pre_activation: the same layers without the activation, if it is a ReLU.
+    """
+
+    def __init__(self, network: Network, cut: _Cut, x: np.ndarray, units: np.ndarray | None) -> None:
+        self._network, self._activation = network, ACTIVATIONS[cut.activation]
+        self._trace = Trace((), ())
+        if cut.weighted is not None:
+            self._trace = network.forward(x, upto=cut.weighted, linear=True, own=units)
+            x = self._trace.output
+        self._activated = x if cut.activation == "linear" else self._activation.forward(x.copy())
+        self._behind, self.output = _run(cut.behind, self._activated)
+        if cut.activation == "relu":
+            self._linear_behind, self.pre_activation = _run(cut.behind, x)
+
+    def input_gradient(self, output: np.ndarray | None, pre_activation: np.ndarray | None) -> np.ndarray:
+        """The gradient of the images, from those of the output and of the pre-activation; one of them may be None."""
+        network, parts = self._network, []
+        if output is not None:
+            parts.append(self._activation.gradient(self._activated, network.input_gradient(self._behind, output)))
+        if pre_activation is not None:
+            parts.append(network.input_gradient(self._linear_behind, pre_activation))
+        return network.input_gradient(self._trace, parts[0] if len(parts) == 1 else parts[0] + parts[1])
+
+
+def _run(layers: Sequence[tuple[str, Layer]], x: np.ndarray) -> tuple[Trace, np.ndarray]:
+    """Layers without parameters on x (..., batch): what their way back needs, and the output."""
+    trace = Trace(tuple(layer for _, layer in layers), tuple(name for name, _ in layers))
+    for layer in trace.layers:
+        x, cache = layer.forward({}, x)
+        trace.outputs.append(x)
+        trace.caches.append(cache)
+    return trace, x
+
+
+def _unit_means(network: Network, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    """{layer: (image, unit)} of images in [0, 1], the mean over each unit's map."""
+    deepest = max(names, key=network.names.index)
+    parts = [slice(begin, begin + MEANS_SHARD) for begin in range(0, len(images), MEANS_SHARD)]
+
+    def run(part: slice) -> dict[str, np.ndarray]:
+        trace = network.forward(network.to_batch_last(network.checked(images[part])), upto=deepest)
+        outputs = dict(zip(trace.names, trace.outputs, strict=True))
+        return {name: outputs[name].reshape(len(outputs[name]), -1, outputs[name].shape[-1]).mean(1) for name in names}
+
+    found = run_in_order(run, parts)
+    return {name: np.concatenate([one[name].T for one in found]).astype(np.float32, copy=False) for name in names}
+
+
+def _window(layer: Layer, shape: Sequence[int]) -> Window:
+    """The window of a layer whose output has this shape, (unit, height, width)."""
+    count = (shape[1], shape[2])
+    if isinstance(layer, Conv):
+        return Window(layer.window, (1, 1), layer.border, count)
+    assert isinstance(layer, Pool)
+    return Window((layer.size, layer.size), (layer.size, layer.size), (0, 0), count)
 
 
 def _shard(count: int) -> int:
-    """Images of a shard: so many that the thread with most to do has least; of equals, as many as the cache likes."""
+    """Images of a shard, a multiple of LEAST: the size that keeps the busiest thread's work least; of equals, the one
+    nearest to SHARD, which suits the cache."""
 
     def longest(size: int) -> int:
         return size * math.ceil(math.ceil(count / size) / thread_count())
@@ -129,37 +270,14 @@ def open_network(network: Network, *, name: str | None = None) -> NetworkModel:
     return NetworkModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
 
 
-def _read(network: Network, name: str, images: Tensor, own: Tensor | None = None) -> LayerOutput:
-    """One layer's LayerOutput: from the nearest layer with weights over the bridge, the rest on this side.
-
-    own: of which unit for each image, if one is enough; behind a flatten, where units are no longer maps, it is not.
-    """
-    stop = network.names.index(name)
-    base = next((i for i in range(stop, -1, -1) if isinstance(network.layers[i], Conv | Dense)), None)
-    behind = network.layers[0 if base is None else base + 1 : stop + 1]
-    own = None if base is None or any(isinstance(layer, Flatten) for layer in behind) else own
-    if base is None:
-        linear, activation = images, "linear"
-    else:
-        weighted = network.layers[base]
-        assert isinstance(weighted, Conv | Dense)
-        linear = _Bridge.apply(images, network, network.names[base], own)  # type: ignore[no-untyped-call]
-        activation = weighted.activation
-    output = ACTIVATIONS[activation](linear)
-    for layer in behind:
-        output, linear = _weightless(layer, output), _weightless(layer, linear)
-    return LayerOutput(output, linear if activation == "relu" else None, own is not None)
+def _batch_last(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """(batch, ...) as contiguous (..., batch)."""
+    return np.ascontiguousarray(np.moveaxis(array, 0, -1), dtype=dtype)
 
 
-def _weightless(layer: Layer, x: Tensor) -> Tensor:
-    """A pool or a flatten, as `learn` defines them."""
-    if isinstance(layer, Flatten):
-        return x.flatten(1)
-    assert isinstance(layer, Pool)
-    return functional.max_pool2d(x, layer.size) if layer.method == "max" else functional.avg_pool2d(x, layer.size)
-
-
-def _batch_first(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:
-    """Shards (..., batch) as one tensor (batch, ...)."""
-    whole = np.concatenate([np.moveaxis(part, -1, 0) for part in parts])
-    return torch.from_numpy(np.ascontiguousarray(whole, dtype=dtype))
+def _batch_first(pieces: Sequence[np.ndarray], parts: Sequence[slice], dtype: Any) -> Tensor:
+    """Shards (..., batch), which are these parts of the batch, as one tensor (batch, ...)."""
+    whole = np.empty((sum(shard.shape[-1] for shard in pieces), *pieces[0].shape[:-1]), dtype)
+    for shard, part in zip(pieces, parts, strict=True):
+        whole[part] = np.moveaxis(shard, -1, 0)
+    return torch.from_numpy(whole)

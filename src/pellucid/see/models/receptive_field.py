@@ -1,25 +1,22 @@
-"""Receptive fields: which pixels a position of a map can see at all.
+"""Receptive fields: which pixels each position of a map can see at all.
 
-receptive_field: model, layer -> ReceptiveField: the image's rows that each row of the map sees, likewise columns;
-None for a layer without a map, whose units see the whole image
+field_of_windows: the windows of all layers up to a map -> ReceptiveField, by arithmetic
+field_by_nan:     images -> a map, by running the model  -> ReceptiveField, by asking
 
-For a network of `learn` this is arithmetic on its layers. For any other model it is found by asking: a row of pixels is
-set to NaN, and every position that becomes NaN depends on it. The surprise: unlike a gradient, NaN passes maxima,
-rectifiers at rest and weights of zero, so this is what the architecture sees, not what one image happened to use.
+The second works for any model: a row of pixels is set to NaN, and every position that becomes NaN depends on it. Unlike
+a gradient, NaN passes maxima, silent rectifiers and weights of zero, so the result is what the architecture sees, not
+what one image happened to use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
+from torch import Tensor
 
-from pellucid.learn.layers import Conv, Pool
-from pellucid.see.models.base import Model
-from pellucid.see.models.network import NetworkModel
-
-CHUNK = 16  # images asked at a time
+BATCH = 16  # images that the model is asked about at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,48 +37,59 @@ class ReceptiveField:
         return int(np.ptp(self.rows, axis=1).max()), int(np.ptp(self.columns, axis=1).max())
 
 
-def receptive_field(model: Model, layer: str) -> ReceptiveField | None:
-    """The receptive field of every position of a layer; None where it has no map. PellucidError: unknown layer."""
-    shape = model.layer(layer).shape
-    if len(shape) != 3:
-        return None
-    if isinstance(model, NetworkModel):
-        return ReceptiveField(_worked_out(model, layer, 0), _worked_out(model, layer, 1))
-    return ReceptiveField(_asked(model, layer, 0), _asked(model, layer, 1))
+@dataclass(frozen=True)
+class Window:
+    """The window of a convolution or pool, each entry for (height, width), in positions of the map before it.
+
+    Output position i sees the input positions i * stride - border to i * stride - border + size - 1, as far as they
+    exist; `border` is the padding before the first position, `count` the number of output positions.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    border: tuple[int, int]
+    count: tuple[int, int]
 
 
-def _worked_out(model: NetworkModel, layer: str, axis: int) -> Int64[np.ndarray, "position 2"]:
-    """From the first layer to this one, along the height (axis 0) or the width (1)."""
-    pixels = np.arange(model.input_shape[1 + axis])
-    first, last = pixels, pixels + 1
-    for each in model.network.layers[: model.network.names.index(layer) + 1]:
-        if isinstance(each, Conv):
-            window = each.window[axis]
-            count = len(first) if each.padding == "same" else len(first) - window + 1
-            begin = np.arange(count) - ((window - 1) // 2 if each.padding == "same" else 0)
-            first, last = first[begin.clip(0)], last[(begin + window - 1).clip(max=len(last) - 1)]
-        elif isinstance(each, Pool):
-            begin = np.arange(len(first) // each.size) * each.size
-            first, last = first[begin], last[begin + each.size - 1]
+def field_of_windows(height: int, width: int, windows: Sequence[Window]) -> ReceptiveField:
+    """The receptive field behind these windows, the first of which lies on an image of height x width pixels."""
+    return ReceptiveField(_seen(height, windows, 0), _seen(width, windows, 1))
+
+
+def _seen(pixels: int, windows: Sequence[Window], axis: int) -> Int64[np.ndarray, "position 2"]:
+    """(first, last + 1) pixel that each position sees, along the height (axis 0) or the width (1)."""
+    first, last = np.arange(pixels), np.arange(pixels) + 1
+    for window in windows:
+        begin = np.arange(window.count[axis]) * window.stride[axis] - window.border[axis]
+        end = (begin + window.size[axis] - 1).clip(max=len(last) - 1)
+        first, last = first[begin.clip(0)], last[end]
     return np.stack([first, last], axis=1)
 
 
-def _asked(model: Model, layer: str, axis: int) -> Int64[np.ndarray, "position 2"]:
-    """By NaN in each row (axis 0) or column (1) of pixels in turn."""
-    count, positions = model.input_shape[1 + axis], model.layer(layer).shape[1 + axis]
-    sees = np.zeros((count, positions), dtype=bool)
-    with model.reading((layer,)) as read, torch.no_grad():
-        for begin in range(0, count, CHUNK):
-            asked = range(begin, min(begin + CHUNK, count))
-            output = read(_holed(model, asked, axis))[layer].output
-            sees[asked.start : asked.stop] = output.isnan().any(1).any(2 - axis).cpu().numpy()
-    seen = np.array([np.flatnonzero(column)[[0, -1]] if column.any() else (0, count - 1) for column in sees.T])
-    return np.asarray(seen + np.array([0, 1]), np.int64)
+Run = Callable[[Float[Tensor, "batch channel height width"]], Float[Tensor, "batch unit row column"]]
 
 
-def _holed(model: Model, asked: Sequence[int], axis: int) -> torch.Tensor:
-    """Images of zeros, each with one row or column of NaN."""
-    images = torch.zeros(len(asked), *model.input_shape, device=model.device)
-    for image, at in zip(images, asked, strict=True):
-        image.select(1 + axis, at).fill_(torch.nan)
-    return images
+def field_by_nan(run: Run, input_shape: tuple[int, int, int], device: torch.device) -> ReceptiveField:
+    """The receptive field of a map by running the model; run: images in model space on `device` -> the map."""
+    return ReceptiveField(_reached(run, input_shape, device, 0), _reached(run, input_shape, device, 1))
+
+
+def _reached(
+    run: Run, input_shape: tuple[int, int, int], device: torch.device, axis: int
+) -> Int64[np.ndarray, "position 2"]:
+    """(first, last + 1) pixel that each position sees, by NaN in each row (axis 0) or column (1) of pixels in turn.
+
+    A position that no pixel reaches counts as seeing all of them.
+    """
+    count, sees = input_shape[1 + axis], []
+    with torch.no_grad():
+        for begin in range(0, count, BATCH):
+            images = torch.zeros(min(BATCH, count - begin), *input_shape, device=device)
+            for offset, image in enumerate(images):
+                image.select(1 + axis, begin + offset).fill_(torch.nan)
+            sees.append(run(images).isnan().any(1).any(2 - axis).cpu().numpy())
+    found = [
+        np.flatnonzero(column)[[0, -1]] if column.any() else np.array([0, count - 1])
+        for column in np.concatenate(sees).T
+    ]
+    return np.asarray(np.array(found) + np.array([0, 1]), np.int64)

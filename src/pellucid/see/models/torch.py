@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ from pellucid.see.models.hooks import (
     probing_noise,
 )
 
+_BETWEEN = 2  # layers that may lie between weights and the layer named: a normalization and a rectifier
+_DISTURBANCE = 1e3  # so large that it passes silent rectifiers
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
 
 
@@ -60,6 +63,33 @@ class TorchModel(Model):
             finally:
                 for handle in handles:
                     handle.remove()
+
+    def weights_between(self, before: str, layer: str) -> np.ndarray | None:
+        """The weights of a convolution or linear layer, where `before` is found to feed it unit by unit."""
+        source = _weighted(self, layer)
+        if source is None:
+            return None
+        module, units = self.sites[source].module, self.layer(before).units
+        if getattr(module, "groups", 1) != 1:
+            return None
+        features = module.weight.shape[1]
+        if features != units and (isinstance(module, nn.Conv2d) or features % units != 0):
+            return None
+        if not _feeds(self, before, source, units // 2, features // units):
+            return None
+        weight: np.ndarray = module.weight.detach().float().cpu().numpy()
+        return weight
+
+    def identity(self) -> dict[str, np.ndarray]:
+        """The state dict, flattened; bfloat16 as float32, which NumPy has."""
+        state = {name: tensor.detach().cpu() for name, tensor in self.module.state_dict().items()}
+        return {name: (t.float() if t.dtype == torch.bfloat16 else t).reshape(-1).numpy() for name, t in state.items()}
+
+    def moved_to(self, device: torch.device) -> "TorchModel":
+        """The same module, working on copies of its weights on that device."""
+        return open_module(
+            self.module, input_shape=self.input_shape, scaling=self.scaling, name=self.name, device=device
+        )
 
 
 class _Reader(ForwardRecorder):
@@ -255,3 +285,51 @@ def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
     return torch.device("cpu"), torch.float32
+
+
+def _weighted(model: TorchModel, layer: str) -> str | None:
+    """The layer itself, if it is a convolution or linear, or such a layer whose normalization or rectifier it is."""
+    names = [one.name for one in model.layers]
+    end = names.index(layer)
+    for at in range(end, max(end - _BETWEEN, 0) - 1, -1):
+        if model.layers[at].shape != model.layers[end].shape:
+            return None
+        if isinstance(model.sites[names[at]].module, nn.Conv2d | nn.Linear):
+            return names[at]
+    return None
+
+
+def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) -> bool:
+    """Whether a disturbance of one unit of `before` changes its own `group` inputs of `layer`, and no others.
+
+    The order in which layers run does not say which feeds which, so it is tried.
+    """
+    inputs_seen: list[Tensor] = []
+
+    def record(module: nn.Module, inputs: Any) -> None:
+        del module
+        inputs_seen.append(inputs[0].detach().clone())
+
+    def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        del module, inputs
+        output = output.clone()
+        output[:, unit] += _DISTURBANCE
+        return output
+
+    images = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    with model.reading((layer,)) as read, torch.no_grad():
+        recording = model.sites[layer].module.register_forward_pre_hook(record)
+        try:
+            read(images)
+            disturbing = model.sites[before].module.register_forward_hook(disturb)
+            try:
+                read(images)
+            finally:
+                disturbing.remove()
+        finally:
+            recording.remove()
+    if len(inputs_seen) != 2 or inputs_seen[0].ndim not in (2, 4):
+        return False
+    changed = (inputs_seen[0] != inputs_seen[1]).transpose(0, 1).flatten(1).any(1)
+    own = changed[unit * group : (unit + 1) * group]
+    return bool(own.any()) and int(own.sum()) == int(changed.sum())

@@ -26,9 +26,7 @@ from pellucid.progress import Progress as WorkProgress
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
-from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.open import open_model
-from pellucid.see.models.receptive_field import receptive_field
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import parts, records, site
 from pellucid.show.atlas.records import Place
@@ -146,7 +144,7 @@ def _places(
             arrays = next(found)
         own = {key.partition(":")[2]: array for key, array in said.items() if key.startswith(f"{index}:")}
         after = records.following(names, linked, info.name)
-        places.append(Place(info, arrays, own, receptive_field(model, info.name), linked.get(info.name), after))
+        places.append(Place(info, arrays, own, model.receptive_field(info.name), linked.get(info.name), after))
         if "confusion" in said and index == len(layers) - 1:
             own["confusion"] = said["confusion"]
     kept.clear()
@@ -213,10 +211,11 @@ def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: lis
             ],
         },
     }
-    if isinstance(model, NetworkModel):
-        facts["model"]["architecture"] = model.network.architecture
-        facts["model"]["parameters"] = sum(int(array.size) for array in model.network.parameters.values())
-        facts["model"]["provenance"] = model.network.provenance
+    network = model.hand_written
+    if network is not None:
+        facts["model"]["architecture"] = network.architecture
+        facts["model"]["parameters"] = sum(int(array.size) for array in network.parameters.values())
+        facts["model"]["provenance"] = network.provenance
     if data is not None:
         facts["data"] = {
             "name": data.name,

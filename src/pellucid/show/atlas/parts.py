@@ -29,14 +29,12 @@ from pellucid.see.dataset.activation_stats import (
     image_chunks,
     merged,
     partial_stats,
-    unit_means,
 )
 from pellucid.see.models.base import Model
-from pellucid.see.models.receptive_field import receptive_field
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import pictures
-from pellucid.show.result_cache import Arrays, weights_of
+from pellucid.show.result_cache import Arrays
 
 FORMAT = 2  # of the files of arrays; another one is computed anew
 FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
@@ -48,7 +46,7 @@ def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers
     chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers"})
     facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen]
     said.update(json.dumps(facts, sort_keys=True).encode())
-    for name, array in weights_of(model).items():
+    for name, array in model.identity().items():
         said.update(name.encode())
         said.update(np.ascontiguousarray(array).view(np.uint8).data)
     if data is not None:
@@ -210,7 +208,7 @@ def boxes_part(
     """Where in its strongest images each unit of a layer looks: (unit, rank, 4), top, left, height, width in pixels."""
     del progress
     (name, positions), images = item, scanned(data)
-    field = receptive_field(model, name)
+    field = model.receptive_field(name)
     if field is None:
         return {}
     found = np.zeros((*positions.shape, 4), np.int64)
@@ -233,7 +231,7 @@ def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray,
     """Counts of a share of the test images by truth and guess."""
     counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
     last = model.layers[-1].name
-    with unit_means(model, (last,)) as read:
+    with model.unit_means((last,)) as read:
         for _, batch, labels in share.batches(tested(data)):
             np.add.at(counts, (labels, read(batch)[last].argmax(1)), 1)
     return counts

@@ -17,7 +17,6 @@ from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.see.dream.dream import Dream, dream
 from pellucid.see.models.base import Model
-from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import Patterns
 from pellucid.show.sprites import data_uri
@@ -130,10 +129,11 @@ def _draw(data: Data, learnt: _Learnt, found: Sequence[Patterns], dreamt: Dream)
 
 def _opened(model: Model, data: Data) -> Opened:
     """The model that is asked, and how well it reads: measured, where its own test images are at hand."""
-    provenance = model.network.provenance if isinstance(model, NetworkModel) else {}
+    network = model.hand_written
+    provenance = {} if network is None else network.provenance
     trained_on, accuracy = provenance.get("data"), provenance.get("test_accuracy")
-    if isinstance(model, NetworkModel) and data.name == trained_on:
-        accuracy = evaluate(model.network, data.test).accuracy
+    if network is not None and data.name == trained_on:
+        accuracy = evaluate(network, data.test).accuracy
     return Opened(
         name=model.name, layers=tuple(layer.name for layer in model.layers), accuracy=accuracy, trained_on=trained_on
     )
