@@ -32,8 +32,11 @@ endif
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
 
+# As many processes as there are cores, up to four; one:  make test WORKERS=0
+WORKERS ?= auto --maxprocesses 4 --dist loadgroup
+
 test: $(DEV)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

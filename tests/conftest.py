@@ -16,6 +16,9 @@ from pathlib import Path
 
 # Read by libraries when they are imported, so set before any of them is.
 os.environ["MPLBACKEND"] = "Agg"
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores already; threads that wait for each other spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -59,6 +62,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The first example of a test may compile kernels, so no deadline; the same examples in every run.
 hypothesis_settings.register_profile("pellucid", deadline=None, derandomize=True, max_examples=25)
 hypothesis_settings.load_profile("pellucid")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, a file stays whole, for its fixtures, and a cluster is started once."""
+    for item in items:
+        room = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(room if room == "spread" else item.path.as_posix()))
 
 
 @pytest.fixture(autouse=True)

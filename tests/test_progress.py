@@ -34,7 +34,7 @@ def test_compiling_is_said_on_a_terminal_if_it_takes_long(monkeypatch, terminal,
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(stream, "isatty", lambda: terminal)
-    monkeypatch.setattr(progress, "DELAY", 0.05)
+    monkeypatch.setattr(progress, "DELAY", 0.01 if seconds else 60)
     with compiling(first):
         time.sleep(seconds)
     said = terminal and first and seconds > 0

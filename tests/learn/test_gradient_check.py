@@ -5,6 +5,8 @@ import pytest
 
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
+from pellucid.kernels import convolution, pooling
+from pellucid.learn import gradient_check
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.gradient_check import check_gradients
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
@@ -87,7 +89,7 @@ def channels_last(self, parameters, cache, dy, *, wanted="both"):
     return {}, np.ascontiguousarray(dy.reshape(height, width, channel, batch).transpose(2, 0, 1, 3))
 
 
-def of_kernel(name, change, module=kernels):
+def of_kernel(name, change, module=pooling):
     return lambda patch: patch.setattr(module, name, after(getattr(module, name), change))
 
 
@@ -101,15 +103,15 @@ def of_activation(name, gradient):
 
 
 WRONG = {
-    "conv: weights flipped": of_kernel("convolve_weight_gradient", flipped, convolutions),
-    "conv: weights off by 1e-5": of_kernel("convolve_weight_gradient", lambda dw: dw * (1 + 1e-5), convolutions),
+    "conv: weights flipped": of_kernel("convolve_weight_gradient", flipped, convolution),
+    "conv: weights off by 1e-5": of_kernel("convolve_weight_gradient", lambda dw: dw * (1 + 1e-5), convolution),
     "conv: weights averaged over the batch": of_kernel(
-        "convolve_weight_gradient", lambda dw: dw / len(IMAGES), convolutions
+        "convolve_weight_gradient", lambda dw: dw / len(IMAGES), convolution
     ),
-    "conv: input negated": of_kernel("convolve_input_gradient", np.negative, convolutions),
+    "conv: input negated": of_kernel("convolve_input_gradient", np.negative, convolution),
     "conv: input moved by a row": of_layer(Conv, lambda own, dx: (own, dx if dx is None else rolled(dx))),
     "conv: one bias doubled": of_layer(Conv, lambda own, dx: (own | {"bias": first_doubled(own["bias"])}, dx)),
-    "max pool: to all pixels of a window": lambda patch: patch.setattr(kernels, "max_pool_gradient", spread),
+    "max pool: to all pixels of a window": lambda patch: patch.setattr(pooling, "max_pool_gradient", spread),
     "max pool: moved by a row": of_kernel("max_pool_gradient", rolled),
     "average pool: not divided": of_kernel("average_pool_gradient", lambda dx: 4 * dx),
     "flatten: another order": lambda patch: patch.setattr(Flatten, "backward", channels_last),
@@ -119,7 +121,7 @@ WRONG = {
     "relu: passes everywhere": of_activation("relu", lambda y, dy: dy),
     "sigmoid: y instead of y (1 - y)": of_activation("sigmoid", lambda y, dy: dy * y),
     "loss: off by 1e-5": lambda patch: patch.setattr(
-        gradients, "cross_entropy", after(cross_entropy, lambda found: (found[0], found[1] * (1 + 1e-5)))
+        gradient_check, "cross_entropy", after(cross_entropy, lambda found: (found[0], found[1] * (1 + 1e-5)))
     ),
 }
 

@@ -137,13 +137,18 @@ def test_a_missing_file_a_folder_and_a_large_one(tmp_path):
 
 
 def test_no_file_takes_long(tmp_path):
-    """Rejects a parser that a small file keeps busy: keys of many parts cost their square."""
-    begin = time.perf_counter()
-    with pytest.raises(PellucidError):
-        read_architecture(written(tmp_path, "a" + ".a" * 60_000 + " = 1"))
-    with pytest.raises(PellucidError):
-        read_architecture(written(tmp_path, "\n".join(f"[a{'.a' * 99}{i}]" for i in range(1000))))
-    assert time.perf_counter() - begin < 2
+    """Rejects a parser that a small file keeps busy: keys of many parts cost their square. A harmless file of the
+    same length says what this machine needs."""
+
+    def seconds(text: str) -> float:
+        begin = time.process_time()
+        with pytest.raises(PellucidError):
+            read_architecture(written(tmp_path, text))
+        return time.process_time() - begin
+
+    usual = seconds("a = 1\n" + "\n".join(f"a{i} = 1" for i in range(12_000)))
+    assert seconds("a" + ".a" * 60_000 + " = 1") < 10 * usual
+    assert seconds("\n".join(f"[a{'.a' * 99}{i}]" for i in range(1000))) < 10 * usual
 
 
 @settings(max_examples=200)

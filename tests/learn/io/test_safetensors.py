@@ -195,14 +195,18 @@ def test_what_is_wrong_is_said(name, tmp_path):
 
 
 def test_no_file_takes_long():
-    """Rejects a reader that makes objects of a hundred megabytes of brackets, in seconds of the processor."""
-    begin = time.process_time()
+    """Rejects a reader that makes objects of megabytes of brackets, or looks at every tensor for each of them: what
+    is refused takes little longer than to parse so many brackets."""
     brackets = b'{"__metadata__":{"pellucid":"[' + b"[]," * 690_000 + b'[]]"}}'
     tensors = {str(index): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for index in range(30_000)}
+    begin = time.process_time()
+    json.loads(b"[" + b"[]," * 690_000 + b"[]]")
+    usual = time.process_time() - begin
     for header in (brackets, json.dumps(tensors).encode()):
+        begin = time.process_time()
         with pytest.raises(PellucidError):
             network_from_bytes(struct.pack("<Q", len(header)) + header)
-    assert time.process_time() - begin < 2
+        assert time.process_time() - begin < 20 * usual
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
