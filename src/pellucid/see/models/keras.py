@@ -36,6 +36,7 @@ from pellucid.see.models.hooks import (
     lock,
     probing_noise,
 )
+from pellucid.see.models.keras_files import load_model, load_weights
 from pellucid.see.models.torch import checked_shape
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -119,15 +120,11 @@ def open_file(path: StrPath, **asked: Any) -> KerasModel:
 
     Raises PellucidError for a file that is missing or damaged, and one that holds code; see keras_files.py.
     """
-    from pellucid.see.models.keras_files import load_model
-
     return open_keras(load_model(imported(), path), name=Path(path).stem, **asked)
 
 
 def loaded(model: Any, path: StrPath) -> Any:
     """The model with the weights of a file, .weights.h5 or .h5; raises PellucidError where they do not fit."""
-    from pellucid.see.models.keras_files import load_weights
-
     return load_weights(model, path)
 
 
