@@ -9,7 +9,6 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
-from tests.show.studio.test_canvas import address
 
 from pellucid.errors import PellucidError
 from pellucid.learn.network import Network
@@ -23,6 +22,7 @@ from pellucid.show.studio.tabs.dream import LEVELS, Dream
 from pellucid.show.studio.tabs.patterns import Patterns, numbers
 from pellucid.show.studio.tabs.train import Train
 from tests.show.studio.conftest import NAME, event, strokes, window
+from tests.show.studio.test_canvas import address
 
 
 def values(tab, group, **changed):
