@@ -23,7 +23,7 @@ from benchmarks.harness import Row, alone, compare
 from benchmarks.rivals import as_module
 from pellucid.data.photos import bundled_photo
 from pellucid.see.dream.dream import Dream
-from pellucid.see.dream.resampling import resized
+from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.tiles import tiling
 from pellucid.see.models.network import NetworkModel
 
@@ -103,7 +103,7 @@ def at_size(height: int, width: int) -> np.ndarray:
     down, across = round(height * scale), round(width * scale)
     top, left = (rows - down) // 2, (columns - across) // 2
     middle = image[:, top : top + down, left : left + across].contiguous()
-    return resized(middle, (height, width)).clamp(0, 1).numpy()
+    return resize(middle, (height, width)).clamp(0, 1).numpy()
 
 
 def judged(dream: Dream) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def carved(module: nn.Module, photo: Tensor, levels: int) -> Tensor:
 
 def one_tile(module: nn.Module, tile: Tensor) -> Tensor:
     """Down, up the hill, up again, the detail returned."""
-    small = resized(tile, (28, 28))
-    detail = tile - resized(small, (tile.shape[1], tile.shape[2]))
+    small = resize(tile, (28, 28))
+    detail = tile - resize(small, (tile.shape[1], tile.shape[2]))
     mean, deviation = small.mean(), small.std().clamp_min(1e-6)
     image = standardized(small)[None]
     for _ in range(STEPS):
@@ -176,7 +176,7 @@ def one_tile(module: nn.Module, tile: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(module(image)[:, UNIT].mean(), image)
         with torch.no_grad():
             image = standardized(image + RATE * gradient / gradient.square().mean().sqrt().clamp_min(1e-12))
-    return resized(image[0] * deviation + mean, (tile.shape[1], tile.shape[2])) + detail
+    return resize(image[0] * deviation + mean, (tile.shape[1], tile.shape[2])) + detail
 
 
 def standardized(image: Tensor) -> Tensor:

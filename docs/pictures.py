@@ -13,8 +13,8 @@ from pellucid.data.photos import Photo, bundled_photo, save_photo
 from pellucid.files import output_folder
 from pellucid.see.patterns.api import Patterns
 from pellucid.show import export
-from pellucid.show.figures import base
-from pellucid.show.figures.base import GAP, MARGIN
+from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
+from pellucid.show.figures.patterns import image_tones
 from pellucid.show.style import LIGHT
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
@@ -28,14 +28,14 @@ def wall(found: list[Patterns]) -> Path:
     rows = [-(-len(layer) // ACROSS) for layer in found]
     step = SIDE + GAP // 2
     height = 2 * MARGIN + sum(HEAD + step * count for count in rows) + (len(found) - 1) * MARGIN // 2
-    figure, axes = base.board(2 * MARGIN + ACROSS * step - GAP // 2, height)
+    figure, axes = pixel_figure(2 * MARGIN + ACROSS * step - GAP // 2, height)
     top = MARGIN
     for layer, count in zip(found, rows, strict=True):
         words = f"{layer.layer}: {len(layer)} maps"
-        base.write(axes, words, MARGIN, top, size=11, colour=LIGHT.ink, serif=True)
+        draw_text(axes, words, MARGIN, top, size=11, colour=LIGHT.ink, serif=True)
         top += HEAD
-        for index, tile in enumerate(base.grays(layer.images)):
-            base.put(axes, tile, MARGIN + index % ACROSS * step, top + index // ACROSS * step)
+        for index, tile in enumerate(image_tones(layer.images)):
+            draw_image(axes, tile, MARGIN + index % ACROSS * step, top + index // ACROSS * step)
         top += count * step + MARGIN // 2
     return export.save_figure(figure, output_folder(FOLDER) / "wall.png")
 

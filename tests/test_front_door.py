@@ -15,7 +15,7 @@ NAMES = [
     *("load_data", "Data", "Split"),
     *("Network", "Conv", "Pool", "Flatten", "Dense", "train", "evaluate", "check_gradients"),
     *("study", "scan_clusters", "cluster_data", "compare_clusters"),
-    *("open_model", "patterns", "pattern", "dream", "octaves", "zoomed", "inspect", "atlas"),
+    *("open_model", "patterns", "pattern", "dream", "octaves", "zoom", "inspect", "atlas"),
     "PellucidError",
 ]
 
@@ -35,6 +35,12 @@ def test_every_name_resolves_to_the_object_of_its_room(name):
     assert found is getattr(importlib.import_module(found.__module__), name)
     assert found is getattr(pellucid, name)
     assert found.__doc__
+
+
+def test_an_old_name_is_still_found_and_listed_nowhere():
+    """Rejects a rename that breaks a person's script at once, and an old name that is advertised."""
+    assert pellucid.zoomed is pellucid.zoom
+    assert "zoomed" not in pellucid.__all__
 
 
 def test_checkers_and_interpreter_see_the_same_names():

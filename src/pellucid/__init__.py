@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pellucid.see.dataset.activations import inspect as inspect
     from pellucid.see.dream.dream import dream as dream
     from pellucid.see.dream.octaves import octaves as octaves
-    from pellucid.see.dream.zoom import zoomed as zoomed
+    from pellucid.see.dream.zoom import zoom as zoom
     from pellucid.see.models.open import open_model as open_model
     from pellucid.see.patterns.api import pattern as pattern
     from pellucid.see.patterns.api import patterns as patterns
@@ -58,11 +58,13 @@ _HOMES = {
     "pattern": "pellucid.see.patterns.api",
     "dream": "pellucid.see.dream.dream",
     "octaves": "pellucid.see.dream.octaves",
-    "zoomed": "pellucid.see.dream.zoom",
+    "zoom": "pellucid.see.dream.zoom",
     "inspect": "pellucid.see.dataset.activations",
     "atlas": "pellucid.show.atlas.build",
     "PellucidError": "pellucid.errors",
 }
+
+_OLD_NAMES = {"zoomed": "zoom"}  # still found for one release, listed nowhere
 
 __all__ = [*_HOMES]  # noqa: PLE0604 (they are strings)
 
@@ -73,6 +75,8 @@ if not TYPE_CHECKING:  # a checker that saw this would believe in every name
         """The object of that name, imported from its room; AttributeError for a name that the front door lacks."""
         if name == "__version__":
             value = importlib.import_module("importlib.metadata").version("pellucid")
+        elif name in _OLD_NAMES:
+            value = __getattr__(_OLD_NAMES[name])
         elif name in _HOMES:
             value = getattr(importlib.import_module(_HOMES[name]), name)
         else:

@@ -1,7 +1,7 @@
 """Files: how every room reads from outside and writes to disk.
 
 atomic_path:   path -> a temporary sibling that takes the path's place once it is whole
-require_writable: path -> nothing, or the error that writing there would be
+require_writable: path -> nothing, or the error of writing there
 output_folder: path -> the same path, now a folder that can be written to
 read_bytes:    path -> its bytes, never more than a limit
 bundled_file:  package and path -> a file that an installed package carries
@@ -10,8 +10,8 @@ Nothing half-written is ever left under the name that was asked for: a file is w
 end. What a run that was killed left beside, the next one that writes there takes away: a run holds a lock on each file
 that it is writing, and the system lets go of it when the run ends, however it ends.
 
-Every failure that a person can mend is one sentence. The surprise: folders that do not exist are made by
-`output_folder` only, so that a misspelt path is noticed before long work and not after it.
+Every failure that a person can mend is one sentence. Folders that do not exist are made by `output_folder` only, so
+that a misspelt path is noticed before long work and not after it.
 """
 
 import difflib
@@ -82,9 +82,9 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
 
 
 def require_writable(path: StrPath) -> None:
-    """Nothing, where a file could be written to `path` now: to be asked before long work.
+    """Raises PellucidError where a file could not be written to `path` now: to be called before long work.
 
-    Raises PellucidError as `atomic_path` does, without touching the disk.
+    Raises it as `atomic_path` does, without touching the disk.
     """
     folder = _writable(os.fspath(path)).parent
     if not os.access(folder, os.W_OK | os.X_OK):

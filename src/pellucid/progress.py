@@ -1,13 +1,20 @@
-"""Bars: how far long work is -> a bar on a terminal or in a notebook, in a log a line every half minute.
+"""Progress: how far long work is -> a bar on a terminal or in a notebook, lines in a log, or a caller's own function.
 
-They appear only where the work takes over two seconds, and are gone when it is done. So is the word that a terminal is
-given while kernels are compiled, which is work whose end nobody knows.
+bar:       a tqdm bar, for loops
+reporting: Progress callback or none -> Report, whose total may grow
+compiling: a word on a terminal while kernels are compiled, which has no known end
+StageTimer: named stages of long work -> StageCallback, and the seconds of each
+
+Bars appear only where the work takes over two seconds, and are gone when it is done. In a log, where drawings do not
+replace each other, there is one every half minute.
 """
 
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -16,10 +23,10 @@ DELAY = 2  # seconds before anything is shown
 OFTEN, SELDOM = 0.1, 30  # seconds between two drawings, where they replace each other and where they do not
 
 
-def bar(*given: Any, **named: Any) -> Any:
-    """A tqdm bar; what is given is handed on to it."""
+def bar(*arguments: Any, **options: Any) -> Any:
+    """A tqdm bar with these arguments of tqdm's; drawn on stderr once the work has taken two seconds."""
     replaced = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(*given, **{"delay": DELAY, "leave": False, "mininterval": OFTEN if replaced else SELDOM, **named})
+    return tqdm(*arguments, **{"delay": DELAY, "leave": False, "mininterval": OFTEN if replaced else SELDOM, **options})
 
 
 COMPILING = "Compiling for this processor, once ..."
@@ -27,18 +34,21 @@ COMPILING = "Compiling for this processor, once ..."
 
 @contextmanager
 def compiling(first: bool) -> Iterator[None]:
-    """Says so on a terminal, if it takes longer; first: whether anything may have to be compiled inside."""
+    """On a terminal, a message while the block runs, if it takes over two seconds.
+
+    first: whether anything may have to be compiled in the block; without it there is no message.
+    """
     if not (first and sys.stderr.isatty()):
         yield
         return
-    said = threading.Event()
+    shown = threading.Event()
 
-    def say() -> None:
-        said.set()
+    def show() -> None:
+        shown.set()
         sys.stderr.write(f"\r{COMPILING}")
         sys.stderr.flush()
 
-    timer = threading.Timer(DELAY, say)
+    timer = threading.Timer(DELAY, show)
     timer.daemon = True
     timer.start()
     try:
@@ -46,29 +56,29 @@ def compiling(first: bool) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-        if said.is_set():
+        if shown.is_set():
             sys.stderr.write("\r" + " " * len(COMPILING) + "\r")
             sys.stderr.flush()
 
 
 Progress = Callable[[int, int], None]
-"""What a caller may give: called with (done, total) as the work goes on; the total may grow."""
+"""Called with (done, total) as the work goes on; the total may grow. An exception that it raises ends the work."""
 
 
 class Report:
-    """How far some work is."""
+    """Counts the steps of some work, and shows them on a bar or hands them to a callback."""
 
     def __init__(self, bar: Any, callback: Progress | None) -> None:
         self._bar, self._callback = bar, callback
         self._done = self._total = 0
 
     def expect(self, more: int) -> None:
-        """There is so much more to do."""
+        """Add `more` steps to the total."""
         self._total += more
         self._bar.total = self._total
 
     def advance(self, number: int) -> None:
-        """So much more is done."""
+        """Count `number` steps as done."""
         self._done += number
         self._bar.update(number)
         if self._callback is not None:
@@ -76,7 +86,36 @@ class Report:
 
 
 @contextmanager
-def reporting(words: str, callback: Progress | None) -> Iterator[Report]:
-    """A Report that draws a bar on stderr, or calls the callback if there is one."""
-    with bar(total=0, desc=words, disable=callback is not None) as drawn:
+def reporting(label: str, callback: Progress | None) -> Iterator[Report]:
+    """A Report that draws a bar of this name on stderr, or calls the callback if there is one."""
+    with bar(total=0, desc=label, disable=callback is not None) as drawn:
         yield Report(drawn, callback)
+
+
+StageCallback = Callable[[str, float | None], None]
+"""A caller's function, called with a stage's name and None as it begins, and with its seconds as it ends."""
+
+
+def print_stage(stage: str, seconds: float | None) -> None:
+    """A StageCallback that prints a line as a stage begins and one with its seconds as it ends."""
+    if seconds is None:
+        print(f"{stage} ...", file=sys.stderr, flush=True)
+    else:
+        print(f"{stage}: {seconds:.1f} s", file=sys.stderr, flush=True)
+
+
+@dataclass
+class StageTimer:
+    """The seconds of each stage, in the order in which they ran."""
+
+    progress: StageCallback = print_stage
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time the block as this stage; a stage that fails is not recorded."""
+        self.progress(stage, None)
+        begin = perf_counter()
+        yield
+        self.seconds[stage] = perf_counter() - begin
+        self.progress(stage, self.seconds[stage])

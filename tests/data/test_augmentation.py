@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pellucid.data.augmentation import shifted
+from pellucid.data.augmentation import shift_images
 
 IMAGES = np.random.default_rng(0).random((200, 2, 5, 4), dtype=np.float32) + 1
 
@@ -11,7 +11,7 @@ IMAGES = np.random.default_rng(0).random((200, 2, 5, 4), dtype=np.float32) + 1
 @pytest.mark.parametrize("most", [1, 2, 6])
 def test_each_image_is_moved_by_its_own_number_of_pixels_and_zeros_come_in(most):
     """Rejects one shift for all, channels torn apart, pixels that come back in at the other side, height for width."""
-    moved = shifted(IMAGES, most, np.random.default_rng(1))
+    moved = shift_images(IMAGES, most, np.random.default_rng(1))
     assert moved.shape == IMAGES.shape
     assert moved.dtype == np.float32
     found = []
@@ -41,6 +41,6 @@ def by_hand(image, down, right):
 
 def test_the_generator_decides():
     """Rejects a generator of its own."""
-    one, again, other = (shifted(IMAGES, 2, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    one, again, other = (shift_images(IMAGES, 2, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.data.splits import Data, Split, equal_images, set_apart, split_three_ways, stratified_order
+from pellucid.data.splits import Data, Split, equal_images, split_off, split_three_ways, stratified_order, summarize
 from pellucid.errors import PellucidError
 
 
@@ -177,11 +177,11 @@ def test_three_ways_refuse_what_cannot_be_split() -> None:
 
 def test_setting_apart_keeps_the_proportions() -> None:
     """Rejects taking the last images of a file that is sorted by class."""
-    kept, apart = set_apart(numbered(np.repeat([0, 1, 2], [60, 30, 10])), 10, seed=0)
+    kept, apart = split_off(numbered(np.repeat([0, 1, 2], [60, 30, 10])), 10, seed=0)
     assert np.bincount(apart.labels).tolist() == [6, 3, 1]
     assert np.bincount(kept.labels).tolist() == [54, 27, 9]
     with pytest.raises(PellucidError, match="2 of 2 training images cannot be set apart"):
-        set_apart(numbered([0, 1]), 2, seed=0)
+        split_off(numbered([0, 1]), 2, seed=0)
 
 
 def test_equal_images_are_found_by_their_pixels() -> None:
@@ -192,3 +192,17 @@ def test_equal_images_are_found_by_their_pixels() -> None:
     images[4, -1, -1, -1] = 1
     assert equal_images(images) == {1: [1, 3, 5], 3: [1, 3, 5], 5: [1, 3, 5]}
     assert equal_images(images[:3]) == {}
+
+
+def test_every_split_is_counted_class_by_class():
+    """Rejects counts of one split for all, a class without images that is left out, and a mean over the wrong axis."""
+    bright = Split(np.full((3, 1, 2, 5), 0.75, np.float32), np.array([0, 2, 2]))
+    mixed = Split(np.stack([np.zeros((1, 2, 5)), np.ones((1, 2, 5))]).astype(np.float32), np.array([1, 1]))
+    lines = summarize(Data(bright, mixed, bright.take(1), name="few", classes=("a", "b", "c"))).splitlines()
+    assert lines[0] == "few: images of 1 x 2 x 5 in [0, 1], 3 classes"
+    assert [line.split() for line in lines[1:]] == [
+        ["images", "mean", "deviation", "a", "b", "c"],
+        ["train", "3", "0.750", "0.000", "1", "0", "2"],
+        ["dev", "2", "0.500", "0.500", "0", "2", "0"],
+        ["test", "1", "0.750", "0.000", "1", "0", "0"],
+    ]

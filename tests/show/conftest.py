@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from pellucid.show.tour import images
-from pellucid.show.tour.page import Pictures, Sheet
+from pellucid.show.tour.page import Pictures, SpriteSheet
 from pellucid.show.tour.results import (
     DataFacts,
     Digit,
-    DreamMade,
+    DreamFacts,
     Epoch,
     Gradient,
-    LayerFound,
-    MapFound,
+    LayerActivity,
+    LayerPatterns,
+    MapPattern,
     Mistake,
-    Opened,
+    ModelFacts,
     Results,
-    Seen,
     Strip,
     Test,
     Training,
@@ -26,9 +26,9 @@ HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2
 HEIGHT, WIDTH = 5, 4
 
 
-def invented_layer(name: str, maps: int) -> LayerFound:
+def invented_layer(name: str, maps: int) -> LayerPatterns:
     found = tuple(
-        MapFound(
+        MapPattern(
             unit=unit,
             activation=0.0 if unit == 1 else 1.5 + unit,
             dead=unit == 1,
@@ -39,7 +39,7 @@ def invented_layer(name: str, maps: int) -> LayerFound:
         )
         for unit in range(maps)
     )
-    return LayerFound(layer=name, seconds=0.5, dead=1, mean_activation=2.0, film_steps=(0, 9), maps=found)
+    return LayerPatterns(layer=name, seconds=0.5, dead=1, mean_activation=2.0, film_steps=(0, 9), maps=found)
 
 
 @pytest.fixture
@@ -86,14 +86,14 @@ def invented() -> Results:
             pixels=tuple(tuple(range(row, row + WIDTH)) for row in range(HEIGHT)),
             probabilities=(0.25, 0.7, 0.05),
             layers=(
-                Seen(layer="conv1", kind="maps", shape=(2, 3, 2), largest=2.0, silent=1),
-                Seen(layer="dense", kind="units", shape=(3,), largest=2.0, silent=1, values=(2.0, 0.0, 1.0)),
+                LayerActivity(layer="conv1", kind="maps", shape=(2, 3, 2), largest=2.0, silent=1),
+                LayerActivity(layer="dense", kind="units", shape=(3,), largest=2.0, silent=1, values=(2.0, 0.0, 1.0)),
             ),
         ),
-        model=Opened(name="mnist-<b>", layers=("conv1", "conv2"), trained_on="<s>", accuracy=0.9946),
+        model=ModelFacts(name="mnist-<b>", layers=("conv1", "conv2"), trained_on="<s>", accuracy=0.9946),
         layers=(invented_layer("conv1", 3), invented_layer("</script><b>", 2)),
         strips=(Strip(layer="conv1", unit=2),),
-        dream=DreamMade(
+        dream=DreamFacts(
             photo="<em>flower", layer="conv1", unit=2, levels=2, rounds=4, steps=30, height=HEIGHT, width=WIDTH
         ),
     )
@@ -103,15 +103,17 @@ def invented() -> Results:
 def pictures(invented: Results) -> Pictures:
     """Pictures of noise in the invented sizes."""
     rng = np.random.default_rng(5)
-    path, path_of = images.journey({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
-    loss, accuracy = images.curves(invented.training)
-    photo = images.photo(rng.random((3, HEIGHT, WIDTH)))
+    path, path_of = images.map_sheets({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
+    loss, accuracy = images.training_curves(invented.training)
+    photo = images.photo_uri(rng.random((3, HEIGHT, WIDTH)))
     return Pictures(
-        films=tuple(images.film(rng.normal(size=(len(layer.maps), 3, 1, HEIGHT, WIDTH))) for layer in invented.layers),
-        samples=Sheet(photo, WIDTH, HEIGHT, 2, 3),
+        films=tuple(
+            images.film_sheet(rng.normal(size=(len(layer.maps), 3, 1, HEIGHT, WIDTH))) for layer in invented.layers
+        ),
+        samples=SpriteSheet(photo, WIDTH, HEIGHT, 2, 3),
         digit=photo,
         mistakes=(photo,),
-        windows=images.windows(rng.normal(size=(2, 1, 3, 3))),
+        windows=images.filter_sheet(rng.normal(size=(2, 1, 3, 3))),
         path=path,
         path_of=path_of,
         loss=loss,

@@ -7,7 +7,7 @@ import pytest
 
 import pellucid as pc
 from pellucid.learn.network import Network
-from pellucid.show.console import found_text
+from pellucid.show.console import patterns_text
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ def test_units_are_counted_by_what_they_answer(activations, dead, said):
     network = Network("cnn-4-4-8-16", seed=1)
     found = pc.patterns(network, "conv1", units=[0, 1, 2], steps=1, candidates=1, silent_restarts=0)
     answers = {"activations": np.array(activations, np.float32), "dead": np.array(dead)}
-    assert said in found_text(dataclasses.replace(found, **answers))
+    assert said in patterns_text(dataclasses.replace(found, **answers))

@@ -11,7 +11,7 @@ from pellucid.data.photos import read_photo
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
 from pellucid.see.dream.dream import dream
-from pellucid.see.dream.zoom import zoomed
+from pellucid.see.dream.zoom import zoom
 from pellucid.see.models.open import open_model
 from pellucid.show import dream_export
 from tests.see.conftest import small_cnn
@@ -43,22 +43,22 @@ def photo(tmp_path: Path) -> Path:
 def test_a_film_plays_the_photo_and_every_round(model, photo, tmp_path):
     """Rejects a film without its first or last picture."""
     dreamt = dream(photo, model, **ASKED)
-    with Image.open(dream_export.save_film_of(dreamt, tmp_path / "film.webp")) as film:
+    with Image.open(dream_export.save_dream_film(dreamt, tmp_path / "film.webp")) as film:
         frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
     assert len(frames) == 3
     for frame, picture in zip(frames, (dreamt.before, *dreamt.frames), strict=True):
         np.testing.assert_allclose(frame, 255 * picture.transpose(1, 2, 0), atol=0.51)
     gray = dream(photo, model, color=False, frame=20, **ASKED)
-    with Image.open(dream_export.save_film_of(gray, tmp_path / "film.gif")) as film:
+    with Image.open(dream_export.save_dream_film(gray, tmp_path / "film.gif")) as film:
         assert film.size == (20, 13)
     with pytest.raises(PellucidError, match="kept no frames"):
-        dream_export.save_film_of(dream(photo, model, frame=0, **ASKED), tmp_path / "film.gif")
+        dream_export.save_dream_film(dream(photo, model, frame=0, **ASKED), tmp_path / "film.gif")
 
 
 def test_a_zoom_comes_nearer(model, photo):
     """Rejects dreams that stay where they are, and pictures whose size changes."""
     pictures = list(
-        zoomed(photo, model, layer="relu2", unit=1, levels=1, steps=1, learning_rate=1e-6, frames=6, factor=1.1)
+        zoom(photo, model, layer="relu2", unit=1, levels=1, steps=1, learning_rate=1e-6, frames=6, factor=1.1)
     )
     assert len(pictures) == 7
     assert {picture.shape for picture in pictures} == {(3, 33, 51)}
@@ -66,12 +66,12 @@ def test_a_zoom_comes_nearer(model, photo):
     spread = [picture[0, :, -1].mean() - picture[0, :, 0].mean() for picture in (pictures[0], pictures[-1])]
     assert spread[1] == pytest.approx(spread[0] / nearer, rel=0.1)
     with pytest.raises(PellucidError, match="above 1 and at most 2"):
-        next(zoomed(photo, model, layer="relu2", unit=1, factor=1.0))
+        next(zoom(photo, model, layer="relu2", unit=1, factor=1.0))
 
 
 def test_a_panel_shows_all_four(model, photo):
     """Rejects a panel that shows one picture twice."""
-    figure = dream_export.panel(dream(photo, model, **ASKED))
+    figure = dream_export.dream_panel(dream(photo, model, **ASKED))
     shown = [np.asarray(image.get_array()) for image in figure.axes[0].images]
     assert len({image.tobytes() for image in shown}) == 4
     assert [text.get_text() for text in figure.axes[0].texts] == list(dream_export.WORDS)
@@ -85,9 +85,9 @@ def test_many_photos_become_many_pictures(model, photo, tmp_path):
     written = list(dream_export.save_dreams(tmp_path, model, out=tmp_path / "out", **ASKED))
     assert [path.name for path in written] == ["a.jpg.png", "a.png.png", "b.png", "photo.png"]
     assert all(read_photo(path).image.shape == (3, 33, 51) for path in written)
-    assert dream_export.photos_of(f"{tmp_path}/a.*") == [tmp_path / "a.jpg", tmp_path / "a.png"]
+    assert dream_export.find_photos(f"{tmp_path}/a.*") == [tmp_path / "a.jpg", tmp_path / "a.png"]
     with pytest.raises(PellucidError, match="no picture in"):
-        dream_export.photos_of(f"{tmp_path}/z*.png")
+        dream_export.find_photos(f"{tmp_path}/z*.png")
     with pytest.raises(PellucidError, match="stands for 4 photos"):
         list(dream_export.save_dreams(tmp_path, model, film=tmp_path / "film.gif", **ASKED))
 

@@ -7,7 +7,7 @@ import pytest
 
 from pellucid.show import labels
 from pellucid.show.style import DARK, LIGHT, Palette, contrast
-from pellucid.show.tour.results import Seen
+from pellucid.show.tour.results import LayerActivity
 
 
 def test_examples_in_the_docstrings_hold():
@@ -47,8 +47,8 @@ def mixed(colour: str, paper: str, share: float) -> str:
 
 def test_silent_maps_are_told_and_none_is_not_mentioned():
     """Rejects '0 of 4 found nothing'."""
-    seen = Seen(layer="conv1", kind="maps", shape=(4, 3, 3), largest=1.0, silent=2)
-    assert "2 of 4 found nothing" in labels.path_words(seen)
-    assert "found nothing" not in labels.path_words(seen.model_copy(update={"silent": 0}))
-    units = Seen(layer="dense", kind="units", shape=(9,), largest=1.0, silent=0)
-    assert "none keeps silent" in labels.path_words(units)
+    seen = LayerActivity(layer="conv1", kind="maps", shape=(4, 3, 3), largest=1.0, silent=2)
+    assert "2 of 4 found nothing" in labels.path_label(seen)
+    assert "found nothing" not in labels.path_label(seen.model_copy(update={"silent": 0}))
+    units = LayerActivity(layer="dense", kind="units", shape=(9,), largest=1.0, silent=0)
+    assert "none keeps silent" in labels.path_label(units)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pellucid.data import pixels
 from pellucid.errors import PellucidError
 from pellucid.show import sprites, style
 
@@ -28,12 +29,12 @@ def opened(uri: str) -> np.ndarray:
 def test_every_tile_of_a_sheet_is_its_input(count: int, height: int, width: int, columns: int, gap: int):
     """Rejects rows and columns swapped (seen only where tiles are not square) and a last row that is lost."""
     tiles = numbers(count, height, width)
-    whole = sprites.sheet(tiles, columns, gap=gap, background=77)
+    whole = pixels.tile_sheet(tiles, columns, gap=gap, background=77)
     rows = -(-count // columns)
     assert whole.shape == (rows * (height + gap) - gap, columns * (width + gap) - gap)
     left_over = np.ones(whole.shape, bool)
     for index, tile in enumerate(tiles):
-        top, left = sprites.place(index, columns, height, width, gap)
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
         np.testing.assert_array_equal(whole[top : top + height, left : left + width], tile)
         left_over[top : top + height, left : left + width] = False
     assert (whole[left_over] == 77).all()
@@ -43,7 +44,7 @@ def test_every_tile_of_a_sheet_is_its_input(count: int, height: int, width: int,
 def test_enlarging_repeats_and_never_interpolates(multiple: int, height: int, width: int):
     """Rejects any smooth enlargement: it makes values that were not there."""
     image = numbers(2, height, width)
-    tall = sprites.enlarge(image, multiple)
+    tall = pixels.enlarge(image, multiple)
     assert tall.shape == (2, height * multiple, width * multiple)
     for down in range(multiple):
         for across in range(multiple):
@@ -81,17 +82,17 @@ def test_a_photo_may_lose_a_little_where_asked():
 def test_what_cannot_be_drawn_is_refused_in_a_sentence():
     """Rejects an empty sheet that would become a picture of nothing, and a promise that JPEG cannot keep."""
     with pytest.raises(PellucidError, match="0 tiles"):
-        sprites.sheet(numbers(0, 2, 2), 3)
+        pixels.tile_sheet(numbers(0, 2, 2), 3)
     with pytest.raises(PellucidError, match="0 columns"):
-        sprites.sheet(numbers(2, 2, 2), 0)
+        pixels.tile_sheet(numbers(2, 2, 2), 0)
     with pytest.raises(PellucidError, match="0 times"):
-        sprites.enlarge(numbers(2, 2), 0)
+        pixels.enlarge(numbers(2, 2), 0)
     with pytest.raises(PellucidError, match="without loss"):
         sprites.data_uri(numbers(2, 2), "jpeg")
 
 
 def test_columns_come_near_to_the_aspect():
     """Rejects a wall of 128 tiles in one row, and more columns than tiles."""
-    assert sprites.columns_for(128, aspect=1.6) == 14
-    assert sprites.columns_for(1) == 1
-    assert sprites.columns_for(100, height=2, width=1, aspect=1) == 14
+    assert pixels.columns_for(128, aspect=1.6) == 14
+    assert pixels.columns_for(1) == 1
+    assert pixels.columns_for(100, height=2, width=1, aspect=1) == 14

@@ -41,15 +41,15 @@ def test_tone_is_the_same_for_every_image():
 
 def test_light_begins_at_zero_and_ends_at_the_largest():
     """Rejects a stretch from the smallest value, which would make a silent map glow."""
-    np.testing.assert_array_equal(style.light(np.array([0.0, 1.0, 2.0, -4.0])), [0, 128, 255, 0])
-    np.testing.assert_array_equal(style.light(np.array([0.0, 1.0]), largest=4.0), [0, 64])
-    np.testing.assert_array_equal(style.light(np.zeros((2, 3))), 0)
+    np.testing.assert_array_equal(style.activation_tones(np.array([0.0, 1.0, 2.0, -4.0])), [0, 128, 255, 0])
+    np.testing.assert_array_equal(style.activation_tones(np.array([0.0, 1.0]), largest=4.0), [0, 64])
+    np.testing.assert_array_equal(style.activation_tones(np.zeros((2, 3))), 0)
 
 
 def test_signed_puts_zero_in_the_middle():
     """Rejects a stretch from the smallest to the largest weight, which moves zero."""
-    np.testing.assert_array_equal(style.signed(np.array([-1.0, 0.0, 4.0])), [96, 128, 255])
-    np.testing.assert_array_equal(style.signed(np.zeros(3)), 128)
+    np.testing.assert_array_equal(style.signed_tones(np.array([-1.0, 0.0, 4.0])), [96, 128, 255])
+    np.testing.assert_array_equal(style.signed_tones(np.zeros(3)), 128)
 
 
 def test_duotone_keeps_every_gray_apart():

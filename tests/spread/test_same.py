@@ -72,8 +72,10 @@ def test_dreams_are_the_same_and_not_dreamt_twice(workers, tmp_path, monkeypatch
     whole = pieces.content(tmp_path / "two")
     (tmp_path / "two" / "1.png").write_bytes(whole["2.png"])
     (tmp_path / "two" / "3.png").unlink()
-    dreamt, real = [], dream_export.dreamt_on
-    monkeypatch.setattr(dream_export, "dreamt_on", lambda item, *rest: (dreamt.append(item[1]), real(item, *rest))[1])
+    dreamt, real = [], dream_export.dream_on_photo
+    monkeypatch.setattr(
+        dream_export, "dream_on_photo", lambda item, *rest: (dreamt.append(item[1]), real(item, *rest))[1]
+    )
     list(dream_export.save_dreams(folder, model, out=tmp_path / "two", **ASKED))
     assert dreamt == ["1.png", "3.png"]
     assert pieces.content(tmp_path / "two") == whole

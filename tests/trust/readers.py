@@ -31,8 +31,8 @@ from pellucid.see.models.factories import loaded
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.pattern_files import load_images
 from pellucid.see.patterns.results import Patterns
-from pellucid.show.dream_export import TOLD, Told
-from pellucid.show.result_cache import Kept
+from pellucid.show.dream_export import MANIFEST, DreamManifest
+from pellucid.show.result_cache import ResultCache
 from trust import corpus
 
 Reader = Callable[[Path, Path], None]
@@ -166,9 +166,9 @@ def dreams(file: Path, scratch: Path) -> None:
     """The list of dreams beside the pictures of a folder."""
     there = scratch / "album"
     there.mkdir(exist_ok=True)
-    shutil.copyfile(file, there / TOLD)
+    shutil.copyfile(file, there / MANIFEST)
     shutil.copyfile(file, there / "a.png")
-    Told(there, _model(), {"layer": "conv1"}).is_there("a.png", file)
+    DreamManifest(there, _model(), {"layer": "conv1"}).contains("a.png", file)
 
 
 @cache
@@ -181,7 +181,7 @@ def kept(file: Path, scratch: Path) -> None:
     there = scratch / "kept"
     there.mkdir(exist_ok=True)
     shutil.copyfile(file, there / "part.npz")
-    Kept(there, "mark", True, LocalEngine()).part("part")
+    ResultCache(there, "mark", True, LocalEngine()).part("part")
 
 
 def state(file: Path, _: Path) -> None:

@@ -34,7 +34,7 @@ from pellucid.see.models.factories import loaded
 from pellucid.see.patterns.pattern_files import load_images
 from pellucid.see.patterns.results import Patterns
 from pellucid.show.atlas.build import atlas
-from pellucid.show.result_cache import Kept
+from pellucid.show.result_cache import ResultCache
 from sources import ROOT
 from trust import corpus
 
@@ -92,7 +92,7 @@ def test_pickles_inside_npz(pickled: Path) -> None:
         with pytest.raises(PellucidError, match=r"Object arrays cannot be loaded when allow_pickle=False"):
             read(pickled)
     shutil.copyfile(pickled, pickled.parent / "part.npz")
-    assert Kept(pickled.parent, "mark", True, LocalEngine()).part("part") is None
+    assert ResultCache(pickled.parent, "mark", True, LocalEngine()).part("part") is None
 
 
 @pytest.mark.parametrize(

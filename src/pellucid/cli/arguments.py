@@ -41,13 +41,12 @@ def initial_images(start: Path | None, model: "Model") -> "np.ndarray | None":
     """Images (unit, channel, height, width): saved patterns, or a picture as the model takes it; None for no file."""
     if start is None:
         return None
-    from pellucid.data.fitting import fitted
-    from pellucid.data.photos import read_photo
+    from pellucid.data.photos import fit_image, read_photo
     from pellucid.see.patterns.pattern_files import SUFFIXES, load_images
 
     if start.suffix.lower() in SUFFIXES:
         return load_images(start)
-    picture = fitted(read_photo(start).over(), model.input_shape)
+    picture = fit_image(read_photo(start).over(), model.input_shape)
     images: np.ndarray = model.prepared(picture[None]).cpu().numpy()
     return images
 

@@ -40,13 +40,13 @@ def train(
     from pellucid.learn.metrics import evaluate as score
     from pellucid.learn.network import Network
     from pellucid.learn.training import train as fit
-    from pellucid.show.callbacks import keep, watched
+    from pellucid.show.callbacks import save_outputs, training_callbacks
 
     require_writable(out)
     images = data_of(source, settings.seed)
     net = Network(architecture, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
     try:
-        with watched(callbacks) as (on_batch, on_epoch):
+        with training_callbacks(callbacks) as (on_batch, on_epoch):
             history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **given_options(settings))
     except KeyboardInterrupt:
         if settings.checkpoint is not None:
@@ -57,7 +57,7 @@ def train(
     for name in history.epochs[-1].dead_layers if history.epochs else ():
         print(f"Layer '{name}' is dead: no image activates it; train with a smaller learning rate or another seed.")
     print(f"Accuracy {net.provenance['test_accuracy']:.2%} on {len(images.test):,} test images of {images.name}.")
-    for path in (out, *keep(callbacks, net, history)):
+    for path in (out, *save_outputs(callbacks, net, history)):
         print_written(path)
 
 
@@ -97,14 +97,14 @@ def average(
     """Show, for each class, the mean of the images that a network is sure belong to it."""
     from pellucid.learn.class_means import average as mean
     from pellucid.show import export
-    from pellucid.show.figures.class_means import averages_figure
+    from pellucid.show.figures.class_means import class_means_figure
 
-    export.ready(out, export.FIGURES)
+    export.check_output(out, export.FIGURES)
     net, images = network_of(model), data_of(source, random.seed)
     found = mean(net, getattr(images, split), threshold)
     names = class_names(images, net.classes)
     print("\n".join(found.sentences(names)))
-    print_written(export.save_figure(averages_figure(found, names), out))
+    print_written(export.save_figure(class_means_figure(found, names), out))
 
 
 @app.command
@@ -164,7 +164,7 @@ def clusters(
     from pellucid.show.console import comparison_text, scan_text
     from pellucid.show.figures.clusters import clusters_figure
 
-    export.ready(out, export.FIGURES)
+    export.check_output(out, export.FIGURES)
     if target is not None and not 0 < target <= 1:
         raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
     images = data_of(source, settings.seed)
@@ -224,6 +224,6 @@ def study(
 @app.command
 def data(*, source: Flat[DataSettings] = DataSettings(), random: Flat[SeedSettings] = SeedSettings()) -> None:
     """Print a summary of the data: sizes, brightness, classes."""
-    from pellucid.data.summary import summary
+    from pellucid.data.splits import summarize
 
-    print(summary(data_of(source, random.seed)))
+    print(summarize(data_of(source, random.seed)))

@@ -76,9 +76,9 @@ def pattern(
     from pellucid.show import export
     from pellucid.show.console import relative_text, report_text
 
-    export.ready(out, export.PICTURES)
+    export.check_output(out, export.PICTURES)
     if film is not None:
-        export.ready_film(film, export.FILMS, settings.snapshots)
+        export.check_film_output(film, export.FILMS, settings.snapshots)
     write_tables = _table_writer(history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
@@ -129,11 +129,11 @@ def patterns(
     from pellucid.see.models.open import open_model
     from pellucid.see.patterns.api import patterns as find
     from pellucid.show import export
-    from pellucid.show.console import found_text, relative_text
+    from pellucid.show.console import patterns_text, relative_text
 
-    export.ready(out, export.WALLS)
+    export.check_output(out, export.WALLS)
     if film is not None:
-        export.ready_film(film, export.PLAYED, settings.snapshots)
+        export.check_film_output(film, export.ANIMATIONS, settings.snapshots)
     write_tables = _table_writer(history, answers)
     seen = open_model(model_of(model, how))
     if multiple is not None:
@@ -147,7 +147,7 @@ def patterns(
         **_settings(settings, history, source),
     }
     found = find(seen, layer, units=list(units) if units else None, **wanted)
-    print(found_text(found))
+    print(patterns_text(found))
     if found.strongest is not None:
         print(relative_text(found))
     print_written(export.save_patterns(found, out, multiple))
@@ -170,7 +170,7 @@ def _table_writer(history: Path | None, answers: Path | None) -> "Callable[[Mode
     from pellucid.show import export
 
     for path in filter(None, (history, answers)):
-        export.ready(path, (".csv",))
+        export.check_output(path, (".csv",))
 
     def write(model: "Model", found: "Patterns") -> list[Path]:
         paths = [] if history is None else [found.save_history(history)]
@@ -196,24 +196,25 @@ def inspect(
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show every map of every layer for one image, and the probabilities of the classes."""
-    from pellucid.data.fitting import fitted
-    from pellucid.data.photos import read_photo
+    from pellucid.data.photos import fit_image, read_photo
     from pellucid.see.dataset.activations import inspect as look
     from pellucid.see.models.open import open_model
     from pellucid.show import export
-    from pellucid.show.figures.activations_figure import journey
+    from pellucid.show.figures.activations_figure import activations_figure
 
-    export.ready(out, export.FIGURES)
+    export.check_output(out, export.FIGURES)
     seen = open_model(model_of(model, how))
     if picture is not None:
-        image, truth, classes = fitted(read_photo(picture).over(), seen.input_shape), None, None
+        image, truth, classes = fit_image(read_photo(picture).over(), seen.input_shape), None, None
     else:
         data = data_of(source, random.seed)
         chosen = getattr(data, split).take([index])
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
     inside = look(seen, image)
     print_written(
-        export.save_figure(journey(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out)
+        export.save_figure(
+            activations_figure(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out
+        )
     )
 
 
@@ -297,7 +298,7 @@ def octaves(
     from pellucid.see.dream.octaves import octaves as dream_deep
     from pellucid.show import export
 
-    export.ready(out, tuple(WRITERS))
+    export.check_output(out, tuple(WRITERS))
     deep = dream_deep(photo, model_of(model, how), layer=layer, unit=unit, guide=guide, **given_options(settings))
     print(f"Activation of {layer}: {deep.activation:.4f} for the dream, {deep.activation_before:.4f} for the photo.")
     print_written(deep.save(out))

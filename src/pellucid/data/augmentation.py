@@ -1,16 +1,16 @@
-"""Augmentation: images -> images a person would label the same, drawn at random.
+"""Augmentation: images -> images that a person would label the same, drawn at random.
 
-shifted: each image moved by its own whole number of pixels; what comes in at a border is 0
+shift_images: each image moved by its own whole number of pixels; zeros come in at the border
 """
 
 import numpy as np
 from jaxtyping import Float
 
 
-def shifted(
+def shift_images(
     images: Float[np.ndarray, "image channel height width"], most: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "image channel height width"]:
-    """Each image moved by up to `most` pixels up or down and left or right, evenly; zeros come in."""
+    """Each image moved by up to `most` pixels vertically and horizontally, drawn evenly; zeros come in."""
     count, channels, height, width = images.shape
     padded = np.zeros(
         (count, channels, height + 2 * most, width + 2 * most), images.dtype

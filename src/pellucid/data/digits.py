@@ -5,7 +5,7 @@ load_digits: seed -> Data of 1,197 training, 300 dev and 300 test images, strati
 Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998);
 the 8 x 8 counts, 0 to 16, of its test set. They fill their frame to the edge, so each gets a margin of one cell and is
 then scaled bicubically to 28 x 28: strokes end inside the picture, as MNIST's do, and the same networks fit both.
-The surprise: the file is read from the installed package without importing it, which would take over a second.
+The file is read from the installed package without importing it, which would take over a second.
 """
 
 import numpy as np

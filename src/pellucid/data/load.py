@@ -8,7 +8,7 @@ FOLDER:     IDX files whose names hold "images" and "labels", and "train", "t10k
 
 One's own images are split 80 / 10 / 10, stratified by class, by the seed. Where a file holds a test split of its own,
 that stays the test split, and a file without a dev split has a sixth of its training images set apart for it (as MNIST
-has 10,000 of 60,000). The surprise: a folder of one's own that is called "mnist" is reached as "./mnist".
+has 10,000 of 60,000). A folder of one's own that is called "mnist" is reached as "./mnist".
 """
 
 import os
@@ -20,7 +20,7 @@ from pellucid.data.digits import load_digits
 from pellucid.data.idx import read_idx
 from pellucid.data.mnist import load_mnist
 from pellucid.data.scaling import unit_pixels
-from pellucid.data.splits import Data, Split, set_apart, split_three_ways
+from pellucid.data.splits import Data, Split, split_off, split_three_ways
 from pellucid.data.tables import WHOLE, read_csv, read_npz
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath, input_file
@@ -42,19 +42,19 @@ def load_data(name: StrPath, root: StrPath | None = None, seed: int = 0) -> Data
         return load_mnist(root)
     path = Path(name)
     if os.path.isdir(name):
-        return _three(_idx_folder(path), seed, path.name)
+        return _make_splits(_idx_folder(path), seed, path.name)
     suffix = path.suffix.lower()
     if not os.path.exists(name) and suffix not in (".csv", ".npz") and not set(os.fspath(name)) & {os.sep, "/"}:
         raise unknown("data set", name, KINDS)
     input_file(path, "data set")
     if suffix == ".csv":
-        return _three({WHOLE: read_csv(path)}, seed, path.stem)
+        return _make_splits({WHOLE: read_csv(path)}, seed, path.stem)
     if suffix == ".npz":
-        return _three(read_npz(path), seed, path.stem)
+        return _make_splits(read_npz(path), seed, path.stem)
     raise PellucidError(f"The data set '{path}' is neither .csv nor .npz; give one of these, or a folder of IDX files.")
 
 
-def _three(splits: dict[str, Split], seed: int, name: str) -> Data:
+def _make_splits(splits: dict[str, Split], seed: int, name: str) -> Data:
     """Data from the splits that a file has: all in one, or train and test, or these with dev."""
     brightest = max(float(split.images.max()) for split in splits.values())
     if brightest < 1.5 / 255:
@@ -68,7 +68,7 @@ def _three(splits: dict[str, Split], seed: int, name: str) -> Data:
     train, test = splits["train"], splits["test"]
     if "dev" in splits:
         return Data(train, splits["dev"], test, name=name)
-    train, dev = set_apart(train, max(1, len(train) // DEV_SHARE), seed)
+    train, dev = split_off(train, max(1, len(train) // DEV_SHARE), seed)
     return Data(train, dev, test, name=name)
 
 
@@ -80,10 +80,10 @@ def _idx_folder(folder: Path) -> dict[str, Split]:
         raise PellucidError(
             f"The folder '{folder}' cannot be read ({error.strerror}); change its permissions."
         ) from error
-    train, test = _pair(names, ("train",)), _pair(names, ("t10k", "test"))
+    train, test = _find_pair(names, ("train",)), _find_pair(names, ("t10k", "test"))
     if train is not None and test is not None:
         return {which: _idx_split(folder, *pair) for which, pair in (("train", train), ("test", test))}
-    alone = _pair(names, ("",))
+    alone = _find_pair(names, ("",))
     if alone is None:
         raise PellucidError(
             f"The folder '{folder}' holds {len(names)} files, but not one clear pair of IDX files; need names with "
@@ -92,7 +92,7 @@ def _idx_folder(folder: Path) -> dict[str, Split]:
     return {WHOLE: _idx_split(folder, *alone)}
 
 
-def _pair(names: list[str], words: tuple[str, ...]) -> tuple[str, str] | None:
+def _find_pair(names: list[str], words: tuple[str, ...]) -> tuple[str, str] | None:
     """The names of the one file of images and the one of labels that have one of these words, if there are."""
     found = []
     for what in ("images", "labels"):

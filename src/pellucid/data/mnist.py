@@ -5,8 +5,8 @@ load_mnist: places -> Data of 50,000 training, 10,000 dev and 10,000 test images
 Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. The files are looked for by name, packed or not, in
 `root`, then in $PELLUCID_DATA, then in the user's cache, each time in the folder itself and in its `mnist` subfolder.
 Found nowhere, they are downloaded into the cache and checked against the SHA-256 of the originals. The dev split is
-the last 10,000 training images, as is usual. The surprise: files that a person put there are not held against these
-sums, since unpacking and packing them again changes the bytes; their shapes are.
+the last 10,000 training images, as is usual. Files that a person put there are checked by shape, not against these
+sums, since unpacking and packing them again changes the bytes.
 """
 
 import logging
@@ -63,7 +63,7 @@ def find_mnist(root: StrPath | None = None) -> dict[str, Path] | None:
 
     Raises PellucidError where `root` or $PELLUCID_DATA is no folder, or holds only some of the files.
     """
-    for place in _places(root):
+    for place in _search_folders(root):
         for folder in (place, place / SUBFOLDER):
             files = _files_in(folder)
             if len(files) == len(SUMS):
@@ -83,7 +83,7 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("pellucid") / SUBFOLDER
 
 
-def _places(root: StrPath | None) -> Iterator[Path]:
+def _search_folders(root: StrPath | None) -> Iterator[Path]:
     """The folders to look in, first things first."""
     given = {"data folder": root, f"${VARIABLE}": os.environ.get(VARIABLE, "")}
     for words, folder in given.items():

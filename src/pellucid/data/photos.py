@@ -3,11 +3,12 @@
 read_photo: file -> Photo(image (channel, height, width) in [0, 1], alpha (height, width) or none)
 save_photo: the same -> PNG, JPEG or WebP, whole or not at all
 to_gray:    three channels -> one, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
+fit_image:  a picture of any size -> one of the shape that a model takes
 
 Gray pictures, of 1, 8 or 16 bits, give one channel; all others (palette, CMYK, YCbCr, Lab) three, in RGB. A picture
 that carries transparency gives it apart, as `alpha`, and its colours as they are stored, not multiplied by it. Of an
-animation the first frame is read. Colour profiles are not applied. The surprise: pictures of more than 89
-million pixels are refused, where Pillow itself would warn and read up to twice as many.
+animation the first frame is read. Colour profiles are not applied. Pictures of more than 89 million pixels are
+refused, where Pillow itself would warn and read up to twice as many.
 """
 
 import io
@@ -62,16 +63,22 @@ class Photo:
         laid: np.ndarray = self.image * self.alpha + (1 - self.alpha) * np.float32(ground)
         return laid
 
+    def save(self, path: StrPath) -> Path:
+        """Write the picture as `save_photo` does; a JPEG, which knows no transparency, is laid over white."""
+        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+            return save_photo(path, self.over())
+        return save_photo(path, self.image, self.alpha)
+
 
 def read_photo(path: StrPath) -> Photo:
     """A picture from a file, upright by its EXIF orientation, its pixels float32 in [0, 1].
 
     Raises PellucidError for a file that is missing, no picture, cut short or damaged, or has too many pixels.
     """
-    return photo_in(read_bytes(path, "photo", MOST_BYTES), path)
+    return decode_photo(read_bytes(path, "photo", MOST_BYTES), path)
 
 
-def photo_in(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) -> Photo:
+def decode_photo(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) -> Photo:
     """The same from the content of a file, which sentences call `name`; of at most so many pixels.
 
     Raises PellucidError as `read_photo` does.
@@ -120,6 +127,32 @@ def to_gray(
     return gray
 
 
+def fit_image(
+    image: Float[np.ndarray, "channel height width"], shape: tuple[int, int, int]
+) -> Float32[np.ndarray, "channel_out height_out width_out"]:
+    """A picture of any size as one of `shape` (channel, height, width); channels are 1 or 3, pixels in [0, 1].
+
+    The largest centered part of the right proportions is resized (bicubic, with antialiasing): margins are cut off
+    and nothing is squeezed, since a model that knows upright shapes would see other shapes. Gray is repeated for
+    three channels; colors become gray for one. Raises PellucidError for other numbers of channels.
+    """
+    channels, height, width = shape
+    if image.shape[0] not in (1, 3) or channels not in (1, 3):
+        raise PellucidError(
+            f"A picture of {image.shape[0]} channels cannot become an image of {channels}; both must be 1 or 3."
+        )
+    planes = image.astype(np.float32, copy=False)
+    if channels == 1:
+        planes = to_gray(planes)
+    box = _centered_box(planes.shape[1], planes.shape[2], height / width)
+    resized = [
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC, box=box))
+        for plane in np.ascontiguousarray(planes)
+    ]
+    whole = np.clip(np.stack(resized), 0, 1)  # bicubic overshoots at edges
+    return np.repeat(whole, channels, axis=0) if len(whole) < channels else whole
+
+
 def save_photo(
     path: StrPath,
     image: Float[np.ndarray, "..."],
@@ -136,7 +169,7 @@ def save_photo(
     if suffix not in WRITERS:
         raise unknown("picture format", suffix, WRITERS)
     kind, options = WRITERS[suffix]
-    picture = _picture(path, image, alpha)
+    picture = _to_pillow(path, image, alpha)
     if alpha is not None and kind == "JPEG":
         raise PellucidError(f"'{path}' cannot keep transparency; save a .png or .webp, or lay it over a ground first.")
     if max(picture.size) > LONGEST.get(kind, 2**31 - 1):
@@ -189,13 +222,13 @@ def _photo(file: Path, picture: Image.Image) -> Photo:
         pixels = pixels[..., :1] if picture.mode in ("1", "L", "LA", "La") else pixels
         return Photo(np.ascontiguousarray(pixels.transpose(2, 0, 1)), alpha)
     if picture.mode.startswith(("I", "F")):
-        return Photo(_deep(file, np.asarray(picture))[None])
+        return Photo(_deep_gray(file, np.asarray(picture))[None])
     if picture.mode in ("1", "L"):
         return Photo(unit_pixels(np.asarray(picture.convert("L")))[None])
     return Photo(np.ascontiguousarray(unit_pixels(np.asarray(picture.convert("RGB"))).transpose(2, 0, 1)))
 
 
-def _deep(file: Path, pixels: np.ndarray) -> np.ndarray:
+def _deep_gray(file: Path, pixels: np.ndarray) -> np.ndarray:
     """Gray pixels of 16 bits, or of floats in [0, 1], as float32 in [0, 1]."""
     scale = 1.0 if pixels.dtype.kind == "f" else 65_535.0
     low, high = float(pixels.min()), float(pixels.max())
@@ -206,7 +239,7 @@ def _deep(file: Path, pixels: np.ndarray) -> np.ndarray:
     return (pixels / scale).astype(np.float32)
 
 
-def _picture(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
+def _to_pillow(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
     """Pillow's picture of ours; raises PellucidError where it is none."""
     if image.ndim != 3 or image.shape[0] not in (1, 3) or image.size == 0:
         raise PellucidError(f"A picture for '{path}' has shape {image.shape}; need (1 or 3, height, width).")
@@ -223,3 +256,11 @@ def _picture(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Imag
     return Image.merge("RGBA"[: len(planes)] if len(planes) > 2 else "LA"[: len(planes)], [
         Image.fromarray(byte_pixels(plane)) for plane in planes
     ])  # fmt: skip
+
+
+def _centered_box(height: int, width: int, aspect: float) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of the largest centred box whose height is `aspect` times its width."""
+    tall = min(float(height), width * aspect)
+    wide = min(float(width), height / aspect)
+    left, top = (width - wide) / 2, (height - tall) / 2
+    return left, top, left + wide, top + tall

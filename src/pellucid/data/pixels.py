@@ -1,12 +1,12 @@
-"""Display: what was found -> pixels to look at, exact to the pixel.
+"""Pixels: images in model space -> bytes to look at, exact to the pixel.
 
-tone:   standardized image -> gray in 0..255, where 128 is the image's mean
-sheet:  (tile, height, width) -> one picture of all tiles;  enlarge: each pixel a square, never interpolated
-wall:   images in model space (image, channel, height, width) -> one picture in [0, 1]
+tone:       standardized image -> gray in 0..255, where 128 is the image's mean
+tile_sheet: (tile, height, width) -> one picture of all tiles;  enlarge: each pixel a square, never interpolated
+image_wall: images in model space (image, channel, height, width) -> one picture in [0, 1]
 
 The curve is the same for every picture, (1 + tanh(deviations / 1.5)) / 2, so that two tiles can be compared; it bends
-instead of clipping, because patterns reach twelve deviations and stripes barely two. The surprise: images are drawn in
-deviations from their own mean, whatever range a model takes.
+instead of clipping, because patterns reach twelve deviations and stripes barely two. Images are drawn in deviations
+from their own mean, whatever range a model takes.
 """
 
 import base64
@@ -37,7 +37,7 @@ def enlarge(grays: UInt8[np.ndarray, "*lead height width"], multiple: int) -> UI
 
 
 def require_multiple(multiple: int, pixels: int) -> None:
-    """Nothing, where so many numbers can be drawn with each a square of `multiple` a side; PellucidError otherwise."""
+    """Raises PellucidError where so many pixels cannot be drawn with each a square of `multiple` a side."""
     if multiple < 1:
         raise PellucidError(f"Pixels were to be repeated {multiple} times, but the multiple is at least 1.")
     if pixels * multiple**2 > MOST_DRAWN:
@@ -53,33 +53,29 @@ def columns_for(tiles: int, *, height: int = 1, width: int = 1, aspect: float | 
     return max(1, min(tiles, round(ideal)))
 
 
-def sheet(
-    tiles: UInt8[np.ndarray, "tile height width"], columns: int, *, gap: int = 0, background: int = 0
-) -> UInt8[np.ndarray, "tall wide"]:
+def tile_sheet(
+    tiles: UInt8[np.ndarray, "tile height width *color"], columns: int, *, gap: int = 0, background: int = 0
+) -> UInt8[np.ndarray, "tall wide *color"]:
     """Tiles in rows of `columns`, `gap` pixels of `background` between them; empty places are background too."""
-    count, height, width = tiles.shape
+    count, height, width = tiles.shape[:3]
     if columns < 1 or count < 1:
         raise PellucidError(f"A sheet of {count} tiles in {columns} columns was asked for, but both are at least 1.")
-    rows = -(-count // columns)
-    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), background, np.uint8)
+    rows, down, across = -(-count // columns), height + gap, width + gap
+    whole = np.full((rows * down - gap, columns * across - gap, *tiles.shape[3:]), background, np.uint8)
     for index, tile in enumerate(tiles):
-        top, left = place(index, columns, height, width, gap)
+        top, left = index // columns * down, index % columns * across
         whole[top : top + height, left : left + width] = tile
     return whole
 
 
-def place(index: int, columns: int, height: int, width: int, gap: int = 0) -> tuple[int, int]:
-    """The upper left pixel `(top, left)` of a sheet's tile."""
-    row, column = divmod(index, columns)
-    return row * (height + gap), column * (width + gap)
-
-
-def toned(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image colour height wide"]:
+def tone_images(
+    images: Float[np.ndarray, "image channel height width"],
+) -> UInt8[np.ndarray, "image colour height wide"]:
     """Images of any range as bytes: gray for one channel, colours for three, else the channels side by side."""
-    return drawable(tone(Scaling("standardized").apply(images)))
+    return to_drawable(tone(Scaling("standardized").apply(images)))
 
 
-def drawable(
+def to_drawable(
     grays: UInt8[np.ndarray, "image channel height width"],
 ) -> UInt8[np.ndarray, "image colour height wide"]:
     """One channel and three as they are, any other number of them side by side as one."""
@@ -89,15 +85,15 @@ def drawable(
     return grays.transpose(0, 2, 1, 3).reshape(count, 1, height, channels * width)
 
 
-def wall(
+def image_wall(
     images: Float[np.ndarray, "image channel height width"], *, multiple: int = 1, columns: int | None = None
 ) -> Float32[np.ndarray, "colour tall wide"]:
     """All images in one picture in [0, 1], each pixel a square of `multiple` a side; a single image has no border."""
-    tiles = toned(images)
-    count, colours, height, width = tiles.shape
+    tiles = tone_images(images)
+    count, _, height, width = tiles.shape
     across = columns_for(count, height=height, width=width) if columns is None else columns
-    sheets = np.stack([sheet(tiles[:, colour], across, gap=GAP) for colour in range(colours)])
-    return unit_pixels(enlarge(sheets, multiple))
+    sheet = tile_sheet(np.moveaxis(tiles, 1, -1), across, gap=GAP)
+    return unit_pixels(enlarge(np.moveaxis(sheet, -1, 0), multiple))
 
 
 def picture_tag(picture: Float32[np.ndarray, "colour tall wide"], words: str, scale: int = 1) -> str:

@@ -5,9 +5,9 @@ standardized:   (x - mean) / deviation, image by image, over all its pixels, the
 mean-deviation: (x - mean) / deviation, with fixed numbers, one for all, one per channel, or one per feature
 displayable:    images of any range -> [0, 1] to look at;  unit_pixels, byte_pixels: bytes -> [0, 1] -> bytes
 
-The floor is that of TensorFlow's `per_image_standardization`: an even image becomes zeros, not noise blown up. The
-surprise: a scaling of one axis is per channel, (channel,) -> (channel, 1, 1), as the field lists means for R, G, B,
-and not along the width, as NumPy alone would have it.
+The floor is that of TensorFlow's `per_image_standardization`: an even image becomes zeros, not amplified noise. A
+scaling of one axis is per channel, (channel,) -> (channel, 1, 1), as the field lists means for R, G, B, and not along
+the width, as NumPy alone would have it.
 """
 
 import math

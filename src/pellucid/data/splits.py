@@ -5,9 +5,11 @@ Data:  three splits of one shape, with the names of the classes
 equal_images: images -> the positions that each image lies at, of those that are there more than once
 stratified_order: labels -> an order of them in which every stretch holds each class in its overall proportion
 
-Both classes check what they are given when they are made, so that no other room has to. The surprise: floats of any
-width become float32 and integer labels of any width int64 (nothing is lost), but images of integers are refused, for
-nobody can tell 0 to 255 from 0 to 1 by looking at a dark one.
+summarize: Data -> how many images of which class each split has, their shape and brightness, as lines of text
+
+Both classes check their arrays when they are made, so that no other room has to. Floats of any width become float32
+and integer labels of any width int64 (nothing is lost), but images of integers are refused, since 0 to 255 cannot be
+told from 0 to 1 in a dark image.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,8 +36,8 @@ class Split:
     labels: Int64[np.ndarray, "image"]
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        object.__setattr__(self, "images", checked_images(np.asarray(images)))
-        object.__setattr__(self, "labels", _checked_labels(np.asarray(labels)))
+        object.__setattr__(self, "images", validate_images(np.asarray(images)))
+        object.__setattr__(self, "labels", _validate_labels(np.asarray(labels)))
         if len(self.images) != len(self.labels):
             raise PellucidError(
                 f"There are {len(self.images)} images but {len(self.labels)} labels; each image needs one label."
@@ -155,7 +157,7 @@ def split_three_ways(
     return whole.take(order[:train]), whole.take(order[train : train + dev]), whole.take(order[train + dev :])
 
 
-def set_apart(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
+def split_off(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
     """All but `count` images, and `count` images, stratified by class: a dev split out of a training split.
 
     Raises PellucidError where either would be empty.
@@ -166,7 +168,24 @@ def set_apart(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
     return whole.take(order[:-count]), whole.take(order[-count:])
 
 
-def checked_images(images: np.ndarray) -> np.ndarray:
+def summarize(data: Data) -> str:
+    """The shape of the images, then a line for each split: images, brightness, and images of each class.
+
+    A class that a split lacks stands there as 0: it can be neither learnt nor judged.
+    """
+    channel, height, width = data.input_shape
+    rows = [["", "images", "mean", "deviation", *data.classes]]
+    for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
+        counts = np.bincount(split.labels, minlength=len(data.classes))
+        mean, deviation = split.images.mean(dtype=np.float64), split.images.std(dtype=np.float64)
+        rows.append([name, str(len(split)), f"{mean:.3f}", f"{deviation:.3f}", *map(str, counts)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.rjust(size) for cell, size in zip(row, widths, strict=True)) for row in rows]
+    head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {len(data.classes)} classes"
+    return "\n".join([head, *lines])
+
+
+def validate_images(images: np.ndarray) -> np.ndarray:
     """Images as float32; raises PellucidError where they are not (image, channel, height, width) in [0, 1]."""
     if images.ndim != 4:
         hint = "add the channel with images[:, None]" if images.ndim == 3 else "reshape them"
@@ -187,7 +206,7 @@ def checked_images(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32, copy=False)
 
 
-def _checked_labels(labels: np.ndarray) -> np.ndarray:
+def _validate_labels(labels: np.ndarray) -> np.ndarray:
     """Labels as int64; raises PellucidError where they are not whole numbers from 0 in one row."""
     if labels.ndim != 1:
         hint = "take labels.argmax(axis=1) if they are one-hot" if labels.ndim == 2 else "flatten them"

@@ -6,8 +6,8 @@ read_npz: arrays `images`, `labels`, or a pair for each of train, dev and test -
 A CSV row is one image, row by row of pixels, channel by channel. Its size is that of the last column's name, where a
 header has one such as "28x28" (height x width) or "3x32x32", as the widely passed-around MNIST tables do; else a
 square of one channel. `write_csv` writes such a header, so any shape comes back. In an NPZ, the names of Keras
-(x_train, y_train) and MedMNIST (val_images) are known, too. The surprise: pixels of a CSV and of integer arrays are
-always 0 to 255, those of floats always 0 to 1; nothing is guessed from the values. No pickle is ever read.
+(x_train, y_train) and MedMNIST (val_images) are known, too. Pixels of a CSV and of integer arrays are always 0 to 255,
+those of floats always 0 to 1; nothing is guessed from the values. No pickle is ever read.
 """
 
 import math
@@ -68,7 +68,7 @@ def read_csv(path: StrPath, shape: tuple[int, int, int] | None = None) -> Split:
             f"The pixels of the table '{file}' run from {pixels.min()} to {pixels.max()}; need whole numbers 0 to 255 "
             f"after the label in the first column."
         )
-    sized = _shape(file, pixels.shape[1], header, shape)
+    sized = _image_shape(file, pixels.shape[1], header, shape)
     return Split(unit_pixels(pixels.astype(np.uint8)).reshape(-1, *sized), labels.astype(np.int64))
 
 
@@ -94,11 +94,13 @@ def read_npz(path: StrPath) -> dict[str, Split]:
     wanted: dict[str, tuple[str, str]] = {}
 
     def choose(members: Mapping[str, object]) -> list[str]:
-        wanted.update(_wanted(file, members))
+        wanted.update(_find_pairs(file, members))
         return [name for pair in wanted.values() for name in pair]
 
     arrays = read_arrays(file, choose)
-    return {which: _split(file, images, arrays[images], arrays[labels]) for which, (images, labels) in wanted.items()}
+    return {
+        which: _make_split(file, images, arrays[images], arrays[labels]) for which, (images, labels) in wanted.items()
+    }
 
 
 def read_arrays(
@@ -112,10 +114,10 @@ def read_arrays(
     try:
         with zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            return {name: _array(file, archive, members[name]) for name in choose(members)}
+            return {name: _read_array(file, archive, members[name]) for name in choose(members)}
     except _BROKEN as error:
         raise PellucidError(
-            f"The file '{file}' is no NPZ file, or damaged ({_first(error)}); save it again."
+            f"The file '{file}' is no NPZ file, or damaged ({_first_clause(error)}); save it again."
         ) from error
 
 
@@ -140,7 +142,9 @@ def _header(text: TextIO) -> str | None:
     return None
 
 
-def _shape(file: Path, pixels: int, header: str | None, shape: tuple[int, int, int] | None) -> tuple[int, int, int]:
+def _image_shape(
+    file: Path, pixels: int, header: str | None, shape: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
     """(channel, height, width) of a row of so many pixels."""
     if shape is None and header is not None and (sizes := re.fullmatch(r"(?:(\d+)x)?(\d+)x(\d+)", header)):
         shape = (int(sizes[1]) if sizes[1] is not None else 1, int(sizes[2]), int(sizes[3]))
@@ -173,10 +177,10 @@ def _fault(file: Path, error: ValueError) -> str:
             for field in fields if fields != [""] else ():
                 if not re.fullmatch(r"\s*[+-]?\d{1,9}\s*", field):
                     return f"row {number} has {field.strip()!r:.40}, but whole numbers are needed"
-    return f"{_first(error)}; need rows of whole numbers: label, p0, p1 and so on"
+    return f"{_first_clause(error)}; need rows of whole numbers: label, p0, p1 and so on"
 
 
-def _wanted(file: Path, members: Mapping[str, object]) -> dict[str, tuple[str, str]]:
+def _find_pairs(file: Path, members: Mapping[str, object]) -> dict[str, tuple[str, str]]:
     """Which arrays of an NPZ file make which split; raises PellucidError where none do, or one lacks its partner."""
     wanted = {}
     for which, pairs in NAMES.items():
@@ -194,7 +198,7 @@ def _wanted(file: Path, members: Mapping[str, object]) -> dict[str, tuple[str, s
     return {WHOLE: wanted[WHOLE]} if WHOLE in wanted else wanted
 
 
-def _array(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Shaped[np.ndarray, "..."]:
+def _read_array(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Shaped[np.ndarray, "..."]:
     """One array of an NPZ file; zipfile reads no more of it than the archive declares, which is bounded here."""
     if member.file_size > NPZ_LIMIT:
         raise too_large("NPZ file", f"{file}: {member.filename}", member.file_size, NPZ_LIMIT)
@@ -205,7 +209,7 @@ def _array(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Sha
     return array
 
 
-def _split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Split:
+def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Split:
     """A split from the arrays of an NPZ file, pixels 0 to 255 where they are bytes."""
     if images.dtype.kind in "iu" and images.size > 0:
         if images.min() < 0 or images.max() > 255:
@@ -226,6 +230,6 @@ def _split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Spl
         raise PellucidError(f"'{name}' in the NPZ file '{file}' does not fit: {error}") from error
 
 
-def _first(error: BaseException) -> str:
+def _first_clause(error: BaseException) -> str:
     """The first clause of a foreign error, short."""
     return re.split(r"[.;\n]", str(error), maxsplit=1)[0][:100] or type(error).__name__

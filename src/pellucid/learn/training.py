@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.data.augmentation import shifted
+from pellucid.data.augmentation import shift_images
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError
@@ -170,7 +170,7 @@ class Trainer:
         images = None
         if settings.shift > 0:
             rng = np.random.default_rng([settings.seed, epoch, number])
-            images = shifted(train.images.take(chosen, axis=0), settings.shift, rng)
+            images = shift_images(train.images.take(chosen, axis=0), settings.shift, rng)
         rate = rate_at(settings, epoch + number / len(batches)) * warmup_factor(settings, epoch * len(batches) + number)
         step = self._steps(chosen, images, watch=number % STATS_EVERY == 0)
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))

@@ -1,10 +1,10 @@
-"""Watch: what is asked for beside a training -> callbacks while it runs, and files once it is over.
+"""Callbacks: settings -> what `train` calls while it runs, and files once it is over.
 
-watched: CallbackSettings -> on_batch and on_epoch of `train`
-keep:    CallbackSettings, network, history -> the files written
+training_callbacks: WatchSettings -> on_batch and on_epoch of `train`
+save_outputs:       WatchSettings, network, history -> the files written
 
-What could not be written is found out before the work. Figures and TensorBoard are loaded only where they are asked
-for, so that a plain training starts at once.
+Paths that cannot be written to are found out before the work. Figures and TensorBoard are loaded only where they are
+asked for, so that a plain training starts at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,33 +25,35 @@ HISTORIES = (".json", ".csv")
 
 
 @contextmanager
-def watched(settings: CallbackSettings) -> Iterator[tuple[Callable[[Trainer], None], Callable[[Epoch], None]]]:
-    """`train`'s on_batch and on_epoch that the settings ask for.
+def training_callbacks(
+    settings: CallbackSettings,
+) -> Iterator[tuple[Callable[[Trainer], None], Callable[[Epoch], None]]]:
+    """The on_batch and on_epoch of `train` that the settings ask for.
 
-    Raises PellucidError for endings that are none, and paths that cannot be written to.
+    Raises PellucidError for unknown suffixes, and paths that cannot be written to.
     """
     for path, formats in ((settings.live, FIGURES), (settings.curves, FIGURES), (settings.history, HISTORIES)):
-        _require_ready(path, formats)
+        _check_path(path, formats)
     if settings.tables is not None:
         output_folder(settings.tables)
     with ExitStack() as stack:
         batch: list[Callable[[Trainer], None]] = []
         epoch: list[Callable[[Epoch], None]] = []
         if settings.live is not None:
-            from pellucid.show.figures.live_plot import Live
+            from pellucid.show.figures.live_plot import LivePlot
 
-            batch.append(Live(settings.live, every=settings.live_batches).batch)
+            batch.append(LivePlot(settings.live, every=settings.live_batches).batch)
         if settings.tensorboard is not None:
             from pellucid.show.figures.live_plot import TensorBoardLog
 
             log = stack.enter_context(TensorBoardLog(settings.tensorboard, every=settings.live_batches))
             batch.append(log.batch)
             epoch.append(log.epoch)
-        yield _each(batch), _each(epoch)
+        yield _call_each(batch), _call_each(epoch)
 
 
-def keep(settings: CallbackSettings, network: Network, history: History) -> list[Path]:
-    """Write what the settings ask for of a training that is over; the paths of all that there is now."""
+def save_outputs(settings: CallbackSettings, network: Network, history: History) -> list[Path]:
+    """Write the files that the settings ask for after a training; returns the paths of all files that exist now."""
     written = [path for path in (settings.live, settings.tensorboard) if path is not None and path.exists()]
     if settings.curves is not None:
         from pellucid.show.export import save_figure
@@ -66,7 +68,7 @@ def keep(settings: CallbackSettings, network: Network, history: History) -> list
     return written
 
 
-def _require_ready(path: Path | None, endings: Sequence[str]) -> None:
+def _check_path(path: Path | None, endings: Sequence[str]) -> None:
     if path is None:
         return
     if path.suffix.lower() not in endings:
@@ -74,7 +76,7 @@ def _require_ready(path: Path | None, endings: Sequence[str]) -> None:
     require_writable(path)
 
 
-def _each(callbacks: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
+def _call_each(callbacks: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:
     def call(given: Any) -> None:
         for callback in callbacks:
             callback(given)

@@ -1,11 +1,11 @@
-"""Text: results as lines for a terminal.
+"""Console: results as lines for a terminal.
 
 table:       heads and rows -> columns as wide as they must be, numbers to the right
-found_text, relative_text: patterns -> how many there are, and how they answer beside the strongest of the data
+patterns_text, relative_text: patterns -> how many there are, and their activations beside the strongest of the data
 report_text: the history of one ascent -> its terms every ten steps
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
-scan_text, comparison_text: what learn/clusters.py and learn/comparison.py found
-study_text:  a study of learn/studies.py -> a line for each combination, and the best
+scan_text, comparison_text: results of learn/experiments/clusters.py and cluster_comparison.py
+study_text:  a study of learn/experiments/grid_search.py -> a line for each combination, and the best
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     )
 
 
-def found_text(found: Patterns) -> str:
+def patterns_text(found: Patterns) -> str:
     """How many units have a pattern, and how many have none, in a line."""
     silent = int(((found.activations == 0) & ~found.dead).sum())
     words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"

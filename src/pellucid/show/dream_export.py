@@ -1,11 +1,11 @@
-"""Albums: dreams -> what is kept of them: films of their rounds, panels to compare, pictures of many photos.
+"""Dream export: dreams -> files: films of their rounds, panels to compare, pictures of many photos.
 
-save_dreams: photo, or many, and what to ask -> files
-photos_of:  a file, a folder or a glob -> the photos that it stands for
-save_film_of, save_zoom: dream, or pictures that come nearer -> GIF, WebP or MP4
-panel:      dream -> figure: photo, gray, dream, dream with contrast
+save_dreams: photo, or many, and settings -> files
+find_photos: a file, a folder or a glob -> its photos
+save_dream_film, save_picture_film: dream, or pictures of one size -> GIF, WebP or MP4
+dream_panel: dream -> figure: photo, gray, dream, dream with contrast
 
-The surprise: a film plays the photo first, then a picture for each round, so one round makes two frames.
+A film plays the photo first, then a picture for each round, so one round makes two frames.
 """
 
 import glob
@@ -22,25 +22,26 @@ import torch
 from jaxtyping import Float32
 from matplotlib.figure import Figure
 
-from pellucid.data.photos import MOST_BYTES, WRITERS, photo_in, save_photo, to_gray
+from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, atomic_path, output_folder, read_bytes
 from pellucid.progress import Progress
-from pellucid.see.dream.dream import Dream, opened_photo
+from pellucid.see.dream.dream import Dream, as_photo
 from pellucid.see.dream.dream import dream as carve
-from pellucid.see.dream.resampling import resized
-from pellucid.see.dream.zoom import zoomed
+from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.zoom import zoom as zoom_in
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.show import export, style
-from pellucid.show.figures.base import GAP, MARGIN, board, put, write
+from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
 from pellucid.show.films import FORMATS, save_film
+from pellucid.show.result_cache import digest
 from pellucid.show.style import LIGHT, Palette
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
-FORMAT = 1  # of the hash below; another one dreams again
-TOLD, MOST_TOLD = "dreams.json", 2**28
+FORMAT = 2  # of the hash below; another one dreams again
+MANIFEST, MANIFEST_LIMIT = "dreams.json", 2**28
 PANEL = 480  # pixels: the longer side of each picture of a panel
 WORDS = ("photo", "gray", "dream", "dream, contrast")
 FOOT = 22
@@ -57,15 +58,15 @@ def save_dreams(
     engine: Engine | None = None,
     **asked: Any,
 ) -> Iterator[Path]:
-    """Dream on a photo, or on each photo of a folder or a glob, and write all of it; the paths, as they are written.
+    """Dream on a photo, or on each photo of a folder or a glob; yields the paths of the files as they are written.
 
-    out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG.
-    What was dreamt of each photo stands in the folder's dreams.json, so that the same dreams, asked for again after an
-    interruption, are not dreamt again.  engine: where many photos are dreamt on, this process if there is none.
-    film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
-    asked: what `dream` is asked. Every path is tried before the work.  Raises PellucidError as `dream` does.
+    out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG. The
+    folder's dreams.json records each dream, so that after an interruption the same command goes on.  engine: where many
+    photos are dreamt on, this process if there is none.  film, zoom, panel_path: for one photo, a film of its rounds
+    (of `zoom` ever nearer dreams, if not 0) and a figure.  asked: keywords of `dream`. Every path is checked before the
+    work.  Raises PellucidError as `dream` does.
     """
-    photos = photos_of(source)
+    photos = find_photos(source)
     many = len(photos) > 1 or photos[0] != Path(source)
     if many and (film is not None or panel_path is not None):
         raise PellucidError(f"'{source}' stands for {len(photos)} photos; give one for a film or a panel.")
@@ -74,78 +75,75 @@ def save_dreams(
     if zoom and film is None:
         raise PellucidError("A zoom is a film; say where to write it with --film.")
     if not many:
-        export.ready("dream.png" if out is None else out, tuple(WRITERS))
+        export.check_output("dream.png" if out is None else out, tuple(WRITERS))
     for path, formats in ((film, FORMATS), (panel_path, export.FIGURES)):
         if path is not None:
-            export.ready(path, formats)
+            export.check_output(path, formats)
     opened = open_model(model)
     if many:
         folder = output_folder("dreams" if out is None else out)
-        yield from _many(photos, folder, opened, LocalEngine() if engine is None else engine, asked)
+        yield from _dream_many(photos, folder, opened, LocalEngine() if engine is None else engine, asked)
         return
     dreamt = carve(photos[0], opened, **asked)
     yield dreamt.save("dream.png" if out is None else out)
     if panel_path is not None:
-        yield export.save_figure(panel(dreamt), panel_path)
+        yield export.save_figure(dream_panel(dreamt), panel_path)
     if film is not None:
-        yield save_zoom(zoomed(photos[0], opened, frames=zoom, **asked), film) if zoom else save_film_of(dreamt, film)
+        zoomed = zoom_in(photos[0], opened, frames=zoom, **asked) if zoom else None
+        yield save_dream_film(dreamt, film) if zoomed is None else save_picture_film(zoomed, film)
 
 
-def _many(photos: list[Path], folder: Path, model: Model, engine: Engine, asked: Mapping[str, Any]) -> Iterator[Path]:
-    """The dreams of all photos, as they come; of those that lie there already only the paths."""
+def _dream_many(
+    photos: list[Path], folder: Path, model: Model, engine: Engine, asked: Mapping[str, Any]
+) -> Iterator[Path]:
+    """The paths of the dreams on all photos, as they are written; dreams that are there already are not made again."""
     asked = {**asked, "frame": 0}
     if asked.get("mask") is not None:
-        asked["mask"] = opened_photo(asked["mask"], "mask")
-    names, told = _names(photos), Told(folder, model, asked)
+        asked["mask"] = as_photo(asked["mask"], "mask")
+    names, manifest = _picture_names(photos), DreamManifest(folder, model, asked)
     missing = []
     for photo, name in zip(photos, names, strict=True):
-        if told.is_there(name, photo):
+        if manifest.contains(name, photo):
             yield folder / name
         else:
             missing.append((photo, name))
     contents = ((read_bytes(photo, "photo", MOST_BYTES), photo.name) for photo, _ in missing)
-    for number, dreamt in engine.map(dreamt_on, (model, asked), contents, len(missing), label="dreams"):
+    for number, dreamt in engine.map(dream_on_photo, (model, asked), contents, len(missing), label="dreams"):
         photo, name = missing[number]
         path = save_photo(folder / name, *dreamt)
-        told.keep(name, photo)
+        manifest.add(name, photo)
         yield path
 
 
-def dreamt_on(
+def dream_on_photo(
     item: tuple[bytes, str], model: Model, asked: Mapping[str, Any], progress: Progress | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The dream on the content of a file of that name: the picture and its alpha."""
-    dreamt = carve(photo_in(*item), model, progress=progress, **asked)
+    dreamt = carve(decode_photo(*item), model, progress=progress, **asked)
     return dreamt.image, dreamt.alpha
 
 
-class Told:
-    """What dreams.json tells of a folder of dreams: of each picture, what it was made of, and a hash of it."""
+class DreamManifest:
+    """The file dreams.json of a folder of dreams: for each picture, hashes of its settings, its photo and itself."""
 
     def __init__(self, folder: Path, model: Model, asked: Mapping[str, Any]) -> None:
         self._folder = folder
         facts = {name: value for name, value in asked.items() if name != "mask"}
-        said = hashlib.blake2b(
-            json.dumps([FORMAT, model.name, model.scaling.to_dict(), facts], default=str).encode(), digest_size=16
-        )
         arrays = model.identity()
         if asked.get("mask") is not None:
-            arrays = {**arrays, "mask": asked["mask"].over(0.0)}
-        for name, array in arrays.items():
-            said.update(name.encode())
-            said.update(np.ascontiguousarray(array).view(np.uint8).data)
-        self._asked = said.hexdigest()
+            arrays |= {"mask": asked["mask"].over(0.0)}
+        self._asked = digest([FORMAT, model.name, model.scaling.to_dict(), facts], arrays)
         self._entries = self._read()
 
-    def is_there(self, name: str, photo: Path) -> bool:
-        """Whether this picture is the dream on this photo that is asked for."""
+    def contains(self, name: str, photo: Path) -> bool:
+        """Whether this picture is the dream on this photo with the present settings."""
         path = self._folder / name
         return path.is_file() and photo.is_file() and self._entries.get(name) == self._entry(path, photo)
 
-    def keep(self, name: str, photo: Path) -> None:
-        """This picture now is."""
+    def add(self, name: str, photo: Path) -> None:
+        """Record this picture as the dream on this photo."""
         self._entries[name] = self._entry(self._folder / name, photo)
-        with atomic_path(self._folder / TOLD) as temporary:
+        with atomic_path(self._folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(self._entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     def _entry(self, path: Path, photo: Path) -> dict[str, str]:
@@ -156,15 +154,15 @@ class Told:
         return {"asked": self._asked, "photo": digests[0], "picture": digests[1]}
 
     def _read(self) -> dict[str, Any]:
-        path = self._folder / TOLD
+        path = self._folder / MANIFEST
         try:
-            told = json.loads(read_bytes(path, "list of dreams", MOST_TOLD)) if path.is_file() else {}
+            entries = json.loads(read_bytes(path, "list of dreams", MANIFEST_LIMIT)) if path.is_file() else {}
         except (ValueError, RecursionError):
-            told = {}  # no list of ours: all is dreamt again, and the list replaced
-        return told if isinstance(told, dict) else {}
+            entries = {}  # no list of ours: all is dreamt again, and the list replaced
+        return entries if isinstance(entries, dict) else {}
 
 
-def _names(photos: list[Path]) -> list[str]:
+def _picture_names(photos: list[Path]) -> list[str]:
     """A PNG's name for each photo, none twice: where stems are equal, the suffix is kept."""
     stems = Counter(photo.stem for photo in photos)
     names = [f"{photo.stem if stems[photo.stem] == 1 else photo.name}.png" for photo in photos]
@@ -173,7 +171,7 @@ def _names(photos: list[Path]) -> list[str]:
     return names
 
 
-def photos_of(source: StrPath) -> list[Path]:
+def find_photos(source: StrPath) -> list[Path]:
     """One file as it is; the pictures of a folder, or those that match a glob ("holiday/*.jpg"), in order of names.
 
     Raises PellucidError for a folder or a glob in which there is no picture.
@@ -190,7 +188,7 @@ def photos_of(source: StrPath) -> list[Path]:
     return found
 
 
-def save_film_of(dream: Dream, path: StrPath, *, milliseconds: int = 400) -> Path:
+def save_dream_film(dream: Dream, path: StrPath, *, milliseconds: int = 400) -> Path:
     """Write the photo and the picture after each round as a film (GIF, WebP, MP4); its path is given back.
 
     Raises PellucidError where no frames were kept, for another format, and where the disk refuses.
@@ -199,34 +197,34 @@ def save_film_of(dream: Dream, path: StrPath, *, milliseconds: int = 400) -> Pat
         raise PellucidError(f"There is nothing to write to '{path}': the dream kept no frames; set rounds and frame.")
     first = dream.frames[0]
     photo = dream.before if len(dream.before) == len(first) else to_gray(dream.before)
-    start = resized(torch.from_numpy(photo), first.shape[1:]).clamp(0, 1).numpy()
-    return save_zoom([start, *dream.frames], path, milliseconds=milliseconds)
+    start = resize(torch.from_numpy(photo), first.shape[1:]).clamp(0, 1).numpy()
+    return save_picture_film([start, *dream.frames], path, milliseconds=milliseconds)
 
 
-def save_zoom(
+def save_picture_film(
     pictures: Iterable[Float32[np.ndarray, "channel height width"]], path: StrPath, *, milliseconds: int = 80
 ) -> Path:
     """Write pictures of one size, in [0, 1], as a film (GIF, WebP, MP4); its path is given back."""
-    frames = np.stack([style.picture(picture) for picture in pictures])
-    shown = frames[:, 0] if frames.shape[1] == 1 else np.moveaxis(frames, 1, -1)
-    return save_film(np.ascontiguousarray(shown), os.fspath(path), milliseconds=milliseconds)
+    return save_film(np.stack([*map(style.image_bytes, pictures)]), os.fspath(path), milliseconds=milliseconds)
 
 
-def panel(dream: Dream, palette: Palette = LIGHT) -> Figure:
+def dream_panel(dream: Dream, palette: Palette = LIGHT) -> Figure:
     """The photo, gray, the dream, and the dream with its contrast, two by two."""
-    pictures = [_fitting(image) for image in (dream.before, to_gray(dream.before), dream.plain, dream.image)]
+    pictures = [_shrink_to_panel(image) for image in (dream.before, to_gray(dream.before), dream.plain, dream.image)]
     _, height, width = pictures[0].shape
-    figure, axes = board(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT), palette)
+    figure, axes = pixel_figure(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT), palette)
     for index, (picture, word) in enumerate(zip(pictures, WORDS, strict=True)):
         left, top = MARGIN + index % 2 * (width + GAP), MARGIN + index // 2 * (height + FOOT)
-        pixels = np.moveaxis(style.picture(picture), 0, -1)
-        put(axes, pixels.repeat(3, -1) if pixels.shape[-1] == 1 else pixels, left, top)
-        write(axes, word, left, top + height + 5, size=9, colour=palette.muted)
+        pixels = style.image_bytes(picture)
+        draw_image(axes, pixels[..., None].repeat(3, -1) if pixels.ndim == 2 else pixels, left, top)
+        draw_text(axes, word, left, top + height + 5, size=9, colour=palette.muted)
     return figure
 
 
-def _fitting(image: Float32[np.ndarray, "channel height width"]) -> Float32[np.ndarray, "channel new_height new_width"]:
+def _shrink_to_panel(
+    image: Float32[np.ndarray, "channel height width"],
+) -> Float32[np.ndarray, "channel new_height new_width"]:
     _, height, width = image.shape
     scale = min(1.0, PANEL / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    return resized(torch.from_numpy(image), size).clamp(0, 1).numpy()
+    return resize(torch.from_numpy(image), size).clamp(0, 1).numpy()

@@ -1,4 +1,4 @@
-"""Prints: what was found -> files, in the format that the name asks for.
+"""Export: figures and patterns -> files, in the format of the name's suffix.
 
 save_figure:   figure -> PNG, PDF or SVG
 save_pattern:  one unit's pattern -> a picture of whole pixels, or its arrays
@@ -6,8 +6,8 @@ save_patterns: a layer's patterns -> a wall, their arrays, or a folder with all 
 save_strip:    one unit's ascent -> a film strip, or a film
 save_ascents:  a layer's ascents, all side by side -> a film
 
-Every file is whole or not there. `ready` is asked before the work begins, so that nobody waits for a result that
-has nowhere to go. The surprise: patterns are drawn in deviations from their own mean, whatever range a model takes.
+Every file is whole or not there. `check_output` is called before the work begins, so that nobody waits for a result
+that cannot be written. Patterns are drawn in deviations from their own mean, whatever range a model takes.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import wall
+from pellucid.data.pixels import image_wall
 from pellucid.data.scaling import Scaling, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, output_folder, require_writable
 from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
-from pellucid.show.figures import base
+from pellucid.show.figures import patterns
 from pellucid.show.films import save_film
 
 FIGURES = (".png", ".pdf", ".svg")
 PICTURES = SUFFIXES
 WALLS = (*FIGURES, ".npz", ".csv", "")  # the last one is a folder
-PLAYED = (".gif", ".webp")
-FILMS = (*FIGURES, *PLAYED)
+ANIMATIONS = (".gif", ".webp")
+FILMS = (*FIGURES, *ANIMATIONS)
 MULTIPLE = 8  # each pixel of a small image becomes so many a side
 SHARPNESS = 200  # dots per inch, on figures laid out for 100
 WIDEST = 1200  # pixels of a film of many units, where nothing else is asked for
@@ -47,15 +47,15 @@ def format_of(path: StrPath, formats: Sequence[str]) -> str:
     return suffix
 
 
-def ready(path: StrPath, formats: Sequence[str]) -> None:
-    """Nothing, where a file of one of these formats could be written to `path` now; PellucidError otherwise."""
+def check_output(path: StrPath, formats: Sequence[str]) -> None:
+    """Raises PellucidError where no file of one of these formats could be written to `path` now."""
     if format_of(path, formats):
         require_writable(path)
 
 
-def ready_film(path: StrPath, formats: Sequence[str], shots: int) -> None:
+def check_film_output(path: StrPath, formats: Sequence[str], shots: int) -> None:
     """The same of a film or strip of so many shots, of which there has to be one."""
-    ready(path, formats)
+    check_output(path, formats)
     _require_shots(shots, path)
 
 
@@ -88,12 +88,12 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     if suffix == ".png" and multiple is not None:
         return found.save(path, multiple)
     if suffix:
-        return save_figure(_wall(found), path)
+        return save_figure(_wall_figure(found), path)
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")
     for unit, image in zip(found.units, found.images, strict=True):
-        picture = wall(image[None], multiple=MULTIPLE if multiple is None else multiple)
+        picture = image_wall(image[None], multiple=MULTIPLE if multiple is None else multiple)
         save_photo(folder / f"unit-{unit:03d}.png", picture)
     return folder
 
@@ -104,9 +104,9 @@ def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) ->
     multiple: each pixel becomes a square of so many a side; as large as goes well on a screen, if it is not given.
     Raises PellucidError for another format, where no shots were kept, and where the disk refuses.
     """
-    format_of(path, PLAYED)
+    format_of(path, ANIMATIONS)
     _require_shots(len(found.film.steps), path)
-    walls = byte_pixels(np.stack([wall(shot) for shot in found.film.images]))
+    walls = byte_pixels(np.stack([image_wall(shot) for shot in found.film.images]))
     largest = max(1, min(MULTIPLE, WIDEST // walls.shape[-1]))
     frames = walls[:, 0] if walls.shape[1] == 1 else np.moveaxis(walls, 1, -1)
     return save_film(frames, path, milliseconds=400, multiple=largest if multiple is None else multiple)
@@ -124,8 +124,10 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
         title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
-        return save_figure(base.strip(_drawable(shots), steps, activations, changes=changes, title=title), path)
-    return save_film(base.grays(_drawable(shots)), path, milliseconds=400, multiple=multiple)
+        return save_figure(
+            patterns.strip_figure(_standardize(shots), steps, activations, changes=changes, title=title), path
+        )
+    return save_film(patterns.image_tones(_standardize(shots)), path, milliseconds=400, multiple=multiple)
 
 
 def _require_shots(count: int, path: StrPath) -> None:
@@ -135,14 +137,14 @@ def _require_shots(count: int, path: StrPath) -> None:
         )
 
 
-def _wall(found: Patterns) -> Figure:
+def _wall_figure(found: Patterns) -> Figure:
     title = f"{found.model}, {found.layer}"
     units = [int(unit) for unit in found.units]
-    return base.wall(_drawable(found.images), found.activations, found.dead, units=units, title=title)
+    return patterns.wall_figure(_standardize(found.images), found.activations, found.dead, units=units, title=title)
 
 
-def _drawable(
+def _standardize(
     images: Float[np.ndarray, "image channel height width"],
 ) -> Float[np.ndarray, "image channel height width"]:
-    """Images of any model's range in deviations from their own mean, as figures want them."""
+    """Images of any model's range in deviations from their own mean, as figures take them."""
     return Scaling("standardized").apply(images)

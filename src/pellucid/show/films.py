@@ -1,8 +1,8 @@
 """Films: frames -> a GIF or WebP that plays for ever, or an MP4.
 
 The suffix of the path chooses the format. WebP is lossless here; a GIF holds 256 colours, so gray frames are exact in
-both and colour frames are exact in WebP only. An MP4 (H.264) is small, lossy, and needs the package imageio-ffmpeg. The
-surprise: equal neighbours become one longer frame in GIF and WebP; an MP4 repeats frames instead.
+both and colour frames are exact in WebP only. An MP4 (H.264) is small, lossy, and needs the package imageio-ffmpeg.
+Equal neighbours become one longer frame in GIF and WebP; an MP4 repeats frames instead.
 """
 
 import math
@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from pellucid.data.pixels import enlarge
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import atomic_path
-from pellucid.show.sprites import enlarge
 
 FORMATS = (".gif", ".webp", ".mp4")
 

@@ -1,8 +1,8 @@
-"""Words: numbers and layers as a person reads them on a page."""
+"""Labels: numbers, layers and data sets -> the words of the tour's page."""
 
 import math
 
-from pellucid.show.tour.results import LayerFound, Seen
+from pellucid.show.tour.results import LayerActivity, LayerPatterns
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -48,10 +48,10 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{shown:.{decimals}f}%"
 
 
-def brief(number: float) -> str:
+def short_number(number: float) -> str:
     """A number in at most four characters, for the little room under a tile.
 
-    >>> brief(0.4567), brief(15.98)
+    >>> short_number(0.4567), short_number(15.98)
     ('0.46', '16.0')
     """
     return f"{number:.2f}" if round(number, 2) < 10 else f"{number:.1f}"
@@ -92,19 +92,19 @@ def cell_shade(share: float, right: bool) -> float:
     return round(0.15 + 0.4 * share, 3) if right else round(min(0.4, 0.1 + share**0.5), 3)
 
 
-def data_words(name: str) -> str:
+def data_label(name: str) -> str:
     """What a data set is, for a person."""
     return {"mnist": "MNIST, a large collection of handwritten digits", "digits": "scikit-learn’s digits"}.get(
         name, name
     )
 
 
-def layer_words(layer: LayerFound) -> str:
+def layer_label(layer: LayerPatterns) -> str:
     """A sentence or two on what one sees on a layer's wall; nothing for a layer of another model."""
     return WALLS.get(layer.layer, "")
 
 
-def path_words(seen: Seen) -> str:
+def path_label(seen: LayerActivity) -> str:
     """What a layer did to the digit, in plain words, with the number of maps that stayed dark."""
     if seen.kind == "units":
         silent = f"{seen.silent} of them keep silent" if seen.silent else "none keeps silent"

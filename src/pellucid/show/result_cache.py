@@ -1,12 +1,15 @@
-"""Kept: arrays on disk under a mark, so that long work goes on where it stopped.
+"""Result cache: arrays on disk with a fingerprint, so that long work goes on where it stopped.
 
-Kept.part:  name -> the arrays of that file if it bears the mark
-Kept.each:  an engine, pieces of work by name -> the names, as their arrays come to lie on disk
+ResultCache.load_part:      name -> the arrays of that file if its fingerprint is the present one
+ResultCache.compute_pieces: an executor, pieces of work by name -> the names, as their arrays are written
+digest:                     facts and arrays -> the hash that a fingerprint is
 
-A mark is a hash of all that the arrays follow from; a file with another mark, or a damaged one, is computed anew and
-replaced. The surprise: pieces lie in `pieces/` only until what they are part of is whole, then they are removed.
+A fingerprint is a hash of everything that the arrays follow from; a file with another one, or a damaged file, is
+computed anew and replaced. Pieces lie in `pieces/` until the part that they belong to is complete.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,34 +29,43 @@ PIECES = "pieces"
 Arrays = Mapping[str, np.ndarray]
 
 
-@dataclass
-class Kept:
-    """Files of arrays in a folder, under one mark; `resumed` counts those that were there already.
+def digest(facts: Any, arrays: Arrays) -> str:
+    """A hash of facts that JSON can hold (others as their `str`) and of arrays by name."""
+    hashed = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16)
+    for name, array in arrays.items():
+        hashed.update(name.encode())
+        hashed.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return hashed.hexdigest()
 
-    resume: take over what is there; else it is computed anew.
+
+@dataclass
+class ResultCache:
+    """Files of arrays in a folder, under one fingerprint; `resumed` counts those that were there already.
+
+    resume: use the files that are there; else everything is computed anew.
     """
 
     folder: Path
-    mark: str
+    fingerprint: str
     resume: bool
     engine: Engine
     ticks: Progress | None = None
     resumed: int = 0
 
-    def part(self, name: str) -> Arrays | None:
+    def load_part(self, name: str) -> Arrays | None:
         """The arrays of a file that was there already, if they may be taken over."""
         arrays = self._read(self.folder / f"{name}.npz") if self.resume else None
         self.resumed += arrays is not None
         return arrays
 
-    def finish(self, name: str, arrays: Arrays, pieces: Iterable[str]) -> None:
-        """Write the arrays of a whole part, and remove the pieces that it was put together from."""
+    def save_part(self, name: str, arrays: Arrays, pieces: Iterable[str]) -> None:
+        """Write the arrays of a whole part, and remove the pieces that it was joined from."""
         self._write(self.folder / f"{name}.npz", arrays, compressed=True)
         for piece in pieces:
             self._piece(piece).unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Remove all pieces: everything is whole, and what is left was cut otherwise by an earlier run."""
+    def remove_pieces(self) -> None:
+        """Remove all pieces, once every part is whole: those left are of an earlier run with other cuts."""
         folder = self.folder / PIECES
         if folder.is_dir():
             for path in folder.glob("*.npz"):
@@ -61,13 +73,15 @@ class Kept:
             if not any(folder.iterdir()):
                 folder.rmdir()
 
-    def piece(self, name: str) -> Arrays:
-        """The arrays of a piece that `each` has named."""
+    def load_piece(self, name: str) -> Arrays:
+        """The arrays of a piece that `compute_pieces` has named."""
         arrays = self._read(self._piece(name))
         assert arrays is not None, name
         return arrays
 
-    def each(self, work: Task, shared: tuple[Any, ...], items: Mapping[str, Any], words: str) -> Iterator[str]:
+    def compute_pieces(
+        self, work: Task, shared: tuple[Any, ...], items: Mapping[str, Any], words: str
+    ) -> Iterator[str]:
         """The names of the pieces as they come to lie on disk; first of those that are there already."""
         missing = []
         for name in items:
@@ -92,8 +106,8 @@ class Kept:
         if not path.is_file():
             return None
         try:
-            mark = read_arrays(path, lambda held: [FINGERPRINT] if FINGERPRINT in held else [])
-            if str(mark.get(FINGERPRINT)) == self.mark:
+            found = read_arrays(path, lambda held: [FINGERPRINT] if FINGERPRINT in held else [])
+            if str(found.get(FINGERPRINT)) == self.fingerprint:
                 return read_arrays(path, lambda held: [name for name in held if name != FINGERPRINT])
         except PellucidError:
             pass  # no file of ours, or a damaged one: it is computed anew and replaced
@@ -102,4 +116,4 @@ class Kept:
     def _write(self, path: Path, arrays: Arrays, *, compressed: bool) -> None:
         save = np.savez_compressed if compressed else np.savez
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            save(file, allow_pickle=False, **{**arrays, FINGERPRINT: np.array(self.mark)})
+            save(file, allow_pickle=False, **{**arrays, FINGERPRINT: np.array(self.fingerprint)})

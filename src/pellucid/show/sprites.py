@@ -9,16 +9,26 @@ import io
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
-from pellucid.data.pixels import columns_for, enlarge, place, sheet
 from pellucid.errors import PellucidError
 from pellucid.show.style import duotone
 
-__all__ = ["Form", "columns_for", "data_uri", "enlarge", "film_sheet", "place", "sheet"]
-
 Form = Literal["png", "webp", "jpeg"]
+
+
+def average_blocks(
+    images: Float[np.ndarray, "image channel height width"], longest: int = 128
+) -> Float[np.ndarray, "image channel high wide"]:
+    """Images whose longer side is at most `longest`: square blocks averaged, a remainder at the edge left off."""
+    count, channels, height, width = images.shape
+    by = -(-max(height, width) // longest)
+    if by == 1:
+        return images
+    high, wide = height // by, width // by
+    blocks = images[:, :, : high * by, : wide * by].reshape(count, channels, high, by, wide, by)
+    return np.asarray(blocks.mean(axis=(3, 5)), images.dtype)
 
 
 def film_sheet(frames: UInt8[np.ndarray, "unit frame height width"]) -> UInt8[np.ndarray, "tall wide"]:

@@ -1,6 +1,6 @@
 """Style: the one palette, the type and the tones that figures, films and pages share.
 
-tone: standardized image -> gray in 0..255, where 128 is the image's mean; the one curve (see/display.py).
+tone: standardized image -> gray in 0..255, where 128 is the image's mean (data/pixels.py).
 
 Grays are shown as a duotone from ink to ivory: the numbers stay those of the gray image, only the two ends are tinted.
 """
@@ -75,7 +75,9 @@ def _luminance(colour: str) -> float:
     return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
-def light(activations: Float[np.ndarray, "*shape"], largest: float | None = None) -> UInt8[np.ndarray, "*shape"]:
+def activation_tones(
+    activations: Float[np.ndarray, "*shape"], largest: float | None = None
+) -> UInt8[np.ndarray, "*shape"]:
     """Grays 0..255 of activations: 0 (and below) is dark, `largest` (default: the largest of them) is full light."""
     top = float(activations.max(initial=0.0)) if largest is None else largest
     if top <= 0:
@@ -83,15 +85,24 @@ def light(activations: Float[np.ndarray, "*shape"], largest: float | None = None
     return np.rint(255 * np.clip(activations / top, 0, 1)).astype(np.uint8)
 
 
-def signed(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+def signed_tones(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Grays 0..255 of weights: zero is 128, the largest magnitude reaches an end."""
     top = float(np.abs(weights).max(initial=0.0))
     return np.asarray(np.rint(127.5 * (1 + weights / (top if top > 0 else 1.0))), np.uint8)
 
 
-def picture(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+def pixel_bytes(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Grays (or colours) 0..255 of pixels in [0, 1]; what lies outside is clipped."""
     return np.asarray(np.rint(255 * np.clip(images, 0, 1)), np.uint8)
+
+
+def image_bytes(image: Float[np.ndarray, "channel height width"]) -> UInt8[np.ndarray, "height width *color"]:
+    """A picture in [0, 1] as bytes: (height, width) for one channel, (height, width, 3) for three.
+
+    Images of another number of channels show their first.
+    """
+    pixels = pixel_bytes(image)
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1)) if len(pixels) == 3 else pixels[0]
 
 
 def duotone(grays: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:

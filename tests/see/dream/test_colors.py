@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pellucid.data.photos import to_gray
 from pellucid.see.dream import colors
-from pellucid.see.dream.colors import banded, limited, luminance, relit
+from pellucid.see.dream.colors import change_luminance, luminance, map_bands, soft_clip
 
 
 @given(st.integers(0, 10_000), st.floats(-1, 1))
@@ -16,7 +16,7 @@ def test_the_luminance_is_what_was_asked_for_even_where_colours_must_fade(seed, 
     picture = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(seed))
     light = luminance(picture)
     change = amount * (1 - light if amount > 0 else light)
-    changed = relit(picture, change)
+    changed = change_luminance(picture, change)
     torch.testing.assert_close(luminance(changed), (light + change).clamp(0, 1), atol=1e-5, rtol=0)
     assert changed.min() >= 0
     assert changed.max() <= 1
@@ -27,7 +27,7 @@ def test_the_luminance_is_what_was_asked_for_even_where_colours_must_fade(seed, 
 def test_a_small_change_keeps_the_colours_exactly():
     """Rejects scaling the channels: colour differences must be kept, not ratios."""
     picture = 0.3 + 0.4 * torch.rand(3, 4, 5)
-    changed = relit(picture, torch.full((1, 4, 5), 0.1))
+    changed = change_luminance(picture, torch.full((1, 4, 5), 0.1))
     torch.testing.assert_close(changed, picture + 0.1)
 
 
@@ -35,7 +35,7 @@ def test_without_a_change_every_bit_stays():
     """Rejects a round trip through another colour space."""
     picture = torch.rand(3, 40, 50)
     picture[:, :5] = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
-    assert torch.equal(relit(picture, torch.zeros(1, 40, 50)), picture)
+    assert torch.equal(change_luminance(picture, torch.zeros(1, 40, 50)), picture)
 
 
 def test_luminance_is_that_of_gray_photos():
@@ -49,20 +49,20 @@ def test_luminance_is_that_of_gray_photos():
 def test_a_change_is_bent_and_never_clipped():
     """Rejects a hard limit, a limit for both ways, and one that shrinks small changes."""
     change = torch.linspace(-3, 3, 601)
-    bent = limited(change, torch.full_like(change, 0.5), torch.full_like(change, 0.1))
+    bent = soft_clip(change, torch.full_like(change, 0.5), torch.full_like(change, 0.1))
     assert bent.max() <= 0.5
     assert bent.min() >= -0.1
     assert (bent[1:] >= bent[:-1]).all()
     assert (bent[2:] - 2 * bent[1:-1] + bent[:-2]).abs().max() < 1e-3  # no corner anywhere
     torch.testing.assert_close(
-        limited(change * 1e-4, change * 0 + 0.5, change * 0 + 0.1), change * 1e-4, atol=1e-9, rtol=1e-4
+        soft_clip(change * 1e-4, change * 0 + 0.5, change * 0 + 0.1), change * 1e-4, atol=1e-9, rtol=1e-4
     )
-    assert torch.equal(limited(torch.zeros(2), torch.zeros(2), torch.zeros(2)), torch.zeros(2))
+    assert torch.equal(soft_clip(torch.zeros(2), torch.zeros(2), torch.zeros(2)), torch.zeros(2))
 
 
 def test_bands_make_the_same_picture(monkeypatch):
     """Rejects a last band that is left out, and bands across the wrong axis."""
     picture, change = torch.rand(3, 23, 11), 0.1 * torch.randn(1, 23, 11)
-    whole = relit(picture, change)
-    monkeypatch.setattr(colors, "BAND", 50)
-    torch.testing.assert_close(banded(relit, picture, change), whole)
+    whole = change_luminance(picture, change)
+    monkeypatch.setattr(colors, "BAND_PIXELS", 50)
+    torch.testing.assert_close(map_bands(change_luminance, picture, change), whole)

@@ -16,7 +16,7 @@ from foreign import alike, assert_alike
 from pellucid.data.photos import Photo, read_photo, to_gray
 from pellucid.errors import PellucidError
 from pellucid.see.dream.dream import dream
-from pellucid.see.dream.tiled_dream import Carver
+from pellucid.see.dream.tiled_dream import TiledDream
 from pellucid.see.dream.tiles import tiling
 from pellucid.see.models.open import open_model
 from tests.see.conftest import small_cnn
@@ -382,10 +382,10 @@ def test_rounds_are_told_as_they_end(model):
 def test_pieces_that_were_robbed_climb_again(model, monkeypatch):
     """Rejects a last round after which nobody looks, all pieces climbing again, and climbing without an end."""
     climbing = []
-    carved = Carver._carved
+    carved = TiledDream._run_round
     before = [1.0, 1.0, 1.0, 1.0, 1.0]
     said = iter([before, before, [2, 1, 2, 2, 2], [2, 2, 2, 2, 2], before])
-    monkeypatch.setattr(Carver, "activations", lambda *_: np.array(next(said), dtype=np.float32))
-    monkeypatch.setattr(Carver, "_carved", lambda *given: climbing.append(given[2].tolist()) or carved(*given))
+    monkeypatch.setattr(TiledDream, "activations", lambda *_: np.array(next(said), dtype=np.float32))
+    monkeypatch.setattr(TiledDream, "_run_round", lambda *given: climbing.append(given[2].tolist()) or carved(*given))
     dream(smooth(height=40, width=40), model, layer="conv2", unit=0, levels=2, rounds=2, steps=1)
     assert climbing == [[True] * 5, [True] * 5, [False, True, False, False, False]]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.see.dream.resampling import resized
+from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.tiles import tiling
 
 SIDES = st.integers(1, 70)
@@ -38,12 +38,12 @@ def test_scaling_pieces_row_by_row_is_scaling_each_of_them(height, width, cells)
     """Rejects rows and columns swapped, a piece that lands in another's place, other weights than `join`'s."""
     tiles = tiling(height, width, cells, (13, 9))
     picture = torch.randn(2, height, width)
-    small = tiles.shrunk(picture, (13, 9))
+    small = tiles.downscale(picture, (13, 9))
     assert small.shape == (len(tiles), 2, 13, 9)
     for piece, whole in zip(small, tiles.cut(picture), strict=True):
-        torch.testing.assert_close(piece, resized(whole, (13, 9)), atol=1e-4, rtol=1e-4)
-    grown = tiles.grown(small)
-    joined = tiles.join(resized(piece, (tiles.tile_height, tiles.tile_width)) for piece in small)
+        torch.testing.assert_close(piece, resize(whole, (13, 9)), atol=1e-4, rtol=1e-4)
+    grown = tiles.upscale(small)
+    joined = tiles.join(resize(piece, (tiles.tile_height, tiles.tile_width)) for piece in small)
     torch.testing.assert_close(grown, joined, atol=1e-4, rtol=1e-4)
 
 
@@ -52,8 +52,8 @@ def test_pieces_that_fade_are_as_strong_everywhere():
     tiles = tiling(200, 200, 8, (16, 16))
     reach = 0.2 + torch.sin(torch.pi * (torch.arange(16) + 0.5) / 16)
     noise = torch.randn(150, len(tiles), 16, 16) * reach[:, None] * reach
-    strength = torch.stack([tiles.grown(one[:, None], (reach, reach))[0] for one in noise]).std(0)[30:-30, 30:-30]
-    plain = torch.stack([tiles.grown(one[:, None])[0] for one in noise[:100]]).std(0)[30:-30, 30:-30]
+    strength = torch.stack([tiles.upscale(one[:, None], (reach, reach))[0] for one in noise]).std(0)[30:-30, 30:-30]
+    plain = torch.stack([tiles.upscale(one[:, None])[0] for one in noise[:100]]).std(0)[30:-30, 30:-30]
     side, fade = tiles.tile_height, tiles.tile_height // 2
 
     def wave(field):
@@ -66,9 +66,9 @@ def test_pieces_that_fade_are_as_strong_everywhere():
 
 def test_each_piece_belongs_to_the_cell_of_its_middle():
     """Rejects cells counted down first, and a picture that is not square counted by pieces."""
-    assert tiling(560, 560, 4, (28, 28)).cells(4) == list(range(16))
-    assert tiling(560, 560, 8, (28, 28)).cells(8) == list(range(64))
-    assert tiling(280, 560, 2, (28, 28)).cells(2) == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+    assert tiling(560, 560, 4, (28, 28)).cell_indices(4) == list(range(16))
+    assert tiling(560, 560, 8, (28, 28)).cell_indices(8) == list(range(64))
+    assert tiling(280, 560, 2, (28, 28)).cell_indices(2) == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
 
 
 def test_the_whole_of_a_square_is_one_piece_and_a_long_picture_needs_more():

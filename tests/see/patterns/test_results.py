@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pellucid.data.pixels import tone, wall
+from pellucid.data.pixels import image_wall, tone
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
@@ -113,7 +113,7 @@ def test_a_picture_has_every_pixel_as_it_is(found, tmp_path, multiple):
 def test_any_number_of_channels_can_be_looked_at(channels):
     """Rejects a wall that only knows gray and colours, and colours in place of channels side by side."""
     images = np.random.default_rng(0).random((4, channels, 5, 8), dtype=np.float32)
-    picture = wall(images, columns=2)
+    picture = image_wall(images, columns=2)
     wide = 8 * channels if channels == 7 else 8
     assert picture.shape == (3 if channels == 3 else 1, 11, 2 * wide + 1)
 

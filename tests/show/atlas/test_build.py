@@ -192,7 +192,7 @@ def test_tiles_lie_where_the_page_looks(made, record):
     wall = np.asarray(Image.open(made / "images" / layer["wall"]))
     with np.load(made / "arrays" / "layer-000.npz", allow_pickle=False) as found:
         for unit in range(5):
-            shown = style.duotone(pictures.drawn(found["patterns"][found["best"][unit], unit][None])[0])
+            shown = style.duotone(pictures.pattern_tiles(found["patterns"][found["best"][unit], unit][None])[0])
             np.testing.assert_array_equal(sheet[unit * height : (unit + 1) * height, :width], shown)
             row, column = divmod(unit, layer["columns"])
             np.testing.assert_array_equal(
@@ -294,7 +294,7 @@ def test_data_of_another_shape_is_refused(tmp_path):
 def test_large_images_are_averaged_over_blocks():
     """Rejects interpolation, and tiles larger than a sheet can hold."""
     images = np.arange(2 * 3 * 257 * 300, dtype=np.float32).reshape(2, 3, 257, 300)
-    small = pictures.shrunk(images)
+    small = pictures.average_blocks(images)
     assert small.shape == (2, 3, 85, 100)
     assert small[1, 2, 3, 4] == pytest.approx(images[1, 2, 9:12, 12:15].mean())
     with pytest.raises(PellucidError, match="larger than a picture"):
@@ -304,7 +304,7 @@ def test_large_images_are_averaged_over_blocks():
 def test_two_thousand_units_share_sheets():
     """Rejects a sheet beyond what WebP can hold, and a unit that falls between two sheets."""
     rows = [np.full((3, 28, 28), unit % 251, np.uint8) for unit in range(2000)]
-    made = pictures.sheets(rows)
+    made = pictures.unit_sheets(rows)
     assert max(max(sheet.shape) for sheet in made) <= pictures.LARGEST_SHEET
     unit = 1234
     sheet, row = divmod(unit, pictures.UNITS)
@@ -314,7 +314,7 @@ def test_two_thousand_units_share_sheets():
 def test_a_class_is_preferred_only_where_it_matters():
     """Rejects a favourite among equals, and a class without images."""
     means = np.array([[1.0, 2.0, np.nan], [3.0, 3.0, 3.01], [-2.0, -1.0, np.nan], [0.0, 0.0, 0.0]])
-    assert records.preferred(means) == [1, None, 1, None]
+    assert records.preferred_classes(means) == [1, None, 1, None]
 
 
 @pytest.mark.parametrize(
@@ -332,4 +332,4 @@ def test_the_command_is_one_that_works(model, source, said):
     if source is not None:
         split = Split(np.zeros((1, 1, 2, 2), np.float32), np.zeros(1, np.int64))
         data = Data(split, split, split, name="mnist")
-    assert atlases.command(model, source, data, settings, Path("my atlas")) == said
+    assert atlases.atlas_command(model, source, data, settings, Path("my atlas")) == said

@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pellucid.errors import PellucidError
 from pellucid.show.figures import activations_figure as way
-from pellucid.show.style import LIGHT, duotone, light
+from pellucid.show.style import LIGHT, activation_tones, duotone
 
 
 def layers() -> dict[str, np.ndarray]:
@@ -23,14 +23,14 @@ def layers() -> dict[str, np.ndarray]:
 def test_every_map_is_drawn_as_it_is():
     """Rejects maps lit one by one (a faint map would look as strong as the strongest) and interpolation."""
     activations = layers()
-    figure = way.journey(np.zeros((1, 8, 8), np.float32), activations, np.full(5, 0.2, np.float32))
+    figure = way.activations_figure(np.zeros((1, 8, 8), np.float32), activations, np.full(5, 0.2, np.float32))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
-    times = way.multiple((3, 6, 4))
+    times = way.pixel_multiple((3, 6, 4))
     assert times == 12
     top = way.MARGIN + way.TILE + 2 * way.GAP
-    for index, gray in enumerate(light(activations["conv1"])):
+    for index, gray in enumerate(activation_tones(activations["conv1"])):
         left = way.MARGIN + way.LABEL + index * (way.TILE + way.GAP)
         tile = duotone(gray).repeat(times, 0).repeat(times, 1)
         np.testing.assert_array_equal(pixels[top : top + 72, left : left + 48], tile)
@@ -38,8 +38,8 @@ def test_every_map_is_drawn_as_it_is():
 
 def test_what_would_be_drawn_twice_is_left_out():
     """Rejects a flatten of the maps just shown, and the scores that the classes show anyway."""
-    assert list(way.worth_drawing(layers(), classes=5)) == ["conv1", "dense"]
-    assert list(way.worth_drawing(layers(), classes=6)) == ["conv1", "dense", "logits"]
+    assert list(way.layers_to_draw(layers(), classes=5)) == ["conv1", "dense"]
+    assert list(way.layers_to_draw(layers(), classes=6)) == ["conv1", "dense", "logits"]
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,14 @@ def test_what_would_be_drawn_twice_is_left_out():
 )
 def test_the_truth_is_green_and_only_a_wrong_guess_is_red(truth: int | None, colours: list[str]):
     """Rejects a red guess that was right, and a green one where nobody knows the truth."""
-    assert [way.class_colour(index, 1, truth, LIGHT) for index in range(3)] == colours
+    assert [way.class_color(index, 1, truth, LIGHT) for index in range(3)] == colours
 
 
 def test_the_probabilities_are_written_out():
     """Rejects bars without numbers, and classes shown by index although they have names."""
-    figure = way.journey(np.zeros((3, 8, 9), np.float32), {}, np.array([0.25, 0.75]), truth=0, classes=["ape", "bee"])
+    figure = way.activations_figure(
+        np.zeros((3, 8, 9), np.float32), {}, np.array([0.25, 0.75]), truth=0, classes=["ape", "bee"]
+    )
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words[-4:] == ["ape", "25.0%", "bee", "75.0%"]
 
@@ -66,6 +68,6 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
     """Rejects a batch given for one image, and too few names."""
     image = np.zeros((1, 8, 8), np.float32)
     with pytest.raises(PellucidError, match="'conv1' has shape"):
-        way.journey(image, {"conv1": np.zeros((1, 2, 3, 3))}, np.ones(1))
+        way.activations_figure(image, {"conv1": np.zeros((1, 2, 3, 3))}, np.ones(1))
     with pytest.raises(PellucidError, match="2 probabilities but 1 classes"):
-        way.journey(image, {}, np.ones(2), classes=["a"])
+        way.activations_figure(image, {}, np.ones(2), classes=["a"])

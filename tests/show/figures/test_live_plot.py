@@ -18,10 +18,10 @@ from pellucid.learn.metrics import Scores
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
 from pellucid.settings import CallbackSettings
-from pellucid.show.callbacks import keep, watched
+from pellucid.show.callbacks import save_outputs, training_callbacks
 from pellucid.show.console import scores_text, table
-from pellucid.show.figures.class_means import averages_figure
-from pellucid.show.figures.live_plot import Live, TensorBoardLog, in_notebook
+from pellucid.show.figures.class_means import class_means_figure
+from pellucid.show.figures.live_plot import LivePlot, TensorBoardLog, in_notebook
 from pellucid.show.figures.training import curves_figure, training_figure
 from pellucid.show.style import LIGHT
 
@@ -98,10 +98,10 @@ def test_the_curves_are_those_of_the_history(told):
 def test_the_picture_is_redrawn_every_so_many_batches_and_changes_nothing(tmp_path, monkeypatch):
     """Rejects a picture at the end only, a file that is seen half-written, and a training that is disturbed."""
     path, sizes, steps = tmp_path / "live.png", [], []
-    live = Live(path, every=4)
-    draw = Live.draw
+    live = LivePlot(path, every=4)
+    draw = LivePlot.draw
     monkeypatch.setattr(
-        Live, "draw", lambda self, trainer: steps.append(len(trainer.history.batches)) or draw(self, trainer)
+        LivePlot, "draw", lambda self, trainer: steps.append(len(trainer.history.batches)) or draw(self, trainer)
     )
 
     def look(trainer):
@@ -134,7 +134,7 @@ def test_a_notebook_s_picture_is_redrawn_in_its_place(monkeypatch):
     assert not in_notebook()
     shell.kernel = "here"
     assert in_notebook()
-    train(small.network(), small.data(), on_batch=Live(every=2).batch, **QUICK)
+    train(small.network(), small.data(), on_batch=LivePlot(every=2).batch, **QUICK)
     assert (len(shown), len(updates)) == (1, 1)
     assert shown[0].startswith(b"\x89PNG")
     assert shown[0] != updates[0]
@@ -146,7 +146,7 @@ def test_a_notebook_s_picture_is_redrawn_in_its_place(monkeypatch):
 def test_what_cannot_be_drawn_is_refused_before_the_work(options, sentence):
     """Rejects an error after the first fifty batches."""
     with pytest.raises(PellucidError, match=sentence):
-        Live(**options)
+        LivePlot(**options)
 
 
 def test_without_tensorboard_a_sentence_says_what_to_install(tmp_path, monkeypatch):
@@ -182,25 +182,25 @@ def test_what_is_asked_for_is_kept(tmp_path, told):
         history=tmp_path / "told.csv",
         tables=tmp_path / "tables",
     )
-    with watched(settings) as (on_batch, on_epoch):
+    with training_callbacks(settings) as (on_batch, on_epoch):
         train(small.network(), small.data(), on_batch=on_batch, on_epoch=on_epoch, **QUICK)
-    written = keep(settings, net, history)
+    written = save_outputs(settings, net, history)
     assert written == [settings.live, settings.curves, settings.history, settings.tables]
     assert all(path.exists() for path in written)
     assert small.same(Network.load(settings.tables), net)
-    with watched(CallbackSettings()) as callbacks:
+    with training_callbacks(CallbackSettings()) as callbacks:
         assert [callback(None) for callback in callbacks] == [None, None]
-    assert keep(CallbackSettings(), net, history) == []
+    assert save_outputs(CallbackSettings(), net, history) == []
 
 
 def test_a_class_without_images_keeps_its_place():
     """Rejects nine pictures for ten classes, and a black picture that looks like an average."""
     images = np.random.default_rng(0).random((3, 1, 9, 7), dtype=np.float32)
-    figure = averages_figure(ClassMeans(images, np.array([4, 0, 1200]), 0.9), ["ape", "bee", "cat"])
+    figure = class_means_figure(ClassMeans(images, np.array([4, 0, 1200]), 0.9), ["ape", "bee", "cat"])
     assert len(figure.axes[0].images) == 2
     assert words(figure) == ["ape", "of 4", "bee", "none above 0.9", "cat", "of 1,200"]
     with pytest.raises(PellucidError, match="3 averages but 2 classes"):
-        averages_figure(ClassMeans(images, np.array([4, 0, 1]), 0.9), ["ape", "bee"])
+        class_means_figure(ClassMeans(images, np.array([4, 0, 1]), 0.9), ["ape", "bee"])
 
 
 def test_a_table_aligns_numbers_to_the_right():

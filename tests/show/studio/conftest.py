@@ -17,8 +17,8 @@ from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.settings import StudioSettings
 from pellucid.show.studio.app import Studio, studio_app
-from pellucid.show.studio.context import Desk
-from pellucid.show.studio.model_registry import Shelf
+from pellucid.show.studio.context import Context
+from pellucid.show.studio.model_registry import ModelRegistry
 from pellucid.show.studio.sessions import Sessions
 
 NAME = "small"
@@ -48,9 +48,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(file: Path, tmp_path: Path) -> Iterator[Desk]:
+def context(file: Path, tmp_path: Path) -> Iterator[Context]:
     """What the tabs work with."""
-    made = Desk(SETTINGS, Shelf([str(file)]), Sessions(SETTINGS, tmp_path))
+    made = Context(SETTINGS, ModelRegistry([str(file)]), Sessions(SETTINGS, tmp_path))
     yield made
     made.sessions.close()
 
@@ -62,7 +62,7 @@ def studio(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stu
         warnings.simplefilter("ignore", DeprecationWarning)
         made = studio_app(SETTINGS, [str(file)], tmp_path_factory.mktemp("studio"))
     yield made
-    made.desk.sessions.close()
+    made.context.sessions.close()
 
 
 def strokes(seed: int = 0) -> np.ndarray:

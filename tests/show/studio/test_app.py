@@ -97,16 +97,16 @@ def test_a_closed_window_is_forgotten(client, studio):
     (unload,) = [fn for fn in studio.blocks.fns.values() if fn.targets[0][1] == "unload"]
     from tests.show.studio.conftest import window
 
-    studio.desk.session(window("gone")).kept["photo"] = 1
+    studio.context.session(window("gone")).kept["photo"] = 1
     unload.fn(window("gone"))
-    assert studio.desk.session(window("gone")).kept == {}
+    assert studio.context.session(window("gone")).kept == {}
 
 
 def test_warming_up_leaves_no_window_behind(studio):
     """Rejects a session that nobody owns."""
-    before = len(studio.desk.sessions)
-    warm_up(studio.desk)
-    assert len(studio.desk.sessions) == before
+    before = len(studio.context.sessions)
+    warm_up(studio.context)
+    assert len(studio.context.sessions) == before
 
 
 def test_both_lights_are_those_of_the_pages():

@@ -25,7 +25,7 @@ def bar(left=30, top=20, high=60, wide=10):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_strokes_lie_in_the_middle_at_the_size_that_was_learnt(shape):
     """Rejects a drawing that is only scaled down, and one that loses its proportions."""
-    image = canvas.centred(bar(), shape)
+    image = canvas.center_strokes(bar(), shape)
     assert image.shape == shape
     assert image.dtype == np.float32
     assert 0 <= image.min() <= image.max() <= 1
@@ -40,13 +40,13 @@ def test_strokes_lie_in_the_middle_at_the_size_that_was_learnt(shape):
 @given(st.integers(0, 100), st.integers(0, 50))
 def test_it_does_not_matter_where_one_draws(left, top):
     """Rejects a reading that depends on the place of the strokes."""
-    assert np.array_equal(canvas.centred(bar(left, top), (1, 28, 28)), canvas.centred(bar(), (1, 28, 28)))
+    assert np.array_equal(canvas.center_strokes(bar(left, top), (1, 28, 28)), canvas.center_strokes(bar(), (1, 28, 28)))
 
 
 def test_nothing_drawn_is_dark():
     """Rejects a division by nothing."""
-    assert not canvas.centred(np.zeros((9, 11), np.float32), (2, 7, 5)).any()
-    assert canvas.centred(np.pad(np.ones((1, 1), np.float32), 4), (1, 5, 5)).any()
+    assert not canvas.center_strokes(np.zeros((9, 11), np.float32), (2, 7, 5)).any()
+    assert canvas.center_strokes(np.pad(np.ones((1, 1), np.float32), 4), (1, 5, 5)).any()
 
 
 def test_ink_on_paper_is_light_on_dark():
@@ -68,7 +68,7 @@ def address(image):
 def test_pixels_arrive_as_they_were_drawn():
     """Rejects a drawing that is turned or scaled on its way."""
     image = bar()[:50]
-    assert np.array_equal(canvas.pixels_of(address(image)), image)
+    assert np.array_equal(canvas.decode_drawing(address(image)), image)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_pixels_arrive_as_they_were_drawn():
 def test_what_is_no_drawing_is_refused(found):
     """Rejects a traceback, and an address that is opened."""
     with pytest.raises(PellucidError):
-        canvas.pixels_of(found)
+        canvas.decode_drawing(found)
 
 
 def test_a_drawing_of_too_many_pixels_is_refused():
     """Rejects a bomb: a small file of many pixels."""
     with pytest.raises(PellucidError, match="more than"):
-        canvas.pixels_of(address(np.zeros((1200, 1000), np.float32)))
+        canvas.decode_drawing(address(np.zeros((1200, 1000), np.float32)))

@@ -18,7 +18,7 @@ def test_a_control_says_what_the_setting_says(group, name):
     made, field = controls.control(group, name), group.model_fields[name]
     assert made.info == field.description
     assert made.label.lower() == name.replace("_", " ")
-    assert controls.chosen(group, [name], [made.value]) == {}
+    assert controls.changed_settings(group, [name], [made.value]) == {}
     limits = {type(part): part for part in field.metadata}
     if isinstance(made, gr.Slider):
         low = limits.get(annotated_types.Ge)
@@ -64,7 +64,7 @@ def test_each_kind_has_its_control():
 )
 def test_what_was_set_reaches_the_settings(group, name, value, asked):
     """Rejects a list that stays a string, and a whole number that becomes a fraction."""
-    given = controls.chosen(group, [name], [value])
+    given = controls.changed_settings(group, [name], [value])
     assert getattr(group.of(**given), name) == asked
     assert type(getattr(group.of(**given), name)) is type(asked)
 
@@ -82,12 +82,12 @@ def test_what_was_set_reaches_the_settings(group, name, value, asked):
 def test_what_is_out_of_range_is_refused_in_a_sentence(group, name, value):
     """Rejects a value that is bent into its range, and a refusal in other words than the command line's."""
     made = controls.control(group, name)
-    asked = controls.chosen(group, [name], [made.preprocess(value)])
+    asked = controls.changed_settings(group, [name], [made.preprocess(value)])
     with pytest.raises(PellucidError, match=f"Setting '{name}"):
         group.of(**asked)
 
 
 def test_an_empty_field_means_the_default():
     """Rejects None for a number that needs one."""
-    assert controls.chosen(DreamSettings, ["steps"], [None]) == {}
-    assert controls.chosen(TrainSettings, ["epochs"], [None], all_of_them=True) == {"epochs": 1}
+    assert controls.changed_settings(DreamSettings, ["steps"], [None]) == {}
+    assert controls.changed_settings(TrainSettings, ["epochs"], [None], all_of_them=True) == {"epochs": 1}

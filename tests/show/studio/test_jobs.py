@@ -51,7 +51,7 @@ def test_a_stopped_job_frees_its_worker(executor):
         try:
             while True:
                 job.show("still here")
-                job.pace(1.0, 1000.0)
+                job.throttle(1.0, 1000.0)
         finally:
             freed.set()
 
@@ -87,9 +87,9 @@ def test_pace_waits_only_for_who_is_ahead(executor, monkeypatch):
     def work(job):
         monkeypatch.setattr(job._stop, "wait", waited.append)
         now[0] += 3
-        job.pace(0.5, 8.0)
-        job.pace(0.5, 6.0)
-        job.pace(0.5, 4.0)
+        job.throttle(0.5, 8.0)
+        job.throttle(0.5, 6.0)
+        job.throttle(0.5, 4.0)
 
     list(Job(work, executor).frames())
     assert waited == [1]

@@ -10,8 +10,8 @@ from pellucid.show.studio import canvas, html
 @pytest.mark.parametrize("number", [0, 5, 127, 255])
 def test_a_code_is_read_back_from_what_a_network_receives(number):
     """Rejects a load test that cannot tell one window's drawing from another's."""
-    image = canvas.centred(canvas.pixels_of(code(number)), (1, 28, 28))
-    found = PNG.search(html.uri(style.picture(image[0])))
+    image = canvas.center_strokes(canvas.decode_drawing(code(number)), (1, 28, 28))
+    found = PNG.search(html.gray_uri(style.pixel_bytes(image[0])))
     assert found is not None
     assert number_in(found[1]) == number
 

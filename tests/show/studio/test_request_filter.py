@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from pellucid.show.studio.request_filter import Guard, refusal
+from pellucid.show.studio.request_filter import RequestFilter, refusal
 
 HOST = {"host": "127.0.0.1:7860"}
 
@@ -55,7 +55,7 @@ def test_others_are_refused(headers, status):
 def test_answers_forbid_other_addresses():
     """Rejects a page that may load from elsewhere, and an app that is reached in spite of a refusal."""
     inner = Starlette(routes=[Route("/", lambda request: PlainTextResponse("inside"))])
-    client = TestClient(Guard(inner, 1000), base_url="http://127.0.0.1:7860")
+    client = TestClient(RequestFilter(inner, 1000), base_url="http://127.0.0.1:7860")
     answer = client.get("/")
     assert answer.text == "inside"
     assert "default-src 'self'" in answer.headers["content-security-policy"]
@@ -87,7 +87,7 @@ def test_a_body_of_unknown_length_is_measured_as_it_comes(asks_first):
         answers.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"127.0.0.1:7860")]}
-    asyncio.run(Guard(inner, 1000)(scope, endless, send))
+    asyncio.run(RequestFilter(inner, 1000)(scope, endless, send))
     assert (len(sent), taken) == (3, [])
     assert answers[0]["status"] == (413 if asks_first else 200)
     assert (b"connection", b"close") in answers[0]["headers"] or not asks_first
@@ -99,6 +99,8 @@ def test_a_body_of_unknown_length_that_is_short_is_taken():
     async def echo(request):
         return PlainTextResponse(await request.body())
 
-    client = TestClient(Guard(Starlette(routes=[Route("/", echo, methods=["POST"])]), 1000), "http://127.0.0.1:7860")
+    client = TestClient(
+        RequestFilter(Starlette(routes=[Route("/", echo, methods=["POST"])]), 1000), "http://127.0.0.1:7860"
+    )
     assert client.post("/", content=iter([b"x" * 500, b"y" * 500])).text == "x" * 500 + "y" * 500
     assert client.post("/", content=iter([b"x" * 500, b"y" * 501])).status_code == 413

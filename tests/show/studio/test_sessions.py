@@ -5,7 +5,7 @@ import pytest
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.settings import StudioSettings
-from pellucid.show.studio.model_registry import Shelf
+from pellucid.show.studio.model_registry import ModelRegistry
 from pellucid.show.studio.sessions import Sessions
 
 
@@ -18,7 +18,7 @@ def sessions(tmp_path):
 
 def forever(job):
     while True:
-        job.pace(1.0, 1000.0)
+        job.throttle(1.0, 1000.0)
 
 
 def test_windows_are_apart(sessions):
@@ -70,23 +70,23 @@ def test_the_window_used_least_lately_makes_room(sessions):
 
 def test_only_what_was_named_can_be_opened(sessions, file, tmp_path):
     """Rejects a name from a window that becomes a path."""
-    shelf = Shelf([str(file)])
+    registry = ModelRegistry([str(file)])
     session = sessions.of("one")
-    assert shelf.names(session) == ["small", "mnist-cnn"]
-    assert shelf.model(session, "small").input_shape == (1, 13, 9)
+    assert registry.names(session) == ["small", "mnist-cnn"]
+    assert registry.model(session, "small").input_shape == (1, 13, 9)
     for name in (str(file), "../small", "/etc/passwd", None):
         with pytest.raises(PellucidError, match="no model"):
-            shelf.model(session, name)
-    session.models["mine"] = shelf.model(session, "small")
-    assert shelf.names(session)[0] == "mine"
+            registry.model(session, name)
+    session.models["mine"] = registry.model(session, "small")
+    assert registry.names(session)[0] == "mine"
     with pytest.raises(PellucidError):
-        shelf.model(sessions.of("two"), "mine")
+        registry.model(sessions.of("two"), "mine")
 
 
 def test_models_that_are_open_already_are_offered_each_under_a_name_of_its_own(file):
-    """Rejects a shelf for files only, and a second model that takes the place of the first."""
+    """Rejects a registry for files only, and a second model that takes the place of the first."""
     first, second = open_model(str(file)), open_model(str(file))
-    shelf = Shelf([first, str(file), second, "mnist-cnn"])
-    assert shelf.names() == ["small", "small 2", "small 3", "mnist-cnn"]
-    assert shelf.model(None, "small") is first
-    assert shelf.model(None, "small 3") is second
+    registry = ModelRegistry([first, str(file), second, "mnist-cnn"])
+    assert registry.names() == ["small", "small 2", "small 3", "mnist-cnn"]
+    assert registry.model(None, "small") is first
+    assert registry.model(None, "small 3") is second

@@ -16,11 +16,11 @@ from pellucid.see.dream.dream import dream as dreamt
 from pellucid.see.patterns.results import Patterns as Found
 from pellucid.settings import AtlasSettings, DreamSettings, PatternSettings, TrainSettings
 from pellucid.show.studio import controls
-from pellucid.show.studio.context import told
-from pellucid.show.studio.tabs.draw import Draw, image_of
-from pellucid.show.studio.tabs.dream import LEVELS, Dream
-from pellucid.show.studio.tabs.patterns import Patterns, numbers
-from pellucid.show.studio.tabs.train import Train
+from pellucid.show.studio.context import show_errors
+from pellucid.show.studio.tabs.draw import DrawTab, session_image
+from pellucid.show.studio.tabs.dream import LEVELS, DreamTab
+from pellucid.show.studio.tabs.patterns import PatternsTab, parse_units
+from pellucid.show.studio.tabs.train import TrainTab
 from tests.show.studio.conftest import NAME, event, strokes, window
 from tests.show.studio.test_canvas import address
 
@@ -36,9 +36,9 @@ def png(image):
     return memory.getvalue()
 
 
-def test_a_stroke_is_read_in_every_layer(desk):
+def test_a_stroke_is_read_in_every_layer(context):
     """Rejects an answer to another image than the one that was drawn."""
-    tab = Draw(desk)
+    tab = DrawTab(context)
     said, answer, inside = tab.draw(window(), event(pixels=address(strokes())), NAME)
     assert f"{NAME} reads" in said
     assert answer.count("<dt>") == 3
@@ -47,18 +47,18 @@ def test_a_stroke_is_read_in_every_layer(desk):
     assert tab.draw(window(), event(pixels=address(0 * strokes())), NAME)[1:] == ("", "")
 
 
-def test_strokes_that_were_overtaken_change_nothing(desk):
+def test_strokes_that_were_overtaken_change_nothing(context):
     """Rejects an answer to earlier strokes that takes the place of the last one's."""
-    tab = Draw(desk)
+    tab = DrawTab(context)
     late = tab.draw(window(), event(pixels=address(strokes(20)), number=7), NAME)
     assert tab.draw(window(), event(pixels=address(strokes()), number=6), NAME) == (gr.skip(), gr.skip(), gr.skip())
     assert tab.again(window(), NAME)[:3] == late
     assert tab.draw(window("two"), event(pixels=address(strokes()), number=1), NAME)[0] != gr.skip()
 
 
-def test_a_dropped_picture_is_read_as_a_drawing_is(desk):
+def test_a_dropped_picture_is_read_as_a_drawing_is(context):
     """Rejects ink on paper that is read as if it were light."""
-    tab = Draw(desk)
+    tab = DrawTab(context)
     drawn = tab.draw(window(), event(pixels=address(strokes())), NAME)
     assert tab.drop(window("two"), png(1 - strokes()), NAME) == drawn
 
@@ -73,11 +73,11 @@ def test_a_dropped_picture_is_read_as_a_drawing_is(desk):
         (None, "No picture arrived"),
     ],
 )
-def test_what_is_no_picture_ends_in_a_sentence(desk, content, message):
+def test_what_is_no_picture_ends_in_a_sentence(context, content, message):
     """Rejects a traceback, a bomb, and a file without end."""
     for drop in (
-        lambda: Draw(desk).drop(window(), content, NAME),
-        lambda: Dream(desk).show_dropped(window(), content),
+        lambda: DrawTab(context).drop(window(), content, NAME),
+        lambda: DreamTab(context).show_dropped(window(), content),
     ):
         with pytest.raises(PellucidError, match=message):
             drop()
@@ -86,15 +86,15 @@ def test_what_is_no_picture_ends_in_a_sentence(desk, content, message):
 @pytest.mark.parametrize(
     "asked", [event(layer="conv1", unit=99), event(layer="../conv1", unit=0), event(layer="conv1"), event(unit="0")]
 )
-def test_a_click_on_nothing_is_refused(desk, asked):
+def test_a_click_on_nothing_is_refused(context, asked):
     """Rejects an index that is taken from a window unseen."""
     with pytest.raises(PellucidError):
-        list(Draw(desk).look(window(), asked, NAME))
+        list(DrawTab(context).look(window(), asked, NAME))
 
 
-def test_a_click_shows_what_a_map_looks_for(desk):
+def test_a_click_shows_what_a_map_looks_for(context):
     """Rejects the pattern of another map."""
-    *_, (_, html) = Draw(desk).look(window(), event(layer="conv1", unit=4), NAME)
+    *_, (_, html) = DrawTab(context).look(window(), event(layer="conv1", unit=4), NAME)
     assert "conv1, unit 4" in html
 
 
@@ -108,12 +108,12 @@ def test_errors_are_told_in_the_first_output():
         yield "a", "b"
         raise PellucidError("No.")
 
-    assert "No." in told(once, 1)()
-    first, rest = told(once, 2)()
+    assert "No." in show_errors(once, 1)()
+    first, rest = show_errors(once, 2)()
     assert "No." in first
     assert rest == gr.skip()
-    assert next(told(steps, 2)())[0] == "a"
-    assert "No." in list(told(steps, 2)())[1][0]
+    assert next(show_errors(steps, 2)())[0] == "a"
+    assert "No." in list(show_errors(steps, 2)())[1][0]
 
 
 def evolve(tab, request, units="1 4", start="noise", **changed):
@@ -121,9 +121,9 @@ def evolve(tab, request, units="1 4", start="noise", **changed):
     return list(tab.evolve(request, NAME, "conv1", units, start, *values(tab, PatternSettings, **quick)))
 
 
-def test_patterns_evolve_and_can_be_downloaded(desk):
+def test_patterns_evolve_and_can_be_downloaded(context):
     """Rejects downloads that are not what is shown."""
-    tab = Patterns(desk)
+    tab = PatternsTab(context)
     rows = evolve(tab, window())
     assert "starts" in rows[0][0]
     said, html, picture, everything, film = rows[-1]
@@ -136,26 +136,28 @@ def test_patterns_evolve_and_can_be_downloaded(desk):
     assert evolve(tab, window(), "4")[-1][4].value["path"].endswith(".gif")
 
 
-def test_patterns_begin_from_what_is_drawn_or_shown(desk):
+def test_patterns_begin_from_what_is_drawn_or_shown(context):
     """Rejects a start that is asked for and ignored."""
-    tab, drawn = Patterns(desk), Draw(desk)
+    tab, drawn = PatternsTab(context), DrawTab(context)
     for start in ("what is drawn", "the patterns shown"):
         with pytest.raises(PellucidError, match="start from noise"):
             evolve(tab, window(), start=start)
     drawn.draw(window(), event(pixels=address(strokes())), NAME)
     evolve(tab, window(), start="what is drawn", optimizer="normalized")
-    model, session = desk.shelf.model(None, NAME), desk.session(window())
+    model, session = context.registry.model(None, NAME), context.session(window())
     found = session.kept["patterns"][1].found
     assert np.allclose(found.film.images[0, 0], found.film.images[0, 1])
-    assert np.allclose(found.film.images[0, 0], model.prepared(image_of(session, model)[None]).numpy()[0], atol=1e-5)
+    assert np.allclose(
+        found.film.images[0, 0], model.prepared(session_image(session, model)[None]).numpy()[0], atol=1e-5
+    )
     evolve(tab, window(), start="the patterns shown", optimizer="normalized")
     again = session.kept["patterns"][1].found
     assert np.allclose(again.film.images[0], found.images, atol=1e-5)
 
 
-def test_what_is_kept_stays_and_comes_along(desk):
+def test_what_is_kept_stays_and_comes_along(context):
     """Rejects a keep that forgets, or that keeps another window's."""
-    tab = Patterns(desk)
+    tab = PatternsTab(context)
     with pytest.raises(PellucidError, match="nothing to keep"):
         tab.keep(window())
     evolve(tab, window(), "1 4")
@@ -176,25 +178,25 @@ def test_what_is_kept_stays_and_comes_along(desk):
 )
 def test_units_as_people_write_them(words, found):
     """Rejects a range without its end."""
-    assert numbers(words, 6) == found
+    assert parse_units(words, 6) == found
 
 
 @pytest.mark.parametrize("words", ["", "6", "x", "3-", "4-3", "-2", "1.5", "0-99", "٣-", "--1"])
 def test_units_that_are_none_are_refused(words):
     """Rejects a traceback for a typing error."""
     with pytest.raises(PellucidError):
-        numbers(words, 6)
+        parse_units(words, 6)
 
 
-def test_a_stop_frees_the_worker(desk):
+def test_a_stop_frees_the_worker(context):
     """Rejects a stop that waits for the end of the work, a hundred thousand steps away."""
-    tab, request = Patterns(desk), window()
+    tab, request = PatternsTab(context), window()
     rows = tab.evolve(request, NAME, "conv1", "all", "noise", *values(tab, PatternSettings, steps=100_000))
     next(rows), next(rows)
-    tab.halt(request)
+    context.session(request).stop("patterns")
     last = list(rows)[-1]
     assert "Stopped after" in last[0]
-    assert not desk.session(request).running("patterns")
+    assert not context.session(request).running("patterns")
 
 
 def dream(tab, request, photo="flower.jpg", **changed):
@@ -204,9 +206,9 @@ def dream(tab, request, photo="flower.jpg", **changed):
     return tab.dream(request, photo, NAME, "conv1", *units, *values(tab, DreamSettings, **quick))
 
 
-def test_a_photo_is_dreamt_on(desk):
+def test_a_photo_is_dreamt_on(context):
     """Rejects another dream than the library's, and a download that is not the dream."""
-    tab = Dream(desk)
+    tab = DreamTab(context)
     photo = np.random.default_rng(0).random((30, 40))
     tab.show_dropped(window(), png(photo))
     rows = list(dream(tab, window(), "the photo dropped"))
@@ -217,7 +219,7 @@ def test_a_photo_is_dreamt_on(desk):
     given = np.asarray(Image.open(io.BytesIO(png(photo))), np.float32) / 255
     expected = dreamt(
         given,
-        desk.shelf.model(None, NAME),
+        context.registry.model(None, NAME),
         layer="conv1",
         unit=["auto", 4],
         size=40,
@@ -230,12 +232,12 @@ def test_a_photo_is_dreamt_on(desk):
     assert film.value["path"].endswith(".gif")
 
 
-def test_a_dream_stops_too(desk):
+def test_a_dream_stops_too(context):
     """Rejects a dream that cannot be woken from."""
-    tab, request = Dream(desk), window()
+    tab, request = DreamTab(context), window()
     rows = dream(tab, request, steps=10_000, size=200)
     next(rows), next(rows)
-    tab.halt(request)
+    context.session(request).stop("dream")
     assert "Stopped" in list(rows)[-1][0]
 
 
@@ -244,15 +246,15 @@ def train(tab, request, **changed):
     return tab.train(request, "digits", "mlp-70-30", *values(tab, TrainSettings, **quick))
 
 
-def test_a_training_stops_goes_on_and_is_the_same(desk):
+def test_a_training_stops_goes_on_and_is_the_same(context):
     """Rejects a training that begins again, and one that a stop has changed."""
-    tab, request = Train(desk, [None, None]), window()
+    tab, request = TrainTab(context, [None, None]), window()
     begun = False
     for row in train(tab, request):
         if not begun and 'class="curves"' in str(row[1]):
             begun = True
-            tab.halt(request)
-    trainer = desk.session(request).kept["trainer"]
+            context.session(request).stop("train")
+    trainer = context.session(request).kept["trainer"]
     batches = len(trainer.history.batches)
     assert 0 < batches < 76
     assert "The other tabs have it as 'trained here 1: mlp-70-30'" in row[0].replace("&#39;", "'")
@@ -268,21 +270,21 @@ def test_a_training_stops_goes_on_and_is_the_same(desk):
         list(tab.go_on(request))
 
 
-def test_what_was_trained_here_is_in_this_window_only(desk):
+def test_what_was_trained_here_is_in_this_window_only(context):
     """Rejects a network that another window can see, and one that changes while it trains on."""
-    tab, request = Train(desk, []), window()
+    tab, request = TrainTab(context, []), window()
     list(train(tab, request, epochs=1))
-    name = desk.shelf.names(desk.session(request))[0]
-    tab_patterns = Patterns(desk)
+    name = context.registry.names(context.session(request))[0]
+    tab_patterns = PatternsTab(context)
     _, layers = tab_patterns.layers(request, name)
     assert layers.value == "flatten"
     with pytest.raises(PellucidError, match="no model"):
         tab_patterns.layers(window("two"), name)
 
 
-def test_the_settings_shown_suit_the_architecture(desk):
+def test_the_settings_shown_suit_the_architecture(context):
     """Rejects settings of another architecture, and a single look at few images."""
-    tab = Train(desk, [])
+    tab = TrainTab(context, [])
     shown = dict(zip(tab._names, tab.recipe(window(), "digits", "mlp-deep")[1:], strict=True))
     assert shown["batch"]["value"] == 32
     assert shown["ema"]["value"] == 0.9999
@@ -290,22 +292,22 @@ def test_the_settings_shown_suit_the_architecture(desk):
 
 
 @pytest.mark.parametrize("changed", [{"learning_rate": 0}, {"epochs": 0.5}, {"learning_rates": "x"}])
-def test_settings_out_of_range_are_refused_before_the_work(desk, changed):
+def test_settings_out_of_range_are_refused_before_the_work(context, changed):
     """Rejects a training that begins with what it was not asked for."""
     with pytest.raises(PellucidError, match="Setting '"):
-        list(train(Train(desk, []), window(), **changed))
+        list(train(TrainTab(context, []), window(), **changed))
 
 
 @pytest.mark.parametrize("data", ["/etc/passwd", "../mnist", "none"])
-def test_data_from_a_window_never_becomes_a_path(desk, data):
+def test_data_from_a_window_never_becomes_a_path(context, data):
     """Rejects a file that a window names."""
     with pytest.raises(PellucidError, match="no data set"):
-        desk.data(data)
+        context.data(data)
 
 
-def test_two_windows_work_at_once(desk):
+def test_two_windows_work_at_once(context):
     """Rejects one window's stop, or result, that reaches the other."""
-    tab = Patterns(desk)
+    tab = PatternsTab(context)
     long = tab.evolve(window("one"), NAME, "conv1", "all", "noise", *values(tab, PatternSettings, steps=100_000))
     next(long), next(long)
     rows = []
@@ -313,24 +315,24 @@ def test_two_windows_work_at_once(desk):
     other.start()
     other.join(10)
     assert "1 pattern in" in rows[-1][0]
-    assert desk.session(window("one")).running("patterns")
-    tab.halt(window("two"))
+    assert context.session(window("one")).running("patterns")
+    context.session(window("two")).stop("patterns")
     next(long)
-    assert desk.session(window("one")).running("patterns")
-    tab.halt(window("one"))
+    assert context.session(window("one")).running("patterns")
+    context.session(window("one")).stop("patterns")
     list(long)
 
 
-def test_an_atlas_is_built_and_stopped(desk):
+def test_an_atlas_is_built_and_stopped(context):
     """Rejects a build that cannot be stopped, and a site that is not where it is said to be."""
-    from pellucid.show.studio.tabs.atlas_tab import Browse
+    from pellucid.show.studio.tabs.atlas_tab import AtlasTab
 
-    tab = Browse(desk)
+    tab = AtlasTab(context)
     rows = tab.make(window(), NAME, "none", *values(tab, AtlasSettings, steps=3, variants=1))
     *_, (said, html) = rows
     assert "units of small" in said
     assert 'src="/atlas/' in html
     rows = tab.make(window(), NAME, "none", *values(tab, AtlasSettings, steps=100_000))
     next(rows)
-    tab.halt(window())
+    context.session(window()).stop("atlas")
     assert "Stopped" in list(rows)[-1][0]

@@ -8,8 +8,8 @@ import pytest
 from jinja2 import UndefinedError
 
 from pellucid.show import style
-from pellucid.show.figures import base
-from pellucid.show.tour.page import Pictures, frieze, render, themed_svg
+from pellucid.show.figures import curves
+from pellucid.show.tour.page import Pictures, frieze_places, render_page, themed_svg
 from pellucid.show.tour.results import Results
 
 VOID = {"meta", "img", "input", "br", "link", "hr", "path", "use"}
@@ -53,7 +53,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 def html(invented: Results, pictures: Pictures) -> str:
-    return render(invented, pictures)
+    return render_page(invented, pictures)
 
 
 @pytest.fixture
@@ -187,21 +187,21 @@ def test_a_missing_number_is_an_error(invented: Results, pictures: Pictures):
     kept = {name: getattr(invented, name) for name in Results.model_fields if name != "command"}
     broken = Results.model_construct(**kept)
     with pytest.raises(UndefinedError):
-        render(broken, pictures)
+        render_page(broken, pictures)
 
 
 def test_the_frieze_mixes_the_layers_and_leaves_out_the_dead(invented: Results):
     """Rejects a frieze of one layer, and one that shows what no picture wakes."""
-    shown = list(frieze(invented))
+    shown = list(frieze_places(invented))
     assert sorted(shown) == [(0, 0), (0, 2), (1, 0)]
 
 
 def test_a_curve_follows_the_palette_and_keeps_its_words():
     """Rejects an SVG with fixed colours (unreadable in the dark), letters drawn as shapes, and a header's addresses."""
-    drawing = themed_svg(base.accuracy_curve([1, 2], {"training": [0.5, 0.9]}), "a")
+    drawing = themed_svg(curves.accuracy_curve([1, 2], {"training": [0.5, 0.9]}), "a")
     assert "var(--muted)" in drawing
     for colour in vars(style.LIGHT).values():
         assert colour not in drawing
     assert ">training</text>" in drawing
     assert outside(drawing) == []
-    assert drawing == themed_svg(base.accuracy_curve([1, 2], {"training": [0.5, 0.9]}), "a")
+    assert drawing == themed_svg(curves.accuracy_curve([1, 2], {"training": [0.5, 0.9]}), "a")

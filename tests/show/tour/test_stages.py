@@ -38,14 +38,14 @@ def found(network: Network) -> Patterns:
 
 def test_facts_count_every_split(data: Data):
     """Rejects height and width swapped, and dev counted as test."""
-    facts = stages.facts(data)
+    facts = stages.data_facts(data)
     assert (facts.train, facts.dev, facts.test, facts.height, facts.width) == (40, 9, 25, 9, 8)
     assert facts.classes == ("a", "b", "c")
 
 
 def test_the_gradient_table_has_a_row_for_every_parameter(network: Network, data: Data):
     """Rejects a table of the parameters that happened to be right."""
-    rows = stages.checked(network, data, seed=0)
+    rows = stages.check_network(network, data, seed=0)
     assert [row.parameter for row in rows] == [*network.parameters, "input"]
     for row in rows[:-1]:
         assert row.shape == network.parameters[row.parameter].shape
@@ -56,9 +56,9 @@ def test_the_gradient_table_has_a_row_for_every_parameter(network: Network, data
 
 def test_training_is_told_step_by_step(network: Network, data: Data, monkeypatch: pytest.MonkeyPatch):
     """Rejects losses per epoch under the name of steps, and an epoch counted from 0 on the page."""
-    monkeypatch.setattr(stages, "LOOKS", 100)
+    monkeypatch.setattr(stages, "TRAINING_VIEWS", 100)
     before = {name: value.copy() for name, value in network.parameters.items()}
-    told = stages.trained(network, data, seed=0)
+    told = stages.train_network(network, data, seed=0)
     assert [epoch.epoch for epoch in told.epochs] == [1, 2, 3]
     assert told.steps == tuple(range(1, 3 * 2 + 1))
     assert len(told.losses) == 6
@@ -68,7 +68,7 @@ def test_training_is_told_step_by_step(network: Network, data: Data, monkeypatch
 
 def test_mistakes_are_real_and_the_surest_come_first(network: Network, data: Data):
     """Rejects right answers among the mistakes, and probabilities of the truth instead of the guess."""
-    test, probabilities = stages.tested(network, data)
+    test, probabilities = stages.test_network(network, data)
     assert test.right == int((probabilities.argmax(1) == data.test.labels).sum())
     assert test.accuracy == pytest.approx(test.right / 25)
     assert np.sum(test.confusion) == test.images == 25
@@ -87,7 +87,7 @@ def test_the_digit_that_is_followed_is_one_to_think_about(network: Network, data
     probabilities = np.full((25, CLASSES), 0.1, np.float32)
     probabilities[np.arange(25), data.test.labels] = 0.999
     probabilities[7, data.test.labels[7]] = 0.75
-    followed = stages.followed(network, data, probabilities)
+    followed = stages.trace_digit(network, data, probabilities)
     assert followed.record.image == 7
     assert followed.record.guess == followed.record.truth == data.test.labels[7]
     assert np.array(followed.record.pixels).shape == (9, 8)
@@ -97,7 +97,7 @@ def test_the_digit_that_is_followed_is_one_to_think_about(network: Network, data
 def test_every_layer_of_the_digit_is_told(network: Network, data: Data):
     """Rejects a flatten shown twice, silent units miscounted, and activations of another image."""
     probabilities = network.predict(data.test.images)
-    followed = stages.followed(network, data, probabilities)
+    followed = stages.trace_digit(network, data, probabilities)
     assert [seen.layer for seen in followed.record.layers] == ["conv1", "pool1", "dense"]
     image = data.test.images[followed.record.image][None]
     own = network.activations(image)
@@ -119,7 +119,7 @@ def test_only_convolutions_are_asked(network: Network):
 def test_a_film_ends_with_the_pattern_itself(found: Patterns):
     """Rejects a film whose last frame is the last step, which need not be the best."""
     frames, activations = stages.film_frames(found), stages.film_activations(found)
-    told = stages.layer_found(found, 0.5)
+    told = stages.layer_patterns(found, 0.5)
     assert frames.shape == (3, len(told.film_steps) + 1, 1, 9, 8)
     np.testing.assert_array_equal(frames[:, -1], found.images)
     np.testing.assert_array_equal(frames[:, 0], found.film.images[0])
@@ -130,7 +130,7 @@ def test_a_film_ends_with_the_pattern_itself(found: Patterns):
 
 def test_a_layer_is_told_map_by_map(found: Patterns):
     """Rejects activations of one map under another's number, and the dead counted as alive."""
-    told = stages.layer_found(found, 0.5)
+    told = stages.layer_patterns(found, 0.5)
     assert [one.unit for one in told.maps] == found.units.tolist()
     np.testing.assert_allclose([one.activation for one in told.maps], found.activations)
     assert [one.dead for one in told.maps] == found.dead.tolist()
@@ -161,9 +161,9 @@ def test_strips_show_the_strongest_map_and_the_strong_one_most_unlike_it(found: 
     images = np.stack([shifted, across, down, noise, noise, noise, noise, noise])[:, None].astype(np.float32)
     activations = np.array([7.5, 6.0, 8.0, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
     layer = with_images(found, images, activations)
-    assert [(strip.layer, strip.unit) for strip in stages.strips([layer])] == [("conv1", 12), ("conv1", 11)]
+    assert [(strip.layer, strip.unit) for strip in stages.choose_strips([layer])] == [("conv1", 12), ("conv1", 11)]
     alone = with_images(found, images[:1], activations[:1])
-    assert [strip.unit for strip in stages.strips([alone])] == [10]
+    assert [strip.unit for strip in stages.choose_strips([alone])] == [10]
 
 
 def test_likeness_does_not_ask_where_the_strokes_lie():
@@ -177,5 +177,5 @@ def test_likeness_does_not_ask_where_the_strokes_lie():
 
 def test_the_strongest_map_dreams(found: Patterns):
     """Rejects a fixed map, which in another network may be dead."""
-    told = stages.layer_found(found, 0.5)
-    assert stages.strongest(told) == int(found.units[found.activations.argmax()])
+    told = stages.layer_patterns(found, 0.5)
+    assert stages.strongest_map(told) == int(found.units[found.activations.argmax()])

@@ -13,9 +13,9 @@ from pellucid.data.digits import load_digits
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.learn.network import Network
+from pellucid.progress import StageTimer
 from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.open import open_model
-from pellucid.show.timing import Clock
 from pellucid.show.tour import pipeline
 from pellucid.show.tour import tour as tours
 from pellucid.show.tour.results import Results
@@ -128,7 +128,7 @@ def test_a_tour_that_fails_leaves_the_older_one(tmp_path: Path, monkeypatch: pyt
     def failing(*_: object, **__: object) -> None:
         raise PellucidError("The hand-written gradient of 'conv1.weight' is wrong.")
 
-    monkeypatch.setattr(pipeline, "guide", failing)
+    monkeypatch.setattr(pipeline, "run_stages", failing)
     with pytest.raises(PellucidError, match="conv1"):
         tours.run_tour(tmp_path, progress=lambda *_: None)
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
@@ -155,17 +155,17 @@ def test_a_wrong_name_is_refused_before_anything_is_made(tmp_path: Path):
 
 def test_the_command_on_the_page_makes_the_same_page():
     """Rejects a name without its quotes, and a command line for data that only their owner has."""
-    assert tours.command("digits", 0) == "pellucid tour --data digits --seed 0"
-    assert tours.command("my digits.csv", 3) == "pellucid tour --data 'my digits.csv' --seed 3"
+    assert tours.tour_command("digits", 0) == "pellucid tour --data digits --seed 0"
+    assert tours.tour_command("my digits.csv", 3) == "pellucid tour --data 'my digits.csv' --seed 3"
     digits = load_digits(0)
-    assert tours.command(digits, 1) == "pellucid tour --data digits --seed 1"
+    assert tours.tour_command(digits, 1) == "pellucid tour --data digits --seed 1"
     own = Data(digits.train, digits.dev, digits.test, name="mine")
-    assert tours.command(own, 1) == "run_tour(out, mine, seed=1)"
+    assert tours.tour_command(own, 1) == "run_tour(out, mine, seed=1)"
 
 
 def test_a_stage_that_fails_is_not_counted():
     """Rejects seconds for work that was not done."""
-    clock = Clock(lambda *_: None)
+    clock = StageTimer(lambda *_: None)
     with clock("one"):
         pass
     with pytest.raises(ValueError, match="no"), clock("two"):

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float32
 from threadpoolctl import threadpool_limits
 
-from pellucid.data.augmentation import shifted
+from pellucid.data.augmentation import shift_images
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, unknown
@@ -189,7 +189,7 @@ def cluster_data(data: Data, *, shift: int = 1, seed: int = 0, **settings: Any) 
     features = ClusterFeatures.fit(images, wanted.clusters, normalization=wanted.normalization, seed=seed)
     parts = [features.apply(images)]
     for copy in range(wanted.copies):
-        parts.append(features.apply(shifted(images, shift, np.random.default_rng([seed, copy]))))
+        parts.append(features.apply(shift_images(images, shift, np.random.default_rng([seed, copy]))))
     train = Split(np.concatenate(parts), np.tile(data.train.labels, len(parts)))
     dev, test = (Split(features.apply(split.images), split.labels) for split in (data.dev, data.test))
     return Data(train, dev, test, name=f"{data.name}, {wanted.clusters} clusters", classes=data.classes), features

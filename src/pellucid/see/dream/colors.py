@@ -1,12 +1,12 @@
-"""Colors: brightness changed, colours kept.
+"""Colors: luminance changed, colors kept.
 
-relit:   picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
-limited: change, how far it may go up and down -> the same change while it is small, never beyond
-banded:  a function of pixels, pictures -> its picture, worked out a band of rows at a time
+change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
+soft_clip:        change, bounds -> nearly the same change while it is small, never beyond the bounds
+map_bands:        a function of pixels, pictures -> its picture, computed a band of rows at a time
 
 Adding one number to red, green and blue changes a pixel's luminance (0.299 R + 0.587 G + 0.114 B) and neither of its
-colour differences. Where that would leave [0, 1], the colour is drawn towards gray just as far as it takes, so that the
-luminance still is what was asked for. The surprise: where nothing changes, the picture is given back to the bit.
+color differences. Where that would leave [0, 1], the color is drawn towards gray just as far as it takes, so that the
+luminance still is the one asked for. Where nothing changes, the picture is given back to the bit.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from torch import Tensor
 from pellucid.data.photos import GRAY
 
 LEAST_ROOM = 1e-6
-BAND = 2**17  # pixels: what is worked out on the way stays small beside the picture
+BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
 
 
 def luminance(picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "1 height width"]:
@@ -28,7 +28,7 @@ def luminance(picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "
     return picture if len(picture) == 1 else picture.mean(0, keepdim=True)
 
 
-def relit(
+def change_luminance(
     picture: Float[Tensor, "channel height width"], change: Float[Tensor, "1 height width"]
 ) -> Float[Tensor, "channel height width"]:
     """The picture, brighter by `change`, within [0, 1]; luminance + change has to lie there already."""
@@ -41,21 +41,21 @@ def relit(
     return torch.where(change == 0, picture, faded)
 
 
-def limited(change: Tensor, up: Tensor, down: Tensor) -> Tensor:
-    """`change`, bent so that it approaches `up` and -`down` and never passes them: r tanh(change / r)."""
+def soft_clip(change: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """r tanh(change / r), r = `up` where the change is positive and `down` where not: approaches r, never passes it."""
     room = torch.where(change > 0, up, down).clamp_min(LEAST_ROOM)
     return room * torch.tanh(change / room)
 
 
-def banded(
+def map_bands(
     function: Callable[..., Tensor], *pictures: Float[Tensor, "_ height width"]
 ) -> Float[Tensor, "channel height width"]:
-    """function(*pictures), where every pixel of the result follows from the same pixel of the pictures alone.
+    """function(*pictures), for a function whose every pixel follows from the same pixel of the pictures alone.
 
-    All pictures have one height and width; what the function makes on the way never has more than a band's rows.
+    All pictures have one height and width. The function sees `BAND_PIXELS` at a time, which bounds its memory.
     """
     _, height, width = pictures[0].shape
-    rows = max(1, BAND // width)
+    rows = max(1, BAND_PIXELS // width)
     result: Tensor | None = None
     for top in range(0, height, rows):
         part = function(*(picture[:, top : top + rows] for picture in pictures))

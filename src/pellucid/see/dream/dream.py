@@ -1,11 +1,11 @@
-"""Dreams: what a unit likes, carved into a photograph.
+"""Dream: the pattern that a unit looks for, carved into a photograph.
 
-dream: photo, model, layer, unit -> Dream: the picture, how it was before, a frame for every round
+dream: photo, model, layer, unit -> Dream: the picture, the photo, a frame for every round
 
-How it is carved is told in `carving`. Levels 1, 2, 3 ... work in the whole picture, its 4 tiles, its 16, and so on; a
-unit may be given for all, for each level, for each tile, or left to the photo ("auto"). Where not to dream (a mask,
-other tiles, outside a rectangle), not one bit changes, neither by the dream nor by its contrast.
-The surprise: only luminance is carved; colours are the photo's.
+`tiled_dream` holds the method. Levels 1, 2, 3 ... work on the whole picture, its 4 tiles, its 16, and so on; a unit may
+be given for all, for each level, for each tile, or left to the photo ("auto"). Where not to dream (a mask, other tiles,
+outside a rectangle), not one bit changes, neither by the dream nor by its contrast. Only luminance is changed; colors
+are the photo's.
 """
 
 import os
@@ -20,14 +20,14 @@ from jaxtyping import Float32
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pellucid.data.photos import Photo, read_photo, save_photo
+from pellucid.data.photos import Photo, read_photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, reporting
 from pellucid.see.dream import masks, unit_choice
-from pellucid.see.dream.colors import banded, luminance
-from pellucid.see.dream.resampling import resized
-from pellucid.see.dream.tiled_dream import Carver, finished
+from pellucid.see.dream.colors import luminance, map_bands
+from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.tiled_dream import TiledDream, apply_change
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.settings import DreamSettings
@@ -38,9 +38,9 @@ class Dream:
     """A dream on a photo, everything in [0, 1] at the working size.
 
     image: the dream.  before: the photo.  change: what the dream adds to luminance, without its contrast.  alpha: the
-    photo's transparency, if it had any.  frames: the picture after each round, its longer side at most the setting
-    `frame`; the last is the dream.  units: of every dreamt piece of every level, level by level, row by row.
-    activations, activations_before: what these units say of these pieces.
+    photo's transparency, None where it had none.  frames: the picture after each round, its longer side at most the
+    setting `frame`; the last is the dream.  units: of every dreamt tile of every level, level by level, row by row.
+    activations, activations_before: of these units for these tiles, in the dream and in the photo.
     """
 
     image: Float32[np.ndarray, "channel height width"]
@@ -48,8 +48,8 @@ class Dream:
     change: Float32[np.ndarray, "1 height width"]
     alpha: Float32[np.ndarray, "height width"] | None
     frames: tuple[Float32[np.ndarray, "channel frame_height frame_width"], ...]
-    activations: Float32[np.ndarray, "piece"]
-    activations_before: Float32[np.ndarray, "piece"]
+    activations: Float32[np.ndarray, "tile"]
+    activations_before: Float32[np.ndarray, "tile"]
     model: str
     layer: str
     units: tuple[int, ...]
@@ -62,8 +62,8 @@ class Dream:
     def plain(self) -> Float32[np.ndarray, "channel height width"]:
         """The dream without its contrast."""
         photo = torch.from_numpy(self.before)
-        photo = photo if self.settings.color else banded(luminance, photo)
-        return finished(photo, torch.from_numpy(self.change), 1.0).numpy()
+        photo = photo if self.settings.color else map_bands(luminance, photo)
+        return apply_change(photo, torch.from_numpy(self.change), 1.0).numpy()
 
     def __repr__(self) -> str:
         _, height, width = self.image.shape
@@ -72,10 +72,8 @@ class Dream:
         return f"Dream({width} x {height}, unit {shown} of '{self.layer}' in '{self.model}')"
 
     def save(self, path: StrPath) -> Path:
-        """The dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. The path is given back."""
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            return save_photo(path, Photo(self.image, self.alpha).over())
-        return save_photo(path, self.image, self.alpha)
+        """Write the dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. Returns the path."""
+        return Photo(self.image, self.alpha).save(path)
 
 
 def dream(
@@ -91,11 +89,11 @@ def dream(
     on_round: Callable[[int, np.ndarray], None] | None = None,
     **settings: Any,
 ) -> Dream:
-    """Carve what a unit likes into a photo.
+    """Carve the pattern that a unit looks for into a photo.
 
     photo: a file, a Photo, or an array in [0, 1], (1 or 3, height, width) or (height, width).  model: a Model, or
-    whatever `open_model` takes.  unit: a number, -1 for the whole layer, or "auto", what a piece excites most already;
-    one for all, or a sequence with one for each level; there, again a sequence with one for each of 1, 4, 16 ... tiles.
+    whatever `open_model` takes.  unit: a number, -1 for the whole layer, or "auto", what a tile excites most already;
+    one for all, or a sequence with one for each level, where again a sequence gives one for each of 1, 4, 16 ... tiles.
     mask: a picture, white where to dream and black where not.  area: (left, top, right, bottom) in the photo's pixels.
     tiles: the numbers, row by row, of those tiles of the last level that are dreamt at all; or a sequence with such
     numbers, or None for all, for each level.  progress: called with (done, total); without it a bar shows on stderr if
@@ -107,39 +105,39 @@ def dream(
     """
     chosen = DreamSettings.of(**settings)
     opened = model if isinstance(model, Model) else open_model(model)
-    wishes = unit_choice.resolved(opened, layer, unit, chosen.levels)
-    given = opened_photo(photo)
-    shot = sized(given, chosen.size)
-    where = _areas(given.image.shape[1:], shot.image.shape[1:], chosen.levels, mask, area, tiles)
+    choices = unit_choice.resolve_choices(opened, layer, unit, chosen.levels)
+    given = as_photo(photo)
+    shot = limit_size(given, chosen.size)
+    where = _level_masks(given.image.shape[1:], shot.image.shape[1:], chosen.levels, mask, area, tiles)
     image = torch.from_numpy(shot.image)
-    before = (image if chosen.color else banded(luminance, image)).to(opened.device)
+    before = (image if chosen.color else map_bands(luminance, image)).to(opened.device)
     with opened.reading((layer,)) as read, reporting("dream", progress) as report:
-        carver = Carver(opened, read, layer, wishes, where, chosen, before, report)
-        seen = _union(where, opened.device)
+        tiled = TiledDream(opened, read, layer, choices, where, chosen, before, report)
+        seen = _union_mask(where, opened.device)
         change = torch.zeros_like(before[:1])
-        first = carver.activations(change)
+        first = tiled.activations(change)
         frames = []
-        for number, change in enumerate(carver.rounds(), 1):
-            frames += _frame(before, change, chosen.contrast ** (number / chosen.rounds), seen, chosen.frame)
+        for number, change in enumerate(tiled.run_rounds(), 1):
+            frames += _film_frame(before, change, chosen.contrast ** (number / chosen.rounds), seen, chosen.frame)
             if on_round is not None and frames:
                 on_round(number, frames[-1])
-        image = finished(before, change, chosen.contrast, seen) if chosen.rounds else before
+        image = apply_change(before, change, chosen.contrast, seen) if chosen.rounds else before
         return Dream(
             image=image.cpu().numpy(),
             before=shot.image,
             change=change.cpu().numpy(),
             alpha=shot.alpha,
             frames=tuple(frames),
-            activations=carver.activations(banded(_added, image, before)),
+            activations=tiled.activations(map_bands(_luminance_gain, image, before)),
             activations_before=first,
             model=opened.name,
             layer=layer,
-            units=tuple(int(unit) for level in carver.levels for unit in level.units),
+            units=tuple(int(unit) for level in tiled.levels for unit in level.units),
             settings=chosen,
         )
 
 
-def _areas(
+def _level_masks(
     photo: tuple[int, int],
     working: tuple[int, int],
     levels: int,
@@ -147,21 +145,24 @@ def _areas(
     area: Sequence[int] | None,
     tiles: Sequence[Any] | None,
 ) -> list[Tensor | None]:
-    """Where to dream at each level, None for everywhere; what is asked for together holds together."""
+    """The mask of each level, None for everywhere: the product of all that is asked for."""
     everywhere = []
     if mask is not None:
-        everywhere.append(masks.masked(opened_photo(mask, "mask"), working))
+        everywhere.append(masks.photo_mask(as_photo(mask, "mask"), working))
     if area is not None:
-        everywhere.append(masks.rectangle(area, photo, working))
+        everywhere.append(masks.rectangle_mask(area, photo, working))
     each: list[Any] = [None] * levels
     if tiles is not None:
         flat = all(isinstance(number, int | np.integer) for number in tiles)
         if not flat and len(tiles) != levels:
             raise PellucidError(f"There are tiles for {len(tiles)} levels of {levels}; give numbers, or one for each.")
         side = 2 ** (levels - 1)
-        each = [masks.cells(tiles, side, working)] * levels if flat else [
-            None if numbers is None else masks.cells(numbers, 2**level, working) for level, numbers in enumerate(tiles)
-        ]  # fmt: skip
+        sides = [side] * levels if flat else [2**level for level in range(levels)]
+        chosen = [tiles] * levels if flat else tiles
+        each = [
+            None if numbers is None else masks.tile_mask(numbers, side, working)
+            for numbers, side in zip(chosen, sides, strict=True)
+        ]
     found: list[Tensor | None] = []
     for own in each:
         parts = everywhere + ([] if own is None else [own])
@@ -169,50 +170,52 @@ def _areas(
     return found
 
 
-def _union(where: Sequence[Tensor | None], device: torch.device) -> Tensor | None:
-    """Where any level dreams, None for everywhere."""
+def _union_mask(where: Sequence[Tensor | None], device: torch.device) -> Tensor | None:
+    """The mask of where any level dreams, None for everywhere."""
     parts = [area for area in where if area is not None]
     return torch.stack(parts).amax(0).to(device) if len(parts) == len(where) else None
 
 
-def _frame(picture: Tensor, change: Tensor, contrast: float, area: Tensor | None, longest: int) -> list[np.ndarray]:
-    """The picture with this change, small enough to be kept; contrast comes little by little, for a film."""
+def _film_frame(
+    picture: Tensor, change: Tensor, contrast: float, area: Tensor | None, longest: int
+) -> list[np.ndarray]:
+    """The picture with this change, scaled down for a film; a list without it where no frames are wanted."""
     if longest == 0:
         return []
     _, height, width = picture.shape
-    size = _within(height, width, longest)
-    picture = resized(picture, size).clamp(0, 1)
+    size = _fit_size(height, width, longest)
+    picture = resize(picture, size).clamp(0, 1)
     light = luminance(picture)
-    change = torch.minimum(torch.maximum(resized(change, size), -light), 1 - light)
+    change = torch.minimum(torch.maximum(resize(change, size), -light), 1 - light)
     return [
-        finished(picture, change, contrast, None if area is None else resized(area, size).clamp(0, 1)).cpu().numpy()
+        apply_change(picture, change, contrast, None if area is None else resize(area, size).clamp(0, 1)).cpu().numpy()
     ]
 
 
-def _added(image: Tensor, before: Tensor) -> Tensor:
+def _luminance_gain(image: Tensor, before: Tensor) -> Tensor:
     return luminance(image) - luminance(before)
 
 
-def _within(height: int, width: int, longest: int) -> tuple[int, int]:
+def _fit_size(height: int, width: int, longest: int) -> tuple[int, int]:
     """That size, scaled down so that no side is longer."""
     scale = min(1.0, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def sized(photo: Photo, longest: int) -> Photo:
+def limit_size(photo: Photo, longest: int) -> Photo:
     """The photo, its longer side at most `longest` pixels."""
     _, height, width = photo.image.shape
-    size = _within(height, width, longest)
+    size = _fit_size(height, width, longest)
     if size == (height, width):
         return photo
-    image = resized(torch.from_numpy(photo.image), size).clamp(0, 1).numpy()
+    image = resize(torch.from_numpy(photo.image), size).clamp(0, 1).numpy()
     if photo.alpha is None:
         return Photo(image)
-    return Photo(image, resized(torch.from_numpy(photo.alpha)[None], size)[0].clamp(0, 1).numpy())
+    return Photo(image, resize(torch.from_numpy(photo.alpha)[None], size)[0].clamp(0, 1).numpy())
 
 
-def opened_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:
-    """A photo from whatever was given; raises PellucidError where it is none."""
+def as_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:
+    """A Photo from a file, a Photo or an array; `what` names it in errors. Raises PellucidError for anything else."""
     if isinstance(photo, Photo):
         return photo
     if isinstance(photo, str | os.PathLike):

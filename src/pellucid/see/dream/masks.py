@@ -1,11 +1,11 @@
-"""Areas: where in a picture to dream, and where not.
+"""Masks: where in a picture to dream, and where not.
 
-rectangle, cells, masked: a rectangle in pixels, numbers of tiles, a mask -> area (1, height, width) in [0, 1]
+rectangle_mask, tile_mask, photo_mask: pixel rectangle, tile numbers, picture -> mask (1, height, width) in [0, 1]
 
-Where an area is 0, not one bit of the picture changes; where it is 1, all of the dream is seen. A rectangle and tiles
-fade in softly over their inner edge (not along the border of the picture), so that no line shows; a mask is taken as
-it is, and a soft one blends softly. The surprise: tiles are counted in even cells, 1, 4, 16, 64 ... of a level, row by
-row, whatever the proportions of the picture, though the pieces in which it is dreamt overlap them.
+Where a mask is 0, not one bit of the picture changes; where it is 1, all of the dream is seen. A rectangle and tiles
+fade in softly over their inner edge (not along the border of the picture), so that no line shows; a picture is taken
+as it is, and a soft one blends softly. Tiles are numbered row by row in an even grid of 1, 4, 16, 64 ... cells,
+whatever the proportions of the picture; the overlapping tiles that are dreamt do not follow this grid.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,16 @@ from torch import Tensor
 
 from pellucid.data.photos import Photo, to_gray
 from pellucid.errors import PellucidError
-from pellucid.see.dream.resampling import resized
+from pellucid.see.dream.resampling import resize
 
 FADE = 1 / 8  # of the shorter side of a cell or rectangle
-LEAST = 1 / 255  # below this a mask is black, and what rounding left there is not dreamt on
+LEAST = 1 / 255  # below this a mask counts as black, so that rounding leaves no dream there
 
 
-def rectangle(area: Sequence[int], photo: tuple[int, int], working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
-    """The area of (left, top, right, bottom), in pixels of a photo of size `photo`, at the size `working`.
+def rectangle_mask(
+    area: Sequence[int], photo: tuple[int, int], working: tuple[int, int]
+) -> Float[Tensor, "1 height width"]:
+    """The mask of (left, top, right, bottom), in pixels of a photo of size `photo`, at the size `working`.
 
     Sizes are (height, width); right and bottom are the first pixels outside. Raises PellucidError for a rectangle that
     is empty or does not lie in the photo.
@@ -43,11 +45,11 @@ def rectangle(area: Sequence[int], photo: tuple[int, int], working: tuple[int, i
     columns = slice(round(left * across), max(round(left * across) + 1, round(right * across)))
     inside = np.zeros(working, bool)
     inside[rows, columns] = True
-    return _faded(inside, FADE * min(rows.stop - rows.start, columns.stop - columns.start))
+    return _feather(inside, FADE * min(rows.stop - rows.start, columns.stop - columns.start))
 
 
-def cells(numbers: Sequence[int], side: int, working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
-    """The area of some of the `side` x `side` even cells of a picture of size `working` (height, width).
+def tile_mask(numbers: Sequence[int], side: int, working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
+    """The mask of some of the `side` x `side` even cells of a picture of size `working` (height, width).
 
     Raises PellucidError for no numbers, and for a number that no cell has.
     """
@@ -60,23 +62,23 @@ def cells(numbers: Sequence[int], side: int, working: tuple[int, int]) -> Float[
     height, width = working
     down = np.minimum(side - 1, np.arange(height) * side // height)
     across = np.minimum(side - 1, np.arange(width) * side // width)
-    return _faded(chosen.reshape(side, side)[down][:, across], FADE * min(height, width) / side)
+    return _feather(chosen.reshape(side, side)[down][:, across], FADE * min(height, width) / side)
 
 
-def masked(mask: Photo, working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
-    """The area that a mask's luminance gives, white is here and black is there; its alpha counts, too.
+def photo_mask(mask: Photo, working: tuple[int, int]) -> Float[Tensor, "1 height width"]:
+    """The luminance of a picture, times its alpha, as a mask: white where to dream, black where not.
 
     Raises PellucidError for a mask that is black everywhere.
     """
     light = to_gray(mask.image) if mask.alpha is None else to_gray(mask.image) * mask.alpha
-    area = resized(torch.from_numpy(np.ascontiguousarray(light)), working).clamp(0, 1)
+    area = resize(torch.from_numpy(np.ascontiguousarray(light)), working).clamp(0, 1)
     area = torch.where(area < LEAST, torch.zeros_like(area), area)
     if not bool((area > 0).any()):
         raise PellucidError("The mask is black everywhere, so there is nowhere to dream; paint white where to dream.")
     return area
 
 
-def _faded(inside: Bool[np.ndarray, "height width"], width: float) -> Float[Tensor, "1 height width"]:
+def _feather(inside: Bool[np.ndarray, "height width"], width: float) -> Float[Tensor, "1 height width"]:
     """1 inside, 0 outside, rising smoothly within `width` pixels of the edge."""
     if inside.all():
         return torch.ones(1, *inside.shape)

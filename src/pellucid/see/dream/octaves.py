@@ -1,17 +1,15 @@
 """Octaves: the classic deep dream, for models that accept any size.
 
-octaves: photo, model, layer -> Octaves: the picture, and what the layer said before and after
+octaves: photo, model, layer -> Octaves: the picture, and the objective before and after
 
-From a small copy of the photo to its full size, `scale` times larger each octave: climb the layer on the whole picture,
-then return the detail that the smaller copy lost (A. Mordvintsev, C. Olah, M. Tyka, "Inceptionism", 2015). Gradients
-are taken tile by tile, shifted at random before each step, so that memory stays flat and no border stays in one place;
-tiles overlap and blend. Instead of growing, the activations can follow a `guide`: every place of the picture is drawn
-to the place of the guide whose activations agree most with its own. The surprise: steps are divided by the mean size
-of the gradient, so `rate` is in units of [0, 1] whatever the model, and colours may change.
+From a small copy of the photo to its full size, `scale` times larger each octave: ascend the layer's activations on
+the whole picture, then return the detail that the smaller copy lost (A. Mordvintsev, C. Olah, M. Tyka,
+"Inceptionism", 2015). Gradients are taken tile by tile, shifted at random before each step, so that memory stays flat
+and no border stays in one place; tiles overlap and blend. Instead of growing, the activations can follow a `guide`:
+every position of the picture is drawn to the position of the guide whose activations agree most with its own. Steps
+are divided by the mean magnitude of the gradient, so that the learning rate is in units of [0, 1] whatever the model.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +20,18 @@ from jaxtyping import Float, Float32
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pellucid.data.photos import Photo, save_photo
+from pellucid.data.photos import Photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.dream.colors import luminance
-from pellucid.see.dream.dream import opened_photo, sized
-from pellucid.see.dream.resampling import resized
-from pellucid.see.dream.tiles import Tiling, spread
-from pellucid.see.models.base import LayerOutput, Model, Reader
+from pellucid.see.dream.dream import as_photo, limit_size
+from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.tiles import Tiling, square_tiling
+from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import WHOLE_LAYER
-from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
+from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, Box
 from pellucid.settings import OctaveSettings
 
 BLACK_WHITE = (0.0, 1.0)
@@ -41,7 +39,7 @@ BLACK_WHITE = (0.0, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Octaves:
-    """A deep dream: `image` and `before` (channel, height, width) in [0, 1], and what was climbed on both."""
+    """A deep dream: `image` and `before` (channel, height, width) in [0, 1], and the objective on both."""
 
     image: Float32[np.ndarray, "channel height width"]
     before: Float32[np.ndarray, "channel height width"]
@@ -50,10 +48,8 @@ class Octaves:
     activation_before: float
 
     def save(self, path: StrPath) -> Path:
-        """The dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. The path is given back."""
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            return save_photo(path, Photo(self.image, self.alpha).over())
-        return save_photo(path, self.image, self.alpha)
+        """Write the dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. Returns the path."""
+        return Photo(self.image, self.alpha).save(path)
 
 
 def octaves(
@@ -80,22 +76,22 @@ def octaves(
     if not WHOLE_LAYER <= unit < opened.layer(layer).units:
         last = opened.layer(layer).units - 1
         raise PellucidError(f"There is no unit {unit} in layer '{layer}'; choose 0 to {last}, or -1 for all of it.")
-    shot = sized(opened_photo(photo), chosen.size)
+    shot = limit_size(as_photo(photo), chosen.size)
     picture = _as_channels(shot.image, opened)
     with opened.reading((layer,)) as read, reporting("octaves", progress) as report:
-        deep = _Deep(opened, read, layer, unit, chosen, report)
-        deep.require_any_size()
+        ascent = _OctaveAscent(opened, read, layer, unit, chosen, report)
+        ascent.require_any_size()
         if guide is not None:
-            deep.follow(_as_channels(sized(opened_photo(guide), chosen.tile).image, opened))
-        before = deep.activation(picture)
-        image = deep.dreamt(picture) if chosen.steps and chosen.octaves else picture
-        after = deep.activation(image)
+            ascent.follow(_as_channels(limit_size(as_photo(guide), chosen.tile).image, opened))
+        before = ascent.activation(picture)
+        image = ascent.run(picture) if chosen.steps and chosen.octaves else picture
+        after = ascent.activation(image)
     shown = [one.cpu().numpy() for one in (image, picture)]
     return Octaves(shown[0], shown[1], shot.alpha, after, before)
 
 
-class _Deep:
-    """One deep dream at work."""
+class _OctaveAscent:
+    """The state of one deep dream: model, settings, guide and random shifts."""
 
     def __init__(
         self, model: Model, read: Reader, layer: str, unit: int, settings: OctaveSettings, report: Report
@@ -104,6 +100,9 @@ class _Deep:
         self._settings, self._report = settings, report
         self._guide: Float[Tensor, "unit place"] | None = None
         self._generator = torch.Generator().manual_seed(settings.seed)
+        self._space = Box(model.scaling)
+        per_channel = model.scaling.kind == "mean-deviation"
+        self._deviation = torch.as_tensor(model.scaling.deviation if per_channel else 1.0, device=model.device)
 
     def require_any_size(self) -> None:
         """Nothing, where the layer can be read of images of another size; PellucidError otherwise."""
@@ -118,18 +117,18 @@ class _Deep:
             raise PellucidError(self._only_one_size())
 
     def follow(self, guide: Float[Tensor, "channel height width"]) -> None:
-        """From now on, activations are drawn to those of the guide."""
+        """Draw activations to those of the guide, from now on."""
         with torch.no_grad():
             self._guide = self._output(guide[None])[0].flatten(1)
 
-    def dreamt(self, picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "channel height width"]:
-        """All octaves, from the smallest up; what is returned of detail is the photo's own."""
+    def run(self, picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "channel height width"]:
+        """The picture after all octaves, from the smallest up."""
         sizes = self._sizes(picture.shape[1], picture.shape[2])
         self._report.expect(len(sizes) * self._settings.steps)
         image, change = picture, torch.zeros_like(picture)
         for size in sizes:
-            octave = resized(picture, size).clamp(*BLACK_WHITE)  # with the detail of this size
-            change = resized(change, size)
+            octave = resize(picture, size).clamp(*BLACK_WHITE)  # the photo's own detail at this size
+            change = resize(change, size)
             image = (octave + change).clamp(*BLACK_WHITE)
             for _ in range(self._settings.steps):
                 image = self._step(image)
@@ -138,10 +137,11 @@ class _Deep:
         return image
 
     def activation(self, picture: Float[Tensor, "channel height width"]) -> float:
-        """The mean over tiles of what is climbed."""
+        """The mean of the objective over the tiles of a picture."""
         tiles = self._tiling(picture)
         with torch.no_grad():
-            return float(torch.stack([self._climbed(piece[None]) for piece in tiles.cut(picture)]).mean())
+            values = [self._objective(self._output(tile[None])) for tile in tiles.cut(picture)]
+            return float(torch.stack(values).mean())
 
     def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """(height, width) of every octave, the smallest first; none smaller than the model's own image."""
@@ -164,18 +164,21 @@ class _Deep:
         return (image + self._settings.learning_rate * gradient).clamp(*BLACK_WHITE)
 
     def _gradient(self, piece: Tensor) -> Tensor:
-        """The gradient of one tile, its mean size 1."""
+        """The gradient of one tile, with a mean magnitude of 1.
+
+        Taken in model space, since standardizing an image only stretches its gradient as a whole.
+        """
         with torch.enable_grad():
-            leaf = piece.detach().clone().requires_grad_(True)
-            value = self._climbed(leaf[None])
+            images = self._space.images(piece[None]).detach().requires_grad_(True)
+            value = self._objective(self._read(images)[self._layer].output)
             if not value.requires_grad:
                 return torch.zeros_like(piece)
-            (gradient,) = torch.autograd.grad(value, leaf)
+            (gradient,) = torch.autograd.grad(value, images)
+        gradient = gradient[0] / self._deviation
         return gradient / gradient.abs().mean().clamp_min(LEAST_DEVIATION)
 
-    def _climbed(self, images: Float[Tensor, "1 channel height width"]) -> Tensor:
-        """What is to grow: a map's mean, the layer's mean square, or its agreement with the guide."""
-        output = self._output(images)
+    def _objective(self, output: Float[Tensor, "1 unit height width"]) -> Tensor:
+        """A map's mean, the layer's mean square, or its agreement with the guide."""
         if self._guide is None:
             return output[:, self._unit].mean() if self._unit != WHOLE_LAYER else output.square().mean()
         own = output[0].flatten(1)
@@ -185,38 +188,17 @@ class _Deep:
 
     def _output(self, images: Tensor) -> Float[Tensor, "1 unit *position"]:
         """The layer's activations for images in [0, 1] of any size."""
-        readings: Mapping[str, LayerOutput] = self._read(self._scaled(images))
-        return readings[self._layer].output
-
-    def _scaled(self, images: Tensor) -> Tensor:
-        """What `Scaling.apply` does, differentiably and for images of any size."""
-        scaling = self._model.scaling
-        if scaling.kind == "unit":
-            return images
-        if scaling.kind == "standardized":
-            flat = images.flatten(1)
-            least = 1 / math.sqrt(flat.shape[1])
-            deviation = flat.std(1, correction=0).clamp_min(least).detach()
-            return (images - flat.mean(1).view(-1, 1, 1, 1).detach()) / deviation.view(-1, 1, 1, 1)
-        mean, deviation = (self._per_channel(part) for part in (scaling.mean, scaling.deviation))
-        return (images - mean) / deviation
-
-    def _per_channel(self, part: Any) -> Tensor:
-        """A mean or deviation of each channel; PellucidError where it differs from pixel to pixel."""
-        array = np.asarray(part, np.float32)
-        if array.ndim == 3 and array.shape[1:] != (1, 1):
-            raise PellucidError(self._only_one_size())
-        return torch.from_numpy(array.reshape(-1, 1, 1).copy()).to(self._model.device)
+        return self._read(self._space.images(images))[self._layer].output
 
     def _tiling(self, picture: Tensor) -> Tiling:
         _, height, width = picture.shape
-        return spread(height, width, max(self._settings.tile, *self._model.input_shape[1:]))
+        return square_tiling(height, width, max(self._settings.tile, *self._model.input_shape[1:]))
 
     def _only_one_size(self) -> str:
         _, height, width = self._model.input_shape
         return (
             f"Layer '{self._layer}' of '{self._model.name}' can be read of {height} x {width} images only; choose one "
-            f"before the first dense layer, or carve with `dream`."
+            f"before the first dense layer, or use `dream`."
         )
 
 

@@ -1,10 +1,11 @@
-"""Resampling: pictures made smaller and larger, by two small matrices.
+"""Resampling: pictures made smaller and larger by two small matrices.
 
-weights: length, size -> matrix (size, length): a row of `length` pixels times it is that row with `size` pixels
+resize_matrix: length, size -> matrix (size, length): times a row of `length` pixels, it is that row with `size` pixels
+resize:        picture, (height, width) -> picture of that size
 
 Bicubic (R. Keys, 1981, a = -0.5, as Pillow and PyTorch's antialiased resizing have it); where a picture shrinks, the
-kernel grows with it, so that nothing is aliased. Both ways of a picture are independent, so `down @ picture @ across.T`
-resizes it. The surprise: for many pieces of one picture this is several times quicker than resizing each of them.
+kernel grows with it, so that nothing is aliased. Height and width are independent, so `down @ picture @ across.T`
+resizes a picture; for many tiles of one picture this is several times faster than resizing each of them.
 """
 
 from functools import lru_cache
@@ -19,7 +20,7 @@ REACH = 2  # pixels to each side of the kernel's centre
 
 
 @lru_cache(maxsize=32)  # a dream asks for the same few in every round
-def weights(length: int, size: int) -> Float[Tensor, "size length"]:
+def resize_matrix(length: int, size: int) -> Float[Tensor, "size length"]:
     """How much each of `length` pixels (columns) counts in each of `size` pixels (rows); every row adds up to one."""
     step = length / size
     spread = max(1.0, step)
@@ -29,7 +30,7 @@ def weights(length: int, size: int) -> Float[Tensor, "size length"]:
     return (rows / rows.sum(1, keepdim=True)).float()
 
 
-def resized(
+def resize(
     picture: Float[Tensor, "channel height width"], size: tuple[int, int]
 ) -> Float[Tensor, "channel new_height new_width"]:
     """A picture at another (height, width); as it is, to the bit, where the size is the same."""
@@ -37,7 +38,9 @@ def resized(
         return picture
     if 1 in size:  # where PyTorch's own repeats one row for all
         return (
-            weights(picture.shape[1], size[0]).to(picture) @ picture @ weights(picture.shape[2], size[1]).to(picture).T
+            resize_matrix(picture.shape[1], size[0]).to(picture)
+            @ picture
+            @ resize_matrix(picture.shape[2], size[1]).to(picture).T
         )
     return functional.interpolate(picture[None], size=size, mode="bicubic", align_corners=False, antialias=True)[0]
 

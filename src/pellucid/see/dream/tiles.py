@@ -1,16 +1,16 @@
-"""Tiles: a picture cut into overlapping pieces of one size, and put together again without seams.
+"""Tiles: a picture cut into overlapping tiles of one size, and put together again without seams.
 
-tiling: size of a picture, cells along its shorter way, shape of a piece -> Tiling
-spread: size of a picture, side of a piece -> Tiling, of as many pieces as it takes
-shrunk: picture (channel, height, width) -> pieces, scaled down (tile, channel, small height, small width)
-grown:  such pieces -> picture: each scaled up, and at every pixel a weighted mean of the pieces there
-cut, join: the same without scaling
+tiling:        size of a picture, tiles along its shorter side, proportions of a tile -> Tiling
+square_tiling: size of a picture, side of a tile -> Tiling of as many square tiles as it takes
+downscale:     picture (channel, height, width) -> tiles scaled down (tile, channel, small height, small width)
+upscale:       such tiles -> picture: each scaled up, and at every pixel a weighted mean of the tiles there
+cut, join:     the same without scaling
 
-The weights are a product of squared sines, divided by their sum at each pixel (a partition of unity), so pieces that
-agree give back their common picture, and a piece's edge, where it may differ from its neighbours, never shows. Pieces
-lie in rows and columns, so all of it is done in one way of the picture after the other, a row of pieces at a time:
-pieces of full size are never held together. The surprise: a piece has the proportions that the model wants, whatever
-the picture's, so nothing is squeezed; along the picture's longer way there are as many pieces as it takes.
+The weights are a product of squared sines, divided by their sum at each pixel (a partition of unity), so tiles that
+agree give back their common picture, and a tile's edge, where it may differ from its neighbors, never shows. Tiles lie
+in rows and columns, so rows and columns are scaled one after the other, a row of tiles at a time: tiles of full size
+are never held together. A tile has the proportions that the model wants, whatever the picture's, so nothing is
+squeezed; along the picture's longer side there are as many tiles as it takes.
 """
 
 import math
@@ -22,18 +22,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.see.dream.resampling import weights
+from pellucid.see.dream.resampling import resize_matrix
 
-OVERLAP = 0.48  # the share of a piece that its neighbour covers as well, at least; at half of it, the pixels of both,
-# scaled up, would have their edges in the same places, and show
-ROUNDING = 0.05  # of a step: sides are whole pixels, and no further piece is needed for a few
-WEAKEST = 0.4  # of full strength: what is weaker still, along the picture's border, is not made up for entirely
-LEAST_SIDE = 8  # pixels: below this, pieces give up their proportions rather than their size
+OVERLAP = 0.48  # the least share of a tile that its neighbor covers as well; at 0.5 the enlarged pixels of both would
+# have their edges in the same places, and show
+ROUNDING = 0.05  # of a step: sides are whole pixels, and a few missing pixels need no further tile
+WEAKEST = 0.4  # of full strength: along the picture's border, weaker parts are not amplified beyond 1 / WEAKEST
+LEAST_SIDE = 8  # pixels: below this, tiles give up their proportions rather than their size
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Where pieces of one size lie in a picture: every pair of a `top` and a `left`, row by row."""
+    """Where tiles of one size lie in a picture: every pair of a `top` and a `left`, row by row."""
 
     height: int
     width: int
@@ -47,51 +47,50 @@ class Tiling:
 
     @property
     def corners(self) -> list[tuple[int, int]]:
-        """(top, left) of each piece."""
+        """(top, left) of each tile."""
         return [(top, left) for top in self.tops for left in self.lefts]
 
-    def cells(self, side: int) -> list[int]:
-        """In which cell the middle of each piece lies, where `side` x `side` even cells, counted row by row, cover the
-        picture."""
-        down = [_cell(top + self.tile_height / 2, self.height, side) for top in self.tops]
-        across = [_cell(left + self.tile_width / 2, self.width, side) for left in self.lefts]
+    def cell_indices(self, side: int) -> list[int]:
+        """For each tile, the cell in which its middle lies, of `side` x `side` even cells counted row by row."""
+        down = [_cell_index(top + self.tile_height / 2, self.height, side) for top in self.tops]
+        across = [_cell_index(left + self.tile_width / 2, self.width, side) for left in self.lefts]
         return [side * row + column for row in down for column in across]
 
     def cut(
         self, picture: Float[Tensor, "channel height width"]
     ) -> Iterator[Float[Tensor, "channel tile_height tile_width"]]:
-        """The pieces of a picture (views of it), one after another."""
+        """The tiles of a picture (views of it), one after another."""
         for top, left in self.corners:
             yield picture[:, top : top + self.tile_height, left : left + self.tile_width]
 
-    def shrunk(
+    def downscale(
         self, picture: Float[Tensor, "channel height width"], size: tuple[int, int]
     ) -> Float[Tensor, "tile channel small_height small_width"]:
-        """Every piece at another (height, width)."""
-        down = weights(self.tile_height, size[0]).to(picture)
-        across = weights(self.tile_width, size[1]).to(picture).T
+        """Every tile of a picture, scaled to this (height, width)."""
+        down = resize_matrix(self.tile_height, size[0]).to(picture)
+        across = resize_matrix(self.tile_width, size[1]).to(picture).T
         pieces = []
         for top in self.tops:
             strip = down @ picture[:, top : top + self.tile_height]
             pieces += [strip[:, :, left : left + self.tile_width] @ across for left in self.lefts]
         return torch.stack(pieces)
 
-    def grown(
+    def upscale(
         self,
         pieces: Float[Tensor, "tile channel small_height small_width"],
-        reach: tuple[Float[Tensor, "small_height"], Float[Tensor, "small_width"]] | None = None,
+        profile: tuple[Float[Tensor, "small_height"], Float[Tensor, "small_width"]] | None = None,
     ) -> Float[Tensor, "channel height width"]:
-        """One picture from small pieces: each scaled up to its place, blended with its neighbours.
+        """One picture from small tiles: each scaled up to its place, blended with its neighbors.
 
-        reach: how strong pieces are on average in each of their rows and columns. Where they are weak, and where
-        several share a place, the picture is made stronger, so that it is as strong everywhere.
+        profile: how strong tiles are on average in each of their rows and columns. Where tiles are weak, and where
+        several overlap, the picture is amplified, so that it is equally strong everywhere.
         """
         _, channels, small_height, small_width = pieces.shape
-        up = weights(small_height, self.tile_height).to(pieces)
-        across = weights(small_width, self.tile_width).to(pieces)
-        high, wide = (None, None) if reach is None else reach
-        rows = _shares(self.height, self.tile_height, self.tops, high).to(pieces)
-        columns = _shares(self.width, self.tile_width, self.lefts, wide).to(pieces)
+        up = resize_matrix(small_height, self.tile_height).to(pieces)
+        across = resize_matrix(small_width, self.tile_width).to(pieces)
+        high, wide = (None, None) if profile is None else profile
+        rows = _blend_weights(self.height, self.tile_height, self.tops, high).to(pieces)
+        columns = _blend_weights(self.width, self.tile_width, self.lefts, wide).to(pieces)
         total = pieces.new_zeros(channels, self.height, self.width)
         for number, top in enumerate(self.tops):
             strip = pieces.new_zeros(channels, small_height, self.width)
@@ -104,9 +103,9 @@ class Tiling:
     def join(
         self, pieces: Iterable[Float[Tensor, "channel tile_height tile_width"]]
     ) -> Float[Tensor, "channel height width"]:
-        """One picture from pieces of full size, given one after another: their weighted mean."""
-        rows = _shares(self.height, self.tile_height, self.tops)
-        columns = _shares(self.width, self.tile_width, self.lefts)
+        """One picture from tiles of full size, given one after another: their weighted mean."""
+        rows = _blend_weights(self.height, self.tile_height, self.tops)
+        columns = _blend_weights(self.width, self.tile_width, self.lefts)
         total: Tensor | None = None
         for number, ((top, left), piece) in enumerate(zip(self.corners, pieces, strict=True)):
             if total is None:
@@ -120,44 +119,45 @@ class Tiling:
 
 
 def tiling(height: int, width: int, cells: int, proportions: tuple[int, int]) -> Tiling:
-    """Pieces of `proportions` (height, width), `cells` of them along the way in which the picture is tightest.
+    """Tiles of `proportions` (height, width), `cells` of them along the side in which the picture is tightest.
 
-    With one cell a piece is as large as fits; more cells make smaller pieces.
+    With one cell a tile is as large as fits; more cells make smaller tiles.
     """
-    reach = cells - (cells - 1) * OVERLAP  # pieces' sides that `cells` overlapping pieces cover
+    reach = cells - (cells - 1) * OVERLAP  # the sides that `cells` overlapping tiles cover
     scale = min(height / proportions[0], width / proportions[1]) / reach
     tile_height = min(height, max(LEAST_SIDE, round(scale * proportions[0])))
     tile_width = min(width, max(LEAST_SIDE, round(scale * proportions[1])))
-    return Tiling(height, width, tile_height, tile_width, _places(height, tile_height), _places(width, tile_width))
+    return Tiling(height, width, tile_height, tile_width, _offsets(height, tile_height), _offsets(width, tile_width))
 
 
-def spread(height: int, width: int, side: int) -> Tiling:
-    """Square pieces of `side` pixels (or as many as there are), as many as it takes to cover the picture."""
+def square_tiling(height: int, width: int, side: int) -> Tiling:
+    """Square tiles of `side` pixels (less where the picture is smaller), as many as it takes to cover the picture."""
     tile_height, tile_width = min(height, side), min(width, side)
-    return Tiling(height, width, tile_height, tile_width, _places(height, tile_height), _places(width, tile_width))
+    return Tiling(height, width, tile_height, tile_width, _offsets(height, tile_height), _offsets(width, tile_width))
 
 
-def _places(length: int, side: int) -> tuple[int, ...]:
-    """Where pieces of this side begin: evenly spread, the first and the last at the ends, overlapping enough."""
+def _offsets(length: int, side: int) -> tuple[int, ...]:
+    """Where tiles of this side begin: evenly spread, the first and the last at the ends, overlapping enough."""
     count = 1 + math.ceil((length - side) / max(1.0, side * (1 - OVERLAP)) - ROUNDING)
     step = (length - side) / max(1, count - 1)
     return tuple(round(index * step) for index in range(count))
 
 
-def _shares(
-    length: int, side: int, places: tuple[int, ...], reach: Float[Tensor, "small"] | None = None
+def _blend_weights(
+    length: int, side: int, places: tuple[int, ...], profile: Float[Tensor, "small"] | None = None
 ) -> Float[Tensor, "place side"]:
-    """What share of each of its pixels a piece has, one way of the picture; at every pixel they add up to one.
+    """The weight of each tile at each of its pixels, along one side of the picture; they add up to one at every pixel.
 
-    With `reach`, the shares of pieces that know nothing of each other add up to one strength: sums of squares do.
+    With a `profile` of the tiles' strength, they are amplified so that independent tiles add up to the same strength
+    everywhere (the square root of the sum of squares).
     """
     bell = torch.sin(math.pi * (torch.arange(side, dtype=torch.float64) + 0.5) / side).square()
     weight = torch.zeros(length, dtype=torch.float64)
     for place in places:
         weight[place : place + side] += bell
     shares = [bell / weight[place : place + side] for place in places]
-    if reach is not None:
-        strength = functional.interpolate(reach.double().cpu()[None, None], side, mode="linear")[0, 0]
+    if profile is not None:
+        strength = functional.interpolate(profile.double().cpu()[None, None], side, mode="linear")[0, 0]
         squares = torch.zeros(length, dtype=torch.float64)
         for place, share in zip(places, shares, strict=True):
             squares[place : place + side] += (share * strength).square()
@@ -166,5 +166,5 @@ def _shares(
     return torch.stack(shares).float()
 
 
-def _cell(middle: float, length: int, cells: int) -> int:
+def _cell_index(middle: float, length: int, cells: int) -> int:
     return min(cells - 1, int(cells * middle / length))

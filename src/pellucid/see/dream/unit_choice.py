@@ -1,14 +1,14 @@
-"""Choices: which unit each piece of a dream climbs.
+"""Unit choice: which unit each tile of a dream ascends.
 
-resolved:  what a person asked for (a unit, "auto", one for each level, one for each tile) -> a wish for each level
-votes:     pieces -> what every unit of the layer says of each
-preferred: votes -> the unit that "auto" means, for each piece
-chosen:    a wish, the pieces of a level -> a unit for each piece
+resolve_choices: a person's choice (a unit, "auto", one for each level, one for each tile) -> a choice for each level
+score_units:     tiles -> the activation of every unit of the layer on each
+preferred_units: scores -> the unit that "auto" means, for each tile
+assign_units:    a choice, the tiles of a level -> a unit for each tile
 
-"auto" takes the unit that a piece excites most *already*, beside what it says of the photo elsewhere: its activation
-over its own mean on the pieces of the photo, plus the layer's mean, so that neither a map that answers everything wins
-everywhere, nor one that hardly answers at all by a trifle. The surprise: a unit for each tile is given for even cells,
-1, 4, 16, 64 ... of a level, row by row; a piece takes that of the cell in which its middle lies.
+"auto" takes the unit that a tile excites most already, compared with the rest of the photo: its activation over its
+own mean on the tiles of the photo plus the layer's mean, so that neither a map that answers everything wins
+everywhere, nor a hardly active one by a trifle. A unit for each tile is given for even cells, 1, 4, 16, 64 ... of a
+level, row by row; an overlapping tile takes that of the cell in which its middle lies.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,50 +26,50 @@ from pellucid.see.optimize.loop import batch_size_for
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
 Unit = int | Literal["auto"]
-Wish = Unit | tuple[Unit, ...]  # for one level: for all of its tiles, or for each
+UnitChoice = Unit | tuple[Unit, ...]  # of one level: for all of its tiles, or for each
 
 
-def resolved(model: Model, layer: str, unit: object, levels: int) -> tuple[Wish, ...]:
-    """A wish for each level, from a unit, "auto", or a sequence with one for each level (itself one, or one per tile).
+def resolve_choices(model: Model, layer: str, unit: object, levels: int) -> tuple[UnitChoice, ...]:
+    """A choice for each level, from a unit, "auto", or a sequence with one for each level (each one, or one per tile).
 
     Raises PellucidError for a unit that the layer does not have, and for another number of levels or tiles.
     """
     count = model.layer(layer).units
-    wishes = tuple(unit) if isinstance(unit, Sequence) and not isinstance(unit, str) else (unit,) * levels
-    if len(wishes) != levels:
-        raise PellucidError(f"There are {len(wishes)} units for {levels} levels; give one for all, or one for each.")
-    return tuple(_wish(wish, 4**level, layer, count) for level, wish in enumerate(wishes))
+    choices = tuple(unit) if isinstance(unit, Sequence) and not isinstance(unit, str) else (unit,) * levels
+    if len(choices) != levels:
+        raise PellucidError(f"There are {len(choices)} units for {levels} levels; give one for all, or one for each.")
+    return tuple(_resolve_choice(choice, 4**level, layer, count) for level, choice in enumerate(choices))
 
 
-def chosen(
-    wish: Wish, tiles: Tiling, favourites: Int64[Tensor, "piece"] | None, device: torch.device
-) -> Int64[Tensor, "piece"]:
-    """The unit of each piece; `favourites`, what "auto" means for each, has to be given where a wish asks for it."""
-    if favourites is None:
-        favourites = torch.zeros(len(tiles), dtype=torch.int64)
-    if wish == "auto":
-        return favourites.to(device)
-    if isinstance(wish, int):
-        return torch.full((len(tiles),), wish, device=device)
-    wishes = [wish[cell] for cell in tiles.cells(round(len(wish) ** 0.5))]
-    units = [int(own) if asked == "auto" else asked for asked, own in zip(wishes, favourites.tolist(), strict=True)]
+def assign_units(
+    choice: UnitChoice, tiles: Tiling, preferred: Int64[Tensor, "tile"] | None, device: torch.device
+) -> Int64[Tensor, "tile"]:
+    """The unit of each tile; `preferred`: what "auto" means for each, needed where the choice holds "auto"."""
+    if preferred is None:
+        preferred = torch.zeros(len(tiles), dtype=torch.int64)
+    if choice == "auto":
+        return preferred.to(device)
+    if isinstance(choice, int):
+        return torch.full((len(tiles),), choice, device=device)
+    choices = [choice[cell] for cell in tiles.cell_indices(round(len(choice) ** 0.5))]
+    units = [int(own) if asked == "auto" else asked for asked, own in zip(choices, preferred.tolist(), strict=True)]
     return torch.tensor(units, dtype=torch.int64, device=device)
 
 
-def preferred(votes: Float[Tensor, "piece unit"], usual: Float[Tensor, "unit"]) -> Int64[Tensor, "piece"]:
-    """The unit that stands out most in each piece: its vote over what it usually says, plus the mean of all units."""
-    return (votes / (usual + usual.mean().clamp_min(LEAST_DEVIATION))).argmax(1)
+def preferred_units(scores: Float[Tensor, "tile unit"], mean_scores: Float[Tensor, "unit"]) -> Int64[Tensor, "tile"]:
+    """The unit that stands out most on each tile: its score over the sum of its mean score and that of all units."""
+    return (scores / (mean_scores + mean_scores.mean().clamp_min(LEAST_DEVIATION))).argmax(1)
 
 
-def asks_auto(wish: Wish) -> bool:
-    """Whether a wish leaves any choice to the photo."""
-    return wish == "auto" or (isinstance(wish, tuple) and "auto" in wish)
+def has_auto(choice: UnitChoice) -> bool:
+    """Whether a choice leaves any unit to the photo."""
+    return choice == "auto" or (isinstance(choice, tuple) and "auto" in choice)
 
 
-def votes(
-    model: Model, read: Reader, layer: str, images: Float[Tensor, "piece channel height width"]
-) -> Float[Tensor, "piece unit"]:
-    """What every unit of a layer says of every image."""
+def score_units(
+    model: Model, read: Reader, layer: str, images: Float[Tensor, "tile channel height width"]
+) -> Float[Tensor, "tile unit"]:
+    """The activation of every unit of a layer for every image."""
     rows, _ = batch_size_for(model)
     every = Units(layer, torch.arange(model.layer(layer).units, device=images.device))
 
@@ -81,17 +81,17 @@ def votes(
     return torch.cat(list(parts()))
 
 
-def _wish(wish: object, tiles: int, layer: str, count: int) -> Wish:
-    if isinstance(wish, Sequence) and not isinstance(wish, str):
-        if len(wish) != tiles:
+def _resolve_choice(choice: object, tiles: int, layer: str, count: int) -> UnitChoice:
+    if isinstance(choice, Sequence) and not isinstance(choice, str):
+        if len(choice) != tiles:
             raise PellucidError(
-                f"There are {len(wish)} units for the {tiles} tiles of a level; give one for all, or one for each."
+                f"There are {len(choice)} units for the {tiles} tiles of a level; give one for all, or one for each."
             )
-        return tuple(_unit(one, layer, count) for one in wish)
-    return _unit(wish, layer, count)
+        return tuple(_resolve_unit(one, layer, count) for one in choice)
+    return _resolve_unit(choice, layer, count)
 
 
-def _unit(unit: object, layer: str, count: int) -> Unit:
+def _resolve_unit(unit: object, layer: str, count: int) -> Unit:
     if unit == "auto":
         return "auto"
     if isinstance(unit, str) or not hasattr(unit, "__index__"):

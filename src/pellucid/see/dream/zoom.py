@@ -1,9 +1,9 @@
-"""Zooms: a dream that goes ever deeper into the photo.
+"""Zoom: a dream that goes ever deeper into the photo.
 
-zoomed: photo, model, layer, unit -> pictures, one after another: each a dream on the middle of the one before
+zoom: photo, model, layer, unit -> pictures, one after another: each a dream on the middle of the one before
 
 Every picture is enlarged a little around its middle and dreamt on again, for one round, so that new strokes grow
-inside the old ones. The surprise: the strokes of many pictures add up, so a zoom takes gentler steps than one dream.
+inside the old ones. The strokes of many pictures add up, so a zoom takes smaller steps than one dream.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, reporting
 from pellucid.see.dream.dream import dream
-from pellucid.see.dream.resampling import resized
+from pellucid.see.dream.resampling import resize
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.settings import DreamSettings
 
-GENTLY = {"rounds": 1, "learning_rate": 0.005, "contrast": 1.0}
+ZOOM_DEFAULTS = {"rounds": 1, "learning_rate": 0.005, "contrast": 1.0}
 
 
-def zoomed(
+def zoom(
     photo: StrPath | Photo | ArrayLike,
     model: Any,
     *,
@@ -50,28 +50,28 @@ def zoomed(
             f"above 1 and at most 2."
         )
     opened = model if isinstance(model, Model) else open_model(model)
-    options: dict[str, Any] = {"layer": layer, "unit": unit, **GENTLY, **DreamSettings.renamed(settings)}
+    options: dict[str, Any] = {"layer": layer, "unit": unit, **ZOOM_DEFAULTS, **DreamSettings.renamed(settings)}
     with reporting("zoom", progress) as report:
         report.expect(frames)
-        first = dream(photo, opened, progress=_quiet, **{**options, "rounds": 0})
+        first = dream(photo, opened, progress=_no_progress, **{**options, "rounds": 0})
         image = first.image
         yield image
         for _ in range(frames):
-            image = dream(_nearer(image, factor), opened, progress=_quiet, **options).image
+            image = dream(_enlarge_middle(image, factor), opened, progress=_no_progress, **options).image
             report.advance(1)
             yield image
 
 
-def _nearer(image: Float32[np.ndarray, "channel height width"], factor: float) -> np.ndarray:
+def _enlarge_middle(image: Float32[np.ndarray, "channel height width"], factor: float) -> np.ndarray:
     """The middle of a picture, as large as the whole."""
     _, height, width = image.shape
     rows, columns = max(1, round(height / factor)), max(1, round(width / factor))
     top, left = (height - rows) // 2, (width - columns) // 2
     middle = torch.from_numpy(image[:, top : top + rows, left : left + columns].copy())
-    nearer: np.ndarray = resized(middle, (height, width)).clamp(0, 1).numpy()
+    nearer: np.ndarray = resize(middle, (height, width)).clamp(0, 1).numpy()
     return nearer
 
 
-def _quiet(done: int, total: int) -> None:
+def _no_progress(done: int, total: int) -> None:
     """Says nothing: the pictures are counted, not their steps."""
     del done, total

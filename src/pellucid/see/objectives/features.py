@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int64
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pellucid.data.splits import checked_images
+from pellucid.data.splits import validate_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Model
 from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective, require_jobs
@@ -253,7 +253,7 @@ def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature
     array = to_numpy(images)
     if array is None:
         raise PellucidError("Images are no array; give (image, channel, height, width) in [0, 1].")
-    given = model.prepared(checked_images(array))
+    given = model.prepared(validate_images(array))
     with model.reading([model.layer(layer).name]) as read, torch.no_grad():
         wanted = read(given)[layer].output
     return FeatureMatch(layer, wanted.detach().clone(), float(caricature))

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import picture_tag, wall
+from pellucid.data.pixels import image_wall, picture_tag
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.see.optimize.diagnostics import TERMS
@@ -128,7 +128,7 @@ class Patterns:
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".png":
-            return save_photo(path, wall(self.images, multiple=multiple))
+            return save_photo(path, image_wall(self.images, multiple=multiple))
         if suffix == ".csv":
             beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
             return write_table(path, self.images, beside | self._compared)
@@ -183,7 +183,7 @@ class Patterns:
         return _plotted(self.images, f"{self.model}, {self.layer}: {len(self)} units{dead}", axes)
 
     def _repr_html_(self) -> str:
-        return picture_tag(wall(self.images), html.escape(repr(self), quote=True), scale=2)
+        return picture_tag(image_wall(self.images), html.escape(repr(self), quote=True), scale=2)
 
     def one(self, unit: int) -> "Pattern":
         """The pattern of this unit; raises PellucidError where it is not among `units`."""
@@ -281,7 +281,7 @@ class Pattern:
         return _plotted(self.image[None], f"{self.layer}, unit {self.unit}: {state}", axes)
 
     def _repr_html_(self) -> str:
-        return picture_tag(wall(self.image[None]), html.escape(repr(self), quote=True), scale=6)
+        return picture_tag(image_wall(self.image[None]), html.escape(repr(self), quote=True), scale=6)
 
 
 _ARRAYS = {
@@ -320,7 +320,7 @@ def _plotted(images: Float32[np.ndarray, "image channel height width"], title: s
         from matplotlib.figure import Figure  # here, as it takes a while and most patterns are never plotted
 
         axes = Figure(layout="constrained").subplots()
-    picture = np.moveaxis(wall(images), 0, -1)
+    picture = np.moveaxis(image_wall(images), 0, -1)
     axes.imshow(picture[..., 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
     axes.set_title(title)
     axes.set_axis_off()

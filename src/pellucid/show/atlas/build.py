@@ -2,9 +2,9 @@
 
 atlas: model, folder, data -> Atlas: `index.html`, sheets of pictures, `atlas.json` (every number), `arrays/*.npz`
 
-The site asks nothing of the network and works from a folder. Whatever is found is kept at once,
-so an atlas that was interrupted goes on where it stopped. The surprise: without data the parts that need images are
-absent, not empty; and numbers reach the browser as scripts, because a page opened from a folder may not fetch files.
+The site asks nothing of the network and works from a folder. Every result is written at once, so an atlas that was
+interrupted goes on where it stopped. Without data the parts that need images are absent, not empty. Numbers reach the
+browser as scripts, because a page opened from a folder may not fetch files.
 """
 
 import os
@@ -23,15 +23,15 @@ from pellucid.errors import PellucidError
 from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder
 from pellucid.progress import Progress as WorkProgress
+from pellucid.progress import StageCallback, StageTimer, print_stage
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import parts, records, site
-from pellucid.show.atlas.records import Place
-from pellucid.show.result_cache import Arrays, Kept
-from pellucid.show.timing import Clock, Progress, on_stderr
+from pellucid.show.atlas.records import AtlasLayer
+from pellucid.show.result_cache import Arrays, ResultCache
 
 WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear")
 RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Softplus")
@@ -58,24 +58,24 @@ def atlas(
     *,
     data_dir: StrPath | None = None,
     engine: Engine | None = None,
-    progress: Progress = on_stderr,
+    progress: StageCallback = print_stage,
     ticks: WorkProgress | None = None,
     **settings: Any,
 ) -> Atlas:
     """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
 
     model: a Model, or whatever `open_model` takes.  data: a name or path that `load_data` takes, with `data_dir` as its
-    root, or a `Data`; its train and dev images are scanned.  engine: where the work is done, this process if there is
-    none; the site is the same.  progress: told of every stage as it begins and ends.  ticks: called with (done, total)
-    inside a stage, instead of a bar.  settings: fields of AtlasSettings.
+    root, or a `Data`; its train and dev images are scanned.  engine: an executor, this process if there is
+    none; the site is the same.  progress: called with every stage as it begins and ends.  ticks: called with
+    (done, total) inside a stage, instead of a bar.  settings: fields of AtlasSettings.
 
     Raises PellucidError for what cannot be opened or written to, data that does not fit the model, and unknown layers
     and settings (with the nearest).
     """
     chosen = AtlasSettings.of(**settings)
-    clock = Clock(progress)
+    clock = StageTimer(progress)
     opened = model if isinstance(model, Model) else open_model(model)
-    layers = _layers(opened, chosen)
+    layers = _choose_layers(opened, chosen)
     images = None
     if data is not None:
         with clock("reading the images"):
@@ -86,32 +86,32 @@ def atlas(
                     f"{opened.input_shape}; give data of that (channel, height, width)."
                 )
     folder = output_folder(out)
-    mark = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
-    kept = Kept(
-        output_folder(folder / "arrays"), mark, chosen.resume, LocalEngine() if engine is None else engine, ticks
+    fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
+    cache = ResultCache(
+        output_folder(folder / "arrays"), fingerprint, chosen.resume, LocalEngine() if engine is None else engine, ticks
     )
-    places = _places(opened, layers, chosen, images, kept, clock)
+    entries = _collect_layers(opened, layers, chosen, images, cache, clock)
     joined = None if images is None else JoinedSplits({"train": images.train, "dev": images.dev})
     with clock("writing the pages"):
-        record = _facts(opened, chosen, images, places, command(model, data, images, chosen, folder))
-        record["layers"] = [records.layer_record(place, chosen, images, joined) for place in places]
-        page = site.write(folder, opened, record, places, images, joined)
-    return Atlas(page, record, kept.resumed)
+        record = _model_facts(opened, chosen, images, entries, atlas_command(model, data, images, chosen, folder))
+        record["layers"] = [records.layer_record(entry, chosen, images, joined) for entry in entries]
+        page = site.write_site(folder, opened, record, entries, images, joined)
+    return Atlas(page, record, cache.resumed)
 
 
-def _layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
-    """Those asked for, in the order in which they run; else those with weights, rectified; else all."""
+def _choose_layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
+    """The layers of the settings, in the order in which they run; else those with weights, rectified; else all."""
     if settings.layers:
         wanted = {model.layer(name).name for name in settings.layers}
         return tuple(layer for layer in model.layers if layer.name in wanted)
     weighted = [at for at, layer in enumerate(model.layers) if WEIGHTED.fullmatch(layer.kind)]
-    return tuple(model.layers[_rectified(model, at)] for at in weighted) if weighted else model.layers
+    return tuple(model.layers[_rectifier_after(model, at)] for at in weighted) if weighted else model.layers
 
 
-def _rectified(model: Model, at: int) -> int:
-    """The place of the rectifier right behind a layer, perhaps behind its normalization; the layer's own without one.
+def _rectifier_after(model: Model, at: int) -> int:
+    """The index of the rectifier behind a layer (and its normalization); the layer's own where there is none.
 
-    Before it a map's mean says little: what is positive here is taken back by what is negative there.
+    Before the rectifier a map's mean says little, since positive and negative activations cancel.
     """
     for behind in range(at + 1, min(at + 3, len(model.layers))):
         kind, same = model.layers[behind].kind, model.layers[behind].shape == model.layers[at].shape
@@ -122,65 +122,65 @@ def _rectified(model: Model, at: int) -> int:
     return at
 
 
-def _places(
+def _collect_layers(
     model: Model,
     layers: tuple[LayerInfo, ...],
     settings: AtlasSettings,
     data: Data | None,
-    kept: Kept,
-    clock: Clock,
-) -> list[Place]:
-    """Everything known of each layer, computed or taken over."""
+    cache: ResultCache,
+    clock: StageTimer,
+) -> list[AtlasLayer]:
+    """Patterns, statistics and connections of each layer, computed or from the cache."""
     names = [layer.name for layer in layers]
-    said: Arrays = {}
+    stats: Arrays = {}
     if data is not None:
         with clock("scanning the images"):
-            said = _said(model, names, settings, data, kept)
+            stats = _scan_data(model, names, settings, data, cache)
     linked = connections(model, names)
-    places = []
-    found = _found(model, layers, settings, data, kept)
+    entries = []
+    found = _find_patterns(model, layers, settings, data, cache)
     for index, info in enumerate(layers):
         with clock(f"{info.units} units of {info.name}"):
             arrays = next(found)
-        own = {key.partition(":")[2]: array for key, array in said.items() if key.startswith(f"{index}:")}
-        after = records.following(names, linked, info.name)
-        places.append(Place(info, arrays, own, model.receptive_field(info.name), linked.get(info.name), after))
-        if "confusion" in said and index == len(layers) - 1:
-            own["confusion"] = said["confusion"]
-    kept.clear()
-    return places
+        own = {key.partition(":")[2]: array for key, array in stats.items() if key.startswith(f"{index}:")}
+        after = records.layer_after(names, linked, info.name)
+        entries.append(AtlasLayer(info, arrays, own, model.receptive_field(info.name), linked.get(info.name), after))
+        if "confusion" in stats and index == len(layers) - 1:
+            own["confusion"] = stats["confusion"]
+    cache.remove_pieces()
+    return entries
 
 
-def _said(model: Model, names: list[str], settings: AtlasSettings, data: Data, kept: Kept) -> Arrays:
-    """What the images say of every layer; shares of them are looked at in any order, and put together in theirs."""
-    old = kept.part("scan")
+def _scan_data(model: Model, names: list[str], settings: AtlasSettings, data: Data, cache: ResultCache) -> Arrays:
+    """Statistics of every layer over the images; shares of them are computed in any order, and joined in theirs."""
+    old = cache.load_part("scan")
     if old is not None:
         return old
     shares = parts.image_shares(model, data)
-    for _ in kept.each(parts.share_part, (model, names, settings, data), shares, "scanning the images"):
+    for _ in cache.compute_pieces(parts.compute_share, (model, names, settings, data), shares, "scanning the images"):
         pass
-    arrays = parts.scan_part(names, data, [kept.piece(name) for name in shares])
+    arrays = parts.join_shares(names, data, [cache.load_piece(name) for name in shares])
     boxes = {f"boxes-{at:03d}": (name, arrays[f"{at}:positions"]) for at, name in enumerate(names)}
-    for _ in kept.each(parts.boxes_part, (model, data), boxes, "where units look"):
+    for _ in cache.compute_pieces(parts.compute_boxes, (model, data), boxes, "where units look"):
         pass
     for at, piece in enumerate(boxes):
-        arrays.update({f"{at}:{field}": array for field, array in kept.piece(piece).items()})
-    kept.finish("scan", arrays, [*shares, *boxes])
+        arrays.update({f"{at}:{field}": array for field, array in cache.load_piece(piece).items()})
+    cache.save_part("scan", arrays, [*shares, *boxes])
     return arrays
 
 
-def _found(
-    model: Model, layers: tuple[LayerInfo, ...], settings: AtlasSettings, data: Data | None, kept: Kept
+def _find_patterns(
+    model: Model, layers: tuple[LayerInfo, ...], settings: AtlasSettings, data: Data | None, cache: ResultCache
 ) -> Iterator[Arrays]:
-    """The patterns of each layer in turn; chunks of later ones may be found while earlier ones are waited for."""
-    old = [kept.part(f"layer-{at:03d}") for at in range(len(layers))]
+    """Yields the patterns of each layer in turn; chunks of later layers may be computed before earlier ones."""
+    old = [cache.load_part(f"layer-{at:03d}") for at in range(len(layers))]
     chunks = [
         {f"layer-{at:03d}-{c.begin:05d}-{c.end:05d}": c for c in parts.chunks(model, info.name, settings)}
         for at, info in enumerate(layers)
         if old[at] is None
     ]
     every = {name: chunk for own in chunks for name, chunk in own.items()}
-    stream = kept.each(parts.chunk_part, (model, settings, data), every, "patterns")
+    stream = cache.compute_pieces(parts.compute_chunk, (model, settings, data), every, "patterns")
     there: set[str] = set()
     waiting = iter(chunks)
     for at, arrays in enumerate(old):
@@ -190,15 +190,17 @@ def _found(
         own = next(waiting)
         while not own.keys() <= there:
             there.add(next(stream))
-        found = parts.joined([kept.piece(name) for name in own])
-        kept.finish(f"layer-{at:03d}", found, list(own))
+        found = parts.join_chunks([cache.load_piece(name) for name in own])
+        cache.save_part(f"layer-{at:03d}", found, list(own))
         yield found
 
 
-def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: list[Place], said: str) -> dict[str, Any]:
-    """The model's card."""
+def _model_facts(
+    model: Model, settings: AtlasSettings, data: Data | None, entries: list[AtlasLayer], command: str
+) -> dict[str, Any]:
+    """The facts of the model, the data and this run, for the head of `atlas.json`."""
     facts: dict[str, Any] = {
-        "command": said,
+        "command": command,
         "settings": settings.model_dump(mode="json", exclude={"resume", "chunk"}),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
         "model": {
@@ -222,7 +224,7 @@ def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: lis
             "scanned": len(data.train) + len(data.dev),
             "classes": list(data.classes),
         }
-        confusion = places[-1].said.get("confusion")
+        confusion = entries[-1].stats.get("confusion")
         if confusion is not None:
             facts["data"]["test"] = int(confusion.sum())
             facts["data"]["accuracy"] = float(confusion.trace() / confusion.sum())
@@ -230,8 +232,10 @@ def _facts(model: Model, settings: AtlasSettings, data: Data | None, places: lis
     return facts
 
 
-def command(model: Any, data: Data | StrPath | None, images: Data | None, settings: AtlasSettings, out: Path) -> str:
-    """What a person types to get the same atlas; for a model or data of their own, what they call."""
+def atlas_command(
+    model: Any, data: Data | StrPath | None, images: Data | None, settings: AtlasSettings, out: Path
+) -> str:
+    """The command for the same atlas; for a model or data of a person's own, the Python call."""
     changed = {
         name: value
         for name, value in settings.model_dump(exclude_defaults=True).items()

@@ -1,17 +1,15 @@
-"""Parts of an atlas: what is computed, in pieces that an engine works on in any order.
+"""Parts of an atlas: its computations, in pieces that an executor runs in any order.
 
-chunk_part: some units of a layer -> their patterns, as arrays;  joined: those of all chunks -> those of the layer
-share_part: a share of the images -> what it says of every layer;  scan_part: that of all shares -> that of the images
-boxes_part: a layer, its strongest images -> where each unit looks in them
-fingerprint: model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
+compute_chunk: some units of a layer -> their patterns, as arrays;  join_chunks: all chunks -> the layer
+compute_share: a share of the images -> statistics of every layer;  join_shares: all shares -> all images
+compute_boxes: a layer, its strongest images -> the part of them that each unit's receptive field covers
+fingerprint:   model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
 
-A piece is the same whoever works on it: what is cut, and where, follows from the model and the settings alone. The
-surprise: patterns of images beyond 128 pixels a side are kept as blocks of averaged pixels, as they are drawn, since
-the wall of a large model would fill a disk.
+A piece is the same wherever it is computed: the cuts follow from the model and the settings alone. Patterns of images
+beyond 128 pixels a side are stored as blocks of averaged pixels, as they are drawn, since the wall of a large model
+would fill a disk.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +32,8 @@ from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import pictures
-from pellucid.show.result_cache import Arrays
+from pellucid.show.result_cache import Arrays, digest
+from pellucid.show.sprites import average_blocks
 
 FORMAT = 2  # of the files of arrays; another one is computed anew
 FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
@@ -42,19 +41,14 @@ FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
 
 def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
     """A hash of all that the arrays of an atlas follow from."""
-    said = hashlib.blake2b(digest_size=16)
     chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers"})
     facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen]
-    said.update(json.dumps(facts, sort_keys=True).encode())
-    for name, array in model.identity().items():
-        said.update(name.encode())
-        said.update(np.ascontiguousarray(array).view(np.uint8).data)
+    arrays = model.identity()
     if data is not None:
-        said.update(json.dumps([data.name, data.classes]).encode())
-        for split in (data.train, data.dev, data.test):
-            said.update(np.ascontiguousarray(split.images).view(np.uint8).data)
-            said.update(np.ascontiguousarray(split.labels).view(np.uint8).data)
-    return said.hexdigest()
+        facts += [data.name, data.classes]
+        for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
+            arrays |= {f"{name} images": split.images, f"{name} labels": split.labels}
+    return digest(facts, arrays)
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[Chunk]:
     return [Chunk(layer, begin, min(begin + step, units)) for begin in range(0, units, step)]
 
 
-def joined(pieces: Sequence[Arrays]) -> Arrays:
+def join_chunks(pieces: Sequence[Arrays]) -> Arrays:
     """The arrays of a whole layer from those of its chunks, in their order."""
     whole = {
         name: np.concatenate([piece[name] for piece in pieces], axis=_axis(name))
@@ -89,7 +83,7 @@ def _axis(name: str) -> int:
     return 1 if name in ("patterns", "activations", "steps") else 0
 
 
-def chunk_part(
+def compute_chunk(
     chunk: Chunk, model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
 ) -> Arrays:
     """Several patterns of each unit of a chunk, and the film of the strongest."""
@@ -110,20 +104,20 @@ def chunk_part(
     activations = np.stack([one.activations for one in found])
     best = activations.argmax(0)
     return {
-        "patterns": np.stack([pictures.shrunk(one.images) for one in found]),
+        "patterns": np.stack([average_blocks(one.images) for one in found]),
         "activations": activations,
         "steps": np.stack([one.steps for one in found]),
         "best": best,
-        "dead": _dead(model, layer, found),
+        "dead": _dead_units(model, layer, found),
         "tried_starts": np.sum([one.tried_starts for one in found], axis=0),
         "tried_images": np.max([one.tried_images for one in found], axis=0),
         "film_steps": np.array(found[0].film.steps),
-        "film": _chosen([pictures.drawn(_flat(one)) for one in found], best, len(units)),
+        "film": _best_films([pictures.pattern_tiles(_film_images(one)) for one in found], best, len(units)),
         "film_activations": np.stack([found[b].film.activations[:, u] for u, b in enumerate(best)]),
     }
 
 
-def _dead(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.ndarray, "unit"]:
+def _dead_units(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.ndarray, "unit"]:
     """Units that no ascent, no start and no image woke. Before its rectifier, a map whose mean is always negative may
     still be positive somewhere: such a unit is not dead."""
     dead: np.ndarray = np.logical_and.reduce([one.dead for one in found])
@@ -136,12 +130,12 @@ def _dead(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.ndarra
     return dead
 
 
-def _flat(found: Patterns) -> Float32[np.ndarray, "image channel height width"]:
+def _film_images(found: Patterns) -> Float32[np.ndarray, "image channel height width"]:
     """The film's images, unit by unit."""
     return found.film.images.swapaxes(0, 1).reshape(-1, *found.images.shape[1:])
 
 
-def _chosen(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.ndarray:
+def _best_films(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.ndarray:
     """Of each unit the film of its strongest pattern, (unit, shot, height, width), colours last where there are."""
     split = [film.reshape(units, -1, *film.shape[1:]) for film in films]
     return np.stack([split[b][u] for u, b in enumerate(best)])
@@ -150,23 +144,23 @@ def _chosen(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.nda
 def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, ImageChunk]]:
     """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
     classes, shares of the test (True)."""
-    found = {f"scan-{share.number:05d}": (False, share) for share in image_chunks(model, scanned(data))}
+    found = {f"scan-{share.number:05d}": (False, share) for share in image_chunks(model, scanned_images(data))}
     if model.layers[-1].shape == (len(data.classes),):
-        found |= {f"test-{share.number:05d}": (True, share) for share in image_chunks(model, tested(data))}
+        found |= {f"test-{share.number:05d}": (True, share) for share in image_chunks(model, test_images(data))}
     return found
 
 
-def scanned(data: Data) -> JoinedSplits:
+def scanned_images(data: Data) -> JoinedSplits:
     """The training and dev images."""
     return JoinedSplits({"train": data.train, "dev": data.dev})
 
 
-def tested(data: Data) -> JoinedSplits:
+def test_images(data: Data) -> JoinedSplits:
     """The test images."""
     return JoinedSplits({"test": data.test})
 
 
-def share_part(
+def compute_share(
     item: tuple[bool, ImageChunk],
     model: Model,
     layers: Sequence[str],
@@ -179,7 +173,7 @@ def share_part(
     if test:
         return {"confusion": _confusion(model, share, data)}
     found = partial_stats(
-        *(model, layers, scanned(data), share),
+        *(model, layers, scanned_images(data), share),
         classes=len(data.classes),
         top=settings.examples,
         progress=progress,
@@ -187,10 +181,10 @@ def share_part(
     return {f"{at}:{name}": np.asarray(a) for at, layer in enumerate(layers) for name, a in vars(found[layer]).items()}
 
 
-def scan_part(layers: Sequence[str], data: Data, pieces: Sequence[Arrays]) -> dict[str, np.ndarray]:
+def join_shares(layers: Sequence[str], data: Data, pieces: Sequence[Arrays]) -> dict[str, np.ndarray]:
     """What all images say of every layer (keys `0:means` for the first of `layers`), and the test, from all shares."""
     arrays: dict[str, np.ndarray] = {}
-    images = scanned(data)
+    images = scanned_images(data)
     for at in range(len(layers)):
         own = [
             {key.partition(":")[2]: array for key, array in piece.items() if key.startswith(f"{at}:")}
@@ -202,12 +196,12 @@ def scan_part(layers: Sequence[str], data: Data, pieces: Sequence[Arrays]) -> di
     return {**arrays, "confusion": np.sum(counts, axis=0)} if counts else arrays
 
 
-def boxes_part(
+def compute_boxes(
     item: tuple[str, Int64[np.ndarray, "unit rank"]], model: Model, data: Data, progress: Progress | None
 ) -> Arrays:
     """Where in its strongest images each unit of a layer looks: (unit, rank, 4), top, left, height, width in pixels."""
     del progress
-    (name, positions), images = item, scanned(data)
+    (name, positions), images = item, scanned_images(data)
     field = model.receptive_field(name)
     if field is None:
         return {}
@@ -232,17 +226,17 @@ def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray,
     counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
     last = model.layers[-1].name
     with model.unit_means((last,)) as read:
-        for _, batch, labels in share.batches(tested(data)):
+        for _, batch, labels in share.batches(test_images(data)):
             np.add.at(counts, (labels, read(batch)[last].argmax(1)), 1)
     return counts
 
 
-def binned(
+def histogram_bins(
     counts: Int64[np.ndarray, "bin"], bound: float, most: int = 32
 ) -> tuple[float, float, Int64[np.ndarray, "few"]]:
     """(low, width of a bin, counts) of the bins between the first and the last with an image, merged to at most `most`.
 
-    >>> binned(np.array([0, 0, 0, 0, 5, 1, 0, 2]), 4.0, most=2)
+    >>> histogram_bins(np.array([0, 0, 0, 0, 5, 1, 0, 2]), 4.0, most=2)
     (0.0, 2.0, array([6, 2]))
     """
     width = 2 * bound / len(counts)
@@ -256,7 +250,7 @@ def binned(
     return first * width - bound, merge * width, padded.reshape(-1, merge).sum(1)
 
 
-def largest(values: Float[np.ndarray, " value"], count: int) -> list[int]:
+def largest_places(values: Float[np.ndarray, " value"], count: int) -> list[int]:
     """The places of the largest magnitudes, largest first, without zeros."""
     order = np.argsort(-np.abs(values), kind="stable")[:count]
     return [int(place) for place in order if values[place] != 0]

@@ -1,10 +1,11 @@
 """Pictures of an atlas: arrays -> sheets of tiles, and sheets -> WebP files.
 
-drawn:  images in model space -> gray tiles (tile, height, width), or colours (tile, height, width, 3)
-mosaic: tiles -> one sheet of rows and columns
+pattern_tiles: images in model space -> gray tiles (tile, height, width), or colors (tile, height, width, 3)
+photo_tiles:   images of the data in [0, 1] -> the same
+unit_sheets:   a row of tiles for each unit -> sheets
 
 Tiles are at most 128 pixels a side: larger images are averaged over square blocks of whole pixels, never interpolated.
-The surprise: WebP cannot be larger than 16,383 pixels a side, so the units of a layer share several sheets.
+A WebP picture has at most 16,383 pixels a side, so the units of a layer share several sheets.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from pellucid.data.pixels import tile_sheet
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path
 from pellucid.show import style
+from pellucid.show.sprites import average_blocks
 
-LARGEST_TILE = 128
 LARGEST_SHEET = 16_000  # pixels a side
 UNITS = 64  # units on one sheet
 QUALITY = 82  # of pictures of many colours or large tiles
@@ -27,50 +29,22 @@ QUALITY = 82  # of pictures of many colours or large tiles
 Tiles = UInt8[np.ndarray, "tile height width *colour"]
 
 
-def factor(height: int, width: int) -> int:
-    """How many pixels a side become one."""
-    return -(-max(height, width) // LARGEST_TILE)
-
-
-def shrunk(
-    images: Float[np.ndarray, "image channel height width"],
-) -> Float[np.ndarray, "image channel high wide"]:
-    """Images whose longer side is at most `LARGEST_TILE`: blocks averaged, a remainder at the edge left off."""
-    count, channels, height, width = images.shape
-    by = factor(height, width)
-    if by == 1:
-        return images
-    high, wide = height // by, width // by
-    blocks = images[:, :, : high * by, : wide * by].reshape(count, channels, high, by, wide, by)
-    return np.asarray(blocks.mean(axis=(3, 5)), images.dtype)
-
-
-def drawn(images: Float[np.ndarray, "image channel height width"]) -> Tiles:
+def pattern_tiles(images: Float[np.ndarray, "image channel height width"]) -> Tiles:
     """Images of model space in the one tone of all pictures, whatever their range."""
-    return _colours(style.tone(Scaling("standardized").apply(shrunk(images))))
+    return _gray_or_color(style.tone(Scaling("standardized").apply(average_blocks(images))))
 
 
-def photographed(images: Float[np.ndarray, "image channel height width"]) -> Tiles:
+def photo_tiles(images: Float[np.ndarray, "image channel height width"]) -> Tiles:
     """Images of the data, in [0, 1], as they are."""
-    return _colours(style.picture(shrunk(images)))
+    return _gray_or_color(style.pixel_bytes(average_blocks(images)))
 
 
-def _colours(pixels: UInt8[np.ndarray, "image channel height width"]) -> Tiles:
+def _gray_or_color(pixels: UInt8[np.ndarray, "image channel height width"]) -> Tiles:
     """Three channels are colours; any other number of them is averaged into a gray."""
     if pixels.shape[1] == 3:
         return np.moveaxis(pixels, 1, -1)
     grays: np.ndarray = np.rint(pixels.mean(axis=1))
     return grays.astype(np.uint8)
-
-
-def mosaic(tiles: Tiles, columns: int) -> UInt8[np.ndarray, "tall wide *colour"]:
-    """Tiles in rows of `columns`; the places left over are black."""
-    rows = -(-len(tiles) // columns)
-    whole = np.zeros((rows * columns, *tiles.shape[1:]), np.uint8)
-    whole[: len(tiles)] = tiles
-    height, width = tiles.shape[1:3]
-    grid = whole.reshape(rows, columns, *tiles.shape[1:]).swapaxes(1, 2)
-    return grid.reshape(rows * height, columns * width, *tiles.shape[3:])
 
 
 def wall_columns(tiles: int, height: int, width: int) -> int:
@@ -84,14 +58,14 @@ def wall_columns(tiles: int, height: int, width: int) -> int:
     return columns
 
 
-def sheets(rows: Sequence[Tiles]) -> list[UInt8[np.ndarray, "tall wide *colour"]]:
+def unit_sheets(rows: Sequence[Tiles]) -> list[UInt8[np.ndarray, "tall wide *colour"]]:
     """A row of tiles for each unit -> sheets of `UNITS` rows."""
     step = max(1, min(UNITS, LARGEST_SHEET // rows[0].shape[1]))
     columns = len(rows[0])
-    return [mosaic(np.concatenate(rows[at : at + step]), columns) for at in range(0, len(rows), step)]
+    return [tile_sheet(np.concatenate(rows[at : at + step]), columns) for at in range(0, len(rows), step)]
 
 
-def save(pixels: UInt8[np.ndarray, "tall wide *colour"], path: Path) -> None:
+def save_sheet(pixels: UInt8[np.ndarray, "tall wide *colour"], path: Path) -> None:
     """Write a sheet: grays without loss, as a duotone from ink to ivory; colours with a little loss."""
     gray = pixels.ndim == 2
     picture = Image.fromarray(style.duotone(pixels) if gray else pixels)

@@ -2,8 +2,8 @@
 
 layer_record: arrays of a layer, arrays of the scan -> {facts of the layer, "entries": one record for each unit}
 
-Everything that a page says is here, and so also in `atlas.json`; it follows from the arrays in `arrays/`. The surprise:
-a number is given with five digits, and NaN (a class without images) as null.
+Every number of a page is here, and so also in `atlas.json`; it follows from the arrays in `arrays/`. Numbers have five
+digits, and NaN (a class without images) is null.
 """
 
 import math
@@ -19,7 +19,7 @@ from pellucid.see.models.base import LayerInfo
 from pellucid.see.models.connections import Connection
 from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.settings import AtlasSettings
-from pellucid.show.atlas.parts import binned, largest
+from pellucid.show.atlas.parts import histogram_bins, largest_places
 from pellucid.show.result_cache import Arrays
 
 DIGITS = 5
@@ -27,25 +27,25 @@ CLASS_SHARE = 0.05  # a unit whose class means differ by less than this share of
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """A layer of the atlas with all that is known of it; `said`: its arrays of the scan, empty without data."""
+class AtlasLayer:
+    """A layer of the atlas: its patterns (`found`), and its statistics over the data (`stats`, empty without data)."""
 
     info: LayerInfo
     found: Arrays
-    said: Arrays
+    stats: Arrays
     field: ReceptiveField | None
     link: Connection | None  # to the layer before
-    following: tuple[str, Connection] | None  # the layer after, and its link to this one
+    after: tuple[str, Connection] | None  # the layer after, and its link to this one
 
 
-def brief(value: Any) -> Any:
+def json_number(value: Any) -> Any:
     """Numbers with five digits, in lists of lists as they come; NaN and infinity are null.
 
-    >>> brief(np.array([1.23456789, np.nan]))
+    >>> json_number(np.array([1.23456789, np.nan]))
     [1.2346, None]
     """
     if isinstance(value, np.ndarray):
-        return [brief(item) for item in value] if value.ndim else brief(value.item())
+        return [json_number(item) for item in value] if value.ndim else json_number(value.item())
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, int | np.integer):
@@ -55,10 +55,10 @@ def brief(value: Any) -> Any:
 
 
 def layer_record(
-    place: Place, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
+    place: AtlasLayer, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
 ) -> dict[str, Any]:
     """A layer and all its units."""
-    info, found, said = place.info, place.found, place.said
+    info, found, said = place.info, place.found, place.stats
     best = found["activations"].max(0)
     dead = found["dead"]
     record: dict[str, Any] = {
@@ -67,24 +67,24 @@ def layer_record(
         "units": info.units,
         "shape": list(info.shape),
         "dead": np.flatnonzero(dead).tolist(),
-        "mean_activation": brief(best.mean()),
+        "mean_activation": json_number(best.mean()),
         "strongest": int(best.argmax()),
         "receptive_field": None if place.field is None else list(place.field.size),
         "before": None if place.link is None else place.link.before,
-        "after": None if place.following is None else place.following[0],
+        "after": None if place.after is None else place.after[0],
         "film_steps": found["film_steps"].tolist(),
-        "activation": brief(best),
+        "activation": json_number(best),
     }
     if said:
-        record["active"] = brief(said["active"])
-        record["class"] = preferred(said["class_means"])
-        record["mean"] = brief(said["means"])
-        record["class_means"] = brief(said["class_means"])
+        record["active"] = json_number(said["active"])
+        record["class"] = preferred_classes(said["class_means"])
+        record["mean"] = json_number(said["means"])
+        record["class_means"] = json_number(said["class_means"])
     record["entries"] = [unit_record(place, unit, settings, data, images) for unit in range(info.units)]
     return record
 
 
-def preferred(class_means: np.ndarray) -> list[int | None]:
+def preferred_classes(class_means: np.ndarray) -> list[int | None]:
     """The class that each unit answers to most; None where it makes no difference."""
     means = np.nan_to_num(class_means, nan=-np.inf)
     top = means.max(1)
@@ -94,66 +94,71 @@ def preferred(class_means: np.ndarray) -> list[int | None]:
 
 
 def unit_record(
-    place: Place, unit: int, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
+    place: AtlasLayer, unit: int, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
 ) -> dict[str, Any]:
     """All numbers of one unit's page."""
-    found, said = place.found, place.said
-    order = variants(found, unit)
+    found, said = place.found, place.stats
+    order = order_variants(found, unit)
     record: dict[str, Any] = {
         "unit": unit,
         "dead": bool(found["dead"][unit]),
         "variants": [
             {
                 "seed": settings.seed + variant,
-                "activation": brief(found["activations"][variant, unit]),
+                "activation": json_number(found["activations"][variant, unit]),
                 "steps": int(found["steps"][variant, unit]),
             }
             for variant in order
         ],
         "tried_starts": int(found["tried_starts"][unit]),
         "tried_images": int(found["tried_images"][unit]),
-        "film": brief(found["film_activations"][unit]),
+        "film": json_number(found["film_activations"][unit]),
     }
     if place.link is not None:
-        record["before"] = _linked(place.link.strengths[unit], settings.links)
-    if place.following is not None:
-        record["after"] = _linked(place.following[1].strengths[:, unit], settings.links)
+        record["before"] = _strongest_links(place.link.strengths[unit], settings.links)
+    if place.after is not None:
+        record["after"] = _strongest_links(place.after[1].strengths[:, unit], settings.links)
     if data is not None and images is not None:
-        record.update(_seen(said, unit, float(found["activations"][order[0], unit]), images))
+        record.update(_data_record(said, unit, float(found["activations"][order[0], unit]), images))
     return record
 
 
-def variants(found: Arrays, unit: int) -> list[int]:
+def order_variants(found: Arrays, unit: int) -> list[int]:
     """The patterns of a unit, strongest first."""
     return [int(place) for place in np.argsort(-found["activations"][:, unit], kind="stable")]
 
 
-def _linked(strengths: np.ndarray, count: int) -> list[list[Any]]:
-    return [[place, brief(strengths[place])] for place in largest(strengths, count)]
+def _strongest_links(strengths: np.ndarray, count: int) -> list[list[Any]]:
+    return [[place, json_number(strengths[place])] for place in largest_places(strengths, count)]
 
 
-def _seen(said: Mapping[str, np.ndarray], unit: int, activation: float, images: JoinedSplits) -> dict[str, Any]:
+def _data_record(said: Mapping[str, np.ndarray], unit: int, activation: float, images: JoinedSplits) -> dict[str, Any]:
     """What the data says of a unit; `ratio` is its pattern's activation over that of the strongest image."""
-    low, width, counts = binned(said["counts"][unit], float(said["bounds"][unit]))
+    low, width, counts = histogram_bins(said["counts"][unit], float(said["bounds"][unit]))
     strongest = float(said["values"][unit, 0])
     examples = []
     for rank, (position, value) in enumerate(zip(said["positions"][unit], said["values"][unit], strict=True)):
         split, index = images.where(int(position))
-        example = {"split": split, "index": index, "label": images.one(int(position))[1], "activation": brief(value)}
+        example = {
+            "split": split,
+            "index": index,
+            "label": images.one(int(position))[1],
+            "activation": json_number(value),
+        }
         if "boxes" in said:
             example["box"] = said["boxes"][unit, rank].tolist()
         examples.append(example)
     return {
-        "mean": brief(said["means"][unit]),
-        "active": brief(said["active"][unit]),
-        "class_means": brief(said["class_means"][unit]),
-        "ratio": brief(activation / strongest) if strongest > 0 else None,
-        "histogram": {"low": brief(low), "width": brief(width), "counts": counts.tolist()},
+        "mean": json_number(said["means"][unit]),
+        "active": json_number(said["active"][unit]),
+        "class_means": json_number(said["class_means"][unit]),
+        "ratio": json_number(activation / strongest) if strongest > 0 else None,
+        "histogram": {"low": json_number(low), "width": json_number(width), "counts": counts.tolist()},
         "examples": examples,
     }
 
 
-def following(names: Sequence[str], links: Mapping[str, Connection], layer: str) -> tuple[str, Connection] | None:
+def layer_after(names: Sequence[str], links: Mapping[str, Connection], layer: str) -> tuple[str, Connection] | None:
     """The layer that reads this one, where its weights are known."""
     for name in names:
         if name in links and links[name].before == layer:

@@ -1,10 +1,10 @@
 """Site of an atlas: numbers and arrays -> the files that a browser opens, each whole or not at all.
 
-write: folder, record, places -> index.html, atlas.json, data/*.js, images/*.webp
+write_site: folder, record, layers -> index.html, atlas.json, data/*.js, images/*.webp
 
-`index.html` carries what the first look needs and nothing from elsewhere: a content security policy in it forbids every
-other address. What one layer's units say comes from a script of its own when that layer is opened. The surprise: in a
-script `<` is written `\\u003c`, so that a class named `</script>` stays a name.
+`index.html` carries what the first view needs and nothing from elsewhere: a content security policy in it forbids every
+other address. The numbers of one layer's units come from a script of its own when that layer is opened. In a script `<`
+is written `\\u003c`, so that a class named `</script>` stays a name.
 """
 
 import json
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from pellucid.data.pixels import tile_sheet
 from pellucid.data.splits import Data
 from pellucid.files import atomic_path, output_folder
 from pellucid.see.dataset.activation_stats import JoinedSplits
@@ -23,18 +23,20 @@ from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.show import style
 from pellucid.show.atlas import pictures
-from pellucid.show.atlas.records import Place, brief, variants
+from pellucid.show.atlas.records import AtlasLayer, json_number, order_variants
+from pellucid.show.pages import render_template
+from pellucid.show.sprites import average_blocks
 
 PATH_IMAGES = 10  # test images whose path is shown, one of each class
 PATH_MAPS = 32  # maps of a layer shown for each
 PATH_UNITS = 512  # bars
 
 
-def write(
+def write_site(
     folder: Path,
     model: Model,
     record: dict[str, Any],
-    places: Sequence[Place],
+    places: Sequence[AtlasLayer],
     data: Data | None,
     images: JoinedSplits | None,
 ) -> Path:
@@ -44,72 +46,59 @@ def write(
     index["layers"] = []
     for at, (place, layer) in enumerate(zip(places, record["layers"], strict=True)):
         head = {key: value for key, value in layer.items() if key not in ("entries", "class_means")}
-        index["layers"].append({**head, **_sheets(pictures, at, place, images)})
+        index["layers"].append({**head, **_write_sheets(pictures, at, place, images)})
         more = {"entries": layer["entries"], "class_means": layer.get("class_means")}
-        _text(scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_script(more)});\n")
+        _write_text(scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_to_script(more)});\n")
     if data is not None:
-        index["path"] = _path(pictures, model, places, data)
+        index["path"] = _write_paths(pictures, model, places, data)
         record["path"] = index["path"]
-    _text(folder / "atlas.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    _text(folder / "index.html", page(index))
+    _write_text(folder / "atlas.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    _write_text(folder / "index.html", render_page(index))
     return folder / "index.html"
 
 
-def page(index: dict[str, Any]) -> str:
+def render_page(index: dict[str, Any]) -> str:
     """The one page, which shows whatever its address says after the `#`."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pellucid.show"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("atlas.html").render(
+    return render_template(
+        "atlas.html",
         index=index,
-        script=Markup(_script(index)),
+        script=Markup(_to_script(index)),
         units=sum(layer["units"] for layer in index["layers"]),
         dead=sum(len(layer["dead"]) for layer in index["layers"]),
-        light=Markup(style.css_variables(style.LIGHT)),
-        dark=Markup(style.css_variables(style.DARK)),
-        serif=Markup(style.SERIF),
-        sans=Markup(style.SANS),
-        mono=Markup(style.MONO),
-        tone_ink=f"rgb({', '.join(map(str, style.INK))})",
-        tone_ivory=f"rgb({', '.join(map(str, style.IVORY))})",
     )
 
 
-def _script(value: Any) -> str:
+def _to_script(value: Any) -> str:
     """JSON that may stand inside a script element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _text(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _sheets(folder: Path, at: int, place: Place, images: JoinedSplits | None) -> dict[str, Any]:
+def _write_sheets(folder: Path, at: int, place: AtlasLayer, images: JoinedSplits | None) -> dict[str, Any]:
     """The wall of a layer and the sheets of its units; where each tile is: a unit's row holds its patterns, strongest
     first, its film, and its examples."""
     found, units = place.found, place.info.units
     strongest = found["patterns"][found["best"], np.arange(units)]
-    tiles = pictures.drawn(strongest)
+    tiles = pictures.pattern_tiles(strongest)
     height, width = tiles.shape[1:3]
     columns = pictures.wall_columns(units, height, width)
     wall = f"wall-{at:03d}.webp"
-    pictures.save(pictures.mosaic(tiles, columns), folder / wall)
+    pictures.save_sheet(tile_sheet(tiles, columns), folder / wall)
     rows = []
     for unit in range(units):
-        row = [pictures.drawn(found["patterns"][variants(found, unit), unit]), found["film"][unit]]
+        row = [pictures.pattern_tiles(found["patterns"][order_variants(found, unit), unit]), found["film"][unit]]
         if images is not None:
-            row.append(pictures.photographed(images.take(place.said["positions"][unit])))
+            row.append(pictures.photo_tiles(images.take(place.stats["positions"][unit])))
         rows.append(np.concatenate(row))
     names = []
-    for number, sheet in enumerate(pictures.sheets(rows)):
+    for number, sheet in enumerate(pictures.unit_sheets(rows)):
         names.append(f"units-{at:03d}-{number:02d}.webp")
-        pictures.save(sheet, folder / names[-1])
+        pictures.save_sheet(sheet, folder / names[-1])
     per = max(1, min(pictures.UNITS, pictures.LARGEST_SHEET // height))
     return {
         "wall": wall,
@@ -122,18 +111,18 @@ def _sheets(folder: Path, at: int, place: Place, images: JoinedSplits | None) ->
     }
 
 
-def _path(folder: Path, model: Model, places: Sequence[Place], data: Data) -> dict[str, Any]:
+def _write_paths(folder: Path, model: Model, places: Sequence[AtlasLayer], data: Data) -> dict[str, Any]:
     """One test image of each class on its way through the layers: sheets of the strongest maps, numbers of units."""
     labels = data.test.labels
     chosen = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:PATH_IMAGES]]
     insides = [inspect(model, data.test.images[index]) for index in chosen]
-    pixels = pictures.photographed(data.test.images[chosen])
-    pictures.save(pictures.mosaic(pixels, len(chosen)), folder / "path.webp")
+    pixels = pictures.photo_tiles(data.test.images[chosen])
+    pictures.save_sheet(tile_sheet(pixels, len(chosen)), folder / "path.webp")
     facts = []
     for index, inside in zip(chosen, insides, strict=True):
         fact: dict[str, Any] = {"index": index, "label": int(labels[index])}
         if model.layers[-1].shape == (len(data.classes),):
-            fact["probabilities"] = brief(inside.probabilities)
+            fact["probabilities"] = json_number(inside.probabilities)
         facts.append(fact)
     layers = [
         _maps(folder, at, [inside.activations[place.info.name] for inside in insides])
@@ -150,14 +139,14 @@ def _maps(folder: Path, at: int, answers: Sequence[np.ndarray]) -> dict[str, Any
     units = [np.sort(np.argsort(-answer.mean((1, 2)), kind="stable")[:count]) for answer in answers]
     tiles = []
     for answer, chosen in zip(answers, units, strict=True):
-        shown = pictures.shrunk(answer[chosen][:, None])[:, 0]
-        tiles.append(style.light(shown, float(answer.max(initial=0.0))))
+        shown = average_blocks(answer[chosen][:, None])[:, 0]
+        tiles.append(style.activation_tones(shown, float(answer.max(initial=0.0))))
     name = f"path-{at:03d}.webp"
-    pictures.save(pictures.mosaic(np.concatenate(tiles), count), folder / name)
+    pictures.save_sheet(tile_sheet(np.concatenate(tiles), count), folder / name)
     return {"sheet": name, "tile": list(tiles[0].shape[1:3]), "units": [chosen.tolist() for chosen in units]}
 
 
 def _bars(answers: Sequence[np.ndarray]) -> dict[str, Any]:
     """The values of the units, of a wide layer only the first; of a layer of sequences each unit's mean."""
     means = [answer.reshape(len(answer), -1).mean(1)[:PATH_UNITS] for answer in answers]
-    return {"values": [brief(mean) for mean in means]}
+    return {"values": [json_number(mean) for mean in means]}

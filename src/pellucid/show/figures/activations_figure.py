@@ -1,4 +1,7 @@
-"""Journey: one image's way through a network, every map of every layer, in one figure.
+"""Activations figure: one image's way through a network, every map of every layer.
+
+activations_figure: image, activations by layer, class probabilities -> figure
+layers_to_draw:     activations by layer -> the same without repetitions
 
 activations: layer name -> (map, height, width) or (unit,), as `Network.activations` and `inspect` give them for one
 image. Each layer is lit by its own largest activation. Dense layers are drawn as bars, the classes as bars with the
@@ -13,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
-from pellucid.show.figures.base import GAP, MARGIN, board, put, write
-from pellucid.show.style import LIGHT, Palette, light, picture
+from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
+from pellucid.show.style import LIGHT, Palette, activation_tones, image_bytes
 
 LABEL = 110  # pixels for the names of the layers
 TILE = 72  # pixels that a map is brought near to, by a whole multiple
@@ -23,7 +26,7 @@ BARS = 60  # height of a dense layer's bars
 CLASS = 15  # height of a class
 
 
-def journey(
+def activations_figure(
     image: Float[np.ndarray, "channel height width"],
     activations: Mapping[str, Float[np.ndarray, "..."]],
     probabilities: Float[np.ndarray, " class"],
@@ -40,14 +43,13 @@ def journey(
     names = [str(label) for label in range(len(probabilities))] if classes is None else list(classes)
     if len(names) != len(probabilities):
         raise PellucidError(f"There are {len(probabilities)} probabilities but {len(names)} classes; name each once.")
-    drawn = worth_drawing(activations, len(names))
+    drawn = layers_to_draw(activations, len(names))
     heights = [TILE] + [_height(values) for values in drawn.values()] + [CLASS * len(names)]
     width = MARGIN + LABEL + ACROSS * (TILE + GAP) - GAP + MARGIN
-    figure, axes = board(width, 2 * MARGIN + sum(heights) + 2 * GAP * (len(heights) - 1), palette)
+    figure, axes = pixel_figure(width, 2 * MARGIN + sum(heights) + 2 * GAP * (len(heights) - 1), palette)
     top = MARGIN
     _label(axes, "input", image.shape, top, palette)
-    pixels = picture(image)
-    put(axes, pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1), MARGIN + LABEL, top, multiple(image.shape))
+    draw_image(axes, image_bytes(image), MARGIN + LABEL, top, pixel_multiple(image.shape))
     top += heights[0] + 2 * GAP
     for (name, values), height in zip(drawn.items(), heights[1:-1], strict=True):
         _label(axes, name, values.shape, top, palette)
@@ -61,7 +63,7 @@ def journey(
     return figure
 
 
-def worth_drawing(
+def layers_to_draw(
     activations: Mapping[str, Float[np.ndarray, "..."]], classes: int
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """The layers without a flatten (the same numbers once more) and without the final scores of the classes."""
@@ -78,7 +80,7 @@ def worth_drawing(
     return drawn
 
 
-def multiple(shape: tuple[int, ...], target: int = TILE) -> int:
+def pixel_multiple(shape: tuple[int, ...], target: int = TILE) -> int:
     """How often a pixel of an image or map (..., height, width) is repeated, so that it comes near to `target`."""
     longer: int = max(shape[-2:])
     return max(1, target // longer)
@@ -88,21 +90,21 @@ def _height(values: np.ndarray) -> int:
     if values.ndim == 1:
         return BARS
     rows = -(-len(values) // ACROSS)
-    tall: int = values.shape[1] * multiple(values.shape)
+    tall: int = values.shape[1] * pixel_multiple(values.shape)
     return rows * (tall + GAP) - GAP
 
 
 def _label(axes: Axes, name: str, shape: tuple[int, ...], top: int, palette: Palette) -> None:
-    write(axes, name, MARGIN, top - 2, size=11, colour=palette.ink, serif=True)
-    write(axes, " × ".join(map(str, shape)), MARGIN, top + 18, size=7.5, colour=palette.muted)
+    draw_text(axes, name, MARGIN, top - 2, size=11, colour=palette.ink, serif=True)
+    draw_text(axes, " × ".join(map(str, shape)), MARGIN, top + 18, size=7.5, colour=palette.muted)
 
 
 def _maps(axes: Axes, values: np.ndarray, top: int) -> None:
-    times = multiple(values.shape)
-    for index, tile in enumerate(light(values)):
+    times = pixel_multiple(values.shape)
+    for index, tile in enumerate(activation_tones(values)):
         row, column = divmod(index, ACROSS)
         left = MARGIN + LABEL + column * (max(TILE, tile.shape[1] * times) + GAP)
-        put(axes, tile, left, top + row * (tile.shape[0] * times + GAP), times)
+        draw_image(axes, tile, left, top + row * (tile.shape[0] * times + GAP), times)
 
 
 def _bars(axes: Axes, values: np.ndarray, top: int, width: int, palette: Palette) -> None:
@@ -118,15 +120,15 @@ def _classes(
 ) -> None:
     left, span, guess = MARGIN + LABEL + 40, 320, int(probabilities.argmax())
     for index, (name, probability) in enumerate(zip(names, probabilities, strict=True)):
-        colour = class_colour(index, guess, truth, palette)
+        colour = class_color(index, guess, truth, palette)
         down = top + index * CLASS
-        write(axes, name, left - 10, down, colour=colour, at="right")
+        draw_text(axes, name, left - 10, down, colour=colour, at="right")
         axes.barh(down + 6, span, CLASS - 6, left=left, color=palette.line, lw=0)
         axes.barh(down + 6, span * float(probability), CLASS - 6, left=left, color=colour, lw=0)
-        write(axes, f"{100 * float(probability):.1f}%", left + span + 10, down, colour=colour)
+        draw_text(axes, f"{100 * float(probability):.1f}%", left + span + 10, down, colour=colour)
 
 
-def class_colour(index: int, guess: int, truth: int | None, palette: Palette) -> str:
+def class_color(index: int, guess: int, truth: int | None, palette: Palette) -> str:
     """Green for the truth, red for a wrong guess; without a known truth the guess is the accent."""
     if truth is None:
         return palette.accent if index == guess else palette.muted

@@ -1,36 +1,96 @@
-"""Plots: axes for curves on a board, in the house's style.
+"""Axes: figures laid out in pixels, and what is drawn on them: images, words, curves.
 
-plot: a place on a figure, in pixels -> empty axes with a title, a floor and hairlines
+pixel_figure: width, height -> an empty matplotlib `Figure` and axes whose coordinates are its pixels
+draw_image, draw_text: onto such axes
+add_plot:     a place on a figure, in pixels -> empty axes for curves
+
+No pyplot and so no state: a figure is returned, nothing is shown, and threads do not disturb each other. A figure has
+100 dots per inch: a pixel of an image is a square of whole pixels of the figure, never interpolated. Saved at 200 dots
+per inch all of it doubles.
 """
 
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pellucid.show.figures.base import DPI, SANS
-from pellucid.show.style import Palette
+from pellucid.show import style
+from pellucid.show.style import LIGHT, Palette
 
-INDENT = 28
-"""Pixels between the place that is named and the axes, for the numbers beside them."""
+DPI = 100
+MARGIN = 24
+GAP = 8
+INDENT = 28  # pixels between the place that is named for a plot and its axes, for the numbers beside them
+SERIF = ["STIXGeneral"]  # these two come with matplotlib
+SANS = ["DejaVu Sans"]
 
 
-def plot(figure: Figure, left: int, top: int, width: int, palette: Palette, title: str, height: int) -> Axes:
+def pixel_figure(width: int, height: int, palette: Palette = LIGHT) -> tuple[Figure, Axes]:
+    """An empty figure of width x height pixels; its axes' coordinates are pixels from the upper left corner."""
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=palette.paper)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.axis("off")
+    return figure, axes
+
+
+def draw_image(
+    axes: Axes, pixels: UInt8[np.ndarray, "height width *colour"], left: int, top: int, multiple: int = 1
+) -> None:
+    """Draw an image on a board; grays are tinted from ink to ivory."""
+    colours = style.duotone(pixels) if pixels.ndim == 2 else pixels
+    height, width = colours.shape[:2]
+    extent = (float(left), float(left + multiple * width), float(top + multiple * height), float(top))
+    axes.imshow(colours, extent=extent, interpolation="nearest", aspect="auto")
+
+
+def draw_text(
+    axes: Axes,
+    words: str,
+    left: float | int,
+    top: float | int,
+    *,
+    size: float | int = 8,
+    colour: str,
+    serif: bool = False,
+    at: str = "left",
+) -> None:
+    """Words whose upper edge is at `top` and whose left edge, centre or right edge (`at`) is at `left`."""
+    axes.text(
+        left,
+        top,
+        words.replace("$", r"\$"),
+        size=size,
+        color=colour,
+        family=SERIF if serif else SANS,
+        ha=at,
+        va="top",
+    )
+
+
+def add_plot(figure: Figure, left: int, top: int, width: int, palette: Palette, title: str, height: int) -> Axes:
     """Axes for a curve, placed in pixels from the upper left corner."""
     wide, tall = figure.get_size_inches() * DPI
     axes = figure.add_axes(((left + INDENT) / wide, 1 - (top + height) / tall, width / wide, height / tall))
-    axes.set_facecolor(palette.paper)
+    style_plot(axes, palette)
     axes.set_title(title, loc="left", size=8.5, color=palette.muted, family=SANS, pad=5)
-    for name, spine in axes.spines.items():
-        spine.set_visible(name == "bottom")
-        spine.set_color(palette.line)
-    axes.tick_params(colors=palette.muted, labelsize=7.5, length=0, which="both")
-    axes.grid(axis="y", color=palette.line, lw=0.7)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.01)
     return axes
 
 
-def mixed(one: str, other: str, share: float) -> str:
+def style_plot(axes: Axes, palette: Palette, size: float = 7.5, line: float = 0.7) -> None:
+    """A floor, hairlines of that width and numbers of that size; no frame."""
+    axes.set_facecolor(palette.paper)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name == "bottom")
+        spine.set_color(palette.line)
+    axes.tick_params(colors=palette.muted, labelsize=size, length=0, which="both")
+    axes.grid(axis="y", color=palette.line, lw=line)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)
+
+
+def mix_colors(one: str, other: str, share: float) -> str:
     """A colour on the way from one `#rrggbb` (share 0) to the other (share 1)."""
     ends = [np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) for colour in (one, other)]
     return "#" + "".join(f"{round(part):02x}" for part in (1 - share) * ends[0] + share * ends[1])

@@ -1,7 +1,7 @@
-"""Clusters: a scan over K, and what learning from distances to clusters gains, drawn.
+"""Clusters: a scan over K, and learning from distances to clusters compared with pixels, drawn.
 
-scan_figure:       Scan of learn/clusters.py -> inertia, silhouette and seconds against K, the suggested K marked
-comparison_figure: Comparison of learn/comparison.py -> accuracy of both networks against seconds, on one axis
+scan_figure:       Scan of learn/experiments -> inertia, silhouette and seconds against K, the suggested K marked
+comparison_figure: Comparison of learn/experiments -> accuracy of both networks against seconds, on one axis
 clusters_figure:   both on one board
 
 A curve begins where its network takes its first step; until then, clusters are found and images turned into features,
@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 
 from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan
-from pellucid.show.figures.axes import plot
-from pellucid.show.figures.base import MARGIN, board
+from pellucid.show.figures.axes import MARGIN, add_plot, pixel_figure
 from pellucid.show.style import LIGHT, Palette
 
 WIDTH, SMALL, TALL = 1080, 180, 280
@@ -24,14 +23,14 @@ LOWEST = 0.9  # accuracies below are left out of the picture, where both get bey
 
 def scan_figure(scan: Scan, *, palette: Palette = LIGHT) -> Figure:
     """Three curves over the numbers of clusters."""
-    figure, _ = board(WIDTH, MARGIN + 30 + SMALL + 50, palette)
+    figure, _ = pixel_figure(WIDTH, MARGIN + 30 + SMALL + 50, palette)
     _scan(figure, scan, palette)
     return figure
 
 
 def comparison_figure(found: Comparison, target: float | None = None, *, palette: Palette = LIGHT) -> Figure:
     """Two curves; target: an accuracy in [0, 1] that is drawn as a line (the best that both reach, if not given)."""
-    figure, _ = board(WIDTH, MARGIN + 30 + TALL + 50, palette)
+    figure, _ = pixel_figure(WIDTH, MARGIN + 30 + TALL + 50, palette)
     _compare(figure, found, MARGIN + 30, found.common if target is None else target, palette)
     return figure
 
@@ -39,7 +38,7 @@ def comparison_figure(found: Comparison, target: float | None = None, *, palette
 def clusters_figure(scan: Scan, found: Comparison, target: float | None = None, *, palette: Palette = LIGHT) -> Figure:
     """The scan above, the comparison below."""
     below = MARGIN + 30 + SMALL + 80
-    figure, _ = board(WIDTH, below + TALL + 50, palette)
+    figure, _ = pixel_figure(WIDTH, below + TALL + 50, palette)
     _scan(figure, scan, palette)
     _compare(figure, found, below, found.common if target is None else target, palette)
     return figure
@@ -55,7 +54,7 @@ def _scan(figure: Figure, scan: Scan, palette: Palette) -> None:
         "seconds to find the centres": [row.seconds for row in scan.rows],
     }
     for place, (title, values) in enumerate(curves.items()):
-        axes = plot(figure, 30 + 350 * place, MARGIN + 30, 290, palette, title, SMALL)
+        axes = add_plot(figure, 30 + 350 * place, MARGIN + 30, 290, palette, title, SMALL)
         axes.plot(counts, values, color=palette.accent, lw=1.8, marker="o", ms=3)
         chosen = counts.index(scan.suggested)
         axes.plot(
@@ -75,7 +74,7 @@ def _scan(figure: Figure, scan: Scan, palette: Palette) -> None:
 
 
 def _compare(figure: Figure, found: Comparison, top: int, target: float, palette: Palette) -> None:
-    axes = plot(figure, 30, top, 800, palette, "accuracy on the dev images, %, after so many seconds", TALL)
+    axes = add_plot(figure, 30, top, 800, palette, "accuracy on the dev images, %, after so many seconds", TALL)
     low = LOWEST if target > LOWEST + 0.02 else 0.0
     axes.set_ylim(100 * low, 100)
     axes.axhline(100 * target, color=palette.truth, lw=0.8, ls=(0, (4, 3)))

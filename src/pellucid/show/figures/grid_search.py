@@ -1,6 +1,6 @@
-"""Studies: what became of every combination of settings, drawn.
+"""Grid search: the results of every combination of settings, drawn.
 
-study_figure: Study of learn/studies.py -> accuracy and seconds
+study_figure: Study of learn/experiments/grid_search.py -> accuracy and seconds
 
 One setting varied: the accuracies on the dev and the test images against its values. Two: a curve over the first for
 each value of the second, on the dev images, which are those to choose by. None or more than two: a line of its own for
@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
 from pellucid.learn.experiments.grid_search import Study, Summary, Values
-from pellucid.show.figures.axes import mixed, plot
-from pellucid.show.figures.base import MARGIN, board, write
+from pellucid.show.figures.axes import MARGIN, add_plot, draw_text, mix_colors, pixel_figure
 from pellucid.show.style import LIGHT, Palette
 
 WIDTH, TALL, ROW = 1080, 300, 22
@@ -29,15 +28,15 @@ def study_figure(found: Study, *, palette: Palette = LIGHT) -> Figure:
     """Accuracy on the left, mean seconds of a training on the right; raises PellucidError for too many to draw."""
     summaries = found.summaries()
     if len(found.varied) in (1, 2):
-        figure, _ = board(WIDTH, MARGIN + 30 + TALL + 60, palette)
+        figure, _ = pixel_figure(WIDTH, MARGIN + 30 + TALL + 60, palette)
         titles = "accuracy, %" if len(found.varied) == 1 else "accuracy on the dev images, %"
-        left = plot(figure, 30, MARGIN + 30, 520, palette, titles, TALL)
-        right = plot(figure, 720, MARGIN + 30, 290, palette, "seconds of a training", TALL)
+        left = add_plot(figure, 30, MARGIN + 30, 520, palette, titles, TALL)
+        right = add_plot(figure, 720, MARGIN + 30, 290, palette, "seconds of a training", TALL)
         _curves(left, right, found, summaries, palette)
         return figure
     if len(summaries) > MOST:
         raise PellucidError(f"{len(summaries)} combinations are too many to draw, at most {MOST}; see the tables.")
-    figure, board_axes = board(WIDTH, MARGIN + 40 + ROW * len(summaries) + 50, palette)
+    figure, board_axes = pixel_figure(WIDTH, MARGIN + 40 + ROW * len(summaries) + 50, palette)
     _lines(figure, board_axes, found, summaries, palette)
     return figure
 
@@ -49,7 +48,7 @@ def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary],
     for place, other in enumerate(others):
         own = [summary for summary in summaries if summary.values[1:] == other and summary.runs > 0]
         x = [values.index(summary.values[0]) for summary in own]
-        colour = mixed(palette.accent, palette.wrong, place / max(1, len(others) - 1))
+        colour = mix_colors(palette.accent, palette.wrong, place / max(1, len(others) - 1))
         right.plot(x, [summary.seconds for summary in own], color=colour, lw=1.4, marker="o", ms=3.5)
         dev = [(summary.dev_mean, summary.dev_spread) for summary in own]
         if other:
@@ -76,10 +75,12 @@ def _points(
 def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summary], palette: Palette) -> None:
     """A line for each combination: its values, its accuracies, its seconds."""
     top, tall = MARGIN + 40, ROW * len(summaries)
-    axes = plot(figure, LABELS, top, 400, palette, "accuracy, %: dev and, in green, test", tall)
-    times = plot(figure, LABELS + 460, top, 150, palette, "seconds of a training", tall)
+    axes = add_plot(figure, LABELS, top, 400, palette, "accuracy, %: dev and, in green, test", tall)
+    times = add_plot(figure, LABELS + 460, top, 150, palette, "seconds of a training", tall)
     for place, summary in enumerate(summaries):
-        write(words, combination(found.varied, summary.values), MARGIN, top + ROW * place + 5, colour=palette.ink)
+        draw_text(
+            words, combination_label(found.varied, summary.values), MARGIN, top + ROW * place + 5, colour=palette.ink
+        )
         if summary.runs == 0:
             continue
         for mean, spread, colour, up in (
@@ -94,10 +95,10 @@ def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summar
         each.grid(axis="x", color=palette.line, lw=0.7)
 
 
-def combination(names: Sequence[str], values: Values) -> str:
+def combination_label(names: Sequence[str], values: Values) -> str:
     """The values of one combination in words.
 
-    >>> combination(["ridge", "batch"], (0.1, 50))
+    >>> combination_label(["ridge", "batch"], (0.1, 50))
     'ridge 0.1, batch 50'
     """
     return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)) if names else "as given"

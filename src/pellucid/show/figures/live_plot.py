@@ -1,6 +1,6 @@
-"""Live: a training, watched while it runs: one picture that is redrawn, and TensorBoard.
+"""Live plot: a training while it runs -> one picture that is redrawn, and a log for TensorBoard.
 
-Live:           every so many batches the picture of show/training.py, into one file, and in a notebook into its place
+LivePlot:       every so many batches the figure of figures/training.py, into one file and the notebook's cell
 TensorBoardLog: every so many batches and after every epoch the history's numbers, for `tensorboard --logdir`
 
 Both are callbacks of `train`: `train(net, data, on_batch=live.batch)`. They only read, so a training that is watched
@@ -20,13 +20,13 @@ from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.history import Epoch, by_layer
 from pellucid.learn.training import Trainer
 from pellucid.show import export
-from pellucid.show.figures.base import DPI
+from pellucid.show.figures.axes import DPI
 from pellucid.show.figures.training import training_figure
 
 EVERY = 50
 
 
-class Live:
+class LivePlot:
     """Redraws `path` (.png, .pdf or .svg), if given, and the notebook's picture, if there is a notebook.
 
     every: batches from one picture to the next. Raises PellucidError for another ending, and where it cannot write.
@@ -38,7 +38,7 @@ class Live:
         if every < 1:
             raise PellucidError(f"A picture every {every} batches was asked for; draw one every batch at most.")
         if path is not None:
-            export.ready(path, export.FIGURES)
+            export.check_output(path, export.FIGURES)
         self.path = None if path is None else Path(path)
         self.every, self.classes = every, classes
         self._place: Any = None

@@ -1,6 +1,6 @@
-"""Training: how it goes, drawn while it goes.
+"""Training: history -> figures of a training while it runs and when it is over.
 
-training_figure: history and what one image does in the network (learn/observation.py) -> curves, bars, layers
+training_figure: history and one image's backprop trace (learn/backprop_trace.py) -> curves, bars, layers
 curves_figure:   history -> loss, accuracy, largest activations, seconds, when it is over
 
 Activations run from dark (nothing) to light (the layer's largest). Gradients and filters are gray at zero, and each
@@ -17,14 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from pellucid.data.pixels import enlarge, tile_sheet
 from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.history import History, moving_average
-from pellucid.show.figures.activations_figure import class_colour, worth_drawing
-from pellucid.show.figures.axes import mixed, plot
-from pellucid.show.figures.base import GAP, MARGIN, board, put, write
-from pellucid.show.labels import brief
-from pellucid.show.sprites import enlarge, sheet
-from pellucid.show.style import LIGHT, Palette, light, picture, signed
+from pellucid.show.figures.activations_figure import class_color, layers_to_draw
+from pellucid.show.figures.axes import GAP, MARGIN, add_plot, draw_image, draw_text, mix_colors, pixel_figure
+from pellucid.show.labels import short_number
+from pellucid.show.style import LIGHT, Palette, activation_tones, image_bytes, signed_tones
 
 LABEL = 112
 STRIPS = (400, 400, 232)  # widths of activations, gradients and filters
@@ -50,38 +49,38 @@ def training_figure(
     epochs: how many have passed, a fraction inside one (the batches' own numbers, if not given).
     """
     names = [str(index) for index in range(len(seen.probabilities))] if classes is None else list(classes)
-    layers = worth_drawing(seen.activations, len(names))
+    layers = layers_to_draw(seen.activations, len(names))
     strips = {name: _strips(values, seen.gradients[name], seen.filters.get(name)) for name, values in layers.items()}
     heights = [max(34, *(len(pixels) for pixels in row)) for row in strips.values()]
     body = MARGIN + 44 + CURVES + 40
-    figure, axes = board(WIDTH, body + sum(heights) + 2 * GAP * len(heights) + MARGIN, palette)
+    figure, axes = pixel_figure(WIDTH, body + sum(heights) + 2 * GAP * len(heights) + MARGIN, palette)
     _head(axes, history, seen, palette)
-    _loss(plot(figure, MARGIN + 10, MARGIN + 62, 330, palette, "loss", PLOT), history, epochs, palette)
-    _accuracy(plot(figure, MARGIN + 390, MARGIN + 62, 250, palette, "accuracy, %", PLOT), history, epochs, palette)
+    _loss(add_plot(figure, MARGIN + 10, MARGIN + 62, 330, palette, "loss", PLOT), history, epochs, palette)
+    _accuracy(add_plot(figure, MARGIN + 390, MARGIN + 62, 250, palette, "accuracy, %", PLOT), history, epochs, palette)
     _sample(axes, seen, names, MARGIN + 750, MARGIN + 44, palette)
     lefts = [MARGIN + LABEL, MARGIN + LABEL + STRIPS[0] + 2 * GAP, MARGIN + LABEL + sum(STRIPS[:2]) + 4 * GAP]
     for left, words in zip(lefts, ("activations", "gradient", "filters"), strict=True):
-        write(axes, words, left, body - 20, size=8, colour=palette.muted)
+        draw_text(axes, words, left, body - 20, size=8, colour=palette.muted)
     top = body
     for (name, row), height in zip(strips.items(), heights, strict=True):
         _layer(axes, history, seen, name, top, palette)
         for left, pixels in zip(lefts, row, strict=True):
             if pixels.size:
-                put(axes, pixels, left, top)
+                draw_image(axes, pixels, left, top)
         top += height + 2 * GAP
     return figure
 
 
 def curves_figure(history: History, *, palette: Palette = LIGHT) -> Figure:
     """Loss, accuracy, the largest activation and the dead share of each layer, and where the time went."""
-    figure, _ = board(1080, 640, palette)
+    figure, _ = pixel_figure(1080, 640, palette)
     tall = 230
-    _loss(plot(figure, 30, 40, 420, palette, "loss", tall), history, None, palette)
-    _accuracy(plot(figure, 560, 40, 400, palette, "accuracy, %", tall), history, None, palette)
+    _loss(add_plot(figure, 30, 40, 420, palette, "loss", tall), history, None, palette)
+    _accuracy(add_plot(figure, 560, 40, 400, palette, "accuracy, %", tall), history, None, palette)
     words = "largest activation of each layer; dotted: share of silent units"
-    _by_layer(plot(figure, 30, 350, 420, palette, words, tall), history, palette)
+    _by_layer(add_plot(figure, 30, 350, 420, palette, words, tall), history, palette)
     words = "seconds in each layer: forward, and paler backward"
-    _seconds(plot(figure, 600, 350, 360, palette, words, tall), history, palette)
+    _seconds(add_plot(figure, 600, 350, 360, palette, words, tall), history, palette)
     return figure
 
 
@@ -90,15 +89,15 @@ def _strips(
 ) -> tuple[UInt8[np.ndarray, "tall wide"], ...]:
     """The pictures of a layer: as many of its maps, neurons or filters as there is room for."""
     tiles = [array if array.ndim == 3 else array[:, None, None] for array in (values, gradient)]
-    pictures = [_strip(light(tiles[0]), STRIPS[0]), _strip(signed(tiles[1]), STRIPS[1])]
+    pictures = [_strip(activation_tones(tiles[0]), STRIPS[0]), _strip(signed_tones(tiles[1]), STRIPS[1])]
     if filters is None:
         return (*pictures, np.zeros((0, 0), np.uint8))
     high, wide = filters.shape[2:]
     times = max(1, min(7, 26 // max(high, wide)))
     across, down = max(1, STRIPS[2] // (wide * times + 2)), max(1, TALL // (high * times + 2))
-    few = signed(filters)[:across, :down]
+    few = signed_tones(filters)[:across, :down]
     grid = few.transpose(1, 0, 2, 3).reshape(-1, high, wide)  # a column for each map, a row for each channel
-    return (*pictures, sheet(enlarge(grid, times), few.shape[0], gap=2, background=255))
+    return (*pictures, tile_sheet(enlarge(grid, times), few.shape[0], gap=2, background=255))
 
 
 def _strip(grays: UInt8[np.ndarray, "tile height width"], width: int) -> UInt8[np.ndarray, "tall wide"]:
@@ -107,12 +106,12 @@ def _strip(grays: UInt8[np.ndarray, "tile height width"], width: int) -> UInt8[n
     times = max(1, target // max(high, wide))
     across = max(1, min(count, (width + 2) // (wide * times + 2)))
     rows = max(1, min(-(-count // across), TALL // (high * times + 2)))
-    return sheet(enlarge(grays[: across * rows], times), across, gap=2, background=255)
+    return tile_sheet(enlarge(grays[: across * rows], times), across, gap=2, background=255)
 
 
 def _head(axes: Axes, history: History, seen: BackpropTrace, palette: Palette) -> None:
     last = history.batches[-1]
-    write(
+    draw_text(
         axes,
         f"Epoch {last.epoch + 1}, batch {last.number + 1}",
         MARGIN,
@@ -121,38 +120,39 @@ def _head(axes: Axes, history: History, seen: BackpropTrace, palette: Palette) -
         colour=palette.ink,
         serif=True,
     )
-    facts = f"loss {brief(last.loss)}    rate {brief(last.rate)}    error {brief(last.error)}"
-    write(axes, facts, MARGIN + 300, MARGIN, size=9, colour=palette.muted)
+    facts = f"loss {short_number(last.loss)}    rate {short_number(last.rate)}    error {short_number(last.error)}"
+    draw_text(axes, facts, MARGIN + 300, MARGIN, size=9, colour=palette.muted)
     dead = [name for name, share in zip(history.layers, seen.dead, strict=True) if share == 1]
     if dead:
         words = f"silent for this image: {', '.join(dead)}"
-        write(axes, words, WIDTH - MARGIN, MARGIN, size=9, colour=palette.wrong, at="right")
+        draw_text(axes, words, WIDTH - MARGIN, MARGIN, size=9, colour=palette.wrong, at="right")
 
 
 def _layer(axes: Axes, history: History, seen: BackpropTrace, name: str, top: int, palette: Palette) -> None:
     index = history.layers.index(name)
     dead = float(history.latest_layer_stats()[1][index])
     silent = dead == 1 or seen.dead[index] == 1
-    write(axes, name, MARGIN, top - 3, size=11, colour=palette.wrong if silent else palette.ink, serif=True)
-    write(axes, f"largest {brief(float(seen.largest[index]))}", MARGIN, top + 15, size=7, colour=palette.muted)
+    draw_text(axes, name, MARGIN, top - 3, size=11, colour=palette.wrong if silent else palette.ink, serif=True)
+    draw_text(
+        axes, f"largest {short_number(float(seen.largest[index]))}", MARGIN, top + 15, size=7, colour=palette.muted
+    )
     if not math.isnan(dead):
         colour = palette.wrong if dead == 1 else palette.muted
         words = "dead" if dead == 1 else f"{dead:.0%} of units silent"
-        write(axes, words, MARGIN, top + 27, size=7, colour=colour)
+        draw_text(axes, words, MARGIN, top + 27, size=7, colour=colour)
 
 
 def _sample(axes: Axes, seen: BackpropTrace, names: Sequence[str], left: int, top: int, palette: Palette) -> None:
     """The image, and under it what the network says of it: probabilities, and the error that flows back."""
-    pixels = picture(seen.image)
-    shown = pixels[0] if len(pixels) != 3 else np.moveaxis(pixels, 0, -1)
-    put(axes, shown, left, top, max(1, 96 // max(shown.shape[:2])))
+    shown = image_bytes(seen.image)
+    draw_image(axes, shown, left, top, max(1, 96 // max(shown.shape[:2])))
     right = "right" if seen.guess == seen.label else f"taken for {names[seen.guess]}"
     colour = palette.truth if seen.guess == seen.label else palette.wrong
-    write(axes, f"a {names[seen.label]}, {right}", left, top + 104, size=9, colour=colour)
+    draw_text(axes, f"a {names[seen.label]}, {right}", left, top + 104, size=9, colour=colour)
     _bars(axes, seen.probabilities, names, seen, (left + 120, top + 96, 300, 84), palette)
     _bars(axes, seen.error / 2, names, seen, (left + 120, top + 166, 300, 84), palette)
-    write(axes, "probability", left + 120, top - 4, size=8, colour=palette.muted)
-    write(axes, "error, that is the gradient of the logits", left + 120, top + 112, size=8, colour=palette.muted)
+    draw_text(axes, "probability", left + 120, top - 4, size=8, colour=palette.muted)
+    draw_text(axes, "error, that is the gradient of the logits", left + 120, top + 112, size=8, colour=palette.muted)
 
 
 def _bars(
@@ -167,11 +167,11 @@ def _bars(
     left, zero, width, unit = box
     span = width / len(values)
     for index, value in enumerate(values.tolist()):
-        colour = class_colour(index, seen.guess, seen.label, palette)
+        colour = class_color(index, seen.guess, seen.label, palette)
         middle = left + span * (index + 0.5)
         axes.bar(middle, -unit * value, 0.8 * span, bottom=zero, color=colour, lw=0)
         if len(names) <= NAMED and values is seen.probabilities:
-            write(axes, names[index], middle, zero + 3, size=7, colour=colour, at="center")
+            draw_text(axes, names[index], middle, zero + 3, size=7, colour=colour, at="center")
     axes.plot([left, left + width], [zero, zero], color=palette.line, lw=0.8)
 
 
@@ -225,7 +225,7 @@ def _by_layer(axes: Axes, history: History, palette: Palette) -> None:
     largest, dead = history.column("largest")[taken], history.column("dead")[taken]
     own = [index for index, name in enumerate(history.layers) if not name.startswith(("pool", "flatten"))]
     for place, index in enumerate(own):
-        colour = mixed(palette.accent, palette.wrong, place / max(1, len(own) - 1))
+        colour = mix_colors(palette.accent, palette.wrong, place / max(1, len(own) - 1))
         axes.plot(*_thin(x, largest[:, index]), color=colour, lw=1.4)
         if not np.isnan(dead[:, index]).all():
             axes.plot(*_thin(x, dead[:, index]), color=colour, lw=1.2, ls=":")

@@ -30,16 +30,16 @@ from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show.studio import theme
-from pellucid.show.studio.context import Desk
-from pellucid.show.studio.model_registry import Shelf
-from pellucid.show.studio.pattern_stream import Request, evolve
-from pellucid.show.studio.request_filter import Guard
+from pellucid.show.studio.context import Context
+from pellucid.show.studio.model_registry import ModelRegistry
+from pellucid.show.studio.pattern_stream import Request, stream_patterns
+from pellucid.show.studio.request_filter import RequestFilter
 from pellucid.show.studio.sessions import Sessions
-from pellucid.show.studio.tabs.atlas_tab import Browse
-from pellucid.show.studio.tabs.draw import Draw
-from pellucid.show.studio.tabs.dream import Dream
-from pellucid.show.studio.tabs.patterns import Patterns
-from pellucid.show.studio.tabs.train import Train
+from pellucid.show.studio.tabs.atlas_tab import AtlasTab
+from pellucid.show.studio.tabs.draw import DrawTab
+from pellucid.show.studio.tabs.dream import DreamTab
+from pellucid.show.studio.tabs.patterns import PatternsTab
+from pellucid.show.studio.tabs.train import TrainTab
 
 T = TypeVar("T")
 TURN = 0.0005  # seconds: work that calculates lets the server answer after so long, ten times as soon as usual
@@ -63,7 +63,7 @@ class Studio:
     """A studio that is ready to be served: the `app`, and what it works with."""
 
     app: ASGIApp
-    desk: Desk
+    context: Context
     blocks: Any
 
 
@@ -79,29 +79,29 @@ def studio_app(
     Raises PellucidError for a model that cannot be opened.
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
-    desk = Desk(settings, Shelf(models), Sessions(settings, folder), source, seed)
-    return _in_a_loop(lambda: _studio(desk))
+    context = Context(settings, ModelRegistry(models), Sessions(settings, folder), source, seed)
+    return _in_a_loop(lambda: _studio(context))
 
 
-def _studio(desk: Desk) -> Studio:
+def _studio(context: Context) -> Studio:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        desk.sessions.close()
+        context.sessions.close()
 
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    browse = Browse(desk)
+    browse = AtlasTab(context)
     outer.add_route("/atlas/{key}/{path:path}", browse.serve)
-    blocks = _blocks(desk, browse)
-    _mount(outer, blocks, desk.settings)
-    return Studio(Guard(outer, (desk.settings.upload + 1) * 10**6), desk, blocks)
+    blocks = _blocks(context, browse)
+    _mount(outer, blocks, context.settings)
+    return Studio(RequestFilter(outer, (context.settings.upload + 1) * 10**6), context, blocks)
 
 
 def _mount(outer: FastAPI, blocks: Any, settings: StudioSettings) -> None:
     """Gradio's pages into the app.
 
-    The surprise: Gradio asks whether a path that a window sends lies among the uploads only once `launch` was called,
-    and an app that is mounted never is; so it is told that it was.
+    Gradio checks whether a path that a window sends lies among the uploads only once `launch` was called, which never
+    happens to a mounted app; so the app is marked as launched.
     """
     gr.mount_gradio_app(
         outer,
@@ -140,42 +140,42 @@ def _in_a_loop(make: Callable[[], T]) -> T:
     return asyncio.run(made())
 
 
-def _blocks(desk: Desk, browse: Browse) -> Any:
+def _blocks(context: Context, browse: AtlasTab) -> Any:
     """The page: a tab for each thing to do."""
     with gr.Blocks(
         title="Pellucid studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
     ) as blocks:
         gr.HTML(TITLE, apply_default_css=False)
-        draw, patterns, dream = Draw(desk), Patterns(desk), Dream(desk)
+        draw, patterns, dream = DrawTab(context), PatternsTab(context), DreamTab(context)
         pickers: list[Any] = []
-        for words, tab in (("Draw", draw), ("Patterns", patterns), ("Dream", dream)):
+        for words, tab in (("DrawTab", draw), ("PatternsTab", patterns), ("DreamTab", dream)):
             with gr.Tab(words, id=words.lower()):
                 tab.build()
                 pickers.append(tab.model)
-        train = gr.Tab("Train", id="train")
+        train = gr.Tab("TrainTab", id="train")
         with gr.Tab("Atlas", id="atlas"):
             browse.build()
         with train:
-            Train(desk, [*pickers, browse.model]).build()
+            TrainTab(context, [*pickers, browse.model]).build()
 
         def closed(request: gr.Request) -> None:
-            desk.sessions.forget(str(request.session_hash))
+            context.sessions.forget(str(request.session_hash))
 
         blocks.unload(closed)
-    blocks.queue(default_concurrency_limit=desk.settings.jobs, api_open=False)
+    blocks.queue(default_concurrency_limit=context.settings.jobs, api_open=False)
     # Whoever watches a job waits in a thread; so many that a click on Stop never waits for one.
-    blocks.max_threads = THREADS * desk.settings.sessions
+    blocks.max_threads = THREADS * context.settings.sessions
     return blocks
 
 
-def warm_up(desk: Desk) -> None:
+def warm_up(context: Context) -> None:
     """Run what compiles or allocates at its first use, so that the first person does not wait for it."""
-    session = desk.sessions.of("warm")
-    model = desk.shelf.model(session, desk.shelf.names()[-1])
+    session = context.sessions.of("warm")
+    model = context.registry.model(session, context.registry.names()[-1])
     inspect(model, np.zeros(model.input_shape, np.float32))
-    for _ in evolve(session, "warm", Request(model, model.layers[0].name, (0,), {"steps": 2}), 0.0):
+    for _ in stream_patterns(session, "warm", Request(model, model.layers[0].name, (0,), {"steps": 2}), 0.0):
         pass
-    desk.sessions.forget("warm")
+    context.sessions.forget("warm")
 
 
 def serve(
@@ -187,7 +187,7 @@ def serve(
     """
     with tempfile.TemporaryDirectory(prefix="pellucid-studio-") as folder, _listening(settings.port) as listening:
         studio = studio_app(settings, models, Path(folder), source, seed)
-        warm_up(studio.desk)
+        warm_up(studio.context)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         print(f"The studio is open at {address}; Ctrl-C closes it.", file=sys.stderr, flush=True)
         if settings.open:

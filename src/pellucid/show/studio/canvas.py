@@ -1,9 +1,10 @@
-"""Drawing: strokes of a person -> an image as the networks learnt them.
+"""Canvas: strokes of a person -> an image as the networks learnt them.
 
-centred: strokes, light on dark -> an image of the model's size, as MNIST's were made: the longer side of the strokes
-    takes 20 of 28 pixels, and their centre of mass lies in the middle (LeCun, Cortes and Burges, "The MNIST database")
-pixels_of: the address of a PNG -> its grays in [0, 1]
-light_on_dark: a picture -> grays whose ground is dark, whichever way it was
+center_strokes: strokes, light on dark -> an image of the model's size, as MNIST's were made: the longer side of the
+    strokes takes 20 of 28 pixels, and their center of mass lies in the middle (LeCun, Cortes and Burges, "The MNIST
+    database")
+decode_drawing: the address of a PNG -> its grays in [0, 1]
+light_on_dark:  a picture -> grays with a dark background, inverted where it was light
 """
 
 import base64
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from pellucid.data.photos import Photo, photo_in, to_gray
+from pellucid.data.photos import Photo, decode_photo, to_gray
 from pellucid.errors import PellucidError
 
 PREFIX = "data:image/png;base64,"
@@ -22,7 +23,7 @@ SHARE = 20 / 28
 GROUND = 0.1  # of the brightest pixel: fainter ones are ground
 
 
-def pixels_of(address: object) -> Float32[np.ndarray, "height width"]:
+def decode_drawing(address: object) -> Float32[np.ndarray, "height width"]:
     """The grays of a drawing; raises PellucidError where the address is not that of a PNG of moderate size."""
     if not isinstance(address, str) or not address.startswith(PREFIX) or len(address) > LONGEST:
         raise PellucidError("The drawing did not arrive as a picture; clear it and draw again.")
@@ -30,7 +31,7 @@ def pixels_of(address: object) -> Float32[np.ndarray, "height width"]:
         content = base64.b64decode(address[len(PREFIX) :], validate=True)
     except binascii.Error as error:
         raise PellucidError("The drawing arrived damaged; clear it and draw again.") from error
-    gray: np.ndarray = to_gray(photo_in(content, "drawing", MOST_PIXELS).over(0.0))[0]
+    gray: np.ndarray = to_gray(decode_photo(content, "drawing", MOST_PIXELS).over(0.0))[0]
     return gray
 
 
@@ -46,7 +47,7 @@ def light_on_dark(photo: Photo) -> Float32[np.ndarray, "height width"]:
     return scaled
 
 
-def centred(
+def center_strokes(
     strokes: Float32[np.ndarray, "height width"], shape: tuple[int, int, int]
 ) -> Float32[np.ndarray, "channel new_height new_width"]:
     """The strokes, in [0, 1] on a dark ground, in an image of `shape`; all dark where there are none."""

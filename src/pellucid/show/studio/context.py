@@ -1,7 +1,7 @@
-"""Desk: what every tab of a running studio works with.
+"""Context: what every tab of a running studio works with.
 
-Desk:   settings, the shelf of models, the sessions
-wire:   an event, a handler, inputs and outputs -> the handler called on the event, its errors told in the first output
+Context: settings, the registry of models, the sessions, the images
+connect: an event, a handler, inputs, outputs -> the handler called on the event, its errors shown in the first output
 """
 
 import functools
@@ -14,21 +14,21 @@ from typing import Any
 import gradio as gr
 
 from pellucid.data.load import NAMES, load_data
-from pellucid.data.photos import Photo, photo_in
+from pellucid.data.photos import Photo, decode_photo
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError, unknown
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show.studio import html
-from pellucid.show.studio.model_registry import Shelf
+from pellucid.show.studio.model_registry import ModelRegistry
 from pellucid.show.studio.sessions import Session, Sessions
 
 
 @dataclass(frozen=True, eq=False)
-class Desk:
+class Context:
     """What is shared by all windows."""
 
     settings: StudioSettings
-    shelf: Shelf
+    registry: ModelRegistry
     sessions: Sessions
     source: DataSettings = DataSettings()
     seed: int = 0
@@ -54,6 +54,15 @@ class Desk:
         """The session of the window that asks."""
         return self.sessions.of(str(request.session_hash))
 
+    def connect_stop(self, button: Any, name: str, output: Any) -> None:
+        """Let a click on the button stop the window's job of this name; errors are shown in `output`."""
+
+        def stop(request: gr.Request) -> Any:
+            self.session(request).stop(name)
+            return gr.skip()
+
+        connect(button.click, stop, [], [output], queue=False)
+
     def photo(self, content: bytes) -> Photo:
         """A picture that was dropped; raises PellucidError for one that is none, or too large."""
         megabytes = len(content) / 10**6
@@ -62,30 +71,30 @@ class Desk:
                 f"The picture has {megabytes:.1f} MB, more than the {self.settings.upload} that are taken; drop a "
                 f"smaller one."
             )
-        return photo_in(content, "dropped picture", self.settings.pixels * 10**6)
+        return decode_photo(content, "dropped picture", self.settings.pixels * 10**6)
 
 
-def wire(
+def connect(
     event: Callable[..., Any],
     handler: Callable[..., Any],
     inputs: Sequence[Any] = (),
     outputs: Sequence[Any] = (),
     **options: Any,
 ) -> Any:
-    """Call `handler` on `event`. A PellucidError is told in the first output; the others stay as they are.
+    """Call `handler` on `event`. A PellucidError is shown in the first output; the others stay as they are.
 
     No handler is offered as an interface to programs, and none draws Gradio's own veil over what it changes.
     """
     quiet = {"show_progress": "hidden", "api_visibility": "private", **options}
-    return event(told(handler, len(outputs)), list(inputs), list(outputs), **quiet)
+    return event(show_errors(handler, len(outputs)), list(inputs), list(outputs), **quiet)
 
 
-def told(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
+def show_errors(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
     """The handler with its PellucidErrors turned into words for the first of its outputs."""
 
     def sorry(error: PellucidError) -> Any:
         rest = [gr.skip() for _ in range(outputs - 1)]
-        return (html.sorry(error), *rest) if rest else html.sorry(error)
+        return (html.error_line(error), *rest) if rest else html.error_line(error)
 
     if inspect.isgeneratorfunction(handler):
 

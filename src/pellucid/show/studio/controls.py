@@ -1,10 +1,10 @@
-"""Controls: a field of settings -> the control that sets it: its range, its default and its words.
+"""Controls: a field of settings -> the control that sets it: its range, its default and its description.
 
-control: settings, field -> a slider, a number, a choice, a tick or a line of text
-chosen:  settings, fields, what the controls say -> the values that differ from the defaults, ready for the library
+control: settings, field -> a slider, a number, a choice, a checkbox or a line of text
+changed_settings: settings, fields, values of the controls -> the values that differ from the defaults
 
-Nothing is written twice: what a control says is what the field says. The surprise: a slider is given only where its
-range can be aimed at; 1 to 100,000 is a number to be typed.
+All texts and ranges are those of the settings themselves. Only a range of at most 100 steps gets a slider; 1 to 100,000
+is a number to be typed.
 """
 
 import types
@@ -60,20 +60,20 @@ def shown_value(value: Any) -> Any:
     return value
 
 
-def chosen(
+def changed_settings(
     group: type[Settings], names: Sequence[str], values: Sequence[Any], *, all_of_them: bool = False
 ) -> dict[str, Any]:
     """What was set otherwise than by default (or `all_of_them`), as keywords; ranges are the library's to refuse."""
     asked = {}
     for name, value in zip(names, values, strict=True):
         field = group.model_fields[name]
-        given = _given(field, value)
+        given = _setting_value(field, value)
         if all_of_them or given != field.default:
             asked[name] = given
     return asked
 
 
-def _given(field: FieldInfo, value: Any) -> Any:
+def _setting_value(field: FieldInfo, value: Any) -> Any:
     """The setting that a control's value stands for."""
     kinds = _kinds(field)
     if tuple in kinds:
@@ -105,11 +105,13 @@ def _number(field: FieldInfo, kinds: set[Any], said: dict[str, Any]) -> Any:
         step = 1 if whole else 0.01 if high - low <= 1 else 0.1
         places = (said["value"] - low) / step
         if (high - low) / step <= AIMABLE and abs(places - round(places)) < 1e-9:
-            return _trusting(gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **said))
-    return _trusting(gr.Number(minimum=low, maximum=limits.get("lt", high), step=1 if whole else 0.01, **said))
+            return _without_checks(
+                gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **said)
+            )
+    return _without_checks(gr.Number(minimum=low, maximum=limits.get("lt", high), step=1 if whole else 0.01, **said))
 
 
-def _trusting(part: Any) -> Any:
+def _without_checks(part: Any) -> Any:
     """The same control, which leaves it to the settings to refuse a value, in their own words."""
     part.preprocess = lambda payload: payload
     return part

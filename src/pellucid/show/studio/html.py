@@ -1,10 +1,10 @@
-"""Pieces: arrays and words -> the HTML that the studio's tabs are made of.
+"""HTML: arrays and words -> the parts of the studio's tabs.
 
-line:    words -> one line that says how things are;  sorry: an error -> the same, in red
-classes: probabilities -> a bar for each class
-tiles:   grays (tile, height, width) -> pictures in one sheet, each under its number, which can be clicked
-layers:  activations -> every layer, its maps as pictures, its units as bars
-compare: two pictures -> one over the other, with a line to pull
+status_line:    words -> one line of status;  error_line: an error -> the same, in red
+class_bars:     probabilities -> a bar for each class
+tile_gallery:   grays (tile, height, width) -> pictures in one sheet, each under its number, which can be clicked
+layer_sections: activations -> every layer, its maps as pictures, its units as bars
+comparison:     two pictures -> one over the other, with a line to pull
 
 Every name that comes from outside is escaped. Pixels are only ever repeated whole.
 """
@@ -18,13 +18,12 @@ from jaxtyping import Float, Float32, UInt8
 from markupsafe import escape
 from PIL import Image
 
-from pellucid.data.pixels import columns_for, sheet, toned
+from pellucid.data.pixels import columns_for, tile_sheet, tone_images
 from pellucid.errors import PellucidError
 from pellucid.show import style
-from pellucid.show.atlas import pictures
-from pellucid.show.figures.activations_figure import multiple, worth_drawing
-from pellucid.show.labels import brief
-from pellucid.show.sprites import data_uri
+from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
+from pellucid.show.labels import short_number
+from pellucid.show.sprites import average_blocks, data_uri
 
 MOST_MAPS = 256  # of a layer that are shown, those that answer most
 MAP = 54  # pixels that a map is brought near to
@@ -34,18 +33,18 @@ PHOTO_QUALITY = 85
 _TABLE = bytes(style.duotone(np.arange(256, dtype=np.uint8)[None])[0].tobytes())
 
 
-def line(words: str, *, moving: bool = False) -> str:
+def status_line(words: str, *, moving: bool = False) -> str:
     """One line of status; read out by screen readers, but for one that changes all the time."""
     role = "" if moving else ' role="status"'
     return f'<p class="line"{role}>{escape(words)}</p>'
 
 
-def sorry(error: PellucidError | str) -> str:
+def error_line(error: PellucidError | str) -> str:
     """What went wrong, in a sentence."""
     return f'<p class="line sorry" role="alert">{escape(str(error))}</p>'
 
 
-def uri(grays: UInt8[np.ndarray, "height width"]) -> str:
+def gray_uri(grays: UInt8[np.ndarray, "height width"]) -> str:
     """Grays in a PNG inside a `data:` address, tinted ink to ivory: one byte a pixel, written fast."""
     picture = Image.fromarray(np.ascontiguousarray(grays), "L")
     picture.putpalette(_TABLE)
@@ -54,14 +53,12 @@ def uri(grays: UInt8[np.ndarray, "height width"]) -> str:
     return f"data:image/png;base64,{base64.b64encode(memory.getvalue()).decode('ascii')}"
 
 
-def photo(image: Float32[np.ndarray, "channel height width"]) -> str:
+def photo_uri(image: Float32[np.ndarray, "channel height width"]) -> str:
     """A photo or a dream in [0, 1], inside a `data:` address."""
-    pixels = style.picture(image)
-    shown = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
-    return data_uri(shown, "jpeg", quality=PHOTO_QUALITY, tinted=False)
+    return data_uri(style.image_bytes(image), "jpeg", quality=PHOTO_QUALITY, tinted=False)
 
 
-def classes(probabilities: Float[np.ndarray, " class"], names: Sequence[str], truth: int | None = None) -> str:
+def class_bars(probabilities: Float[np.ndarray, " class"], names: Sequence[str], truth: int | None = None) -> str:
     """Bars, the largest (or the truth and a wrong guess) marked."""
     guess = int(probabilities.argmax())
     rows = []
@@ -75,7 +72,7 @@ def classes(probabilities: Float[np.ndarray, " class"], names: Sequence[str], tr
     return f'<dl class="bars">{"".join(rows)}</dl>'
 
 
-def tiles(
+def tile_gallery(
     grays: UInt8[np.ndarray, "tile height width"],
     numbers: Sequence[int],
     captions: Sequence[str],
@@ -87,7 +84,7 @@ def tiles(
     """Pictures side by side; with a `layer`, each is a button that asks for its unit."""
     count, height, width = grays.shape
     columns = columns_for(count, height=height, width=width)
-    whole = uri(sheet(grays, columns))
+    whole = gray_uri(tile_sheet(grays, columns))
     items = []
     for at, (number, caption) in enumerate(zip(numbers, captions, strict=True)):
         where = f"--u:{at % columns};--f:{at // columns}"
@@ -103,25 +100,26 @@ def tiles(
                 f'<button type="button" data-layer="{escape(layer)}" data-unit="{number}" aria-label="{said}">'
                 f"{inside}</button>"
             )
-    size = f"--w:{width};--h:{height};--n:{columns};--m:{-(-count // columns)};--k:{multiple((height, width), target)}"
+    times = pixel_multiple((height, width), target)
+    size = f"--w:{width};--h:{height};--n:{columns};--m:{-(-count // columns)};--k:{times}"
     return f'<div class="maps" style="background-image:url({whole});{size}">{"".join(items)}</div>'
 
 
-def layers(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int) -> str:
+def layer_sections(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int) -> str:
     """Every layer: maps lit by the layer's largest activation, units as bars."""
     parts = []
-    for name, values in worth_drawing(activations, class_count).items():
+    for name, values in layers_to_draw(activations, class_count).items():
         few = ""
         if values.ndim == 3:
             units = np.arange(len(values))
             if len(values) > MOST_MAPS:
                 units = np.sort(np.argsort(-values.mean((1, 2)), kind="stable")[:MOST_MAPS])
                 few = f", the {MOST_MAPS} that answer most"
-            shown = pictures.shrunk(np.asarray(values[units], np.float32)[:, None])[:, 0]
-            grays = style.light(shown, float(values.max(initial=0.0)))
-            body = tiles(grays, units.tolist(), [""] * len(units), layer=name)
+            shown = average_blocks(np.asarray(values[units], np.float32)[:, None])[:, 0]
+            grays = style.activation_tones(shown, float(values.max(initial=0.0)))
+            body = tile_gallery(grays, units.tolist(), [""] * len(units), layer=name)
         else:
-            body = columns(values, name)
+            body = unit_columns(values, name)
         shape = " × ".join(map(str, values.shape))
         parts.append(
             f'<section class="layer"><div><h2>{escape(name)}</h2><p class="label">{shape}{few}</p></div>'
@@ -130,7 +128,7 @@ def layers(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int
     return "".join(parts)
 
 
-def columns(values: Float[np.ndarray, " unit"], layer: str) -> str:
+def unit_columns(values: Float[np.ndarray, " unit"], layer: str) -> str:
     """The units of a dense layer as upright bars, each a button."""
     top = max(float(values.max(initial=0.0)), 1e-12)
     bars = [
@@ -143,28 +141,30 @@ def columns(values: Float[np.ndarray, " unit"], layer: str) -> str:
     return f'<div class="columns">{"".join(bars)}</div>'
 
 
-def drawn(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image height wide"]:
+def image_grays(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image height wide"]:
     """Images in model space as grays; colours are averaged."""
-    grays: np.ndarray = np.rint(toned(images).mean(axis=1)).astype(np.uint8)
+    grays: np.ndarray = np.rint(tone_images(images).mean(axis=1)).astype(np.uint8)
     return grays
 
 
-def pattern_tile(image: Float[np.ndarray, "channel height width"], words: str, target: int = 280) -> str:
+def pattern_picture(image: Float[np.ndarray, "channel height width"], words: str, target: int = 280) -> str:
     """One pattern, large, in the colours that it has."""
-    pixels = toned(image[None])[0]
+    pixels = tone_images(image[None])[0]
     height, width = pixels.shape[1:]
-    times = multiple((height, width), target)
-    address = uri(pixels[0]) if len(pixels) == 1 else data_uri(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), "png")
+    times = pixel_multiple((height, width), target)
+    address = (
+        gray_uri(pixels[0]) if len(pixels) == 1 else data_uri(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), "png")
+    )
     size = f'width="{width * times}" height="{height * times}"'
     return f'<img class="pixels plate" alt="{escape(words)}" {size} src="{address}">'
 
 
-def value(number: float) -> str:
+def activation_text(number: float) -> str:
     """An activation, briefly."""
-    return brief(number) if abs(number) < 1000 else f"{number:.3g}"
+    return short_number(number) if abs(number) < 1000 else f"{number:.3g}"
 
 
-def compare(before: str, after: str, words: tuple[str, str], size: tuple[int, int]) -> str:
+def comparison(before: str, after: str, words: tuple[str, str], size: tuple[int, int]) -> str:
     """One picture over the other; a line can be pulled, by pointer or by keys."""
     height, width = size
     return (

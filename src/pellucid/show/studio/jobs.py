@@ -1,10 +1,10 @@
-"""Work: something long, in a thread of its own, that is watched and can be stopped.
+"""Jobs: long work in a thread of its own, which can be watched and stopped.
 
-Job: a function of a job -> pictures of how far it is (`frames`), and at last its `result`
+Job: a function of a job -> pictures of its progress (`frames`), and at last its `result`
 
-The function calls `show` with what is to be seen, or `check` where there is nothing new; where a person has stopped the
-job, both raise Stopped, which ends the function there and then. The surprise: whoever watches gets the latest picture
-only, so that a slow browser never slows the work.
+The function calls `show` with a picture, or `check` where there is nothing new; where a person has stopped the job,
+both raise JobStopped, which ends the function there and then. A watcher gets the latest picture only, so that a slow
+browser never slows the work.
 """
 
 import threading
@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 
-class Stopped(Exception):  # noqa: N818 (a wish, not an error)
+class JobStopped(Exception):  # noqa: N818 (a wish, not an error)
     """A person has stopped the job."""
 
 
@@ -28,35 +28,35 @@ class Job:
         self._tick = 1 / frames
         self._begun = monotonic()
         self._future: Future[Any] = executor.submit(work, self)
-        self._future.add_done_callback(lambda _: self._tell())
+        self._future.add_done_callback(lambda _: self._notify())
 
     def stop(self) -> None:
         """End the work at its next `show` or `check`."""
         self._stop.set()
-        self._tell()
+        self._notify()
 
     def check(self) -> None:
-        """Nothing, or Stopped where the job was stopped."""
+        """Raises JobStopped where the job was stopped."""
         if self._stop.is_set():
-            raise Stopped
+            raise JobStopped
 
     def show(self, picture: Any) -> None:
-        """This is what is to be seen now; raises Stopped where the job was stopped."""
+        """Show this picture now; raises JobStopped where the job was stopped."""
         self.check()
         with self._news:
             self._latest = picture
             self._shown += 1
             self._news.notify_all()
 
-    def pace(self, share: float, seconds: float) -> None:
-        """Wait where the work, of which this share is done, is ahead of taking so many seconds in all."""
+    def throttle(self, share: float, seconds: float) -> None:
+        """Wait where the work, of which this share is done, is faster than so many seconds in all."""
         ahead = self._begun + share * seconds - monotonic()
         if ahead > 0:
             self._stop.wait(ahead)
         self.check()
 
     def frames(self) -> Iterator[Any]:
-        """Pictures as they are shown, until the work has ended; what it raised, other than Stopped, is raised here."""
+        """Yields pictures as they are shown, until the work has ended; an error of the work is raised here."""
         seen = 0
         while True:
             with self._news:
@@ -76,25 +76,25 @@ class Job:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody stopped it."""
+        """Whether it was stopped."""
         return self._stop.is_set()
 
     @property
     def result(self) -> Any:
-        """What the work gave back, once it has; None where it was stopped."""
+        """The value that the work returned, once it has ended; None where it was stopped."""
         return self._result()
 
     def _pause(self) -> None:
-        """Until the next picture may be seen, or the work has ended."""
+        """Wait until the next picture may be shown, or the work has ended."""
         with self._news:
             self._news.wait_for(lambda: self.done, timeout=self._tick)
 
     def _result(self) -> Any:
         try:
             return self._future.result()
-        except Stopped:
+        except JobStopped:
             return None
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._news:
             self._news.notify_all()

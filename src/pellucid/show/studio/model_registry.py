@@ -1,6 +1,6 @@
-"""Shelf: the models that a person may open: those of the zoo, those named on the command line, those trained here.
+"""Model registry: the models that a window may open: those of the zoo, of the command line, and those trained here.
 
-Shelf: (session, name) -> Model. A name that is none of these is refused: it never becomes a path.
+ModelRegistry: (session, name) -> Model. An unknown name is refused: it never becomes a path.
 """
 
 import itertools
@@ -13,8 +13,8 @@ from pellucid.see.models.open import open_model, zoo
 from pellucid.show.studio.sessions import Session
 
 
-class Shelf:
-    """The zoo, and what is given; files are opened at once, so that a wrong one is told before anything is served."""
+class ModelRegistry:
+    """The zoo and the models given; files are opened at once, so that an error shows before anything is served."""
 
     def __init__(self, given: Sequence[str | Model] = ()) -> None:
         self._lock = threading.Lock()

@@ -1,10 +1,10 @@
-"""Evolving: patterns on their way from noise to what a unit looks for, for somebody who watches.
+"""Pattern stream: patterns on their way from noise, for somebody who watches.
 
-evolve:   a session, what is asked -> moments, one after the other, the last one with the result
-portrait: a moment -> HTML
+stream_patterns: a session, a request -> snapshots, one after the other, the last one with the result
+patterns_html:   a snapshot -> HTML
 
-An ascent may be over in a tenth of a second, too soon to be seen; so it is slowed to take a second or two. The
-surprise: who stops it keeps what was reached.
+An ascent may be over in a tenth of a second, too soon to be seen, so it is slowed to take a second or two. A stopped
+ascent gives the images that it had reached.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class Snapshot:
     """How far it is: the images in model space and activations of all units, steps made, seconds since the beginning.
 
     found: the result, at the end; None on the way, and where it was stopped.
@@ -52,23 +52,23 @@ class Moment:
     found: Patterns | None = None
 
 
-def evolve(session: Session, name: str, asked: Request, seconds: float) -> Iterator[Moment]:
-    """The moments of the ascent, under this name in the session; at least one, the last one when it has ended."""
+def stream_patterns(session: Session, name: str, asked: Request, seconds: float) -> Iterator[Snapshot]:
+    """The snapshots of the ascent, under this name in the session; at least one, the last one when it has ended."""
     units = asked.model.layer(asked.layer).units if asked.units is None else len(asked.units)
     settings = PatternSettings.of(**asked.settings)
     begun = perf_counter()
     images = np.zeros((units, *asked.model.input_shape), np.float32)
     activations, steps = np.zeros(units, np.float32), np.full(units, -1)
 
-    def moment(found: Patterns | None = None) -> Moment:
-        return Moment(images.copy(), activations.copy(), steps.copy(), perf_counter() - begun, found)
+    def snapshot(found: Patterns | None = None) -> Snapshot:
+        return Snapshot(images.copy(), activations.copy(), steps.copy(), perf_counter() - begun, found)
 
     def work(job: Job) -> Patterns:
         def watch(jobs: Tensor, made: Tensor, now: Tensor, values: Tensor) -> None:
             rows = jobs.cpu().numpy()
             images[rows], activations[rows], steps[rows] = now.cpu().numpy(), values.cpu().numpy(), made.cpu().numpy()
-            job.show(moment())
-            job.pace(float((steps + 1).mean()) / (settings.steps + 1), seconds)
+            job.show(snapshot())
+            job.throttle(float((steps + 1).mean()) / (settings.steps + 1), seconds)
 
         chosen = None if asked.units is None else list(asked.units)
         return patterns(
@@ -82,38 +82,38 @@ def evolve(session: Session, name: str, asked: Request, seconds: float) -> Itera
         found = job.result
         if found is not None:
             images, activations, steps = found.images, found.activations, found.steps
-        yield moment(found)
+        yield snapshot(found)
     finally:
         job.stop()
 
 
-def portrait(moment: Moment, asked: Request) -> str:
+def patterns_html(snapshot: Snapshot, asked: Request) -> str:
     """The patterns as they are now, with their numbers and activations."""
-    numbers = list(range(len(moment.images))) if asked.units is None else list(asked.units)
+    numbers = list(range(len(snapshot.images))) if asked.units is None else list(asked.units)
     if len(numbers) > 1:
-        captions = [html.value(value) for value in moment.activations.tolist()]
-        dead = [] if moment.found is None else moment.found.dead.tolist()
+        captions = [html.activation_text(value) for value in snapshot.activations.tolist()]
+        dead = [] if snapshot.found is None else snapshot.found.dead.tolist()
         captions = ["dead" if index < len(dead) and dead[index] else words for index, words in enumerate(captions)]
-        return html.tiles(html.drawn(moment.images), numbers, captions, target=SMALL, dead=dead)
+        return html.tile_gallery(html.image_grays(snapshot.images), numbers, captions, target=SMALL, dead=dead)
     title = f"{asked.layer}, the whole layer" if numbers[0] < 0 else f"{asked.layer}, unit {numbers[0]}"
-    shown = html.pattern_tile(moment.images[0], f"The pattern of {title}", LARGE)
-    film = "" if moment.found is None else _film(moment.found)
-    return f'<figure class="portrait">{shown}<figcaption>{_caption(moment, title)}</figcaption>{film}</figure>'
+    shown = html.pattern_picture(snapshot.images[0], f"The pattern of {title}", LARGE)
+    film = "" if snapshot.found is None else _film(snapshot.found)
+    return f'<figure class="portrait">{shown}<figcaption>{_caption(snapshot, title)}</figcaption>{film}</figure>'
 
 
-def _caption(moment: Moment, title: str) -> str:
-    step, value = int(moment.steps[0]), float(moment.activations[0])
-    if moment.found is not None and moment.found.dead[0]:
-        return f"<b>{title}</b> is dead: none of {int(moment.found.tried_starts[0])} starts made it answer"
-    done = "found in" if moment.found is not None else "step"
-    steps = f"{step} steps" if moment.found is not None else str(max(0, step))
-    return f"<b>{title}</b> looks for this · activation {html.value(value)} · {done} {steps}"
+def _caption(snapshot: Snapshot, title: str) -> str:
+    step, value = int(snapshot.steps[0]), float(snapshot.activations[0])
+    if snapshot.found is not None and snapshot.found.dead[0]:
+        return f"<b>{title}</b> is dead: none of {int(snapshot.found.tried_starts[0])} starts made it answer"
+    done = "found in" if snapshot.found is not None else "step"
+    steps = f"{step} steps" if snapshot.found is not None else str(max(0, step))
+    return f"<b>{title}</b> looks for this · activation {html.activation_text(value)} · {done} {steps}"
 
 
 def _film(found: Patterns) -> str:
     """The shots of the first unit's ascent."""
     if len(found.film.steps) < 2:
         return ""
-    words = [html.value(value) for value in found.film.activations[:, 0].tolist()]
-    shots = html.tiles(html.drawn(found.film.images[:, 0]), found.film.steps, words, target=56)
+    words = [html.activation_text(value) for value in found.film.activations[:, 0].tolist()]
+    shots = html.tile_gallery(html.image_grays(found.film.images[:, 0]), found.film.steps, words, target=56)
     return f'<div class="film">{shots}</div>'

@@ -1,6 +1,6 @@
-"""Guard: who may speak to the studio: a browser window that shows it, on this machine, and nobody else.
+"""Request filter: lets only a browser window that shows the studio, on this machine, speak to it.
 
-Guard: an ASGI app -> the same, for requests to 127.0.0.1 or localhost that no other site has sent
+RequestFilter: an ASGI app -> the same, for requests to 127.0.0.1 or localhost that no other site has sent
 
 A body is measured as it arrives, for not every sender announces how long it is; one that grows too long is cut off.
 
@@ -31,7 +31,7 @@ SAFE = {
 }
 
 
-class Guard:
+class RequestFilter:
     """Around an app; `most`: bytes of the largest body."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:

@@ -1,9 +1,9 @@
-"""Sessions: what each open window of the studio has made, kept apart from all others.
+"""Sessions: the models, pictures, results and jobs of each open window of the studio, apart from all others.
 
 Sessions: the window's key -> its Session; forgotten when the window closes, or when there are too many
 Session:  models trained here, photos dropped, results, and the jobs that are running
 
-The surprise: a window that is reloaded begins anew, and its running work is stopped.
+A window that is reloaded begins anew, and its running work is stopped.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
-"""Trained: a training as it is now -> HTML: curves, one image on its way through the layers, and the way back.
+"""Training panel: a training in progress -> HTML: curves, one image on its way through the layers, and the way back.
 
-panel:   trainer, what one image does in the network -> curves; its class bars; activations, gradients, filters
-summary: trainer -> how far it is, in a sentence
+panel:   trainer, one image's backprop trace -> curves; its class bars; activations, gradients, filters
+summary: trainer -> epoch, loss and accuracy, in a sentence
 
 Activations run from dark (nothing) to light (the layer's largest); gradients and filters are gray at zero. Green is the
 truth, red a wrong guess, and red is a layer that is silent.
@@ -14,11 +14,12 @@ from jaxtyping import Float
 from markupsafe import escape
 
 from pellucid.learn.backprop_trace import BackpropTrace
+from pellucid.learn.history import moving_average
 from pellucid.learn.training import Trainer
 from pellucid.show import style
-from pellucid.show.atlas import pictures
-from pellucid.show.figures.activations_figure import multiple, worth_drawing
+from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
 from pellucid.show.labels import percent
+from pellucid.show.sprites import average_blocks
 from pellucid.show.studio import html
 
 WIDE, HIGH = 360, 150  # of a curve, in the units of its own drawing
@@ -41,13 +42,13 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
     """Everything that moves while it trains."""
     names = [str(name) for name in trainer.data.classes][: len(seen.probabilities)]
     names += [str(index) for index in range(len(names), len(seen.probabilities))]
-    image = style.picture(seen.image.mean(axis=0))
-    size = multiple((image.shape[0], image.shape[1]), 112)
+    image = style.pixel_bytes(seen.image.mean(axis=0))
+    size = pixel_multiple((image.shape[0], image.shape[1]), 112)
     sample = (
         f'<div class="answer"><figure class="received"><img class="pixels plate" alt="The image" '
-        f'width="{image.shape[1] * size}" height="{image.shape[0] * size}" src="{html.uri(image)}">'
+        f'width="{image.shape[1] * size}" height="{image.shape[0] * size}" src="{html.gray_uri(image)}">'
         f"<figcaption>one image of the last batch: a {escape(names[seen.label])}</figcaption></figure>"
-        f"{html.classes(seen.probabilities, names, seen.label)}</div>"
+        f"{html.class_bars(seen.probabilities, names, seen.label)}</div>"
     )
     return f'<div class="curves">{_curves(trainer)}</div>{sample}{_layers(trainer, seen)}'
 
@@ -57,7 +58,7 @@ def _curves(trainer: Trainer) -> str:
     history = trainer.history
     per_epoch = -(-len(trainer.data.train) // trainer.settings.batch)
     batches = np.arange(1, len(history.batches) + 1) / per_epoch
-    loss, accuracy = history.column("average"), _smooth(history.column("accuracy"), trainer.settings.ema)
+    loss, accuracy = history.column("average"), moving_average(history.column("accuracy"), trainer.settings.ema)
     epochs = np.array([epoch.epoch + 1 for epoch in history.epochs], float)
     dev_loss = np.array([epoch.dev_loss for epoch in history.epochs])
     dev = np.array([epoch.dev_accuracy for epoch in history.epochs])
@@ -65,14 +66,6 @@ def _curves(trainer: Trainer) -> str:
     return _curve("loss", batches, loss, epochs, dev_loss, top) + _curve(
         "accuracy", batches, accuracy, epochs, dev, 1.0
     )
-
-
-def _smooth(values: Float[np.ndarray, " batch"], alpha: float) -> Float[np.ndarray, " batch"]:
-    average, weight, out = 0.0, 0.0, np.empty(len(values))
-    for at, value in enumerate(values.tolist()):
-        average, weight = alpha * average + (1 - alpha) * value, alpha * weight + 1 - alpha
-        out[at] = average / weight
-    return out
 
 
 def _curve(
@@ -106,7 +99,7 @@ def _layers(trainer: Trainer, seen: BackpropTrace) -> str:
     largest = dict(zip(trainer.history.layers, trainer.history.latest_layer_stats()[0].tolist(), strict=True))
     dead = dict(zip(trainer.history.layers, seen.dead.tolist(), strict=True))
     rows = []
-    for name, values in worth_drawing(seen.activations, len(seen.probabilities)).items():
+    for name, values in layers_to_draw(seen.activations, len(seen.probabilities)).items():
         silent = '<p class="label sorry">silent for this image</p>' if dead[name] == 1 else ""
         cells = [_strip("activations", values, signed=False), _strip("gradient", seen.gradients[name], signed=True)]
         if name in seen.filters:
@@ -114,7 +107,7 @@ def _layers(trainer: Trainer, seen: BackpropTrace) -> str:
             cells.append(_strip("filters", filters.reshape(-1, *filters.shape[2:]), signed=True))
         rows.append(
             f'<section class="layer"><div><h2>{escape(name)}</h2>'
-            f'<p class="label">largest {html.value(largest[name])}</p>{silent}</div>'
+            f'<p class="label">largest {html.activation_text(largest[name])}</p>{silent}</div>'
             f'<div class="strips">{"".join(cells)}</div></section>'
         )
     return "".join(rows)
@@ -123,9 +116,9 @@ def _layers(trainer: Trainer, seen: BackpropTrace) -> str:
 def _strip(words: str, values: np.ndarray, *, signed: bool) -> str:
     """Maps, neurons or filters, side by side."""
     maps = values if values.ndim == 3 else values[:, None, None]
-    maps = pictures.shrunk(np.asarray(maps[: MOST if values.ndim == 3 else 8 * MOST], np.float32)[:, None])[:, 0]
-    grays = style.signed(maps) if signed else style.light(maps)
+    maps = average_blocks(np.asarray(maps[: MOST if values.ndim == 3 else 8 * MOST], np.float32)[:, None])[:, 0]
+    grays = style.signed_tones(maps) if signed else style.activation_tones(maps)
     target = NEURON if values.ndim == 1 else FILTER if words == "filters" else TILE
-    shown = html.tiles(grays, range(len(grays)), [""] * len(grays), target=target)
+    shown = html.tile_gallery(grays, range(len(grays)), [""] * len(grays), target=target)
     size = f"{np.abs(values).max(initial=0.0):.2g}"
     return f'<figure class="{words}"><figcaption>{words}, up to {size}</figcaption>{shown}</figure>'

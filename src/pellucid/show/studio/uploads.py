@@ -2,8 +2,8 @@
 
 dropzone: -> Gradio's control for files, which takes what was uploaded and nothing else
 
-A window sends with its requests where its upload lies. Gradio looks whether that is among the uploads (see `_mount` in
-app.py for the surprise), but it would fetch an address of the web; this control refuses both.
+A window sends with its requests where its upload lies. Gradio checks whether that is among the uploads (see `_mount`
+in app.py), but it would fetch an address of the web, which this control refuses.
 """
 
 from typing import Any

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import jinja2
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from pellucid.show import labels, style
+from pellucid.show.pages import render_template
 from pellucid.show.tour.results import Results
 
 CONTENTS = (
@@ -31,7 +31,7 @@ CONTENTS = (
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SpriteSheet:
     """A picture of `columns` x `rows` tiles, each `width` x `height` pixels, inside a `data:` address."""
 
     uri: str
@@ -47,12 +47,14 @@ class Sheet:
 class Pictures:
     """Every picture of the page; the numbers are in `Results`."""
 
-    films: tuple[Sheet, ...]  # a sheet for each layer: a column per map, a row per frame, the last row the pattern
-    samples: Sheet  # width and height of the whole picture here
+    films: tuple[
+        SpriteSheet, ...
+    ]  # a sheet for each layer: a column per map, a row per frame, the last row the pattern
+    samples: SpriteSheet  # width and height of the whole picture here
     digit: str
     mistakes: tuple[str, ...]
-    windows: Sheet | None  # the first convolution's filters, where it looks straight at a gray image
-    path: tuple[Sheet, ...]
+    windows: SpriteSheet | None  # the first convolution's filters, where it looks straight at a gray image
+    path: tuple[SpriteSheet, ...]
     path_of: Mapping[str, int]  # layer -> index in `path`
     loss: Markup
     accuracy: Markup
@@ -61,15 +63,8 @@ class Pictures:
     rounds: tuple[str, ...]
 
 
-def render(results: Results, pictures: Pictures) -> str:
+def render_page(results: Results, pictures: Pictures) -> str:
     """The whole page as one string of HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pellucid.show"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     walls = [
         {
             "layer": layer.layer,
@@ -81,33 +76,27 @@ def render(results: Results, pictures: Pictures) -> str:
         }
         for layer in results.layers
     ]
-    return environment.get_template("tour.html").render(
+    return render_template(
+        "tour.html",
         results=results,
         pictures=pictures,
         walls=walls,
         contents=CONTENTS,
-        frieze=list(frieze(results)),
+        frieze=list(frieze_places(results)),
         layer_index={layer.layer: index for index, layer in enumerate(results.layers)},
         longest_stage=max(results.seconds.values()),
         percent=labels.percent,
-        brief=labels.brief,
+        brief=labels.short_number,
         scientific=labels.scientific,
         log_share=labels.log_share,
         cell_shade=labels.cell_shade,
-        layer_words=labels.layer_words,
-        path_words=labels.path_words,
-        data_words=labels.data_words,
-        light=Markup(style.css_variables(style.LIGHT)),
-        dark=Markup(style.css_variables(style.DARK)),
-        serif=Markup(style.SERIF),
-        sans=Markup(style.SANS),
-        mono=Markup(style.MONO),
-        tone_ink=f"rgb({', '.join(map(str, style.INK))})",
-        tone_ivory=f"rgb({', '.join(map(str, style.IVORY))})",
+        layer_words=labels.layer_label,
+        path_words=labels.path_label,
+        data_words=labels.data_label,
     )
 
 
-def frieze(results: Results) -> Iterator[tuple[int, int]]:
+def frieze_places(results: Results) -> Iterator[tuple[int, int]]:
     """(layer, map) of every living map, the layers mixed evenly, deepest first among equals."""
     places = [
         ((unit + 0.5) / len(layer.maps), -index, unit)

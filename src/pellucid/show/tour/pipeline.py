@@ -1,4 +1,4 @@
-"""Guide: the stages of a tour in their order -> its results, its page and its patterns.
+"""Pipeline: the stages of a tour in their order -> its results, its page and its patterns.
 
 Everything heavy (PyTorch, Numba, matplotlib) is imported with this module, which `tour.py` does as the first stage.
 """
@@ -15,15 +15,15 @@ from jaxtyping import Float32
 from pellucid.data.splits import Data
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
+from pellucid.progress import StageTimer
 from pellucid.see.dream.dream import Dream, dream
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import Patterns
 from pellucid.show.sprites import data_uri
-from pellucid.show.timing import Clock
 from pellucid.show.tour import images, stages
-from pellucid.show.tour.page import Pictures, render
-from pellucid.show.tour.results import DreamMade, Gradient, LayerFound, Opened, Results, Test, Training
+from pellucid.show.tour.page import Pictures, render_page
+from pellucid.show.tour.results import DreamFacts, Gradient, LayerPatterns, ModelFacts, Results, Test, Training
 
 MODEL = "mnist-cnn"
 PHOTO_SIZE = 640  # the bundled photograph as it is
@@ -31,110 +31,114 @@ LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "m
 
 
 @dataclass(frozen=True, eq=False)
-class Guided:
-    """What a tour brings home: every number, the page, and each layer's patterns in model space."""
+class TourOutput:
+    """The output of a tour: every number, the page, and each layer's patterns in model space."""
 
     results: Results
     html: str
     patterns: dict[str, Float32[np.ndarray, "unit channel height width"]]
 
 
-def guide(images: Data, seed: int, clock: Clock, *, command: str) -> Guided:
+def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> TourOutput:
     """All stages; `command` is what a person types for the same again."""
-    learnt = _learn(images, seed, clock)
+    learnt = _train_part(images, seed, clock)
     with clock(f"opening {MODEL}"):
         model = open_model(MODEL)
     with clock("compiling what is not compiled yet"):  # else the first layer would be told to take so long
-        stages.prepare(model, seed)
-    found, layers = _ask(model, images, seed, clock)
+        stages.warm_up(model, seed)
+    found, layers = _pattern_part(model, images, seed, clock)
     with clock("dreaming"):
-        name, photo = stages.photo()
+        name, photo = stages.load_photo()
         deepest = layers[-1]
-        dreamt = dream(photo, model, layer=deepest.layer, unit=stages.strongest(deepest), size=PHOTO_SIZE, seed=seed)
+        dreamt = dream(
+            photo, model, layer=deepest.layer, unit=stages.strongest_map(deepest), size=PHOTO_SIZE, seed=seed
+        )
     with clock("drawing the page"):
-        pictures = _draw(images, learnt, found, dreamt)
+        pictures = _draw_pictures(images, learnt, found, dreamt)
     results = Results(
         command=command,
         seed=seed,
         threads=torch.get_num_threads(),
         seconds=clock.seconds,
         versions=versions(),
-        data=stages.facts(images),
+        data=stages.data_facts(images),
         gradients=learnt.gradients,
         training=learnt.training,
         test=learnt.test,
         digit=learnt.digit.record,
-        model=_opened(model, images),
+        model=_model_facts(model, images),
         layers=layers,
-        strips=stages.strips(found),
-        dream=_dream_made(name, dreamt),
+        strips=stages.choose_strips(found),
+        dream=_dream_facts(name, dreamt),
     )
-    return Guided(results, render(results, pictures), {one.layer: one.images for one in found})
+    return TourOutput(results, render_page(results, pictures), {one.layer: one.images for one in found})
 
 
 @dataclass(frozen=True, eq=False)
-class _Learnt:
-    """What the first half of a tour found."""
+class _TrainingPart:
+    """The results of training, testing and tracing."""
 
     network: Network
     gradients: tuple[Gradient, ...]
     training: Training
     test: Test
-    digit: stages.Followed
+    digit: stages.TracedDigit
 
 
-def _learn(data: Data, seed: int, clock: Clock) -> _Learnt:
+def _train_part(data: Data, seed: int, clock: StageTimer) -> _TrainingPart:
     """Check, train, test, and follow one digit."""
     network = Network(stages.ARCHITECTURE, input_shape=data.input_shape, classes=len(data.classes), seed=seed)
     with clock("checking gradients"):
-        gradients = stages.checked(network, data, seed)
+        gradients = stages.check_network(network, data, seed)
     with clock("training"):
-        training = stages.trained(network, data, seed)
+        training = stages.train_network(network, data, seed)
     with clock("testing"):
-        test, probabilities = stages.tested(network, data)
-        digit = stages.followed(network, data, probabilities)
-    return _Learnt(network, gradients, training, test, digit)
+        test, probabilities = stages.test_network(network, data)
+        digit = stages.trace_digit(network, data, probabilities)
+    return _TrainingPart(network, gradients, training, test, digit)
 
 
-def _ask(model: Model, data: Data, seed: int, clock: Clock) -> tuple[tuple[Patterns, ...], tuple[LayerFound, ...]]:
+def _pattern_part(
+    model: Model, data: Data, seed: int, clock: StageTimer
+) -> tuple[tuple[Patterns, ...], tuple[LayerPatterns, ...]]:
     """The pattern of every map of every convolution."""
     found, layers = [], []
     for layer in stages.convolutions(model):
         stage = f"patterns of {layer}"
         with clock(stage):
-            found.append(stages.asked(model, layer, data, seed))
-        layers.append(stages.layer_found(found[-1], clock.seconds[stage]))
+            found.append(stages.find_patterns(model, layer, data, seed))
+        layers.append(stages.layer_patterns(found[-1], clock.seconds[stage]))
     return tuple(found), tuple(layers)
 
 
-def _draw(data: Data, learnt: _Learnt, found: Sequence[Patterns], dreamt: Dream) -> Pictures:
+def _draw_pictures(data: Data, learnt: _TrainingPart, found: Sequence[Patterns], dreamt: Dream) -> Pictures:
     """Every picture of the page."""
-    path, path_of = images.journey(learnt.digit.activations)
-    loss, accuracy = images.curves(learnt.training)
+    path, path_of = images.map_sheets(learnt.digit.activations)
+    loss, accuracy = images.training_curves(learnt.training)
     return Pictures(
-        films=tuple(images.film(stages.film_frames(one)) for one in found),
-        samples=images.samples(data.train, len(data.classes)),
-        digit=data_uri(images.gray(data.test.images[learnt.digit.record.image])),
-        mistakes=images.mistakes(data.test, learnt.test.mistakes),
-        windows=images.windows(learnt.network.parameters["conv1.weight"]),
+        films=tuple(images.film_sheet(stages.film_frames(one)) for one in found),
+        samples=images.sample_sheet(data.train, len(data.classes)),
+        digit=data_uri(images.gray_tones(data.test.images[learnt.digit.record.image])),
+        mistakes=images.mistake_uris(data.test, learnt.test.mistakes),
+        windows=images.filter_sheet(learnt.network.parameters["conv1.weight"]),
         path=path,
         path_of=path_of,
         loss=loss,
         accuracy=accuracy,
-        before=images.photo(dreamt.before),
-        after=images.photo(dreamt.image),
-        rounds=tuple(images.small(frame) for frame in (dreamt.before, *dreamt.frames)),
+        before=images.photo_uri(dreamt.before),
+        after=images.photo_uri(dreamt.image),
+        rounds=tuple(images.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)),
     )
 
 
-def _opened(model: Model, data: Data) -> Opened:
+def _model_facts(model: Model, data: Data) -> ModelFacts:
     """The model that is asked, and how well it reads: measured, where its own test images are at hand."""
     network = model.hand_written
     provenance = {} if network is None else network.provenance
     trained_on, accuracy = provenance.get("data"), provenance.get("test_accuracy")
     if network is not None and data.name == trained_on:
         accuracy = evaluate(network, data.test).accuracy
-    return Opened(
+    return ModelFacts(
         name=model.name, layers=tuple(layer.name for layer in model.layers), accuracy=accuracy, trained_on=trained_on
     )
 
@@ -144,10 +148,10 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
-def _dream_made(name: str, dreamt: Dream) -> DreamMade:
+def _dream_facts(name: str, dreamt: Dream) -> DreamFacts:
     """How the dream was made."""
     _, height, width = dreamt.image.shape
-    return DreamMade(
+    return DreamFacts(
         photo=name,
         layer=dreamt.layer,
         unit=dreamt.units[0],

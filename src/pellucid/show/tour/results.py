@@ -76,7 +76,7 @@ class Test(Record):
     mistakes: tuple[Mistake, ...]
 
 
-class Seen(Record):
+class LayerActivity(Record):
     """One layer's answer to one image."""
 
     layer: str
@@ -95,10 +95,10 @@ class Digit(Record):
     guess: int
     pixels: tuple[tuple[int, ...], ...]  # 0 to 99
     probabilities: tuple[float, ...]
-    layers: tuple[Seen, ...]
+    layers: tuple[LayerActivity, ...]
 
 
-class Opened(Record):
+class ModelFacts(Record):
     """The bundled model whose maps were asked."""
 
     name: str
@@ -107,7 +107,7 @@ class Opened(Record):
     accuracy: float | None  # on the test images of that; None where neither its file nor the data at hand tell
 
 
-class MapFound(Record):
+class MapPattern(Record):
     """The pattern of one map, and how it came about; dead: none of the starts and training images tried woke it."""
 
     unit: int
@@ -119,7 +119,7 @@ class MapFound(Record):
     film_activations: tuple[float, ...]  # at each step of `film_steps`, and of the pattern itself
 
 
-class LayerFound(Record):
+class LayerPatterns(Record):
     """The patterns of all maps of a layer; a film has a frame at each of `film_steps`, and last the pattern itself."""
 
     layer: str
@@ -127,7 +127,7 @@ class LayerFound(Record):
     dead: int
     mean_activation: float
     film_steps: tuple[int, ...]
-    maps: tuple[MapFound, ...]
+    maps: tuple[MapPattern, ...]
 
 
 class Strip(Record):
@@ -137,7 +137,7 @@ class Strip(Record):
     unit: int
 
 
-class DreamMade(Record):
+class DreamFacts(Record):
     """How the dream was made."""
 
     photo: str
@@ -163,10 +163,10 @@ class Results(Record):
     training: Training
     test: Test
     digit: Digit
-    model: Opened
-    layers: tuple[LayerFound, ...]
+    model: ModelFacts
+    layers: tuple[LayerPatterns, ...]
     strips: tuple[Strip, ...]
-    dream: DreamMade
+    dream: DreamFacts
 
     @property
     def maps(self) -> int:

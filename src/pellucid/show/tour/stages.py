@@ -25,27 +25,30 @@ from pellucid.show.tour.results import (
     Digit,
     Epoch,
     Gradient,
-    LayerFound,
-    MapFound,
+    LayerActivity,
+    LayerPatterns,
+    MapPattern,
     Mistake,
-    Seen,
     Strip,
     Test,
     Training,
 )
 
 ARCHITECTURE = "cnn-4-4-8-16"
-LOOKS, FEWEST_EPOCHS = 24_000, 3  # images that the training looks at in all: 21 rounds of the digits, 3 of MNIST
+TRAINING_VIEWS, FEWEST_EPOCHS = (
+    24_000,
+    3,
+)  # images that the training sees in all: 21 rounds of the digits, 3 of MNIST
 RECIPE: dict[str, Any] = {
     "batch": 32,
     "learning_rate": 0.02,
     "shift": 1,
 }  # few images: small, gentle steps, none seen twice
 MOST_MISTAKES = 12
-THOUGHTFUL = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
+UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
 
-def facts(data: Data) -> DataFacts:
+def data_facts(data: Data) -> DataFacts:
     """How many images there are, of what size, and what the classes are called."""
     _, height, width = data.input_shape
     return DataFacts(
@@ -59,7 +62,7 @@ def facts(data: Data) -> DataFacts:
     )
 
 
-def checked(network: Network, data: Data, seed: int) -> tuple[Gradient, ...]:
+def check_network(network: Network, data: Data, seed: int) -> tuple[Gradient, ...]:
     """Every parameter's gradient against central differences; raises PellucidError where one is wrong."""
     few = data.train.take(min(4, len(data.train)))
     report = check_gradients(network, few.images, few.labels, seed=seed)
@@ -78,9 +81,9 @@ def checked(network: Network, data: Data, seed: int) -> tuple[Gradient, ...]:
     )
 
 
-def trained(network: Network, data: Data, seed: int) -> Training:
+def train_network(network: Network, data: Data, seed: int) -> Training:
     """Train the network in place, on about `LOOKS` images; its gradients have been checked before."""
-    epochs = max(FEWEST_EPOCHS, math.ceil(LOOKS / len(data.train)))
+    epochs = max(FEWEST_EPOCHS, math.ceil(TRAINING_VIEWS / len(data.train)))
     history = train(network, data, epochs=epochs, seed=seed, check=False, **RECIPE)
     return Training(
         architecture=network.architecture,
@@ -105,7 +108,7 @@ def _epochs(history: History) -> tuple[Epoch, ...]:
     )
 
 
-def tested(network: Network, data: Data) -> tuple[Test, Float32[np.ndarray, "image classes"]]:
+def test_network(network: Network, data: Data) -> tuple[Test, Float32[np.ndarray, "image classes"]]:
     """How well the test images are read, the surest mistakes, and what was made of each image."""
     scores = evaluate(network, data.test)
     probabilities = network.predict(data.test.images)
@@ -127,21 +130,21 @@ def tested(network: Network, data: Data) -> tuple[Test, Float32[np.ndarray, "ima
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class TracedDigit:
     """One test image with every layer's activations (without the axis of the batch)."""
 
     record: Digit
     activations: dict[str, np.ndarray]
 
 
-def followed(network: Network, data: Data, probabilities: Float[np.ndarray, "image classes"]) -> Followed:
+def trace_digit(network: Network, data: Data, probabilities: Float[np.ndarray, "image classes"]) -> TracedDigit:
     """The test image that the network read rightly but had to think about, and what each layer made of it."""
     labels = data.test.labels
-    index = int(np.abs(probabilities[np.arange(len(labels)), labels] - THOUGHTFUL).argmin())
+    index = int(np.abs(probabilities[np.arange(len(labels)), labels] - UNSURE).argmin())
     images = data.test.images[index : index + 1]
     activations = {name: values[0] for name, values in network.activations(images).items()}
     seen = [
-        _seen(name, values)
+        _layer_activity(name, values)
         for name, values in activations.items()
         if name.partition(".")[0] not in ("flatten", "logits")
     ]
@@ -153,13 +156,13 @@ def followed(network: Network, data: Data, probabilities: Float[np.ndarray, "ima
         probabilities=tuple(float(value) for value in probabilities[index]),
         layers=tuple(seen),
     )
-    return Followed(record, activations)
+    return TracedDigit(record, activations)
 
 
-def _seen(name: str, values: Float[np.ndarray, "..."]) -> Seen:
+def _layer_activity(name: str, values: Float[np.ndarray, "..."]) -> LayerActivity:
     maps = values.ndim == 3
     largest = values.reshape(len(values), -1).max(axis=1)
-    return Seen(
+    return LayerActivity(
         layer=name,
         kind="maps" if maps else "units",
         shape=values.shape,
@@ -174,7 +177,7 @@ def convolutions(model: Model) -> list[str]:
     return [layer.name for layer in model.layers if len(layer.shape) == 3 and layer.kind.lower().startswith("conv")]
 
 
-def prepare(model: Model, seed: int) -> None:
+def warm_up(model: Model, seed: int) -> None:
     """One short ascent from the deepest map, after which everything is compiled that an ascent needs."""
     layer = convolutions(model)[-1]
     patterns(
@@ -182,17 +185,17 @@ def prepare(model: Model, seed: int) -> None:
     )
 
 
-def asked(model: Model, layer: str, data: Data, seed: int) -> Patterns:
+def find_patterns(model: Model, layer: str, data: Data, seed: int) -> Patterns:
     """The patterns of all maps of a layer; a silent map is shown the training images before it is called dead."""
     shown = data if data.input_shape == model.input_shape else None
     return patterns(model, layer, data=shown, seed=seed)
 
 
-def layer_found(found: Patterns, seconds: float) -> LayerFound:
+def layer_patterns(found: Patterns, seconds: float) -> LayerPatterns:
     """A layer's patterns in numbers."""
     films = film_activations(found)
     maps = tuple(
-        MapFound(
+        MapPattern(
             unit=int(unit),
             activation=float(found.activations[i]),
             dead=bool(found.dead[i]),
@@ -203,7 +206,7 @@ def layer_found(found: Patterns, seconds: float) -> LayerFound:
         )
         for i, unit in enumerate(found.units)
     )
-    return LayerFound(
+    return LayerPatterns(
         layer=found.layer,
         seconds=seconds,
         dead=int(found.dead.sum()),
@@ -223,7 +226,7 @@ def film_activations(found: Patterns) -> Float32[np.ndarray, "unit frame"]:
     return np.concatenate([found.film.activations[:-1], found.activations[None]]).T
 
 
-def strips(found: Sequence[Patterns]) -> tuple[Strip, ...]:
+def choose_strips(found: Sequence[Patterns]) -> tuple[Strip, ...]:
     """Of each layer two maps worth watching: the strongest, and of the stronger half the one most unlike it."""
     chosen: list[Strip] = []
     for layer in found:
@@ -245,11 +248,11 @@ def likeness(
     return np.asarray(spectra[1:] @ spectra[0])
 
 
-def strongest(layer: LayerFound) -> int:
+def strongest_map(layer: LayerPatterns) -> int:
     """The map that answers most to its own pattern."""
     return max(layer.maps, key=lambda one: one.activation).unit
 
 
-def photo() -> tuple[str, Float32[np.ndarray, "channel height width"]]:
+def load_photo() -> tuple[str, Float32[np.ndarray, "channel height width"]]:
     """The photograph that is dreamt on, and what it is called."""
     return "flower.jpg, which comes with scikit-learn", bundled_photo("flower.jpg").image

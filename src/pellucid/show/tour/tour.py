@@ -4,8 +4,8 @@ run_tour: out, data, seed -> Tour: `index.html`, `results.json` (every number of
 pattern as it was found, so that its activation can be computed again)
 
 All work is done before the first file takes its place, and each does so whole: a tour that is interrupted leaves an
-older one as it was. The surprise: PyTorch and the other large libraries are opened inside, as a stage of their own, so
-that the seconds on the page are what a person waited for, and a wrong name is refused at once.
+older one as it was. PyTorch and the other large libraries are imported inside, as a stage of their own, so that the
+seconds on the page are the whole wait, and a wrong name is refused at once.
 """
 
 import os
@@ -19,7 +19,7 @@ import numpy as np
 from pellucid.data.load import NAMES, load_data
 from pellucid.data.splits import Data
 from pellucid.files import StrPath, atomic_path, output_folder
-from pellucid.show.timing import Clock, Progress, on_stderr
+from pellucid.progress import StageCallback, StageTimer, print_stage
 from pellucid.show.tour.results import Results
 
 PAGE, NUMBERS, PATTERNS = "index.html", "results.json", "patterns.npz"
@@ -39,21 +39,21 @@ def run_tour(
     *,
     data_dir: StrPath | None = None,
     seed: int = 0,
-    progress: Progress = on_stderr,
+    progress: StageCallback = print_stage,
 ) -> Tour:
     """Run the whole tour and write its three files into the folder `out`.
 
-    data: a name or path that `load_data` takes, with `data_dir` as its root, or a `Data`. progress: told of every
-    stage as it begins and ends. Raises PellucidError where the folder cannot be written to, the data cannot be used,
-    or a gradient is wrong.
+    data: a name or path that `load_data` takes, with `data_dir` as its root, or a `Data`. progress: called with
+    every stage as it begins and ends. Raises PellucidError where the folder cannot be written to, the data cannot be
+    used, or a gradient is wrong.
     """
-    clock = Clock(progress)
+    clock = StageTimer(progress)
     with clock("reading the images"):
         images = data if isinstance(data, Data) else load_data(data, data_dir, seed)
     folder = output_folder(out)
     with clock("opening the libraries"):
-        from pellucid.show.tour.pipeline import guide
-    guided = guide(images, seed, clock, command=command(data, seed))
+        from pellucid.show.tour.pipeline import run_stages
+    guided = run_stages(images, seed, clock, command=tour_command(data, seed))
     with ExitStack() as files:
         page, numbers, patterns = (
             files.enter_context(atomic_path(folder / name)) for name in (PAGE, NUMBERS, PATTERNS)
@@ -64,10 +64,10 @@ def run_tour(
     return Tour(folder / PAGE, guided.results)
 
 
-def command(data: Data | StrPath, seed: int) -> str:
+def tour_command(data: Data | StrPath, seed: int) -> str:
     """What a person types to get the same page; for data of their own, what they call.
 
-    >>> command("my digits.csv", 3)
+    >>> tour_command("my digits.csv", 3)
     "pellucid tour --data 'my digits.csv' --seed 3"
     """
     name = data.name if isinstance(data, Data) else os.fspath(data)

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from pellucid.settings import AtlasDataSettings, AtlasSettings
 from pellucid.show.atlas.build import Atlas, atlas
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Desk, wire
+from pellucid.show.studio.context import Context, connect
 from pellucid.show.studio.jobs import Job
 
 NONE = "none"
@@ -28,46 +28,46 @@ BESIDE = ("resume",)
 BEGIN = "Build a site that shows every unit of a model, and browse it."
 
 
-class Browse:
+class AtlasTab:
     """The tab; `model` is its choice of models."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
         names = controls.names_of(AtlasSettings, without=BESIDE)
         self._names = [*FIRST, *[name for name in names if name not in FIRST]]
         self._sites: dict[str, StaticFiles] = {}
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
-        names = self._desk.shelf.names()
+        names = self._context.registry.names()
         with gr.Row(elem_classes=["sheet", "turned"]):
             with gr.Column(scale=4, min_width=300):
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are shown")
                 words = AtlasDataSettings.model_fields["data"].description
-                data = gr.Dropdown([NONE, *self._desk.data_names], value=NONE, label="Data", info=words)
+                data = gr.Dropdown([NONE, *self._context.data_names], value=NONE, label="Data", info=words)
                 made = controls.controls(AtlasSettings, FIRST)
                 with gr.Accordion("More settings", open=False):
-                    made |= controls.controls(AtlasSettings, self._names[len(FIRST) :], seed=self._desk.seed)
+                    made |= controls.controls(AtlasSettings, self._names[len(FIRST) :], seed=self._context.seed)
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False)
+                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Build", variant="primary", elem_id="build")
                     halt = gr.Button("Stop", variant="stop")
         stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="atlas")
-        wire(
+        connect(
             go.click,
             self.make,
             [self.model, data, *[made[name] for name in self._names]],
             [said, stage],
             concurrency_id="work",
         )
-        wire(halt.click, self.halt, [], [said], queue=False)
+        self._context.connect_stop(halt, "atlas", said)
 
     def make(self, request: gr.Request, name: str, data: str, *values: Any) -> Iterator[tuple[Any, Any]]:
         """The site, stage by stage."""
-        session = self._desk.session(request)
-        model = self._desk.shelf.model(session, name)
-        settings = controls.chosen(AtlasSettings, self._names, values)
+        session = self._context.session(request)
+        model = self._context.registry.model(session, name)
+        settings = controls.changed_settings(AtlasSettings, self._names, values)
         folder = session.path("atlas")
 
         def work(job: Job) -> Atlas:
@@ -81,26 +81,24 @@ class Browse:
                 stage = words[:1].upper() + words[1:]
                 job.show(f"{stage} …" if seconds is None else f"{stage}: {seconds:.1f} s")
 
-            images = None if data == NONE else self._desk.data(data)
+            images = None if data == NONE else self._context.data(data)
             return atlas(model, folder, images, progress=progress, ticks=ticks, **settings)
 
         job = session.begin("atlas", work)
         try:
             for words in job.frames():
-                yield html.line(words, moving=True), gr.skip()
+                yield html.status_line(words, moving=True), gr.skip()
             made: Atlas | None = job.result
         finally:
             job.stop()
         if made is None:
-            yield html.line("Stopped; nothing was built."), gr.skip()
+            yield html.status_line("Stopped; nothing was built."), gr.skip()
             return
         units = sum(layer["units"] for layer in made.record["layers"])
-        yield html.line(f"{units} units of {model.name}."), _framed(self._published(made.page.parent), model.name)
-
-    def halt(self, request: gr.Request) -> Any:
-        """Stop building."""
-        self._desk.session(request).stop("atlas")
-        return gr.skip()
+        yield (
+            html.status_line(f"{units} units of {model.name}."),
+            _framed(self._published(made.page.parent), model.name),
+        )
 
     async def serve(self, request: Request) -> Response:
         """A file of a site that was built here."""

@@ -1,8 +1,8 @@
 """Draw: strokes on a canvas, or a picture, and at once what a network says and what every layer answers.
 
-A stroke is read while it is drawn; of strokes that come faster than they are read, the last one counts. (The surprise:
-Gradio's own way to that, `always_last`, keeps the first one's data, so strokes are numbered here.) A click on a map, or
-on the bar of a unit, shows what it looks for.
+A stroke is read while it is drawn; of strokes that come faster than they are read, the last one counts. (Gradio's
+`always_last` would keep the data of the first one, so strokes are numbered here.) A click on a map, or on the bar of a
+unit, shows what it looks for.
 """
 
 import threading
@@ -14,14 +14,14 @@ import gradio as gr
 import numpy as np
 from jaxtyping import Float32
 
-from pellucid.data.fitting import fitted
+from pellucid.data.photos import fit_image
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
 from pellucid.show import style
 from pellucid.show.studio import canvas, html
-from pellucid.show.studio.context import Desk, wire
-from pellucid.show.studio.pattern_stream import Request, evolve, portrait
+from pellucid.show.studio.context import Context, connect
+from pellucid.show.studio.pattern_stream import Request, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.uploads import dropzone
 
@@ -33,16 +33,16 @@ READERS = 2  # drawings that are read at the same time: more would only slow eac
 BEGIN = "Draw a digit: the network reads it while you draw."
 
 
-class Draw:
+class DrawTab:
     """The tab; `model` is its choice of models."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._turns = threading.BoundedSemaphore(READERS)
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
-        names = self._desk.shelf.names()
+        names = self._context.registry.names()
         with gr.Row(elem_classes="sheet"):
             with gr.Column(scale=4, min_width=300):
                 canvas = gr.HTML(
@@ -52,7 +52,7 @@ class Draw:
                     elem_classes="look",
                 )
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False)
+                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 answer = gr.HTML(elem_classes="look", apply_default_css=False, elem_id="answer")
             with gr.Column(scale=3, min_width=220):
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="which network reads")
@@ -61,16 +61,16 @@ class Draw:
             inside = gr.HTML(elem_classes="look layers", apply_default_css=False, js_on_load=CLICKS, elem_id="inside")
             wanted = gr.HTML(_hint(), elem_classes="look aside", apply_default_css=False, elem_id="wanted")
         shown = [said, answer, inside]
-        wire(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
-        wire(dropped.upload, self.drop, [dropped, self.model], shown)
-        wire(self.model.change, self.again, [self.model], [*shown, wanted])
-        wire(inside.look, self.look, [self.model], [said, wanted], concurrency_limit=None)
+        connect(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
+        connect(dropped.upload, self.drop, [dropped, self.model], shown)
+        connect(self.model.change, self.again, [self.model], [*shown, wanted])
+        connect(inside.look, self.look, [self.model], [said, wanted], concurrency_limit=None)
 
     def draw(self, request: gr.Request, event: gr.EventData, name: str) -> tuple[Any, Any, Any]:
         """What a network makes of the strokes so far; of strokes that later ones have overtaken, nothing."""
-        session = self._desk.session(request)
+        session = self._context.session(request)
         told = event._data if isinstance(event._data, dict) else {}
-        strokes, number = canvas.pixels_of(told.get("pixels")), told.get("number")
+        strokes, number = canvas.decode_drawing(told.get("pixels")), told.get("number")
         number = number if isinstance(number, int) else 0
         turn = session.kept.setdefault("turn", threading.Lock())
         session.kept["drawn"] = max(number, session.kept.get("drawn", 0))
@@ -85,41 +85,41 @@ class Draw:
         """What a network makes of a picture."""
         if content is None:
             raise PellucidError("No picture arrived; drop one again.")
-        session = self._desk.session(request)
-        session.kept["picture"] = self._desk.photo(content)
+        session = self._context.session(request)
+        session.kept["picture"] = self._context.photo(content)
         return self._read(session, name)
 
     def again(self, request: gr.Request, name: str) -> tuple[str, str, str, str]:
         """The same strokes, or picture, as another network reads them."""
-        return *self._read(self._desk.session(request), name), _hint()
+        return *self._read(self._context.session(request), name), _hint()
 
     def look(self, request: gr.Request, event: gr.EventData, name: str) -> Iterator[tuple[Any, str]]:
         """The pattern of the unit that was clicked on, as it evolves."""
-        session = self._desk.session(request)
-        model = self._desk.shelf.model(session, name)
+        session = self._context.session(request)
+        model = self._context.registry.model(session, name)
         layer, unit = _clicked(event)
         asked = Request(model, layer, (unit,))
-        for moment in evolve(session, "look", asked, self._desk.settings.seconds):
-            yield gr.skip(), portrait(moment, asked)
+        for snapshot in stream_patterns(session, "look", asked, self._context.settings.seconds):
+            yield gr.skip(), patterns_html(snapshot, asked)
 
     def _read(self, session: Session, name: str) -> tuple[str, str, str]:
-        model = self._desk.shelf.model(session, name)
-        image = image_of(session, model)
+        model = self._context.registry.model(session, name)
+        image = session_image(session, model)
         if image is None:
-            return html.line(BEGIN), "", ""
+            return html.status_line(BEGIN), "", ""
         with self._turns:
             inside = inspect(model, image)
-            return _said(inside), _answer(inside), html.layers(inside.activations, _classes(inside))
+            return _guess_line(inside), _answer_html(inside), html.layer_sections(inside.activations, _classes(inside))
 
 
-def image_of(session: Session, model: Model) -> Float32[np.ndarray, "channel height width"] | None:
+def session_image(session: Session, model: Model) -> Float32[np.ndarray, "channel height width"] | None:
     """What is drawn or dropped in this window, as the model takes it, in [0, 1]; None where there is nothing."""
     photo, strokes = session.kept.get("picture"), session.kept.get("strokes")
     if photo is not None:
         if model.input_shape[0] == 1:
-            return canvas.centred(canvas.light_on_dark(photo), model.input_shape)
-        return fitted(photo.over(), model.input_shape)
-    return None if strokes is None else canvas.centred(strokes, model.input_shape)
+            return canvas.center_strokes(canvas.light_on_dark(photo), model.input_shape)
+        return fit_image(photo.over(), model.input_shape)
+    return None if strokes is None else canvas.center_strokes(strokes, model.input_shape)
 
 
 def _clicked(event: gr.EventData) -> tuple[str, int]:
@@ -136,26 +136,26 @@ def _classes(inside: Activations) -> int:
     return len(last) if last.ndim == 1 else 0
 
 
-def _said(inside: Activations) -> str:
+def _guess_line(inside: Activations) -> str:
     if not _classes(inside):
-        return html.line(f"{inside.model} answers with maps, not with classes.")
+        return html.status_line(f"{inside.model} answers with maps, not with classes.")
     guess = int(inside.probabilities.argmax())
-    return html.line(f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%.")
+    return html.status_line(f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%.")
 
 
-def _answer(inside: Activations) -> str:
+def _answer_html(inside: Activations) -> str:
     """The class bars, large the guess, and what the network received."""
-    image = style.picture(inside.image.mean(axis=0))
+    image = style.pixel_bytes(inside.image.mean(axis=0))
     seen = (
         f'<figure class="received"><img class="pixels plate" alt="The image as the network receives it" width="112" '
-        f'height="{round(112 * image.shape[0] / image.shape[1])}" src="{html.uri(image)}">'
+        f'height="{round(112 * image.shape[0] / image.shape[1])}" src="{html.gray_uri(image)}">'
         f"<figcaption>what the network receives: {image.shape[1]} × {image.shape[0]} pixels</figcaption></figure>"
     )
     if not _classes(inside):
         return seen
     probabilities = inside.probabilities
     guess = f'<p class="guess" aria-hidden="true">{int(probabilities.argmax())}</p>'
-    bars = html.classes(probabilities, [str(index) for index in range(len(probabilities))])
+    bars = html.class_bars(probabilities, [str(index) for index in range(len(probabilities))])
     return f'<div class="answer"><div>{guess}{seen}</div>{bars}</div>'
 
 

@@ -18,10 +18,10 @@ from pellucid.see.models.base import Model
 from pellucid.settings import DreamSettings
 from pellucid.show import dream_export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Desk, wire
+from pellucid.show.studio.context import Context, connect
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
-from pellucid.show.studio.tabs.patterns import download, layers_of
+from pellucid.show.studio.tabs.patterns import download, layer_choices
 from pellucid.show.studio.uploads import dropzone
 
 FIRST = ("levels", "rounds", "steps", "strength")
@@ -31,11 +31,11 @@ AUTO, WHOLE = "auto", "all units"
 BEGIN = "Choose a photograph, or drop one of your own, and let a unit carve what it likes into it."
 
 
-class Dream:
+class DreamTab:
     """The tab; `model` is its choice of models."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._names = [*FIRST, *[name for name in controls.names_of(DreamSettings) if name not in FIRST]]
 
     def build(self) -> None:
@@ -44,30 +44,32 @@ class Dream:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False)
+                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
-                    go = gr.Button("Dream", variant="primary", elem_id="dream")
+                    go = gr.Button("DreamTab", variant="primary", elem_id="dream")
                     halt = gr.Button("Stop", variant="stop")
                 first = bundled_photo(BUNDLED[0])
-                stage = gr.HTML(_shown(first), elem_classes="look stage", apply_default_css=False, elem_id="dreamt")
+                stage = gr.HTML(
+                    _photo_html(first), elem_classes="look stage", apply_default_css=False, elem_id="dreamt"
+                )
                 with gr.Row(elem_classes="buttons"):
                     files = [download("The dream, PNG"), download("Film of the rounds, GIF")]
-        wire(go.click, self.dream, asked, [said, stage, *files], concurrency_id="work")
-        wire(halt.click, self.halt, [], [said], queue=False)
-        wire(self._dropped.upload, self.show_dropped, [self._dropped], [said, stage, self._photo])
-        wire(self._photo.input, self.show, [self._photo], [said, stage])
-        wire(self.model.change, self.layers, [self.model], [said, self._layer])
-        wire(self._layer.change, self.units, [self.model, self._layer], [said, *self._units])
-        wire(self._made["levels"].change, self.levels, [self._made["levels"]], [said, *self._units])
+        connect(go.click, self.dream, asked, [said, stage, *files], concurrency_id="work")
+        self._context.connect_stop(halt, "dream", said)
+        connect(self._dropped.upload, self.show_dropped, [self._dropped], [said, stage, self._photo])
+        connect(self._photo.input, self.show, [self._photo], [said, stage])
+        connect(self.model.change, self.layers, [self.model], [said, self._layer])
+        connect(self._layer.change, self.units, [self.model, self._layer], [said, *self._units])
+        connect(self._made["levels"].change, self.levels, [self._made["levels"]], [said, *self._units])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `dream` takes them."""
-        names = self._desk.shelf.names()
-        model = self._desk.shelf.model(None, names[0])
+        names = self._context.registry.names()
+        model = self._context.registry.model(None, names[0])
         self._dropped = dropzone("Drop a photograph")
         self._photo = gr.Radio([*BUNDLED], value=BUNDLED[0], label="Photograph", info="what is dreamt on")
         self.model = gr.Dropdown(names, value=names[0], label="Model", info="who dreams")
-        choices, layer = layers_of(model)
+        choices, layer = layer_choices(model)
         self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
         count = DreamSettings.model_fields["levels"].default
         with gr.Row(elem_classes="levels"):
@@ -79,62 +81,57 @@ class Dream:
             ]
         self._made = controls.controls(DreamSettings, FIRST)
         with gr.Accordion("More settings", open=False):
-            self._made |= controls.controls(DreamSettings, self._names[len(FIRST) :], seed=self._desk.seed)
+            self._made |= controls.controls(DreamSettings, self._names[len(FIRST) :], seed=self._context.seed)
         return [self._photo, self.model, self._layer, *self._units, *[self._made[name] for name in self._names]]
 
     def dream(self, request: gr.Request, photo: str, name: str, layer: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The dream, round by round."""
-        session = self._desk.session(request)
-        model = self._desk.shelf.model(session, name)
-        settings = controls.chosen(DreamSettings, self._names, values[LEVELS:])
+        session = self._context.session(request)
+        model = self._context.registry.model(session, name)
+        settings = controls.changed_settings(DreamSettings, self._names, values[LEVELS:])
         levels = DreamSettings.of(**settings).levels
         units = [{AUTO: "auto", WHOLE: -1}.get(str(unit), unit) for unit in values[:levels]]
         shot = self._chosen(session, photo)
         nothing = [gr.skip(), gr.skip()]
-        yield html.line("Looking at the photograph …"), _shown(shot), *nothing
-        job = session.begin("dream", lambda job: _work(job, shot, model, layer, units, settings))
+        yield html.status_line("Looking at the photograph …"), _photo_html(shot), *nothing
+        job = session.begin("dream", lambda job: _run(job, shot, model, layer, units, settings))
         try:
             for words, frame in job.frames():
-                yield html.line(words, moving=True), gr.skip() if frame is None else _picture(frame), *nothing
+                yield html.status_line(words, moving=True), gr.skip() if frame is None else _image_html(frame), *nothing
             found: Dreamt | None = job.result
         finally:
             job.stop()
         if found is None:
-            yield html.line("Stopped; the dream was not finished."), gr.skip(), *nothing
+            yield html.status_line("Stopped; the dream was not finished."), gr.skip(), *nothing
             return
         yield (
-            html.line(f"Dreamt by {_units(found)} of {layer}. Pull the line."),
-            _compared(found),
+            html.status_line(f"Dreamt by {_units(found)} of {layer}. Pull the line."),
+            _comparison_html(found),
             *_files(session, found),
         )
-
-    def halt(self, request: gr.Request) -> Any:
-        """Stop the dream."""
-        self._desk.session(request).stop("dream")
-        return gr.skip()
 
     def show_dropped(self, request: gr.Request, content: bytes | None) -> tuple[str, str, Any]:
         """A photo of one's own."""
         if content is None:
             raise PellucidError("No picture arrived; drop one again.")
-        photo = self._desk.photo(content)
-        self._desk.session(request).kept["photo"] = photo
+        photo = self._context.photo(content)
+        self._context.session(request).kept["photo"] = photo
         _, height, width = photo.image.shape
-        words = html.line(f"A photograph of {width} × {height} pixels.")
-        return words, _shown(photo), gr.Radio(choices=[*BUNDLED, OWN], value=OWN)
+        words = html.status_line(f"A photograph of {width} × {height} pixels.")
+        return words, _photo_html(photo), gr.Radio(choices=[*BUNDLED, OWN], value=OWN)
 
     def show(self, request: gr.Request, name: str) -> tuple[str, str]:
         """The photo that was chosen."""
-        return html.line(BEGIN), _shown(self._chosen(self._desk.session(request), name))
+        return html.status_line(BEGIN), _photo_html(self._chosen(self._context.session(request), name))
 
     def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
         """The layers of another model."""
-        choices, layer = layers_of(self._desk.shelf.model(self._desk.session(request), name))
+        choices, layer = layer_choices(self._context.registry.model(self._context.session(request), name))
         return gr.skip(), gr.Dropdown(choices=choices, value=layer)
 
     def units(self, request: gr.Request, name: str, layer: str) -> list[Any]:
         """The units of another layer, for each level."""
-        choices = _choices(self._desk.shelf.model(self._desk.session(request), name), layer)
+        choices = _choices(self._context.registry.model(self._context.session(request), name), layer)
         return [gr.skip(), *[gr.Dropdown(choices=choices, value=AUTO) for _ in range(LEVELS)]]
 
     def levels(self, request: gr.Request, count: int) -> list[Any]:
@@ -149,7 +146,7 @@ class Dream:
         return bundled_photo(name)
 
 
-def _work(job: Job, shot: Photo, model: Model, layer: str, units: list[Any], settings: dict[str, Any]) -> Dreamt:
+def _run(job: Job, shot: Photo, model: Model, layer: str, units: list[Any], settings: dict[str, Any]) -> Dreamt:
     """The dream, telling how far it is."""
     rounds = DreamSettings.of(**settings).rounds
     ended = 0
@@ -174,22 +171,22 @@ def _choices(model: Model, layer: str) -> list[Any]:
     return [AUTO, WHOLE, *range(model.layer(layer).units)]
 
 
-def _shown(photo: Photo) -> str:
+def _photo_html(photo: Photo) -> str:
     """The photograph, as large as it is worked on."""
-    return _picture(photo.over())
+    return _image_html(photo.over())
 
 
-def _picture(image: np.ndarray) -> str:
+def _image_html(image: np.ndarray) -> str:
     height, width = image.shape[1:]
     return (
         f'<img class="photograph" alt="The photograph, as far as it is dreamt" width="{width}" height="{height}" '
-        f'src="{html.photo(image)}">'
+        f'src="{html.photo_uri(image)}">'
     )
 
 
-def _compared(found: Dreamt) -> str:
+def _comparison_html(found: Dreamt) -> str:
     words = (f"The dream of {_units(found)} of {found.layer}", "The photograph before")
-    return html.compare(html.photo(found.before), html.photo(found.image), words, found.image.shape[1:])
+    return html.comparison(html.photo_uri(found.before), html.photo_uri(found.image), words, found.image.shape[1:])
 
 
 def _units(found: Dreamt) -> str:
@@ -201,7 +198,7 @@ def _units(found: Dreamt) -> str:
 
 def _files(session: Session, found: Dreamt) -> list[Any]:
     picture = found.save(session.path("dream.png"))
-    film = dream_export.save_film_of(found, session.path("dream.gif")) if found.frames else None
+    film = dream_export.save_dream_film(found, session.path("dream.gif")) if found.frames else None
     return [
         gr.DownloadButton(value=None if path is None else str(path), visible=path is not None)
         for path in (picture, film)

@@ -14,16 +14,16 @@ import gradio as gr
 import numpy as np
 
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import wall
+from pellucid.data.pixels import image_wall
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
 from pellucid.show import export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Desk, wire
-from pellucid.show.studio.pattern_stream import Moment, Request, evolve, portrait
+from pellucid.show.studio.context import Context, connect
+from pellucid.show.studio.pattern_stream import Request, Snapshot, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
-from pellucid.show.studio.tabs.draw import image_of
+from pellucid.show.studio.tabs.draw import session_image
 
 FIRST = ("optimizer", "steps", "tv", "l1", "l2", "others", "seed")  # the rest is one click away
 NOISE, DRAWING, SHOWN = "noise", "what is drawn", "the patterns shown"
@@ -32,11 +32,11 @@ UNITS = re.compile(r"(-1|[0-9]{1,9})(?:-([0-9]{1,9}))?")
 BEGIN = "Choose a layer and its units, and watch what they look for come out of noise."
 
 
-class Patterns:
+class PatternsTab:
     """The tab; `model` is its choice of models."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
         names = controls.names_of(PatternSettings)
         self._names = [*FIRST, *[name for name in names if name not in FIRST]]
 
@@ -46,7 +46,7 @@ class Patterns:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False)
+                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Evolve", variant="primary", elem_id="evolve")
                     halt = gr.Button("Stop", variant="stop")
@@ -57,23 +57,23 @@ class Patterns:
                 kept = gr.HTML(elem_classes="look kept", apply_default_css=False, elem_id="kept")
                 with gr.Row(elem_classes="buttons"):
                     every = download("All that was kept, ZIP")
-        wire(go.click, self.evolve, asked, [said, stage, *files], concurrency_id="work")
-        wire(halt.click, self.halt, [], [said], queue=False)
-        wire(keep.click, self.keep, [], [said, kept, every])
-        wire(self.model.change, self.layers, [self.model], [said, self._layer])
+        connect(go.click, self.evolve, asked, [said, stage, *files], concurrency_id="work")
+        self._context.connect_stop(halt, "patterns", said)
+        connect(keep.click, self.keep, [], [said, kept, every])
+        connect(self.model.change, self.layers, [self.model], [said, self._layer])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `evolve` takes them."""
-        names = self._desk.shelf.names()
-        model = self._desk.shelf.model(None, names[0])
+        names = self._context.registry.names()
+        model = self._context.registry.model(None, names[0])
         self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are asked")
-        choices, layer = layers_of(model)
+        choices, layer = layer_choices(model)
         self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
         units = gr.Textbox(
             value="0-15", label="Units", info="numbers, as in 3 7 20-30; all; -1 for the whole layer at once"
         )
         start = gr.Radio([NOISE, DRAWING, SHOWN], value=NOISE, label="Start", info="what the ascent begins from")
-        made = controls.controls(PatternSettings, FIRST, seed=self._desk.seed)
+        made = controls.controls(PatternSettings, FIRST, seed=self._context.seed)
         with gr.Accordion("More settings", open=False):
             made |= controls.controls(PatternSettings, self._names[len(FIRST) :])
         return [self.model, self._layer, units, start, *[made[name] for name in self._names]]
@@ -82,52 +82,55 @@ class Patterns:
         self, request: gr.Request, name: str, layer: str, units: str, start: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """The ascent, picture by picture."""
-        session = self._desk.session(request)
-        model = self._desk.shelf.model(session, name)
-        settings = controls.chosen(PatternSettings, self._names, values)
+        session = self._context.session(request)
+        model = self._context.registry.model(session, name)
+        settings = controls.changed_settings(PatternSettings, self._names, values)
         begin = self._start(session, model, start)
-        asked = Request(model, layer, numbers(units, model.layer(layer).units), settings, begin)
+        asked = Request(model, layer, parse_units(units, model.layer(layer).units), settings, begin)
         nothing = [gr.skip()] * 3
-        yield html.line("Choosing the best of many starts …"), gr.skip(), *nothing
-        moment = None
-        for moment in evolve(session, "patterns", asked, self._desk.settings.seconds):
-            if moment.found is None:
-                yield html.line(_words(moment), moving=True), portrait(moment, asked), *nothing
-        if moment is None or (moment.found is None and moment.steps.max() < 0):
-            yield html.line("Stopped before the first step."), gr.skip(), *nothing
+        yield html.status_line("Choosing the best of many starts …"), gr.skip(), *nothing
+        snapshot = None
+        for snapshot in stream_patterns(session, "patterns", asked, self._context.settings.seconds):
+            if snapshot.found is None:
+                yield html.status_line(_status(snapshot), moving=True), patterns_html(snapshot, asked), *nothing
+        if snapshot is None or (snapshot.found is None and snapshot.steps.max() < 0):
+            yield html.status_line("Stopped before the first step."), gr.skip(), *nothing
             return
-        session.kept["patterns"] = (asked, moment)
-        yield html.line(_words(moment, ended=True)), portrait(moment, asked), *_files(session, asked, moment)
-
-    def halt(self, request: gr.Request) -> Any:
-        """Stop the ascent; what was reached stays."""
-        self._desk.session(request).stop("patterns")
-        return gr.skip()
+        session.kept["patterns"] = (asked, snapshot)
+        yield (
+            html.status_line(_status(snapshot, ended=True)),
+            patterns_html(snapshot, asked),
+            *_files(session, asked, snapshot),
+        )
 
     def keep(self, request: gr.Request) -> tuple[str, str, Any]:
         """Put what is shown among what is kept."""
-        session = self._desk.session(request)
+        session = self._context.session(request)
         if "patterns" not in session.kept:
             raise PellucidError("There is nothing to keep yet; let a pattern evolve first.")
-        asked, moment = session.kept["patterns"]
+        asked, snapshot = session.kept["patterns"]
         gallery = session.kept.setdefault("gallery", [])
-        if len(gallery) + len(moment.images) > MOST_KEPT:
+        if len(gallery) + len(snapshot.images) > MOST_KEPT:
             raise PellucidError(f"At most {MOST_KEPT} patterns are kept in a window; download them and reload it.")
-        units = range(len(moment.images)) if asked.units is None else asked.units
-        for unit, image, value in zip(units, moment.images, moment.activations.tolist(), strict=True):
+        units = range(len(snapshot.images)) if asked.units is None else asked.units
+        for unit, image, value in zip(units, snapshot.images, snapshot.activations.tolist(), strict=True):
             gallery.append((f"{asked.model.name}-{asked.layer}-{unit}", image, value))
         words = f"{len(gallery)} pattern{'s are' if len(gallery) > 1 else ' is'} kept."
-        return html.line(words), _gallery(gallery), gr.DownloadButton(value=str(_zip(session, gallery)), visible=True)
+        return (
+            html.status_line(words),
+            _gallery_html(gallery),
+            gr.DownloadButton(value=str(_zip(session, gallery)), visible=True),
+        )
 
     def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
         """The layers of another model."""
-        choices, layer = layers_of(self._desk.shelf.model(self._desk.session(request), name))
+        choices, layer = layer_choices(self._context.registry.model(self._context.session(request), name))
         return gr.skip(), gr.Dropdown(choices=choices, value=layer)
 
     def _start(self, session: Session, model: Model, start: str) -> np.ndarray | None:
         """The images that the ascent begins from, in model space; None for noise."""
         if start == DRAWING:
-            image = image_of(session, model)
+            image = session_image(session, model)
             if image is None:
                 raise PellucidError("Nothing is drawn yet; draw something in the first tab, or start from noise.")
             begin: np.ndarray = model.prepared(image[None]).cpu().numpy()[0]
@@ -135,17 +138,17 @@ class Patterns:
         if start == SHOWN:
             if "patterns" not in session.kept:
                 raise PellucidError("No pattern is shown yet; start from noise.")
-            found: Moment = session.kept["patterns"][1]
+            found: Snapshot = session.kept["patterns"][1]
             return found.images if len(found.images) > 1 else found.images[0]
         return None
 
 
-def numbers(words: str, count: int) -> tuple[int, ...] | None:
+def parse_units(words: str, count: int) -> tuple[int, ...] | None:
     """The units that a person wrote: "3 7 20-30"; None for all of the layer's `count`.
 
     Raises PellucidError for what are no units of the layer.
 
-    >>> numbers("3, 7 20-22", 32), numbers("all", 32)
+    >>> parse_units("3, 7 20-22", 32), parse_units("all", 32)
     ((3, 7, 20, 21, 22), None)
     """
     found: list[int] = []
@@ -164,7 +167,7 @@ def numbers(words: str, count: int) -> tuple[int, ...] | None:
     return tuple(dict.fromkeys(found))
 
 
-def layers_of(model: Model) -> tuple[list[str], str]:
+def layer_choices(model: Model) -> tuple[list[str], str]:
     """The names of a model's layers, and the one to begin with: the last one of maps."""
     maps = [layer.name for layer in model.layers if len(layer.shape) == 3]
     names = [layer.name for layer in model.layers]
@@ -176,38 +179,42 @@ def download(words: str) -> Any:
     return gr.DownloadButton(words, visible=False, size="sm")
 
 
-def _words(moment: Moment, *, ended: bool = False) -> str:
-    steps, mean = int(moment.steps.max()), float(moment.activations.mean())
+def _status(snapshot: Snapshot, *, ended: bool = False) -> str:
+    steps, mean = int(snapshot.steps.max()), html.activation_text(float(snapshot.activations.mean()))
     if not ended:
-        return f"Step {max(steps, 0)}, mean activation {html.value(mean)}."
-    if moment.found is None:
-        return f"Stopped after {steps} steps, at a mean activation of {html.value(mean)}; what was reached stays."
-    dead = int(moment.found.dead.sum())
-    count = len(moment.images)
-    said = f"{count} pattern{'s' if count > 1 else ''} in {moment.seconds:.1f} s, mean activation {html.value(mean)}"
+        return f"Step {max(steps, 0)}, mean activation {mean}."
+    if snapshot.found is None:
+        return f"Stopped after {steps} steps, at a mean activation of {mean}; what was reached stays."
+    dead = int(snapshot.found.dead.sum())
+    count = len(snapshot.images)
+    said = f"{count} pattern{'s' if count > 1 else ''} in {snapshot.seconds:.1f} s, mean activation {mean}"
     return f"{said}; {dead} dead." if dead else f"{said}."
 
 
-def _files(session: Session, asked: Request, moment: Moment) -> list[Any]:
+def _files(session: Session, asked: Request, snapshot: Snapshot) -> list[Any]:
     """The downloads: a picture always, everything and a film where there is a result."""
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in asked.layer)
-    picture = save_photo(session.path(f"{stem}.png"), wall(moment.images, multiple=export.MULTIPLE))
+    picture = save_photo(session.path(f"{stem}.png"), image_wall(snapshot.images, multiple=export.MULTIPLE))
     made: list[Any] = [picture, None, None]
-    if moment.found is not None:
-        made[1] = moment.found.save(session.path(f"{stem}.npz"))
-        if len(moment.images) == 1 and len(moment.found.film.steps) > 1:
-            unit = int(moment.found.units[0])
-            made[2] = export.save_strip(moment.found.one(unit), session.path(f"{stem}-{unit}.gif"))
+    if snapshot.found is not None:
+        made[1] = snapshot.found.save(session.path(f"{stem}.npz"))
+        if len(snapshot.images) == 1 and len(snapshot.found.film.steps) > 1:
+            unit = int(snapshot.found.units[0])
+            made[2] = export.save_strip(snapshot.found.one(unit), session.path(f"{stem}-{unit}.gif"))
     return [gr.DownloadButton(value=None if path is None else str(path), visible=path is not None) for path in made]
 
 
-def _gallery(gallery: list[tuple[str, np.ndarray, float]]) -> str:
+def _gallery_html(gallery: list[tuple[str, np.ndarray, float]]) -> str:
     """All that is kept; patterns of one size share a sheet."""
     walls = []
     for _, run in itertools.groupby(gallery, key=lambda kept: kept[1].shape):
         names, images, values = zip(*run, strict=True)
         units = [int(name.removeprefix("-").rpartition("-")[2]) for name in names]
-        walls.append(html.tiles(html.drawn(np.stack(images)), units, [*map(html.value, values)], target=56))
+        walls.append(
+            html.tile_gallery(
+                html.image_grays(np.stack(images)), units, [*map(html.activation_text, values)], target=56
+            )
+        )
     return f"<h2>Kept</h2>{''.join(walls)}"
 
 
@@ -218,6 +225,6 @@ def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float]]) -> Any:
     with zipfile.ZipFile(path, "w") as archive:
         for at, (name, image, _) in enumerate(gallery):
             safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
-            picture = save_photo(folder / "one.png", wall(image[None], multiple=export.MULTIPLE))
+            picture = save_photo(folder / "one.png", image_wall(image[None], multiple=export.MULTIPLE))
             archive.write(picture, f"{at:03d}-{safe}.png")
     return path

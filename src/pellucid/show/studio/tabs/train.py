@@ -1,7 +1,7 @@
 """Train: a network from scratch, while one watches its curves, activations, gradients and filters.
 
 A training is stopped between two batches and goes on from there, as if it had never stopped. What was trained, as it is
-when it stops or ends, can be chosen in the other tabs. The surprise: the settings shown are those that suit the
+when it stops or ends, can be chosen in the other tabs. The settings shown are those that suit the
 architecture; another architecture shows its own.
 """
 
@@ -20,11 +20,11 @@ from pellucid.learn.training import Trainer
 from pellucid.see.models.network import open_network
 from pellucid.settings import DataSettings, TrainSettings
 from pellucid.show.studio import controls, html, training_panel
-from pellucid.show.studio.context import Desk, wire
+from pellucid.show.studio.context import Context, connect
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.patterns import download
-from pellucid.show.tour.stages import LOOKS
+from pellucid.show.tour.stages import TRAINING_VIEWS
 
 FIRST = ("epochs", "batch", "learning_rate", "optimizer", "seed")
 BESIDE = ("resume", "checkpoint_batches", "checkpoint_seconds")  # a window keeps its training in memory
@@ -34,11 +34,11 @@ MOST_TRAINED = 20
 BEGIN = "Choose images and an architecture, and train a network from nothing."
 
 
-class Train:
+class TrainTab:
     """The tab; `pickers` are the choices of models in the other tabs, which get what is trained here."""
 
-    def __init__(self, desk: Desk, pickers: Sequence[Any]) -> None:
-        self._desk, self._pickers = desk, list(pickers)
+    def __init__(self, context: Context, pickers: Sequence[Any]) -> None:
+        self._context, self._pickers = context, list(pickers)
         names = controls.names_of(TrainSettings, without=BESIDE)
         self._names = [*FIRST, *[name for name in names if name not in FIRST]]
 
@@ -48,29 +48,31 @@ class Train:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.line(BEGIN), elem_classes="look", apply_default_css=False, elem_id="trained-line")
+                said = gr.HTML(
+                    html.status_line(BEGIN), elem_classes="look", apply_default_css=False, elem_id="trained-line"
+                )
                 with gr.Row(elem_classes="buttons"):
-                    go = gr.Button("Train", variant="primary", elem_id="train")
+                    go = gr.Button("TrainTab", variant="primary", elem_id="train")
                     halt = gr.Button("Stop", variant="stop", elem_id="train-stop")
                     on = gr.Button("Go on", elem_id="train-on")
                 stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="training")
                 with gr.Row(elem_classes="buttons"):
                     file = download("The network, safetensors")
         shown = [said, stage, file, *self._pickers]
-        wire(go.click, self.train, asked, shown, concurrency_id="work")
-        wire(on.click, self.go_on, [], shown, concurrency_id="work")
-        wire(halt.click, self.halt, [], [said], queue=False)
+        connect(go.click, self.train, asked, shown, concurrency_id="work")
+        connect(on.click, self.go_on, [], shown, concurrency_id="work")
+        self._context.connect_stop(halt, "train", said)
         for choice in (self._data, self._architecture):
-            wire(choice.input, self.recipe, [self._data, self._architecture], [said, *asked[2:]])
+            connect(choice.input, self.recipe, [self._data, self._architecture], [said, *asked[2:]])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `train` takes them."""
         words = DataSettings.model_fields["data"].description
-        self._data = gr.Dropdown(self._desk.data_names, value=self._desk.data_names[0], label="Data", info=words)
+        self._data = gr.Dropdown(self._context.data_names, value=self._context.data_names[0], label="Data", info=words)
         self._architecture = gr.Dropdown(
             list(ARCHITECTURES), value=ARCHITECTURE, label="Architecture", info="the layers, from image to classes"
         )
-        suits = self._suited(self._desk.data_names[0], ARCHITECTURE)
+        suits = self._suited(self._context.data_names[0], ARCHITECTURE)
         made = controls.controls(TrainSettings, FIRST, **suits)
         with gr.Accordion("More settings", open=False):
             made |= controls.controls(TrainSettings, self._names[len(FIRST) :], **suits)
@@ -78,23 +80,23 @@ class Train:
 
     def train(self, request: gr.Request, data: str, name: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """A training from the beginning, picture by picture."""
-        session = self._desk.session(request)
-        settings = TrainSettings.of(**controls.chosen(TrainSettings, self._names, values, all_of_them=True))
+        session = self._context.session(request)
+        settings = TrainSettings.of(**controls.changed_settings(TrainSettings, self._names, values, all_of_them=True))
         session.stop("train")
 
         def begin(job: Job) -> None:
-            images = self._desk.data(data, settings.seed)
+            images = self._context.data(data, settings.seed)
             job.check()
             network = Network(name, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
             session.kept["trainer"] = Trainer(network, images, settings)
             _run(job, session.kept["trainer"])
 
-        yield html.line(f"Reading the images of {data}, and checking the gradients …"), *self._nothing()
+        yield html.status_line(f"Reading the images of {data}, and checking the gradients …"), *self._nothing()
         yield from self._watch(session, begin)
 
     def go_on(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The training that was stopped, from where it was."""
-        session = self._desk.session(request)
+        session = self._context.session(request)
         trainer = session.kept.get("trainer")
         if trainer is None:
             raise PellucidError("There is no training to go on with; begin one.")
@@ -103,11 +105,6 @@ class Train:
         if len(trainer.history.epochs) >= trainer.settings.epochs:
             raise PellucidError("This training has done all its epochs; begin one with more.")
         yield from self._watch(session, lambda job: _run(job, trainer))
-
-    def halt(self, request: gr.Request) -> Any:
-        """Stop the training after the batch that it is at."""
-        self._desk.session(request).stop("train")
-        return gr.skip()
 
     def recipe(self, request: gr.Request, data: str, architecture: str) -> list[Any]:
         """The settings that suit an architecture and images."""
@@ -121,8 +118,8 @@ class Train:
         suits = dict(architecture(name).recipe)
         epochs = suits.get("epochs", TrainSettings.model_fields["epochs"].default)
         return suits | {
-            "seed": self._desk.seed,
-            "epochs": max(epochs, math.ceil(LOOKS / len(self._desk.data(data).train))),
+            "seed": self._context.seed,
+            "epochs": max(epochs, math.ceil(TRAINING_VIEWS / len(self._context.data(data).train))),
         }
 
     def _watch(self, session: Session, work: Any) -> Iterator[tuple[Any, ...]]:
@@ -130,18 +127,18 @@ class Train:
         job = session.begin("train", work)
         try:
             for words, picture in job.frames():
-                yield html.line(words, moving=True), picture, *self._nothing()[1:]
+                yield html.status_line(words, moving=True), picture, *self._nothing()[1:]
         finally:
             job.stop()
         trainer = session.kept.get("trainer")
         if trainer is None or not trainer.history.batches:
-            yield html.line("Stopped before the first batch."), *self._nothing()
+            yield html.status_line("Stopped before the first batch."), *self._nothing()
             return
-        name, file = _shelve(session, trainer)
-        choices = self._desk.shelf.names(session)
+        name, file = _register(session, trainer)
+        choices = self._context.registry.names(session)
         words = f"{training_panel.summary(trainer)} The other tabs have it as '{name}'."
         picked = [gr.Dropdown(choices=choices) for _ in self._pickers]
-        yield html.line(words), _picture(trainer), gr.DownloadButton(value=str(file), visible=True), *picked
+        yield html.status_line(words), _picture(trainer), gr.DownloadButton(value=str(file), visible=True), *picked
 
     def _nothing(self) -> list[Any]:
         return [gr.skip()] * (2 + len(self._pickers))
@@ -166,7 +163,7 @@ def _picture(trainer: Trainer) -> str:
     return training_panel.panel(trainer, trace_backprop(trainer.network, *trainer.sample))
 
 
-def _shelve(session: Session, trainer: Trainer) -> tuple[str, Any]:
+def _register(session: Session, trainer: Trainer) -> tuple[str, Any]:
     """Keep the network as it is now among the session's models, under one name for each training; and its file."""
     network = trainer.network.with_parameters(
         {name: value.copy() for name, value in trainer.network.parameters.items()}

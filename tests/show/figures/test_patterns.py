@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
 from pellucid.show import style
-from pellucid.show.figures import base
+from pellucid.show.figures import axes, curves, patterns
 from pellucid.show.style import DARK, LIGHT
 
 
@@ -38,118 +38,93 @@ def holds(pixels: np.ndarray, tile: np.ndarray, top: int, left: int) -> bool:
 def test_every_pixel_of_the_wall_is_a_pixel_of_its_pattern(multiple: int):
     """Rejects interpolation, tiles half a pixel off, and height taken for width (the images are not square)."""
     images = noise(5, 1, 6, 9)
-    pixels = drawn(base.wall(images, np.arange(5.0), columns=2, multiple=multiple))
-    step_x, step_y = 9 * multiple + base.GAP, 6 * multiple + base.GAP + 14
+    pixels = drawn(patterns.wall_figure(images, np.arange(5.0), columns=2, multiple=multiple))
+    step_x, step_y = 9 * multiple + axes.GAP, 6 * multiple + axes.GAP + 14
     for index, image in enumerate(images[:, 0]):
         tile = style.duotone(style.tone(image)).repeat(multiple, 0).repeat(multiple, 1)
-        top, left = base.MARGIN + index // 2 * step_y, base.MARGIN + index % 2 * step_x
+        top, left = axes.MARGIN + index // 2 * step_y, axes.MARGIN + index % 2 * step_x
         assert holds(pixels, tile, top, left)
 
 
 def test_the_wall_names_units_and_says_who_is_dead():
     """Rejects a wall that gives a dead unit's activation as 0.00, as if it had merely been quiet."""
-    figure = base.wall(noise(3, 1, 4, 4), np.array([0.5, 0.0, 2.25]), np.array([False, True, False]), units=[7, 8, 56])
+    figure = patterns.wall_figure(
+        noise(3, 1, 4, 4), np.array([0.5, 0.0, 2.25]), np.array([False, True, False]), units=[7, 8, 56]
+    )
     assert words(figure) == ["7", "0.50", "8", "dead", "56", "2.25"]
 
 
 def test_colour_patterns_keep_their_channels():
     """Rejects a wall that shows only the first of three channels."""
     images = noise(1, 3, 4, 5)
-    pixels = drawn(base.wall(images, np.ones(1), multiple=1))
-    assert holds(pixels, np.moveaxis(style.tone(images[0]), 0, -1), base.MARGIN, base.MARGIN)
+    pixels = drawn(patterns.wall_figure(images, np.ones(1), multiple=1))
+    assert holds(pixels, np.moveaxis(style.tone(images[0]), 0, -1), axes.MARGIN, axes.MARGIN)
 
 
 def test_a_strip_shows_frames_in_order_with_step_and_activation():
     """Rejects a strip that sorts or drops frames."""
     frames = noise(3, 1, 5, 4)
-    figure = base.strip(frames, [0, 9, 30], [0.125, 1.5, 2.0], multiple=2)
+    figure = patterns.strip_figure(frames, [0, 9, 30], [0.125, 1.5, 2.0], multiple=2)
     assert words(figure) == ["step 0", "0.125", "step 9", "1.500", "step 30", "2.000"]
     pixels = drawn(figure)
     for index, frame in enumerate(frames[:, 0]):
         tile = style.duotone(style.tone(frame)).repeat(2, 0).repeat(2, 1)
-        assert holds(pixels, tile, base.MARGIN, base.MARGIN + index * (4 * 2 + base.GAP))
+        assert holds(pixels, tile, axes.MARGIN, axes.MARGIN + index * (4 * 2 + axes.GAP))
 
 
 def test_a_strip_tells_how_much_changed():
     """Rejects a change that stands under another frame, and one where there is none."""
     changes = [math.nan, 0.25, -0.0004]
-    figure = base.strip(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=changes)
+    figure = patterns.strip_figure(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=changes)
     assert words(figure) == ["step 0", "0.100", "step 9", "1.500", "+25.0%", "step 30", "2.000", "-0.0%"]
     with pytest.raises(PellucidError, match="2 changes"):
-        base.strip(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=[0.1, 0.2])
-
-
-def test_the_confusion_matrix_shows_every_count_where_it_belongs():
-    """Rejects truth and guess swapped, and counts replaced by shares."""
-    confusion = np.array([[12, 0, 3], [0, 7, 0], [1, 0, 140]])
-    figure = base.confusion_matrix(confusion, ["a", "b", "c"])
-    cells = {
-        text.get_text(): text.get_position()
-        for text in figure.axes[0].texts
-        if text.get_text() in ("12", "3", "1", "140")
-    }
-    assert cells["3"][0] > cells["12"][0]
-    assert cells["3"][1] == cells["12"][1]
-    assert cells["1"][1] > cells["12"][1]
-    assert cells["1"][0] == cells["12"][0]
-    assert words(figure).count("·") == 4
+        patterns.strip_figure(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=[0.1, 0.2])
 
 
 def test_training_curves_are_the_numbers_given():
     """Rejects curves that were smoothed, thinned out or shifted by a step."""
-    figure = base.loss_curve([1, 2, 3], [2.0, 1.0, 0.5], smoothed=[2.0, 1.5, 1.0])
+    figure = curves.loss_curve([1, 2, 3], [2.0, 1.0, 0.5], smoothed=[2.0, 1.5, 1.0])
     raw, smooth = figure.axes[0].lines
     np.testing.assert_array_equal(raw.get_xydata(), [[1, 2.0], [2, 1.0], [3, 0.5]])
     np.testing.assert_array_equal(smooth.get_ydata(), [2.0, 1.5, 1.0])
-    figure = base.accuracy_curve([1, 2], {"training": [0.5, 0.99], "kept aside": [0.4, 0.98]})
+    figure = curves.accuracy_curve([1, 2], {"training": [0.5, 0.99], "kept aside": [0.4, 0.98]})
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [40, 98])
     assert words(figure) == ["training", "kept aside"]
 
 
 def test_labels_at_the_ends_of_curves_do_not_collide():
     """Rejects two names written over each other where two curves end together."""
-    figure = base.accuracy_curve([1, 2], {"training": [0.5, 0.991], "kept aside": [0.5, 0.99]})
+    figure = curves.accuracy_curve([1, 2], {"training": [0.5, 0.991], "kept aside": [0.5, 0.99]})
     heights = [text.xy[1] for text in figure.axes[0].texts]
     low, high = figure.axes[0].get_ylim()
     assert abs(heights[0] - heights[1]) >= (high - low) / 12
     assert heights[0] > heights[1]
 
 
-def test_before_and_after_stand_side_by_side_pixel_for_pixel():
-    """Rejects a comparison of two pictures that were scaled or normalized apart."""
-    before, after = np.random.default_rng(2).random((2, 3, 7, 11)).astype(np.float32)
-    pixels = drawn(base.before_after(before, after))
-    for index, image in enumerate((before, after)):
-        left = base.MARGIN + index * (11 + base.GAP)
-        assert holds(pixels, np.moveaxis(style.picture(image), 0, -1), base.MARGIN, left)
-
-
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
 def test_a_figure_wears_the_palette_it_was_given(palette: style.Palette):
     """Rejects a figure whose background ignores the palette."""
-    pixels = drawn(base.wall(noise(1, 1, 4, 4), np.ones(1), palette=palette))
+    pixels = drawn(patterns.wall_figure(noise(1, 1, 4, 4), np.ones(1), palette=palette))
     assert tuple(pixels[0, 0]) == tuple(round(255 * part) for part in to_rgb(palette.paper))
 
 
 def test_figures_need_no_pyplot():
     """Rejects a figure that registers itself with pyplot and so is never freed."""
     before = set(sys.modules)
-    base.wall(noise(2, 1, 3, 3), np.ones(2))
+    patterns.wall_figure(noise(2, 1, 3, 3), np.ones(2))
     assert "matplotlib.pyplot" not in set(sys.modules) - before
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence():
     """Rejects zip's silent shortening where lengths differ."""
     with pytest.raises(PellucidError, match="3 images, 2 activations"):
-        base.wall(noise(3, 1, 4, 4), np.ones(2))
+        patterns.wall_figure(noise(3, 1, 4, 4), np.ones(2))
     with pytest.raises(PellucidError, match="2 frames, 1 steps"):
-        base.strip(noise(2, 1, 4, 4), [1], [1.0, 2.0])
-    with pytest.raises(PellucidError, match="2 classes"):
-        base.confusion_matrix(np.eye(3, dtype=int), ["a", "b"])
+        patterns.strip_figure(noise(2, 1, 4, 4), [1], [1.0, 2.0])
 
 
 def test_five_channels_stand_side_by_side():
     """Rejects an error instead of a picture, and channels one below the other."""
     images = noise(2, 5, 4, 3)
-    assert base.grays(images).shape == (2, 4, 15)
-    assert np.array_equal(base.grays(images)[1, :, 3:6], base.grays(images[:, 1:2])[1])
+    assert patterns.image_tones(images).shape == (2, 4, 15)
+    assert np.array_equal(patterns.image_tones(images)[1, :, 3:6], patterns.image_tones(images[:, 1:2])[1])

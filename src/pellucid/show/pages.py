@@ -1,0 +1,32 @@
+"""Pages: a template and its values -> the HTML of the tour or an atlas, which asks nothing of the network.
+
+Values from outside (names of classes and layers) are escaped by Jinja2; a value that is missing is an error.
+"""
+
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from pellucid.show import style
+
+
+def render_template(name: str, **values: Any) -> str:
+    """The template of that name with these values, and with the palette, the type and the two ends of a duotone."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pellucid.show"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(
+        **values,
+        light=Markup(style.css_variables(style.LIGHT)),
+        dark=Markup(style.css_variables(style.DARK)),
+        serif=Markup(style.SERIF),
+        sans=Markup(style.SANS),
+        mono=Markup(style.MONO),
+        tone_ink=f"rgb({', '.join(map(str, style.INK))})",
+        tone_ivory=f"rgb({', '.join(map(str, style.IVORY))})",
+    )
