@@ -92,25 +92,29 @@ def _numbers(option: str, text: str, kind: type[int] | type[float], form: str) -
 
 
 def renamed(words: Sequence[str]) -> list[str]:
-    """The words of a command line, options of the last release under their names of today.
+    """The words of a command line, with options of the last release under their names of today.
 
-    Such options are in no help; an option under both of its names is refused as one that is given twice.
+    Help does not show such options. Raises PellucidError for an option under both of its names.
     """
     if not words or words[0].startswith("-") or words[0] not in app:
         return list(words)
-    command = app[words[0]].default_command
+    former, split = former_options(words[0]), [word.partition("=") for word in words]
+    options = {option for option, _, _ in split}
+    for old in options & former.keys():
+        if former[old] in options:
+            raise PellucidError(f"Option '{old}' is now called '{former[old]}'; give it once, by that name.")
+    return [former.get(option, option) + equals + value for option, equals, value in split]
+
+
+def former_options(verb: str) -> dict[str, str]:
+    """The options of a command in the last release -> those of today, for the settings that were renamed."""
+    command = app[verb].default_command
     assert command is not None  # every verb has one
     parameters = inspect.signature(command).parameters
     groups = [type(parameter.default) for parameter in parameters.values() if isinstance(parameter.default, Settings)]
     today = {*parameters, *(name for group in groups for name in group.model_fields)}
-    former = {
-        f"--{old}": "--" + name.replace("_", "-")
-        for group in groups
-        for old, name in group.former().items()
-        if old not in today
-    }
-    split = [word.partition("=") for word in words]
-    return [former.get(option, option) + equals + value for option, equals, value in split]
+    pairs = [pair for group in groups for pair in group.former().items()]
+    return {f"--{old}": "--" + name.replace("_", "-") for old, name in pairs if old not in today}
 
 
 def given_options(settings: Settings) -> dict[str, Any]:
