@@ -7,6 +7,6 @@ SOURCE = ROOT / "src"
 
 
 def module_name(path: Path) -> str:
-    """`src/pellucid/see/models.py` -> `pellucid.see.models`; a package's `__init__.py` -> the package."""
+    """`src/pellucid/see/models/open.py` -> `pellucid.see.models.open`; a package's `__init__.py` -> the package."""
     parts = path.relative_to(SOURCE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -1,4 +1,4 @@
-"""hearing, torch_module: modules that write where they should not, draw numbers, or fail are no harm to anybody."""
+"""hooks, torch: modules that write where they should not, draw numbers, or fail are no harm to anybody."""
 
 import copy
 
@@ -129,7 +129,7 @@ def test_a_layer_that_the_image_does_not_reach_is_refused():
         patterns(open_model(module, input_shape=(3, 7, 5)), "end", **QUICK)
 
 
-def test_a_parallel_module_is_opened_beneath_its_wrapper():
+def test_a_parallel_module_is_opened_inside_its_wrapper():
     """Rejects the stateless call on `DataParallel`, which PyTorch refuses."""
     module = nn.DataParallel(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
     assert [layer.name for layer in open_model(module, input_shape=(3, 7, 5)).layers] == ["0", "1"]

@@ -1,4 +1,4 @@
-"""Task for the workers of a test, and what it is done on: functions of a module, for their names travel."""
+"""Tasks for the workers of a test, and the data that they share: functions of a module, which workers import."""
 
 import os
 import signal

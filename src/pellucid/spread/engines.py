@@ -1,4 +1,4 @@
-"""Engines by name: settings -> an engine to hand to an atlas, to dreams, to a study.
+"""Engines by name: settings -> an engine for an atlas, a folder of dreams or a grid search.
 
 engine_of: EngineSettings, or its fields -> a `with` block in which the engine works; it is shut down with the block
 

@@ -1,4 +1,4 @@
-"""Scan: the streaming pass against brute force on all activations at once."""
+"""Activation statistics: the streaming pass against brute force on all activations at once."""
 
 import numpy as np
 import pytest

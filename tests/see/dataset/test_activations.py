@@ -1,4 +1,4 @@
-"""internals: every layer's answer to one image."""
+"""Activations: every layer's answer to one image."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Links: strengths by hand, and only where one layer truly feeds the other."""
+"""Connections: strengths by hand, and only where one layer truly feeds the other."""
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def test_strength_is_the_norm_with_the_sign_of_the_sum():
     np.testing.assert_allclose(strengths(weight, 2), [[-5, 1], [5, -1]])
 
 
-def test_a_network_links_over_pools_and_flattens():
+def test_a_network_connects_over_pools_and_flattens():
     """Rejects a dense layer that reads its flattened maps in the wrong order."""
     net = Network(
         [Conv(3, 3), Pool(2), Flatten(), Dense(5), Dense(2, activation="linear")],
@@ -38,14 +38,14 @@ def test_a_network_links_over_pools_and_flattens():
         scaling="unit",
     )
     found = connections(open_model(net), ("conv1", "dense", "logits"))
-    assert {name: link.before for name, link in found.items()} == {"dense": "conv1", "logits": "dense"}
+    assert {name: one.before for name, one in found.items()} == {"dense": "conv1", "logits": "dense"}
     maps = net.parameters["dense.weight"].reshape(5, 3, -1)
     np.testing.assert_allclose(np.abs(found["dense"].strengths), np.linalg.norm(maps, axis=2), rtol=1e-5)
     assert "logits" not in connections(open_model(net), ("conv1", "logits"))
 
 
-def test_a_module_links_what_feeds_what():
-    """Rejects links by order of running: `other` runs after `one` and has its width, but never sees it."""
+def test_a_module_connects_what_feeds_what():
+    """Rejects connections by order of running: `other` runs after `one` and has its width, but never sees it."""
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 2 * 3, 5)

@@ -80,8 +80,8 @@ def test_a_layer_reads_as_keras_itself_computes_it():
         np.testing.assert_allclose(answers(model, "out", images).output, module(images.permute(0, 2, 3, 1)), rtol=1e-5)
 
 
-def test_what_lies_beneath_an_activation_inside_a_layer_is_known():
-    """Rejects a silent Dense(activation="relu") without anything to climb: beneath it is the layer's own sum."""
+def test_an_activation_inside_a_layer_has_its_pre_activation():
+    """Rejects a silent Dense(activation="relu") without a gradient: its pre-activation is the layer's own sum."""
     module = small()
     model = open_model(module)
     images = torch.rand(3, 2, 13, 9)

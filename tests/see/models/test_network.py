@@ -65,8 +65,8 @@ def test_every_layer_and_its_gradient_agree_with_pytorch(layer, batch):
     torch.testing.assert_close(gradient, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_beneath_a_rectifier_lies_the_pre_activation():
-    """Rejects a `linear` that was rectified, and one for a sigmoid, which is never silent."""
+def test_a_rectified_layer_has_its_pre_activation():
+    """Rejects a pre-activation that was rectified, and one for a sigmoid, which is never silent."""
     net = network()
     rival = same_in_torch(net)["conv1"]
     images = torch.randn(3, 2, 13, 9)

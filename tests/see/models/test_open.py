@@ -1,4 +1,4 @@
-"""models: what can be opened, and the sentences for what cannot."""
+"""open_model: what can be opened, and the sentences for what cannot."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""rectifiers: remembered inputs, and gradients that pass image by image."""
+"""ReLU override: remembered inputs, and gradients that pass image by image."""
 
 import pytest
 import torch

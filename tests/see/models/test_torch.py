@@ -1,4 +1,4 @@
-"""torch_module: any module is listed, read, stopped, and left as it was."""
+"""torch: any module is listed, read, stopped, and left as it was."""
 
 import copy
 
@@ -27,8 +27,8 @@ def test_a_layer_reads_as_the_module_itself_computes_it(cnn):
     torch.testing.assert_close(reading.pre_activation, cnn[:4](images))
 
 
-def test_what_is_not_rectified_has_nothing_beneath(cnn):
-    """Rejects a `linear` left over from an earlier rectifier."""
+def test_what_is_not_rectified_has_no_pre_activation(cnn):
+    """Rejects a pre-activation left over from an earlier rectifier."""
     model = open_model(cnn, input_shape=(1, 13, 9))
     for layer in ("conv1", "pool1", "logits"):
         assert answers(model, layer, torch.randn(2, 1, 13, 9)).pre_activation is None
@@ -224,7 +224,7 @@ def test_a_scaling_that_does_not_fit_is_refused_at_once(cnn):
         open_model(cnn, input_shape=(1, 13, 9), scaling=Scaling("mean-deviation", np.zeros(3), np.ones(3)))
 
 
-def test_a_compiled_module_is_opened_beneath_its_wrapper(cnn):
+def test_a_compiled_module_is_opened_inside_its_wrapper(cnn):
     """Rejects names that begin with `_orig_mod`, and compiled code that runs without hooks."""
     model = open_model(torch.compile(cnn, backend="eager"), input_shape=(1, 13, 9))
     assert model.layers[0].name == "conv1"

@@ -44,7 +44,7 @@ def is_named(source: str) -> bool:
 
 
 def made(source: str) -> Any:
-    """What the factory called "package.module:factory" returns; what is a model already is taken as it is.
+    """What the factory "package.module:factory" returns; if the name is that of a model, the model itself.
 
     Raises PellucidError for a module or a factory that does not exist (with the nearest), and for one that fails.
     """
@@ -110,7 +110,7 @@ def _imported(path: str) -> Any:
 
 @contextmanager
 def _from_here() -> Iterator[None]:
-    """The current folder first among those from which modules come, as for `python -m`."""
+    """Inside the block, the current folder is first on `sys.path`, as for `python -m`."""
     here = os.getcwd()
     sys.path.insert(0, here)
     importlib.invalidate_caches()
@@ -121,7 +121,7 @@ def _from_here() -> Iterator[None]:
 
 
 def _asked_for(error: pickle.UnpicklingError) -> str:
-    """What a pickle asks for, by name, where PyTorch tells; of its advice, to let it run, nothing is passed on."""
+    """The global that a refused pickle names, as PyTorch's error gives it; its advice to load anyway is left out."""
     found = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
     return "" if found is None else f" (it names '{found[1]}')"
 
@@ -160,7 +160,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _require_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raises PellucidError for the first tensor that is missing, of another shape, or not the module's."""
+    """Raise PellucidError for the first tensor that is missing, has another shape, or is not the module's."""
     wanted = module.state_dict()
     missing = [name for name in wanted if name not in tensors]
     strange = [name for name in tensors if name not in wanted]

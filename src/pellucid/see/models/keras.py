@@ -55,7 +55,7 @@ def is_file(source: Any) -> bool:
 
 
 def imported() -> Any:
-    """Keras on its PyTorch backend, imported now, if nobody has yet.
+    """Keras on its PyTorch backend; imports it where the program has not yet.
 
     Raises PellucidError where it is not installed, or runs on another backend already.
     """
@@ -84,7 +84,7 @@ def imported() -> Any:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KerasModel(Model):
-    """A `keras.Model` that can be looked into."""
+    """A `keras.Model` whose layers can be read."""
 
     module: Any
     form: Form
@@ -111,12 +111,12 @@ class _Reader(ForwardRecorder):
         _run(self._model.module, self._model.form(images), self._values)
 
     def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
-        """Channels moved to the front, if they are last in this layer."""
+        """The layer's output with its channel axis second."""
         return units_first(module, output, self._model.channels_last)
 
 
 def open_file(path: StrPath, **asked: Any) -> KerasModel:
-    """The model in a .keras or .h5 file, under the file's name; further arguments as `open_keras` has them.
+    """The model in a .keras or .h5 file, under the file's name; further arguments are those of `open_keras`.
 
     Raises PellucidError for a file that is missing or damaged, and one that holds code; see keras_files.py.
     """
@@ -136,7 +136,7 @@ def open_keras(
     name: str | None = None,
     device: torch.device | None = None,
 ) -> KerasModel:
-    """A `keras.Model` as a Model. input_shape: (channel, height, width), where the model leaves it open.
+    """A `keras.Model` as a Model. input_shape: (channel, height, width), needed where the model does not fix it.
 
     Raises PellucidError for another backend than PyTorch's, a model that was not built, has several inputs, or does
     not run on one image of that shape, and a device that is not Keras' own.
@@ -161,7 +161,7 @@ def open_keras(
 
 
 def units_first(layer: Any, output: Tensor, channels_last: bool) -> Float[Tensor, "batch unit *position"]:
-    """A layer's output as (batch, unit, *position); `channels_last` counts where the layer has no say itself."""
+    """A layer's output as (batch, unit, *position); `channels_last` holds for layers without a `data_format`."""
     own = getattr(layer, "data_format", None)
     last = channels_last or output.ndim == 3 if own is None else own != "channels_first"
     return output.movedim(-1, 1) if last and output.ndim > 2 else output
@@ -206,7 +206,7 @@ def _run(model: Any, given: Tensor, values: Sequence[tuple[Any, Tensor]]) -> Non
 
 
 def _layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every layer under its own name, those inside another behind its name and a dot."""
+    """(name, layer) of every layer; of one inside another layer, "outer.inner"."""
     for layer in model._flatten_layers(include_self=False, recursive=False):  # the only way into composite layers
         name = f"{path}.{layer.name}" if path else str(layer.name)
         yield name, layer
@@ -214,7 +214,7 @@ def _layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_channels_last(model: Any) -> bool:
-    """Whether maps have their channels last: as the first layer that says so, else as Keras is set."""
+    """Whether maps have their channels last: the first layer's `data_format`, or else Keras' own setting."""
     import keras
 
     said = (getattr(layer, "data_format", None) for _, layer in _layers(model))
@@ -223,7 +223,7 @@ def _is_channels_last(model: Any) -> bool:
 
 
 def _taken(model: Any, name: str, input_shape: Sequence[int] | None, channels_last: bool) -> tuple[InputShape, Form]:
-    """The (channel, height, width) of the images, and how they become what the model takes."""
+    """The (channel, height, width) of the images, and the function that turns them into the model's input."""
     own = getattr(model, "input_shape", None)
     if own is None:  # a model that was written as a class
         if input_shape is None:
@@ -256,7 +256,7 @@ def _given(name: str, found: Sequence[int | None], input_shape: Sequence[int] | 
 
 
 def _flat(name: str, count: int | None, input_shape: Sequence[int] | None) -> tuple[InputShape, Form]:
-    """Images for a model that takes rows of numbers: squares of one channel, where that fits."""
+    """The same for a model whose input is a row of numbers: by default a square image of one channel, if that fits."""
     if count is None:
         raise PellucidError(f"The Keras model '{name}' takes rows of any length; give it a keras.Input of one length.")
     side = round(count**0.5)
@@ -287,7 +287,7 @@ def _flattened(images: Tensor) -> Tensor:
 def _probe(
     model: Any, name: str, shape: InputShape, form: Form, channels_last: bool, device: torch.device
 ) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
-    """Every layer with units and where it is read, from one forward; raises PellucidError where that fails."""
+    """Every layer with units, and where it is recorded, from one forward; raises PellucidError where that fails."""
     probe = LayerProbe()
     paths = {layer: path for path, layer in reversed(list(_layers(model)))}  # of a shared layer, its first
     with (

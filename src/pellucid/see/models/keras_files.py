@@ -5,8 +5,8 @@ load_model: path -> keras.Model;  load_weights: model, .h5 -> the same model wit
 A Keras file describes layers by name, and some of them *are* code: a Lambda is marshalled Python, a wrapped module a
 pickle. Keras' `safe_mode` refuses these; but its history of holes is long (CVE-2025-1550, -8747, -9905, -9906, -12058),
 so a file is read here first, as plain JSON and HDF5, and Keras sees only what is built of its own layers, or of classes
-that the person has registered already. The surprise: links inside an HDF5 file can point to any file of the machine,
-and a damaged one can crash the process that reads it, so another one goes first.
+that the person has registered already. Links inside an HDF5 file can point to any file of the machine, and are refused.
+A damaged HDF5 file can crash the process that reads it, so a child process reads it first.
 """
 
 import json
@@ -41,7 +41,7 @@ if zipfile.is_zipfile(path):
 with h5py.File(content if zipfile.is_zipfile(path) else path, "r") as file:
     look("", file)
     file.visititems(look)
-"""  # what a process of its own reads before this one does
+"""  # run by a child process before this process reads the file
 CODE = {
     "Lambda": "a Lambda layer, which is code",
     "__lambda__": "a lambda function, which is code",
@@ -95,7 +95,7 @@ def load_model(keras: Any, path: StrPath) -> Any:
 
 
 def load_weights(model: Any, path: StrPath) -> Any:
-    """The model with the weights of an HDF5 file; raises PellucidError where they do not fit, or are none."""
+    """The model with the weights of an HDF5 file; raises PellucidError where there are none, or they do not fit."""
     if Path(path).suffix.lower() not in (".h5", ".hdf5"):
         raise PellucidError(f"The weights '{path}' are not for a Keras model; give a .weights.h5 or .h5 file.")
     checked = input_file(path, "file of weights", LARGEST_FILE)
@@ -110,7 +110,7 @@ def load_weights(model: Any, path: StrPath) -> Any:
 
 
 def _zipped(path: Path) -> Any:
-    """The description in a .keras file, whose other parts are looked at, too."""
+    """The JSON description in a .keras file; raises PellucidError where another part of the file is refused."""
     try:
         with zipfile.ZipFile(path) as held:
             names = [info.filename for info in held.infolist() if not info.is_dir()]
@@ -155,7 +155,7 @@ def _hdf5(path: Path, content: Any = None) -> Any:
 
 
 def _require_survivable(path: Path) -> None:
-    """Raises PellucidError where a process that reads all of the file does not live to its end.
+    """Raise PellucidError where a child process that reads all of the file crashes.
 
     HDF5 is a library in C, which damaged files can crash: better another process than the person's. A file that it
     refuses in words is refused in words here, too, by whoever reads it next.
@@ -169,7 +169,7 @@ def _require_survivable(path: Path) -> None:
 
 
 def _leading_out(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
-    """Links to other files, data that lie elsewhere, and data too large to be weights."""
+    """Links to other files, data stored in other files, and data too large to be weights."""
     waiting, seen, numbers = [("", file)], set(), 0
     while waiting:
         path, group = waiting.pop()
@@ -202,7 +202,7 @@ def _parsed(path: Path, text: Any) -> Any:
 
 
 def _require_plain(path: Path, config: Any) -> None:
-    """Raises PellucidError for the first part of a description that is code, or names what is no part of a network."""
+    """Raise PellucidError for the first part of a description that is code, or names something that is no layer."""
     if not isinstance(config, Mapping):
         raise PellucidError(
             f"The Keras file '{path}' has weights but no description of a model; make the model by a function, "

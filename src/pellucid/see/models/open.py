@@ -1,4 +1,4 @@
-"""Opening a model: whatever a person has -> a Model.
+"""Opening models: a name, a file or an object of any framework -> a Model.
 
 open_model: zoo name | file | Network | torch.nn.Module | keras.Model | package.module:factory -> Model
 """
@@ -33,7 +33,7 @@ def open_model(
     weights: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
 ) -> Model:
-    """A model to look into, from whatever a person has.
+    """A model whose layers can be read, from a name, a file or an object of any framework.
 
     source: a name of the zoo ("mnist-cnn"), a Pellucid file, a `Network`, a `torch.nn.Module`, a `keras.Model`, a
     `.keras` or `.h5` file, "package.module:factory" (a function of the person's that makes one of these), or a Model
@@ -106,7 +106,7 @@ def as_scaling(scaling: str | Scaling | Mapping[str, Any] | None) -> Scaling:
 
 
 def _located(source: str) -> tuple[Path, str]:
-    """The file of a zoo name or a path, and the model's name; raises PellucidError where neither exists."""
+    """The file that a zoo name or a path means, and the model's name; raises PellucidError where there is none."""
     if source in zoo():
         return Path(str(resources.files("pellucid") / "zoo" / f"{source}.safetensors")), source
     path = Path(source)
@@ -121,7 +121,7 @@ def _located(source: str) -> tuple[Path, str]:
 
 
 def _module(source: Any) -> nn.Module:
-    """What a factory has made, if it can take weights."""
+    """What a factory returned, if it takes weights; raises PellucidError otherwise."""
     if isinstance(source, nn.Module):
         return source
     raise PellucidError(

@@ -44,7 +44,7 @@ _SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TorchModel(Model):
-    """A `torch.nn.Module` that can be looked into."""
+    """A `torch.nn.Module` whose layers can be read."""
 
     module: nn.Module
     dtype: torch.dtype
@@ -112,12 +112,12 @@ class _Reader(ForwardRecorder):
         return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.supports_bfloat16)
 
     def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
-        """As `units_first` below."""
+        """The output with the unit axis second."""
         del module
         return units_first(output)
 
     def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """The forward hook."""
+        """The forward hook of every layer asked for."""
         del inputs
         self.record(module, output)
 
@@ -130,7 +130,7 @@ def open_module(
     name: str | None = None,
     device: torch.device | None = None,
 ) -> TorchModel:
-    """A module as a Model, at work on `device` (None: where it lies); it is not moved itself.
+    """A module as a Model that works on `device` (None: where the module lies); the module itself is not moved.
 
     Raises PellucidError where it does not run on one image of `input_shape`, or holds no numbers ("meta").
     """
@@ -160,14 +160,14 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def units_first(output: Tensor) -> Tensor:
-    """A layer's output as (batch, unit, *position); a sequence, (batch, position, unit), is turned around."""
+    """A layer's output as (batch, unit, *position); a sequence, (batch, position, unit), is transposed."""
     return output.transpose(1, 2) if output.ndim == 3 else output
 
 
 def _probe(
     module: nn.Module, name: str, shape: InputShape, device: torch.device, dtype: torch.dtype
 ) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
-    """Every layer with units and where it is read, from one forward; raises PellucidError where that fails."""
+    """Every layer with units, and where it is recorded, from one forward; raises PellucidError where that fails."""
     probe = LayerProbe()
 
     def hook_of(path: str) -> Any:
@@ -203,7 +203,7 @@ def _probe(
 
 
 def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torch.dtype) -> InputShape:
-    """The (channel, height, width) that a module takes, by trying squares; raises PellucidError where it is not one."""
+    """The (channel, height, width) that a module takes, by trying squares; raises PellucidError unless one fits."""
     first = next((m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)), None)
     if isinstance(first, nn.Linear):
         sides = [(c, round((first.in_features / c) ** 0.5)) for c in (1, 3)]
@@ -270,7 +270,7 @@ def _weights(module: nn.Module, channels_last: bool, device: torch.device) -> di
 
 
 def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:
-    """Where a module's first floating-point parameter (or buffer) is, and its type; CPU and float32 without any."""
+    """Device and dtype of a module's first floating-point parameter or buffer; CPU and float32 where it has none."""
     for tensor in (*module.parameters(), *module.buffers()):
         if is_lazy(tensor):
             raise PellucidError(
@@ -288,7 +288,7 @@ def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:
 
 
 def _weighted(model: TorchModel, layer: str) -> str | None:
-    """The layer itself, if it is a convolution or linear, or such a layer whose normalization or rectifier it is."""
+    """The convolution or linear layer behind `layer`: itself, or the one that it normalizes or rectifies; or None."""
     names = [one.name for one in model.layers]
     end = names.index(layer)
     for at in range(end, max(end - _BETWEEN, 0) - 1, -1):
