@@ -137,7 +137,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step(spread, batch):
     plan = [Flatten(), Dense(9), Dense(8), Dense(small.CLASSES, "linear")]
     net = Network(plan, input_shape=small.SHAPE, initialization=spread)
     states = [copied(net)]
-    wanted = rf"The loss is (nan|inf), first in layer '\w+', in epoch 1, batch {batch}, at rate 100; train again with a"
+    wanted = rf"The loss is (nan|inf), first in layer '\w+', in epoch 1, batch {batch}, at learning rate 100; train again with a"
     with pytest.raises(PellucidError, match=wanted):
         train(
             net,
@@ -160,7 +160,7 @@ def test_what_overflows_is_named_and_the_parameters_are_those_before(place, monk
     net = small.network()
     if place == "loss":
         net.parameters["dense1.weight"][3] = np.inf
-        wanted = "The loss is nan, first in layer 'dense1', in epoch 1, batch 1, at rate 0.1; train again"
+        wanted = "The loss is nan, first in layer 'dense1', in epoch 1, batch 1, at learning rate 0.1; train again"
     else:
         step = Network.step
 
@@ -171,7 +171,9 @@ def test_what_overflows_is_named_and_the_parameters_are_those_before(place, monk
             return found
 
         monkeypatch.setattr(Network, "step", spoilt)
-        wanted = r"The gradient of 'conv1\.\w+' is no longer finite in epoch 1, batch 1, at rate 0.1; train again"
+        wanted = (
+            r"The gradient of 'conv1\.\w+' is no longer finite in epoch 1, batch 1, at learning rate 0.1; train again"
+        )
     before = {name: value.copy() for name, value in net.parameters.items()}
     with pytest.raises(PellucidError, match=wanted):
         train(net, small.data(), **QUICK)

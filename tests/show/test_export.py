@@ -112,9 +112,9 @@ def test_a_film_without_shots_is_refused(found, tmp_path):
     """Rejects an empty strip."""
     one = found.one(0)
     bare = replace(one, film=Snapshots((), one.film.images[:0], one.film.activations[:0]))
-    with pytest.raises(PellucidError, match="no shots"):
+    with pytest.raises(PellucidError, match="no snapshots"):
         export.save_strip(bare, tmp_path / "film.gif")
-    with pytest.raises(PellucidError, match="no shots"):
+    with pytest.raises(PellucidError, match="no snapshots"):
         export.save_ascents(bare.alone(), tmp_path / "film.gif")
 
 
@@ -139,7 +139,7 @@ def test_any_number_of_channels_is_drawn(tmp_path, name):
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "100000"], "too large to be drawn"),
         (["--film", "one.png"], "would both be 'one.png'"),
-        (["--film", "one.gif", "--snapshots", "0"], "no shots"),
+        (["--film", "one.gif", "--snapshots", "0"], "no snapshots"),
         (["--film", "one.gif", "--multiple", "800"], "too large to be drawn"),
     ],
 )
@@ -158,7 +158,7 @@ def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, ca
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "4", "--out", "wall.pdf"], "has no pixels"),
         (["--multiple", "100", "--film", "all.gif"], "too large to be drawn"),
-        (["--snapshots", "0", "--film", "all.gif"], "no shots"),
+        (["--snapshots", "0", "--film", "all.gif"], "no snapshots"),
         (["--film", "all.png"], "let it end in .gif, .webp"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Usage: what was wrong with a command line -> one sentence.
+"""Error text: an error of cyclopts -> one sentence.
 
 sentence: cyclopts' error -> the command or option found, what was expected, the nearest names
 

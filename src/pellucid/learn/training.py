@@ -175,7 +175,7 @@ class Trainer:
         step = self._steps(chosen, images, watch=number % STATS_EVERY == 0)
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
         if step.extreme or not math.isfinite(step.loss + ridge):
-            where = f"in epoch {epoch + 1}, batch {number + 1}, at rate {rate:g}"
+            where = f"in epoch {epoch + 1}, batch {number + 1}, at learning rate {rate:g}"
             self._require_finite(step, ridge, train.images.take(chosen, axis=0) if images is None else images, where)
         self.optimizer.step(self.network.parameters, step.gradients, rate, len(chosen))
         scores = (step.loss, ridge, step.error, step.accuracy, rate)
@@ -193,7 +193,7 @@ class Trainer:
             what = f"The loss is {cost}, first in layer '{self.network.overflowing(images)}',"
         else:
             what = f"The gradient of '{parameter}' is no longer finite"
-        raise DivergedError(f"{what} {where}; train again with a smaller rate{kept}.")
+        raise DivergedError(f"{what} {where}; train again with a smaller one{kept}.")
 
     def _keep(self) -> None:
         """Write the checkpoint where it is time to."""

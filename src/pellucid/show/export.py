@@ -133,7 +133,7 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
 def _require_shots(count: int, path: StrPath) -> None:
     if count == 0:
         raise PellucidError(
-            f"There is nothing to write to '{path}': no shots of the ascent are kept; set shots above 0."
+            f"There is nothing to write to '{path}': no snapshots of the optimization are kept; set snapshots above 0."
         )
 
 

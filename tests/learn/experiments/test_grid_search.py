@@ -168,7 +168,7 @@ def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path):
     shared = {**SHARED, "epochs": 12, "optimizer": "sgd", "schedule": "constant", "ridge": 30.0}
     for _ in range(2):
         bold, calm = study(plan, small.data(), grid, out=tmp_path, **shared).runs
-        assert "smaller rate" in bold.note
+        assert "learning rate" in bold.note
         assert math.isnan(bold.test_accuracy)
         assert calm.note == ""
         assert calm.test_accuracy > 0

@@ -41,7 +41,7 @@ def zoom(
     """Pictures (channel, height, width) in [0, 1] of one size, the photo first, then `frames` dreams.
 
     factor: how much nearer each picture comes than the one before, above 1 and at most 2.  The rest as for `dream`,
-    but with one round a picture, a smaller rate and no contrast where they are not given.
+    but with one round a picture, a smaller learning rate and no contrast where they are not given.
     Raises PellucidError as `dream` does, and for frames below 1 or another factor.
     """
     if frames < 1 or not 1 < factor <= 2:
