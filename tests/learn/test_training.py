@@ -95,7 +95,7 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(monkeypatch):
 def test_every_batch_of_every_epoch_is_shifted_anew(monkeypatch):
     """Rejects one draw for all batches of an epoch, which would shift the n-th image of each alike."""
     drawn = []
-    monkeypatch.setattr(training, "shifted", lambda images, most, rng: drawn.append(rng.integers(2**40)) or images)
+    monkeypatch.setattr(training, "shift_images", lambda images, most, rng: drawn.append(rng.integers(2**40)) or images)
     train(small.network(), small.data(), epochs=2, shift=1, **QUICK)
     assert len(set(drawn)) == len(drawn) == 10
 
@@ -137,7 +137,9 @@ def test_a_loss_that_is_no_number_stops_before_the_step(spread, batch):
     plan = [Flatten(), Dense(9), Dense(8), Dense(small.CLASSES, "linear")]
     net = Network(plan, input_shape=small.SHAPE, initialization=spread)
     states = [copied(net)]
-    wanted = rf"The loss is (nan|inf), first in layer '\w+', in epoch 1, batch {batch}, at learning rate 100; train again with a"
+    wanted = (
+        rf"The loss is (nan|inf), first in layer '\w+', in epoch 1, batch {batch}, at learning rate 100; train again"
+    )
     with pytest.raises(PellucidError, match=wanted):
         train(
             net,

@@ -2,8 +2,8 @@
 
 One thin command per verb. Its options are the fields of groups of settings, so that names, defaults, ranges and help
 exist once. An option that is not given is not passed on: an architecture keeps its own defaults. Results go to stdout,
-progress and errors to stderr. Exit codes: 0, success; 2, an error of one line, which says what is wrong and how to mend it; 130,
-interrupted. A traceback is a bug of ours, or was asked for with `--debug`.
+progress and errors to stderr. Exit codes: 0, success; 2, an error, in one line that says what is wrong and how to mend
+it; 130, interrupted. A traceback is a bug of ours, or was asked for with `--debug`.
 
 Rooms are imported inside the commands, so that `pellucid --help` does not wait for PyTorch.
 """
