@@ -16,6 +16,7 @@ def clock(monkeypatch):
     """A clock that each piece of work moves by its own number of seconds."""
     now = [0.0]
     monkeypatch.setattr(harness.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(harness.gc, "collect", lambda: 0)  # of all that other tests have left
 
     def work(log, name, durations):
         left = iter(durations)

@@ -29,7 +29,7 @@ def test_every_broken_promise_is_told():
 @pytest.mark.slow
 def test_windows_at_once_see_their_own_only():
     """Rejects a studio that mixes windows up, lets strangers in, swallows a gigabyte, or whose jobs do not end."""
-    figures = load(6, 6, 1)
+    figures = load(6, 2, 0.5)
     assert figures.pictures > 6
     assert figures.stops
     figures.grown, figures.stops = 0.0, []  # a few seconds on a busy machine tell nothing of how long that takes
