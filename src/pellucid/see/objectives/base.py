@@ -11,9 +11,9 @@ that it has no gradient; these maximize a `fallback` instead, mostly the largest
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -68,9 +68,7 @@ class Objective(ABC):
     """One number per image; larger is better."""
 
     @staticmethod
-    def of(
-        layer: str | Sequence[str], function: Callable[..., Float[Tensor, "batch"]], jobs: int = 1
-    ) -> "FunctionObjective":
+    def of(layer: str | Sequence[str], function: Any, jobs: int = 1) -> "FunctionObjective":
         """The objective that a function computes from the activations of one layer, or of several.
 
         function: activations (batch, unit, *position) of each layer in turn -> (batch,), differentiable; it may not
@@ -145,7 +143,7 @@ class FunctionObjective(Objective):
     """What `function` computes from the activations of `names`, for `jobs` images that differ by where they start."""
 
     names: tuple[str, ...]
-    function: Callable[..., Float[Tensor, "batch"]]
+    function: Any
     jobs: int = 1
 
     def __post_init__(self) -> None:

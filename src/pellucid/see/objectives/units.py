@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from pellucid.errors import PellucidError
@@ -69,7 +69,7 @@ class Units(_UnitsOfLayer):
         """Image i is scored by unit i."""
         layer = outputs[self.layer]
         output = self._of_each(layer.output, layer.selected)
-        value, silent = output.mean(1), (output == 0).all(1)
+        value, silent = output.mean(1), _is_zero(output)
         if layer.pre_activation is None:
             return Score(value, silent, value, silent)
         fallback = self._of_each(layer.pre_activation, layer.selected).amax(1)
@@ -78,14 +78,14 @@ class Units(_UnitsOfLayer):
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image is scored by every unit."""
         layer = outputs[self.layer]
-        output = _with_positions(layer.output)
-        value = _with_whole(output.mean(2), output.mean((1, 2)))[:, self.units]
+        means = layer.unit_means
+        value = _with_whole(means, means.mean(1))[:, self.units]
         if layer.pre_activation is None or not rank:
             return value
-        before = _with_positions(layer.pre_activation)
-        fallback = _with_whole(before.amax(2), before.amax((1, 2)))[:, self.units]
-        is_zero = output == 0
-        silent = _with_whole(is_zero.all(2), is_zero.flatten(1).all(1))[:, self.units]
+        before = _with_positions(layer.pre_activation).amax(2)
+        fallback = _with_whole(before, before.amax(1))[:, self.units]
+        is_zero = _is_zero(_with_positions(layer.output))
+        silent = _with_whole(is_zero, is_zero.all(1))[:, self.units]
         return torch.where(silent, fallback.clamp_max(0), value)
 
     def _of_each(self, layer: Float[Tensor, "batch unit *position"], selected: bool) -> Float[Tensor, "batch number"]:
@@ -132,6 +132,11 @@ def require_units(layer: str, units: Int64[Tensor, "job"], count: int, *, whole:
     if len(wrong) > 0:
         or_whole = ", or -1 for the whole layer" if whole else ""
         raise PellucidError(f"There is no unit {int(wrong[0])} in layer '{layer}'; choose 0 to {count - 1}{or_whole}.")
+
+
+def _is_zero(numbers: Float[Tensor, "*batch number"]) -> Bool[Tensor, "*batch"]:
+    """Whether all numbers along the last axis are zero; an order of magnitude quicker than `(numbers == 0).all(-1)`."""
+    return numbers.detach().abs().amax(-1) == 0
 
 
 def _with_positions(layer: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit position"]:

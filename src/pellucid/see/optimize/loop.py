@@ -217,7 +217,8 @@ def run_ascent(
         done = torch.zeros(real, dtype=torch.bool, device=starts.device)
         while not bool(done.any()):
             coarse = task.stopping.tolerance == 0 and int(batch.step[0]) < bfloat16_steps
-            images, score, gradient = _gradient(read, selected, task, batch, coarse)
+            is_last = bool((batch.step == task.stopping.steps).all())  # then nobody needs a gradient
+            images, score, gradient = _scored(read, selected, task, batch, bfloat16=coarse, gradient=not is_last)
             record.note(batch.job[:real], batch.step[:real], images[:real], score, may_be_best=not coarse)
             if watch is not None:
                 watch(batch.job[:real], batch.step[:real], images[:real], score.value[:real])
@@ -294,12 +295,12 @@ def _first_batch(starts: Tensor, first_job: int, task: AscentTask) -> _Batch:
     )
 
 
-def _gradient(
-    read: Reader, objective: Objective, task: AscentTask, batch: _Batch, bfloat16: bool
-) -> tuple[Tensor, Score, Tensor]:
-    """The images of the points, their score without gradients, and the gradient of what is maximized for the points."""
-    with torch.enable_grad():
-        points = batch.points.detach().requires_grad_(True)
+def _scored(
+    read: Reader, objective: Objective, task: AscentTask, batch: _Batch, *, bfloat16: bool, gradient: bool
+) -> tuple[Tensor, Score, Tensor | None]:
+    """The images of the points, their score, and, if wanted, the gradient of what is maximized for the points."""
+    with torch.set_grad_enabled(gradient):
+        points = batch.points.detach().requires_grad_(gradient)
         images = task.image.images(points)
         received = images
         if task.transforms is not None:
@@ -309,21 +310,30 @@ def _gradient(
         score = objective(outputs)
         if task.penalties is not None:
             score = score.minus(task.penalties(task.image.unclipped(points), score.value))
+    found = _gradient(read, objective, score, points, batch) if gradient else None
+    return images.detach(), score.detach(), found
+
+
+def _gradient(read: Reader, objective: Objective, score: Score, points: Tensor, batch: _Batch) -> Tensor:
+    """The gradient of what is maximized for the points; raises PellucidError where none reaches them."""
+    with torch.enable_grad():
         maximized = score.maximized
-        read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
-        gradient = None
-        if maximized.requires_grad:
-            (gradient,) = torch.autograd.grad(maximized.sum(), points, allow_unused=True)
-        if gradient is None:
-            raise PellucidError(
-                f"No gradient reaches the image from layer {', '.join(objective.layers)}: the model detaches it on the "
-                f"way; choose an earlier layer."
-            )
-    return images.detach(), score.detach(), rescale_large(gradient)
+    read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
+    gradient = None
+    if maximized.requires_grad:
+        (gradient,) = torch.autograd.grad(maximized.sum(), points, allow_unused=True)
+    if gradient is None:
+        raise PellucidError(
+            f"No gradient reaches the image from layer {', '.join(objective.layers)}: the model detaches it on the "
+            f"way; choose an earlier layer."
+        )
+    return rescale_large(gradient)
 
 
-def _after_step(batch: _Batch, gradient: Tensor, score: Score, task: AscentTask) -> _Batch:
-    """The rows after one step."""
+def _after_step(batch: _Batch, gradient: Tensor | None, score: Score, task: AscentTask) -> _Batch:
+    """The rows after one step; without a gradient they have made their last one, and only their count goes on."""
+    if gradient is None:
+        return replace(batch, step=batch.step + 1)
     points, memory = task.optimizer.step(batch.points, gradient, batch.step, batch.memory)
     unchanged, tolerance = batch.unchanged, task.stopping.tolerance
     if tolerance > 0:
@@ -357,12 +367,14 @@ class _Record:
         if not bool(torch.isfinite(value).all()):
             raise PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
         self._history[job, step] = value
-        better = ((rank > self._rank[job]) | self._keep_last) & may_be_best
+        better = torch.nonzero(((rank > self._rank[job]) | self._keep_last) & may_be_best).flatten()
         best = job[better]
         self._rank[best], self._values[best], self._images[best] = rank[better], value[better], images[better]
+        steps = set(step.tolist())
         for place, kept in enumerate(self._kept):
-            now = step == kept
-            self._snapshots[place, job[now]] = images[now]
+            if kept in steps:
+                now = torch.nonzero(step == kept).flatten()
+                self._snapshots[place, job[now]] = images[now]
 
     def finish(self, job: Tensor, images: Tensor, steps: Tensor) -> None:
         """The last images of these jobs, which also stand for the snapshots of steps that they did not make."""

@@ -99,7 +99,8 @@ def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
 def _part(name: str, given: Any) -> Any:
     """The object, or several joined to one; raises PellucidError where it is of a wrong kind."""
     kind = _KINDS[name]
-    several = list(given) if kind.joined is not None and isinstance(given, Iterable) else [given]
+    listed = kind.joined is not None and isinstance(given, Iterable) and not isinstance(given, str)
+    several = list(given) if listed else [given]
     if given is None or not several:
         return None
     for part in several:

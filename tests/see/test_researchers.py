@@ -1,0 +1,212 @@
+"""Doors for researchers: one place to import from, objects instead of names, and the loop itself."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import pellucid.see
+from pellucid.errors import PellucidError
+from pellucid.see import (
+    Adam,
+    Box,
+    Normalized,
+    Objective,
+    Parametrization,
+    Penalties,
+    Power,
+    Sphere,
+    Transforms,
+    Units,
+    ascend,
+    open_model,
+    standardized,
+)
+from pellucid.see.patterns.api import Patterns, patterns
+from tests.see.conftest import small_cnn
+
+QUICK = {"steps": 6, "candidates": 8, "silent_restarts": 0}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(3)
+    return open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
+
+
+def test_the_names_are_those_of_the_files():
+    """Rejects a table that differs from what checkers read, or that names a file which lacks the object."""
+    tree = ast.parse(Path(pellucid.see.__file__).read_text(encoding="utf-8"))
+    block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    imports = [n for n in block.body if isinstance(n, ast.ImportFrom)]
+    assert {alias.asname: n.module for n in imports for alias in n.names} == pellucid.see._HOMES
+    for name, home in pellucid.see._HOMES.items():
+        assert getattr(pellucid.see, name) is getattr(importlib.import_module(home), name)
+    assert not hasattr(pellucid.see, "Objektive")
+
+
+def test_the_place_costs_nothing_until_it_is_used():
+    """Rejects an eager import of PyTorch, and patterns that load Matplotlib, which draws none of them."""
+    code = "import sys, pellucid.see; assert 'torch' not in sys.modules; import pellucid; pellucid.patterns; "
+    code += "assert 'torch' in sys.modules; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_function_is_an_objective(model):
+    """Rejects a function that is given other activations than the layer's, and one whose value is not maximized."""
+
+    def contrast(maps):
+        assert maps.shape[1:] == (6, 4, 2)
+        return maps.amax((1, 2, 3)) - maps.mean((1, 2, 3))
+
+    found = patterns(model, Objective.of("relu2", contrast, jobs=3), **QUICK)
+    assert len(found) == 3
+    assert (found.activations > found.history.activations[:, 0]).all()
+    assert not np.array_equal(found.images[0], found.images[1])
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            found.activations, contrast(model.module[:5](torch.from_numpy(found.images))), rtol=1e-4
+        )
+
+
+def test_a_function_of_a_unit_s_mean_is_that_unit_s_objective(model):
+    """Rejects a door that leads to another ascent than a unit's name, and layers handed over in another order."""
+    found = patterns(model, Objective.of("relu2", lambda maps: maps[:, 2].mean((1, 2))), **QUICK)
+    np.testing.assert_allclose(found.images, patterns(model, "relu2", units=[2], **QUICK).images, atol=1e-4)
+    both = Objective.of(["logits", "relu1"], lambda logits, maps: logits[:, 0] - maps.mean((1, 2, 3)))
+    assert both.layers == ("logits", "relu1")
+    assert patterns(model, both, **QUICK).layer == "logits, relu1"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"), [(lambda maps: maps.mean(), "shape ()"), (lambda maps: 3.0, "type float"), (7, "type int")]
+)
+def test_a_function_that_gives_no_number_for_each_image_is_explained(model, function, said):
+    """Rejects PyTorch's own error, and one number for the whole batch, which would couple its images."""
+    with pytest.raises(PellucidError, match=f"is of {said}|returned {said}".replace("(", r"\(").replace(")", r"\)")):
+        patterns(model, Objective.of("relu2", function), **QUICK)
+
+
+class Mirrored(Parametrization):
+    """Images that are the same left and right; points are their left halves."""
+
+    def images(self, points):
+        return standardized(torch.cat([points, points.flip(3)[..., 1:]], dim=3))
+
+    def points(self, images):
+        return ((images + images.flip(3)) / 2)[..., : images.shape[3] // 2 + 1]
+
+
+def test_a_parametrization_of_one_s_own(model):
+    """Rejects an object that is accepted and not used, as start or on the way."""
+    found = patterns(model, "relu2", units=[0, 1], image=Mirrored(), optimizer=Adam(0.1), **QUICK)
+    for images in (found.images, *found.film.images):
+        np.testing.assert_allclose(images, images[..., ::-1], atol=1e-6)
+    assert (found.activations > found.history.activations[:, 0]).all()
+
+
+OBJECTS = {
+    "image": (Box, {"image": "box"}),
+    "optimizer": (lambda scaling: Normalized(0.05), {"optimizer": "normalized", "learning_rate": 0.05}),
+    "penalties": (lambda scaling: Penalties(tv=0.1), {"tv": 0.1}),
+    "transforms": (lambda scaling: Transforms(jitter=1.0, zoom=0.1), {"jitter": 1.0, "zoom": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_an_object_does_what_its_name_does(model, name, tmp_path):
+    """Rejects an object that is checked and then put aside for the settings' own, and a result that hides it."""
+    make, named = OBJECTS[name]
+    given = make(model.scaling)
+    found = patterns(model, "relu2", units=[0, 3], **{name: given}, **QUICK)
+    wanted = patterns(model, "relu2", units=[0, 3], **named, **QUICK)
+    np.testing.assert_array_equal(found.images, wanted.images)
+    assert found.parts == {name: repr(given)}
+    assert wanted.parts == {}
+    assert Patterns.load(found.save(tmp_path / "found.npz")).parts == found.parts
+
+
+def test_several_penalties_add_up_and_several_transforms_follow_each_other(model):
+    """Rejects the first or the last of a list for all of it."""
+    asked = {"units": [1], "optimizer": "normalized", **QUICK}
+    two = patterns(model, "relu2", penalties=[Penalties(l2=0.1), Penalties(tv=0.2)], **asked)
+    np.testing.assert_allclose(two.images, patterns(model, "relu2", l2=0.1, tv=0.2, **asked).images, atol=1e-5)
+    seen = []
+
+    def first(images, keys, step):
+        seen.append("first")
+        return images * 2
+
+    def second(images, keys, step):
+        seen.append("second")
+        return images / 2
+
+    found = patterns(model, "relu2", transforms=[first, second], **asked)
+    np.testing.assert_allclose(found.images, patterns(model, "relu2", **asked).images, atol=1e-5)
+    assert seen[:2] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"image": 3}, "'image' is 3; give a name or a Parametrization"),
+        ({"image": Sphere}, "give a name or a Parametrization"),
+        ({"image": "cube"}, "'image' is 'cube'"),
+        ({"optimizer": Sphere()}, "give a name or an Optimizer"),
+        ({"penalties": "tv"}, "'penalties' is 'tv'; give a function"),
+        ({"transforms": [Transforms(), 2]}, "'transforms' is 2; give a function"),
+        ({"optimizer": Adam(), "rate": 0.1}, "'learning_rate' has no effect beside an object for 'optimizer'"),
+        ({"penalties": Penalties(tv=1.0), "tv": 1.0}, "'tv' has no effect"),
+        ({"optimizer": Power(6), "stages": (1, 1, 1, 1)}, "leaps away from its start"),
+    ],
+)
+def test_objects_of_a_wrong_kind_and_settings_that_they_replace_are_refused(model, asked, said):
+    """Rejects pydantic's own error, an object that fails in the middle of the work, and a setting that is ignored."""
+    with pytest.raises(PellucidError, match=said):
+        patterns(model, "relu2", **{**QUICK, **asked})
+
+
+def test_the_loop_itself_is_that_of_patterns(model):
+    """Rejects a second loop beside the one that patterns uses, and usual parts that are not the usual ones."""
+    starts = standardized(torch.randn(2, 1, 13, 9, generator=torch.Generator().manual_seed(0)))
+    found = ascend(model, Units("relu2", torch.tensor([0, 3])), starts, steps=6)
+    wanted = patterns(model, "relu2", units=[0, 3], start=starts, **QUICK)
+    np.testing.assert_array_equal(found.images.numpy(), wanted.images)
+    np.testing.assert_array_equal(found.history.numpy(), wanted.history.activations)
+    with pytest.raises(PellucidError, match="A start has shape"):
+        ascend(model, Units("relu2", torch.tensor([0])), starts[:, :, :5])
+    with pytest.raises(PellucidError, match="relu3"):
+        ascend(model, Units("relu3", torch.tensor([0])), starts[:1])
+
+
+def test_the_loop_takes_parts_of_one_s_own(model):
+    """Rejects parts that are taken and not used."""
+    start = np.random.default_rng(0).normal(size=(1, 13, 9)).astype(np.float32)
+    told = []
+
+    def smaller(images, keys, step):
+        return functional.interpolate(functional.avg_pool2d(images, 2), images.shape[2:])
+
+    found = ascend(
+        model,
+        Objective.of("relu2", lambda maps: maps.mean((1, 2, 3)), jobs=2),
+        start,
+        steps=4,
+        image=Mirrored(),
+        optimizer=Normalized(0.1),
+        transforms=smaller,
+        penalties=lambda images, values: 0.01 * images.square().mean((1, 2, 3)),
+        watch=lambda job, step, images, values: told.append(step.tolist()),
+    )
+    assert told == [[step, step] for step in range(5)]
+    np.testing.assert_allclose(found.images, found.images.flip(3), atol=1e-6)
+    with torch.no_grad():
+        seen = smaller(found.images, None, None)
+        values = model.module[:5](seen).mean((1, 2, 3)) - 0.01 * found.images.square().mean((1, 2, 3))
+    np.testing.assert_allclose(found.values, values, rtol=1e-4, atol=1e-5)
