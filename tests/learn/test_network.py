@@ -97,7 +97,7 @@ def test_activations_are_every_layers_outputs_batch_first():
     assert {name: value.shape[1:] for name, value in found.items()} == net.shapes
     assert all(len(value) == 5 for value in found.values())
     assert found["conv1"].min() == 0
-    np.testing.assert_allclose(found["logits"], net.logits(IMAGES[:5]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["logits"], net.logits(IMAGES[:5]), rtol=1e-4, atol=1e-5)
 
 
 def test_shards_give_the_same_bytes_on_any_number_of_threads(monkeypatch):

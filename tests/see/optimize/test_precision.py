@@ -55,7 +55,7 @@ def test_what_is_said_of_the_images_is_exact():
     with model.reading(["second"]) as read, torch.no_grad():
         outputs = read(torch.from_numpy(found.images).view(3, 3, 12, 14))["second"].output
     said = outputs.flatten(2).mean(2).diagonal()
-    torch.testing.assert_close(torch.from_numpy(found.activations), said, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.from_numpy(found.activations), said, rtol=1e-4, atol=1e-5)
     assert (found.activations > 0.9 * fine.activations).all()
 
 

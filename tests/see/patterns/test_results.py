@@ -80,8 +80,8 @@ def test_patterns_are_held_against_the_strongest_image(tmp_path):
         said = module[:5](model.prepared(images))[:, :, 1, 0].amax(0).numpy()[[4, 2, 0]]
     told = []
     found = patterns(model, "relu2", compare=True, progress=lambda *done: told.append(done), **asked)
-    np.testing.assert_allclose(found.strongest, said, rtol=1e-5)
-    np.testing.assert_allclose(found.relative[[0, 2]], found.activations[[0, 2]] / said[[0, 2]], rtol=1e-5)
+    np.testing.assert_allclose(found.strongest, said, rtol=1e-4)
+    np.testing.assert_allclose(found.relative[[0, 2]], found.activations[[0, 2]] / said[[0, 2]], rtol=1e-4)
     assert np.isnan(found.relative[1])
     assert (found.one(2).relative, found.one(0).relative) == (None, pytest.approx(found.relative[2]))
     assert told[-1][0] == told[-1][1]

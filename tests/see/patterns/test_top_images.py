@@ -14,7 +14,7 @@ def test_the_strongest_image_of_each_unit(cnn, images, monkeypatch):
     found = top_images.top_images(model, "relu2", images)
     with torch.no_grad():
         means = cnn[:5](torch.from_numpy(images)).mean((2, 3)).numpy()
-    np.testing.assert_allclose(found.activations, means.max(0), rtol=1e-5)
+    np.testing.assert_allclose(found.activations, means.max(0), rtol=1e-4, atol=1e-5)
     assert np.array_equal(found.positions, means.argmax(0))
     some = top_images.top_images(model, "relu2", images, torch.tensor([4, 1]))
     assert np.array_equal(some.positions, found.positions[[4, 1]])
