@@ -22,7 +22,7 @@ from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
-from pellucid.kernels.threads import thread_count
+from pellucid.kernels import thread_count
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pellucid.kernels import dense
+from pellucid.kernels import dense_forward, dense_gradients
 
 BATCHES = [1, 7, 16, 25, 32, 33, 100, 130, 257]
 
@@ -18,10 +18,10 @@ def drawn(units: int, inner: int, batch: int, dtype: type = np.float32, seed: in
 
 
 def three(w: np.ndarray, x: np.ndarray, b: np.ndarray, dz: np.ndarray) -> list[np.ndarray]:
-    dw, dx = dense.backward(w, x, dz)
+    dw, dx = dense_gradients(w, x, dz)
     assert dw is not None
     assert dx is not None
-    return [dense.forward(w, x, b), dw, dx]
+    return [dense_forward(w, x, b), dw, dx]
 
 
 def close(ours: np.ndarray, theirs: np.ndarray, terms: int) -> bool:
@@ -34,20 +34,20 @@ def close(ours: np.ndarray, theirs: np.ndarray, terms: int) -> bool:
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("units", "inner"), [(1, 1), (3, 17), (17, 3), (10, 250), (250, 100), (9, 49)])
 def test_products_are_those_of_numpy(units, inner, batch, dtype):
-    """Rejects blocks that leave out rows, columns or products, and what stands beyond the columns of a panel."""
+    """Rejects blocks that leave out rows, columns or products, and what stands beyond the last column."""
     w, x, b, dz = drawn(units, inner, batch, dtype)
     y, dw, dx = three(w, x, b, dz)
     assert all(product.flags.c_contiguous for product in (y, dw, dx))
     assert close(y, w @ x + b[:, None], inner)
     assert close(dw, dz @ x.T, batch)
     assert close(dx, w.T @ dz, units)
-    assert np.array_equal(dense.forward(w, x, b, True), np.maximum(y, 0))
+    assert np.array_equal(dense_forward(w, x, b, True), np.maximum(y, 0))
 
 
 @pytest.mark.parametrize("batch", [5, 33])
 @pytest.mark.parametrize("inner", [16, 48, 64, 96, 100])
 def test_images_one_after_the_other_and_side_by_side_are_the_same_images(inner, batch):
-    """Rejects an x that is taken to lie in panels, and does not, or the other way round."""
+    """Rejects an x that is read in another order than it lies in."""
     w, x, b, dz = drawn(20, inner, batch)
     beside = three(w, x, b, dz)
     after = three(w, np.ascontiguousarray(x.T).T, b, dz)
@@ -63,7 +63,7 @@ def test_products_of_any_shape_cut_into_any_pieces_are_those_of_numpy(units, inn
     x = np.ascontiguousarray(x.T).T if turned else x
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PELLUCID_THREADS", "2")
-        patch.setattr(dense, "PIECE", piece)
+        patch.setattr("pellucid.kernels.dense.PIECE", piece)
         y, dw, dx = three(w, x, b, dz)
     assert close(y, w @ x + b[:, None], inner)
     assert close(dw, dz @ x.T, batch)
@@ -82,10 +82,9 @@ def test_products_are_the_same_to_the_last_bit_on_any_number_of_threads(units, i
 
 
 @pytest.mark.parametrize(("units", "inner"), [(1, 3), (10, 17), (70, 250)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_an_image_alone_is_the_same_to_the_last_bit_as_in_company(units, inner, dtype):
+def test_an_image_alone_is_the_same_to_the_last_bit_as_in_company(units, inner):
     """Rejects blocks of one width that sum in another order than those of another."""
-    w, x, b, dz = drawn(units, inner, 130, dtype)
+    w, x, b, dz = drawn(units, inner, 130)
     y, _, dx = three(w, x, b, dz)
     for columns in (slice(0, 1), slice(129, 130), slice(5, 12), slice(0, 32), slice(3, 36), slice(30, 130)):
         own = three(w, x[:, columns], b, dz[:, columns])
@@ -97,7 +96,7 @@ def test_a_gradient_that_is_not_wanted_is_not_given_and_changes_nothing():
     """Rejects the one gradient in the place of the other."""
     w, x, b, dz = drawn(20, 50, 9)
     _, dw, dx = three(w, x, b, dz)
-    lower, upper = dense.backward(w, x, dz, lower=False), dense.backward(w, x, dz, weights=False)
+    lower, upper = dense_gradients(w, x, dz, (True, False)), dense_gradients(w, x, dz, (False, True))
     assert lower[1] is None
     assert upper[0] is None
     assert np.array_equal(lower[0], dw)
@@ -110,7 +109,7 @@ def test_what_is_no_number_is_seen(value):
     w, x, b, dz = drawn(20, 50, 40)
     x[7, 3] = dz[5, 3] = value
     y, dw, dx = three(w, x, b, dz)
-    rectified = dense.forward(w, np.abs(x), b - 1000 * (value != np.inf), True)
+    rectified = dense_forward(w, np.abs(x), b - 1000 * (value != np.inf), True)
     assert not np.isfinite(y[:, 3]).any()
     assert not np.isfinite(dx[:, 3]).any()
     assert np.isfinite(np.delete(y, 3, axis=1)).all()
@@ -121,7 +120,7 @@ def test_what_is_no_number_is_seen(value):
 
 
 def test_no_images_are_no_work():
-    """Rejects a panel of an image that does not exist."""
+    """Rejects a vector of an image that does not exist."""
     y, dw, dx = three(*drawn(4, 20, 0))
     assert y.shape == (4, 0)
     assert dx.shape == (20, 0)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pellucid.kernels import convolution, pool_backward, pooling
+from pellucid import kernels
+from pellucid.kernels import pool_backward
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 
@@ -23,12 +24,12 @@ def drawn(*shape: int, seed: int = 0) -> np.ndarray:
 
 def pooled(
     conv: Conv, channels: int, pool: int, size: tuple[int, int], batch: int, seed: int = 0
-) -> pool_backward.Pooled:
+) -> kernels.PoolGradient:
     """A gradient, two thirds of it zero, behind a pool of the convolution's output."""
     maps, height, width = conv.output_shape((channels, *size))
-    _, winner = pooling.max_pool(drawn(maps, height, width, batch, seed=seed), pool)
+    _, winner = kernels.max_pool(drawn(maps, height, width, batch, seed=seed), pool)
     values = drawn(*winner.shape, seed=seed + 1) * (drawn(*winner.shape, seed=seed + 2) > 0.4)
-    return pool_backward.Pooled(values, winner, pool, (height, width))
+    return kernels.PoolGradient(values, winner, pool, (height, width))
 
 
 @pytest.mark.parametrize("batch", [1, 16, 35])
@@ -38,8 +39,8 @@ def test_what_is_not_zero_is_enough(channels, maps, window, pool, size, padding,
     conv = Conv(maps, window, padding=padding)
     w, dy = drawn(maps, channels, *window), pooled(conv, channels, pool, size, batch)
     border = (0, 0) if padding == "valid" else ((window[0] - 1) // 2, (window[1] - 1) // 2)
-    whole = convolution.convolve_input_gradient(dy.spread(), w, size, border)
-    ours = pool_backward.input_gradient(dy, w, size, border)
+    whole = kernels.convolve_input_gradient(kernels.max_pool_gradient(*dy), w, size, border)
+    ours = kernels.pooled_input_gradient(dy, w, size, border)
     assert ours.shape == (channels, *size, batch)
     assert np.abs(ours - whole).max() < 1e-5 * np.abs(whole).max()
 
@@ -48,35 +49,33 @@ def test_an_image_comes_out_the_same_in_any_batch():
     """Rejects sums that begin with what the image before has left."""
     conv, w = Conv(5, 3), drawn(5, 20, 3, 3)
     dy = pooled(conv, 20, 2, (8, 7), 21)
-    whole = pool_backward.input_gradient(dy, w, (8, 7), (0, 0))
+    whole = kernels.pooled_input_gradient(dy, w, (8, 7), (0, 0))
     for n in (0, 7, 16, 20):
         alone = dy._replace(values=dy.values[..., n : n + 1], winner=dy.winner[..., n : n + 1])
-        np.testing.assert_array_equal(pool_backward.input_gradient(alone, w, (8, 7), (0, 0))[..., 0], whole[..., n])
+        np.testing.assert_array_equal(kernels.pooled_input_gradient(alone, w, (8, 7), (0, 0))[..., 0], whole[..., n])
 
 
 def test_no_number_is_not_taken_for_zero():
     """Rejects a search for what is not zero that passes over NaN: a training that diverges must be seen."""
     dy = pooled(Conv(2, 3), 20, 2, (6, 6), 3)
     dy.values[1, 0, 1, 2] = np.nan
-    found = np.isnan(pool_backward.input_gradient(dy, drawn(2, 20, 3, 3), (6, 6), (0, 0)))
+    found = np.isnan(kernels.pooled_input_gradient(dy, drawn(2, 20, 3, 3), (6, 6), (0, 0)))
     assert found[..., 2].any()
     assert not found[..., :2].any()
 
 
 def test_a_network_takes_the_sparse_way_where_it_is_shorter(monkeypatch):
     """Rejects a way that nothing takes; and a network's gradient for its images that is not PyTorch's."""
-    taken: list[tuple[int, ...]] = []
-    way = pool_backward.input_gradient
-    monkeypatch.setattr(
-        pool_backward, "input_gradient", lambda dy, w, *rest: taken.append(w.shape) or way(dy, w, *rest)
-    )
+    taken: list[int] = []
+    way = pool_backward.filter_rows
+    monkeypatch.setattr(pool_backward, "filter_rows", lambda w: taken.append(len(w)) or way(w))
     layers = [Conv(18, 3, padding="same"), Pool(2), Conv(6, (2, 3)), Pool(3), Flatten(), Dense(3, "linear")]
     net = Network(layers, input_shape=(2, 15, 18))
     x = drawn(2, 15, 18, 5)
     trace = net.forward(x, upto="pool2")
     dy = drawn(*trace.output.shape)
     gradients, dx = net.backward(trace, dy)
-    assert taken == [(6, 18, 2, 3)]
+    assert taken == [6]
 
     image = torch.from_numpy(np.moveaxis(x, -1, 0).copy()).requires_grad_()
     weights = {name: torch.from_numpy(value).requires_grad_() for name, value in net.parameters.items()}

@@ -1,11 +1,12 @@
 """Threads that work on items side by side."""
 
+import os
 import threading
 import time
 
 import pytest
 
-from pellucid.kernels.threads import run_in_order, thread_count
+from pellucid.kernels import run_in_order, thread_count
 
 
 def test_results_come_in_the_order_of_the_items(monkeypatch):
@@ -89,4 +90,4 @@ def test_the_first_exception_is_raised(monkeypatch):
 def test_threads_are_those_asked_for_else_those_there_are(wanted, threads, monkeypatch):
     """Rejects a nonsense number that stops everything, or makes no threads at all."""
     monkeypatch.setenv("PELLUCID_THREADS", wanted)
-    assert thread_count() == (len(threads.os.sched_getaffinity(0)) if threads is None else threads)
+    assert thread_count() == (len(os.sched_getaffinity(0)) if threads is None else threads)

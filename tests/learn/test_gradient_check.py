@@ -1,14 +1,16 @@
 """Gradient check: it passes what is right, and every wrong backward pass of every layer is caught."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from pellucid import kernels
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.kernels import convolution, pooling
 from pellucid.learn import gradient_check
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.gradient_check import check_gradients
+from pellucid.learn.gradient_check import STEP_BAR, check_gradients
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
@@ -41,6 +43,7 @@ def test_right_gradients_pass(seed):
     assert report.worst < 1e-6
     assert [row.name for row in report.rows] == [*small().parameters, "input"]
     assert all(row.checked == min(15, row.size) for row in report.rows)
+    assert [row.step is None for row in report.rows] == [False] * len(small().parameters) + [True]
 
 
 def test_one_image_is_enough_and_nothing_is_changed():
@@ -76,9 +79,9 @@ def first_doubled(gradient):
     return gradient
 
 
-def spread(dy, winner, size, height, width):
+def spread(dy, winner, size, shape):
     """The gradient of a pool to all pixels of a window."""
-    dx = np.zeros((dy.shape[0], height, width, dy.shape[-1]), dy.dtype)
+    dx = np.zeros((dy.shape[0], *shape, dy.shape[-1]), dy.dtype)
     dx[:, : dy.shape[1] * size, : dy.shape[2] * size] = dy.repeat(size, axis=1).repeat(size, axis=2)
     return dx
 
@@ -89,8 +92,8 @@ def channels_last(self, parameters, cache, dy, *, wanted="both"):
     return {}, np.ascontiguousarray(dy.reshape(height, width, channel, batch).transpose(2, 0, 1, 3))
 
 
-def of_kernel(name, change, module=pooling):
-    return lambda patch: patch.setattr(module, name, after(getattr(module, name), change))
+def of_kernel(name, change):
+    return lambda patch: patch.setattr(kernels, name, after(getattr(kernels, name), change))
 
 
 def of_layer(layer, change):
@@ -103,15 +106,13 @@ def of_activation(name, gradient):
 
 
 WRONG = {
-    "conv: weights flipped": of_kernel("convolve_weight_gradient", flipped, convolution),
-    "conv: weights off by 1e-5": of_kernel("convolve_weight_gradient", lambda dw: dw * (1 + 1e-5), convolution),
-    "conv: weights averaged over the batch": of_kernel(
-        "convolve_weight_gradient", lambda dw: dw / len(IMAGES), convolution
-    ),
-    "conv: input negated": of_kernel("convolve_input_gradient", np.negative, convolution),
+    "conv: weights flipped": of_kernel("convolve_weight_gradient", flipped),
+    "conv: weights off by 1e-5": of_kernel("convolve_weight_gradient", lambda dw: dw * (1 + 1e-5)),
+    "conv: weights averaged over the batch": of_kernel("convolve_weight_gradient", lambda dw: dw / len(IMAGES)),
+    "conv: input negated": of_kernel("convolve_input_gradient", np.negative),
     "conv: input moved by a row": of_layer(Conv, lambda own, dx: (own, dx if dx is None else rolled(dx))),
     "conv: one bias doubled": of_layer(Conv, lambda own, dx: (own | {"bias": first_doubled(own["bias"])}, dx)),
-    "max pool: to all pixels of a window": lambda patch: patch.setattr(pooling, "max_pool_gradient", spread),
+    "max pool: to all pixels of a window": lambda patch: patch.setattr(kernels, "max_pool_gradient", spread),
     "max pool: moved by a row": of_kernel("max_pool_gradient", rolled),
     "average pool: not divided": of_kernel("average_pool_gradient", lambda dx: 4 * dx),
     "flatten: another order": lambda patch: patch.setattr(Flatten, "backward", channels_last),
@@ -132,6 +133,60 @@ def test_a_wrong_backward_pass_is_caught(name, monkeypatch):
     WRONG[name](monkeypatch)
     with pytest.raises(PellucidError, match=r"The hand-written gradient of '.*' is wrong: its relative error is"):
         check_gradients(small(), IMAGES, LABELS, samples=12)
+
+
+def in_float32(name, change):
+    """A kernel that is wrong as it trains, and right in the reference, which the gradient check differentiates."""
+    right = getattr(kernels, name)
+
+    def kernel(*given, **named):
+        found = right(*given, **named)
+        return change(found) if given[0].dtype == np.float32 else found
+
+    return lambda patch: patch.setattr(kernels, name, kernel)
+
+
+def last_off(gradient):
+    """One entry that is wrong by a thousandth of the largest."""
+    gradient.reshape(-1)[-1] += np.abs(gradient).max() / 1000
+    return gradient
+
+
+WRONG_STEPS = {
+    "conv: one weight's gradient": in_float32("convolve_weight_gradient", last_off),
+    "conv: the gradient of its input": in_float32("convolve_input_gradient", last_off),
+    "dense: one weight's gradient": in_float32("dense_gradients", lambda found: (last_off(found[0]), found[1])),
+    "dense: the gradient of its input": in_float32(
+        "dense_gradients", lambda found: (found[0], None if found[1] is None else found[1] * np.float32(1.01))
+    ),
+    "conv: NaN": in_float32("convolve_weight_gradient", lambda dw: np.full_like(dw, np.nan)),
+    "the mean of a batch": lambda patch: patch.setattr(
+        gradient_check,
+        "train_step",
+        after(gradient_check.train_step, lambda step: replace(step, gradients=doubled(step.gradients))),
+    ),
+}
+
+
+def doubled(gradients):
+    return {name: 2 * value for name, value in gradients.items()}
+
+
+@pytest.mark.parametrize("name", WRONG_STEPS)
+def test_a_wrong_training_step_is_caught(name, monkeypatch):
+    """Rejects a check of other code than trains: the reference is right, and only the step in float32 is not."""
+    WRONG_STEPS[name](monkeypatch)
+    with pytest.raises(PellucidError, match=r"The gradient of '.*' that would be trained with is wrong"):
+        check_gradients(small(), IMAGES, LABELS)
+
+
+@pytest.mark.parametrize("architecture", ["mlp-70-30", "cnn-4-4-8-16", "mnist-cnn"])
+def test_the_step_is_far_from_its_bar(architecture):
+    """Rejects a bar that rounding alone could reach."""
+    images = np.random.default_rng(1).random((70, 1, 28, 28), dtype=np.float32)
+    net = Network(architecture, scaling="standardized")
+    report = check_gradients(net, images, np.arange(70) % 10, samples=1)
+    assert max(row.step for row in report.rows if row.step is not None) < STEP_BAR / 5
 
 
 @pytest.mark.parametrize("name", ["conv: weights flipped", "dense: input negated"])

@@ -9,7 +9,6 @@ import pytest
 from learn import small
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
-from pellucid.kernels.threads import SHARD
 from pellucid.learn.history import MovingAverage, moving_average
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.losses import cross_entropy
@@ -89,7 +88,7 @@ def test_the_largest_activation_and_the_dead_share_are_those_of_the_layers():
     history = train(net, data, batch=70, learning_rate=1e-9, progress=False, check=False)
     batch, epoch = history.batches[0], history.epochs[0]
     order = np.random.default_rng([0, 0]).permutation(70)
-    found = net.activations(data.train.images[order[:SHARD]])
+    found = net.activations(data.train.images[order[net.shards(len(order))[0]]])
     assert list(found) == list(history.layers)
     np.testing.assert_allclose(batch.largest, [y.max() for y in found.values()], rtol=1e-5, atol=1e-9)
     assert batch.dead[:1] == [0.5]

@@ -14,6 +14,7 @@ from pellucid.learn.architectures import ARCHITECTURES, layer_names
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
+from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train
 
 RNG = np.random.default_rng(0)
@@ -43,7 +44,7 @@ def tensors(net):
 def test_a_whole_step_is_that_of_pytorch(count):
     """Rejects gradients of a sum for those of a mean, shards weighed alike, layers in reversed order."""
     net, images, labels = small(), IMAGES[:count], LABELS[:count]
-    step = net.step(images, labels)
+    step = train_step(net, images, labels)
     theirs = tensors(net)
     logits = torch_network(net, theirs, torch.from_numpy(net.scaling.apply(images)))
     losses = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels), reduction="none")
@@ -105,11 +106,11 @@ def test_shards_give_the_same_bytes_on_any_number_of_threads(monkeypatch):
     found = []
     for threads in ("1", "2"):
         monkeypatch.setenv("PELLUCID_THREADS", threads)
-        step = small().step(IMAGES, LABELS)
+        step = train_step(small(), IMAGES, LABELS)
         found.append(b"".join(value.tobytes() for value in (*step.gradients.values(), step.losses)))
         found.append(small().predict(IMAGES).tobytes())
     assert found[:2] == found[2:]
-    assert len(threads.shards(len(IMAGES))) > 1
+    assert len(small().shards(len(IMAGES))) > 1
 
 
 def test_float64_carries_through():

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from beside import distance
 from pellucid.errors import PellucidError
-from pellucid.learn import optimizers
 from pellucid.learn.optimizers import Optimizer, clip_factor, overflow, ridge_term
 from pellucid.learn.schedules import rate_at, warmup_factor
 from pellucid.settings import TrainSettings
@@ -25,8 +25,7 @@ def test_steps_are_those_of_pytorch(kind, momentum, nesterov, ridge, piece, monk
 
     PyTorch keeps velocities apart from the rate, so the two agree as long as the rate stays.
     """
-    monkeypatch.setattr(optimizers, "PIECE", piece)
-    monkeypatch.setattr(optimizers, "ALONE", 0)
+    monkeypatch.setattr("pellucid.kernels.update.PIECE", piece)
     rng = np.random.default_rng(0)
     start = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
     ours = {name: value.copy() for name, value in start.items()}
@@ -59,7 +58,7 @@ def test_two_steps_of_momentum_worked_out_by_hand():
 
 
 def test_gradients_in_other_arrays_another_order_or_type_are_those_given():
-    """Rejects addresses kept from the step before, and a copy of a gradient that is taken for it ever after."""
+    """Rejects a gradient that is read as it lies in memory, or in another type."""
     w = {"a.weight": np.zeros((3, 5), np.float32), "b.weight": np.zeros((2, 2))}
     optimizer = Optimizer(TrainSettings(optimizer="sgd"), w)
     turned, double = np.zeros((5, 3), np.float32), np.zeros((2, 2), np.float32)
@@ -71,7 +70,7 @@ def test_gradients_in_other_arrays_another_order_or_type_are_those_given():
         for name, value in gradients.items():
             total[name] -= 0.5 * value
             assert np.allclose(w[name], total[name]), (name, number)
-    with pytest.raises(ValueError, match="must lie alike"):
+    with pytest.raises((ValueError, TypeCheckError)):  # tests' own check of shapes may be first
         optimizer.step({"a.weight": w["a.weight"]}, {"a.weight": turned}, 0.5, batch=1)
 
 
@@ -157,7 +156,7 @@ def test_a_gradient_that_is_too_long_is_cut_as_a_whole(kind):
     """Rejects clipping array by array or entry by entry, which turns the gradient, and one that cuts the ridge term."""
     gradients = {"a.weight": np.array([[3.0, 0.0]], np.float32), "a.bias": np.array([4.0], np.float32)}
     assert clip_factor(gradients, 2.5) == 0.5
-    assert clip_factor(gradients, 5.5) == clip_factor(gradients, 0) == 1
+    assert clip_factor(gradients, 5.5) == clip_factor(gradients, 0.0) == 1
     ends = {}
     for clip, scale in ((2.5, 1.0), (0.0, 0.5)):
         w = {"a.weight": np.ones((1, 2), np.float32), "a.bias": np.ones(1, np.float32)}

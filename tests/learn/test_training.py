@@ -77,11 +77,11 @@ def test_another_seed_gives_another_order():
 def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(monkeypatch):
     """Rejects a last, smaller batch that is dropped, and one order for all epochs."""
     seen = []
-    step = Network.step
+    step = training.train_step
     monkeypatch.setattr(
-        Network,
-        "step",
-        lambda self, images, *rest, **more: seen.append(images[:, 0, 0, 0]) or step(self, images, *rest, **more),
+        training,
+        "train_step",
+        lambda net, images, *rest, **more: seen.append(images[:, 0, 0, 0]) or step(net, images, *rest, **more),
     )
     data = small.data(70)
     train(small.network(), data, epochs=2, **QUICK)
@@ -164,15 +164,15 @@ def test_what_overflows_is_named_and_the_parameters_are_those_before(place, monk
         net.parameters["dense1.weight"][3] = np.inf
         wanted = "The loss is nan, first in layer 'dense1', in epoch 1, batch 1, at learning rate 0.1; train again"
     else:
-        step = Network.step
+        step = training.train_step
 
-        def spoilt(self, *given, **named):
-            found = step(self, *given, **named)
+        def spoilt(*given, **named):
+            found = step(*given, **named)
             found.gradients["conv1.weight"][0, 0, 0, 0] = np.nan
             found.gradients["conv1.bias"][0] = np.nan
             return found
 
-        monkeypatch.setattr(Network, "step", spoilt)
+        monkeypatch.setattr(training, "train_step", spoilt)
         wanted = (
             r"The gradient of 'conv1\.\w+' is no longer finite in epoch 1, batch 1, at learning rate 0.1; train again"
         )

@@ -93,14 +93,14 @@ class Scaling:
             return images
         if self.kind == "standardized":
             # Imported here and below: a compiler takes a while, and most of what needs a scaling never applies it.
-            from pellucid.kernels.normalize import standardized_pixels
+            from pellucid.kernels import standardize_images
 
-            return standardized_pixels(images, 1 / math.sqrt(math.prod(images.shape[1:])))
+            return standardize_images(images, 1 / math.sqrt(math.prod(images.shape[1:])))
         self._check(images.shape[1:])
         if self.mean.shape == self.deviation.shape == images.shape[1:]:
-            from pellucid.kernels.normalize import standardized_features
+            from pellucid.kernels import standardize_features
 
-            return standardized_features(images, self.mean, self.deviation)
+            return standardize_features(images, self.mean, self.deviation)
         scaled: np.ndarray = images - self.mean
         scaled /= self.deviation
         return scaled

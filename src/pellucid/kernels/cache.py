@@ -1,88 +1,114 @@
-"""Jit cache: compiled code that is kept on disk, and when it is out of date.
+"""Cache: where compiled code is kept, and when it is out of date.
 
-stamp:   the package's files -> a digest of those that compiled code is made of
-keeping: where functions are decorated -> Numba takes up only what was compiled from the same files
+stamp: the files of this room -> a digest;  keep: a compiled function -> the same, whose code is kept under that digest
 
-Numba keeps what it has compiled beside the file of a function, or in the user's cache where that cannot be written, and
-takes it up again as long as that one file stays the same. But a function holds the code of those that it calls, and
-numbers that it imports, and these come from other files: after an update old code would go on running, over arrays
-that lie otherwise by now. So all that is kept here goes out of date together, with the first change of any file that
-compiles, or that such a file imports from. Whoever sets NUMBA_CACHE_LOCATOR_CLASSES is obeyed.
+Numba itself keeps compiled code beside the source file of a function, and takes it up again as long as that one file
+stays the same. But compiled code holds the functions that it calls and the numbers that it imports, and these come from
+other files (numba issue 1833). So here all of it goes out of date together, with any change of any file of this room.
+It lies in $NUMBA_CACHE_DIR, else in the user's folder for caches, never beside the source. What cannot be read, or is
+not whole, counts as missing; where nothing can be written, functions are compiled in every process.
 """
 
 import hashlib
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import pickle
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numba
-from numba.core.caching import InTreeCacheLocator, UserProvidedCacheLocator, UserWideCacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from platformdirs import user_cache_path
 
-PACKAGE = Path(__file__).parents[1]
-COMPILES = re.compile(
-    rb"^(from|import) (numba|llvmlite)|^from pellucid\.kernels\.jit import .*(exact|vectorized|inlined)", re.M
-)
-WORDS = (b"numba", b"llvmlite", b"pellucid.kernels.jit")  # quicker to look for
-IMPORTS = re.compile(rb"^from pellucid\.([\w.]+) import (.*)", re.M)
+ROOM = Path(__file__).parent
+DIGEST = 16  # bytes
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=DIGEST)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.digest()
 
 
 @cache
-def stamp(package: Path = PACKAGE) -> str:
-    """A digest of the files that compile, and of those that they import from."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, source in sorted(ingredients(package).items()):
-        digest.update(f"{name} {len(source)} ".encode() + source)
-    return digest.hexdigest()
+def stamp(room: Path = ROOM) -> str:
+    """A digest of the files that compiled code is made of."""
+    sources = sorted(room.glob("*.py"))
+    return _digest(*(part for path in sources for part in (path.name.encode(), path.read_bytes()))).hex()
 
 
-def ingredients(package: Path = PACKAGE) -> dict[str, bytes]:
-    """These files, by their place in the package."""
-    sources = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}
-    likely = [name for name, source in sources.items() if any(word in source for word in WORDS)]
-    compiling = [name for name in likely if COMPILES.search(sources[name])]
-    chosen = {*compiling, *(other for name in compiling for other in _imported(sources[name]))}
-    return {name: source for name, source in sources.items() if name in chosen}
+def folder() -> Path:
+    """Where code is kept; apart for each place that the package lies in, for a machine may have several."""
+    root = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(root) if root else user_cache_path("pellucid") / "numba"
+    return base / f"pellucid-{_digest(str(ROOM).encode()).hex()}"
 
 
-def _imported(source: bytes) -> Iterator[str]:
-    """The files of the package that a source may import: modules, and what could be modules in packages."""
-    for module, names in IMPORTS.findall(source):
-        place = module.decode().replace(".", "/")
-        yield f"{place}.py"
-        yield from (f"{place}/{name.strip()}.py" for name in names.decode().split(","))
+class _File(IndexDataCacheFile):
+    """Numba's files, of which anything but the whole counts as missing."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()  # type: ignore[no-untyped-call]
+        except (
+            OSError,
+            EOFError,
+            pickle.UnpicklingError,
+            AttributeError,
+            ImportError,
+            IndexError,
+            ValueError,
+            TypeError,
+        ):
+            return {}
+
+    def _save_data(self, name: str, data: Any) -> None:
+        content = self._dump(data)  # type: ignore[no-untyped-call]
+        with self._open_for_write(self._data_path(name)) as file:  # type: ignore[no-untyped-call]
+            file.write(_digest(content) + content)
+
+    def _load_data(self, name: str) -> Any:
+        content = Path(self._data_path(name)).read_bytes()  # type: ignore[no-untyped-call]
+        if content[:DIGEST] != _digest(content[DIGEST:]):
+            raise OSError("not whole")  # which Numba takes for missing
+        return pickle.loads(content[DIGEST:])  # noqa: S301 - what this user's own process has written
 
 
-class _Stamped:
+class _Implementation(CompileResultCacheImpl):
+    """Which file is whose; without Numba's search for a place."""
+
+    def __init__(self, function: Any) -> None:
+        name = f"{Path(function.__code__.co_filename).stem}.{function.__qualname__}"
+        self._lineno, self._locator = function.__code__.co_firstlineno, self
+        self._filename_base = f"{name}-{self._lineno}.{sys.implementation.cache_tag}"
+
+    def get_cache_path(self) -> str:
+        return str(folder())
+
     def get_source_stamp(self) -> str:
-        """What has to be the same for kept code to be taken up."""
         return stamp()
 
-
-class Given(_Stamped, UserProvidedCacheLocator):
-    """In $NUMBA_CACHE_DIR, if there is one."""
-
-
-class Beside(_Stamped, InTreeCacheLocator):
-    """Beside the file."""
+    def ensure_cache_path(self) -> None:
+        folder().mkdir(parents=True, exist_ok=True)
 
 
-class OfTheUser(_Stamped, UserWideCacheLocator):
-    """In the user's cache."""
+class _Cache(FunctionCache):
+    _impl_class = _Implementation
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self._cache_file = _File(self._cache_path, self._impl.filename_base, stamp())  # type: ignore[no-untyped-call]
+
+    def save_overload(self, signature: Any, code: Any) -> None:
+        """Keep it, if that is possible."""
+        try:
+            super().save_overload(signature, code)  # type: ignore[no-untyped-call]
+        except OSError:
+            self.disable()  # type: ignore[no-untyped-call]
 
 
-PLACES = ",".join(f"{__name__}.{place.__name__}" for place in (Given, Beside, OfTheUser))
-
-
-@contextmanager
-def keeping() -> Iterator[None]:
-    """Functions that are decorated inside are kept as said above."""
-    config: Any = numba.config
-    before = config.CACHE_LOCATOR_CLASSES
-    config.CACHE_LOCATOR_CLASSES = before or PLACES
-    try:
-        yield
-    finally:
-        config.CACHE_LOCATOR_CLASSES = before
+def keep(function: Any) -> Any:
+    """The same compiled function, whose code is kept as said above."""
+    function._cache = _Cache(function.py_func)  # what its `enable_caching` does, with a cache of Numba's own
+    return function

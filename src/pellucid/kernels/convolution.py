@@ -1,18 +1,12 @@
-"""Convolutions with the batch innermost, forward and backward, one thread each.
+"""Convolution: with the batch last, forward and backward, one thread each.
 
-Arrays are `(channel, height, width, batch)`, C-contiguous, float32 (float64 for gradient checks). With the batch
-innermost, a row of pixels of the whole batch lies in one piece, and a filter's tap moves it by a whole number of
-images: every inner loop runs over such a piece, without a gather. With `top` and `left` rows of zeros around x:
-
-    convolve:         y[o, r, s]     = b[o] + sum over c, i, j of  w[o, c, i, j] x[c, r + i - top, s + j - left]
-    weight gradient:  dw[o, c, i, j] = sum over r, s    of  dy[o, r, s] x[c, r + i - top, s + j - left]
-    input gradient:   dx[c, r, s]    = sum over o, i, j of  w[o, c, i, j] dy[o, r - i + top, s - j + left]
-
-The last is the first with filters turned around, and zeros around dy. No zero is stored or multiplied, but for few
-images: at the border a *run* of neighbouring pixels has fewer taps. The products of a run are summed in registers
-(registers.py). The compiled loops see flat arrays and unsigned offsets. They release the interpreter's lock;
-`parallel.py` runs them side by side. No sum assumes that NaN and infinity are absent: a training that diverges must
-be seen.
+Arrays are `(channel, height, width, batch)`, C-contiguous, float32; the formulas are in reference.py. With the batch
+last, a row of pixels of the whole batch lies in one piece, and a filter's tap moves it by a whole number of images:
+every inner loop runs over such a piece, without a gather. The input gradient is a convolution, too, with filters turned
+around, and zeros around dy. No zero is stored or multiplied, but for few images: at the border a *run* of neighbouring
+pixels has fewer taps. The products of a run are summed in registers (simd.py). The compiled loops see flat arrays and
+unsigned offsets: a signed index may be negative, and Numba's test for that keeps a loop from becoming vector
+instructions. No sum assumes that NaN and infinity are absent: a training that diverges must be seen.
 """
 
 from functools import lru_cache
@@ -21,14 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from pellucid.kernels.jit import LANES, exact, inlined, vectorized
-from pellucid.kernels.memory import reuse_freed_blocks
+from pellucid.kernels import reference
+from pellucid.kernels.jit import LANES, WIDE, compiled, exact, inlined, vectorized
 from pellucid.kernels.simd import tile
 
 Array = np.ndarray
 Border = tuple[int, int]  # rows of zeros above, columns of zeros to the left
-
-reuse_freed_blocks()
 
 CHUNK = np.uint64(512)
 """Elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB."""
@@ -36,7 +28,13 @@ CHUNK = np.uint64(512)
 TAPS = np.uint64(64)
 """Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""
 
-_ZERO, _ONE, _TWO, _THREE, _FOUR, _EIGHT, _LANES = (np.uint64(number) for number in (0, 1, 2, 3, 4, 8, LANES))
+(MANY, MANY_VECTORS), (SOME, SOME_VECTORS) = ((8, 2), (4, 4)) if WIDE else ((4, 3), (2, 4))
+"""Outputs, and vectors of each, whose sums fit into the registers beside what they are made of; the last ones of a
+layer are computed one by one, with ONE_VECTORS."""
+ONE_VECTORS = 8
+
+_ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in range(5))
+_MANY, _SOME, _LANES = (np.uint64(number) for number in (MANY, SOME, LANES))
 
 
 class Plan(NamedTuple):
@@ -119,7 +117,7 @@ def convolve_flat(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # typ
     """x, y flat; w flat: blocks of outputs, each (taps, outputs); b (outputs,); plane: elements of a map of y."""
     o, outputs = _ZERO, np.uint64(len(b))
     while o < outputs:
-        width = _EIGHT if o + _EIGHT <= outputs else _FOUR if o + _FOUR <= outputs else _ONE
+        width = _MANY if o + _MANY <= outputs else _SOME if o + _SOME <= outputs else _ONE
         for k in range(len(runs)):
             begin, length, origin, first, end = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
             i, j = o * plane + begin, o * taps
@@ -128,12 +126,17 @@ def convolve_flat(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # typ
             for t in range(first, end, step):
                 last = min(end, t + step)
                 go_on, done = t > first, rectify and last == end
-                if width == _EIGHT:
-                    _run(8, 2, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
-                elif width == _FOUR:
-                    _run(4, 4, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                # fmt: off
+                if width == _MANY:
+                    _run(MANY, MANY_VECTORS,
+                         y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                elif width == _SOME:
+                    _run(SOME, SOME_VECTORS,
+                         y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
                 else:
-                    _run(1, 8, y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                    _run(1, ONE_VECTORS,
+                         y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                # fmt: on
         o += width
 
 
@@ -184,35 +187,7 @@ def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type:
                     _dot_4x4(dy, i, x, j, sums, o, r, count)
 
 
-@exact
-def convolve_own_flat(x, runs, offsets, rows, w, b, y):  # type: ignore[no-untyped-def]
-    """x, y flat; w flat, (taps and one more, batch); b (batch,)."""
-    batch = np.uint64(len(b))
-    for k in range(len(runs)):
-        for m in range(_ZERO, runs[k, 1], batch):
-            i, here = runs[k, 0] + m, runs[k, 2] + m
-            for n in range(batch):
-                y[i + n] = b[n]
-            for t in range(runs[k, 3], runs[k, 4]):
-                j, r = here + offsets[t], rows[t] * batch
-                for n in range(batch):
-                    y[i + n] += w[r + n] * x[j + n]
-
-
-@exact
-def convolve_own_input_gradient_flat(dx, runs, offsets, rows, w, dy, batch):  # type: ignore[no-untyped-def]
-    """dx flat; the others as in `convolve_own_flat`."""
-    for n in range(len(dx)):
-        dx[n] = 0
-    for k in range(len(runs)):
-        for m in range(_ZERO, runs[k, 1], batch):
-            i, here = runs[k, 0] + m, runs[k, 2] + m
-            for t in range(runs[k, 3], runs[k, 4]):
-                j, r = here + offsets[t], rows[t] * batch
-                for n in range(batch):
-                    dx[j + n] += w[r + n] * dy[i + n]
-
-
+@compiled(reference.convolve)
 def convolve(
     x: Float[Array, "channel height width batch"],
     w: Float[Array, "map channel kh kw"],
@@ -240,6 +215,7 @@ def convolve(
     return y
 
 
+@compiled(reference.convolve_weight_gradient)
 def convolve_weight_gradient(
     x: Float[Array, "channel height width batch"],
     dy: Float[Array, "map out_height out_width batch"],
@@ -256,6 +232,7 @@ def convolve_weight_gradient(
     return np.ascontiguousarray(sums[:maps, :taps]).reshape(maps, channels, *window)
 
 
+@compiled(reference.convolve_input_gradient)
 def convolve_input_gradient(
     dy: Float[Array, "map out_height out_width batch"],
     w: Float[Array, "map channel kh kw"],
@@ -264,48 +241,8 @@ def convolve_input_gradient(
 ) -> Float[Array, "channel height width batch"]:
     """The gradient of `convolve` for x, which is `size` (height, width) pixels large."""
     around = (w.shape[2] - 1 - border[0], w.shape[3] - 1 - border[1])
-    return convolve(dy, turned(w), np.zeros(w.shape[1], w.dtype), border=around, out=size)
-
-
-def turned(w: Float[Array, "map channel kh kw"]) -> Float[Array, "channel map kh kw"]:
-    """The filters of the way back."""
-    return w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-
-
-def convolve_own(
-    x: Float[Array, "channel height width batch"],
-    w: Float[Array, "batch channel kh kw"],
-    b: Float[Array, " batch"],
-    border: Border,
-    out: tuple[int, int],
-) -> Float[Array, "1 out_height out_width batch"]:
-    """`convolve` where every image has a filter and a bias of its own, and so one map."""
-    where = plan(x.shape, (w.shape[2], w.shape[3]), border, out)
-    y = np.empty((1, *out, x.shape[3]), x.dtype)
-    convolve_own_flat(x.reshape(-1), *where, own_rows(w).reshape(-1), b, y.reshape(-1))
-    return y
-
-
-def convolve_own_input_gradient(
-    dy: Float[Array, "1 out_height out_width batch"],
-    w: Float[Array, "batch channel kh kw"],
-    size: tuple[int, int],
-    border: Border,
-) -> Float[Array, "channel height width batch"]:
-    """The gradient of `convolve_own` for x."""
-    batch, channels, kh, kw = w.shape
-    shape = (channels, *size, batch)
-    where = plan(shape, (kh, kw), border, (dy.shape[1], dy.shape[2]))
-    dx = np.empty(shape, dy.dtype)
-    convolve_own_input_gradient_flat(dx.reshape(-1), *where, own_rows(w).reshape(-1), dy.reshape(-1), np.uint64(batch))
-    return dx
-
-
-def own_rows(w: Float[Array, "batch channel kh kw"]) -> Float[Array, "tap batch"]:
-    """A row for each tap, and one of zeros for the taps of no use."""
-    rows = np.zeros((w[0].size + 1, len(w)), w.dtype)
-    rows[:-1] = w.reshape(len(w), -1).T
-    return rows
+    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size)
 
 
 def _bordered(x: Float[Array, "channel height width batch"], border: Border, size: tuple[int, int]) -> Array:
@@ -317,11 +254,11 @@ def _bordered(x: Float[Array, "channel height width batch"], border: Border, siz
 
 
 def packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:
-    """The weights in the order in which they are read: blocks of eight outputs, then of four, then of one."""
+    """The weights in the order in which they are read: blocks of MANY outputs, then of SOME, then of one."""
     outputs, taps = w.shape
     weights = np.empty(w.size, w.dtype)
-    eights, fours = outputs - outputs % 8, outputs - outputs % 4
-    for begin, end, width in ((0, eights, 8), (eights, fours, 4), (fours, outputs, 1)):
+    many, some = outputs - outputs % MANY, outputs - outputs % MANY % SOME
+    for begin, end, width in ((0, many, MANY), (many, some, SOME), (some, outputs, 1)):
         block = weights[begin * taps : end * taps].reshape(-1, taps, width)
         block[:] = w[begin:end].reshape(-1, width, taps).transpose(0, 2, 1)
     return weights

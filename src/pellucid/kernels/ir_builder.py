@@ -1,18 +1,25 @@
-"""LLVM: the words that registers.py is written in: vectors of elements, loops, and what Numba wants of an intrinsic.
+"""LLVM instructions: what simd.py is written in: vectors of elements, loops, and what Numba wants of an intrinsic.
 
 Writer:  arrays of one type, lanes -> instructions that load, multiply, add and store so many elements at a time
-written: the types of an intrinsic's arguments, who writes it -> its signature and code, as Numba asks for them
+written: the names of arguments, a function that writes instructions -> an intrinsic, which compiled code calls
 """
 
 from collections.abc import Callable
+from inspect import Parameter, Signature
 from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic
 
 INDEX = ir.IntType(64)
 FUSED = ("contract",)  # a * b + c may round once
+
+WIDE_VECTORS = '"prefer-vector-width"="512"'
+"""An attribute of functions. LLVM tunes most processors with AVX-512 for vectors of 256 bits, since the first of them
+slowed down under wider ones; where nothing is done but multiply and add, 512 are a third quicker on every one since."""
+
+_intrinsic: Any = intrinsic(prefer_literal=True)
 
 
 class Writer:
@@ -93,12 +100,6 @@ class Writer:
         negative = self._builder.fcmp_ordered("<", value, self.zero())
         return self._builder.select(wanted, self._builder.select(negative, self.zero(), value), value)
 
-    def interleaved(self, a: Any, b: Any, half: int) -> Any:
-        """Elements of a and b in turn, from their first halves (0) or their second ones (1)."""
-        begin = half * self._lanes // 2
-        order = [n for m in range(begin, begin + self._lanes // 2) for n in (m, m + self._lanes)]
-        return self._builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), order))
-
     def fetch(self, array: str, index: Any) -> None:
         """Have the line of memory around an element brought near, for it is needed soon; there may be none."""
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -106,21 +107,6 @@ class Writer:
         prefetch = self._builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         place = self._builder.bitcast(self._builder.gep(self._bases[array], [index]), byte)
         self._builder.call(prefetch, [place, number(0), number(2), number(1)])  # to read, keep it, data
-
-    def either(self, wanted: Any, make: Callable[[], list[Any]], instead: list[Any]) -> list[Any]:
-        """What `make` gives, if wanted, and nothing is loaded for it otherwise; else those instead."""
-        before, here = self._builder.block, self._builder.append_basic_block("wanted")
-        after = self._builder.append_basic_block("either")
-        self._builder.cbranch(wanted, here, after)
-        self._builder.position_at_end(here)
-        made = make()
-        self._builder.branch(after)
-        self._builder.position_at_end(after)
-        found = [self._builder.phi(self.vector) for _ in instead]
-        for phi, value, other in zip(found, made, instead, strict=True):
-            phi.add_incoming(value, here)
-            phi.add_incoming(other, before)
-        return found
 
     def loop(self, begin: Any, end: Any, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
         """`body` for begin, begin + 1 ... below end, from these sums to those after the last."""
@@ -145,50 +131,37 @@ class Writer:
             phi.add_incoming(value, last)
         return found
 
-    def keep_nonzero(self, values: Any, first: int, end: Any, kept: str, index: Any) -> Any:
-        """Which elements of a vector are not zero, of those numbered from `first` to below `end`, as bits of an index.
-
-        They go to there in an array.
-        """
-        count = self._lanes
-        number, truth = ir.VectorType(INDEX, count), ir.VectorType(ir.IntType(1), count)
-        numbers = ir.Constant(number, list(range(first, first + count)))
-        below = self._builder.icmp_unsigned("<", numbers, self.spread(end, number))
-        wanted = self._builder.and_(self._builder.fcmp_unordered("!=", values, self.zero()), below)
-        place = self._builder.gep(self._bases[kept], [index])
-        kind = ir.FunctionType(ir.VoidType(), [values.type, place.type, truth])
-        store: Any = get_or_insert_function(  # type: ignore[no-untyped-call]
-            self._builder.module, kind, f"llvm.masked.compressstore.v{count}f{8 * self._size}"
-        )
-        self._builder.call(store, [values, place, wanted])
-        return self._builder.zext(self._builder.bitcast(wanted, ir.IntType(count)), INDEX)
-
-    def lowest(self, bits: Any) -> Any:
-        """The number of the lowest bit that is set, as one is."""
-        return self._builder.cttz(bits, ir.Constant(ir.IntType(1), 1))
-
-    def without_lowest(self, bits: Any) -> Any:
-        """The bits but for the lowest one that is set."""
-        return self._builder.and_(bits, self._builder.sub(bits, self.number(1)))
-
     def _place(self, array: str, index: Any, vector: Any) -> Any:
         return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), vector.as_pointer())
 
 
-def written(kinds: dict[str, Any], known: int, write: Callable[..., Any], result: Any = types.void) -> Any:
-    """What Numba wants of an intrinsic: its signature, and who writes its instructions and, if any, its result.
+def written(names: str, known: int) -> Callable[[Callable[..., None]], Any]:
+    """The decorator of a function (builder, Writer, arguments by name, *numbers) that writes instructions down.
 
-    kinds: the arguments' types by name; the first `known` of them, "lanes" among these, are literal numbers.
+    It becomes an intrinsic: compiled code calls it with arguments of these names, the first `known` of them, "lanes"
+    among these, numbers that are known when it is compiled.
     """
-    sizes = list(kinds.values())[:known]
-    if not all(isinstance(kind, types.IntegerLiteral) for kind in sizes):
-        return None  # so that Numba says that no such function takes these
 
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        given = dict(zip(kinds, values, strict=True))
-        numbers = [kind.literal_value for kind in sizes]
-        lanes = kinds["lanes"].literal_value
-        found = write(builder, Writer(context, builder, kinds, given, lanes), given, *numbers)
-        return context.get_dummy_value() if result is types.void else found
+    def decorate(write: Callable[..., None]) -> Any:
+        def typed(context: Any, *kinds: Any) -> Any:
+            by_name, sizes = dict(zip(names.split(), kinds, strict=True)), kinds[:known]
+            if not all(isinstance(kind, types.IntegerLiteral) for kind in sizes):
+                return None  # so that Numba says that no such function takes these
 
-    return result(*kinds.values()), code
+            def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                given, numbers = dict(zip(by_name, values, strict=True)), [kind.literal_value for kind in sizes]
+                set.add(builder.function.attributes, WIDE_VECTORS)
+                write(
+                    builder, Writer(context, builder, by_name, given, by_name["lanes"].literal_value), given, *numbers
+                )
+                return context.get_dummy_value()
+
+            return types.void(*kinds), code
+
+        typed.__name__, typed.__doc__ = write.__name__, write.__doc__
+        typed.__signature__ = Signature(  # type: ignore[attr-defined]
+            [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("context", *names.split())]
+        )
+        return _intrinsic(typed)
+
+    return decorate

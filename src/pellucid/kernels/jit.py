@@ -1,61 +1,71 @@
-"""Jit: how loops are compiled, in every room: decorators, and the width of the vectors that they make use of.
+"""Jit: how loops are compiled: decorators, and how many elements a processor takes side by side.
 
-exact:      a function whose sums are taken in their order; what is compiled is kept (see jit_cache)
+exact:      a function whose sums are taken in their order
 vectorized: the same, but a sum may be taken in as many parts as a vector has lanes
 inlined:    a part of the functions that call it; it is not compiled by itself
-addressed:  a function that is called by its address, compiled for one signature; it is kept, too
 
-All release the interpreter's lock, and divide as NumPy does. LLVM tunes most processors with AVX-512 for vectors of
-256 bits, since the first of them slowed down under wider ones. For kernels that do nothing but multiply and add, 512
-bits are a third quicker on every one since. So 512 are asked for, here, where the decorators come from: Numba looks
-once, at the first function that it is shown. A process that showed it one before it came here goes on with 256, and may
-differ from others in the last bits of sums. Whoever sets NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is obeyed.
+All release the interpreter's lock, divide as NumPy does, and are kept on disk (see cache.py). They are compiled for
+float32 alone; `compiled` hands float64 to the reference. What Numba compiles for others stays as it is: no setting of
+Numba is changed. Whoever sets NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is obeyed.
 """
 
+import os
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from inspect import unwrap
+from typing import Any, ParamSpec, TypeVar, cast
 
 import llvmlite.binding as llvm
 import numba
-from numba import cfunc, njit
+import numpy as np
 
-from pellucid.kernels.cache import keeping
+from pellucid.kernels.cache import keep
 
-LANES = 16
-"""Numbers that kernels take side by side: a vector of 512 bits, or several narrower ones."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
-VECTORS = 8 if llvm.get_host_cpu_features().get("avx512f") else 4
-"""Such groups of sums that fit into the registers beside what they are made of."""
+_features = getattr(numba.config, "CPU_FEATURES", None) or llvm.get_host_cpu_features().flatten()
 
+WIDE = "+avx512f" in _features.split(",")
+"""Whether there are 32 registers of 16 floats, and not 16 of 8 (as with AVX2)."""
 
-def _widen() -> None:
-    """Ask for 512-bit vectors where the processor has them."""
-    config: Any = numba.config
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f") and config.CPU_NAME is None and config.CPU_FEATURES is None:
-        config.CPU_NAME = llvm.get_host_cpu_name()
-        config.CPU_FEATURES = features.flatten() + ",-prefer-256-bit"
+LANES = 16 if WIDE else 8
+"""Elements that a register holds; kernels take so many side by side."""
 
-
-_widen()
-
-_COMMON: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-
-inlined: Any = njit(**_COMMON, inline="always")
+REFERENCE = os.environ.get("PELLUCID_KERNELS", "") == "reference"
+"""Whether everything runs on the reference."""
 
 
-def _kept(decorator: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _decorator(keeps: bool = True, **options: Any) -> Any:
     def decorate(function: Any) -> Any:
-        with keeping():
-            return decorator(function)
+        # Tests wrap every function of a module in a check of its arguments, which is no function for Numba.
+        made = numba.njit(nogil=True, error_model="numpy", **options)(unwrap(function))
+        return keep(made) if keeps else made
 
     return decorate
 
 
-exact: Any = _kept(njit(**_COMMON, cache=True))
-vectorized: Any = _kept(njit(**_COMMON, cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"}))
+exact: Any = _decorator()
+vectorized: Any = _decorator(fastmath={"reassoc", "contract", "nsz", "arcp"})
+inlined: Any = _decorator(keeps=False, inline="always")
 
 
-def addressed(signature: Any) -> Any:
-    """The decorator of functions of this signature, whose `address` is called; whoever holds them keeps them alive."""
-    return _kept(cfunc(signature, cache=True, error_model="numpy"))
+def compiled(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The decorator of a kernel for float32 whose `reference` takes all other arrays, and all where REFERENCE is set.
+
+    The first argument says of what type they are.
+    """
+
+    def decorate(kernel: Callable[P, R]) -> Callable[P, R]:
+        @wraps(kernel)
+        def chosen(*args: P.args, **named: P.kwargs) -> R:
+            first: Any = args[0]
+            return (kernel if _type(first) == np.float32 and not REFERENCE else reference)(*args, **named)
+
+        return chosen
+
+    return decorate
+
+
+def _type(given: Any) -> np.dtype[Any]:
+    return cast(np.dtype[Any], (given[0] if isinstance(given, tuple) else given).dtype)

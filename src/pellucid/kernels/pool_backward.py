@@ -1,78 +1,75 @@
-"""Sparse: what flows back through a pool, and through the convolution before it.
+"""Pool backward: what flows back through a pool, and through the convolution before it.
 
-Pooled:         the gradient of a pool of largest pixels: a number for each window, and which of its pixels gets it
-input_gradient: a Pooled, the filters of the convolution before the pool -> the gradient of the convolution's input
+a PoolGradient, the filters of the convolution before the pool -> the gradient of the convolution's input
 
 Of the pixels before a pool of 2 x 2 at most one in four has a gradient, and behind a rectifier fewer. So nothing is
 multiplied that is zero: image by image, every number there is adds its filter, times itself, to the place in the input
-that the filter looked at. For that a filter's rows of pixels lie in one piece, the channels innermost; in the end the
-images are turned back into arrays with the batch innermost. Every image is summed by itself and in one order, so it
-comes out the same to the last bit in any batch.
+that the filter looked at. For that a filter's rows of pixels lie in one piece, the channels last; in the end the images
+are turned back into arrays with the batch last. Every image is summed by itself and in one order, so it comes out the
+same to the last bit in any batch. Filters whose rows are short are quicker with their zeros, and go that way.
 """
 
+import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
-from pellucid.kernels import pooling
-from pellucid.kernels.jit import LANES, exact, inlined
-from pellucid.kernels.memory import aligned
+from pellucid.kernels import reference
+from pellucid.kernels.convolution import convolve_input_gradient
+from pellucid.kernels.jit import LANES, compiled, exact, inlined
+from pellucid.kernels.pooling import max_pool_gradient
+from pellucid.kernels.reference import PoolGradient
 from pellucid.kernels.simd import scatter
 
 Array = np.ndarray
 
 TOGETHER = 16  # images turned around at once: as many as a line of the cache holds
-WORTHWHILE = (
-    48  # elements of a filter's row; with 40, and two thirds of all windows without a gradient, both cost alike
-)
+LINE = 64  # bytes of such a line
+
+WORTHWHILE = 48
+"""Elements of a filter's row; with 40, and two thirds of all windows without a gradient, both ways cost alike."""
+
 _ZERO, _TWO, _SIX, _LANES, _TOGETHER = (np.uint64(number) for number in (0, 2, 6, LANES, TOGETHER))
 
 
-class Pooled(NamedTuple):
-    """The gradient of what a pool of `size` x `size` took the largest of, before it is spread over `shape` pixels.
-
-    values: of each window.  winner: which of its pixels gets it (size * i + j).  shape: (height, width) of all pixels.
-    """
-
-    values: Float[Array, "map rows columns batch"]
-    winner: UInt8[Array, "map rows columns batch"]
-    size: int
-    shape: tuple[int, int]
-
-    def spread(self) -> Float[Array, "map height width batch"]:
-        """With all its zeros."""
-        return pooling.max_pool_gradient(np.ascontiguousarray(self.values), self.winner, self.size, *self.shape)
-
-
-def worthwhile(w: Float[Array, "map channel kh kw"]) -> bool:
-    """Whether a filter's rows are so long that to add them costs less than to multiply zeros."""
-    return bool(w.shape[1] * w.shape[3] >= WORTHWHILE)
-
-
-def input_gradient(
-    dy: Pooled, w: Float[Array, "map channel kh kw"], size: tuple[int, int], border: tuple[int, int]
+@compiled(reference.pooled_input_gradient)
+def pooled_input_gradient(
+    dy: PoolGradient,
+    w: Float[Array, "map channel kh kw"],
+    size: tuple[int, int],
+    border: tuple[int, int] = (0, 0),
 ) -> Float[Array, "channel height width batch"]:
-    """The gradient, for x of `size` (height, width), of a convolution at stride 1 whose rectified output was pooled.
+    """The gradient for x, of `size` (height, width), of a convolution whose output was pooled, from the pool's.
 
     border: rows of zeros above x, and columns to its left, as for `convolve`.
     """
-    maps, channels, _, _ = w.shape
+    maps, channels, _, kw = w.shape
+    if channels * kw < WORTHWHILE:
+        return convolve_input_gradient(max_pool_gradient(*dy), w, size, border)
     where = layout(w.shape, dy.shape, border)
     batch = dy.values.shape[3]
-    images = aligned((min(batch, TOGETHER) * where.size,), w.dtype)
+    images = _aligned((min(batch, TOGETHER), where.size), w.dtype)
     dx = np.empty((channels, *size, batch), w.dtype)
     corners, pixels = window_places(dy.values.shape[1:3], dy.size, where.line, channels)
     input_gradient_flat(
-        dy.values.reshape(-1), dy.winner.reshape(-1), filter_rows(w).reshape(-1), corners, pixels, images,
+        dy.values.reshape(-1), dy.winner.reshape(-1), filter_rows(w).reshape(-1), corners, pixels, images.reshape(-1),
         dx.reshape(-1), *map(np.uint64, (maps, w.shape[2], *dx.shape, where.size, where.line, where.first)),
     )  # fmt: skip
     return dx
 
 
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array, not filled, that begins with a line of the cache, so that no vector lies across two."""
+    size = math.prod(shape) * dtype.itemsize
+    block = np.empty(size + LINE, np.uint8)
+    begin = -block.ctypes.data % LINE
+    return block[begin : begin + size].view(dtype).reshape(shape)
+
+
 class Layout(NamedTuple):
-    """How an image lies in memory while filters are added to it, its border around it and its channels innermost.
+    """How an image lies in memory while filters are added to it, its border around it and its channels last.
 
     size: elements of it all.  line: of a row.  first: where the image begins, which has no border.
     """
@@ -92,7 +89,7 @@ def layout(filters: tuple[int, ...], out: tuple[int, int], border: tuple[int, in
 
 @lru_cache(maxsize=256)
 def window_places(windows: tuple[int, int], size: int, row: int, channels: int) -> tuple[Array, Array]:
-    """Where windows begin in a flat image with the channels innermost, and where the pixels of a window are."""
+    """Where windows begin in a flat image with the channels last, and where the pixels of a window are."""
     r, s = np.ogrid[: windows[0], : windows[1]]
     i, j = np.ogrid[:size, :size]
     corners, pixels = size * (r * row + s * channels), i * row + j * channels
@@ -100,9 +97,9 @@ def window_places(windows: tuple[int, int], size: int, row: int, channels: int) 
 
 
 def filter_rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh element"]:
-    """Each row of a filter with its channels innermost, and zeros until it fills whole vectors."""
+    """Each row of a filter with its channels last, and zeros until it fills whole vectors."""
     maps, channels, kh, kw = w.shape
-    rows = aligned((maps, kh, -(-channels * kw // LANES) * LANES), w.dtype)
+    rows = _aligned((maps, kh, -(-channels * kw // LANES) * LANES), w.dtype)
     rows[:, :, : channels * kw] = w.transpose(0, 2, 3, 1).reshape(maps, kh, -1)
     rows[:, :, channels * kw :] = 0
     return rows
@@ -144,7 +141,7 @@ def _nonzero(dy, winner, at, batch, corners, pixels, values, places):  # type: i
 
 @inlined
 def _turn(images, size, line, first, together, dx, channels, height, width, batch, begin):  # type: ignore[no-untyped-def]
-    """Images with the channels innermost, to dx, where the batch is."""
+    """Images with the channels last, to dx, where the batch is."""
     for c in range(channels):
         for r in range(height):
             i, j = ((c * height + r) * width) * batch + begin, first + r * line + c

@@ -1,13 +1,8 @@
-"""Kernels: pooling and rectifying with the batch innermost, forward and backward, one thread each.
+"""Pooling: pools, and the rectifier's way back, with the batch last, one thread each.
 
-Arrays are `(channel, height, width, batch)`, C-contiguous, float32 (float64 for gradient checks): every inner loop
-runs over the pixels of a whole batch, which lie in one piece, and turns into vector instructions without a gather.
-The compiled loops see flat arrays and unsigned offsets, because a signed index may be negative, and Numba's test for
-that keeps a loop from becoming vector instructions. They release the interpreter's lock; `parallel.py` runs them side
-by side. Convolutions have a file of their own.
-
-The fast-math flags allow sums to be reordered, but not to assume that NaN and infinity are absent: a diverging
-training must be seen, so pooling keeps NaN.
+Arrays are `(channel, height, width, batch)`, C-contiguous, float32; the formulas are in reference.py. Every inner loop
+runs over the pixels of a whole batch, which lie in one piece. Sums may be reordered, but nothing assumes that NaN and
+infinity are absent: a diverging training must be seen.
 """
 
 from functools import lru_cache
@@ -15,13 +10,11 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from pellucid.kernels.jit import LANES, inlined, vectorized
-from pellucid.kernels.memory import reuse_freed_blocks
+from pellucid.kernels import reference
+from pellucid.kernels.jit import LANES, compiled, inlined, vectorized
 from pellucid.kernels.simd import largest, spread
 
 Array = np.ndarray
-
-reuse_freed_blocks()
 
 _ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
 
@@ -73,6 +66,7 @@ def max_pool_gradient_flat(dy, winner, dx, places, channels, height, width, batc
                 out += batch
 
 
+@compiled(reference.max_pool)
 def max_pool(
     x: Float[Array, "channel height width batch"], size: int
 ) -> tuple[Float[Array, "channel out_height out_width batch"], UInt8[Array, "channel out_height out_width batch"]]:
@@ -93,15 +87,15 @@ def max_pool(
     return y, winner
 
 
+@compiled(reference.max_pool_gradient)
 def max_pool_gradient(
     dy: Float[Array, "channel out_height out_width batch"],
     winner: UInt8[Array, "channel out_height out_width batch"],
     size: int,
-    height: int,
-    width: int,
+    shape: tuple[int, int],
 ) -> Float[Array, "channel height width batch"]:
-    """dy goes to the pixel that won; all others get zero."""
-    channels, _, _, batch = dy.shape
+    """dy goes to the pixel that won; all others get zero.  shape: (height, width) of all pixels."""
+    (channels, _, _, batch), (height, width) = dy.shape, shape
     # Windows are written whole; only what is in none has to be zero before.
     dx = np.empty((channels, height, width, batch), dy.dtype)
     dx[:, height // size * size :] = 0
@@ -151,6 +145,7 @@ def average_pool_gradient_flat(dy, dx, channels, height, width, batch, size):  #
                     dx[i + n] = dy[o + n] * share
 
 
+@compiled(reference.average_pool)
 def average_pool(
     x: Float[Array, "channel height width batch"], size: int
 ) -> Float[Array, "channel out_height out_width batch"]:
@@ -161,22 +156,26 @@ def average_pool(
     return y
 
 
+@compiled(reference.average_pool_gradient)
 def average_pool_gradient(
-    dy: Float[Array, "channel out_height out_width batch"], size: int, height: int, width: int
+    dy: Float[Array, "channel out_height out_width batch"], size: int, shape: tuple[int, int]
 ) -> Float[Array, "channel height width batch"]:
-    """Every pixel of a window gets an equal share of dy."""
-    dx = np.empty((dy.shape[0], height, width, dy.shape[3]), dy.dtype)
+    """Every pixel of a window gets an equal share of dy.  shape: (height, width) of all pixels."""
+    dx = np.empty((dy.shape[0], *shape, dy.shape[3]), dy.dtype)
     average_pool_gradient_flat(dy.reshape(-1), dx.reshape(-1), *map(np.uint64, dx.shape), np.uint64(size))
     return dx
 
 
 @vectorized
-def relu_gradient(y: Array, dy: Array) -> Array:
-    """dy where the unit was active, zero elsewhere. y, dy: flat, of one length -> new array
-
-    At the kink (y exactly 0) the gradient is 0. A NaN in y lets dy through, so that it is not hidden.
-    """
-    dz = np.empty_like(dy)
+def relu_gradient_flat(y, dy, dz):  # type: ignore[no-untyped-def]
+    """All flat, of one length."""
     for n in range(len(y)):
         dz[n] = 0 if y[n] <= 0 else dy[n]
+
+
+@compiled(reference.relu_gradient)
+def relu_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """dy where the unit was active, zero elsewhere; at the kink (y exactly 0), too. NaN in y lets dy through."""
+    dz = np.empty(y.shape, dy.dtype)
+    relu_gradient_flat(np.ascontiguousarray(y).reshape(-1), np.ascontiguousarray(dy).reshape(-1), dz.reshape(-1))
     return dz

@@ -1,4 +1,4 @@
-"""Parallel: a batch cut into shards of fixed size, worked on side by side, given back in order.
+"""Threads: a batch cut into shards of fixed size, worked on side by side, given back in order.
 
 Kernels and BLAS release the interpreter's lock, so plain threads suffice. The shards' size does not depend on the
 number of threads and their results are combined in their order, hence the sums come out the same to the last bit
@@ -52,6 +52,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="pellucid", initializer=_become_worker)
 
 
+if hasattr(os, "register_at_fork"):  # threads do not come along into a process that is forked
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
@@ -64,7 +68,7 @@ def single_threaded_blas() -> Iterator[None]:
         yield
 
 
-def inside_of_work() -> bool:
+def _inside_of_work() -> bool:
     """Whether this thread works on an item just now: then whatever it does, it does alone."""
     return getattr(_worker, "busy", False)
 
@@ -76,7 +80,7 @@ def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> l
     function one at a time: a worker that waits for other workers could wait for ever.
     """
     threads = min(thread_count(), len(items))
-    if threads <= 1 or inside_of_work():
+    if threads <= 1 or _inside_of_work():
         return [function(item) for item in items]
     results: dict[int, Result] = {}
     left = iter(range(len(items)))  # whoever is free takes the next one

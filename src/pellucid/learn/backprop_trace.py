@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
-from pellucid.kernels.threads import single_threaded_blas
+from pellucid.kernels import single_threaded_blas
 from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Conv
 from pellucid.learn.losses import cross_entropy, softmax
@@ -54,20 +54,14 @@ def trace_backprop(network: Network, image: Float[Array, "channel height width"]
     with single_threaded_blas():
         trace = network.forward(network.to_batch_last(network.checked(image[None])))
         losses, dy = cross_entropy(trace.output, np.array([label]))
-        gradients = {}
-        for layer, name, cache in zip(
-            reversed(trace.layers), reversed(trace.names), reversed(trace.caches), strict=True
-        ):
-            gradients[name] = dy[..., 0]
-            dx = layer.backward(network.parameters_of(name), cache, dy, wanted="input")[1]
-            assert dx is not None
-            dy = dx
+        gradients: dict[str, Array] = {}
+        network.backward(trace, dy, wanted="input", outputs=gradients)
     return BackpropTrace(
         image=image,
         label=label,
         loss=float(losses[0]),
         activations={name: y[..., 0] for name, y in zip(trace.names, trace.outputs, strict=True)},
-        gradients={name: gradients[name] for name in trace.names},
+        gradients={name: gradients[name][..., 0] for name in trace.names},
         filters={
             name: network.parameters_of(name)["weight"].copy()
             for layer, name in zip(trace.layers, trace.names, strict=True)

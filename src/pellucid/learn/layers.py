@@ -1,23 +1,24 @@
-"""Layers: each a forward map and its gradient, without state.
+"""Layers: each a forward map and its gradient, without state; the formulas are in kernels/reference.py.
 
 forward:  (parameters, x) -> y, cache
 backward: (parameters, cache, dy) -> gradients of the parameters, dx
 
 A layer is a frozen description; its parameters are passed in, and what backward needs is passed back as a cache, so
-that one network can be read by several threads at once. Arrays have the batch innermost: `(channel, height, width,
-batch)` before a `Flatten`, `(feature, batch)` after it. The surprise: an activation belongs to its layer
-(`Conv(4, 5, activation="relu")`), so that a layer's output is what its units say, and bias and ReLU cost no pass.
+that one network can be read by several threads at once. Arrays have the batch last: `(channel, height, width, batch)`
+before a `Flatten`, `(feature, batch)` after it. An activation belongs to its layer (`Conv(4, 5, activation="relu")`)
+and is no layer of its own, so that bias and ReLU cost no pass over memory.
 """
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
 
+from pellucid import kernels
 from pellucid.errors import PellucidError, unknown
-from pellucid.kernels import convolution, dense, pool_backward, pooling
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 
@@ -25,6 +26,7 @@ MOST = 2**24
 """Of whatever a layer has; what is larger is a mistake, or somebody's joke."""
 
 Array = np.ndarray
+Batch = Float[Array, "... batch"]
 Parameters = dict[str, Array]
 Shape = tuple[int, ...]
 
@@ -47,14 +49,17 @@ class Layer(ABC):
         return {}
 
     @abstractmethod
-    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+    def forward(self, parameters: Parameters, x: Batch) -> tuple[Batch, Any]:
         """y, and what `backward` needs."""
 
     @abstractmethod
     def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: "Wanted" = "both"
-    ) -> tuple[Parameters, Array | None]:
-        """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted)."""
+        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: "Wanted" = "both"
+    ) -> tuple[Parameters, Batch | None]:
+        """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted).
+
+        dy: the gradient of y, of its shape; for a Conv it may be a `kernels.PoolGradient`.
+        """
 
 
 Wanted = Literal["both", "parameters", "input"]
@@ -109,53 +114,28 @@ class Conv(Layer):
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         _, height, width = self.output_shape(x.shape[:3])
         rectify = self.activation == "relu"
-        y = convolution.convolve(
+        y = kernels.convolve(
             x, parameters["weight"], parameters["bias"], rectify, border=self.border, out=(height, width)
         )
-        if self.activation != "relu":
+        if not rectify:
             y = ACTIVATIONS[self.activation].forward(y)
         return y, (x, y)
 
     def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
-        x, y = cache
-        dz = ACTIVATIONS[self.activation].gradient(y, dy)
-        gradients: Parameters = {}
+        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Batch | None]:
+        """As Layer's; a PoolGradient is that of the pre-activation, as `Pool.rectified_backward` gives it."""
+        (x, y), gradients = cache, {}
+        pooled = isinstance(dy, kernels.PoolGradient)
+        dz = dy if pooled else ACTIVATIONS[self.activation].gradient(y, dy)
         if wanted != "input":
-            gradients["weight"] = convolution.convolve_weight_gradient(x, dz, self.window, self.border)
-            gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
+            whole = kernels.max_pool_gradient(*dz) if pooled else dz
+            gradients["weight"] = kernels.convolve_weight_gradient(x, whole, self.window, self.border)
+            gradients["bias"] = whole.reshape(self.maps, -1).sum(axis=1)
         if wanted == "parameters":
             return gradients, None
-        return gradients, convolution.convolve_input_gradient(
-            dz, parameters["weight"], (x.shape[1], x.shape[2]), self.border
-        )
-
-    def pooled_backward(
-        self, parameters: Parameters, cache: Any, dy: pool_backward.Pooled, *, wanted: "Wanted" = "both"
-    ) -> tuple[Parameters, Array | None]:
-        """`backward` of a layer whose rectified output was pooled, from where the rectifier let something pass."""
-        x, _ = cache
-        sparsely = wanted != "parameters" and pool_backward.worthwhile(parameters["weight"])
-        gradients: Parameters = {}
-        dx: Array | None = None
-        if not sparsely or wanted == "both":
-            linear, needed = replace(self, activation="linear"), "parameters" if sparsely else wanted
-            gradients, dx = linear.backward(parameters, cache, dy.spread(), wanted=needed)
-        if sparsely:
-            dx = pool_backward.input_gradient(dy, parameters["weight"], (x.shape[1], x.shape[2]), self.border)
-        return gradients, dx
-
-    def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
-        """One map of each image, before the activation: (1, height, width, batch); units (batch,)."""
-        _, height, width = self.output_shape(x.shape[:3])
-        weight, bias = parameters["weight"][units], parameters["bias"][units]
-        return convolution.convolve_own(x, weight, bias, self.border, (height, width))
-
-    def own_input_gradient(self, parameters: Parameters, shape: Shape, units: Array, dz: Array) -> Array:
-        """The gradient of `own_forward` for x, whose shape without the batch is given."""
-        weight = parameters["weight"][units]
-        return convolution.convolve_own_input_gradient(dz, weight, (shape[1], shape[2]), self.border)
+        back: Any = kernels.pooled_input_gradient if pooled else kernels.convolve_input_gradient
+        return gradients, back(dz, parameters["weight"], (x.shape[1], x.shape[2]), self.border)
 
 
 @dataclass(frozen=True)
@@ -187,20 +167,28 @@ class Pool(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         if self.method == "average":
-            return pooling.average_pool(x, self.size), (None, x.shape)
-        y, winner = pooling.max_pool(x, self.size)
-        return y, (winner, x.shape)
+            return kernels.average_pool(x, self.size), (None, None, x.shape)
+        y, winner = kernels.max_pool(x, self.size)
+        return y, (y, winner, x.shape)
 
     def backward(
         self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
     ) -> tuple[Parameters, Array | None]:
-        winner, (_, height, width, _) = cache
+        _, winner, (_, *shape, _) = cache
         if wanted == "parameters":
             return {}, None
         dy = np.ascontiguousarray(dy)
         if winner is None:
-            return {}, pooling.average_pool_gradient(dy, self.size, height, width)
-        return {}, pooling.max_pool_gradient(dy, winner, self.size, height, width)
+            return {}, kernels.average_pool_gradient(dy, self.size, tuple(shape))
+        return {}, kernels.max_pool_gradient(dy, winner, self.size, tuple(shape))
+
+    def rectified_backward(self, cache: Any, dy: Batch) -> kernels.PoolGradient:
+        """The gradient for the pre-activation of the ReLU layer before this max pool, one number a window.
+
+        Only the largest pixel of a window gets a gradient, and it is the pool's output that says whether it is active.
+        """
+        y, winner, (_, *shape, _) = cache
+        return kernels.PoolGradient(kernels.relu_gradient(y, dy), winner, self.size, tuple(shape))
 
 
 @dataclass(frozen=True)
@@ -245,7 +233,7 @@ class Dense(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         rectify = self.activation == "relu"
-        y = dense.forward(parameters["weight"], x, parameters["bias"], rectify)
+        y = kernels.dense_forward(parameters["weight"], x, parameters["bias"], rectify)
         if not rectify:
             y = ACTIVATIONS[self.activation].forward(y)
         return y, (x, y)
@@ -255,20 +243,8 @@ class Dense(Layer):
     ) -> tuple[Parameters, Array | None]:
         x, y = cache
         dz = ACTIVATIONS[self.activation].gradient(y, dy)
-        gradient, dx = dense.backward(
-            parameters["weight"], x, dz, weights=wanted != "input", lower=wanted != "parameters"
-        )
+        gradient, dx = kernels.dense_gradients(parameters["weight"], x, dz, (wanted != "input", wanted != "parameters"))
         return {} if gradient is None else {"weight": gradient, "bias": dz.sum(axis=1)}, dx
-
-    def own_forward(self, parameters: Parameters, x: Array, units: Array) -> Array:
-        """One unit of each image, before the activation: (1, batch); units (batch,)."""
-        total: Array = (parameters["weight"][units].T * x).sum(axis=0) + parameters["bias"][units]
-        return total[None]
-
-    def own_input_gradient(self, parameters: Parameters, shape: Shape, units: Array, dz: Array) -> Array:
-        """The gradient of `own_forward` for x."""
-        gradient: Array = np.ascontiguousarray(parameters["weight"][units].T * dz)
-        return gradient
 
 
 KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)}

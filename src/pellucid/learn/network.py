@@ -4,8 +4,8 @@ forward:  x (channel, height, width, batch) in model space -> Trace: every layer
 backward: Trace, gradient of its last output -> gradients of the parameters, summed over the batch, and of x
 
 A network holds its layers, its parameters by name ("conv1.weight") and the scaling of its images; it keeps no state
-of a computation, so several threads may use it at once. The surprise: inside `learn` the batch is the last axis
-(see convolutions.py); everything public takes and gives `(batch, channel, height, width)`.
+of a computation, so several threads may use it at once. Inside `learn` the batch is the last axis (see
+kernels/convolution.py); images and results of the front door are `(batch, ...)`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,28 +15,22 @@ from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
-from pellucid.kernels.pool_backward import Pooled
-from pellucid.kernels.threads import run_in_order, shards, single_threaded_blas
+from pellucid.kernels import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, validation
-from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
-from pellucid.learn.layer_stats import layer_stats
-from pellucid.learn.layers import Conv, Dense, Layer, Parameters, Pool, Wanted
-from pellucid.learn.losses import cross_entropy, softmax
+from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Pool, Wanted
+from pellucid.learn.losses import softmax
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One pass forward: the layers run, their outputs, what backward needs, and each layer's seconds.
-
-    own (batch,): the one unit of the last layer that was computed for each image, if not all were.
-    """
+    """One pass forward: the layers run, their outputs, what backward needs, and each layer's seconds."""
 
     layers: tuple[Layer, ...]
     names: tuple[str, ...]
@@ -44,29 +38,11 @@ class Trace:
     caches: list[Any] = field(default_factory=list)
     forward_seconds: list[float] = field(default_factory=list)
     backward_seconds: list[float] = field(default_factory=list)
-    own: Array | None = None
 
     @property
     def output(self) -> Array:
         """The last layer's output, (..., batch)."""
         return self.outputs[-1]
-
-
-@dataclass(frozen=True)
-class Step:
-    """The loss of a batch and what follows from it.
-
-    losses (batch,) in nats; correct (batch,), whether the largest logit was the label's; gradients of the *mean* loss;
-    seconds of each layer, added up over shards; largest, dead (layer,): layer statistics of the first shard, or None.
-    """
-
-    losses: Float[Array, " batch"]
-    correct: Array
-    gradients: Parameters
-    forward_seconds: Array
-    backward_seconds: Array
-    largest: Array | None = None
-    dead: Array | None = None
 
 
 class Network:
@@ -136,109 +112,58 @@ class Network:
         return copy
 
     @np.errstate(over="ignore", invalid="ignore")
-    def forward(
-        self, x: Array, *, upto: str | None = None, linear: bool = False, own: Integer[Array, " batch"] | None = None
-    ) -> Trace:
-        """Run the layers up to and including `upto` (all, if not given) on x in model space, batch innermost.
+    def forward(self, x: Batch, *, upto: str | None = None, linear: bool = False) -> Trace:
+        """Run the layers up to and including `upto` (all, if not given) on x in model space, batch last.
 
-        linear: leave out the last layer's own activation, so that its output is the pre-activation. own: of the last
-        layer, which has weights, only this unit for each image, and its pre-activation. Overflow is not reported here:
-        infinity and NaN go through to the output, for whoever reads it to judge.
+        linear: leave out the last layer's own activation, so that its output is the pre-activation. Overflow is not
+        reported here: infinity and NaN go through to the output, for whoever reads it to judge.
         """
         stop = len(self.layers) - 1 if upto is None else self._index(upto)
         layers = self.layers[: stop + 1]
-        last = layers[-1]
-        if linear and isinstance(last, (Conv, Dense)):
-            last = replace(last, activation="linear")
-            layers = (*layers[:-1], last)
-        trace = Trace(layers, self.names[: stop + 1], own=own)
+        if linear and isinstance(layers[-1], (Conv, Dense)):
+            layers = (*layers[:-1], replace(layers[-1], activation="linear"))
+        trace = Trace(layers, self.names[: stop + 1])
         for layer, name in zip(layers, trace.names, strict=True):
             begin = perf_counter()
-            if own is not None and layer is last and isinstance(layer, (Conv, Dense)):
-                x, cache = layer.own_forward(self.parameters_of(name), x, own), x.shape[:-1]
-            else:
-                x, cache = layer.forward(self.parameters_of(name), x)
+            x, cache = layer.forward(self.parameters_of(name), x)
             trace.outputs.append(x)
             trace.caches.append(cache)
             trace.forward_seconds.append(perf_counter() - begin)
         return trace
 
     @np.errstate(over="ignore", invalid="ignore")
-    def backward(self, trace: Trace, gradient: Array, *, wanted: Wanted = "both") -> tuple[Parameters, Array | None]:
-        """Gradients of the parameters by name, summed over the batch, and of x, from that of the trace's output."""
+    def backward(
+        self, trace: Trace, gradient: Batch, *, wanted: Wanted = "both", outputs: dict[str, Batch] | None = None
+    ) -> tuple[Parameters, Batch | None]:
+        """Gradients of the parameters by name, summed over the batch, and of x, from that of the trace's output.
+
+        outputs: takes the gradient of every layer's output, by the layer's name, if it is given.
+        """
         gradients: Parameters = {}
-        dy: Array | Pooled | None = gradient
+        dy: Any = gradient
         # Beneath the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
-        lowest = (
-            next(i for i, name in enumerate(trace.names) if self.parameters_of(name)) if wanted == "parameters" else 0
-        )
+        lowest = next((i for i, name in enumerate(trace.names) if self.parameters_of(name)), 0)
         for index in reversed(range(len(trace.layers))):
             begin = perf_counter()
-            if dy is not None:
-                name, layer = trace.names[index], trace.layers[index]
+            name, layer = trace.names[index], trace.layers[index]
+            if outputs is not None:
+                outputs[name] = dy
+            if wanted == "parameters" and index < lowest:
+                dy = None
+            elif isinstance(layer, Pool) and outputs is None and _pools_rectified(trace.layers, index):
+                dy = layer.rectified_backward(trace.caches[index], dy)
+            else:
                 needed: Wanted = "both" if wanted == "parameters" and index > lowest else wanted
-                own: Parameters = {}
-                if isinstance(dy, Pooled):
-                    assert isinstance(layer, Conv)
-                    own, dy = layer.pooled_backward(self.parameters_of(name), trace.caches[index], dy, wanted=needed)
-                elif _pools_rectified(trace.layers, index):
-                    dy = _rectified(trace, index, dy)
-                else:
-                    own, dy = layer.backward(self.parameters_of(name), trace.caches[index], dy, wanted=needed)
+                own, dy = layer.backward(self.parameters_of(name), trace.caches[index], dy, wanted=needed)
                 gradients.update({f"{name}.{part}": value for part, value in own.items()})
             trace.backward_seconds.append(perf_counter() - begin)
-        assert not isinstance(dy, Pooled)  # before a pool that takes it there is a convolution
         return gradients, dy
 
-    def input_gradient(self, trace: Trace, gradient: Array) -> Array:
+    def input_gradient(self, trace: Trace, gradient: Batch) -> Batch:
         """The gradient of x alone, (channel, height, width, batch)."""
-        if trace.own is not None:
-            last, before = trace.layers[-1], replace(trace, layers=trace.layers[:-1], own=None)
-            assert isinstance(last, (Conv, Dense))
-            parameters = self.parameters_of(trace.names[-1])
-            return self.input_gradient(
-                before, last.own_input_gradient(parameters, trace.caches[-1], trace.own, gradient)
-            )
-        if not trace.layers:
-            return gradient
         dx = self.backward(trace, gradient, wanted="input")[1]
         assert dx is not None
         return dx
-
-    def step(
-        self, images: Float[Array, "batch channel height width"], labels: Integer[Array, " batch"], watch: bool = False
-    ) -> Step:
-        """Losses and the gradients of their mean for images in [0, 1]: forward and backward, shard by shard.
-
-        watch: take the layer statistics of the first shard as well.
-        """
-        parts = run_in_order(
-            lambda part: self._shard_step(images[part], labels[part], len(labels), watch and part.start == 0),
-            self.shards(len(labels)),
-        )
-        if len(parts) == 1:
-            return parts[0]
-        gradients = parts[0].gradients
-        for part in parts[1:]:
-            for name, value in part.gradients.items():
-                gradients[name] += value
-        return Step(
-            np.concatenate([part.losses for part in parts]),
-            np.concatenate([part.correct for part in parts]),
-            gradients,
-            sum((part.forward_seconds for part in parts), np.zeros(len(self.layers))),
-            sum((part.backward_seconds for part in parts), np.zeros(len(self.layers))),
-            parts[0].largest,
-            parts[0].dead,
-        )
-
-    def _shard_step(self, images: Array, labels: Array, total: int, watch: bool) -> Step:
-        trace = self.forward(self.to_batch_last(images))
-        losses, gradient = cross_entropy(trace.output, labels)
-        correct = trace.output.argmax(axis=0) == labels
-        gradients, _ = self.backward(trace, gradient / gradient.dtype.type(total), wanted="parameters")
-        seconds = (np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
-        return Step(losses, correct, gradients, *seconds, *(layer_stats(trace.layers, trace.outputs) if watch else ()))
 
     def logits(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
         """What the last layer says of images in [0, 1], before the softmax; errors as for `predict`."""
@@ -268,7 +193,7 @@ class Network:
     def to_batch_last(
         self, images: Float[Array, "batch channel height width"]
     ) -> Float[Array, "channel height width batch"]:
-        """Images in [0, 1] to model space, batch innermost, in the network's precision."""
+        """Images in [0, 1] to model space, batch last, in the network's precision."""
         if self.scaling is None:
             raise PellucidError(
                 "This network scales each feature by its mean and deviation in the training images, which it has not "
@@ -379,10 +304,3 @@ def _pools_rectified(layers: Sequence[Layer], index: int) -> bool:
     layer, before = layers[index], layers[index - 1]
     pools = isinstance(layer, Pool) and layer.method == "max"
     return pools and isinstance(before, Conv) and before.activation == "relu"
-
-
-def _rectified(trace: Trace, index: int, dy: Array) -> Pooled:
-    """The gradient behind a pool and the rectifier before it: the largest of rectified pixels is where any answers."""
-    pool, (winner, (_, height, width, _)) = trace.layers[index], trace.caches[index]
-    assert isinstance(pool, Pool)
-    return Pooled(ACTIVATIONS["relu"].gradient(trace.outputs[index], dy), winner, pool.size, (height, width))

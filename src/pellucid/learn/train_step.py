@@ -1,47 +1,92 @@
-"""Train step: chosen training images -> loss, right guesses and gradients, layer by layer (`Network.step`)."""
+"""Train step: images, labels -> their loss, and the gradients of its mean: forward and backward, shard by shard.
 
-from typing import NamedTuple
+This is the step that `train` makes and that `check_gradients` checks. Shards of a batch run side by side, and what they
+found is added up in their order, so that the sums are the same to the last bit on any number of threads.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Integer
 
-from pellucid.data.splits import Split
+from pellucid.kernels import run_in_order
+from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Parameters
+from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
 
 Array = np.ndarray
 
 
-class Outcome(NamedTuple):
-    """What a step found: loss, error, accuracy as in `history.Batch`, gradients of the mean loss; see `network.Step`.
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """What a batch says before anything is moved.
 
-    extreme: whether some gradient may have overflowed.
+    losses (batch,) in nats; correct (batch,): whether the largest logit is the label's; gradients, by parameter, of the
+    *mean* loss; seconds of each layer, added up over shards; largest, dead (layer,): layer statistics of the first
+    shard, None where they were not asked for.
     """
 
-    loss: float
-    error: float
-    accuracy: float
+    losses: Float[Array, " batch"]
+    correct: Bool[Array, " batch"]
     gradients: Parameters
-    forward_seconds: Array
-    backward_seconds: Array
-    largest: Array | None
-    dead: Array | None
-    extreme: bool
+    forward_seconds: Float64[Array, " layer"]
+    backward_seconds: Float64[Array, " layer"]
+    largest: Float64[Array, " layer"] | None = None
+    dead: Float64[Array, " layer"] | None = None
+
+    @property
+    def loss(self) -> float:
+        """The mean loss, in nats."""
+        return float(self.losses.mean())
+
+    @property
+    def error(self) -> float:
+        """The mean of 1 - (probability of the right class)."""
+        return -float(np.expm1(-self.losses).mean())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right guesses."""
+        return float(self.correct.mean())
 
 
-class LayerSteps:
-    """Steps of any network, layer by layer."""
+def train_step(
+    network: Network,
+    images: Float[Array, "batch channel height width"],
+    labels: Integer[Array, " batch"],
+    *,
+    stats: bool = False,
+) -> StepResult:
+    """The step of a batch of images in [0, 1]; stats: take layer statistics of the first shard as well."""
+    parts = run_in_order(
+        lambda part: _shard_step(network, images[part], labels[part], len(labels), stats and part.start == 0),
+        network.shards(len(labels)),
+    )
+    if len(parts) == 1:
+        return parts[0]
+    gradients = parts[0].gradients
+    for part in parts[1:]:
+        for name, value in part.gradients.items():
+            gradients[name] += value
+    return StepResult(
+        np.concatenate([part.losses for part in parts]),
+        np.concatenate([part.correct for part in parts]),
+        gradients,
+        np.sum([part.forward_seconds for part in parts], axis=0),
+        np.sum([part.backward_seconds for part in parts], axis=0),
+        parts[0].largest,
+        parts[0].dead,
+    )
 
-    def __init__(self, network: Network, split: Split) -> None:
-        self._network, self._split = network, split
 
-    def fits(self) -> bool:
-        """Whatever the network is now, they do."""
-        return True
-
-    def __call__(self, chosen: Array, images: Array | None, watch: bool) -> Outcome:
-        """See `Steps`."""
-        given = self._split.images.take(chosen, axis=0) if images is None else images
-        step = self._network.step(given, self._split.labels[chosen], watch=watch)
-        scores = (float(step.losses.mean()), -float(np.expm1(-step.losses).mean()), float(step.correct.mean()))
-        seconds = (step.forward_seconds, step.backward_seconds)
-        return Outcome(*scores, step.gradients, *seconds, step.largest, step.dead, extreme=True)
+def _shard_step(network: Network, images: Array, labels: Array, total: int, stats: bool) -> StepResult:
+    """The step of one shard of a batch of `total` images."""
+    trace = network.forward(network.to_batch_last(images))
+    losses, dlogits = cross_entropy(trace.output, labels)
+    correct = trace.output.argmax(axis=0) == labels
+    gradients, _ = network.backward(trace, dlogits / dlogits.dtype.type(total), wanted="parameters")
+    seconds = (np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
+    return StepResult(
+        losses, correct, gradients, *seconds, *(layer_stats(trace.layers, trace.outputs) if stats else ())
+    )

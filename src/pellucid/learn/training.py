@@ -17,7 +17,7 @@ from pellucid.data.augmentation import shift_images
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError
-from pellucid.kernels.threads import single_threaded_blas
+from pellucid.kernels import single_threaded_blas
 from pellucid.learn.gradient_check import check_gradients
 from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_layer, ridge_share
 from pellucid.learn.interrupts import deferred_interrupts
@@ -27,7 +27,7 @@ from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
 from pellucid.learn.schedules import rate_at, warmup_factor
-from pellucid.learn.train_step import LayerSteps, Outcome
+from pellucid.learn.train_step import StepResult, train_step
 from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
 
@@ -85,7 +85,6 @@ class Trainer:
         self.average = math.nan
         self.sample: tuple[Array, int] = (data.train.images[0], int(data.train.labels[0]))
         self._average = MovingAverage(settings.ema)
-        self._steps = LayerSteps(network, data.train)
         self._saved = (monotonic(), 0)
         if settings.resume and settings.checkpoint is None:
             raise PellucidError("There is no checkpoint to resume from; give its file with checkpoint.")
@@ -167,22 +166,21 @@ class Trainer:
         begin = perf_counter()
         settings, train, chosen = self.settings, self.data.train, batches[number]
         self.sample = (train.images[chosen[0]], int(train.labels[chosen[0]]))
-        images = None
+        images = train.images.take(chosen, axis=0)
         if settings.shift > 0:
             rng = np.random.default_rng([settings.seed, epoch, number])
-            images = shift_images(train.images.take(chosen, axis=0), settings.shift, rng)
+            images = shift_images(images, settings.shift, rng)
         rate = rate_at(settings, epoch + number / len(batches)) * warmup_factor(settings, epoch * len(batches) + number)
-        step = self._steps(chosen, images, watch=number % STATS_EVERY == 0)
+        step = train_step(self.network, images, train.labels[chosen], stats=number % STATS_EVERY == 0)
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
-        if step.extreme or not math.isfinite(step.loss + ridge):
-            where = f"in epoch {epoch + 1}, batch {number + 1}, at learning rate {rate:g}"
-            self._require_finite(step, ridge, train.images.take(chosen, axis=0) if images is None else images, where)
+        where = f"in epoch {epoch + 1}, batch {number + 1}, at learning rate {rate:g}"
+        self._require_finite(step, ridge, images, where)
         self.optimizer.step(self.network.parameters, step.gradients, rate, len(chosen))
         scores = (step.loss, ridge, step.error, step.accuracy, rate)
         times = (perf_counter() - begin, step.forward_seconds, step.backward_seconds)
         return Batch(epoch, number, len(chosen), *scores, *times, step.largest, step.dead)
 
-    def _require_finite(self, step: Outcome, ridge: float, images: Array, where: str) -> None:
+    def _require_finite(self, step: StepResult, ridge: float, images: Array, where: str) -> None:
         """Stop before a step that would spoil the parameters."""
         cost, parameter = step.loss + ridge, overflow(step.gradients)
         if math.isfinite(cost) and parameter is None:

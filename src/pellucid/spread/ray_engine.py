@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, Task
-from pellucid.kernels.threads import thread_count
+from pellucid.kernels import thread_count
 from pellucid.progress import Progress, bar
 from pellucid.see.models.base import Model
 from pellucid.settings import EngineSettings

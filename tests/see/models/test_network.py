@@ -100,26 +100,6 @@ def test_gradients_of_output_and_pre_activation_add_up(layer, parts):
     torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("layer", ["conv1", "pool1", "conv2", "dense"])
-def test_selected_units_are_those_of_the_whole_layer(layer):
-    """Rejects the unit of another image, and a gradient that goes to all units; behind a flatten all are computed."""
-    net, count = network(), 19
-    model = open_model(net)
-    images = torch.randn(count, 2, 13, 9, generator=torch.Generator().manual_seed(4))
-    units = torch.randint(model.layer(layer).units, (count,), generator=torch.Generator().manual_seed(5))
-    results = []
-    with model.reading([layer]) as read:
-        for selected in (False, True):
-            x = images.clone().requires_grad_(True)
-            found = read.read_selected(x, {layer: units})[layer] if selected else read(x)[layer]
-            assert found.selected == selected
-            own = found.output[:, 0] if selected else found.output[torch.arange(count), units]
-            (gradient,) = torch.autograd.grad((own**2).sum(), x)
-            results.append((own, gradient))
-    for whole, one in zip(*results, strict=True):
-        torch.testing.assert_close(one, whole, atol=1e-5, rtol=1e-5)
-
-
 @pytest.mark.parametrize("layer", ["pool1", "conv2", "logits"])
 def test_an_image_comes_out_the_same_to_the_last_bit_in_any_company(layer):
     """Rejects arithmetic that depends on the size of the batch, from sixteen images on."""

@@ -28,7 +28,7 @@ from pellucid.data.augmentation import shift_images
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, unknown
-from pellucid.kernels.threads import run_in_order, shards
+from pellucid.kernels import run_in_order, shards
 from pellucid.progress import bar
 from pellucid.settings import ClusterSettings, ScanSettings
 

@@ -11,20 +11,20 @@ other images of its batch are.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.kernels.threads import run_in_order, shards, single_threaded_blas, thread_count
+from pellucid.kernels import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
+from pellucid.learn.layers import Conv, Dense, Layer, Pool
 from pellucid.learn.network import Network, Trace
 from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader, UnitMeans
 from pellucid.see.models.receptive_field import ReceptiveField, Window, field_of_windows
@@ -104,12 +104,6 @@ class _Reader(Reader):
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
         return {name: _read(self._network, name, images) for name in self._names}
 
-    def read_selected(
-        self, images: Float[Tensor, "batch channel height width"], units: Mapping[str, Int64[Tensor, "batch"]]
-    ) -> dict[str, LayerOutput]:
-        """Of the last layer with weights only the unit of each image is computed: a third of a small network's work."""
-        return {name: _read(self._network, name, images, units.get(name)) for name in self._names}
-
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
@@ -132,33 +126,23 @@ def _cut(network: Network, name: str) -> _Cut:
     return _Cut(None, "linear", tuple(layers))
 
 
-def _read(network: Network, name: str, images: Tensor, units: Tensor | None = None) -> LayerOutput:
-    """One layer's output and pre-activation.
-
-    units (batch,): the unit of each image that is enough; behind a flatten, where units are no longer maps, it is not.
-    """
-    cut = _cut(network, name)
-    if cut.weighted is None or any(isinstance(layer, Flatten) for _, layer in cut.behind):
-        units = None
-    output, before = _Pass.apply(images, network, cut, units)  # type: ignore[no-untyped-call]
-    return LayerOutput(output, before, units is not None)
+def _read(network: Network, name: str, images: Tensor) -> LayerOutput:
+    """One layer's output and pre-activation."""
+    return LayerOutput(*_Pass.apply(images, network, _cut(network, name)))  # type: ignore[no-untyped-call]
 
 
 class _Pass(torch.autograd.Function):
     """images -> (output, pre-activation or None) of a layer; their gradients -> the gradient of the images."""
 
     @staticmethod
-    def forward(
-        ctx: Any, images: Tensor, network: Network, cut: _Cut, units: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(ctx: Any, images: Tensor, network: Network, cut: _Cut) -> tuple[Tensor, Tensor | None]:
         """Shard by shard."""
-        batch, selected = images.detach().numpy(), None if units is None else units.numpy()
+        batch = images.detach().numpy()
         # Without convolutions a batch stays whole: its products are what threads share.
         parts = shards(len(batch), _shard(len(batch))) if network.sharded else network.shards(len(batch))
 
         def run(part: slice) -> _Shard:
-            x = _batch_last(batch[part], network.dtype)
-            return _Shard(network, cut, x, None if selected is None else selected[part])
+            return _Shard(network, cut, _batch_last(batch[part], network.dtype))
 
         ctx.parts, ctx.shards, ctx.kind = parts, run_in_order(run, parts), network.dtype
         ctx.set_materialize_grads(False)
@@ -168,12 +152,12 @@ class _Pass(torch.autograd.Function):
         return output, _batch_first([shard.pre_activation for shard in ctx.shards], parts, batch.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
         """Shard by shard."""
         given = [None if gradient is None else gradient.numpy() for gradient in gradients]
         dtype = next((gradient.dtype for gradient in given if gradient is not None), None)
         if dtype is None:
-            return None, None, None, None
+            return None, None, None
 
         def run(index: int) -> np.ndarray:
             part = ctx.parts[index]
@@ -182,7 +166,7 @@ class _Pass(torch.autograd.Function):
             return found
 
         found = run_in_order(run, range(len(ctx.parts)))
-        return _batch_first(found, ctx.parts, dtype), None, None, None
+        return _batch_first(found, ctx.parts, dtype), None, None
 
 
 class _Shard:
@@ -191,11 +175,11 @@ class _Shard:
     output: of the last layer.  pre_activation: the same layers without the activation, if it is a ReLU.
     """
 
-    def __init__(self, network: Network, cut: _Cut, x: np.ndarray, units: np.ndarray | None) -> None:
+    def __init__(self, network: Network, cut: _Cut, x: np.ndarray) -> None:
         self._network, self._activation = network, ACTIVATIONS[cut.activation]
         self._trace = Trace((), ())
         if cut.weighted is not None:
-            self._trace = network.forward(x, upto=cut.weighted, linear=True, own=units)
+            self._trace = network.forward(x, upto=cut.weighted, linear=True)
             x = self._trace.output
         self._activated = x if cut.activation == "linear" else self._activation.forward(x.copy())
         self._behind, self.output = _run(cut.behind, self._activated)
