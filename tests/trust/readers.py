@@ -181,7 +181,7 @@ def kept(file: Path, scratch: Path) -> None:
     there = scratch / "kept"
     there.mkdir(exist_ok=True)
     shutil.copyfile(file, there / "part.npz")
-    ResultCache(there, "mark", True, LocalEngine()).part("part")
+    ResultCache(there, "mark", True, LocalEngine()).load_part("part")
 
 
 def state(file: Path, _: Path) -> None:

@@ -92,7 +92,7 @@ def test_pickles_inside_npz(pickled: Path) -> None:
         with pytest.raises(PellucidError, match=r"Object arrays cannot be loaded when allow_pickle=False"):
             read(pickled)
     shutil.copyfile(pickled, pickled.parent / "part.npz")
-    assert ResultCache(pickled.parent, "mark", True, LocalEngine()).part("part") is None
+    assert ResultCache(pickled.parent, "mark", True, LocalEngine()).load_part("part") is None
 
 
 @pytest.mark.parametrize(
