@@ -1,7 +1,7 @@
 """The patterns of a layer's maps of `mnist-cnn`: all at once, beside the classic ascent, one map at a time, in PyTorch.
 
 The rival is the method of the write-ups: 600 steps of x <- standardize(x + 0.01 g / rms(g)) on the mean of one map,
-from superposed noise. MAPS maps of the layer are climbed (all of them by default) and the time is scaled to the layer.
+from superposed noise. It does MAPS maps of the layer (all of them by default), and its time is scaled to the layer.
 The activation is compared as the mean over the maps that the rival wakes.
 """
 
@@ -20,7 +20,7 @@ from pellucid.see.models.network import NetworkModel
 
 STEPS, RATE, SCALES = 600, 0.01, (3, 7, 14, 28)
 
-TIMES = 5  # ours is climbed, the mean counts
+TIMES = 5  # runs of ours, whose mean counts
 
 
 def rows() -> Iterator[Row]:
@@ -38,7 +38,7 @@ def rows() -> Iterator[Row]:
                 found["ours"] = pc.patterns(model, layer, seed=0).activations
 
         def classic(module: nn.Module = module, maps: int = maps, found: dict[str, np.ndarray] = found) -> None:
-            found["classic"] = np.array([climbed(module, unit) for unit in range(maps)])
+            found["classic"] = np.array([classic_ascent(module, unit) for unit in range(maps)])
 
         ours()
         row = compare(
@@ -56,7 +56,7 @@ def rows() -> Iterator[Row]:
 
 
 def summed_up(row: Row, found: dict[str, np.ndarray], maps: int, units: int) -> Row:
-    """The row with times for the whole layer, and how high both climbed."""
+    """The row with times for the whole layer, and what both reached."""
     assert row.rival is not None
     assert row.ours is not None
     rival = row.rival * units / maps
@@ -72,7 +72,7 @@ def summed_up(row: Row, found: dict[str, np.ndarray], maps: int, units: int) -> 
     return Row(row.name, row.ours, rival, ratio, (ratio, ratio), row.repeats, row.against, notes)
 
 
-def climbed(module: nn.Module, unit: int) -> float:
+def classic_ascent(module: nn.Module, unit: int) -> float:
     """The activation that the classic ascent reaches for one map."""
     image = noise(unit)
     for _ in range(STEPS):

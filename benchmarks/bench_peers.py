@@ -1,7 +1,7 @@
 """Patterns beside other libraries, matched: same weights, same size, same objective, the rival's own number of steps.
 
 - conv3 of `mnist-cnn`, all 128 maps: Lucent and tf-keras-vis, one map at a time, 28 x 28, images in [0, 1], no
-  transforms. They climb MAPS maps (6 if not given), spread over the layer, and their time is scaled to all.
+  transforms. They work on MAPS maps (6 if not given), spread over the layer, and their time is scaled to all.
 - 64 channels of block 4c of a random InceptionV1 at 224 x 224, transforms on: Lucent in one batch; time per channel and
   step. CHANNELS and STEPS (64, 3) make it smaller or larger.
 - all 25 units of `mlp-deep`'s seventh hidden layer by its preset: the write-up's way in NumPy, one unit at a time.
@@ -78,7 +78,7 @@ def maps_row(model: NetworkModel, name: str, peer: Callable[..., Callable[[], np
 
 
 def summed_up(row: Row, model: Model, layer: str, units: Sequence[int], found: dict[str, np.ndarray]) -> Row:
-    """The row with the rival's time for all maps, and how high both climbed on those that the rival did."""
+    """The row with the rival's time for all maps, and what both reached on those that the rival did."""
     assert row.ours is not None
     assert row.rival is not None
     theirs = answers(model, [layer], model.scaling.apply(found["rival"].clip(0, 1).astype(np.float32)))[layer]

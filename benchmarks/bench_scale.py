@@ -38,14 +38,14 @@ def rows() -> Iterator[Row]:
             if name not in models:
                 models[name] = open_model(inception() if name == "InceptionV1" else vit(), input_shape=(3, 224, 224))
 
-            def climbed(steps: int, model: object = models[name], at: str = layer, count: int = units) -> float:
+            def seconds_of(steps: int, model: object = models[name], at: str = layer, count: int = units) -> float:
                 begin = time.perf_counter()
                 fixed = {"candidates": 1, "silent_restarts": 0, "snapshots": 0, "jitter": 0, "zoom": 0, "rotate": 0}
                 patterns(model, at, units=range(count), steps=steps, progress=lambda *_: None, **fixed)
                 return time.perf_counter() - begin
 
-            climbed(SHORT)
-            step = (climbed(SHORT + more) - climbed(SHORT)) / (units * more)
+            seconds_of(SHORT)
+            step = (seconds_of(SHORT + more) - seconds_of(SHORT)) / (units * more)
             notes = {"unit-steps a second": 1 / step, "threads": threads, "units together": units}
             yield Row(f"a step of a unit of {layer} in {name}", ours=step, repeats=1, notes=notes)
     finally:

@@ -1,4 +1,4 @@
-"""ascent, images, passes: numbers so small that their squares vanish, and images without any contrast."""
+"""Optimizers, parametrizations: numbers so small that their squares vanish, and images without any contrast."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ SHORT = {"steps": 8, "candidates": 16, "silent_restarts": 0}
 
 @pytest.mark.parametrize("optimizer", ["power", "normalized"])
 @pytest.mark.parametrize("image", ["sphere", "box", "fourier"])
-def test_faint_answers_are_climbed_as_loud_ones_are(optimizer, image):
-    """Rejects a gradient whose squares are lost: the climb stands still, and its start is called the pattern."""
+def test_faint_answers_are_followed_as_loud_ones_are(optimizer, image):
+    """Rejects a gradient whose squares are lost: the ascent stands still, and its start is called the pattern."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     model = open_model(module, input_shape=(3, 7, 5))
@@ -33,7 +33,7 @@ def test_faint_answers_are_climbed_as_loud_ones_are(optimizer, image):
     assert_alike(found.activations * np.float32(2.0**90), wanted.activations)
 
 
-def test_adam_climbs_faint_answers():
+def test_adam_follows_faint_answers():
     """Rejects a least spread above what its square can be."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
@@ -45,7 +45,7 @@ def test_adam_climbs_faint_answers():
     np.testing.assert_allclose(found.images, wanted.images, atol=1e-2)
 
 
-def test_a_faint_network_is_climbed_by_compiled_code_too():
+def test_a_faint_network_of_learn_is_followed_too():
     """Rejects another least length in the passes than in the ascents."""
     net = Network([Conv(4, 3), Flatten(), Dense(2, "linear")], input_shape=(1, 7, 5), seed=0)
     wanted = patterns(net, "conv1", **SHORT)

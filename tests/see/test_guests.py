@@ -78,7 +78,7 @@ def test_a_module_that_draws_at_random_draws_the_same_and_leaves_the_stream():
     assert_alike(patterns(model, "end", **QUICK).images, first.images)
 
 
-def test_weights_of_inference_mode_can_be_climbed():
+def test_weights_of_inference_mode_can_be_used():
     """Rejects detached views of inference tensors, which autograd refuses."""
     with torch.inference_mode():
         module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
@@ -86,7 +86,7 @@ def test_weights_of_inference_mode_can_be_climbed():
 
 
 def test_a_layer_of_complex_numbers_is_none():
-    """Rejects climbing the real part of a spectrum without a word."""
+    """Rejects maximizing the real part of a spectrum without a word."""
     module = Forward(lambda module, x: module.maps(module.end(torch.fft.fft2(x)).real))
     assert [layer.name for layer in open_model(module, input_shape=(3, 7, 5)).layers] == ["maps"]
 

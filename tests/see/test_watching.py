@@ -1,4 +1,4 @@
-"""Watching an ascent: every moment is told once, under the right unit, and what is raised ends it."""
+"""Watching an ascent: every step is told once, under the right unit, and what is raised ends it."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_every_moment_is_told_with_its_activation():
 
 
 def test_further_tries_are_told_under_their_unit():
-    """Rejects the numbers of a later climb's own jobs."""
+    """Rejects the numbers of a later ascent's own jobs."""
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
     told, _ = watched(model, "relu2", units=[4, 1], restarts=3, silent_restarts=0)
     assert {job for job, _ in told} == {0, 1}

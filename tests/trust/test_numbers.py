@@ -136,14 +136,16 @@ def test_a_factor_of_the_weights_is_no_factor_of_the_pattern() -> None:
     assert np.array_equal(found.activations, wanted.activations * np.float32(2.0**100))
 
 
-def test_tamed_is_the_same_direction() -> None:
+def test_a_gradient_rescaled_is_the_same_direction_to_the_last_bit() -> None:
     """Rejects dividing by the largest number, which rounds, and one scale for the whole batch."""
-    gradient = torch.tensor([[1.0, -3.0], [2.0**90, 2.0**70 * 3]])
+    odd = torch.tensor([3.0, -7.0, *np.random.default_rng(0).normal(size=50).tolist()])
+    gradient = torch.stack([odd, odd * 2.0**90])
+    assert not torch.equal(odd / 7 * 7, odd)  # so that a division by the largest number shows
     found = rescale_large(gradient)
-    assert torch.equal(found[0], gradient[0])
-    assert float(found[1, 0] / found[1, 1]) == 2.0**20 / 3 or torch.equal(
-        found[1] * (gradient[1, 0] / found[1, 0]), gradient[1]
-    )
+    assert torch.equal(found[0], odd)
+    factor = float(found[1, 0] / 3)
+    assert np.log2(factor) == round(np.log2(factor))
+    assert torch.equal(found[1], odd * factor)
     assert float(found.abs().max()) < SQUARED
     with pytest.raises(PellucidError, match="NaN or infinity"):
         rescale_large(torch.tensor([[1.0, float("inf")]]))

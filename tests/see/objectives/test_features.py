@@ -27,7 +27,7 @@ def objectives():
     units = torch.tensor([2, 0, 1, 1])
     return {
         "at": AtPosition(Units("maps", units), (1, 3)),
-        "beneath": PreActivation(Units("maps", units) - 0.5 * OtherUnits("maps", units)),
+        "pre-activation": PreActivation(Units("maps", units) - 0.5 * OtherUnits("maps", units)),
         "square": MeanSquare("maps", 4),
         "direction": Direction("maps", vectors),
         "inversion": FeatureMatch("maps", wanted),
@@ -53,7 +53,7 @@ def test_every_is_what_each_job_says_of_each_image(name, linear):
 
 @pytest.mark.parametrize("soften", [nn.Softmax(dim=1), lambda x: x.softmax(1), lambda x: torch.softmax(x, dim=1)])
 def test_a_class_has_its_logit(soften):
-    """Rejects a climb that ends where a probability is as good as 1, and one of another class or of the softmax."""
+    """Rejects an ascent that ends where a probability is as good as 1, and one of another class or of the softmax."""
 
     class Net(nn.Module):
         def __init__(self):

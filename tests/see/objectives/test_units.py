@@ -1,4 +1,4 @@
-"""objectives: one number per image, and what lies beneath where it is silent."""
+"""Objectives: one number per image, and a fallback where it is silent."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_each_image_is_scored_by_its_own_unit():
     assert not score.silent.any()
 
 
-def test_where_a_unit_is_silent_its_largest_pre_activation_is_climbed():
+def test_where_a_unit_is_silent_its_largest_pre_activation_is_maximized():
     """Rejects a rescue for the whole batch, and the mean (which would lift all positions at once)."""
     given = readings()
     before = given["maps"].pre_activation.requires_grad_(True)
@@ -37,14 +37,14 @@ def test_where_a_unit_is_silent_its_largest_pre_activation_is_climbed():
     assert torch.equal(gradient[0, 0], (before[0, 0] > 0) / 10.0)
 
 
-def test_where_nothing_lies_beneath_rectifiers_have_to_pass():
+def test_without_a_pre_activation_rectifiers_have_to_pass():
     """Rejects a silent image that is neither rescued nor reported as hidden."""
     score = Units("maps", torch.tensor([0, 2, 0, 0]))(readings(linear=False))
     assert score.needs_relu_override.tolist() == [False, True, False, False]
 
 
 def test_silent_images_rank_by_how_near_they_are_to_waking():
-    """Rejects ranking all silent images alike, or above one that is awake."""
+    """Rejects ranking all silent images alike, or above one that is active."""
     before = torch.tensor([[-3.0], [-1.0], [0.5], [-2.0]])
     objective = Units("dense", torch.tensor([0, 0, 0, 0]))
     given = {"dense": LayerOutput(before.relu(), before)}

@@ -31,7 +31,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def found(model):
-    """Three units, all moments kept."""
+    """Three units, all steps kept."""
     return patterns(model, "relu2", units=[4, 0, 2], **ASKED)
 
 
@@ -67,7 +67,7 @@ def test_the_terms_are_those_of_the_images(found, model):
         {"at": (1, 1), "others": 0.3},
     ],
 )
-def test_the_terms_are_those_of_the_climb_that_counts(model, asked):
+def test_the_terms_are_those_of_the_ascent_that_counts(model, asked):
     """Rejects terms of another try than the best, of a stage that stopped early, or of a map in place of a neuron."""
     found = patterns(model, "relu2", units=[4, 0, 2, 1], **{**ASKED, "tv": 0.0, "others": 0.0, **asked})
     terms = found.history.terms
@@ -77,7 +77,7 @@ def test_the_terms_are_those_of_the_climb_that_counts(model, asked):
 
 
 def test_a_retry_brings_its_own_terms():
-    """Rejects the terms of the last climb where an earlier one is kept, and the other way round."""
+    """Rejects the terms of the last ascent where an earlier one is kept, and the other way round."""
     torch.manual_seed(4)
     module = small_cnn()
     with torch.no_grad():
@@ -148,7 +148,7 @@ def test_an_npz_and_a_table_hold_the_terms(found, tmp_path):
 
 
 def test_moving_averages(found):
-    """Rejects an average over units, or one that forgets the first moment."""
+    """Rejects an average over units, or one that forgets the first step."""
     smooth = found.history.smoothed(0.9)
     values = found.history.activations
     np.testing.assert_allclose(smooth["activations"][:, 0], values[:, 0])

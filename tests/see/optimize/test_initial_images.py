@@ -1,4 +1,4 @@
-"""starts: noise of several scales."""
+"""Initial images: noise of several scales."""
 
 import numpy as np
 import pytest

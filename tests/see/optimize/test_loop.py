@@ -125,7 +125,7 @@ def test_without_tolerance_no_image_stops_early():
     assert found.steps.tolist() == [30] * 5
 
 
-def test_the_film_shows_the_moments_asked_for():
+def test_the_film_shows_the_steps_asked_for():
     """Rejects shots that are one step off, and black ones for a job that stopped sooner."""
     found = run(snapshot_steps=(0, 3, 7))
     torch.testing.assert_close(found.snapshots[0], STARTS)
@@ -160,7 +160,7 @@ class Half(Reader):
         self.passing.append(images.tolist())
 
 
-def test_a_silent_image_wakes_by_what_lies_beneath():
+def test_a_silent_image_wakes_by_its_pre_activation():
     """Rejects an ascent that stands still where the unit has no gradient."""
     starts = -standardized(torch.linspace(1, 0, 24).view(1, 1, 4, 6)).repeat(5, 1, 1, 1)
     found = run(starts=starts, units=(0, 0, 0, 0, 0), reader=Half(hidden=False))
@@ -177,7 +177,7 @@ def test_a_silent_image_is_not_converged():
     assert found.values[0] > 0
 
 
-def test_where_nothing_lies_beneath_only_silent_images_pass():
+def test_without_a_pre_activation_only_silent_images_pass():
     """Rejects passing gradients for the whole batch."""
     starts = standardized(torch.linspace(1, 0, 24).view(1, 1, 4, 6)).repeat(3, 1, 1, 1)
     starts[1] *= -1

@@ -1,4 +1,4 @@
-"""ascent: the rules uphill."""
+"""Optimizers: the rules uphill."""
 
 import numpy as np
 import pytest

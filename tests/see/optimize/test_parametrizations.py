@@ -1,4 +1,4 @@
-"""images: the sphere of standardized images, for every scaling."""
+"""Parametrizations: the sphere of standardized images, for every scaling."""
 
 from dataclasses import replace
 

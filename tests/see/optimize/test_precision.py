@@ -31,7 +31,7 @@ def patterns(**asked):
     return pc.patterns(opened(), "second", **ASKED, **asked)
 
 
-def test_the_first_steps_are_rough_and_the_last_are_not():
+def test_the_first_steps_are_bfloat16_and_the_last_are_not():
     """Rejects a switch that does nothing, and one that is never switched back."""
     model = opened()
     with model.reading(["second"]) as read:
@@ -60,7 +60,7 @@ def test_what_is_said_of_the_images_is_exact():
 
 
 def test_the_clock_is_asked_once(monkeypatch):
-    """Rejects a measurement before every climb, and the slower way taken."""
+    """Rejects a measurement before every ascent, and the slower way taken."""
     asked = []
 
     def seconds(model, read, layers, *, bfloat16):
@@ -118,7 +118,7 @@ class Boasting(Reader):
         return {"layer": LayerOutput((100.0 if self.rough else 1.0) * images.flatten(1)[:, :1])}
 
 
-def test_no_rough_image_is_the_best():
+def test_no_bfloat16_image_is_the_best():
     """Rejects a best image that a rounded value has chosen."""
     starts = Sphere().from_noise(torch.randn(2, 1, 3, 5, generator=torch.Generator().manual_seed(0)).abs())
     goal = Units("layer", torch.zeros(2, dtype=torch.int64))
@@ -129,7 +129,7 @@ def test_no_rough_image_is_the_best():
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.01])
-def test_rows_of_different_ages_are_never_rough(tolerance, monkeypatch):
+def test_rows_of_different_ages_are_never_bfloat16(tolerance, monkeypatch):
     """Rejects a row whose precision follows from its company: with a tolerance, rows have made different steps."""
     model, taken = opened(), []
     with model.reading(["second"]) as read:

@@ -66,7 +66,7 @@ def test_an_image_is_changed_alike_alone_and_in_company(amounts):
     assert (gradient != 0).flatten(1).any(1).all()
 
 
-def test_a_turn_is_one_of_pixels_on_images_that_are_not_square():
+def test_a_rotation_is_one_of_pixels_on_images_that_are_not_square():
     """Rejects a rotation in coordinates that are stretched: a disc would become an ellipse."""
     y, x = torch.meshgrid(torch.arange(21) - 10.0, torch.arange(41) - 20.0, indexing="ij")
     disc = torch.sigmoid(6 - (x.square() + y.square()).sqrt())[None, None]
@@ -75,7 +75,7 @@ def test_a_turn_is_one_of_pixels_on_images_that_are_not_square():
     torch.testing.assert_close(turned[..., middle], disc[..., middle], atol=0.1, rtol=0)
 
 
-def test_grain_is_normal():
+def test_pixel_noise_is_normal():
     """Rejects uniform noise, and of another deviation than was asked for."""
     noise = Transforms(pixel_noise=0.5)(torch.zeros(4, 1, 60, 50), KEYS, STEPS)
     assert abs(float(noise.std()) - 0.5) < 0.02

@@ -49,15 +49,13 @@ def test_every_stage_is_there_and_the_next_begins_with_finer_noise(model):
         np.testing.assert_allclose(seen[job, 0], coarse, atol=1e-5)
         for grown, begun, scale in ((4, 5, 4), (11, 12, 9)):
             noise = next(iter(multi_scale_noise((1, 13, 9), 1, (0, 0), (scale,)))).numpy()[0, 0]
-            mixed = (
-                seen[job, grown] + 0.5 * noise
-            )  # the last moment is the best one, as an ascent this gentle only rises
+            mixed = seen[job, grown] + 0.5 * noise  # the last step is the best one, as an ascent this gentle only rises
             np.testing.assert_allclose(seen[job, begun], (mixed - mixed.mean()) / mixed.std(), atol=1e-4)
         for shot, moment in enumerate(found.film.steps):
             np.testing.assert_array_equal(found.film.images[shot, job, 0], seen[job, moment])
 
 
-def test_the_best_of_all_moments_is_returned(model):
+def test_the_best_of_all_steps_is_returned(model):
     """Rejects the last image in place of the best, and images in another unit's row."""
     found = patterns(model, "relu2", candidates=16, **STAGES)
     np.testing.assert_allclose(found.activations, np.nanmax(found.history.activations, axis=1), rtol=1e-4)

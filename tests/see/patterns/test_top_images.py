@@ -1,4 +1,4 @@
-"""examples: the strongest images of a data set."""
+"""Top images: the strongest images of a data set."""
 
 import numpy as np
 import torch
