@@ -21,7 +21,6 @@ from pellucid.data.photos import save_photo
 from pellucid.data.splits import Data, Split
 from pellucid.data.tables import write_csv, write_npz
 from pellucid.learn.experiments.grid_search import study
-from pellucid.learn.io.csv import export_tables
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
@@ -96,7 +95,7 @@ def make(folder: Path) -> None:
         net, data(), checkpoint=folder / "checkpoint-run.safetensors", epochs=1, batch=10, check=False, progress=False
     )
     (folder / "architecture-mine.toml").write_text(TOML)
-    export_tables(net, folder / "tables")
+    net.export_tables(folder / "tables")
     shutil.move(folder / "tables" / "network.json", folder / "folder-network.json")
     shutil.move(folder / "tables" / "conv1.csv", folder / "weights-conv1.csv")
     shutil.rmtree(folder / "tables")

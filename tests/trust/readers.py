@@ -23,7 +23,6 @@ from pellucid.executors import LocalEngine
 from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.io.checkpoints import load_checkpoint
 from pellucid.learn.io.config import read_architecture
-from pellucid.learn.io.csv import export_tables, import_tables, load_folder
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.see.models.base import Model
@@ -102,16 +101,16 @@ def architecture(file: Path, _: Path) -> None:
 
 def folder(file: Path, scratch: Path) -> None:
     """The description of a network beside its tables."""
-    there = export_tables(corpus.network(), scratch / "tables")
+    there = corpus.network().export_tables(scratch / "tables")
     shutil.copyfile(file, there / "network.json")
-    _asked(load_folder(there))
+    _asked(Network.load(there))
 
 
 def weights(file: Path, scratch: Path) -> None:
     """One table of weights among those of a network."""
-    there = export_tables(corpus.network(), scratch / "tables")
+    there = corpus.network().export_tables(scratch / "tables")
     shutil.copyfile(file, there / "conv1.csv")
-    _asked(import_tables(corpus.network(), there))
+    _asked(corpus.network().import_tables(there))
 
 
 def patterns(file: Path, _: Path) -> None:

@@ -29,7 +29,7 @@ from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
 from pellucid.errors import PellucidError
 from pellucid.executors import LocalEngine
-from pellucid.learn.io.csv import load_folder
+from pellucid.learn.network import Network
 from pellucid.see.models.factories import loaded
 from pellucid.see.patterns.pattern_files import load_images
 from pellucid.see.patterns.results import Patterns
@@ -106,7 +106,7 @@ def test_a_bare_pickle_under_any_name(tmp_path: Path, name: str) -> None:
         with pytest.raises(PellucidError):
             read(path)
     with pytest.raises(PellucidError):
-        load_folder(tmp_path)
+        Network.load(tmp_path)
     with pytest.raises(PellucidError):
         pc.Network(str(path), input_shape=(1, 6, 5), classes=3)
 

@@ -19,9 +19,13 @@ from jaxtyping import Float
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
+from pellucid.files import StrPath
 from pellucid.kernels import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, validation
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
+from pellucid.learn.io.csv import read_folder, read_tables, write_folder
+from pellucid.learn.io.description import StoredNetwork
+from pellucid.learn.io.safetensors import read_network, write_network
 from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Pool, Wanted
 from pellucid.learn.losses import softmax
 
@@ -212,16 +216,7 @@ class Network:
 
     def checked_labels(self, labels: Array, count: int) -> Array:
         """The labels, or a PellucidError where they are not `count` whole numbers that name the network's classes."""
-        if labels.shape != (count,) or labels.dtype.kind not in "iu":
-            raise PellucidError(
-                f"Labels have shape {labels.shape} and type {labels.dtype}; need {count} whole numbers, one an image."
-            )
-        if count > 0 and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
-            raise PellucidError(
-                f"Labels run from {labels.min()} to {labels.max()}, but the network's classes are 0 to "
-                f"{self.classes - 1}."
-            )
-        return labels
+        return validation.checked_labels(labels, count, self.classes)
 
     def shards(self, count: int) -> list[slice]:
         """How a batch is cut for parallel work; without convolutions it stays whole, and products are cut instead."""
@@ -232,18 +227,36 @@ class Network:
         """Whether batches are cut into shards: where there are convolutions."""
         return any(isinstance(layer, Conv) for layer in self.layers)
 
-    def save(self, path: str | Path) -> None:
-        """One safetensors file with parameters, architecture, scaling and provenance; see storage.py."""
-        from pellucid.learn.io.safetensors import save_network
-
-        save_network(self, Path(path))
+    @property
+    def stored(self) -> StoredNetwork:
+        """All of the network, as files hold it."""
+        plan = Architecture(self.architecture, self.layers, "features", self.initialization, self.recipe)
+        return StoredNetwork(plan, self.input_shape, self.seed, self.scaling, self.provenance, self.parameters)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Network":
-        """The network of such a file; raises PellucidError, and runs nothing, whatever the file holds."""
-        from pellucid.learn.io.safetensors import load_network
+    def of_stored(cls, stored: StoredNetwork) -> Self:
+        """The network that was stored."""
+        network = cls(stored.plan, input_shape=stored.input_shape, seed=stored.seed, parameters=stored.parameters)
+        network.scaling, network.provenance = stored.scaling, dict(stored.provenance)
+        return network
 
-        return load_network(Path(path))
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file: parameters, architecture, scaling and provenance."""
+        write_network(Path(path), self.stored)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The network of such a file, or of a folder of tables; raises PellucidError, and runs nothing, otherwise."""
+        path = Path(path)
+        return cls.of_stored(read_folder(path) if path.is_dir() else read_network(path))
+
+    def export_tables(self, folder: StrPath) -> Path:
+        """Write one CSV table for each layer, and network.json, into the folder, which is made if need be."""
+        return write_folder(folder, self.stored)
+
+    def import_tables(self, folder: StrPath) -> Self:
+        """A copy with the weights of the CSV tables in the folder; raises PellucidError where they do not fit."""
+        return self.with_parameters(read_tables(Path(folder), self._parameter_shapes))
 
     def _collect(self, images: Array, read: Callable[[Array], Array]) -> Float[Array, "batch classes"]:
         self.checked(images)

@@ -18,6 +18,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName, architecture
+from pellucid.learn.io.config import read_architecture
 from pellucid.learn.layers import Dense, Layer, Parameters, Shape
 
 Array = np.ndarray
@@ -64,8 +65,6 @@ def plan_of(given: str | Path | Architecture | Sequence[Layer]) -> Architecture:
     if isinstance(given, Architecture):
         plan = given
     elif isinstance(given, Path) or (isinstance(given, str) and given.endswith(".toml")):
-        from pellucid.learn.io.config import read_architecture
-
         plan = read_architecture(Path(given))
     elif isinstance(given, str):
         plan = architecture(given)
@@ -112,3 +111,16 @@ def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tu
             raise PellucidError(f"With layer '{name}' the network would take more than 16 GiB; make it smaller.")
         outputs[name] = shape = output
     return outputs, parameters
+
+
+def checked_labels(labels: np.ndarray, count: int, classes: int) -> np.ndarray:
+    """The labels; raises PellucidError where they are not `count` whole numbers from 0 to before `classes`."""
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise PellucidError(
+            f"Labels have shape {labels.shape} and type {labels.dtype}; need {count} whole numbers, one an image."
+        )
+    if count > 0 and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise PellucidError(
+            f"Labels run from {labels.min()} to {labels.max()}, but the network's classes are 0 to {classes - 1}."
+        )
+    return labels

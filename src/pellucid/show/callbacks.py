@@ -15,7 +15,6 @@ from typing import Any
 from pellucid.errors import PellucidError
 from pellucid.files import output_folder, require_writable
 from pellucid.learn.history import Epoch, History
-from pellucid.learn.io.csv import export_tables
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.settings import CallbackSettings
@@ -64,7 +63,7 @@ def save_outputs(settings: CallbackSettings, network: Network, history: History)
         history.save(settings.history)
         written.append(settings.history)
     if settings.tables is not None:
-        written.append(export_tables(network, settings.tables))
+        written.append(network.export_tables(settings.tables))
     return written
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from learn import small
 from pellucid.errors import PellucidError
-from pellucid.learn.io.csv import export_tables, import_tables
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
 
@@ -24,7 +23,7 @@ def trained():
 
 def test_a_network_comes_back_from_its_tables_to_the_last_bit(trained, tmp_path):
     """Rejects numbers of too few digits, weights turned about, and a scaling left behind."""
-    folder = export_tables(trained, tmp_path / "tables")
+    folder = trained.export_tables(tmp_path / "tables")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [*(f"{name}.csv" for name in LAYERS), "network.json"]
     )
@@ -39,7 +38,7 @@ def test_a_network_comes_back_from_its_tables_to_the_last_bit(trained, tmp_path)
 
 def test_a_row_is_a_unit_its_bias_first(trained, tmp_path):
     """Rejects a table whose order its header does not tell."""
-    lines = (export_tables(trained, tmp_path) / "conv1.csv").read_text().splitlines()
+    lines = (trained.export_tables(tmp_path) / "conv1.csv").read_text().splitlines()
     assert lines[0] == ",".join(["bias", *(f"w{index}" for index in range(18))])
     assert len(lines) == 5
     row = np.array(lines[3].split(","), np.float32)
@@ -54,7 +53,7 @@ def test_tables_of_another_tool_need_no_header_and_no_description(trained, tmp_p
         rows = np.column_stack([bias, weight.reshape(len(bias), -1)])
         np.savetxt(tmp_path / f"{name}.csv", rows, fmt="%.18e", delimiter=",")
     fresh = small.network(seed=9, scaling="features")
-    found = import_tables(fresh, tmp_path)
+    found = fresh.import_tables(tmp_path)
     assert small.same(found, trained)
     assert not small.same(fresh, trained)
 
@@ -75,12 +74,12 @@ def test_tables_of_another_tool_need_no_header_and_no_description(trained, tmp_p
 )
 def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
     """Rejects weights that are cut to fit, and errors that do not name the table."""
-    folder = export_tables(trained, tmp_path)
+    folder = trained.export_tables(tmp_path)
     (folder / "dense2.csv").unlink()
     if text is not None:
         (folder / "dense2.csv").write_text(text)
     with pytest.raises(PellucidError, match=sentence):
-        import_tables(trained, folder)
+        trained.import_tables(folder)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
 )
 def test_a_folder_that_is_no_network_is_said_to_be_none(trained, tmp_path, change, sentence):
     """Rejects anything made of what a description says before the tables are there."""
-    path = export_tables(trained, tmp_path) / "network.json"
+    path = trained.export_tables(tmp_path) / "network.json"
     if isinstance(change, dict):
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     elif change is None:

@@ -14,7 +14,8 @@ from safetensors.numpy import save
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.learn.io.safetensors import describe, network_from_bytes, parsed
+from pellucid.learn.io.description import describe, parsed
+from pellucid.learn.io.safetensors import network_from_bytes
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 
@@ -32,7 +33,7 @@ def small(**options):
 def content(description=None, parameters=None, metadata=None):
     """A file of the small network with some of its parts replaced."""
     net = small()
-    table = describe(net) | (description or {})
+    table = describe(net.stored) | (description or {})
     return save(net.parameters | (parameters or {}), {"pellucid": json.dumps(table)} if metadata is None else metadata)
 
 
@@ -102,7 +103,7 @@ junk = st.recursive(
 
 
 @settings(max_examples=200)
-@given(st.sampled_from(sorted(describe(small()))), junk)
+@given(st.sampled_from(sorted(describe(small().stored))), junk)
 def test_any_entry_of_the_description_may_be_anything(entry, value):
     """Rejects a reader that trusts the types of what JSON holds."""
     with suppress(PellucidError):
@@ -113,7 +114,7 @@ def test_any_entry_of_the_description_may_be_anything(entry, value):
 @given(st.sampled_from(["kind", "maps", "kernel", "activation", "padding", "size", "method", "units", "colour"]), junk)
 def test_any_field_of_a_layer_may_be_anything(field, value):
     """Rejects the same one level down."""
-    layers = describe(small())["layers"]
+    layers = describe(small().stored)["layers"]
     for layer in layers:
         with suppress(PellucidError):
             network_from_bytes(
@@ -162,7 +163,7 @@ HOSTILE = {
         "'logits.bias' must have shape (4,), but there is one of (5,)",
     ),
     "a parameter too few": (
-        save({"conv1.bias": np.zeros(3, "f4")}, {"pellucid": json.dumps(describe(small()))}),
+        save({"conv1.bias": np.zeros(3, "f4")}, {"pellucid": json.dumps(describe(small().stored))}),
         "'conv1.weight' must have shape (3, 2, 2, 3), but there is none",
     ),
     "NaN in a parameter": (content(parameters={"conv1.bias": np.full(3, np.nan, "f4")}), "'conv1.bias' holds NaN"),

@@ -34,7 +34,7 @@ from pellucid.learn.experiments.cluster_comparison import RECIPE, compile_kernel
 from pellucid.learn.experiments.clusters import ClusterFeatures, cluster_data, require_count
 from pellucid.learn.history import History
 from pellucid.learn.io.checkpoints import fingerprint
-from pellucid.learn.io.safetensors import describe
+from pellucid.learn.io.description import describe
 from pellucid.learn.layers import Layer
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
@@ -224,7 +224,7 @@ class _Plan:
         return {
             "names": list(self.names),
             "settings": same,
-            "layers": describe(self.network)["layers"],
+            "layers": describe(self.network.stored)["layers"],
             "data": fingerprint(self.data),
         }
 

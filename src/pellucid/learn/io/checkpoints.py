@@ -24,15 +24,8 @@ from pellucid.errors import PellucidError
 from pellucid.files import read_bytes
 from pellucid.learn.gradient_check import GradientReport
 from pellucid.learn.history import PER_LAYER, Batch, Epoch, History
-from pellucid.learn.io.safetensors import (
-    LARGEST_FILE,
-    LARGEST_JSON,
-    network_of,
-    parsed,
-    read_tensors,
-    uncapitalized,
-    write_network,
-)
+from pellucid.learn.io.description import LARGEST_JSON, described, naming, parsed
+from pellucid.learn.io.safetensors import LARGEST_FILE, read_tensors, write_network
 from pellucid.learn.layers import Parameters
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer
@@ -65,16 +58,14 @@ def save_checkpoint(path: Path, network: Network, optimizer: Optimizer, history:
         "gradients": None if history.gradients is None else asdict(history.gradients),
     }
     beside["state:json"] = np.frombuffer(json.dumps(state, allow_nan=False).encode(), np.uint8)
-    write_network(path, network, beside)
+    write_network(path, network.stored, beside)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in the file `path`; raises PellucidError, naming the file, for whatever else it may hold."""
     content = read_bytes(path, "checkpoint", limit=LARGEST_FILE)
-    try:
+    with naming(path, "checkpoint to go on from"):
         return _checkpoint(*read_tensors(content))
-    except PellucidError as error:
-        raise PellucidError(f"'{path}' is no checkpoint to go on from: {uncapitalized(str(error))}") from None
 
 
 def fingerprint(data: Data) -> str:
@@ -132,7 +123,7 @@ def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) ->
     state = parsed(text if len(text) <= LARGEST_JSON else b"", "checkpoint")
     if not isinstance(state, Mapping) or not isinstance(state.get("settings"), Mapping):
         raise PellucidError("Its state is no table with settings; start the training anew.")
-    network = network_of(description, tensors)
+    network = Network.of_stored(described(description, tensors))
     settings = TrainSettings.of(state["settings"])
     parts = {name.removeprefix("velocity:"): value for name, value in tensors.items() if name.startswith("velocity:")}
     expected = {} if settings.optimizer == "sgd" else network.parameters

@@ -1,10 +1,12 @@
-"""Tables: a network <-> a folder with one CSV table for the weights and biases of each layer.
+"""CSV tables: all of a network <-> a folder with one table for the weights and biases of each layer.
+
+write_folder: folder, StoredNetwork -> the folder;  read_folder: folder -> StoredNetwork
+read_tables:  folder, shapes by name -> parameters, of tables that something else wrote, without network.json
 
 conv1.csv, dense.csv ...: a row for each unit, its bias first and then its weights, (channel, height, width) in that
 order; the header `bias,w0,w1,...` may be left out. network.json: everything else, as in a safetensors file.
 
-Numbers have nine digits, which bring a float32 back to the last bit. `load_folder` makes a network of such a folder;
-`import_tables` takes tables that something else wrote into a network that is there already, and needs no network.json.
+Numbers have nine digits, which bring a float32 back to the last bit.
 """
 
 import json
@@ -20,21 +22,20 @@ from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, input_file, output_folder, read_bytes
 from pellucid.learn.architectures import layer_names
 from pellucid.learn.io.config import first_line, layers_from_list
-from pellucid.learn.io.safetensors import LARGEST_JSON, describe, network_of, parsed
+from pellucid.learn.io.description import LARGEST_JSON, StoredNetwork, describe, described, naming, parsed
 from pellucid.learn.layers import Parameters, Shape
-from pellucid.learn.network import Network
 from pellucid.learn.validation import checked_shape, shapes_of
 
 LARGEST_TABLE = 4 * 10**9
 
 
-def export_tables(network: Network, folder: StrPath) -> Path:
+def write_folder(folder: StrPath, network: StoredNetwork) -> Path:
     """Write the network as tables and network.json into the folder, which is made where it does not exist.
 
     Raises PellucidError where the folder cannot be written to.
     """
     target = output_folder(folder)
-    for name in (name for name in network.names if f"{name}.weight" in network.parameters):
+    for name in (name.removesuffix(".weight") for name in network.parameters if name.endswith(".weight")):
         weight, bias = network.parameters[f"{name}.weight"], network.parameters[f"{name}.bias"]
         rows = np.hstack([bias[:, None], weight.reshape(len(bias), -1)])
         header = ",".join(["bias", *(f"w{index}" for index in range(rows.shape[1] - 1))])
@@ -45,30 +46,25 @@ def export_tables(network: Network, folder: StrPath) -> Path:
     return target
 
 
-def import_tables(network: Network, folder: StrPath) -> Network:
-    """A copy of the network with the weights and biases of the tables in the folder.
+def read_folder(folder: Path) -> StoredNetwork:
+    """The network that `write_folder` wrote; raises PellucidError for whatever else the folder may hold."""
+    with naming(folder, "network that Pellucid can open"):
+        content = read_bytes(folder / "network.json", "description of a network", limit=LARGEST_JSON)
+        description = parsed(content, "JSON file")
+        if not isinstance(description, Mapping):
+            raise PellucidError("Its network.json holds no table; export the network anew.")
+        shape = description.get("input_shape")
+        layers = layers_from_list(description.get("layers"))
+        sizes = checked_shape(shape if isinstance(shape, list) else ())
+        _, shapes = shapes_of(layers, layer_names(layers), sizes)
+        return described(description, read_tables(folder, shapes))
+
+
+def read_tables(folder: Path, shapes: Mapping[str, Shape]) -> Parameters:
+    """The parameters of these names and shapes from the tables of their layers.
 
     Raises PellucidError for a table that is missing, is of another size, or holds anything but finite numbers.
     """
-    shapes = {name: value.shape for name, value in network.parameters.items()}
-    return network.with_parameters(_read(Path(folder), shapes))
-
-
-def load_folder(folder: Path) -> Network:
-    """The network that `export_tables` wrote; raises PellucidError for whatever else the folder may hold."""
-    content = read_bytes(folder / "network.json", "description of a network", limit=LARGEST_JSON)
-    description = parsed(content, "JSON file")
-    if not isinstance(description, Mapping):
-        raise PellucidError("Its network.json holds no table; export the network anew.")
-    shape = description.get("input_shape")
-    layers = layers_from_list(description.get("layers"))
-    sizes = checked_shape(shape if isinstance(shape, list) else ())
-    _, shapes = shapes_of(layers, layer_names(layers), sizes)
-    return network_of(description, _read(folder, shapes))
-
-
-def _read(folder: Path, shapes: Mapping[str, Shape]) -> Parameters:
-    """The parameters of these names and shapes from the tables of their layers."""
     parameters: Parameters = {}
     for name in (name.removesuffix(".weight") for name in shapes if name.endswith(".weight")):
         shape = shapes[f"{name}.weight"]

@@ -1,0 +1,154 @@
+"""Descriptions: all of a network that files hold, as plain data; what builds a network of it is `Network` itself.
+
+describe:       StoredNetwork -> a table that JSON can hold (everything but the parameters)
+described:      such a table, parameters by name -> StoredNetwork, checked
+parsed:         text of a file -> Python objects, checked
+
+Nothing of a file is ever run, and parameters are known to fit the layers before a network is made of them.
+"""
+
+import gc
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError
+from pellucid.learn import initializers
+from pellucid.learn.architectures import ARCHITECTURES, Architecture, layer_names
+from pellucid.learn.io.config import layer_to_dict, layers_from_list, recipe_from_dict
+from pellucid.learn.layers import Parameters
+from pellucid.learn.validation import checked_shape, fitting, shapes_of
+
+Array = np.ndarray
+
+FORMAT = 1
+LARGEST_JSON = 2**26
+FILE = "safetensors file"
+BESIDE = ":"
+"""What is in the name of a tensor that lies beside the parameters: "velocity:conv1.weight"."""
+
+
+@dataclass(frozen=True)
+class StoredNetwork:
+    """All of a network, as files hold it.
+
+    plan: its layers, initialization and recipe.  input_shape: (channel, height, width).  seed: of the first weights.
+    scaling: None where it is still to be measured.  provenance: how it was trained.  parameters: by name.
+    """
+
+    plan: Architecture
+    input_shape: tuple[int, int, int]
+    seed: int
+    scaling: Scaling | None
+    provenance: Mapping[str, Any]
+    parameters: Parameters
+
+
+def describe(network: StoredNetwork) -> dict[str, Any]:
+    """All of a network but its parameters, as JSON can hold it."""
+    return {
+        "format": FORMAT,
+        "architecture": network.plan.name,
+        "layers": [layer_to_dict(layer) for layer in network.plan.layers],
+        "input_shape": list(network.input_shape),
+        "scaling": None if network.scaling is None else network.scaling.to_dict(),
+        "initialization": network.plan.initialization,
+        "seed": network.seed,
+        "recipe": dict(network.plan.recipe),
+        "provenance": dict(network.provenance),
+    }
+
+
+def described(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> StoredNetwork:
+    """The network that a file describes, with its parameters; raises PellucidError where they do not fit each other."""
+    if description.get("format") != FORMAT:
+        found = f"{description.get('format')!r:.40}"
+        raise PellucidError(f"It has format {found}; this version of Pellucid reads format {FORMAT}.")
+    shape, seed, name = description.get("input_shape"), description.get("seed"), description.get("architecture")
+    if not isinstance(shape, list) or not isinstance(seed, int) or seed < 0 or not isinstance(name, str):
+        raise PellucidError("Its description lacks the input shape, the seed or the name; make the file anew.")
+    preset = ARCHITECTURES[name].recipe if name in ARCHITECTURES else {}
+    recipe = recipe_from_dict(description["recipe"]) if "recipe" in description else preset
+    layers = layers_from_list(description.get("layers"))
+    initialization = description.get("initialization")
+    if not isinstance(initialization, str):
+        raise PellucidError(f"Its initialization is {initialization!r:.80}; need a word such as 'he'.")
+    plan = Architecture(name, layers, "features", initialization, recipe)
+    parameters = {name: value for name, value in tensors.items() if BESIDE not in name}
+    for parameter, value in parameters.items():
+        if not np.isfinite(value).all():
+            raise PellucidError(f"Parameter '{parameter:.80}' holds NaN or infinity; use an earlier checkpoint.")
+    sizes = checked_shape(shape)
+    initializers.parse(initialization)
+    _, shapes = shapes_of(layers, layer_names(layers), sizes)
+    fitted = fitting(shapes, parameters)
+    scaling, provenance = description.get("scaling"), description.get("provenance", {})
+    measured = None if scaling is None else Scaling.from_dict(scaling)
+    if measured is not None:
+        _require_scaling_fits(measured, sizes)
+    return StoredNetwork(plan, sizes, seed, measured, provenance if isinstance(provenance, Mapping) else {}, fitted)
+
+
+def _require_scaling_fits(scaling: Scaling, shape: tuple[int, int, int]) -> None:
+    for numbers in (scaling.mean, scaling.deviation):
+        sizes = np.shape(numbers) if numbers is not None else ()
+        if any(size not in (1, whole) for size, whole in zip(sizes, shape, strict=False)):
+            raise PellucidError(f"Its scaling has numbers of shape {sizes}, which do not fit images of {shape}.")
+
+
+@contextmanager
+def naming(path: Path, what: str) -> Iterator[None]:
+    """Inside, a PellucidError is about `path`, which is not `what`."""
+    try:
+        yield
+    except PellucidError as error:
+        said = str(error)
+        raise PellucidError(f"'{path}' is no {what}: {said[:1].lower()}{said[1:]}") from None
+
+
+def parsed(text: object, what: str) -> object:
+    """JSON as Python objects, NaN and infinity refused; raises PellucidError, with what it should be, for none."""
+    if not isinstance(text, str | bytes):
+        raise PellucidError(damaged("its metadata are no text", what))
+    try:
+        with _uncollected():
+            return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise PellucidError(damaged(error, what)) from None
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles inside: JSON has none, and to look through all that is alive for every few hundred lists
+    of a hostile file takes many times as long as to read it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits:.40} is too large")
+    return number
+
+
+def damaged(why: object, what: str = FILE) -> str:
+    """The sentence for a file that is no whole `what`."""
+    first = str(why).splitlines()[0][:100] if str(why) else type(why).__name__
+    return f"It is no whole {what} ({first}); give one that 'pellucid train' wrote."
