@@ -203,7 +203,7 @@ class Window:
                 begun = time.perf_counter() if begun is None else begun
             if stopped is None and begun is not None and time.perf_counter() - begun >= watched:
                 stopped = time.perf_counter()
-                await self._run("halt")
+                await self._run("stop")
         if stopped is not None:
             self._figures.stops.append(time.perf_counter() - stopped)
 

@@ -127,7 +127,8 @@ def test_a_killed_driver_goes_on(tmp_path):
     pytest.importorskip("ray")
     out = tmp_path / "killed"
     out.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-c", SCRIPT]
     driver = subprocess.Popen(command, cwd=out, env=environment, stderr=subprocess.PIPE, start_new_session=True)
     try:
