@@ -340,9 +340,9 @@ def test_a_training_leaves_beside_the_network_what_was_asked_for(capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--history", "told.txt"], "Cannot write 'told.txt': let its name end in .json or .csv."),
+        (["--history", "told.txt"], "Cannot write 'told.txt': its name ends in '.txt'; let it end in .json, .csv."),
         (["--curves", "no/curves.png"], "the folder"),
-        (["--live", "live.gif"], "let its name end in .png"),
+        (["--live", "live.gif"], "let it end in .png"),
         (["--resume"], "There is no checkpoint to resume from; give its file with checkpoint."),
     ],
 )

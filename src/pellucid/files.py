@@ -1,7 +1,7 @@
 """Files: how every room reads from outside and writes to disk.
 
 atomic_path:   path -> a temporary sibling that takes the path's place once it is whole
-require_writable: path -> nothing, or the error of writing there
+require_writable, check_output: path, formats -> nothing, or the error of writing there
 output_folder: path -> the same path, now a folder that can be written to
 read_bytes:    path -> its bytes, never more than a limit
 bundled_file:  package and path -> a file that an installed package carries
@@ -22,7 +22,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -89,6 +89,23 @@ def require_writable(path: StrPath) -> None:
     folder = _writable(os.fspath(path)).parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PellucidError(f"Cannot write '{os.fspath(path)}': {_REASONS[errno.EACCES]}.")
+
+
+def format_of(path: StrPath, formats: Sequence[str]) -> str:
+    """The suffix of a file's name, in lower case; raises PellucidError for one that is not among `formats`."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in formats:
+        ends = f"ends in '{suffix}'" if suffix else "has no suffix"
+        raise PellucidError(
+            f"Cannot write '{path}': its name {ends}; let it end in {', '.join(filter(None, formats))}."
+        )
+    return suffix
+
+
+def check_output(path: StrPath, formats: Sequence[str]) -> None:
+    """Raises PellucidError where no file of one of these formats could be written to `path` now."""
+    if format_of(path, formats):
+        require_writable(path)
 
 
 def output_folder(path: StrPath) -> Path:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from pellucid.cli.app import Architecture, Flat, Model, Which, app, print_written
 from pellucid.cli.arguments import class_names, data_of, given_options, grid_of, network_of
 from pellucid.errors import PellucidError
-from pellucid.files import require_writable
+from pellucid.files import check_output, require_writable
 from pellucid.settings import (
     CallbackSettings,
     DataSettings,
@@ -99,7 +99,7 @@ def average(
     from pellucid.show import export
     from pellucid.show.figures.class_means import class_means_figure
 
-    export.check_output(out, export.FIGURES)
+    check_output(out, export.FIGURES)
     net, images = network_of(model), data_of(source, random.seed)
     found = mean(net, getattr(images, split), threshold)
     names = class_names(images, net.classes)
@@ -164,7 +164,7 @@ def clusters(
     from pellucid.show.console import comparison_text, scan_text
     from pellucid.show.figures.clusters import clusters_figure
 
-    export.check_output(out, export.FIGURES)
+    check_output(out, export.FIGURES)
     if target is not None and not 0 < target <= 1:
         raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
     images = data_of(source, settings.seed)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pellucid.cli.app import AnyModel, Flat, Layer, Start, Unit, Which, app, print_written
 from pellucid.cli.arguments import data_of, given_options, initial_images, model_of, optional_data
 from pellucid.errors import PellucidError
+from pellucid.files import check_output
 from pellucid.settings import (
     AtlasDataSettings,
     DataSettings,
@@ -76,7 +77,7 @@ def pattern(
     from pellucid.show import export
     from pellucid.show.console import relative_text, report_text
 
-    export.check_output(out, export.PICTURES)
+    check_output(out, export.PICTURES)
     if film is not None:
         export.check_film_output(film, export.FILMS, settings.snapshots)
     write_tables = _table_writer(history, answers)
@@ -131,7 +132,7 @@ def patterns(
     from pellucid.show import export
     from pellucid.show.console import patterns_text, relative_text
 
-    export.check_output(out, export.WALLS)
+    check_output(out, export.WALLS)
     if film is not None:
         export.check_film_output(film, export.ANIMATIONS, settings.snapshots)
     write_tables = _table_writer(history, answers)
@@ -167,10 +168,9 @@ def _table_writer(history: Path | None, answers: Path | None) -> "Callable[[Mode
     """A function that writes the tables and returns their paths; raises PellucidError for a path that cannot be one."""
     from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.patterns.pattern_files import write_answers
-    from pellucid.show import export
 
     for path in filter(None, (history, answers)):
-        export.check_output(path, (".csv",))
+        check_output(path, (".csv",))
 
     def write(model: "Model", found: "Patterns") -> list[Path]:
         paths = [] if history is None else [found.save_history(history)]
@@ -202,7 +202,7 @@ def inspect(
     from pellucid.show import export
     from pellucid.show.figures.activations_figure import activations_figure
 
-    export.check_output(out, export.FIGURES)
+    check_output(out, export.FIGURES)
     seen = open_model(model_of(model, how))
     if picture is not None:
         image, truth, classes = fit_image(read_photo(picture).over(), seen.input_shape), None, None
@@ -296,9 +296,8 @@ def octaves(
     """Dream the classic way, from a small image to a large one, for models that take images of any size."""
     from pellucid.data.photos import WRITERS
     from pellucid.see.dream.octaves import octaves as dream_deep
-    from pellucid.show import export
 
-    export.check_output(out, tuple(WRITERS))
+    check_output(out, tuple(WRITERS))
     deep = dream_deep(photo, model_of(model, how), layer=layer, unit=unit, guide=guide, **given_options(settings))
     print(f"Activation of {layer}: {deep.activation:.4f} for the dream, {deep.activation_before:.4f} for the photo.")
     print_written(deep.save(out))

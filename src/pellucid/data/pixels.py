@@ -70,15 +70,9 @@ def tile_sheet(
 
 def tone_images(
     images: Float[np.ndarray, "image channel height width"],
-) -> UInt8[np.ndarray, "image colour height wide"]:
-    """Images of any range as bytes: gray for one channel, colours for three, else the channels side by side."""
-    return to_drawable(tone(Scaling("standardized").apply(images)))
-
-
-def to_drawable(
-    grays: UInt8[np.ndarray, "image channel height width"],
-) -> UInt8[np.ndarray, "image colour height wide"]:
-    """One channel and three as they are, any other number of them side by side as one."""
+) -> UInt8[np.ndarray, "image color height wide"]:
+    """Images of any range as bytes: gray for one channel, colors for three, else the channels side by side."""
+    grays = tone(Scaling("standardized").apply(images))
     count, channels, height, width = grays.shape
     if channels in (1, 3):
         return grays

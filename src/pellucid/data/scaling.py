@@ -122,17 +122,6 @@ class Scaling:
         unscaled: np.ndarray = images * self.deviation + self.mean
         return unscaled
 
-    def by_feature(
-        self, shape: tuple[int, int, int]
-    ) -> tuple[Float32[np.ndarray, "channel height width"], Float32[np.ndarray, "channel height width"]]:
-        """The mean and the deviation of a mean-deviation scaling, one for each feature of images of this shape.
-
-        Raises PellucidError where they do not fit it.
-        """
-        self._check(shape)
-        mean, deviation = (np.ascontiguousarray(np.broadcast_to(n, shape)) for n in (self.mean, self.deviation))
-        return mean, deviation
-
     def to_dict(self) -> dict[str, Any]:
         """The scaling as what JSON can hold; `from_dict` gives it back exactly."""
         if self.kind != "mean-deviation":

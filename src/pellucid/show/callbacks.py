@@ -12,8 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import PellucidError
-from pellucid.files import output_folder, require_writable
+from pellucid.files import check_output, output_folder
 from pellucid.learn.history import Epoch, History
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
@@ -32,7 +31,8 @@ def training_callbacks(
     Raises PellucidError for unknown suffixes, and paths that cannot be written to.
     """
     for path, formats in ((settings.live, FIGURES), (settings.curves, FIGURES), (settings.history, HISTORIES)):
-        _check_path(path, formats)
+        if path is not None:
+            check_output(path, formats)
     if settings.tables is not None:
         output_folder(settings.tables)
     with ExitStack() as stack:
@@ -65,14 +65,6 @@ def save_outputs(settings: CallbackSettings, network: Network, history: History)
     if settings.tables is not None:
         written.append(network.export_tables(settings.tables))
     return written
-
-
-def _check_path(path: Path | None, endings: Sequence[str]) -> None:
-    if path is None:
-        return
-    if path.suffix.lower() not in endings:
-        raise PellucidError(f"Cannot write '{path}': let its name end in {' or '.join(endings)}.")
-    require_writable(path)
 
 
 def _call_each(callbacks: Sequence[Callable[[Any], None]]) -> Callable[[Any], None]:

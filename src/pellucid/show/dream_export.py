@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, LocalEngine
-from pellucid.files import StrPath, atomic_path, output_folder, read_bytes
+from pellucid.files import StrPath, atomic_path, check_output, output_folder, read_bytes
 from pellucid.progress import Progress
 from pellucid.see.dream.dream import Dream, as_photo
 from pellucid.see.dream.dream import dream as carve
@@ -75,10 +75,10 @@ def save_dreams(
     if zoom and film is None:
         raise PellucidError("A zoom is a film; say where to write it with --film.")
     if not many:
-        export.check_output("dream.png" if out is None else out, tuple(WRITERS))
+        check_output("dream.png" if out is None else out, tuple(WRITERS))
     for path, formats in ((film, FORMATS), (panel_path, export.FIGURES)):
         if path is not None:
-            export.check_output(path, formats)
+            check_output(path, formats)
     opened = open_model(model)
     if many:
         folder = output_folder("dreams" if out is None else out)

@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from pellucid.data.photos import save_photo
 from pellucid.data.pixels import image_wall
-from pellucid.data.scaling import Scaling, byte_pixels
+from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, atomic_path, output_folder, require_writable
+from pellucid.files import StrPath, atomic_path, check_output, format_of, output_folder
 from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
 from pellucid.show.figures import patterns
 from pellucid.show.films import save_film
@@ -36,27 +35,10 @@ SHARPNESS = 200  # dots per inch, on figures laid out for 100
 WIDEST = 1200  # pixels of a film of many units, where nothing else is asked for
 
 
-def format_of(path: StrPath, formats: Sequence[str]) -> str:
-    """The suffix of a file's name, in lower case; raises PellucidError for one that is not among `formats`."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in formats:
-        ends = f"ends in '{suffix}'" if suffix else "has no suffix"
-        raise PellucidError(
-            f"Cannot write '{path}': its name {ends}; let it end in {', '.join(filter(None, formats))}."
-        )
-    return suffix
-
-
-def check_output(path: StrPath, formats: Sequence[str]) -> None:
-    """Raises PellucidError where no file of one of these formats could be written to `path` now."""
-    if format_of(path, formats):
-        require_writable(path)
-
-
-def check_film_output(path: StrPath, formats: Sequence[str], shots: int) -> None:
-    """The same of a film or strip of so many shots, of which there has to be one."""
+def check_film_output(path: StrPath, formats: Sequence[str], snapshots: int) -> None:
+    """The same for a film or strip of so many snapshots, of which there has to be one."""
     check_output(path, formats)
-    _require_shots(shots, path)
+    _require_snapshots(snapshots, path)
 
 
 def save_figure(figure: Figure, path: StrPath) -> Path:
@@ -102,10 +84,10 @@ def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) ->
     """Write how the patterns of a layer came about, all side by side, as a film (GIF, WebP).
 
     multiple: each pixel becomes a square of so many a side; as large as goes well on a screen, if it is not given.
-    Raises PellucidError for another format, where no shots were kept, and where the disk refuses.
+    Raises PellucidError for another format, where no snapshots were kept, and where the disk refuses.
     """
     format_of(path, ANIMATIONS)
-    _require_shots(len(found.film.steps), path)
+    _require_snapshots(len(found.film.steps), path)
     walls = byte_pixels(np.stack([image_wall(shot) for shot in found.film.images]))
     largest = max(1, min(MULTIPLE, WIDEST // walls.shape[-1]))
     frames = walls[:, 0] if walls.shape[1] == 1 else np.moveaxis(walls, 1, -1)
@@ -116,21 +98,19 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
     """Write how a pattern came about: a film strip (PNG, PDF, SVG) or a film (GIF, WebP).
 
     multiple: in a film, each pixel becomes a square of so many a side. Raises PellucidError for another format, where
-    no shots were kept, and where the disk refuses.
+    no snapshots were kept, and where the disk refuses.
     """
-    _require_shots(len(found.film.steps), path)
+    _require_snapshots(len(found.film.steps), path)
     shots = found.film.images[:, 0]
     if format_of(path, FILMS) in FIGURES:
         title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
-        return save_figure(
-            patterns.strip_figure(_standardize(shots), steps, activations, changes=changes, title=title), path
-        )
-    return save_film(patterns.image_tones(_standardize(shots)), path, milliseconds=400, multiple=multiple)
+        return save_figure(patterns.strip_figure(shots, steps, activations, changes=changes, title=title), path)
+    return save_film(patterns.image_tones(shots), path, milliseconds=400, multiple=multiple)
 
 
-def _require_shots(count: int, path: StrPath) -> None:
+def _require_snapshots(count: int, path: StrPath) -> None:
     if count == 0:
         raise PellucidError(
             f"There is nothing to write to '{path}': no snapshots of the optimization are kept; set snapshots above 0."
@@ -140,11 +120,4 @@ def _require_shots(count: int, path: StrPath) -> None:
 def _wall_figure(found: Patterns) -> Figure:
     title = f"{found.model}, {found.layer}"
     units = [int(unit) for unit in found.units]
-    return patterns.wall_figure(_standardize(found.images), found.activations, found.dead, units=units, title=title)
-
-
-def _standardize(
-    images: Float[np.ndarray, "image channel height width"],
-) -> Float[np.ndarray, "image channel height width"]:
-    """Images of any model's range in deviations from their own mean, as figures take them."""
-    return Scaling("standardized").apply(images)
+    return patterns.wall_figure(found.images, found.activations, found.dead, units=units, title=title)

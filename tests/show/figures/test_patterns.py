@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.show import style
 from pellucid.show.figures import axes, curves, patterns
@@ -29,6 +30,10 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
+def tones(images: np.ndarray) -> np.ndarray:
+    return style.tone(Scaling("standardized").apply(images))
+
+
 def holds(pixels: np.ndarray, tile: np.ndarray, top: int, left: int) -> bool:
     height, width = tile.shape[:2]
     return np.array_equal(pixels[top : top + height, left : left + width], tile)
@@ -40,8 +45,8 @@ def test_every_pixel_of_the_wall_is_a_pixel_of_its_pattern(multiple: int):
     images = noise(5, 1, 6, 9)
     pixels = drawn(patterns.wall_figure(images, np.arange(5.0), columns=2, multiple=multiple))
     step_x, step_y = 9 * multiple + axes.GAP, 6 * multiple + axes.GAP + 14
-    for index, image in enumerate(images[:, 0]):
-        tile = style.duotone(style.tone(image)).repeat(multiple, 0).repeat(multiple, 1)
+    for index, image in enumerate(tones(images)[:, 0]):
+        tile = style.duotone(image).repeat(multiple, 0).repeat(multiple, 1)
         top, left = axes.MARGIN + index // 2 * step_y, axes.MARGIN + index % 2 * step_x
         assert holds(pixels, tile, top, left)
 
@@ -58,7 +63,7 @@ def test_colour_patterns_keep_their_channels():
     """Rejects a wall that shows only the first of three channels."""
     images = noise(1, 3, 4, 5)
     pixels = drawn(patterns.wall_figure(images, np.ones(1), multiple=1))
-    assert holds(pixels, np.moveaxis(style.tone(images[0]), 0, -1), axes.MARGIN, axes.MARGIN)
+    assert holds(pixels, np.moveaxis(tones(images)[0], 0, -1), axes.MARGIN, axes.MARGIN)
 
 
 def test_a_strip_shows_frames_in_order_with_step_and_activation():
@@ -67,8 +72,8 @@ def test_a_strip_shows_frames_in_order_with_step_and_activation():
     figure = patterns.strip_figure(frames, [0, 9, 30], [0.125, 1.5, 2.0], multiple=2)
     assert words(figure) == ["step 0", "0.125", "step 9", "1.500", "step 30", "2.000"]
     pixels = drawn(figure)
-    for index, frame in enumerate(frames[:, 0]):
-        tile = style.duotone(style.tone(frame)).repeat(2, 0).repeat(2, 1)
+    for index, frame in enumerate(tones(frames)[:, 0]):
+        tile = style.duotone(frame).repeat(2, 0).repeat(2, 1)
         assert holds(pixels, tile, axes.MARGIN, axes.MARGIN + index * (4 * 2 + axes.GAP))
 
 
@@ -127,4 +132,4 @@ def test_five_channels_stand_side_by_side():
     """Rejects an error instead of a picture, and channels one below the other."""
     images = noise(2, 5, 4, 3)
     assert patterns.image_tones(images).shape == (2, 4, 15)
-    assert np.array_equal(patterns.image_tones(images)[1, :, 3:6], patterns.image_tones(images[:, 1:2])[1])
+    assert np.array_equal(patterns.image_tones(images)[1, :, 3:6], tones(images)[1, 1])

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, atomic_path, output_folder
+from pellucid.files import StrPath, atomic_path, check_output, output_folder
 from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.history import Epoch, by_layer
 from pellucid.learn.training import Trainer
@@ -38,7 +38,7 @@ class LivePlot:
         if every < 1:
             raise PellucidError(f"A picture every {every} batches was asked for; draw one every batch at most.")
         if path is not None:
-            export.check_output(path, export.FIGURES)
+            check_output(path, export.FIGURES)
         self.path = None if path is None else Path(path)
         self.every, self.classes = every, classes
         self._place: Any = None

@@ -1,6 +1,6 @@
 """Patterns: the patterns of units, and how one came about, drawn.
 
-wall_figure:  standardized images, activations -> every unit's pattern with its number
+wall_figure:  images of any range, activations -> every unit's pattern with its number
 strip_figure: the images of one ascent at some of its steps -> a film strip
 """
 
@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from matplotlib.figure import Figure
 
-from pellucid.data.pixels import columns_for, to_drawable
+from pellucid.data.pixels import columns_for, tone_images
 from pellucid.errors import PellucidError
-from pellucid.show import style
 from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
 from pellucid.show.style import LIGHT, Palette
 
@@ -21,8 +20,8 @@ from pellucid.show.style import LIGHT, Palette
 def image_tones(
     images: Float[np.ndarray, "image channel height width"],
 ) -> UInt8[np.ndarray, "image height wide *colour"]:
-    """Standardized images for a board: gray for one channel, colours for three, else the channels side by side."""
-    toned = to_drawable(style.tone(images))
+    """Images of any range as bytes for a figure: gray for one channel, colors for three, else the channels in a row."""
+    toned = tone_images(images)
     return toned[:, 0] if toned.shape[1] == 1 else np.moveaxis(toned, 1, -1)
 
 

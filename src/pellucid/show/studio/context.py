@@ -9,6 +9,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,7 @@ from pellucid.data.load import NAMES, load_data
 from pellucid.data.photos import Photo, decode_photo
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError, unknown
+from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show.studio import html
 from pellucid.show.studio.model_registry import ModelRegistry
@@ -54,6 +56,15 @@ class Context:
         """The session of the window that asks."""
         return self.sessions.of(str(request.session_hash))
 
+    def connect_layers(self, model: Any, layer: Any, output: Any) -> None:
+        """Offer the layers of the model that is chosen; errors are shown in `output`."""
+
+        def layers(request: gr.Request, name: str) -> tuple[Any, Any]:
+            choices, first = layer_choices(self.registry.model(self.session(request), name))
+            return gr.skip(), gr.Dropdown(choices=choices, value=first)
+
+        connect(model.change, layers, [model], [output, layer])
+
     def connect_stop(self, button: Any, name: str, output: Any) -> None:
         """Let a click on the button stop the window's job of this name; errors are shown in `output`."""
 
@@ -72,6 +83,23 @@ class Context:
                 f"smaller one."
             )
         return decode_photo(content, "dropped picture", self.settings.pixels * 10**6)
+
+
+def layer_choices(model: Model) -> tuple[list[str], str]:
+    """The names of a model's layers, and the one to begin with: the last one of maps."""
+    maps = [layer.name for layer in model.layers if len(layer.shape) == 3]
+    names = [layer.name for layer in model.layers]
+    return names, maps[-1] if maps else names[0]
+
+
+def download(words: str) -> Any:
+    """A button that offers a file once there is one."""
+    return gr.DownloadButton(words, visible=False, size="sm")
+
+
+def offered(*paths: Path | None) -> list[Any]:
+    """Buttons that offer these files, hidden where there is none."""
+    return [gr.DownloadButton(value=None if path is None else str(path), visible=path is not None) for path in paths]
 
 
 def connect(

@@ -76,15 +76,12 @@ def stream_patterns(session: Session, name: str, asked: Request, seconds: float)
             progress=lambda done, total: job.check(), **asked.settings,
         )  # fmt: skip
 
-    job = session.begin(name, work)
-    try:
+    with session.watch(name, work) as job:
         yield from job.frames()
         found = job.result
         if found is not None:
             images, activations, steps = found.images, found.activations, found.steps
         yield snapshot(found)
-    finally:
-        job.stop()
 
 
 def patterns_html(snapshot: Snapshot, asked: Request) -> str:

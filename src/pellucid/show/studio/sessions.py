@@ -12,8 +12,9 @@ import sys
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,15 @@ class Session:
         self.stop(name)
         self._jobs[name] = Job(work, self._executor, self._frames)
         return self._jobs[name]
+
+    @contextmanager
+    def watch(self, name: str, work: Callable[[Job], Any]) -> Iterator[Job]:
+        """Begin a job of this name, which is stopped where the block ends before it, as when a window closes."""
+        job = self.begin(name, work)
+        try:
+            yield job
+        finally:
+            job.stop()
 
     def stop(self, name: str) -> None:
         """Stop the job of this name, if there is one."""

@@ -21,8 +21,9 @@ def theme() -> gr.themes.Base:
         text_size=gr.themes.sizes.text_md,
     )
     both = {}
-    for name, field in _COLOURS.items():
-        both[name], both[f"{name}_dark"] = getattr(LIGHT, field), getattr(DARK, field)
+    for role, names in _ROLES.items():
+        for name in names.split():
+            both[name], both[f"{name}_dark"] = getattr(LIGHT, role), getattr(DARK, role)
     plain = dict.fromkeys(_NONE, "none") | dict.fromkeys((f"{name}_dark" for name in _NONE), "none")
     return base.set(**both, **plain, **_SIZES)
 
@@ -35,73 +36,42 @@ def sheet() -> str:
     return f":root {{ {style.css_variables(LIGHT)} {type_} {tones} }}\n.dark {{ {style.css_variables(DARK)} }}\n{text}"
 
 
-_COLOURS = {
-    "body_background_fill": "paper",
-    "body_text_color": "ink",
-    "body_text_color_subdued": "muted",
-    "background_fill_primary": "paper",
-    "background_fill_secondary": "raised",
-    "border_color_primary": "line",
-    "border_color_accent": "accent",
-    "border_color_accent_subdued": "line",
-    "color_accent_soft": "raised",
-    "link_text_color": "accent",
-    "link_text_color_active": "accent",
-    "link_text_color_hover": "ink",
-    "link_text_color_visited": "accent",
-    "block_background_fill": "paper",
-    "block_border_color": "line",
-    "block_info_text_color": "muted",
-    "block_label_background_fill": "paper",
-    "block_label_border_color": "line",
-    "block_label_text_color": "muted",
-    "block_title_text_color": "ink",
-    "panel_background_fill": "paper",
-    "panel_border_color": "line",
-    "accordion_text_color": "ink",
-    "checkbox_background_color": "raised",
-    "checkbox_background_color_focus": "raised",
-    "checkbox_background_color_hover": "raised",
-    "checkbox_background_color_selected": "accent",
-    "checkbox_border_color": "muted",
-    "checkbox_border_color_focus": "accent",
-    "checkbox_border_color_hover": "ink",
-    "checkbox_border_color_selected": "accent",
-    "checkbox_label_background_fill": "paper",
-    "checkbox_label_background_fill_hover": "raised",
-    "checkbox_label_background_fill_selected": "raised",
-    "checkbox_label_text_color": "ink",
-    "error_background_fill": "raised",
-    "error_border_color": "wrong",
-    "error_text_color": "wrong",
-    "error_icon_color": "wrong",
-    "input_background_fill": "raised",
-    "input_background_fill_focus": "raised",
-    "input_background_fill_hover": "raised",
-    "input_border_color": "line",
-    "input_border_color_focus": "accent",
-    "input_border_color_hover": "muted",
-    "input_placeholder_color": "muted",
-    "loader_color": "accent",
-    "slider_color": "accent",
-    "button_primary_background_fill": "ink",
-    "button_primary_background_fill_hover": "accent",
-    "button_primary_border_color": "ink",
-    "button_primary_border_color_hover": "accent",
-    "button_primary_text_color": "paper",
-    "button_primary_text_color_hover": "paper",
-    "button_secondary_background_fill": "paper",
-    "button_secondary_background_fill_hover": "raised",
-    "button_secondary_border_color": "line",
-    "button_secondary_border_color_hover": "muted",
-    "button_secondary_text_color": "ink",
-    "button_secondary_text_color_hover": "ink",
-    "button_cancel_background_fill": "paper",
-    "button_cancel_background_fill_hover": "raised",
-    "button_cancel_border_color": "line",
-    "button_cancel_border_color_hover": "wrong",
-    "button_cancel_text_color": "wrong",
-    "button_cancel_text_color_hover": "wrong",
+_ROLES = {  # a palette's color: the variables of Gradio's theme that have it
+    "paper": (
+        "body_background_fill background_fill_primary block_background_fill block_label_background_fill "
+        "panel_background_fill checkbox_label_background_fill button_primary_text_color "
+        "button_primary_text_color_hover button_secondary_background_fill button_cancel_background_fill"
+    ),
+    "ink": (
+        "body_text_color link_text_color_hover block_title_text_color accordion_text_color "
+        "checkbox_border_color_hover checkbox_label_text_color button_primary_background_fill "
+        "button_primary_border_color button_secondary_text_color button_secondary_text_color_hover"
+    ),
+    "muted": (
+        "body_text_color_subdued block_info_text_color block_label_text_color checkbox_border_color "
+        "input_border_color_hover input_placeholder_color button_secondary_border_color_hover"
+    ),
+    "raised": (
+        "background_fill_secondary color_accent_soft checkbox_background_color checkbox_background_color_focus "
+        "checkbox_background_color_hover checkbox_label_background_fill_hover "
+        "checkbox_label_background_fill_selected error_background_fill input_background_fill "
+        "input_background_fill_focus input_background_fill_hover button_secondary_background_fill_hover "
+        "button_cancel_background_fill_hover"
+    ),
+    "line": (
+        "border_color_primary border_color_accent_subdued block_border_color block_label_border_color "
+        "panel_border_color input_border_color button_secondary_border_color button_cancel_border_color"
+    ),
+    "accent": (
+        "border_color_accent link_text_color link_text_color_active link_text_color_visited "
+        "checkbox_background_color_selected checkbox_border_color_focus checkbox_border_color_selected "
+        "input_border_color_focus loader_color slider_color button_primary_background_fill_hover "
+        "button_primary_border_color_hover"
+    ),
+    "wrong": (
+        "error_border_color error_text_color error_icon_color button_cancel_border_color_hover "
+        "button_cancel_text_color button_cancel_text_color_hover"
+    ),
 }
 _NONE = ("block_shadow", "checkbox_label_shadow", "input_shadow", "input_shadow_focus")
 _SIZES = {

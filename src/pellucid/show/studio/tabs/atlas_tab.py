@@ -84,13 +84,10 @@ class AtlasTab:
             images = None if data == NONE else self._context.data(data)
             return atlas(model, folder, images, progress=progress, ticks=ticks, **settings)
 
-        job = session.begin("atlas", work)
-        try:
+        with session.watch("atlas", work) as job:
             for words in job.frames():
                 yield html.status_line(words, moving=True), gr.skip()
             made: Atlas | None = job.result
-        finally:
-            job.stop()
         if made is None:
             yield html.status_line("Stopped; nothing was built."), gr.skip()
             return

@@ -18,10 +18,9 @@ from pellucid.see.models.base import Model
 from pellucid.settings import DreamSettings
 from pellucid.show import dream_export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect
+from pellucid.show.studio.context import Context, connect, download, layer_choices, offered
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
-from pellucid.show.studio.tabs.patterns import download, layer_choices
 from pellucid.show.studio.uploads import dropzone
 
 FIRST = ("levels", "rounds", "steps", "strength")
@@ -58,7 +57,7 @@ class DreamTab:
         self._context.connect_stop(halt, "dream", said)
         connect(self._dropped.upload, self.show_dropped, [self._dropped], [said, stage, self._photo])
         connect(self._photo.input, self.show, [self._photo], [said, stage])
-        connect(self.model.change, self.layers, [self.model], [said, self._layer])
+        self._context.connect_layers(self.model, self._layer, said)
         connect(self._layer.change, self.units, [self.model, self._layer], [said, *self._units])
         connect(self._made["levels"].change, self.levels, [self._made["levels"]], [said, *self._units])
 
@@ -94,13 +93,10 @@ class DreamTab:
         shot = self._chosen(session, photo)
         nothing = [gr.skip(), gr.skip()]
         yield html.status_line("Looking at the photograph …"), _photo_html(shot), *nothing
-        job = session.begin("dream", lambda job: _run(job, shot, model, layer, units, settings))
-        try:
+        with session.watch("dream", lambda job: _run(job, shot, model, layer, units, settings)) as job:
             for words, frame in job.frames():
                 yield html.status_line(words, moving=True), gr.skip() if frame is None else _image_html(frame), *nothing
             found: Dreamt | None = job.result
-        finally:
-            job.stop()
         if found is None:
             yield html.status_line("Stopped; the dream was not finished."), gr.skip(), *nothing
             return
@@ -123,11 +119,6 @@ class DreamTab:
     def show(self, request: gr.Request, name: str) -> tuple[str, str]:
         """The photo that was chosen."""
         return html.status_line(BEGIN), _photo_html(self._chosen(self._context.session(request), name))
-
-    def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
-        """The layers of another model."""
-        choices, layer = layer_choices(self._context.registry.model(self._context.session(request), name))
-        return gr.skip(), gr.Dropdown(choices=choices, value=layer)
 
     def units(self, request: gr.Request, name: str, layer: str) -> list[Any]:
         """The units of another layer, for each level."""
@@ -199,7 +190,4 @@ def _units(found: Dreamt) -> str:
 def _files(session: Session, found: Dreamt) -> list[Any]:
     picture = found.save(session.path("dream.png"))
     film = dream_export.save_dream_film(found, session.path("dream.gif")) if found.frames else None
-    return [
-        gr.DownloadButton(value=None if path is None else str(path), visible=path is not None)
-        for path in (picture, film)
-    ]
+    return offered(picture, film)

@@ -20,7 +20,7 @@ from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
 from pellucid.show import export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect
+from pellucid.show.studio.context import Context, connect, download, layer_choices, offered
 from pellucid.show.studio.pattern_stream import Request, Snapshot, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.draw import session_image
@@ -60,7 +60,7 @@ class PatternsTab:
         connect(go.click, self.evolve, asked, [said, stage, *files], concurrency_id="work")
         self._context.connect_stop(halt, "patterns", said)
         connect(keep.click, self.keep, [], [said, kept, every])
-        connect(self.model.change, self.layers, [self.model], [said, self._layer])
+        self._context.connect_layers(self.model, self._layer, said)
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `evolve` takes them."""
@@ -122,11 +122,6 @@ class PatternsTab:
             gr.DownloadButton(value=str(_zip(session, gallery)), visible=True),
         )
 
-    def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
-        """The layers of another model."""
-        choices, layer = layer_choices(self._context.registry.model(self._context.session(request), name))
-        return gr.skip(), gr.Dropdown(choices=choices, value=layer)
-
     def _start(self, session: Session, model: Model, start: str) -> np.ndarray | None:
         """The images that the ascent begins from, in model space; None for noise."""
         if start == DRAWING:
@@ -167,18 +162,6 @@ def parse_units(words: str, count: int) -> tuple[int, ...] | None:
     return tuple(dict.fromkeys(found))
 
 
-def layer_choices(model: Model) -> tuple[list[str], str]:
-    """The names of a model's layers, and the one to begin with: the last one of maps."""
-    maps = [layer.name for layer in model.layers if len(layer.shape) == 3]
-    names = [layer.name for layer in model.layers]
-    return names, maps[-1] if maps else names[0]
-
-
-def download(words: str) -> Any:
-    """A button that offers a file once there is one."""
-    return gr.DownloadButton(words, visible=False, size="sm")
-
-
 def _status(snapshot: Snapshot, *, ended: bool = False) -> str:
     steps, mean = int(snapshot.steps.max()), html.activation_text(float(snapshot.activations.mean()))
     if not ended:
@@ -195,13 +178,13 @@ def _files(session: Session, asked: Request, snapshot: Snapshot) -> list[Any]:
     """The downloads: a picture always, everything and a film where there is a result."""
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in asked.layer)
     picture = save_photo(session.path(f"{stem}.png"), image_wall(snapshot.images, multiple=export.MULTIPLE))
-    made: list[Any] = [picture, None, None]
+    arrays = film = None
     if snapshot.found is not None:
-        made[1] = snapshot.found.save(session.path(f"{stem}.npz"))
+        arrays = snapshot.found.save(session.path(f"{stem}.npz"))
         if len(snapshot.images) == 1 and len(snapshot.found.film.steps) > 1:
             unit = int(snapshot.found.units[0])
-            made[2] = export.save_strip(snapshot.found.one(unit), session.path(f"{stem}-{unit}.gif"))
-    return [gr.DownloadButton(value=None if path is None else str(path), visible=path is not None) for path in made]
+            film = export.save_strip(snapshot.found.one(unit), session.path(f"{stem}-{unit}.gif"))
+    return offered(picture, arrays, film)
 
 
 def _gallery_html(gallery: list[tuple[str, np.ndarray, float]]) -> str:

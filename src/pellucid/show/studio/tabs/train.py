@@ -20,10 +20,9 @@ from pellucid.learn.training import Trainer
 from pellucid.see.models.network import open_network
 from pellucid.settings import DataSettings, TrainSettings
 from pellucid.show.studio import controls, html, training_panel
-from pellucid.show.studio.context import Context, connect
+from pellucid.show.studio.context import Context, connect, download
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
-from pellucid.show.studio.tabs.patterns import download
 from pellucid.show.tour.stages import TRAINING_VIEWS
 
 FIRST = ("epochs", "batch", "learning_rate", "optimizer", "seed")
@@ -124,12 +123,9 @@ class TrainTab:
 
     def _watch(self, session: Session, work: Any) -> Iterator[tuple[Any, ...]]:
         """Pictures of a training, and at the end the network, for the other tabs."""
-        job = session.begin("train", work)
-        try:
+        with session.watch("train", work) as job:
             for words, picture in job.frames():
                 yield html.status_line(words, moving=True), picture, *self._nothing()[1:]
-        finally:
-            job.stop()
         trainer = session.kept.get("trainer")
         if trainer is None or not trainer.history.batches:
             yield html.status_line("Stopped before the first batch."), *self._nothing()
