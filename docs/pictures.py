@@ -12,8 +12,7 @@ import pellucid as pc
 from pellucid.data.photos import Photo, bundled_photo, save_photo
 from pellucid.files import output_folder
 from pellucid.see.patterns.api import Patterns
-from pellucid.show import export
-from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
+from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure, save_figure
 from pellucid.show.figures.patterns import image_tones
 from pellucid.show.style import LIGHT
 
@@ -37,7 +36,7 @@ def wall(found: list[Patterns]) -> Path:
         for index, tile in enumerate(image_tones(layer.images)):
             draw_image(axes, tile, MARGIN + index % ACROSS * step, top + index // ACROSS * step)
         top += count * step + MARGIN // 2
-    return export.save_figure(figure, output_folder(FOLDER) / "wall.png")
+    return save_figure(figure, output_folder(FOLDER) / "wall.png")
 
 
 def before_and_after() -> list[Path]:

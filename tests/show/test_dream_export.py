@@ -14,6 +14,7 @@ from pellucid.see.dream.dream import dream
 from pellucid.see.dream.zoom import zoom
 from pellucid.see.models.open import open_model
 from pellucid.show import dream_export
+from pellucid.show.figures.dream import dream_panel
 from tests.see.conftest import small_cnn
 
 ASKED = {"layer": "relu2", "unit": 1, "levels": 1, "rounds": 2, "steps": 3}
@@ -71,7 +72,7 @@ def test_a_zoom_comes_nearer(model, photo):
 
 def test_a_panel_shows_all_four(model, photo):
     """Rejects a panel that shows one picture twice."""
-    figure = dream_export.dream_panel(dream(photo, model, **ASKED))
+    figure = dream_panel(dream(photo, model, **ASKED))
     shown = [np.asarray(image.get_array()) for image in figure.axes[0].images]
     assert len({image.tobytes() for image in shown}) == 4
     assert [text.get_text() for text in figure.axes[0].texts] == list(dream_export.WORDS)

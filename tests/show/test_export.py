@@ -13,6 +13,7 @@ from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.see.patterns.api import Snapshots, patterns
 from pellucid.show import export
+from pellucid.show.figures.axes import save_figure
 
 LAYERS = [Conv(3, 3), Flatten(), Dense(4, "linear")]
 
@@ -93,7 +94,7 @@ def test_a_bare_wall_holds_pixels_and_nothing_else(found, tmp_path):
         (export.save_ascents, "wall.png"),
         (lambda found, path: export.save_pattern(found.one(0), path), "one.gif"),
         (lambda found, path: export.save_strip(found.one(0), path), "film.mp4"),
-        (lambda _, path: export.save_figure(Figure(), path), "figure"),
+        (lambda _, path: save_figure(Figure(), path), "figure"),
     ],
 )
 def test_another_format_is_refused_by_name(found, tmp_path, save, name):

@@ -96,15 +96,16 @@ def average(
 ) -> None:
     """Show, for each class, the mean of the images that a network is sure belong to it."""
     from pellucid.learn.class_means import average as mean
-    from pellucid.show import export
+    from pellucid.show.figures.axes import save_figure
     from pellucid.show.figures.class_means import class_means_figure
+    from pellucid.show.style import FIGURES
 
-    check_output(out, export.FIGURES)
+    check_output(out, FIGURES)
     net, images = network_of(model), data_of(source, random.seed)
     found = mean(net, getattr(images, split), threshold)
     names = class_names(images, net.classes)
     print("\n".join(found.sentences(names)))
-    print_written(export.save_figure(class_means_figure(found, names), out))
+    print_written(save_figure(class_means_figure(found, names), out))
 
 
 @app.command
@@ -160,11 +161,12 @@ def clusters(
     from pellucid.learn.experiments.cluster_comparison import compare_clusters, require_dense
     from pellucid.learn.experiments.clusters import require_count, scan_clusters
     from pellucid.learn.network import Network
-    from pellucid.show import export
     from pellucid.show.console import comparison_text, scan_text
+    from pellucid.show.figures.axes import save_figure
     from pellucid.show.figures.clusters import clusters_figure
+    from pellucid.show.style import FIGURES
 
-    check_output(out, export.FIGURES)
+    check_output(out, FIGURES)
     if target is not None and not 0 < target <= 1:
         raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
     images = data_of(source, settings.seed)
@@ -176,7 +178,7 @@ def clusters(
     count = scanned.suggested if clusters is None else clusters
     found = compare_clusters(images, architecture, clusters=count, **given_options(features), **given_options(settings))
     print(comparison_text(found, target))
-    print_written(export.save_figure(clusters_figure(scanned, found, target), out))
+    print_written(save_figure(clusters_figure(scanned, found, target), out))
 
 
 @app.command
@@ -206,8 +208,8 @@ def study(
     The same command continues a study that was interrupted, within the training it was in; values may be added.
     """
     from pellucid.learn.experiments.grid_search import study as run
-    from pellucid.show import export
     from pellucid.show.console import study_text
+    from pellucid.show.figures.axes import save_figure
     from pellucid.show.figures.grid_search import study_figure
     from pellucid.spread.engines import engine_of
 
@@ -217,7 +219,7 @@ def study(
     with engine_of(**given_options(execution)) as engine:
         found = run(architecture, images, grid, out=out, engine=engine, **shared)
     print(study_text(found))
-    for path in (out / "runs.csv", out / "summary.csv", export.save_figure(study_figure(found), out / "study.png")):
+    for path in (out / "runs.csv", out / "summary.csv", save_figure(study_figure(found), out / "study.png")):
         print_written(path)
 
 

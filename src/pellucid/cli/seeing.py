@@ -199,10 +199,11 @@ def inspect(
     from pellucid.data.photos import fit_image, read_photo
     from pellucid.see.dataset.activations import inspect as look
     from pellucid.see.models.open import open_model
-    from pellucid.show import export
     from pellucid.show.figures.activations_figure import activations_figure
+    from pellucid.show.figures.axes import save_figure
+    from pellucid.show.style import FIGURES
 
-    check_output(out, export.FIGURES)
+    check_output(out, FIGURES)
     seen = open_model(model_of(model, how))
     if picture is not None:
         image, truth, classes = fit_image(read_photo(picture).over(), seen.input_shape), None, None
@@ -212,7 +213,7 @@ def inspect(
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
     inside = look(seen, image)
     print_written(
-        export.save_figure(
+        save_figure(
             activations_figure(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out
         )
     )

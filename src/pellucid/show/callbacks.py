@@ -17,8 +17,8 @@ from pellucid.learn.history import Epoch, History
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.settings import CallbackSettings
+from pellucid.show.style import FIGURES
 
-FIGURES = (".png", ".pdf", ".svg")
 HISTORIES = (".json", ".csv")
 
 
@@ -55,7 +55,7 @@ def save_outputs(settings: CallbackSettings, network: Network, history: History)
     """Write the files that the settings ask for after a training; returns the paths of all files that exist now."""
     written = [path for path in (settings.live, settings.tensorboard) if path is not None and path.exists()]
     if settings.curves is not None:
-        from pellucid.show.export import save_figure
+        from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.training import curves_figure
 
         written.append(save_figure(curves_figure(history), settings.curves))

@@ -3,7 +3,6 @@
 save_dreams: photo, or many, and settings -> files
 find_photos: a file, a folder or a glob -> its photos
 save_dream_film, save_picture_film: dream, or pictures of one size -> GIF, WebP or MP4
-dream_panel: dream -> figure: photo, gray, dream, dream with contrast
 
 A film plays the photo first, then a picture for each round, so one round makes two frames.
 """
@@ -20,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from matplotlib.figure import Figure
 
 from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
@@ -33,18 +31,13 @@ from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.zoom import zoom as zoom_in
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
-from pellucid.show import export, style
-from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
+from pellucid.show import style
 from pellucid.show.films import FORMATS, save_film
 from pellucid.show.result_cache import digest
-from pellucid.show.style import LIGHT, Palette
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 FORMAT = 2  # of the hash below; another one dreams again
 MANIFEST, MANIFEST_LIMIT = "dreams.json", 2**28
-PANEL = 480  # pixels: the longer side of each picture of a panel
-WORDS = ("photo", "gray", "dream", "dream, contrast")
-FOOT = 22
 
 
 def save_dreams(
@@ -76,7 +69,7 @@ def save_dreams(
         raise PellucidError("A zoom is a film; say where to write it with --film.")
     if not many:
         check_output("dream.png" if out is None else out, tuple(WRITERS))
-    for path, formats in ((film, FORMATS), (panel_path, export.FIGURES)):
+    for path, formats in ((film, FORMATS), (panel_path, style.FIGURES)):
         if path is not None:
             check_output(path, formats)
     opened = open_model(model)
@@ -87,7 +80,10 @@ def save_dreams(
     dreamt = carve(photos[0], opened, **asked)
     yield dreamt.save("dream.png" if out is None else out)
     if panel_path is not None:
-        yield export.save_figure(dream_panel(dreamt), panel_path)
+        from pellucid.show.figures.axes import save_figure
+        from pellucid.show.figures.dream import dream_panel
+
+        yield save_figure(dream_panel(dreamt), panel_path)
     if film is not None:
         zoomed = zoom_in(photos[0], opened, frames=zoom, **asked) if zoom else None
         yield save_dream_film(dreamt, film) if zoomed is None else save_picture_film(zoomed, film)
@@ -206,25 +202,3 @@ def save_picture_film(
 ) -> Path:
     """Write pictures of one size, in [0, 1], as a film (GIF, WebP, MP4); its path is given back."""
     return save_film(np.stack([*map(style.image_bytes, pictures)]), os.fspath(path), milliseconds=milliseconds)
-
-
-def dream_panel(dream: Dream, palette: Palette = LIGHT) -> Figure:
-    """The photo, gray, the dream, and the dream with its contrast, two by two."""
-    pictures = [_shrink_to_panel(image) for image in (dream.before, to_gray(dream.before), dream.plain, dream.image)]
-    _, height, width = pictures[0].shape
-    figure, axes = pixel_figure(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT), palette)
-    for index, (picture, word) in enumerate(zip(pictures, WORDS, strict=True)):
-        left, top = MARGIN + index % 2 * (width + GAP), MARGIN + index // 2 * (height + FOOT)
-        pixels = style.image_bytes(picture)
-        draw_image(axes, pixels[..., None].repeat(3, -1) if pixels.ndim == 2 else pixels, left, top)
-        draw_text(axes, word, left, top + height + 5, size=9, colour=palette.muted)
-    return figure
-
-
-def _shrink_to_panel(
-    image: Float32[np.ndarray, "channel height width"],
-) -> Float32[np.ndarray, "channel new_height new_width"]:
-    _, height, width = image.shape
-    scale = min(1.0, PANEL / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return resize(torch.from_numpy(image), size).clamp(0, 1).numpy()

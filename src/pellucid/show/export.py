@@ -1,37 +1,34 @@
-"""Export: figures and patterns -> files, in the format of the name's suffix.
+"""Export: patterns -> files, in the format of the name's suffix.
 
-save_figure:   figure -> PNG, PDF or SVG
 save_pattern:  one unit's pattern -> a picture of whole pixels, or its arrays
 save_patterns: a layer's patterns -> a wall, their arrays, or a folder with all of it
 save_strip:    one unit's ascent -> a film strip, or a film
 save_ascents:  a layer's ascents, all side by side -> a film
 
 Every file is whole or not there. `check_output` is called before the work begins, so that nobody waits for a result
-that cannot be written. Patterns are drawn in deviations from their own mean, whatever range a model takes.
+that cannot be written. Patterns are drawn in deviations from their own mean, whatever range a model takes. Matplotlib
+is loaded only where a figure is drawn.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import image_wall
+from pellucid.data.pixels import image_wall, tone_images
 from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, atomic_path, check_output, format_of, output_folder
+from pellucid.files import StrPath, check_output, format_of, output_folder
 from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
-from pellucid.show.figures import patterns
 from pellucid.show.films import save_film
+from pellucid.show.style import FIGURES
 
-FIGURES = (".png", ".pdf", ".svg")
 PICTURES = SUFFIXES
 WALLS = (*FIGURES, ".npz", ".csv", "")  # the last one is a folder
 ANIMATIONS = (".gif", ".webp")
 FILMS = (*FIGURES, *ANIMATIONS)
 MULTIPLE = 8  # each pixel of a small image becomes so many a side
-SHARPNESS = 200  # dots per inch, on figures laid out for 100
 WIDEST = 1200  # pixels of a film of many units, where nothing else is asked for
 
 
@@ -39,14 +36,6 @@ def check_film_output(path: StrPath, formats: Sequence[str], snapshots: int) -> 
     """The same for a film or strip of so many snapshots, of which there has to be one."""
     check_output(path, formats)
     _require_snapshots(snapshots, path)
-
-
-def save_figure(figure: Figure, path: StrPath) -> Path:
-    """Write a figure; raises PellucidError for another format than PNG, PDF or SVG, and where the disk refuses."""
-    suffix = format_of(path, FIGURES)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=suffix[1:], dpi=SHARPNESS)
-    return Path(path)
 
 
 def save_pattern(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
@@ -70,7 +59,11 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     if suffix == ".png" and multiple is not None:
         return found.save(path, multiple)
     if suffix:
-        return save_figure(_wall_figure(found), path)
+        from pellucid.show.figures.axes import save_figure
+        from pellucid.show.figures.patterns import wall_figure
+
+        title, units = f"{found.model}, {found.layer}", [int(unit) for unit in found.units]
+        return save_figure(wall_figure(found.images, found.activations, found.dead, units=units, title=title), path)
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")
@@ -101,13 +94,17 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
     no snapshots were kept, and where the disk refuses.
     """
     _require_snapshots(len(found.film.steps), path)
-    shots = found.film.images[:, 0]
+    frames = found.film.images[:, 0]
     if format_of(path, FILMS) in FIGURES:
+        from pellucid.show.figures.axes import save_figure
+        from pellucid.show.figures.patterns import strip_figure
+
         title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
-        return save_figure(patterns.strip_figure(shots, steps, activations, changes=changes, title=title), path)
-    return save_film(patterns.image_tones(shots), path, milliseconds=400, multiple=multiple)
+        return save_figure(strip_figure(frames, steps, activations, changes=changes, title=title), path)
+    pixels = np.moveaxis(tone_images(frames), 1, -1)
+    return save_film(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, path, milliseconds=400, multiple=multiple)
 
 
 def _require_snapshots(count: int, path: StrPath) -> None:
@@ -115,9 +112,3 @@ def _require_snapshots(count: int, path: StrPath) -> None:
         raise PellucidError(
             f"There is nothing to write to '{path}': no snapshots of the optimization are kept; set snapshots above 0."
         )
-
-
-def _wall_figure(found: Patterns) -> Figure:
-    title = f"{found.model}, {found.layer}"
-    units = [int(unit) for unit in found.units]
-    return patterns.wall_figure(found.images, found.activations, found.dead, units=units, title=title)

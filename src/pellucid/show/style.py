@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from pellucid.data.pixels import tone as tone  # noqa: PLC0414 (one of the tones of this module)
 
+FIGURES = (".png", ".pdf", ".svg")  # what a figure can be written as
 INK = (10, 13, 18)  # where a duotone begins
 IVORY = (250, 246, 236)  # where it ends
 

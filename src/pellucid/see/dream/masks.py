@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 
 from pellucid.data.photos import Photo, to_gray
@@ -82,6 +81,8 @@ def _feather(inside: Bool[np.ndarray, "height width"], width: float) -> Float[Te
     """1 inside, 0 outside, rising smoothly within `width` pixels of the edge."""
     if inside.all():
         return torch.ones(1, *inside.shape)
+    from scipy import ndimage  # half a second that most dreams do not need
+
     depth = ndimage.distance_transform_edt(inside).astype(np.float32)
     share = torch.from_numpy(np.minimum(depth / np.float32(max(1.0, width)), 1))
     return (share * share * (3 - 2 * share))[None]

@@ -3,21 +3,26 @@
 pixel_figure: width, height -> an empty matplotlib `Figure` and axes whose coordinates are its pixels
 draw_image, draw_text: onto such axes
 add_plot:     a place on a figure, in pixels -> empty axes for curves
+save_figure:  figure -> PNG, PDF or SVG
 
 No pyplot and so no state: a figure is returned, nothing is shown, and threads do not disturb each other. A figure has
 100 dots per inch: a pixel of an image is a square of whole pixels of the figure, never interpolated. Saved at 200 dots
 per inch all of it doubles.
 """
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pellucid.files import StrPath, atomic_path, format_of
 from pellucid.show import style
-from pellucid.show.style import LIGHT, Palette
+from pellucid.show.style import FIGURES, LIGHT, Palette
 
 DPI = 100
+SHARPNESS = 200  # dots per inch of a file
 MARGIN = 24
 GAP = 8
 INDENT = 28  # pixels between the place that is named for a plot and its axes, for the numbers beside them
@@ -88,6 +93,14 @@ def style_plot(axes: Axes, palette: Palette, size: float = 7.5, line: float = 0.
     axes.grid(axis="y", color=palette.line, lw=line)
     axes.set_axisbelow(True)
     axes.margins(x=0.01)
+
+
+def save_figure(figure: Figure, path: StrPath) -> Path:
+    """Write a figure; raises PellucidError for another format than PNG, PDF or SVG, and where the disk refuses."""
+    suffix = format_of(path, FIGURES)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=suffix[1:], dpi=SHARPNESS)
+    return Path(path)
 
 
 def mix_colors(one: str, other: str, share: float) -> str:

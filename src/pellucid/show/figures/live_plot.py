@@ -19,9 +19,9 @@ from pellucid.files import StrPath, atomic_path, check_output, output_folder
 from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.history import Epoch, by_layer
 from pellucid.learn.training import Trainer
-from pellucid.show import export
 from pellucid.show.figures.axes import DPI
 from pellucid.show.figures.training import training_figure
+from pellucid.show.style import FIGURES
 
 EVERY = 50
 
@@ -38,7 +38,7 @@ class LivePlot:
         if every < 1:
             raise PellucidError(f"A picture every {every} batches was asked for; draw one every batch at most.")
         if path is not None:
-            check_output(path, export.FIGURES)
+            check_output(path, FIGURES)
         self.path = None if path is None else Path(path)
         self.every, self.classes = every, classes
         self._place: Any = None
