@@ -93,8 +93,8 @@ def scan_text(scan: Scan) -> str:
     """Seconds, inertia and silhouette of each number of clusters, and the number to choose."""
     rows = [[row.clusters, f"{row.seconds:.2f}", f"{row.inertia:,.1f}", f"{row.silhouette:.4f}"] for row in scan.rows]
     lines = table(["clusters", "seconds", "inertia", "silhouette"], rows)
-    told = f"{scan.suggested} clusters are suggested, the knee of the inertia"
-    return f"{lines}\n{told} (silhouettes over {scan.sampled:,} images)."
+    suggestion = f"{scan.suggested} clusters are suggested, the knee of the inertia"
+    return f"{lines}\n{suggestion} (silhouettes over {scan.sampled:,} images)."
 
 
 def comparison_text(found: Comparison, target: float | None = None) -> str:
@@ -108,8 +108,10 @@ def comparison_text(found: Comparison, target: float | None = None) -> str:
         rows.append([course.name, *scores, *("-" if time is None else f"{time:.2f}" for time in times)])
     heads = ["learning from", "test", "dev", "s before the first step", "s in all", f"s to dev {wanted:.2%}"]
     ratio = found.ratio(wanted)
-    told = "" if ratio is None else f"\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
-    return table(heads, rows) + told
+    comparison = (
+        "" if ratio is None else f"\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
+    )
+    return table(heads, rows) + comparison
 
 
 def study_text(found: Study) -> str:

@@ -58,7 +58,7 @@ def layer_record(
     place: AtlasLayer, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
 ) -> dict[str, Any]:
     """A layer and all its units."""
-    info, found, said = place.info, place.found, place.stats
+    info, found, stats = place.info, place.found, place.stats
     best = found["activations"].max(0)
     dead = found["dead"]
     record: dict[str, Any] = {
@@ -75,11 +75,11 @@ def layer_record(
         "film_steps": found["film_steps"].tolist(),
         "activation": json_number(best),
     }
-    if said:
-        record["active"] = json_number(said["active"])
-        record["class"] = preferred_classes(said["class_means"])
-        record["mean"] = json_number(said["means"])
-        record["class_means"] = json_number(said["class_means"])
+    if stats:
+        record["active"] = json_number(stats["active"])
+        record["class"] = preferred_classes(stats["class_means"])
+        record["mean"] = json_number(stats["means"])
+        record["class_means"] = json_number(stats["class_means"])
     record["entries"] = [unit_record(place, unit, settings, data, images) for unit in range(info.units)]
     return record
 
@@ -97,7 +97,7 @@ def unit_record(
     place: AtlasLayer, unit: int, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
 ) -> dict[str, Any]:
     """All numbers of one unit's page."""
-    found, said = place.found, place.stats
+    found, stats = place.found, place.stats
     order = order_variants(found, unit)
     record: dict[str, Any] = {
         "unit": unit,
@@ -119,7 +119,7 @@ def unit_record(
     if place.after is not None:
         record["after"] = _strongest_links(place.after[1].strengths[:, unit], settings.links)
     if data is not None and images is not None:
-        record.update(_data_record(said, unit, float(found["activations"][order[0], unit]), images))
+        record.update(_data_record(stats, unit, float(found["activations"][order[0], unit]), images))
     return record
 
 
@@ -132,12 +132,12 @@ def _strongest_links(strengths: np.ndarray, count: int) -> list[list[Any]]:
     return [[place, json_number(strengths[place])] for place in largest_places(strengths, count)]
 
 
-def _data_record(said: Mapping[str, np.ndarray], unit: int, activation: float, images: JoinedSplits) -> dict[str, Any]:
+def _data_record(stats: Mapping[str, np.ndarray], unit: int, activation: float, images: JoinedSplits) -> dict[str, Any]:
     """What the data says of a unit; `ratio` is its pattern's activation over that of the strongest image."""
-    low, width, counts = histogram_bins(said["counts"][unit], float(said["bounds"][unit]))
-    strongest = float(said["values"][unit, 0])
+    low, width, counts = histogram_bins(stats["counts"][unit], float(stats["bounds"][unit]))
+    strongest = float(stats["values"][unit, 0])
     examples = []
-    for rank, (position, value) in enumerate(zip(said["positions"][unit], said["values"][unit], strict=True)):
+    for rank, (position, value) in enumerate(zip(stats["positions"][unit], stats["values"][unit], strict=True)):
         split, index = images.where(int(position))
         example = {
             "split": split,
@@ -145,13 +145,13 @@ def _data_record(said: Mapping[str, np.ndarray], unit: int, activation: float, i
             "label": images.one(int(position))[1],
             "activation": json_number(value),
         }
-        if "boxes" in said:
-            example["box"] = said["boxes"][unit, rank].tolist()
+        if "boxes" in stats:
+            example["box"] = stats["boxes"][unit, rank].tolist()
         examples.append(example)
     return {
-        "mean": json_number(said["means"][unit]),
-        "active": json_number(said["active"][unit]),
-        "class_means": json_number(said["class_means"][unit]),
+        "mean": json_number(stats["means"][unit]),
+        "active": json_number(stats["active"][unit]),
+        "class_means": json_number(stats["class_means"][unit]),
         "ratio": json_number(activation / strongest) if strongest > 0 else None,
         "histogram": {"low": json_number(low), "width": json_number(width), "counts": counts.tolist()},
         "examples": examples,

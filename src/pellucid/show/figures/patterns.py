@@ -82,14 +82,14 @@ def strip_figure(
         raise PellucidError(
             f"There are {count} frames, {len(steps)} steps, {len(activations)} activations, {len(changes)} changes."
         )
-    told = [f"{change:+.1%}" if math.isfinite(change) else "" for change in changes] or [""] * count
+    labels = [f"{change:+.1%}" if math.isfinite(change) else "" for change in changes] or [""] * count
     step_x = width * multiple + GAP
     top = MARGIN + (30 if title else 0)
-    below = 49 if any(told) else 34
+    below = 49 if any(labels) else 34
     figure, axes = pixel_figure(2 * MARGIN + count * step_x - GAP, top + height * multiple + below + MARGIN, palette)
     if title:
         draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=palette.ink, serif=True)
-    for index, (tile, step, activation, change) in enumerate(zip(tiles, steps, activations, told, strict=True)):
+    for index, (tile, step, activation, change) in enumerate(zip(tiles, steps, activations, labels, strict=True)):
         left, under = MARGIN + index * step_x, top + height * multiple
         draw_image(axes, tile, left, top, multiple)
         draw_text(axes, f"step {step}", left, under + 4, size=8, colour=palette.muted)

@@ -4,7 +4,7 @@ training_figure: history and one image's backprop trace (learn/backprop_trace.py
 curves_figure:   history -> loss, accuracy, largest activations, seconds, when it is over
 
 Activations run from dark (nothing) to light (the layer's largest). Gradients and filters are gray at zero, and each
-picture of them reaches black or white at its own largest magnitude: their sizes are told in numbers, not in grays.
+picture of them reaches black or white at its own largest magnitude, which stands beside it as a number.
 Green is the truth, red a wrong guess, and red is a ReLU layer that is silent.
 """
 

@@ -36,15 +36,15 @@ def control(group: type[Settings], name: str, value: Any = None) -> Any:
     field = group.model_fields[name]
     kinds = _kinds(field)
     shown = shown_value(field.default if value is None else value)
-    said: dict[str, Any] = {"label": _label(name), "info": field.description, "value": shown}
+    options: dict[str, Any] = {"label": _label(name), "info": field.description, "value": shown}
     if bool in kinds:
-        return gr.Checkbox(**said)
+        return gr.Checkbox(**options)
     choices = _choices(field)
     if choices:
-        return gr.Dropdown(choices, **said)
+        return gr.Dropdown(choices, **options)
     if kinds & {int, float} and tuple not in kinds:
-        return _number(field, kinds, said)
-    return gr.Textbox(**said, placeholder="none" if shown == "" else None, max_lines=1)
+        return _number(field, kinds, options)
+    return gr.Textbox(**options, placeholder="none" if shown == "" else None, max_lines=1)
 
 
 def _label(name: str) -> str:
@@ -94,7 +94,7 @@ def _numeral(word: str) -> Any:
         return word  # the settings know what to say of it
 
 
-def _number(field: FieldInfo, kinds: set[Any], said: dict[str, Any]) -> Any:
+def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any]) -> Any:
     """A slider where the range has few steps, on which the value lies; else a number."""
     whole = float not in kinds
     limits = {
@@ -103,12 +103,12 @@ def _number(field: FieldInfo, kinds: set[Any], said: dict[str, Any]) -> Any:
     low, high = limits.get("ge", limits.get("gt")), limits.get("le")
     if low is not None and high is not None and types.NoneType not in kinds:
         step = 1 if whole else 0.01 if high - low <= 1 else 0.1
-        places = (said["value"] - low) / step
+        places = (options["value"] - low) / step
         if (high - low) / step <= AIMABLE and abs(places - round(places)) < 1e-9:
             return _without_checks(
-                gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **said)
+                gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **options)
             )
-    return _without_checks(gr.Number(minimum=low, maximum=limits.get("lt", high), step=1 if whole else 0.01, **said))
+    return _without_checks(gr.Number(minimum=low, maximum=limits.get("lt", high), step=1 if whole else 0.01, **options))
 
 
 def _without_checks(part: Any) -> Any:

@@ -95,9 +95,9 @@ def tile_gallery(
         if layer is None:
             items.append(f'<span class="{kind}">{inside}</span>')
         else:
-            said = escape(f"{layer}, map {number}: show what it looks for")
+            label = escape(f"{layer}, map {number}: show what it looks for")
             items.append(
-                f'<button type="button" data-layer="{escape(layer)}" data-unit="{number}" aria-label="{said}">'
+                f'<button type="button" data-layer="{escape(layer)}" data-unit="{number}" aria-label="{label}">'
                 f"{inside}</button>"
             )
     times = pixel_multiple((height, width), target)

@@ -32,10 +32,10 @@ def summary(trainer: Trainer) -> str:
     """Epoch, loss and accuracy so far."""
     history = trainer.history
     last, epochs = history.batches[-1], trainer.settings.epochs
-    said = f"Epoch {min(last.epoch + 1, epochs)} of {epochs}, batch {last.number + 1}: loss {trainer.average:.3f}."
+    position = f"Epoch {min(last.epoch + 1, epochs)} of {epochs}, batch {last.number + 1}: loss {trainer.average:.3f}."
     if not history.epochs:
-        return said
-    return f"{said} It reads {percent(history.epochs[-1].dev_accuracy)} of the dev images."
+        return position
+    return f"{position} It reads {percent(history.epochs[-1].dev_accuracy)} of the dev images."
 
 
 def panel(trainer: Trainer, seen: BackpropTrace) -> str:

@@ -44,7 +44,7 @@ def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> T
     learnt = _train_part(images, seed, clock)
     with clock(f"opening {MODEL}"):
         model = open_model(MODEL)
-    with clock("compiling what is not compiled yet"):  # else the first layer would be told to take so long
+    with clock("compiling what is not compiled yet"):  # else the first layer would count its seconds
         stages.warm_up(model, seed)
     found, layers = _pattern_part(model, images, seed, clock)
     with clock("dreaming"):

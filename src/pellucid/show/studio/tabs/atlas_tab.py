@@ -49,7 +49,7 @@ class AtlasTab:
                 with gr.Accordion("More settings", open=False):
                     made |= controls.controls(AtlasSettings, self._names[len(FIRST) :], seed=self._context.seed)
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
+                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Build", variant="primary", elem_id="build")
                     halt = gr.Button("Stop", variant="stop")
@@ -58,10 +58,10 @@ class AtlasTab:
             go.click,
             self.make,
             [self.model, data, *[made[name] for name in self._names]],
-            [said, stage],
+            [status, stage],
             concurrency_id="work",
         )
-        self._context.connect_stop(halt, "atlas", said)
+        self._context.connect_stop(halt, "atlas", status)
 
     def make(self, request: gr.Request, name: str, data: str, *values: Any) -> Iterator[tuple[Any, Any]]:
         """The site, stage by stage."""

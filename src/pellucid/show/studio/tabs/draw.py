@@ -52,7 +52,7 @@ class DrawTab:
                     elem_classes="look",
                 )
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
+                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 answer = gr.HTML(elem_classes="look", apply_default_css=False, elem_id="answer")
             with gr.Column(scale=3, min_width=220):
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="which network reads")
@@ -60,17 +60,17 @@ class DrawTab:
         with gr.Row(elem_classes="beside"):
             inside = gr.HTML(elem_classes="look layers", apply_default_css=False, js_on_load=CLICKS, elem_id="inside")
             wanted = gr.HTML(_hint(), elem_classes="look aside", apply_default_css=False, elem_id="wanted")
-        shown = [said, answer, inside]
+        shown = [status, answer, inside]
         connect(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
         connect(dropped.upload, self.drop, [dropped, self.model], shown)
         connect(self.model.change, self.again, [self.model], [*shown, wanted])
-        connect(inside.look, self.look, [self.model], [said, wanted], concurrency_limit=None)
+        connect(inside.look, self.look, [self.model], [status, wanted], concurrency_limit=None)
 
     def draw(self, request: gr.Request, event: gr.EventData, name: str) -> tuple[Any, Any, Any]:
         """What a network makes of the strokes so far; of strokes that later ones have overtaken, nothing."""
         session = self._context.session(request)
-        told = event._data if isinstance(event._data, dict) else {}
-        strokes, number = canvas.decode_drawing(told.get("pixels")), told.get("number")
+        fields = event._data if isinstance(event._data, dict) else {}
+        strokes, number = canvas.decode_drawing(fields.get("pixels")), fields.get("number")
         number = number if isinstance(number, int) else 0
         turn = session.kept.setdefault("turn", threading.Lock())
         session.kept["drawn"] = max(number, session.kept.get("drawn", 0))
@@ -124,8 +124,8 @@ def session_image(session: Session, model: Model) -> Float32[np.ndarray, "channe
 
 def _clicked(event: gr.EventData) -> tuple[str, int]:
     """The layer and the unit that were clicked on."""
-    said = event._data if isinstance(event._data, dict) else {}
-    layer, unit = said.get("layer"), said.get("unit")
+    fields = event._data if isinstance(event._data, dict) else {}
+    layer, unit = fields.get("layer"), fields.get("unit")
     if not isinstance(layer, str) or isinstance(unit, bool) or not isinstance(unit, int):
         raise PellucidError("That is no unit; click on a map or on a bar.")
     return layer, unit

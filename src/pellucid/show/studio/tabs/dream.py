@@ -43,7 +43,7 @@ class DreamTab:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
+                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("DreamTab", variant="primary", elem_id="dream")
                     halt = gr.Button("Stop", variant="stop")
@@ -53,13 +53,13 @@ class DreamTab:
                 )
                 with gr.Row(elem_classes="buttons"):
                     files = [download("The dream, PNG"), download("Film of the rounds, GIF")]
-        connect(go.click, self.dream, asked, [said, stage, *files], concurrency_id="work")
-        self._context.connect_stop(halt, "dream", said)
-        connect(self._dropped.upload, self.show_dropped, [self._dropped], [said, stage, self._photo])
-        connect(self._photo.input, self.show, [self._photo], [said, stage])
-        self._context.connect_layers(self.model, self._layer, said)
-        connect(self._layer.change, self.units, [self.model, self._layer], [said, *self._units])
-        connect(self._made["levels"].change, self.levels, [self._made["levels"]], [said, *self._units])
+        connect(go.click, self.dream, asked, [status, stage, *files], concurrency_id="work")
+        self._context.connect_stop(halt, "dream", status)
+        connect(self._dropped.upload, self.show_dropped, [self._dropped], [status, stage, self._photo])
+        connect(self._photo.input, self.show, [self._photo], [status, stage])
+        self._context.connect_layers(self.model, self._layer, status)
+        connect(self._layer.change, self.units, [self.model, self._layer], [status, *self._units])
+        connect(self._made["levels"].change, self.levels, [self._made["levels"]], [status, *self._units])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `dream` takes them."""

@@ -46,7 +46,7 @@ class PatternsTab:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
+                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Evolve", variant="primary", elem_id="evolve")
                     halt = gr.Button("Stop", variant="stop")
@@ -57,10 +57,10 @@ class PatternsTab:
                 kept = gr.HTML(elem_classes="look kept", apply_default_css=False, elem_id="kept")
                 with gr.Row(elem_classes="buttons"):
                     every = download("All that was kept, ZIP")
-        connect(go.click, self.evolve, asked, [said, stage, *files], concurrency_id="work")
-        self._context.connect_stop(halt, "patterns", said)
-        connect(keep.click, self.keep, [], [said, kept, every])
-        self._context.connect_layers(self.model, self._layer, said)
+        connect(go.click, self.evolve, asked, [status, stage, *files], concurrency_id="work")
+        self._context.connect_stop(halt, "patterns", status)
+        connect(keep.click, self.keep, [], [status, kept, every])
+        self._context.connect_layers(self.model, self._layer, status)
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `evolve` takes them."""
@@ -170,8 +170,8 @@ def _status(snapshot: Snapshot, *, ended: bool = False) -> str:
         return f"Stopped after {steps} steps, at a mean activation of {mean}; what was reached stays."
     dead = int(snapshot.found.dead.sum())
     count = len(snapshot.images)
-    said = f"{count} pattern{'s' if count > 1 else ''} in {snapshot.seconds:.1f} s, mean activation {mean}"
-    return f"{said}; {dead} dead." if dead else f"{said}."
+    result = f"{count} pattern{'s' if count > 1 else ''} in {snapshot.seconds:.1f} s, mean activation {mean}"
+    return f"{result}; {dead} dead." if dead else f"{result}."
 
 
 def _files(session: Session, asked: Request, snapshot: Snapshot) -> list[Any]:

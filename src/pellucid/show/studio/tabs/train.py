@@ -47,7 +47,7 @@ class TrainTab:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                said = gr.HTML(
+                status = gr.HTML(
                     html.status_line(BEGIN), elem_classes="look", apply_default_css=False, elem_id="trained-line"
                 )
                 with gr.Row(elem_classes="buttons"):
@@ -57,12 +57,12 @@ class TrainTab:
                 stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="training")
                 with gr.Row(elem_classes="buttons"):
                     file = download("The network, safetensors")
-        shown = [said, stage, file, *self._pickers]
+        shown = [status, stage, file, *self._pickers]
         connect(go.click, self.train, asked, shown, concurrency_id="work")
         connect(on.click, self.go_on, [], shown, concurrency_id="work")
-        self._context.connect_stop(halt, "train", said)
+        self._context.connect_stop(halt, "train", status)
         for choice in (self._data, self._architecture):
-            connect(choice.input, self.recipe, [self._data, self._architecture], [said, *asked[2:]])
+            connect(choice.input, self.recipe, [self._data, self._architecture], [status, *asked[2:]])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `train` takes them."""
