@@ -276,10 +276,10 @@ def test_what_was_trained_here_is_in_this_window_only(context):
     list(train(tab, request, epochs=1))
     name = context.registry.names(context.session(request))[0]
     tab_patterns = PatternsTab(context)
-    _, layers = tab_patterns.layers(request, name)
+    _, layers = context.layers(request, name)
     assert layers.value == "flatten"
     with pytest.raises(PellucidError, match="no model"):
-        tab_patterns.layers(window("two"), name)
+        context.layers(window("two"), name)
 
 
 def test_the_settings_shown_suit_the_architecture(context):

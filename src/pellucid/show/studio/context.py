@@ -56,14 +56,10 @@ class Context:
         """The session of the window that asks."""
         return self.sessions.of(str(request.session_hash))
 
-    def connect_layers(self, model: Any, layer: Any, output: Any) -> None:
-        """Offer the layers of the model that is chosen; errors are shown in `output`."""
-
-        def layers(request: gr.Request, name: str) -> tuple[Any, Any]:
-            choices, first = layer_choices(self.registry.model(self.session(request), name))
-            return gr.skip(), gr.Dropdown(choices=choices, value=first)
-
-        connect(model.change, layers, [model], [output, layer])
+    def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
+        """The choice of layers of the model of that name; nothing for the first output, where errors are shown."""
+        choices, layer = layer_choices(self.registry.model(self.session(request), name))
+        return gr.skip(), gr.Dropdown(choices=choices, value=layer)
 
     def connect_stop(self, button: Any, name: str, output: Any) -> None:
         """Let a click on the button stop the window's job of this name; errors are shown in `output`."""

@@ -57,7 +57,7 @@ class DreamTab:
         self._context.connect_stop(halt, "dream", status)
         connect(self._dropped.upload, self.show_dropped, [self._dropped], [status, stage, self._photo])
         connect(self._photo.input, self.show, [self._photo], [status, stage])
-        self._context.connect_layers(self.model, self._layer, status)
+        connect(self.model.change, self._context.layers, [self.model], [status, self._layer])
         connect(self._layer.change, self.units, [self.model, self._layer], [status, *self._units])
         connect(self._made["levels"].change, self.levels, [self._made["levels"]], [status, *self._units])
 

@@ -60,7 +60,7 @@ class PatternsTab:
         connect(go.click, self.evolve, asked, [status, stage, *files], concurrency_id="work")
         self._context.connect_stop(halt, "patterns", status)
         connect(keep.click, self.keep, [], [status, kept, every])
-        self._context.connect_layers(self.model, self._layer, status)
+        connect(self.model.change, self._context.layers, [self.model], [status, self._layer])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `evolve` takes them."""
