@@ -275,7 +275,6 @@ def test_what_was_trained_here_is_in_this_window_only(context):
     tab, request = TrainTab(context, []), window()
     list(train(tab, request, epochs=1))
     name = context.registry.names(context.session(request))[0]
-    tab_patterns = PatternsTab(context)
     _, layers = context.layers(request, name)
     assert layers.value == "flatten"
     with pytest.raises(PellucidError, match="no model"):
