@@ -14,7 +14,7 @@ from pellucid.see.dream.dream import dream
 from pellucid.see.dream.zoom import zoom
 from pellucid.see.models.open import open_model
 from pellucid.show import dream_export
-from pellucid.show.figures.dream import dream_panel
+from pellucid.show.figures.dream import WORDS, dream_panel
 from tests.see.conftest import small_cnn
 
 ASKED = {"layer": "relu2", "unit": 1, "levels": 1, "rounds": 2, "steps": 3}
@@ -75,7 +75,7 @@ def test_a_panel_shows_all_four(model, photo):
     figure = dream_panel(dream(photo, model, **ASKED))
     shown = [np.asarray(image.get_array()) for image in figure.axes[0].images]
     assert len({image.tobytes() for image in shown}) == 4
-    assert [text.get_text() for text in figure.axes[0].texts] == list(dream_export.WORDS)
+    assert [text.get_text() for text in figure.axes[0].texts] == list(WORDS)
 
 
 def test_many_photos_become_many_pictures(model, photo, tmp_path):
