@@ -55,6 +55,7 @@ hypothesis_settings.register_profile("pellucid", deadline=None, derandomize=True
 hypothesis_settings.load_profile("pellucid")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, a file stays whole, for its fixtures, and a cluster is started once."""
     for item in items:
