@@ -372,7 +372,7 @@ def test_images_and_ascents_are_independent_axes(cnn, image, optimizer):
     rate = {"normalized": 0.05, "gradient": 5.0}.get(optimizer)
     found = patterns(opened(cnn), "relu2", image=image, optimizer=optimizer, learning_rate=rate, **QUICK)
     assert np.isfinite(found.images).all()
-    assert found.activations.mean() > 1.05 * found.history.activations[:, 0].mean()
+    assert found.activations.mean() > 1.02 * found.history.activations[:, 0].mean()  # a leap may saturate a box at once
 
 
 @pytest.mark.parametrize("noise", ["scales", "fourier", "zero", "normal"])
