@@ -15,15 +15,11 @@ from sources import SOURCE
 ROOM = SOURCE / "pellucid" / "kernels"
 
 
-def test_every_kernel_is_imported_from_where_checkers_are_told():
-    """Rejects a name that a type checker knows and the program lacks, or the other way round."""
-    tree = ast.parse((ROOM / "__init__.py").read_text(encoding="utf-8"))
-    block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
-    imports = {alias.name: n.module for n in block.body if isinstance(n, ast.ImportFrom) for alias in n.names}
-    assert imports == {name: f"pellucid.kernels.{file}" for name, file in kernels._HOMES.items()}
+def test_every_kernel_is_found_and_explained():
+    """Rejects a name in the list of the interface that no file has, and an interface that grows without notice."""
     assert all(getattr(kernels, name).__name__ == name and getattr(kernels, name).__doc__ for name in kernels.__all__)
     assert len(kernels.__all__) <= 26
-    with pytest.raises(AttributeError, match="no attribute 'convolv'"):
+    with pytest.raises(AttributeError, match="attribute convolv"):
         _ = kernels.convolv
 
 
