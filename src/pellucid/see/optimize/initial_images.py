@@ -16,7 +16,6 @@ from functools import partial
 import numpy as np
 import torch
 from jaxtyping import Float32
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
@@ -85,6 +84,8 @@ def smoothed(
 
     width: the Gaussian's deviation in pixels, above 0. The border's pixels are repeated beyond it.
     """
+    from scipy.ndimage import gaussian_filter  # here, as it takes a while and most images are not smoothed
+
     soft = torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, width, width), mode="nearest"))
     (deviation, mean), (soft_deviation, soft_mean) = (
         torch.std_mean(each, (1, 2, 3), correction=0, keepdim=True) for each in (images, soft)
