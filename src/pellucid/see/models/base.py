@@ -10,14 +10,14 @@ output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pellucid.data.scaling import Scaling
@@ -46,14 +46,10 @@ class LayerInfo:
 @dataclass(frozen=True, eq=False)
 class LayerOutput:
     """What one layer gives for a batch: its `output`, and its `pre_activation`, before a final rectifier or softmax
-    (None where there is none, or where it cannot be reached).
-
-    selected: the unit axis has length 1, and holds the one unit that was asked for of each image.
-    """
+    (None where there is none, or where it cannot be reached)."""
 
     output: Float[Tensor, "batch unit *position"]
     pre_activation: Float[Tensor, "batch unit *place"] | None = None
-    selected: bool = False
 
     @property
     def unit_means(self) -> Float[Tensor, "batch unit"]:
@@ -67,13 +63,6 @@ class Reader(ABC):
     @abstractmethod
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
         """Run the model as far as the deepest layer that is asked for."""
-
-    def read_selected(
-        self, images: Float[Tensor, "batch channel height width"], units: Mapping[str, Int64[Tensor, "batch"]]
-    ) -> dict[str, LayerOutput]:
-        """The same; of the layers in `units`, one unit of each image is enough, and the others may be left out."""
-        del units
-        return self(images)
 
     @property
     def supports_bfloat16(self) -> bool:

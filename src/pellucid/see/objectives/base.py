@@ -105,11 +105,6 @@ class Objective(ABC):
             raise PellucidError("An objective has no jobs, so there is nothing to maximize; give it one or more.")
 
     @property
-    def selected_units(self) -> Mapping[str, Int64[Tensor, "job"]]:
-        """Layer -> unit of each job, for layers of which a job needs one unit only; others are read whole."""
-        return {}
-
-    @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
         """What each job's random numbers follow from, so that they are the same alone and in a batch."""
         return torch.zeros(len(self), dtype=torch.int64)

@@ -4,7 +4,6 @@ Units:      the mean over one unit's map for each image (unit -1: the mean over 
 OtherUnits: the mean over all units of the layer but one, for each image
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -60,19 +59,14 @@ class Units(_UnitsOfLayer):
         super().require_fit(model)
         require_units(self.layer, self.units, model.layer(self.layer).units)
 
-    @property
-    def selected_units(self) -> Mapping[str, Int64[Tensor, "job"]]:
-        """The units, unless one stands for the whole layer."""
-        return {} if bool((self.units < 0).any()) else {self.layer: self.units}
-
     def __call__(self, outputs: Outputs) -> Score:
         """Image i is scored by unit i."""
         layer = outputs[self.layer]
-        output = self._of_each(layer.output, layer.selected)
+        output = self._of_each(layer.output)
         value, silent = output.mean(1), _is_zero(output)
         if layer.pre_activation is None:
             return Score(value, silent, value, silent)
-        fallback = self._of_each(layer.pre_activation, layer.selected).amax(1)
+        fallback = self._of_each(layer.pre_activation).amax(1)
         return Score(value, silent, fallback, torch.zeros_like(silent))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
@@ -88,11 +82,9 @@ class Units(_UnitsOfLayer):
         silent = _with_whole(is_zero, is_zero.all(1))[:, self.units]
         return torch.where(silent, fallback.clamp_max(0), value)
 
-    def _of_each(self, layer: Float[Tensor, "batch unit *position"], selected: bool) -> Float[Tensor, "batch number"]:
+    def _of_each(self, layer: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch number"]:
         """Every position of each image's unit; for unit -1 the whole layer, where each single unit is repeated."""
         flat = _with_positions(layer)
-        if selected:
-            return flat[:, 0]
         rows = torch.arange(len(flat), device=flat.device)
         if not bool((self.units < 0).any()):
             return flat[rows, self.units]

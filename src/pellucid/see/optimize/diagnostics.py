@@ -7,7 +7,7 @@ unit_statistics: a layer's output -> each image's own unit, the mean and the lar
 The terms are `target`, the unit's own activation (of one neuron, where a position is asked for); `others_mean` and
 `others_max`, the mean and the largest of the layer's other units, there as well; `tv` and `l1` of the image before it
 is clipped, as penalties see it; `loss`, minus what is maximized, so that target - others - penalties = -loss. The layer
-is read once for the objective and the diagnostics; it is read whole, where an objective of single units may read less.
+is read once for the objective and the diagnostics.
 """
 
 from dataclasses import dataclass, replace

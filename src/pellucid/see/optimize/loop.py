@@ -245,7 +245,7 @@ def objective_values(
             jobs = torch.arange(begin, min(begin + batch_size, len(images)), device=images.device)
             padded = _padded(jobs, multiple)
             selected = objective.select(padded)
-            outputs = read.read_selected(images[padded], selected.selected_units)
+            outputs = read(images[padded])
             values.append(selected(outputs).value[: len(jobs)])
     return torch.cat(values)
 
@@ -306,7 +306,7 @@ def _scored(
         if task.transforms is not None:
             received = task.transforms(images, objective.rng_keys.to(images.device), batch.step)
         with read.bfloat16() if bfloat16 else nullcontext():
-            outputs = read.read_selected(received, objective.selected_units)
+            outputs = read(received)
         score = objective(outputs)
         if task.penalties is not None:
             score = score.minus(task.penalties(task.image.unclipped(points), score.value))
