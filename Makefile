@@ -32,8 +32,9 @@ endif
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
 
-# As many processes as there are cores, up to four; one:  make test WORKERS=0
-WORKERS ?= auto --maxprocesses 4 --dist loadgroup
+# A file's tests stay together, for their fixtures, in one of as many processes as there are cores, up to four.
+# In one process:  make test WORKERS=0
+WORKERS ?= auto --maxprocesses 4 --dist loadfile
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

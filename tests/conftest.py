@@ -55,14 +55,6 @@ hypothesis_settings.register_profile("pellucid", deadline=None, derandomize=True
 hypothesis_settings.load_profile("pellucid")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, a file stays whole, for its fixtures, and a cluster is started once."""
-    for item in items:
-        room = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(room if room == "spread" else item.path.as_posix()))
-
-
 @pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     """Libraries' global generators start alike in every test, whichever ran before; Pellucid itself uses none."""
