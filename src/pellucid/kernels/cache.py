@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.runtime.nrt import rtsys
 from platformdirs import user_cache_path
 
 ROOM = Path(__file__).parent
@@ -99,6 +100,12 @@ class _Cache(FunctionCache):
     def __init__(self, function: Any) -> None:
         super().__init__(function)  # type: ignore[no-untyped-call]
         self._cache_file = _File(self._cache_path, self._impl.filename_base, stamp())  # type: ignore[no-untyped-call]
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """What is kept, without all that Numba imports and registers first, which only a compilation needs."""
+        rtsys.initialize(context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, context)  # type: ignore[no-untyped-call]
 
     def save_overload(self, signature: Any, code: Any) -> None:
         """Keep it, if that is possible."""

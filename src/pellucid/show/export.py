@@ -12,6 +12,7 @@ is loaded only where a figure is drawn.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, check_output, format_of, output_folder
 from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
+from pellucid.show.figures.wall import PictureBoard, draw_wall
 from pellucid.show.films import save_film
 from pellucid.show.style import FIGURES
 
@@ -59,11 +61,14 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     if suffix == ".png" and multiple is not None:
         return found.save(path, multiple)
     if suffix:
+        title, units = f"{found.model}, {found.layer}", [int(unit) for unit in found.units]
+        shown: tuple[Any, ...] = found.images, found.activations, found.dead
+        if suffix == ".png":
+            return draw_wall(PictureBoard, *shown, units=units, title=title).save(path)
         from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.patterns import wall_figure
 
-        title, units = f"{found.model}, {found.layer}", [int(unit) for unit in found.units]
-        return save_figure(wall_figure(found.images, found.activations, found.dead, units=units, title=title), path)
+        return save_figure(wall_figure(*shown, units=units, title=title), path)
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")

@@ -13,6 +13,8 @@ from jaxtyping import Float, UInt8
 from pellucid.data.pixels import tone as tone  # noqa: PLC0414 (one of the tones of this module)
 
 FIGURES = (".png", ".pdf", ".svg")  # what a figure can be written as
+MARGIN = 24  # pixels around a figure that is laid out in pixels
+GAP = 8  # pixels between its images
 INK = (10, 13, 18)  # where a duotone begins
 IVORY = (250, 246, 236)  # where it ends
 

@@ -2,17 +2,20 @@
 
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.show import style
-from pellucid.show.figures import axes, curves, patterns
+from pellucid.show.figures import curves, patterns, wall
+from pellucid.show.figures.axes import save_figure
 from pellucid.show.style import DARK, LIGHT
 
 
@@ -44,10 +47,10 @@ def test_every_pixel_of_the_wall_is_a_pixel_of_its_pattern(multiple: int):
     """Rejects interpolation, tiles half a pixel off, and height taken for width (the images are not square)."""
     images = noise(5, 1, 6, 9)
     pixels = drawn(patterns.wall_figure(images, np.arange(5.0), columns=2, multiple=multiple))
-    step_x, step_y = 9 * multiple + axes.GAP, 6 * multiple + axes.GAP + 14
+    step_x, step_y = 9 * multiple + style.GAP, 6 * multiple + style.GAP + 14
     for index, image in enumerate(tones(images)[:, 0]):
         tile = style.duotone(image).repeat(multiple, 0).repeat(multiple, 1)
-        top, left = axes.MARGIN + index // 2 * step_y, axes.MARGIN + index % 2 * step_x
+        top, left = style.MARGIN + index // 2 * step_y, style.MARGIN + index % 2 * step_x
         assert holds(pixels, tile, top, left)
 
 
@@ -59,11 +62,28 @@ def test_the_wall_names_units_and_says_who_is_dead():
     assert words(figure) == ["7", "0.50", "8", "dead", "56", "2.25"]
 
 
+def test_a_picture_of_a_wall_is_the_figure(tmp_path: Path):
+    """Rejects a PNG laid out otherwise than the PDF: a tile or a number in another place, or of another size."""
+    given = noise(3, 1, 12, 9), np.array([0.5, 0.0, 2.25]), np.array([False, True, False])
+    figure = save_figure(patterns.wall_figure(*given, title="a model"), tmp_path / "figure.png")
+    picture = wall.draw_wall(wall.PictureBoard, *given, title="a model").save(tmp_path / "picture.png")
+    one, other = (np.asarray(Image.open(path).convert("RGB"), float) for path in (figure, picture))
+    assert one.shape == other.shape
+    paper = one[0, 0]
+    blocks = [
+        np.abs(each - paper).max(axis=2)[: len(each) // 8 * 8, : each.shape[1] // 8 * 8] > 60 for each in (one, other)
+    ]
+    shares = [each.reshape(len(each) // 8, 8, -1, 8).mean(axis=(1, 3)) for each in blocks]
+    assert np.abs(shares[0] - shares[1]).mean() < 0.1 * shares[0].mean()
+    left, top = 2 * style.MARGIN, 2 * (style.MARGIN + 30)
+    assert np.array_equal(one[top : top + 48, left : left + 36], other[top : top + 48, left : left + 36])
+
+
 def test_colour_patterns_keep_their_channels():
     """Rejects a wall that shows only the first of three channels."""
     images = noise(1, 3, 4, 5)
     pixels = drawn(patterns.wall_figure(images, np.ones(1), multiple=1))
-    assert holds(pixels, np.moveaxis(tones(images)[0], 0, -1), axes.MARGIN, axes.MARGIN)
+    assert holds(pixels, np.moveaxis(tones(images)[0], 0, -1), style.MARGIN, style.MARGIN)
 
 
 def test_a_strip_shows_frames_in_order_with_step_and_activation():
@@ -74,7 +94,7 @@ def test_a_strip_shows_frames_in_order_with_step_and_activation():
     pixels = drawn(figure)
     for index, frame in enumerate(tones(frames)[:, 0]):
         tile = style.duotone(frame).repeat(2, 0).repeat(2, 1)
-        assert holds(pixels, tile, axes.MARGIN, axes.MARGIN + index * (4 * 2 + axes.GAP))
+        assert holds(pixels, tile, style.MARGIN, style.MARGIN + index * (4 * 2 + style.GAP))
 
 
 def test_a_strip_tells_how_much_changed():
@@ -131,5 +151,5 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
 def test_five_channels_stand_side_by_side():
     """Rejects an error instead of a picture, and channels one below the other."""
     images = noise(2, 5, 4, 3)
-    assert patterns.image_tones(images).shape == (2, 4, 15)
-    assert np.array_equal(patterns.image_tones(images)[1, :, 3:6], tones(images)[1, 1])
+    assert wall.image_tones(images).shape == (2, 4, 15)
+    assert np.array_equal(wall.image_tones(images)[1, :, 3:6], tones(images)[1, 1])

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
-from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
-from pellucid.show.style import LIGHT, Palette, activation_tones, image_bytes
+from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
+from pellucid.show.style import GAP, LIGHT, MARGIN, Palette, activation_tones, image_bytes
 
 LABEL = 110  # pixels for the names of the layers
 TILE = 72  # pixels that a map is brought near to, by a whole multiple

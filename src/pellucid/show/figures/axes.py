@@ -1,7 +1,7 @@
 """Axes: figures laid out in pixels, and what is drawn on them: images, words, curves.
 
 pixel_figure: width, height -> an empty matplotlib `Figure` and axes whose coordinates are its pixels
-draw_image, draw_text: onto such axes
+draw_image, draw_text: onto such axes;  FigureBoard: both, as a wall is drawn
 add_plot:     a place on a figure, in pixels -> empty axes for curves
 save_figure:  figure -> PNG, PDF or SVG
 
@@ -11,6 +11,7 @@ per inch all of it doubles.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -19,12 +20,11 @@ from matplotlib.figure import Figure
 
 from pellucid.files import StrPath, atomic_path, format_of
 from pellucid.show import style
+from pellucid.show.figures.wall import Board
 from pellucid.show.style import FIGURES, LIGHT, Palette
 
 DPI = 100
 SHARPNESS = 200  # dots per inch of a file
-MARGIN = 24
-GAP = 8
 INDENT = 28  # pixels between the place that is named for a plot and its axes, for the numbers beside them
 SERIF = ["STIXGeneral"]  # these two come with matplotlib
 SANS = ["DejaVu Sans"]
@@ -72,6 +72,21 @@ def draw_text(
         ha=at,
         va="top",
     )
+
+
+class FigureBoard(Board):
+    """A board (wall.py) that is a figure."""
+
+    def __init__(self, width: int, height: int, palette: Palette = LIGHT) -> None:
+        self.figure, self._axes = pixel_figure(width, height, palette)
+
+    def draw_image(self, *given: Any, **named: Any) -> None:
+        """As in Board."""
+        draw_image(self._axes, *given, **named)
+
+    def draw_text(self, *given: Any, **named: Any) -> None:
+        """As in Board."""
+        draw_text(self._axes, *given, **named)
 
 
 def add_plot(figure: Figure, left: int, top: int, width: int, palette: Palette, title: str, height: int) -> Axes:

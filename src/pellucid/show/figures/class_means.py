@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from pellucid.errors import PellucidError
 from pellucid.learn.class_means import ClassMeans
 from pellucid.show.figures.activations_figure import pixel_multiple
-from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
-from pellucid.show.style import LIGHT, Palette, image_bytes
+from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
+from pellucid.show.style import GAP, LIGHT, MARGIN, Palette, image_bytes
 
 TILE = 112
 ACROSS = 5

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan
-from pellucid.show.figures.axes import MARGIN, add_plot, pixel_figure
-from pellucid.show.style import LIGHT, Palette
+from pellucid.show.figures.axes import add_plot, pixel_figure
+from pellucid.show.style import LIGHT, MARGIN, Palette
 
 WIDTH, SMALL, TALL = 1080, 180, 280
 MARK = 12  # size of the ring around the suggested K

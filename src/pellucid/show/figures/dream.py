@@ -12,8 +12,8 @@ from pellucid.data.photos import to_gray
 from pellucid.see.dream.dream import Dream
 from pellucid.see.dream.resampling import resize
 from pellucid.show import style
-from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
-from pellucid.show.style import LIGHT, Palette
+from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
+from pellucid.show.style import GAP, LIGHT, MARGIN, Palette
 
 PANEL = 480  # pixels: the longer side of each picture of a panel
 WORDS = ("photo", "gray", "dream", "dream, contrast")

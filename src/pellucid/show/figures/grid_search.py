@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
 from pellucid.learn.experiments.grid_search import Study, Summary, Values
-from pellucid.show.figures.axes import MARGIN, add_plot, draw_text, mix_colors, pixel_figure
-from pellucid.show.style import LIGHT, Palette
+from pellucid.show.figures.axes import add_plot, draw_text, mix_colors, pixel_figure
+from pellucid.show.style import LIGHT, MARGIN, Palette
 
 WIDTH, TALL, ROW = 1080, 300, 22
 LABELS = 380  # pixels for the words of a combination

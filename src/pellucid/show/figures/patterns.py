@@ -6,60 +6,21 @@ strip_figure: the images of one ascent at some of its steps -> a film strip
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from pellucid.data.pixels import columns_for, tone_images
 from pellucid.errors import PellucidError
-from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure
-from pellucid.show.style import LIGHT, Palette
+from pellucid.show.figures.axes import FigureBoard, draw_image, draw_text, pixel_figure
+from pellucid.show.figures.wall import draw_wall, image_tones
+from pellucid.show.style import GAP, LIGHT, MARGIN, Palette
 
 
-def image_tones(
-    images: Float[np.ndarray, "image channel height width"],
-) -> UInt8[np.ndarray, "image height wide *colour"]:
-    """Images of any range as bytes for a figure: gray for one channel, colors for three, else the channels in a row."""
-    toned = tone_images(images)
-    return toned[:, 0] if toned.shape[1] == 1 else np.moveaxis(toned, 1, -1)
-
-
-def wall_figure(
-    images: Float[np.ndarray, "unit channel height width"],
-    activations: Float[np.ndarray, " value"],
-    dead: Bool[np.ndarray, " value"] | None = None,
-    *,
-    units: Sequence[int] | None = None,
-    columns: int | None = None,
-    multiple: int = 2,
-    title: str = "",
-    palette: Palette = LIGHT,
-) -> Figure:
-    """Every unit's pattern with its number and activation; `units` numbers them (default: from 0)."""
-    tiles = image_tones(images)
-    count, height, width = tiles.shape[:3]
-    names = range(count) if units is None else units
-    if not len(names) == len(activations) == count:
-        raise PellucidError(f"There are {count} images, {len(activations)} activations and {len(names)} units.")
-    across = columns_for(count) if columns is None else columns
-    step_x, step_y = width * multiple + GAP, height * multiple + GAP + 14
-    top = MARGIN + (30 if title else 0)
-    figure, axes = pixel_figure(
-        2 * MARGIN + across * step_x - GAP, top + MARGIN + -(-count // across) * step_y - GAP, palette
-    )
-    if title:
-        draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=palette.ink, serif=True)
-    for index, tile in enumerate(tiles):
-        left, down = MARGIN + index % across * step_x, top + index // across * step_y
-        draw_image(axes, tile, left, down, multiple)
-        silent = dead is not None and bool(dead[index])
-        value = "dead" if silent else f"{activations[index]:.2f}"
-        draw_text(axes, str(names[index]), left, down + height * multiple + 3, size=6.5, colour=palette.muted)
-        right = left + width * multiple
-        colour = palette.wrong if silent else palette.ink
-        draw_text(axes, value, right, down + height * multiple + 3, size=6.5, colour=colour, at="right")
-    return figure
+def wall_figure(images: Float[np.ndarray, "unit channel height width"], *rest: Any, **named: Any) -> Figure:
+    """Every unit's pattern with its number and activation, as `draw_wall` draws it."""
+    return draw_wall(FigureBoard, images, *rest, **named).figure
 
 
 def strip_figure(

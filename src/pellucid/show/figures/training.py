@@ -21,9 +21,9 @@ from pellucid.data.pixels import enlarge, tile_sheet
 from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.history import History, moving_average
 from pellucid.show.figures.activations_figure import class_color, layers_to_draw
-from pellucid.show.figures.axes import GAP, MARGIN, add_plot, draw_image, draw_text, mix_colors, pixel_figure
+from pellucid.show.figures.axes import add_plot, draw_image, draw_text, mix_colors, pixel_figure
 from pellucid.show.labels import short_number
-from pellucid.show.style import LIGHT, Palette, activation_tones, image_bytes, signed_tones
+from pellucid.show.style import GAP, LIGHT, MARGIN, Palette, activation_tones, image_bytes, signed_tones
 
 LABEL = 112
 STRIPS = (400, 400, 232)  # widths of activations, gradients and filters

@@ -1,0 +1,145 @@
+"""Wall: every unit's pattern with its number and activation, drawn on a board of whatever kind.
+
+draw_wall:    a kind of board, images of any range, activations -> such a board with all of them on it
+PictureBoard: width, height -> a board of pixels, which is written as a PNG; `axes.FigureBoard` is Matplotlib's
+
+A wall as PNG is the first thing that most people write, and Matplotlib takes half as long to load and to draw it as
+PyTorch takes to load. So here Pillow draws it, in Matplotlib's fonts and two pixels for one, as a figure is saved.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from pellucid.data.pixels import columns_for, tone_images
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath, atomic_path
+from pellucid.show import style
+from pellucid.show.style import GAP, LIGHT, MARGIN, Palette
+
+SCALE = 2  # pixels of a PNG for one of the layout
+POINT = SCALE * 100 / 72  # pixels of a point
+
+
+class Board(ABC):
+    """Where images and words are drawn, in pixels from the upper left corner."""
+
+    @abstractmethod
+    def draw_image(
+        self, pixels: UInt8[np.ndarray, "height width *colour"], left: int, top: int, multiple: int = 1
+    ) -> None:
+        """Draw an image, each pixel a square; grays are tinted from ink to ivory."""
+
+    @abstractmethod
+    def draw_text(
+        self,
+        words: str,
+        left: int,
+        top: int,
+        *,
+        size: float | int,
+        colour: str,
+        serif: bool = False,
+        at: Literal["left", "right"] = "left",
+    ) -> None:
+        """Words whose upper edge is at `top` and whose left or right edge (`at`) is at `left`."""
+
+
+B = TypeVar("B", bound=Board)
+
+
+def image_tones(
+    images: Float[np.ndarray, "image channel height width"],
+) -> UInt8[np.ndarray, "image height wide *colour"]:
+    """Images of any range as bytes for a figure: gray for one channel, colors for three, else the channels in a row."""
+    toned = tone_images(images)
+    return toned[:, 0] if toned.shape[1] == 1 else np.moveaxis(toned, 1, -1)
+
+
+def draw_wall(
+    kind: Callable[[int, int, Palette], B],
+    images: Float[np.ndarray, "unit channel height width"],
+    activations: Float[np.ndarray, " value"],
+    dead: Bool[np.ndarray, " value"] | None = None,
+    *,
+    units: Sequence[int] | None = None,
+    columns: int | None = None,
+    multiple: int = 2,
+    title: str = "",
+    palette: Palette = LIGHT,
+) -> B:
+    """Every unit's pattern with its number and activation; `units` numbers them (default: from 0)."""
+    tiles = image_tones(images)
+    count, height, width = tiles.shape[:3]
+    names = range(count) if units is None else units
+    if not len(names) == len(activations) == count:
+        raise PellucidError(f"There are {count} images, {len(activations)} activations and {len(names)} units.")
+    across = columns_for(count) if columns is None else columns
+    step_x, step_y = width * multiple + GAP, height * multiple + GAP + 14
+    top = MARGIN + (30 if title else 0)
+    board = kind(2 * MARGIN + across * step_x - GAP, top + MARGIN + -(-count // across) * step_y - GAP, palette)
+    if title:
+        board.draw_text(title, MARGIN, MARGIN - 6, size=15, colour=palette.ink, serif=True)
+    for index, tile in enumerate(tiles):
+        left, down = MARGIN + index % across * step_x, top + index // across * step_y
+        board.draw_image(tile, left, down, multiple)
+        silent = dead is not None and bool(dead[index])
+        value = "dead" if silent else f"{activations[index]:.2f}"
+        below, right = down + height * multiple + 3, left + width * multiple
+        board.draw_text(str(names[index]), left, below, size=6.5, colour=palette.muted)
+        colour = palette.wrong if silent else palette.ink
+        board.draw_text(value, right, below, size=6.5, colour=colour, at="right")
+    return board
+
+
+class PictureBoard(Board):
+    """A board of pixels."""
+
+    def __init__(self, width: int, height: int, palette: Palette = LIGHT) -> None:
+        self.picture = Image.new("RGB", (SCALE * width, SCALE * height), palette.paper)
+        self._pen = ImageDraw.Draw(self.picture)
+
+    def draw_image(
+        self, pixels: UInt8[np.ndarray, "height width *colour"], left: int, top: int, multiple: int = 1
+    ) -> None:
+        """As in Board."""
+        colours = style.duotone(pixels) if pixels.ndim == 2 else pixels
+        large = colours.repeat(SCALE * multiple, 0).repeat(SCALE * multiple, 1)
+        self.picture.paste(Image.fromarray(large), (SCALE * left, SCALE * top))
+
+    def draw_text(
+        self,
+        words: str,
+        left: int,
+        top: int,
+        *,
+        size: float | int,
+        colour: str,
+        serif: bool = False,
+        at: Literal["left", "right"] = "left",
+    ) -> None:
+        """As in Board."""
+        font = _font("STIXGeneral" if serif else "DejaVuSans", size * POINT)
+        baseline = SCALE * top - font.getbbox("l", anchor="ls")[1]
+        self._pen.text((SCALE * left, baseline), words, colour, font, anchor=f"{at[0]}s")
+
+    def save(self, path: StrPath) -> Path:
+        """Write the PNG; raises PellucidError where the disk refuses."""
+        with atomic_path(path) as temporary:
+            self.picture.save(temporary, "PNG", dpi=(100 * SCALE, 100 * SCALE))
+        return Path(path)
+
+
+@cache
+def _font(name: str, size: float | int) -> Any:
+    """A font that comes with Matplotlib, which is not loaded for it."""
+    spec = find_spec("matplotlib")
+    assert spec is not None  # Pellucid requires it
+    return ImageFont.truetype(Path(str(spec.origin)).parent / "mpl-data" / "fonts" / "ttf" / f"{name}.ttf", size)
