@@ -148,11 +148,11 @@ def _blocks(context: Context, browse: AtlasTab) -> Any:
         gr.HTML(TITLE, apply_default_css=False)
         draw, patterns, dream = DrawTab(context), PatternsTab(context), DreamTab(context)
         pickers: list[Any] = []
-        for words, tab in (("DrawTab", draw), ("PatternsTab", patterns), ("DreamTab", dream)):
+        for words, tab in (("Draw", draw), ("Patterns", patterns), ("Dream", dream)):
             with gr.Tab(words, id=words.lower()):
                 tab.build()
                 pickers.append(tab.model)
-        train = gr.Tab("TrainTab", id="train")
+        train = gr.Tab("Train", id="train")
         with gr.Tab("Atlas", id="atlas"):
             browse.build()
         with train:

@@ -45,7 +45,7 @@ class DreamTab:
             with gr.Column(scale=7, min_width=300):
                 status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
-                    go = gr.Button("DreamTab", variant="primary", elem_id="dream")
+                    go = gr.Button("Dream", variant="primary", elem_id="dream")
                     halt = gr.Button("Stop", variant="stop")
                 first = bundled_photo(BUNDLED[0])
                 stage = gr.HTML(

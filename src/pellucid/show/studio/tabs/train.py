@@ -51,7 +51,7 @@ class TrainTab:
                     html.status_line(BEGIN), elem_classes="look", apply_default_css=False, elem_id="trained-line"
                 )
                 with gr.Row(elem_classes="buttons"):
-                    go = gr.Button("TrainTab", variant="primary", elem_id="train")
+                    go = gr.Button("Train", variant="primary", elem_id="train")
                     halt = gr.Button("Stop", variant="stop", elem_id="train-stop")
                     on = gr.Button("Go on", elem_id="train-on")
                 stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="training")
