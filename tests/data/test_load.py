@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_files import write_csv, write_idx, write_npz
 from pellucid.data import mnist
-from pellucid.data.idx import write_idx
 from pellucid.data.load import load_data
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Data, Split
-from pellucid.data.tables import write_csv, write_npz
 from pellucid.errors import PellucidError
 
 BYTES = np.random.default_rng(0).integers(0, 256, (60, 3, 5), np.uint8)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_files import write_idx
 from pellucid.data import mnist
-from pellucid.data.idx import read_idx, write_idx
+from pellucid.data.idx import read_idx
 from pellucid.data.mnist import MIRRORS, SUMS, find_mnist, load_mnist
 from pellucid.errors import PellucidError
 

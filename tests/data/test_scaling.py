@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pellucid.data.scaling import Scaling, byte_pixels, displayable, unit_pixels
+from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
 from pellucid.errors import PellucidError
 
 RNG = np.random.default_rng(0)
@@ -59,7 +58,7 @@ def test_inverting_comes_back(scaling: Scaling) -> None:
 
 def test_standardized_cannot_be_inverted() -> None:
     """Rejects pretending: the mean and deviation of the image are gone."""
-    with pytest.raises(PellucidError, match="'standardized' cannot be inverted; use displayable"):
+    with pytest.raises(PellucidError, match="'standardized' forgets"):
         Scaling("standardized").invert(IMAGES)
 
 
@@ -147,33 +146,6 @@ def test_bytes_come_back_from_unit_pixels(pixels: np.ndarray) -> None:
     assert np.array_equal(scaled, pixels.astype(np.float32) / np.float32(255))
     assert np.array_equal(byte_pixels(scaled), pixels)
     assert byte_pixels(np.array([0.4, 0.6, 254.4, 254.6], np.float32) / 255).tolist() == [0, 1, 254, 255]
-
-
-@given(
-    arrays(np.float32, array_shapes(min_dims=3, max_dims=4, max_side=4), elements=st.integers(-999, 999)),
-    st.floats(0.5, 4),
-    st.floats(-3, 3),
-)
-def test_displayable_spans_the_range_whatever_the_scale(images: np.ndarray, scale: float, shift: float) -> None:
-    """Rejects clipping instead of stretching, and a stretch that depends on the other images of a batch."""
-    shown = displayable(images)
-    assert shown.shape == images.shape
-    for image, original in zip(
-        shown.reshape(-1, *images.shape[-3:]), images.reshape(-1, *images.shape[-3:]), strict=True
-    ):
-        assert np.array_equal(displayable(original), image)
-        even = original.min() == original.max()
-        assert (image.min(), image.max()) == ((0.5, 0.5) if even else (0, 1))
-    np.testing.assert_allclose(displayable(images.astype(np.float64) * scale + shift), shown, atol=1e-3)
-
-
-def test_displayable_refuses_what_is_not_finite() -> None:
-    """Rejects a picture of nothing where the ascent went wrong."""
-    for wrong in (np.nan, np.inf, -np.inf):
-        image = IMAGES.copy()
-        image[1, 1, 1, 1] = wrong
-        with pytest.raises(PellucidError, match="NaN or infinity"):
-            displayable(image)
 
 
 @pytest.mark.parametrize(

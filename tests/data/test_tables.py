@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from data_files import write_csv, write_npz
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Split
-from pellucid.data.tables import read_csv, read_npz, write_csv, write_npz
+from pellucid.data.tables import read_csv, read_npz
 from pellucid.errors import PellucidError
 
 SIDES = st.integers(1, 4)

@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pellucid.data.idx import write_idx
+from data_files import write_csv, write_idx, write_npz
 from pellucid.data.photos import save_photo
 from pellucid.data.splits import Data, Split
-from pellucid.data.tables import write_csv, write_npz
 from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network

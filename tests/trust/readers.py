@@ -57,7 +57,7 @@ def idx(file: Path, scratch: Path) -> None:
 
 @cache
 def _labels(scratch: Path) -> Path:
-    from pellucid.data.idx import write_idx
+    from data_files import write_idx
 
     write_idx(scratch / "labels.idx", (np.arange(9) % 3).astype(np.uint8))
     return scratch / "labels.idx"

@@ -1,6 +1,6 @@
-"""IDX: the format of MNIST's four files, read and written, packed with gzip or not.
+"""IDX: the format of MNIST's four files, packed with gzip or not.
 
-read_idx:  file -> array;  write_idx: array -> file
+read_idx: file -> array
 
 An IDX file is two zero bytes, one byte for the type, one for the number of axes, a big-endian 32-bit size for each
 axis, and the numbers, big-endian, the last axis fastest (http://yann.lecun.com/exdb/mnist, "file formats"). Whether a
@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, atomic_path, input_file, readable
+from pellucid.files import StrPath, input_file, readable
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 8
@@ -43,30 +43,6 @@ def read_idx(path: StrPath) -> Shaped[np.ndarray, "..."]:
             return _read(file, stream, most)
     except (EOFError, OSError, zlib.error) as error:
         raise PellucidError(f"The IDX file '{file}' cannot be unpacked ({error}); fetch it again.") from error
-
-
-def write_idx(path: StrPath, array: Shaped[np.ndarray, "..."]) -> None:
-    """Write an array as an IDX file, packed where the name ends in ".gz"; the same array gives the same bytes.
-
-    Raises PellucidError for a type that IDX lacks, no axes or too many, an empty array, and where the disk refuses.
-    """
-    codes = {np.dtype(spelling).newbyteorder("="): code for code, spelling in TYPES.items()}
-    kind = array.dtype.newbyteorder("=")
-    if kind not in codes:
-        raise PellucidError(f"IDX cannot hold {array.dtype}; convert to one of {', '.join(map(str, codes))}.")
-    if not 1 <= array.ndim <= MOST_AXES or array.size == 0:
-        raise PellucidError(f"IDX cannot hold an array of shape {array.shape}; need 1 to {MOST_AXES} axes, none empty.")
-    content = b"".join(
-        (
-            struct.pack(">HBB", 0, codes[kind], array.ndim),
-            struct.pack(f">{array.ndim}I", *array.shape),
-            array.astype(TYPES[codes[kind]]).tobytes(),
-        )
-    )
-    if Path(path).suffix == ".gz":
-        content = gzip.compress(content, compresslevel=6, mtime=0)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _read(file: Path, stream: io.BufferedIOBase, most: int) -> Shaped[np.ndarray, "..."]:

@@ -251,7 +251,7 @@ def _to_pillow(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Im
     for plane in planes:
         if not (plane.min() >= 0 and plane.max() <= 1):
             raise PellucidError(
-                f"Pixels for '{path}' run from {plane.min():g} to {plane.max():g}; need [0, 1], so use displayable()."
+                f"Pixels for '{path}' run from {plane.min():g} to {plane.max():g}; need [0, 1], so rescale them."
             )
     return Image.merge("RGBA"[: len(planes)] if len(planes) > 2 else "LA"[: len(planes)], [
         Image.fromarray(byte_pixels(plane)) for plane in planes

@@ -3,7 +3,7 @@
 unit:           x, as it is
 standardized:   (x - mean) / deviation, image by image, over all its pixels, the deviation floored at 1 / sqrt(pixels)
 mean-deviation: (x - mean) / deviation, with fixed numbers, one for all, one per channel, or one per feature
-displayable:    images of any range -> [0, 1] to look at;  unit_pixels, byte_pixels: bytes -> [0, 1] -> bytes
+unit_pixels, byte_pixels: bytes -> [0, 1] -> bytes
 
 The floor is that of TensorFlow's `per_image_standardization`: an even image becomes zeros, not amplified noise. A
 scaling of one axis is per channel, (channel,) -> (channel, 1, 1), as the field lists means for R, G, B, and not along
@@ -110,14 +110,16 @@ class Scaling:
     ) -> Float32[np.ndarray, "image channel height width"]:
         """Images in model space back to the scale of [0, 1], not clipped to it.
 
-        Raises PellucidError for "standardized", which forgets each image's mean and deviation (`displayable` makes an
-        image to look at), and where the numbers do not fit the images' shape.
+        Raises PellucidError for "standardized", which forgets each image's mean and deviation, and where the
+        numbers do not fit the images' shape.
         """
         images = images.astype(np.float32, copy=False)
         if self.kind == "unit":
             return images
         if self.kind == "standardized":
-            raise PellucidError("Scaling 'standardized' cannot be inverted; use displayable(images) to look at them.")
+            raise PellucidError(
+                "Scaling 'standardized' forgets each image's mean and deviation, so it cannot be inverted."
+            )
         self._check(images.shape[1:])
         unscaled: np.ndarray = images * self.deviation + self.mean
         return unscaled
@@ -157,24 +159,6 @@ def unit_pixels(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*sh
 def byte_pixels(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Pixels in [0, 1] as the nearest bytes 0 to 255; what `unit_pixels` made comes back exactly."""
     return np.rint(pixels * np.float32(255)).astype(np.uint8)
-
-
-def displayable(
-    images: Float[np.ndarray, "*batch channel height width"],
-) -> Float32[np.ndarray, "*batch channel height width"]:
-    """Images of any range to [0, 1], each stretched by itself from its smallest to its largest value.
-
-    All channels of an image are stretched alike, so colours keep their hue; an even image becomes middle gray. Works
-    on one image (channel, height, width) or a batch. Raises PellucidError for NaN or infinity.
-    """
-    axes = (-3, -2, -1)
-    low = images.min(axis=axes, keepdims=True).astype(np.float64)
-    span = images.max(axis=axes, keepdims=True).astype(np.float64) - low
-    if not np.isfinite(span).all():
-        raise PellucidError("An image to display holds NaN or infinity; every pixel must be finite.")
-    even = span == 0
-    stretched = np.clip((images - low) / np.where(even, 1, span), 0, 1)
-    return np.where(even, 0.5, stretched).astype(np.float32)
 
 
 def _constants(name: str, numbers: Any) -> Float32[np.ndarray, "..."]:

@@ -1,13 +1,13 @@
-"""Tables: labelled images in one file, CSV or NPZ, read and written.
+"""Tables: labelled images in one file, CSV or NPZ.
 
 read_csv: rows `label,p0,...,pN`, pixels 0 to 255, an optional header -> Split
 read_npz: arrays `images`, `labels`, or a pair for each of train, dev and test -> splits by name
 
 A CSV row is one image, row by row of pixels, channel by channel. Its size is that of the last column's name, where a
 header has one such as "28x28" (height x width) or "3x32x32", as the widely passed-around MNIST tables do; else a
-square of one channel. `write_csv` writes such a header, so any shape comes back. In an NPZ, the names of Keras
-(x_train, y_train) and MedMNIST (val_images) are known, too. Pixels of a CSV and of integer arrays are always 0 to 255,
-those of floats always 0 to 1; nothing is guessed from the values. No pickle is ever read.
+square of one channel. In an NPZ, the names of Keras (x_train, y_train) and MedMNIST (val_images) are known, too.
+Pixels of a CSV and of integer arrays are always 0 to 255, those of floats always 0 to 1; nothing is guessed from the
+values. No pickle is ever read.
 """
 
 import math
@@ -23,10 +23,10 @@ from typing import TextIO
 import numpy as np
 from jaxtyping import Shaped
 
-from pellucid.data.scaling import byte_pixels, unit_pixels
+from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, atomic_path, input_file, too_large
+from pellucid.files import StrPath, input_file, too_large
 
 CSV_LIMIT = 2 * 10**9
 NPZ_LIMIT = 4 * 10**9
@@ -72,18 +72,6 @@ def read_csv(path: StrPath, shape: tuple[int, int, int] | None = None) -> Split:
     return Split(unit_pixels(pixels.astype(np.uint8)).reshape(-1, *sized), labels.astype(np.int64))
 
 
-def write_csv(path: StrPath, split: Split) -> None:
-    """Write labelled images as a CSV table with a header; pixels are rounded to bytes 0 to 255."""
-    count, channel, height, width = split.images.shape
-    prefix = [f"{c + 1}x" for c in range(channel)] if channel > 1 else [""]
-    names = [f"{p}{y + 1}x{x + 1}" for p in prefix for y in range(height) for x in range(width)]
-    pixels = byte_pixels(split.images).reshape(count, -1)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as text:
-        text.write(",".join(["label", *names]) + "\n")
-        for label, row in zip(split.labels.tolist(), pixels, strict=True):
-            text.write(",".join(map(str, (label, *row.tolist()))) + "\n")
-
-
 def read_npz(path: StrPath) -> dict[str, Split]:
     """The splits of an NPZ file: {"all": ...} from `images` and `labels`, or those of "train", "dev" and "test" it has.
 
@@ -119,16 +107,6 @@ def read_arrays(
         raise PellucidError(
             f"The file '{file}' is no NPZ file, or damaged ({_first_clause(error)}); save it again."
         ) from error
-
-
-def write_npz(path: StrPath, splits: Mapping[str, Split]) -> None:
-    """Write splits under the names that `read_npz` gives them ("all", or "train", "dev" and "test"), compressed."""
-    arrays: dict[str, np.ndarray] = {}
-    for which, split in splits.items():
-        images, labels = NAMES[which][0]
-        arrays |= {images: split.images, labels: split.labels}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _header(text: TextIO) -> str | None:
