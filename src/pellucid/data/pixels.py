@@ -72,7 +72,8 @@ def tone_images(
     images: Float[np.ndarray, "image channel height width"],
 ) -> UInt8[np.ndarray, "image color height wide"]:
     """Images of any range as bytes: gray for one channel, colors for three, else the channels side by side."""
-    grays = tone(Scaling("standardized").apply(images))
+    # In double precision NumPy does it; for a few pictures nothing should have to be compiled.
+    grays = tone(Scaling("standardized").apply(np.asarray(images, np.float64)))
     count, channels, height, width = grays.shape
     if channels in (1, 3):
         return grays

@@ -53,9 +53,11 @@ def pooled_input_gradient(
     images = _aligned((min(batch, TOGETHER), where.size), w.dtype)
     dx = np.empty((channels, *size, batch), w.dtype)
     corners, pixels = window_places(dy.values.shape[1:3], dy.size, where.line, channels)
+    values, places = np.empty(len(corners) + 1, w.dtype), np.empty(len(corners) + 1, np.uint32)
     input_gradient_flat(
-        dy.values.reshape(-1), dy.winner.reshape(-1), filter_rows(w).reshape(-1), corners, pixels, images.reshape(-1),
-        dx.reshape(-1), *map(np.uint64, (maps, w.shape[2], *dx.shape, where.size, where.line, where.first)),
+        dy.values.reshape(-1), dy.winner.reshape(-1), filter_rows(w).reshape(-1), corners, pixels, values, places,
+        images.reshape(-1), dx.reshape(-1),
+        *map(np.uint64, (maps, w.shape[2], *dx.shape, where.size, where.line, where.first)),
     )  # fmt: skip
     return dx
 
@@ -107,14 +109,32 @@ def filter_rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh el
 
 @exact
 def input_gradient_flat(  # type: ignore[no-untyped-def]
-    dy, winner, w, corners, pixels, images, dx, maps, kh, channels, height, width, batch, size, line, first
+    dy,
+    winner,
+    w,
+    corners,
+    pixels,
+    values,
+    places,
+    images,
+    dx,
+    maps,
+    kh,
+    channels,
+    height,
+    width,
+    batch,
+    size,
+    line,
+    first,
 ):
     """All flat: dy, winner (map, window, batch); w (map, kh, element); images (image, size); dx (channel, ..., batch).
 
+    values, places: room for one more than there are windows. (An array made in here would have every process import
+    what Numba knows of arrays.)
     line: elements of a row of an image.  first: where in an image dx begins, which has no border.
     """
     length, windows = np.uint64(len(w)) // (maps * kh), np.uint64(len(corners))
-    values, places = np.empty(len(corners) + 1, dy.dtype), np.empty(len(corners) + 1, np.uint32)
     for begin in range(_ZERO, batch, _TOGETHER):
         together = min(_TOGETHER, batch - begin)
         for n in range(together * size):
