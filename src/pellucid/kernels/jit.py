@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from inspect import unwrap
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import llvmlite.binding as llvm
 import numba
@@ -60,12 +60,9 @@ def compiled(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P
         @wraps(kernel)
         def chosen(*args: P.args, **named: P.kwargs) -> R:
             first: Any = args[0]
-            return (kernel if _type(first) == np.float32 and not REFERENCE else reference)(*args, **named)
+            single = (first[0] if isinstance(first, tuple) else first).dtype == np.float32
+            return (kernel if single and not REFERENCE else reference)(*args, **named)
 
         return chosen
 
     return decorate
-
-
-def _type(given: Any) -> np.dtype[Any]:
-    return cast(np.dtype[Any], (given[0] if isinstance(given, tuple) else given).dtype)

@@ -23,8 +23,6 @@ Size = tuple[int, int]  # (height, width); as a border, rows of zeros above the 
 
 
 # Convolutions: products of a filter with every place of an image ------------------------------------------------------
-
-
 def convolve(
     x: Images,
     w: Filters,
@@ -77,8 +75,6 @@ def _with_zeros_around(x: Images, border: Size, size: Size) -> Array:
 
 
 # Pools: one number of every size x size window ------------------------------------------------------------------------
-
-
 def _windows(x: Images, size: int) -> Float[Array, "channel rows columns pixel batch"]:
     """The pixels of each window, row by row; what is left over at the bottom and at the right is in none."""
     rows, columns = x.shape[1] // size, x.shape[2] // size
@@ -137,8 +133,6 @@ def pooled_input_gradient(dy: PoolGradient, w: Filters, size: Size, border: Size
 
 
 # Dense layers: products of a matrix -----------------------------------------------------------------------------------
-
-
 def dense_forward(
     w: Float[Array, "unit feature"], x: Float[Array, "feature batch"], b: Float[Array, " unit"], rectify: bool = False
 ) -> Float[Array, "unit batch"]:
@@ -158,8 +152,6 @@ def dense_gradients(
 
 
 # Activations, of any shape --------------------------------------------------------------------------------------------
-
-
 def relu(z: Float[Array, "..."]) -> Float[Array, "..."]:
     """y = max(z, 0)"""
     return np.maximum(z, 0)  # which keeps NaN: a comparison would turn it into zero
@@ -184,8 +176,6 @@ def sigmoid_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> F
 
 
 # The loss: what the logits z of the classes are worth, in nats --------------------------------------------------------
-
-
 @np.errstate(over="ignore", invalid="ignore")
 def softmax(z: Float[Array, "class batch"]) -> Float[Array, "class batch"]:
     """p[k] = exp(z[k] - m) / sum over l of exp(z[l] - m), with m the largest z, so that nothing overflows"""
@@ -210,8 +200,6 @@ def cross_entropy(
 
 
 # Scaling of images, (image, channel, height, width) -------------------------------------------------------------------
-
-
 def standardize_images(x: Float[Array, "image channel height width"], least: float) -> Float[Array, "image ..."]:
     """(x - mean) / max(deviation, least), both over all pixels of an image, in double precision"""
     pixels = x.reshape(len(x), -1).astype(np.float64)
@@ -230,8 +218,6 @@ def standardize_features(
 
 
 # Optimizers: one step of one parameter array w, in place, against its gradient g --------------------------------------
-
-
 def update_parameter(
     w: Float[Array, "*shape"],
     g: Float[Array, "*shape"],

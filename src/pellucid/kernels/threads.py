@@ -79,8 +79,8 @@ def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> l
     The caller's own thread works, too: waking another one takes as long as a small product of matrices. Inside such a
     function one at a time: a worker that waits for other workers could wait for ever.
     """
-    threads = min(thread_count(), len(items))
-    if threads <= 1 or _inside_of_work():
+    threads = 1 if len(items) <= 1 or _inside_of_work() else min(thread_count(), len(items))
+    if threads <= 1:
         return [function(item) for item in items]
     results: dict[int, Result] = {}
     left = iter(range(len(items)))  # whoever is free takes the next one

@@ -34,12 +34,11 @@ def update_parameter(
     if not w.shape == g.shape == (w if v is None else v).shape:
         raise ValueError("A parameter, its gradient and its velocities must be of one shape.")
     arrays = [array.reshape(-1) for array in (w, g, w if v is None else v)]
-    scalars = [w.dtype.type(number) for number in (rate, momentum, decay, factor)]
-
-    def move(part: slice) -> None:
-        update_flat(*(array[part] for array in arrays), *scalars, v is not None, nesterov)
-
-    run_in_order(move, shards(w.size, PIECE))
+    numbers = (*map(w.dtype.type, (rate, momentum, decay, factor)), v is not None, nesterov)
+    if w.size <= PIECE:
+        update_flat(*arrays, *numbers)
+    else:
+        run_in_order(lambda part: update_flat(*(array[part] for array in arrays), *numbers), shards(w.size, PIECE))
 
 
 @vectorized

@@ -5,6 +5,7 @@ found is added up in their order, so that the sums are the same to the last bit 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Integer
@@ -35,7 +36,7 @@ class StepResult:
     largest: Float64[Array, " layer"] | None = None
     dead: Float64[Array, " layer"] | None = None
 
-    @property
+    @cached_property
     def loss(self) -> float:
         """The mean loss, in nats."""
         return float(self.losses.mean())
