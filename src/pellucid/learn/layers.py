@@ -193,7 +193,7 @@ class Pool(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(channel, height, width) -> (feature,), in that order, as PyTorch does. With the batch innermost it is free."""
+    """(channel, height, width) -> (feature,), in that order, as PyTorch does. With the batch last it is free."""
 
     kind: ClassVar[str] = "flatten"
 

@@ -145,7 +145,7 @@ class Network:
         """
         gradients: Parameters = {}
         dy: Any = gradient
-        # Beneath the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
+        # Below the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
         lowest = next((i for i, name in enumerate(trace.names) if f"{name}.weight" in self.parameters), 0)
         for index in reversed(range(len(trace.layers))):
             begin = perf_counter()

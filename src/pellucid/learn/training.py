@@ -2,8 +2,8 @@
 
 Every epoch sees each training image once, in an order drawn from (seed, epoch); the gradients are checked before the
 first step. All randomness is derived from (seed, epoch, batch) and nothing else, so that a training that is resumed
-in the middle of an epoch goes on exactly as it would have. The surprise: the parameters are moved in place, and where
-a training ends early (Ctrl-C, a loss that is no number) they are those after the last step that was whole.
+in the middle of an epoch goes on exactly as it would have. The parameters are moved in place; where a training ends
+early (Ctrl-C, a loss that is no number) they are those after the last step that was whole.
 """
 
 import math

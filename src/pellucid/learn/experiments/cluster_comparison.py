@@ -1,10 +1,10 @@
 """Comparison: the same layers, learning from pixels and from distances to clusters -> accuracy against seconds.
 
-compare_clusters: Data -> Comparison of two courses
+compare_clusters: Data -> Comparison of two learning curves
 
 Seconds count from the first thing that is done for a network: with clusters, these are found and all images turned into
-features before it takes its first step. What is not counted is judging it after every epoch, and compiling. The
-surprise: it is the dev images that say when an accuracy is reached, since test images must not choose anything.
+features before it takes its first step. Evaluation after each epoch, and compiling, are not counted. The dev images say
+when an accuracy is reached, since test images must not choose anything.
 """
 
 import math

@@ -10,8 +10,8 @@ images, so it is taken over a sample. The suggested K is the knee of the inertia
 'Kneedle' in a haystack"): the K furthest below the straight line from the first to the last K, both axes scaled to
 [0, 1]. The silhouette alone would suggest too few: that of MNIST is highest at 20 clusters.
 
-The surprise is how much the normalization of the distances matters (see `ClusterFeatures`): they go up and down
-together, and a network that is fed them as they are takes long to find what is in their differences.
+The normalization of the distances matters much (see `ClusterFeatures`): they go up and down together, and a network
+that is given them as they are takes long to find what is in their differences.
 """
 
 from collections.abc import Iterator

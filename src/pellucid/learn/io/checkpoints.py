@@ -6,7 +6,7 @@ and the gradient check as JSON. Whatever is drawn in a training follows from (se
 is to know: a training that goes on from here ends in the same bytes, parameters and history, as one that was never
 interrupted (but for the seconds in the history, which are what they were).
 
-The surprise: such a file opens as a network, too, so that there is something to look at long before the end.
+Such a file opens as a network, too, so that there is something to look at long before the end.
 """
 
 import hashlib
