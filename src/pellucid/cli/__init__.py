@@ -8,6 +8,7 @@ it; 130, interrupted. A traceback is a bug of ours, or was asked for with `--deb
 Rooms are imported inside the commands, so that `pellucid --help` does not wait for PyTorch.
 """
 
+import gc
 import os
 import sys
 import traceback
@@ -23,9 +24,15 @@ from pellucid.cli.app import app
 from pellucid.cli.arguments import renamed
 from pellucid.errors import PellucidError
 
+FEW_COLLECTIONS = 100_000
+"""New objects before garbage is looked for. Large libraries and compilers make objects that stay, and with Python's 700
+a tenth of a short command's time goes into looking at them again and again."""
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command that the words (those of the shell, if None) spell, and return the exit code."""
+    if words is None:  # the process is ours
+        gc.set_threshold(FEW_COLLECTIONS)
     tokens = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in tokens
     try:
