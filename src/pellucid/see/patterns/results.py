@@ -136,14 +136,12 @@ class Patterns:
             raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         terms = {f"term:{name}": term for name, term in self.history.terms.items()}
-        kept = (
-            terms
-            | self._compared
-            | {"history": self.history.activations, "film": self.film.images, "shown": self.film.activations}
-        )
+        shown = {"film": self.film.images, "shown": self.film.activations, "history": self.history.activations}
         settings = self.settings.model_dump(mode="json")
         about = {"model": self.model, "layer": self.layer, "settings": settings, "parts": dict(self.parts)}
-        return write_arrays(path, {**arrays, **kept, "moments": np.array(self.film.steps, np.int64)}, about)
+        return write_arrays(
+            path, {**arrays, **terms, **self._compared, **shown, "moments": np.array(self.film.steps, np.int64)}, about
+        )
 
     @property
     def _compared(self) -> dict[str, Float32[np.ndarray, "unit"]]:
@@ -195,21 +193,18 @@ class Patterns:
         return self._at(int(found[0]))
 
     def _at(self, i: int) -> "Pattern":
+        film = Snapshots(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1])
+        shared: dict[str, Any] = {name: int(getattr(self, name)[i]) for name in _COUNTS}
+        shared |= {name: getattr(self, name) for name in _SHARED}
         return Pattern(
-            model=self.model,
-            layer=self.layer,
             unit=int(self.units[i]),
             image=self.images[i],
             activation=float(self.activations[i]),
-            dead=bool(self.dead[i]),
-            steps=int(self.steps[i]),
-            tried_starts=int(self.tried_starts[i]),
-            tried_images=int(self.tried_images[i]),
-            history=self.history.of(i),
-            film=Snapshots(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1]),
-            settings=self.settings,
             strongest=None if self.strongest is None else float(self.strongest[i]),
-            parts=self.parts,
+            dead=bool(self.dead[i]),
+            history=self.history.of(i),
+            film=film,
+            **shared,
         )
 
 
@@ -258,21 +253,17 @@ class Pattern:
 
     def alone(self) -> Patterns:
         """The same as the patterns of one unit."""
+        shared: dict[str, Any] = {name: np.array([getattr(self, name)]) for name in _COUNTS}
+        shared |= {name: getattr(self, name) for name in _SHARED}
         return Patterns(
-            model=self.model,
-            layer=self.layer,
             units=np.array([self.unit]),
             images=self.image[None],
             activations=np.array([self.activation], np.float32),
+            strongest=None if self.strongest is None else np.array([self.strongest], np.float32),
             dead=np.array([self.dead]),
-            steps=np.array([self.steps]),
-            tried_starts=np.array([self.tried_starts]),
-            tried_images=np.array([self.tried_images]),
             history=self.history,
             film=self.film,
-            settings=self.settings,
-            strongest=None if self.strongest is None else np.array([self.strongest], np.float32),
-            parts=self.parts,
+            **shared,
         )
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
@@ -284,6 +275,8 @@ class Pattern:
         return picture_tag(image_wall(self.image[None]), html.escape(repr(self), quote=True), scale=6)
 
 
+_SHARED = ("model", "layer", "settings", "parts")  # by all units
+_COUNTS = ("steps", "tried_starts", "tried_images")
 _ARRAYS = {
     "units": (1, np.int64),
     "images": (4, np.float32),

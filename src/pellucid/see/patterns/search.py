@@ -44,18 +44,8 @@ from pellucid.see.patterns.top_images import TopImages, top_images_for
 from pellucid.settings import PatternSettings
 
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
-NO_OTHER_ASCENT = {
-    "seed",
-    "preset",
-    "steps",
-    "candidates",
-    "restarts",
-    "silent_restarts",
-    "snapshots",
-    "report",
-    "compare",
-    "precision",
-}
+NO_OTHER_ASCENT = {"seed", "preset", "steps", "candidates", "restarts", "silent_restarts", "snapshots", "report",
+                   "compare", "precision"}  # fmt: skip
 """Settings by which an ascent leads nowhere else."""
 
 
@@ -111,7 +101,8 @@ def search(
         silent = torch.nonzero(~target.is_active(values)).flatten()
         if len(silent) > 0:
             if start is not None:
-                tools.note_active_starts(target.select(silent), start[silent], silent)
+                chosen = target.select(silent)
+                tools.note_active(chosen, silent, tools.objective_values(chosen, start[silent]))
             if tools.is_unusual:
                 found, more = tools.from_usual(found, silent, objective.select(silent))
                 values = tools.values(objective, found)
@@ -181,7 +172,7 @@ class _Ascents:
                 outputs = self._read(images)
                 ranks.append(objective.score_all(outputs))
                 values = ranks[-1] if target is objective else target.score_all(outputs, rank=False)
-            self._note_active(target, numbers, values.amax(0))
+            self.note_active(target, numbers, values.amax(0))
             chunks.append(images)
             self._report.advance(len(chunk))
         best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
@@ -247,7 +238,7 @@ class _Ascents:
             found = replace(found, terms=self._diagnostics.table)
         if objective.target is objective and task.transforms is None and task.penalties is None:
             return found  # the loop has computed the objective of these very images
-        return replace(found, values=self._values(objective, found.images))
+        return replace(found, values=self.objective_values(objective, found.images))
 
     def _watch_of(self, numbers: Int64[Tensor, "job"] | None, made: int) -> StepCallback | None:
         """The caller's callback, given the jobs' numbers in the search, and the steps of all stages so far."""
@@ -257,10 +248,6 @@ class _Ascents:
         return lambda job, step, *rest: watch(
             job if numbers is None else numbers.to(job.device)[job], step + made, *rest
         )
-
-    def note_active_starts(self, target: Objective, starts: Tensor, numbers: Int64[Tensor, "job"]) -> None:
-        """Remember which of these jobs are active for these starts."""
-        self._note_active(target, numbers, self._values(target, starts))
 
     @property
     def is_unusual(self) -> bool:
@@ -314,7 +301,7 @@ class _Ascents:
         """The target's value of the images, which is the objective's where nothing is subtracted."""
         if objective.target is objective:
             return found.values
-        return self._values(objective.target, found.images)
+        return self.objective_values(objective.target, found.images)
 
     def top_images(
         self, target: Objective, images: Float32[np.ndarray, "image channel height width"] | None
@@ -325,10 +312,11 @@ class _Ascents:
         self._report.expect(len(images))
         return top_images_for(self._model, target, images, self._report.advance)
 
-    def _values(self, objective: Objective, images: Tensor) -> Float32[Tensor, "job"]:
+    def objective_values(self, objective: Objective, images: Tensor) -> Float32[Tensor, "job"]:
+        """The objective of these images."""
         return objective_values(self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
 
-    def _note_active(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
+    def note_active(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
         """Remember which of these jobs are active with these values."""
         self.was_active[numbers.cpu()[target.is_active(values).cpu()]] = True
 

@@ -27,7 +27,6 @@ from pellucid.show.sprites import average_blocks, data_uri
 
 MOST_MAPS = 256  # of a layer that are shown, those that answer most
 MAP = 54  # pixels that a map is brought near to
-PATTERN = 112  # pixels that the pattern of one of several units is brought near to
 PHOTO_QUALITY = 85
 
 _TABLE = bytes(style.duotone(np.arange(256, dtype=np.uint8)[None])[0].tobytes())

@@ -14,7 +14,6 @@ from jaxtyping import Float, Float32
 from pellucid.data.photos import bundled_photo
 from pellucid.data.splits import Data
 from pellucid.learn.gradient_check import BAR, check_gradients
-from pellucid.learn.history import History
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
@@ -35,15 +34,10 @@ from pellucid.show.tour.results import (
 )
 
 ARCHITECTURE = "cnn-4-4-8-16"
-TRAINING_VIEWS, FEWEST_EPOCHS = (
-    24_000,
-    3,
-)  # images that the training sees in all: 21 rounds of the digits, 3 of MNIST
-RECIPE: dict[str, Any] = {
-    "batch": 32,
-    "learning_rate": 0.02,
-    "shift": 1,
-}  # few images: small, gentle steps, none seen twice
+TRAINING_VIEWS = 24_000  # images that the training sees in all: 21 rounds of the digits
+FEWEST_EPOCHS = 3  # of MNIST
+RECIPE: dict[str, Any] = {"batch": 32, "learning_rate": 0.02, "shift": 1}  # few images: gentle steps, none seen twice
+SCORES = ("train_accuracy", "dev_loss", "dev_accuracy")
 MOST_MISTAKES = 12
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
@@ -51,15 +45,8 @@ UNSURE = 0.8  # the digit that is followed is the one whose truth was given a pr
 def data_facts(data: Data) -> DataFacts:
     """How many images there are, of what size, and what the classes are called."""
     _, height, width = data.input_shape
-    return DataFacts(
-        name=data.name,
-        train=len(data.train),
-        dev=len(data.dev),
-        test=len(data.test),
-        height=height,
-        width=width,
-        classes=data.classes,
-    )
+    sizes = {name: len(getattr(data, name)) for name in ("train", "dev", "test")}
+    return DataFacts(name=data.name, **sizes, height=height, width=width, classes=data.classes)
 
 
 def check_network(network: Network, data: Data, seed: int) -> tuple[Gradient, ...]:
@@ -89,22 +76,12 @@ def train_network(network: Network, data: Data, seed: int) -> Training:
         architecture=network.architecture,
         layers=network.names,
         parameters=sum(value.size for value in network.parameters.values()),
-        epochs=_epochs(history),
+        epochs=tuple(
+            Epoch(epoch=each.epoch + 1, train_loss=each.loss, **{name: getattr(each, name) for name in SCORES})
+            for each in history.epochs
+        ),
         steps=tuple(range(1, len(history.batches) + 1)),
         losses=tuple(batch.loss for batch in history.batches),
-    )
-
-
-def _epochs(history: History) -> tuple[Epoch, ...]:
-    return tuple(
-        Epoch(
-            epoch=record.epoch + 1,
-            train_loss=record.loss,
-            train_accuracy=record.train_accuracy,
-            dev_loss=record.dev_loss,
-            dev_accuracy=record.dev_accuracy,
-        )
-        for record in history.epochs
     )
 
 
@@ -143,18 +120,17 @@ def trace_digit(network: Network, data: Data, probabilities: Float[np.ndarray, "
     index = int(np.abs(probabilities[np.arange(len(labels)), labels] - UNSURE).argmin())
     images = data.test.images[index : index + 1]
     activations = {name: values[0] for name, values in network.activations(images).items()}
-    seen = [
-        _layer_activity(name, values)
-        for name, values in activations.items()
-        if name.partition(".")[0] not in ("flatten", "logits")
-    ]
     record = Digit(
         image=index,
         truth=int(labels[index]),
         guess=int(probabilities[index].argmax()),
         pixels=tuple(tuple(int(value) for value in row) for row in np.rint(99 * images[0].mean(axis=0))),
         probabilities=tuple(float(value) for value in probabilities[index]),
-        layers=tuple(seen),
+        layers=tuple(
+            _layer_activity(name, values)
+            for name, values in activations.items()
+            if name.partition(".")[0] not in ("flatten", "logits")
+        ),
     )
     return TracedDigit(record, activations)
 
