@@ -8,6 +8,7 @@ it; 130, interrupted. A traceback is a bug of ours, or was asked for with `--deb
 Rooms are imported inside the commands, so that `pellucid --help` does not wait for PyTorch.
 """
 
+import atexit
 import gc
 import os
 import sys
@@ -33,6 +34,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command that the words (those of the shell, if None) spell, and return the exit code."""
     if words is None:  # the process is ours
         gc.set_threshold(FEW_COLLECTIONS)
+        atexit.register(gc.freeze)  # nor does the interpreter have to look at all objects again when it ends
     tokens = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in tokens
     try:
