@@ -1,0 +1,83 @@
+"""Pages of docs/ whose snippets and commands run, in order, as they stand."""
+
+import importlib.util
+import re
+import shlex
+import sys
+
+import pytest
+
+from pellucid import cli
+from sources import ROOT
+
+WRITTEN = {
+    "see": ("wall.png", "56.png", "56.gif", "maco.png", "grown.png", "steps.csv", "answers.csv", "3.csv"),
+    "learning": ("run.safetensors",),
+}
+
+
+def blocks_of(page):
+    """(kind, file to write it to, text) of every fenced block that is to run."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(r"^```(python|sh)(?: file=(\S+))?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run_page(page, folder, names):
+    """Snippets share one namespace; what needs a package that is not here is left out."""
+    for kind, file, text in blocks_of(page):
+        if file:
+            (folder / file).write_text(text, encoding="utf-8")
+        elif kind == "python" and ("TensorBoardLog" not in text or importlib.util.find_spec("tensorboard")):
+            exec(compile(text, f"docs/{page}.md", "exec"), names)
+        elif kind == "sh":
+            for line in text.strip().splitlines():
+                words = shlex.split(line)
+                assert words[0] == "pellucid"
+                assert cli.main(words[1:]) == 0, line
+
+
+@pytest.mark.slow
+def test_the_page_on_seeing_runs(tmp_path, monkeypatch, capsys):
+    """Rejects a page that shows what no longer works."""
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("Keras is not installed: pip install 'pellucid[keras]'")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    run_page("see", tmp_path, {})
+    sys.modules.pop("nets", None)
+    assert "(8, 1, 28, 28)" in capsys.readouterr().out
+    assert all((tmp_path / name).stat().st_size > 0 for name in WRITTEN["see"])
+    assert len(blocks_of("see")) >= 6
+
+
+def test_the_page_on_learning_runs_and_its_three_gradients_agree(tmp_path, monkeypatch, capsys):
+    """Rejects ten lines that are not the gradient: by hand, by the step that trains and measured, it is one number."""
+    monkeypatch.chdir(tmp_path)
+    run_page("learning", tmp_path, {})
+    by_hand, compiled, measured = map(float, capsys.readouterr().out.split()[-3:])
+    assert by_hand == pytest.approx(compiled, rel=1e-4)
+    assert by_hand == pytest.approx(measured, rel=1e-3)
+    assert all((tmp_path / name).stat().st_size > 0 for name in WRITTEN["learning"])
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("**/*.md")
+        if not {".venv", ".pytest_cache", "results"} & set(path.parts)
+    ),
+)
+def test_every_link_of_the_documents_leads_somewhere(page):
+    """Rejects a link to a file that was moved, and one to a heading that was renamed."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        place, _, anchor = target.partition("#")
+        if "://" in target or place.startswith("mailto:"):
+            continue
+        path = (ROOT / page).parent / place if place else ROOT / page
+        assert path.exists(), f"{page}: {target}"
+        if anchor and path.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{page}: {target}"
