@@ -19,8 +19,7 @@ AnyModel = Annotated[
 Layer = Annotated[str, Parameter(help="name of the layer, as `pellucid layers MODEL` lists it")]
 Unit = Annotated[int, Parameter(help="unit of the layer, counted from 0; -1 for the mean of the whole layer")]
 Start = Annotated[
-    Path | None,
-    Parameter(help="file of initial images: saved patterns (.npz, .csv) or a picture (default: noise)"),
+    Path | None, Parameter(help="file of initial images: saved patterns (.npz, .csv) or a picture (default: noise)")
 ]
 Which = Annotated[Literal["train", "dev", "test"], Parameter(help="part of the data that the images are taken from")]
 

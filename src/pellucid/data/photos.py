@@ -111,9 +111,7 @@ def bundled_photo(name: str) -> Photo:
     return read_photo(bundled_file("sklearn", f"datasets/images/{name}"))
 
 
-def to_gray(
-    image: Float32[np.ndarray, "*batch channel height width"],
-) -> Float32[np.ndarray, "*batch 1 height width"]:
+def to_gray(image: Float32[np.ndarray, "*batch channel height width"]) -> Float32[np.ndarray, "*batch 1 height width"]:
     """One channel from three, 0.299 R + 0.587 G + 0.114 B; one channel is given back as it is.
 
     Works on one image or a batch. Raises PellucidError for another number of channels.
@@ -153,11 +151,7 @@ def fit_image(
     return np.repeat(whole, channels, axis=0) if len(whole) < channels else whole
 
 
-def save_photo(
-    path: StrPath,
-    image: Float[np.ndarray, "..."],
-    alpha: Float[np.ndarray, "..."] | None = None,
-) -> Path:
+def save_photo(path: StrPath, image: Float[np.ndarray, "..."], alpha: Float[np.ndarray, "..."] | None = None) -> Path:
     """Write a picture in [0, 1] as PNG (exact to a byte), JPEG or WebP, by the suffix of `path`, which is given back.
 
     image: (1 or 3, height, width); alpha: (height, width), or None for a picture that is opaque.

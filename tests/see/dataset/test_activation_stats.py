@@ -12,10 +12,11 @@ from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.dataset import activation_stats as scans
-from pellucid.see.dataset.activation_stats import BINS, JoinedSplits, activation_stats
+from pellucid.see.dataset.activation_stats import BINS, JoinedSplits
 from pellucid.see.models.base import Model
 from pellucid.see.models.network import MEANS_SHARD
 from pellucid.see.models.open import open_model
+from whole_stats import activation_stats
 
 CLASSES = 3
 

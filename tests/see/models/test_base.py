@@ -10,9 +10,10 @@ import torch
 import pellucid as pc
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Split
-from pellucid.see.dataset.activation_stats import JoinedSplits, activation_stats
+from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader
 from pellucid.see.models.connections import connections
+from whole_stats import activation_stats
 
 
 @dataclass(frozen=True, eq=False, repr=False)

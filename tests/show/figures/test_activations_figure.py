@@ -52,7 +52,7 @@ def test_what_would_be_drawn_twice_is_left_out():
 )
 def test_the_truth_is_green_and_only_a_wrong_guess_is_red(truth: int | None, colours: list[str]):
     """Rejects a red guess that was right, and a green one where nobody knows the truth."""
-    assert [way.class_color(index, 1, truth, LIGHT) for index in range(3)] == colours
+    assert [way.class_color(index, 1, truth) for index in range(3)] == colours
 
 
 def test_the_probabilities_are_written_out():

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan, ScanRow
 from pellucid.show.console import comparison_text, scan_text
-from pellucid.show.figures.clusters import clusters_figure, comparison_figure, scan_figure
+from pellucid.show.figures.clusters import clusters_figure
 
 SCAN = Scan(
     tuple(ScanRow(k, s, i, q) for k, s, i, q in ((10, 0.5, 2e6, 0.1), (20, 0.7, 8e5, 0.2), (50, 0.9, 6e5, 0.05))), 500
@@ -27,7 +27,7 @@ def words(axes):
 
 def test_a_scan_is_drawn_at_its_numbers_with_a_ring_around_the_suggestion():
     """Rejects curves of each other's numbers, and a ring around another K than the one that is told."""
-    inertia, silhouette, seconds = scan_figure(SCAN).axes[1:]
+    inertia, silhouette, seconds = clusters_figure(SCAN, FOUND).axes[1:4]
     assert curves(inertia)[0] == [[10, 2.0], [20, 0.8], [50, 0.6]]
     assert curves(silhouette) == [[[10, 0.1], [20, 0.2], [50, 0.05]], [[20, 0.2]]]
     assert curves(seconds) == [[[10, 0.5], [20, 0.7], [50, 0.9]], [[20, 0.7]]]
@@ -37,7 +37,7 @@ def test_a_scan_is_drawn_at_its_numbers_with_a_ring_around_the_suggestion():
 
 def test_both_ways_stand_on_one_axis_of_seconds():
     """Rejects epochs instead of seconds, test accuracies, and a curve without the time before its first step."""
-    axes = comparison_figure(FOUND, 0.96).axes[1]
+    axes = clusters_figure(SCAN, FOUND, 0.96).axes[4]
     target, pixels, before, reached, features, before_features, reached_features = curves(axes)
     assert [y for _, y in target] == [96, 96]
     np.testing.assert_allclose(pixels, [[2, 91], [4, 96], [6, 97.5]])
@@ -51,10 +51,10 @@ def test_both_ways_stand_on_one_axis_of_seconds():
 
 def test_an_accuracy_that_was_never_reached_says_so():
     """Rejects a time for it, and curves that are cut off where accuracies are low."""
-    axes = comparison_figure(FOUND, 0.978).axes[1]
+    axes = clusters_figure(SCAN, FOUND, 0.978).axes[4]
     assert "97.8% never reached" in words(axes)
     low = LearningCurve("pixels", 0.5, (2.0,), (0.3,), (0.2,))
-    assert comparison_figure(Comparison(20, low, FEATURES)).axes[1].get_ylim() == (0, 100)
+    assert clusters_figure(SCAN, Comparison(20, low, FEATURES)).axes[4].get_ylim() == (0, 100)
 
 
 def test_all_of_it_on_one_board():
@@ -82,7 +82,7 @@ def test_the_lines_of_a_terminal_say_the_same():
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_scan_of_few_numbers_is_drawn(count):
     """Rejects a figure that needs three points, or draws others."""
-    figure = scan_figure(Scan(SCAN.rows[:count], 9))
+    figure = clusters_figure(Scan(SCAN.rows[:count], 9), FOUND)
     FigureCanvasAgg(figure).draw()
-    for axes in figure.axes[1:]:
+    for axes in figure.axes[1:4]:
         assert [point[0] for point in curves(axes)[0]] == [10, 20][:count]

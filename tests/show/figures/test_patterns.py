@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,7 +15,6 @@ from pellucid.errors import PellucidError
 from pellucid.show import style
 from pellucid.show.figures import curves, patterns, wall
 from pellucid.show.figures.axes import save_figure
-from pellucid.show.style import DARK, LIGHT
 
 
 def drawn(figure: Figure) -> np.ndarray:
@@ -124,13 +122,6 @@ def test_labels_at_the_ends_of_curves_do_not_collide():
     low, high = figure.axes[0].get_ylim()
     assert abs(heights[0] - heights[1]) >= (high - low) / 12
     assert heights[0] > heights[1]
-
-
-@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
-def test_a_figure_wears_the_palette_it_was_given(palette: style.Palette):
-    """Rejects a figure whose background ignores the palette."""
-    pixels = drawn(patterns.wall_figure(noise(1, 1, 4, 4), np.ones(1), palette=palette))
-    assert tuple(pixels[0, 0]) == tuple(round(255 * part) for part in to_rgb(palette.paper))
 
 
 def test_figures_need_no_pyplot():

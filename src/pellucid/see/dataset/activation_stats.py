@@ -1,8 +1,7 @@
 """Activation statistics: what every unit of many layers answers to a whole data set, in one streaming pass.
 
-activation_stats: model, layers, images -> {layer: LayerStats}: means, class means, histograms, strongest images
-partial_stats:    the same of one chunk of the images -> {layer: PartialStats}
-merged:           PartialStats of all chunks, in order -> LayerStats
+partial_stats: model, layers, one chunk of the images -> {layer: PartialStats}
+merged:        PartialStats of all chunks, in order -> LayerStats: means, class means, histograms, strongest images
 
 An image's value is the mean over the unit's map. No activations are kept, so memory depends on the number of units, not
 of images. Images are cut into the same chunks whoever counts them, here or on other machines, so that merged statistics
@@ -23,7 +22,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from pellucid.data.splits import Split, equal_images
 from pellucid.errors import PellucidError
-from pellucid.progress import Progress, Report, reporting
+from pellucid.progress import Progress, reporting
 from pellucid.see.models.base import Model
 
 BATCH = 512  # images read at a time
@@ -92,24 +91,6 @@ class JoinedSplits:
         return np.stack([self.one(int(position))[0] for position in positions])
 
 
-def activation_stats(
-    model: Model,
-    layers: Sequence[str],
-    images: JoinedSplits,
-    *,
-    classes: int,
-    top: int = 16,
-    progress: Progress | None = None,
-) -> dict[str, LayerStats]:
-    """One pass over all images. Raises PellucidError for unknown layers, a wrong image shape, and NaN from a layer."""
-    with reporting("scanning the images", progress) as report:
-        report.expect(len(images))
-        partials = [
-            _partial_stats(model, layers, images, share, classes, top, report) for share in image_chunks(model, images)
-        ]
-    return {name: merged([partial[name] for partial in partials], images) for name in layers}
-
-
 @dataclass(frozen=True)
 class ImageChunk:
     """Consecutive images, by the chunk's number: `count` batches of `size` images each."""
@@ -140,17 +121,13 @@ def partial_stats(
     top: int = 16,
     progress: Progress | None = None,
 ) -> dict[str, "PartialStats"]:
-    """Statistics of the layers over one chunk of the images. Raises PellucidError as `activation_stats` does."""
-    with reporting("scanning the images", progress) as report:
-        report.expect(min(len(images), share.count * share.size))
-        return _partial_stats(model, layers, images, share, classes, top, report)
+    """Statistics of the layers over one chunk of the images.
 
-
-def _partial_stats(
-    model: Model, layers: Sequence[str], images: JoinedSplits, share: ImageChunk, classes: int, top: int, report: Report
-) -> dict[str, "PartialStats"]:
+    Raises PellucidError for unknown layers, a wrong image shape, and NaN from a layer.
+    """
     partials = {name: PartialStats.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
-    with model.unit_means(layers) as read:
+    with reporting("scanning the images", progress) as report, model.unit_means(layers) as read:
+        report.expect(min(len(images), share.count * share.size))
         for offset, batch, labels in share.batches(images):
             for name, values in read(batch).items():
                 if not np.isfinite(values).all():

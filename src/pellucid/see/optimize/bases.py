@@ -25,20 +25,19 @@ from pellucid.errors import PellucidError
 LEAST_WAVE = 1e-12
 LEAST_SPREAD = 1e-3  # of a color's deviation: a channel that never varies in the images still can
 
+Pixels = Float[Tensor, "batch channel height width"]
+Coefficients = Float[Tensor, "batch channel height number"]
+
 
 class Basis(ABC):
     """A linear map between coefficients and pixels, both ways."""
 
     @abstractmethod
-    def pixels(
-        self, coefficients: Float[Tensor, "batch channel height number"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def pixels(self, coefficients: Coefficients) -> Pixels:
         """Coefficients to pixels."""
 
     @abstractmethod
-    def coefficients(
-        self, pixels: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height number"]:
+    def coefficients(self, pixels: Pixels) -> Coefficients:
         """The coefficients whose pixels are these."""
 
 
@@ -58,18 +57,14 @@ class Spectrum(Basis):
         scale /= np.sqrt(np.square(scale).mean())
         return cls(width, torch.as_tensor(scale, dtype=torch.float32, device=device))
 
-    def pixels(
-        self, coefficients: Float[Tensor, "batch channel height number"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def pixels(self, coefficients: Coefficients) -> Pixels:
         """The inverse transform."""
         real, imaginary = coefficients.chunk(2, dim=3)
         spectrum = torch.complex(real * self.scale, imaginary * self.scale)
         pixels: Tensor = torch.fft.irfft2(spectrum, s=(self.scale.shape[0], self.width), norm="ortho")
         return pixels
 
-    def coefficients(
-        self, pixels: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height number"]:
+    def coefficients(self, pixels: Pixels) -> Coefficients:
         """The transform."""
         if len(pixels) == 0:  # which MKL refuses
             return pixels.new_zeros(0, pixels.shape[1], len(self.scale), 2 * self.scale.shape[1])
@@ -114,15 +109,11 @@ class Colors(Basis):
             )
         return cls(torch.as_tensor(matrix / spreads[0], dtype=torch.float32, device=device))
 
-    def pixels(
-        self, coefficients: Float[Tensor, "batch channel height number"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def pixels(self, coefficients: Coefficients) -> Pixels:
         """Channels mixed."""
         return torch.einsum("ck,bkhw->bchw", self.matrix, coefficients)
 
-    def coefficients(
-        self, pixels: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height number"]:
+    def coefficients(self, pixels: Pixels) -> Coefficients:
         """Channels taken apart."""
         return torch.einsum("ck,bkhw->bchw", torch.linalg.inv(self.matrix), pixels)
 
@@ -144,18 +135,14 @@ class Magnitudes:
         strength[:, 0, 0] = 0
         return cls(images.shape[3], strength)
 
-    def pixels(
-        self, points: Float[Tensor, "batch channel height number"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def pixels(self, points: Coefficients) -> Pixels:
         """The waves added up; linear in the points, so that each wave has a gradient of its own."""
         cosine, sine = points.chunk(2, dim=3)
         spectrum = torch.complex(cosine * self.strength, sine * self.strength)
         pixels: Tensor = torch.fft.irfft2(spectrum, s=(self.strength.shape[1], self.width), norm="ortho")
         return pixels
 
-    def phases(
-        self, pixels: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height number"]:
+    def phases(self, pixels: Pixels) -> Coefficients:
         """The phases of an image's waves; 0 for a wave of no strength."""
         if len(pixels) == 0:  # which MKL refuses
             return pixels.new_zeros(0, *self.strength.shape[:2], 2 * self.strength.shape[2])

@@ -73,9 +73,7 @@ def write_table(
 
 
 def write_history(
-    path: StrPath,
-    units: Int64[np.ndarray, "unit"],
-    columns: Mapping[str, Float32[np.ndarray, "unit step"]],
+    path: StrPath, units: Int64[np.ndarray, "unit"], columns: Mapping[str, Float32[np.ndarray, "unit step"]]
 ) -> Path:
     """A CSV file with a row for each unit and step that it made; raises PellucidError for another suffix."""
     if Path(path).suffix.lower() != ".csv":

@@ -152,11 +152,7 @@ class _Ascents:
         self._batch_size, self._multiple = batch_size_for(model)
 
     def precursor(
-        self,
-        objective: Objective,
-        attempt: int,
-        numbers: Int64[Tensor, "job"],
-        settings: PatternSettings | None = None,
+        self, objective: Objective, attempt: int, numbers: Int64[Tensor, "job"], settings: PatternSettings | None = None
     ) -> Float32[Tensor, "job channel height width"]:
         """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.
 

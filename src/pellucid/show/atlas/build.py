@@ -219,11 +219,7 @@ def _model_facts(
         facts["model"]["parameters"] = sum(int(array.size) for array in network.parameters.values())
         facts["model"]["provenance"] = network.provenance
     if data is not None:
-        facts["data"] = {
-            "name": data.name,
-            "scanned": len(data.train) + len(data.dev),
-            "classes": list(data.classes),
-        }
+        facts["data"] = {"name": data.name, "scanned": len(data.train) + len(data.dev), "classes": list(data.classes)}
         confusion = entries[-1].stats.get("confusion")
         if confusion is not None:
             facts["data"]["test"] = int(confusion.sum())

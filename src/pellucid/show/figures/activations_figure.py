@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
-from pellucid.show.style import GAP, LIGHT, MARGIN, Palette, activation_tones, image_bytes
+from pellucid.show.style import GAP, LIGHT, MARGIN, activation_tones, image_bytes
 
 LABEL = 110  # pixels for the names of the layers
 TILE = 72  # pixels that a map is brought near to, by a whole multiple
@@ -33,7 +33,6 @@ def activations_figure(
     *,
     truth: int | None = None,
     classes: Sequence[str] | None = None,
-    palette: Palette = LIGHT,
 ) -> Figure:
     """The image (in [0, 1]), all layers' activations, and the class probabilities, from top to bottom.
 
@@ -46,20 +45,20 @@ def activations_figure(
     drawn = layers_to_draw(activations, len(names))
     heights = [TILE] + [_height(values) for values in drawn.values()] + [CLASS * len(names)]
     width = MARGIN + LABEL + ACROSS * (TILE + GAP) - GAP + MARGIN
-    figure, axes = pixel_figure(width, 2 * MARGIN + sum(heights) + 2 * GAP * (len(heights) - 1), palette)
+    figure, axes = pixel_figure(width, 2 * MARGIN + sum(heights) + 2 * GAP * (len(heights) - 1))
     top = MARGIN
-    _label(axes, "input", image.shape, top, palette)
+    _label(axes, "input", image.shape, top)
     draw_image(axes, image_bytes(image), MARGIN + LABEL, top, pixel_multiple(image.shape))
     top += heights[0] + 2 * GAP
     for (name, values), height in zip(drawn.items(), heights[1:-1], strict=True):
-        _label(axes, name, values.shape, top, palette)
+        _label(axes, name, values.shape, top)
         if values.ndim == 3:
             _maps(axes, values, top)
         else:
-            _bars(axes, values, top, width, palette)
+            _bars(axes, values, top, width)
         top += height + 2 * GAP
-    _label(axes, "classes", (len(names),), top, palette)
-    _classes(axes, probabilities, names, truth, top, palette)
+    _label(axes, "classes", (len(names),), top)
+    _classes(axes, probabilities, names, truth, top)
     return figure
 
 
@@ -94,9 +93,9 @@ def _height(values: np.ndarray) -> int:
     return rows * (tall + GAP) - GAP
 
 
-def _label(axes: Axes, name: str, shape: tuple[int, ...], top: int, palette: Palette) -> None:
-    draw_text(axes, name, MARGIN, top - 2, size=11, colour=palette.ink, serif=True)
-    draw_text(axes, " × ".join(map(str, shape)), MARGIN, top + 18, size=7.5, colour=palette.muted)
+def _label(axes: Axes, name: str, shape: tuple[int, ...], top: int) -> None:
+    draw_text(axes, name, MARGIN, top - 2, size=11, colour=LIGHT.ink, serif=True)
+    draw_text(axes, " × ".join(map(str, shape)), MARGIN, top + 18, size=7.5, colour=LIGHT.muted)
 
 
 def _maps(axes: Axes, values: np.ndarray, top: int) -> None:
@@ -107,29 +106,27 @@ def _maps(axes: Axes, values: np.ndarray, top: int) -> None:
         draw_image(axes, tile, left, top + row * (tile.shape[0] * times + GAP), times)
 
 
-def _bars(axes: Axes, values: np.ndarray, top: int, width: int, palette: Palette) -> None:
+def _bars(axes: Axes, values: np.ndarray, top: int, width: int) -> None:
     span = (width - 2 * MARGIN - LABEL) / len(values)
     top_value = max(float(np.abs(values).max(initial=0.0)), 1e-12)
     centres = MARGIN + LABEL + span * (np.arange(len(values)) + 0.5)
-    axes.bar(centres, -BARS * np.maximum(values, 0) / top_value, span * 0.8, bottom=top + BARS, color=palette.ink, lw=0)
-    axes.plot([MARGIN + LABEL, width - MARGIN], [top + BARS] * 2, color=palette.muted, lw=0.8)
+    axes.bar(centres, -BARS * np.maximum(values, 0) / top_value, span * 0.8, bottom=top + BARS, color=LIGHT.ink, lw=0)
+    axes.plot([MARGIN + LABEL, width - MARGIN], [top + BARS] * 2, color=LIGHT.muted, lw=0.8)
 
 
-def _classes(
-    axes: Axes, probabilities: np.ndarray, names: Sequence[str], truth: int | None, top: int, palette: Palette
-) -> None:
+def _classes(axes: Axes, probabilities: np.ndarray, names: Sequence[str], truth: int | None, top: int) -> None:
     left, span, guess = MARGIN + LABEL + 40, 320, int(probabilities.argmax())
     for index, (name, probability) in enumerate(zip(names, probabilities, strict=True)):
-        colour = class_color(index, guess, truth, palette)
+        colour = class_color(index, guess, truth)
         down = top + index * CLASS
         draw_text(axes, name, left - 10, down, colour=colour, at="right")
-        axes.barh(down + 6, span, CLASS - 6, left=left, color=palette.line, lw=0)
+        axes.barh(down + 6, span, CLASS - 6, left=left, color=LIGHT.line, lw=0)
         axes.barh(down + 6, span * float(probability), CLASS - 6, left=left, color=colour, lw=0)
         draw_text(axes, f"{100 * float(probability):.1f}%", left + span + 10, down, colour=colour)
 
 
-def class_color(index: int, guess: int, truth: int | None, palette: Palette) -> str:
+def class_color(index: int, guess: int, truth: int | None) -> str:
     """Green for the truth, red for a wrong guess; without a known truth the guess is the accent."""
     if truth is None:
-        return palette.accent if index == guess else palette.muted
-    return palette.truth if index == truth else palette.wrong if index == guess else palette.muted
+        return LIGHT.accent if index == guess else LIGHT.muted
+    return LIGHT.truth if index == truth else LIGHT.wrong if index == guess else LIGHT.muted

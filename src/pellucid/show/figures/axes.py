@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from pellucid.files import StrPath, atomic_path, format_of
 from pellucid.show import style
 from pellucid.show.figures.wall import Board
-from pellucid.show.style import FIGURES, LIGHT, Palette
+from pellucid.show.style import FIGURES, LIGHT
 
 DPI = 100
 SHARPNESS = 200  # dots per inch of a file
@@ -30,9 +30,9 @@ SERIF = ["STIXGeneral"]  # these two come with matplotlib
 SANS = ["DejaVu Sans"]
 
 
-def pixel_figure(width: int, height: int, palette: Palette = LIGHT) -> tuple[Figure, Axes]:
+def pixel_figure(width: int, height: int) -> tuple[Figure, Axes]:
     """An empty figure of width x height pixels; its axes' coordinates are pixels from the upper left corner."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=palette.paper)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=LIGHT.paper)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -63,22 +63,15 @@ def draw_text(
 ) -> None:
     """Words whose upper edge is at `top` and whose left edge, centre or right edge (`at`) is at `left`."""
     axes.text(
-        left,
-        top,
-        words.replace("$", r"\$"),
-        size=size,
-        color=colour,
-        family=SERIF if serif else SANS,
-        ha=at,
-        va="top",
+        left, top, words.replace("$", r"\$"), size=size, color=colour, family=SERIF if serif else SANS, ha=at, va="top"
     )
 
 
 class FigureBoard(Board):
     """A board (wall.py) that is a figure."""
 
-    def __init__(self, width: int, height: int, palette: Palette = LIGHT) -> None:
-        self.figure, self._axes = pixel_figure(width, height, palette)
+    def __init__(self, width: int, height: int) -> None:
+        self.figure, self._axes = pixel_figure(width, height)
 
     def draw_image(self, *given: Any, **named: Any) -> None:
         """As in Board."""
@@ -89,23 +82,23 @@ class FigureBoard(Board):
         draw_text(self._axes, *given, **named)
 
 
-def add_plot(figure: Figure, left: int, top: int, width: int, palette: Palette, title: str, height: int) -> Axes:
+def add_plot(figure: Figure, left: int, top: int, width: int, title: str, height: int) -> Axes:
     """Axes for a curve, placed in pixels from the upper left corner."""
     wide, tall = figure.get_size_inches() * DPI
     axes = figure.add_axes(((left + INDENT) / wide, 1 - (top + height) / tall, width / wide, height / tall))
-    style_plot(axes, palette)
-    axes.set_title(title, loc="left", size=8.5, color=palette.muted, family=SANS, pad=5)
+    style_plot(axes)
+    axes.set_title(title, loc="left", size=8.5, color=LIGHT.muted, family=SANS, pad=5)
     return axes
 
 
-def style_plot(axes: Axes, palette: Palette, size: float = 7.5, line: float = 0.7) -> None:
+def style_plot(axes: Axes, size: float = 7.5, line: float = 0.7) -> None:
     """A floor, hairlines of that width and numbers of that size; no frame."""
-    axes.set_facecolor(palette.paper)
+    axes.set_facecolor(LIGHT.paper)
     for name, spine in axes.spines.items():
         spine.set_visible(name == "bottom")
-        spine.set_color(palette.line)
-    axes.tick_params(colors=palette.muted, labelsize=size, length=0, which="both")
-    axes.grid(axis="y", color=palette.line, lw=line)
+        spine.set_color(LIGHT.line)
+    axes.tick_params(colors=LIGHT.muted, labelsize=size, length=0, which="both")
+    axes.grid(axis="y", color=LIGHT.line, lw=line)
     axes.set_axisbelow(True)
     axes.margins(x=0.01)
 

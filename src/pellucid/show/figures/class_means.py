@@ -13,13 +13,13 @@ from pellucid.errors import PellucidError
 from pellucid.learn.class_means import ClassMeans
 from pellucid.show.figures.activations_figure import pixel_multiple
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
-from pellucid.show.style import GAP, LIGHT, MARGIN, Palette, image_bytes
+from pellucid.show.style import GAP, LIGHT, MARGIN, image_bytes
 
 TILE = 112
 ACROSS = 5
 
 
-def class_means_figure(found: ClassMeans, classes: Sequence[str] | None = None, *, palette: Palette = LIGHT) -> Figure:
+def class_means_figure(found: ClassMeans, classes: Sequence[str] | None = None) -> Figure:
     """Mean images, gray for one channel and in colour for three; other images show their first channel."""
     names = [str(index) for index in range(len(found.counts))] if classes is None else list(classes)
     if len(names) != len(found.counts):
@@ -27,12 +27,12 @@ def class_means_figure(found: ClassMeans, classes: Sequence[str] | None = None, 
     across = min(ACROSS, len(names))
     step_x, step_y = TILE + 2 * GAP, TILE + 2 * GAP + 30
     width = 2 * MARGIN + across * step_x - 2 * GAP
-    figure, axes = pixel_figure(width, 2 * MARGIN + -(-len(names) // across) * step_y - 2 * GAP, palette)
+    figure, axes = pixel_figure(width, 2 * MARGIN + -(-len(names) // across) * step_y - 2 * GAP)
     for index, (name, image, count) in enumerate(zip(names, found.images, found.counts.tolist(), strict=True)):
         left, top = MARGIN + index % across * step_x, MARGIN + index // across * step_y
         if count > 0:
             draw_image(axes, image_bytes(image), left, top, pixel_multiple(image.shape, TILE))
         words = f"of {count:,}" if count > 0 else f"none above {found.threshold:g}"
-        draw_text(axes, name, left, top + TILE + 4, size=12, colour=palette.ink, serif=True)
-        draw_text(axes, words, left + TILE, top + TILE + 8, size=8, colour=palette.muted, at="right")
+        draw_text(axes, name, left, top + TILE + 4, size=12, colour=LIGHT.ink, serif=True)
+        draw_text(axes, words, left + TILE, top + TILE + 8, size=8, colour=LIGHT.muted, at="right")
     return figure

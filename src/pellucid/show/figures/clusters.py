@@ -1,8 +1,7 @@
 """Clusters: a scan over K, and learning from distances to clusters compared with pixels, drawn.
 
-scan_figure:       Scan of learn/experiments -> inertia, silhouette and seconds against K, the suggested K marked
-comparison_figure: Comparison of learn/experiments -> accuracy of both networks against seconds, on one axis
-clusters_figure:   both on one board
+clusters_figure: Scan -> inertia, silhouette and seconds against K, the suggested K marked; and below, Comparison ->
+accuracy of both networks against seconds, on one axis
 
 A curve begins where its network takes its first step; until then, clusters are found and images turned into features,
 which is drawn as a line on the floor.
@@ -14,37 +13,26 @@ from matplotlib.figure import Figure
 from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan
 from pellucid.show.figures.axes import add_plot, pixel_figure
-from pellucid.show.style import LIGHT, MARGIN, Palette
+from pellucid.show.style import LIGHT, MARGIN
 
 WIDTH, SMALL, TALL = 1080, 180, 280
 MARK = 12  # size of the ring around the suggested K
 LOWEST = 0.9  # accuracies below are left out of the picture, where both get beyond
 
 
-def scan_figure(scan: Scan, *, palette: Palette = LIGHT) -> Figure:
-    """Three curves over the numbers of clusters."""
-    figure, _ = pixel_figure(WIDTH, MARGIN + 30 + SMALL + 50, palette)
-    _scan(figure, scan, palette)
-    return figure
+def clusters_figure(scan: Scan, found: Comparison, target: float | None = None) -> Figure:
+    """The scan above, the comparison below.
 
-
-def comparison_figure(found: Comparison, target: float | None = None, *, palette: Palette = LIGHT) -> Figure:
-    """Two curves; target: an accuracy in [0, 1] that is drawn as a line (the best that both reach, if not given)."""
-    figure, _ = pixel_figure(WIDTH, MARGIN + 30 + TALL + 50, palette)
-    _compare(figure, found, MARGIN + 30, found.common if target is None else target, palette)
-    return figure
-
-
-def clusters_figure(scan: Scan, found: Comparison, target: float | None = None, *, palette: Palette = LIGHT) -> Figure:
-    """The scan above, the comparison below."""
+    target: an accuracy in [0, 1] that is drawn as a line (the best that both reach, if not given).
+    """
     below = MARGIN + 30 + SMALL + 80
-    figure, _ = pixel_figure(WIDTH, below + TALL + 50, palette)
-    _scan(figure, scan, palette)
-    _compare(figure, found, below, found.common if target is None else target, palette)
+    figure, _ = pixel_figure(WIDTH, below + TALL + 50)
+    _scan(figure, scan)
+    _compare(figure, found, below, found.common if target is None else target)
     return figure
 
 
-def _scan(figure: Figure, scan: Scan, palette: Palette) -> None:
+def _scan(figure: Figure, scan: Scan) -> None:
     counts = [row.clusters for row in scan.rows]
     largest = max(row.inertia for row in scan.rows)
     power = max(0, len(f"{largest:.0f}") - 1)
@@ -54,8 +42,8 @@ def _scan(figure: Figure, scan: Scan, palette: Palette) -> None:
         "seconds to find the centres": [row.seconds for row in scan.rows],
     }
     for place, (title, values) in enumerate(curves.items()):
-        axes = add_plot(figure, 30 + 350 * place, MARGIN + 30, 290, palette, title, SMALL)
-        axes.plot(counts, values, color=palette.accent, lw=1.8, marker="o", ms=3)
+        axes = add_plot(figure, 30 + 350 * place, MARGIN + 30, 290, title, SMALL)
+        axes.plot(counts, values, color=LIGHT.accent, lw=1.8, marker="o", ms=3)
         chosen = counts.index(scan.suggested)
         axes.plot(
             counts[chosen : chosen + 1],
@@ -64,24 +52,24 @@ def _scan(figure: Figure, scan: Scan, palette: Palette) -> None:
             marker="o",
             ms=MARK,
             mfc="none",
-            mec=palette.wrong,
+            mec=LIGHT.wrong,
             clip_on=False,
         )
         axes.margins(y=0.12)
         if "seconds" in title:
             axes.set_ylim(bottom=0)
-        axes.set_xlabel("clusters", size=8, color=palette.muted, loc="right", labelpad=1)
+        axes.set_xlabel("clusters", size=8, color=LIGHT.muted, loc="right", labelpad=1)
 
 
-def _compare(figure: Figure, found: Comparison, top: int, target: float, palette: Palette) -> None:
-    axes = add_plot(figure, 30, top, 800, palette, "accuracy on the dev images, %, after so many seconds", TALL)
+def _compare(figure: Figure, found: Comparison, top: int, target: float) -> None:
+    axes = add_plot(figure, 30, top, 800, "accuracy on the dev images, %, after so many seconds", TALL)
     low = LOWEST if target > LOWEST + 0.02 else 0.0
     axes.set_ylim(100 * low, 100)
-    axes.axhline(100 * target, color=palette.truth, lw=0.8, ls=(0, (4, 3)))
-    for course, colour, place in ((found.pixels, palette.muted, 0), (found.features, palette.accent, 1)):
+    axes.axhline(100 * target, color=LIGHT.truth, lw=0.8, ls=(0, (4, 3)))
+    for course, colour, place in ((found.pixels, LIGHT.muted, 0), (found.features, LIGHT.accent, 1)):
         _course(axes, course, colour, place, target)
     axes.set_xlim(left=0)
-    axes.set_xlabel("seconds", size=8, color=palette.muted, loc="right", labelpad=1)
+    axes.set_xlabel("seconds", size=8, color=LIGHT.muted, loc="right", labelpad=1)
 
 
 def _course(axes: Axes, course: LearningCurve, colour: str, place: int, target: float) -> None:

@@ -13,28 +13,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pellucid.show.figures.axes import DPI, SANS, style_plot
-from pellucid.show.style import LIGHT, Palette
+from pellucid.show.style import LIGHT
 
 
-def loss_curve(
-    steps: Sequence[int], losses: Sequence[float], smoothed: Sequence[float], *, palette: Palette = LIGHT
-) -> Figure:
+def loss_curve(steps: Sequence[int], losses: Sequence[float], smoothed: Sequence[float]) -> Figure:
     """The loss of each batch, on a logarithmic scale, and its moving average."""
-    figure, axes = _plot("loss", "step", palette)
-    axes.plot(steps, losses, color=palette.muted, lw=1, alpha=0.55)
-    axes.plot(steps, smoothed, color=palette.accent, lw=2.2)
+    figure, axes = _plot("loss", "step")
+    axes.plot(steps, losses, color=LIGHT.muted, lw=1, alpha=0.55)
+    axes.plot(steps, smoothed, color=LIGHT.accent, lw=2.2)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.10f}".rstrip("0").rstrip("."))
     axes.yaxis.set_minor_formatter("")
     return figure
 
 
-def accuracy_curve(
-    epochs: Sequence[float | int], accuracies: Mapping[str, Sequence[float]], *, palette: Palette = LIGHT
-) -> Figure:
+def accuracy_curve(epochs: Sequence[float | int], accuracies: Mapping[str, Sequence[float]]) -> Figure:
     """Accuracy in percent after every epoch; the curve of each name is labelled at its end."""
-    figure, axes = _plot("accuracy, %", "epoch", palette)
-    colours = [palette.muted, palette.accent, palette.truth]
+    figure, axes = _plot("accuracy, %", "epoch")
+    colours = [LIGHT.muted, LIGHT.accent, LIGHT.truth]
     ends = []
     for colour, (name, values) in zip(colours, accuracies.items(), strict=False):
         percent = 100 * np.asarray(values, float)
@@ -57,12 +53,12 @@ def accuracy_curve(
     return figure
 
 
-def _plot(vertical: str, horizontal: str, palette: Palette) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.0, 3.2), dpi=DPI, facecolor=palette.paper)
+def _plot(vertical: str, horizontal: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.0, 3.2), dpi=DPI, facecolor=LIGHT.paper)
     axes = figure.add_axes((0.1, 0.15, 0.745, 0.75))
-    style_plot(axes, palette, 9.5, 0.8)
-    axes.set_title(vertical, loc="left", size=10.5, color=palette.ink, family=SANS, pad=10)
-    axes.set_xlabel(horizontal, size=10, color=palette.muted, family=SANS, loc="right", labelpad=1)
+    style_plot(axes, 9.5, 0.8)
+    axes.set_title(vertical, loc="left", size=10.5, color=LIGHT.ink, family=SANS, pad=10)
+    axes.set_xlabel(horizontal, size=10, color=LIGHT.muted, family=SANS, loc="right", labelpad=1)
     return figure, axes
 
 

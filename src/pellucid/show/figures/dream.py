@@ -13,23 +13,23 @@ from pellucid.see.dream.dream import Dream
 from pellucid.see.dream.resampling import resize
 from pellucid.show import style
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
-from pellucid.show.style import GAP, LIGHT, MARGIN, Palette
+from pellucid.show.style import GAP, LIGHT, MARGIN
 
 PANEL = 480  # pixels: the longer side of each picture of a panel
 WORDS = ("photo", "gray", "dream", "dream, contrast")
 FOOT = 22  # pixels below a picture, for its words
 
 
-def dream_panel(dream: Dream, palette: Palette = LIGHT) -> Figure:
+def dream_panel(dream: Dream) -> Figure:
     """The photo, gray, the dream, and the dream with its contrast, two by two."""
     pictures = [_shrink_to_panel(image) for image in (dream.before, to_gray(dream.before), dream.plain, dream.image)]
     _, height, width = pictures[0].shape
-    figure, axes = pixel_figure(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT), palette)
+    figure, axes = pixel_figure(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT))
     for index, (picture, word) in enumerate(zip(pictures, WORDS, strict=True)):
         left, top = MARGIN + index % 2 * (width + GAP), MARGIN + index // 2 * (height + FOOT)
         pixels = style.image_bytes(picture)
         draw_image(axes, pixels[..., None].repeat(3, -1) if pixels.ndim == 2 else pixels, left, top)
-        draw_text(axes, word, left, top + height + 5, size=9, colour=palette.muted)
+        draw_text(axes, word, left, top + height + 5, size=9, colour=LIGHT.muted)
     return figure
 
 

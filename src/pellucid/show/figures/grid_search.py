@@ -17,49 +17,49 @@ from matplotlib.figure import Figure
 from pellucid.errors import PellucidError
 from pellucid.learn.experiments.grid_search import Study, Summary, Values
 from pellucid.show.figures.axes import add_plot, draw_text, mix_colors, pixel_figure
-from pellucid.show.style import LIGHT, MARGIN, Palette
+from pellucid.show.style import LIGHT, MARGIN
 
 WIDTH, TALL, ROW = 1080, 300, 22
 LABELS = 380  # pixels for the words of a combination
 MOST = 400  # lines; more make no picture
 
 
-def study_figure(found: Study, *, palette: Palette = LIGHT) -> Figure:
+def study_figure(found: Study) -> Figure:
     """Accuracy on the left, mean seconds of a training on the right; raises PellucidError for too many to draw."""
     summaries = found.summaries()
     if len(found.varied) in (1, 2):
-        figure, _ = pixel_figure(WIDTH, MARGIN + 30 + TALL + 60, palette)
+        figure, _ = pixel_figure(WIDTH, MARGIN + 30 + TALL + 60)
         titles = "accuracy, %" if len(found.varied) == 1 else "accuracy on the dev images, %"
-        left = add_plot(figure, 30, MARGIN + 30, 520, palette, titles, TALL)
-        right = add_plot(figure, 720, MARGIN + 30, 290, palette, "seconds of a training", TALL)
-        _curves(left, right, found, summaries, palette)
+        left = add_plot(figure, 30, MARGIN + 30, 520, titles, TALL)
+        right = add_plot(figure, 720, MARGIN + 30, 290, "seconds of a training", TALL)
+        _curves(left, right, found, summaries)
         return figure
     if len(summaries) > MOST:
         raise PellucidError(f"{len(summaries)} combinations are too many to draw, at most {MOST}; see the tables.")
-    figure, board_axes = pixel_figure(WIDTH, MARGIN + 40 + ROW * len(summaries) + 50, palette)
-    _lines(figure, board_axes, found, summaries, palette)
+    figure, board_axes = pixel_figure(WIDTH, MARGIN + 40 + ROW * len(summaries) + 50)
+    _lines(figure, board_axes, found, summaries)
     return figure
 
 
-def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary], palette: Palette) -> None:
+def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary]) -> None:
     """Curves over the values of the first setting."""
     values = list(dict.fromkeys(summary.values[0] for summary in summaries))
     others = list(dict.fromkeys(summary.values[1:] for summary in summaries))
     for place, other in enumerate(others):
         own = [summary for summary in summaries if summary.values[1:] == other and summary.runs > 0]
         x = [values.index(summary.values[0]) for summary in own]
-        colour = mix_colors(palette.accent, palette.wrong, place / max(1, len(others) - 1))
+        colour = mix_colors(LIGHT.accent, LIGHT.wrong, place / max(1, len(others) - 1))
         right.plot(x, [summary.seconds for summary in own], color=colour, lw=1.4, marker="o", ms=3.5)
         dev = [(summary.dev_mean, summary.dev_spread) for summary in own]
         if other:
             _points(left, x, dev, colour, f"{found.varied[1]} {other[0]}", place)
         else:
             _points(left, x, dev, colour, "dev", 0)
-            _points(left, x, [(summary.test_mean, summary.test_spread) for summary in own], palette.truth, "test", 1)
+            _points(left, x, [(summary.test_mean, summary.test_spread) for summary in own], LIGHT.truth, "test", 1)
     for axes in (left, right):
         axes.set_xticks(range(len(values)), [str(value) for value in values])
         axes.set_xlim(-0.4, len(values) - 0.6)
-        axes.set_xlabel(found.varied[0], size=9, color=palette.muted, loc="right", labelpad=2)
+        axes.set_xlabel(found.varied[0], size=9, color=LIGHT.muted, loc="right", labelpad=2)
     right.set_ylim(bottom=0)
 
 
@@ -72,27 +72,27 @@ def _points(
     axes.annotate(name, (1.02, 0.97 - 0.07 * at), xycoords="axes fraction", color=colour, size=9, va="top")
 
 
-def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summary], palette: Palette) -> None:
+def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summary]) -> None:
     """A line for each combination: its values, its accuracies, its seconds."""
     top, tall = MARGIN + 40, ROW * len(summaries)
-    axes = add_plot(figure, LABELS, top, 400, palette, "accuracy, %: dev and, in green, test", tall)
-    times = add_plot(figure, LABELS + 460, top, 150, palette, "seconds of a training", tall)
+    axes = add_plot(figure, LABELS, top, 400, "accuracy, %: dev and, in green, test", tall)
+    times = add_plot(figure, LABELS + 460, top, 150, "seconds of a training", tall)
     for place, summary in enumerate(summaries):
         draw_text(
-            words, combination_label(found.varied, summary.values), MARGIN, top + ROW * place + 5, colour=palette.ink
+            words, combination_label(found.varied, summary.values), MARGIN, top + ROW * place + 5, colour=LIGHT.ink
         )
         if summary.runs == 0:
             continue
         for mean, spread, colour, up in (
-            (summary.dev_mean, summary.dev_spread, palette.accent, -0.12),
-            (summary.test_mean, summary.test_spread, palette.truth, 0.12),
+            (summary.dev_mean, summary.dev_spread, LIGHT.accent, -0.12),
+            (summary.test_mean, summary.test_spread, LIGHT.truth, 0.12),
         ):
             axes.errorbar([100 * mean], [place + up], xerr=[100 * spread], color=colour, marker="o", ms=4, elinewidth=1)
-        times.barh(place, summary.seconds, 0.4, color=palette.accent, lw=0)
+        times.barh(place, summary.seconds, 0.4, color=LIGHT.accent, lw=0)
     for each in (axes, times):
         each.set_ylim(len(summaries) - 0.5, -0.5)
         each.set_yticks([])
-        each.grid(axis="x", color=palette.line, lw=0.7)
+        each.grid(axis="x", color=LIGHT.line, lw=0.7)
 
 
 def combination_label(names: Sequence[str], values: Values) -> str:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pellucid.errors import PellucidError
 from pellucid.show.figures.axes import FigureBoard, draw_image, draw_text, pixel_figure
 from pellucid.show.figures.wall import draw_wall, image_tones
-from pellucid.show.style import GAP, LIGHT, MARGIN, Palette
+from pellucid.show.style import GAP, LIGHT, MARGIN
 
 
 def wall_figure(images: Float[np.ndarray, "unit channel height width"], *rest: Any, **named: Any) -> Figure:
@@ -31,7 +31,6 @@ def strip_figure(
     changes: Sequence[float] = (),
     multiple: int = 4,
     title: str = "",
-    palette: Palette = LIGHT,
 ) -> Figure:
     """A film strip: the image at some steps of its ascent, with the activation that it had there.
 
@@ -47,14 +46,14 @@ def strip_figure(
     step_x = width * multiple + GAP
     top = MARGIN + (30 if title else 0)
     below = 49 if any(labels) else 34
-    figure, axes = pixel_figure(2 * MARGIN + count * step_x - GAP, top + height * multiple + below + MARGIN, palette)
+    figure, axes = pixel_figure(2 * MARGIN + count * step_x - GAP, top + height * multiple + below + MARGIN)
     if title:
-        draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=palette.ink, serif=True)
+        draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
     for index, (tile, step, activation, change) in enumerate(zip(tiles, steps, activations, labels, strict=True)):
         left, under = MARGIN + index * step_x, top + height * multiple
         draw_image(axes, tile, left, top, multiple)
-        draw_text(axes, f"step {step}", left, under + 4, size=8, colour=palette.muted)
-        draw_text(axes, f"{activation:.3f}", left, under + 19, size=8, colour=palette.ink)
+        draw_text(axes, f"step {step}", left, under + 4, size=8, colour=LIGHT.muted)
+        draw_text(axes, f"{activation:.3f}", left, under + 19, size=8, colour=LIGHT.ink)
         if change:
-            draw_text(axes, change, left, under + 34, size=8, colour=palette.muted)
+            draw_text(axes, change, left, under + 34, size=8, colour=LIGHT.muted)
     return figure

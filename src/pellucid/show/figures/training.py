@@ -23,7 +23,7 @@ from pellucid.learn.history import History, moving_average
 from pellucid.show.figures.activations_figure import class_color, layers_to_draw
 from pellucid.show.figures.axes import add_plot, draw_image, draw_text, mix_colors, pixel_figure
 from pellucid.show.labels import short_number
-from pellucid.show.style import GAP, LIGHT, MARGIN, Palette, activation_tones, image_bytes, signed_tones
+from pellucid.show.style import GAP, LIGHT, MARGIN, activation_tones, image_bytes, signed_tones
 
 LABEL = 112
 STRIPS = (400, 400, 232)  # widths of activations, gradients and filters
@@ -37,12 +37,7 @@ NAMED = 24  # classes with names under their bars
 
 
 def training_figure(
-    history: History,
-    seen: BackpropTrace,
-    *,
-    classes: Sequence[str] | None = None,
-    epochs: float | int | None = None,
-    palette: Palette = LIGHT,
+    history: History, seen: BackpropTrace, *, classes: Sequence[str] | None = None, epochs: float | int | None = None
 ) -> Figure:
     """Curves so far, one image's probabilities and errors, and every layer's activations, gradients and filters.
 
@@ -53,17 +48,17 @@ def training_figure(
     strips = {name: _strips(values, seen.gradients[name], seen.filters.get(name)) for name, values in layers.items()}
     heights = [max(34, *(len(pixels) for pixels in row)) for row in strips.values()]
     body = MARGIN + 44 + CURVES + 40
-    figure, axes = pixel_figure(WIDTH, body + sum(heights) + 2 * GAP * len(heights) + MARGIN, palette)
-    _head(axes, history, seen, palette)
-    _loss(add_plot(figure, MARGIN + 10, MARGIN + 62, 330, palette, "loss", PLOT), history, epochs, palette)
-    _accuracy(add_plot(figure, MARGIN + 390, MARGIN + 62, 250, palette, "accuracy, %", PLOT), history, epochs, palette)
-    _sample(axes, seen, names, MARGIN + 750, MARGIN + 44, palette)
+    figure, axes = pixel_figure(WIDTH, body + sum(heights) + 2 * GAP * len(heights) + MARGIN)
+    _head(axes, history, seen)
+    _loss(add_plot(figure, MARGIN + 10, MARGIN + 62, 330, "loss", PLOT), history, epochs)
+    _accuracy(add_plot(figure, MARGIN + 390, MARGIN + 62, 250, "accuracy, %", PLOT), history, epochs)
+    _sample(axes, seen, names, MARGIN + 750, MARGIN + 44)
     lefts = [MARGIN + LABEL, MARGIN + LABEL + STRIPS[0] + 2 * GAP, MARGIN + LABEL + sum(STRIPS[:2]) + 4 * GAP]
     for left, words in zip(lefts, ("activations", "gradient", "filters"), strict=True):
-        draw_text(axes, words, left, body - 20, size=8, colour=palette.muted)
+        draw_text(axes, words, left, body - 20, size=8, colour=LIGHT.muted)
     top = body
     for (name, row), height in zip(strips.items(), heights, strict=True):
-        _layer(axes, history, seen, name, top, palette)
+        _layer(axes, history, seen, name, top)
         for left, pixels in zip(lefts, row, strict=True):
             if pixels.size:
                 draw_image(axes, pixels, left, top)
@@ -71,16 +66,16 @@ def training_figure(
     return figure
 
 
-def curves_figure(history: History, *, palette: Palette = LIGHT) -> Figure:
+def curves_figure(history: History) -> Figure:
     """Loss, accuracy, the largest activation and the dead share of each layer, and where the time went."""
-    figure, _ = pixel_figure(1080, 640, palette)
+    figure, _ = pixel_figure(1080, 640)
     tall = 230
-    _loss(add_plot(figure, 30, 40, 420, palette, "loss", tall), history, None, palette)
-    _accuracy(add_plot(figure, 560, 40, 400, palette, "accuracy, %", tall), history, None, palette)
+    _loss(add_plot(figure, 30, 40, 420, "loss", tall), history, None)
+    _accuracy(add_plot(figure, 560, 40, 400, "accuracy, %", tall), history, None)
     words = "largest activation of each layer; dotted: share of silent units"
-    _by_layer(add_plot(figure, 30, 350, 420, palette, words, tall), history, palette)
+    _by_layer(add_plot(figure, 30, 350, 420, words, tall), history)
     words = "seconds in each layer: forward, and paler backward"
-    _seconds(add_plot(figure, 600, 350, 360, palette, words, tall), history, palette)
+    _seconds(add_plot(figure, 600, 350, 360, words, tall), history)
     return figure
 
 
@@ -109,7 +104,7 @@ def _strip(grays: UInt8[np.ndarray, "tile height width"], width: int) -> UInt8[n
     return tile_sheet(enlarge(grays[: across * rows], times), across, gap=2, background=255)
 
 
-def _head(axes: Axes, history: History, seen: BackpropTrace, palette: Palette) -> None:
+def _head(axes: Axes, history: History, seen: BackpropTrace) -> None:
     last = history.batches[-1]
     draw_text(
         axes,
@@ -117,62 +112,55 @@ def _head(axes: Axes, history: History, seen: BackpropTrace, palette: Palette) -
         MARGIN,
         MARGIN - 8,
         size=17,
-        colour=palette.ink,
+        colour=LIGHT.ink,
         serif=True,
     )
     facts = f"loss {short_number(last.loss)}    rate {short_number(last.rate)}    error {short_number(last.error)}"
-    draw_text(axes, facts, MARGIN + 300, MARGIN, size=9, colour=palette.muted)
+    draw_text(axes, facts, MARGIN + 300, MARGIN, size=9, colour=LIGHT.muted)
     dead = [name for name, share in zip(history.layers, seen.dead, strict=True) if share == 1]
     if dead:
         words = f"silent for this image: {', '.join(dead)}"
-        draw_text(axes, words, WIDTH - MARGIN, MARGIN, size=9, colour=palette.wrong, at="right")
+        draw_text(axes, words, WIDTH - MARGIN, MARGIN, size=9, colour=LIGHT.wrong, at="right")
 
 
-def _layer(axes: Axes, history: History, seen: BackpropTrace, name: str, top: int, palette: Palette) -> None:
+def _layer(axes: Axes, history: History, seen: BackpropTrace, name: str, top: int) -> None:
     index = history.layers.index(name)
     dead = float(history.latest_layer_stats()[1][index])
     silent = dead == 1 or seen.dead[index] == 1
-    draw_text(axes, name, MARGIN, top - 3, size=11, colour=palette.wrong if silent else palette.ink, serif=True)
-    draw_text(
-        axes, f"largest {short_number(float(seen.largest[index]))}", MARGIN, top + 15, size=7, colour=palette.muted
-    )
+    draw_text(axes, name, MARGIN, top - 3, size=11, colour=LIGHT.wrong if silent else LIGHT.ink, serif=True)
+    draw_text(axes, f"largest {short_number(float(seen.largest[index]))}", MARGIN, top + 15, size=7, colour=LIGHT.muted)
     if not math.isnan(dead):
-        colour = palette.wrong if dead == 1 else palette.muted
+        colour = LIGHT.wrong if dead == 1 else LIGHT.muted
         words = "dead" if dead == 1 else f"{dead:.0%} of units silent"
         draw_text(axes, words, MARGIN, top + 27, size=7, colour=colour)
 
 
-def _sample(axes: Axes, seen: BackpropTrace, names: Sequence[str], left: int, top: int, palette: Palette) -> None:
+def _sample(axes: Axes, seen: BackpropTrace, names: Sequence[str], left: int, top: int) -> None:
     """The image, and under it what the network says of it: probabilities, and the error that flows back."""
     shown = image_bytes(seen.image)
     draw_image(axes, shown, left, top, max(1, 96 // max(shown.shape[:2])))
     right = "right" if seen.guess == seen.label else f"taken for {names[seen.guess]}"
-    colour = palette.truth if seen.guess == seen.label else palette.wrong
+    colour = LIGHT.truth if seen.guess == seen.label else LIGHT.wrong
     draw_text(axes, f"a {names[seen.label]}, {right}", left, top + 104, size=9, colour=colour)
-    _bars(axes, seen.probabilities, names, seen, (left + 120, top + 96, 300, 84), palette)
-    _bars(axes, seen.error / 2, names, seen, (left + 120, top + 166, 300, 84), palette)
-    draw_text(axes, "probability", left + 120, top - 4, size=8, colour=palette.muted)
-    draw_text(axes, "error, that is the gradient of the logits", left + 120, top + 112, size=8, colour=palette.muted)
+    _bars(axes, seen.probabilities, names, seen, (left + 120, top + 96, 300, 84))
+    _bars(axes, seen.error / 2, names, seen, (left + 120, top + 166, 300, 84))
+    draw_text(axes, "probability", left + 120, top - 4, size=8, colour=LIGHT.muted)
+    draw_text(axes, "error, that is the gradient of the logits", left + 120, top + 112, size=8, colour=LIGHT.muted)
 
 
 def _bars(
-    axes: Axes,
-    values: np.ndarray,
-    names: Sequence[str],
-    seen: BackpropTrace,
-    box: tuple[int, int, int, int],
-    palette: Palette,
+    axes: Axes, values: np.ndarray, names: Sequence[str], seen: BackpropTrace, box: tuple[int, int, int, int]
 ) -> None:
     """Bars up (and down) from a line at box = (left, zero, width, height of 1)."""
     left, zero, width, unit = box
     span = width / len(values)
     for index, value in enumerate(values.tolist()):
-        colour = class_color(index, seen.guess, seen.label, palette)
+        colour = class_color(index, seen.guess, seen.label)
         middle = left + span * (index + 0.5)
         axes.bar(middle, -unit * value, 0.8 * span, bottom=zero, color=colour, lw=0)
         if len(names) <= NAMED and values is seen.probabilities:
             draw_text(axes, names[index], middle, zero + 3, size=7, colour=colour, at="center")
-    axes.plot([left, left + width], [zero, zero], color=palette.line, lw=0.8)
+    axes.plot([left, left + width], [zero, zero], color=LIGHT.line, lw=0.8)
 
 
 def _progress(history: History, epochs: float | int | None) -> Float[np.ndarray, " batch"]:
@@ -189,10 +177,10 @@ def _thin(*curves: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(curve[chosen] for curve in curves)
 
 
-def _loss(axes: Axes, history: History, epochs: float | int | None, palette: Palette) -> None:
+def _loss(axes: Axes, history: History, epochs: float | int | None) -> None:
     x, loss, average = _thin(_progress(history, epochs), history.column("loss"), history.column("average"))
-    axes.plot(x, loss, color=palette.muted, lw=0.7, alpha=0.5)
-    axes.plot(x, average, color=palette.accent, lw=1.8)
+    axes.plot(x, loss, color=LIGHT.muted, lw=0.7, alpha=0.5)
+    axes.plot(x, average, color=LIGHT.accent, lw=1.8)
     if len(loss) and loss.min() > 0:
         axes.set_yscale("log")
         if loss.max() < 1.01 * loss.min():  # a single batch, say
@@ -203,12 +191,12 @@ def _loss(axes: Axes, history: History, epochs: float | int | None, palette: Pal
         axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _accuracy(axes: Axes, history: History, epochs: float | int | None, palette: Palette) -> None:
+def _accuracy(axes: Axes, history: History, epochs: float | int | None) -> None:
     smoothed = moving_average(history.column("accuracy"), min(history.settings.ema, 0.99))
     x, train = _thin(_progress(history, epochs), 100 * smoothed)
-    axes.plot(x, train, color=palette.muted, lw=1.2)
-    ends = [("train", train[-1], palette.muted)] if len(train) else []
-    for name, colour in (("dev", palette.accent), ("test", palette.truth)):
+    axes.plot(x, train, color=LIGHT.muted, lw=1.2)
+    ends = [("train", train[-1], LIGHT.muted)] if len(train) else []
+    for name, colour in (("dev", LIGHT.accent), ("test", LIGHT.truth)):
         points = [(epoch.epoch + 1, getattr(epoch, f"{name}_accuracy")) for epoch in history.epochs]
         known = [(x, 100 * value) for x, value in points if value is not None]
         if known:
@@ -218,14 +206,14 @@ def _accuracy(axes: Axes, history: History, epochs: float | int | None, palette:
         axes.annotate(f"{name} {value:.1f}", (1.01, 0.9 - 0.16 * place), xycoords="axes fraction", color=colour, size=8)
 
 
-def _by_layer(axes: Axes, history: History, palette: Palette) -> None:
+def _by_layer(axes: Axes, history: History) -> None:
     """Each layer's largest activation over time, and its dead share on the same axis from 0 to 1."""
     taken = [index for index, batch in enumerate(history.batches) if batch.largest is not None]
     x = _progress(history, None)[taken]
     largest, dead = history.column("largest")[taken], history.column("dead")[taken]
     own = [index for index, name in enumerate(history.layers) if not name.startswith(("pool", "flatten"))]
     for place, index in enumerate(own):
-        colour = mix_colors(palette.accent, palette.wrong, place / max(1, len(own) - 1))
+        colour = mix_colors(LIGHT.accent, LIGHT.wrong, place / max(1, len(own) - 1))
         axes.plot(*_thin(x, largest[:, index]), color=colour, lw=1.4)
         if not np.isnan(dead[:, index]).all():
             axes.plot(*_thin(x, dead[:, index]), color=colour, lw=1.2, ls=":")
@@ -234,14 +222,14 @@ def _by_layer(axes: Axes, history: History, palette: Palette) -> None:
         )
 
 
-def _seconds(axes: Axes, history: History, palette: Palette) -> None:
+def _seconds(axes: Axes, history: History) -> None:
     """Forward and backward seconds of every layer, over all epochs."""
     totals: Mapping[str, np.ndarray] = {
         name: history.column(name).sum(axis=0) for name in ("forward_seconds", "backward_seconds")
     }
     places = np.arange(len(history.layers))
-    axes.barh(places - 0.2, totals["forward_seconds"], 0.36, color=palette.accent, lw=0)
-    axes.barh(places + 0.2, totals["backward_seconds"], 0.36, color=palette.accent, alpha=0.45, lw=0)
+    axes.barh(places - 0.2, totals["forward_seconds"], 0.36, color=LIGHT.accent, lw=0)
+    axes.barh(places + 0.2, totals["backward_seconds"], 0.36, color=LIGHT.accent, alpha=0.45, lw=0)
     axes.set_yticks(places, history.layers)
     axes.invert_yaxis()
     axes.grid(visible=False)

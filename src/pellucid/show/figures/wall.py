@@ -22,7 +22,7 @@ from pellucid.data.pixels import columns_for, tone_images
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path
 from pellucid.show import style
-from pellucid.show.style import GAP, LIGHT, MARGIN, Palette
+from pellucid.show.style import GAP, LIGHT, MARGIN
 
 SCALE = 2  # pixels of a PNG for one of the layout
 POINT = SCALE * 100 / 72  # pixels of a point
@@ -64,7 +64,7 @@ def image_tones(
 
 
 def draw_wall(
-    kind: Callable[[int, int, Palette], B],
+    kind: Callable[[int, int], B],
     images: Float[np.ndarray, "unit channel height width"],
     activations: Float[np.ndarray, " value"],
     dead: Bool[np.ndarray, " value"] | None = None,
@@ -73,7 +73,6 @@ def draw_wall(
     columns: int | None = None,
     multiple: int = 2,
     title: str = "",
-    palette: Palette = LIGHT,
 ) -> B:
     """Every unit's pattern with its number and activation; `units` numbers them (default: from 0)."""
     tiles = image_tones(images)
@@ -84,17 +83,17 @@ def draw_wall(
     across = columns_for(count) if columns is None else columns
     step_x, step_y = width * multiple + GAP, height * multiple + GAP + 14
     top = MARGIN + (30 if title else 0)
-    board = kind(2 * MARGIN + across * step_x - GAP, top + MARGIN + -(-count // across) * step_y - GAP, palette)
+    board = kind(2 * MARGIN + across * step_x - GAP, top + MARGIN + -(-count // across) * step_y - GAP)
     if title:
-        board.draw_text(title, MARGIN, MARGIN - 6, size=15, colour=palette.ink, serif=True)
+        board.draw_text(title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
     for index, tile in enumerate(tiles):
         left, down = MARGIN + index % across * step_x, top + index // across * step_y
         board.draw_image(tile, left, down, multiple)
         silent = dead is not None and bool(dead[index])
         value = "dead" if silent else f"{activations[index]:.2f}"
         below, right = down + height * multiple + 3, left + width * multiple
-        board.draw_text(str(names[index]), left, below, size=6.5, colour=palette.muted)
-        colour = palette.wrong if silent else palette.ink
+        board.draw_text(str(names[index]), left, below, size=6.5, colour=LIGHT.muted)
+        colour = LIGHT.wrong if silent else LIGHT.ink
         board.draw_text(value, right, below, size=6.5, colour=colour, at="right")
     return board
 
@@ -102,8 +101,8 @@ def draw_wall(
 class PictureBoard(Board):
     """A board of pixels."""
 
-    def __init__(self, width: int, height: int, palette: Palette = LIGHT) -> None:
-        self.picture = Image.new("RGB", (SCALE * width, SCALE * height), palette.paper)
+    def __init__(self, width: int, height: int) -> None:
+        self.picture = Image.new("RGB", (SCALE * width, SCALE * height), LIGHT.paper)
         self._pen = ImageDraw.Draw(self.picture)
 
     def draw_image(
