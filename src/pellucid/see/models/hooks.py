@@ -10,7 +10,7 @@ Random numbers that a model draws while it runs come from a generator of its own
 
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, shortened
-from pellucid.see.models.base import LayerOutput, Reader
+from pellucid.see.models.base import LayerInfo, LayerOutput, Reader
 from pellucid.see.models.relu_override import ReluOverride
 
 PROBED = 2  # images in the probe: enough to tell the batch from a layer's one unit
@@ -152,10 +152,18 @@ class LayerProbe:
                 return
             self._recorded.append((path, LayerSite(module, self._runs[module]), output))
 
-    def found(self) -> Iterator[tuple[str, LayerSite, Tensor]]:
-        """(name, site, output) of each layer; "relu:1" is the first of several runs of a module, "relu" the last."""
+    def found(self, units_first: Callable[[Any, Tensor], Tensor]) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
+        """Every layer, and its site by name; "relu:1" is the first of several runs of a module, "relu" the last.
+
+        units_first: a module, its output -> the output as (batch, unit, *position).
+        """
+        layers, sites = [], {}
         for path, site, output in self._recorded:
-            yield (path if site.run == self._runs[site.module] else f"{path}:{site.run}"), site, output
+            name = path if site.run == self._runs[site.module] else f"{path}:{site.run}"
+            sizes = tuple(units_first(site.module, output).shape[1:])
+            layers.append(LayerInfo(name, type(site.module).__name__, sizes[0], sizes))
+            sites[name] = site
+        return tuple(layers), sites
 
 
 @contextmanager

@@ -303,11 +303,7 @@ def _probe(
                 f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
                 f"height, width). It said: {error_text(error)}"
             ) from error
-    layers, sites = [], {}
-    for label, site, output in probe.found():
-        sizes = tuple(units_first(site.module, output, channels_last).shape[1:])
-        layers.append(LayerInfo(label, type(site.module).__name__, sizes[0], sizes))
-        sites[label] = site
+    layers, sites = probe.found(lambda layer, output: units_first(layer, output, channels_last))
     if not layers:
         raise PellucidError(f"The Keras model '{name}' has no layer that gives numbers for each image; check it.")
-    return tuple(layers), sites
+    return layers, sites

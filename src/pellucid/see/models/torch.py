@@ -188,18 +188,13 @@ def _probe(
         finally:
             for handle in handles:
                 handle.remove()
-    sites: dict[str, LayerSite] = {}
-    layers = []
-    for label, site, output in probe.found():
-        sizes = tuple(units_first(output).shape[1:])
-        layers.append(LayerInfo(label, type(site.module).__name__, sizes[0], sizes))
-        sites[label] = site
+    layers, sites = probe.found(lambda _, output: units_first(output))
     if not layers:
         raise PellucidError(
             f"The module '{name}' has no submodule that gives a tensor (batch, units, ...); "
             f"register its layers as attributes, or wrap it in torch.nn.Sequential."
         )
-    return tuple(layers), sites
+    return layers, sites
 
 
 def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torch.dtype) -> InputShape:

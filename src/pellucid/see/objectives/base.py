@@ -134,6 +134,18 @@ class Objective(ABC):
 
 
 @dataclass(frozen=True, eq=False)
+class LayerObjective(Objective):
+    """An objective of the output of one layer."""
+
+    layer: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+
+@dataclass(frozen=True, eq=False)
 class FunctionObjective(Objective):
     """What `function` computes from the activations of `names`, for `jobs` images that differ by where they start."""
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from pellucid.data.splits import validate_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Model
-from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective, require_jobs
+from pellucid.see.objectives.base import LayerObjective, Objective, Outputs, Score, WrappedObjective, require_jobs
 from pellucid.see.validation import as_array, to_numpy
 
 LEAST = 1e-12
@@ -92,19 +92,13 @@ class PreActivation(_OtherOutputs):
 
 
 @dataclass(frozen=True, eq=False)
-class MeanSquare(Objective):
+class MeanSquare(LayerObjective):
     """The mean square of a layer, for `jobs` images that differ by where they start."""
 
-    layer: str
     jobs: int = 1
 
     def __post_init__(self) -> None:
         require_jobs(self.jobs)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer."""
-        return (self.layer,)
 
     def __len__(self) -> int:
         return self.jobs
@@ -129,10 +123,9 @@ class MeanSquare(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class Direction(Objective):
+class Direction(LayerObjective):
     """The layer's units along a vector for each job, on average over positions."""
 
-    layer: str
     vectors: Float[Tensor, "job unit"]
 
     def __post_init__(self) -> None:
@@ -151,11 +144,6 @@ class Direction(Objective):
         if not bool(torch.isfinite(self.vectors).all()):
             raise PellucidError("A direction holds NaN or infinity; every number must be finite.")
         super().require_fit(model)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer."""
-        return (self.layer,)
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
@@ -181,14 +169,13 @@ class Direction(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureMatch(Objective):
+class FeatureMatch(LayerObjective):
     """How an image's activations compare with those that are wanted, for each job: to be met, or to be exaggerated.
 
     wanted: the layer's output for each job.  caricature: 0 for inversion, minus the squared distance as a share of
     the wanted's own square, so at most 0; above 0, the dot product per number, times the cosine to this power.
     """
 
-    layer: str
     wanted: Float[Tensor, "job unit *position"]
     caricature: float = 0.0
 
@@ -201,11 +188,6 @@ class FeatureMatch(Objective):
                 f"Features of {tuple(self.wanted.shape[1:])} are wanted, but layer '{self.layer}' gives {shape}; take "
                 f"them from the same model."
             )
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer."""
-        return (self.layer,)
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:

@@ -13,26 +13,20 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
-from pellucid.see.objectives.base import Objective, Outputs, Score
+from pellucid.see.objectives.base import LayerObjective, Outputs, Score
 from pellucid.see.validation import as_units
 
 WHOLE_LAYER = -1  # the unit that stands for all of them
 
 
 @dataclass(frozen=True, eq=False)
-class _UnitsOfLayer(Objective):
+class _UnitsOfLayer(LayerObjective):
     """An objective with a unit of one layer for each job."""
 
-    layer: str
     units: Int64[Tensor, "job"]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", as_units(self.units))
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer."""
-        return (self.layer,)
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
