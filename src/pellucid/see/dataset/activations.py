@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from numpy.typing import ArrayLike
 
 from pellucid.errors import PellucidError
+from pellucid.learn.losses import softmax
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.loop import batch_size_for
@@ -43,8 +44,7 @@ class Activations:
             raise PellucidError(f"The last layer '{name}' gives maps of shape {last.shape}, not one number per class.")
         if last.min() >= 0 and abs(float(last.sum()) - 1) < 1e-4:
             return np.asarray(last, dtype=np.float32)
-        grown = np.exp(last - last.max())
-        return np.asarray(grown / grown.sum(), dtype=np.float32)
+        return np.asarray(softmax(last[:, None])[:, 0], dtype=np.float32)
 
     def __repr__(self) -> str:
         return f"Activations({len(self.activations)} layers of '{self.model}')"
