@@ -507,16 +507,17 @@ def test_python_dash_m_is_the_same_command():
 def test_help_is_quick_and_loads_nothing_heavy():
     """Rejects heavy imports at the top of the command line, and work of our own beside what its libraries cost.
 
-    In seconds of the processor, the least of some runs, beside those of `import numpy` between them.
+    In seconds of the processor, the least of some runs, beside those of importing these libraries between them; half of
+    what is allowed is seen.
     """
-    ours, numpys = [], []
+    ours, libraries = [], []
     for _ in range(5):
         seconds, loaded = measured("from pellucid.cli import main; main(['--help'])")
         ours.append(seconds)
         assert not loaded & {"torch", "numba", "numpy", "matplotlib", "scipy", "sklearn", "PIL"}
         assert not loaded & {"pellucid.data", "pellucid.learn", "pellucid.see", "pellucid.show", "pellucid.spread"}
-        numpys.append(measured("import numpy")[0])
-    assert min(ours) < 3.5 * min(numpys)
+        libraries.append(measured("import cyclopts, pydantic")[0])
+    assert min(ours) < 6 * min(libraries)
 
 
 def measured(code):
