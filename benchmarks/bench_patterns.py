@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import pellucid as pc
 from benchmarks.harness import Row, compare
 from benchmarks.rivals import as_module
+from pellucid.see.models.base import Model
 from pellucid.see.models.network import NetworkModel
 
 STEPS, RATE, SCALES = 600, 0.01, (3, 7, 14, 28)
@@ -24,35 +25,34 @@ TIMES = 5  # runs of ours, whose mean counts
 
 
 def rows() -> Iterator[Row]:
-    """conv3, whose maps are the hardest; LAYERS="conv1 conv2 conv3" for others too."""
-    model = pc.open_model("mnist-cnn")
-    assert isinstance(model, NetworkModel)
+    """conv3, whose maps are the hardest, of the network and of the same as a module; LAYERS="conv1 conv2 conv3"."""
+    network = pc.open_model("mnist-cnn")
+    assert isinstance(network, NetworkModel)
     for layer in os.environ.get("LAYERS", "conv3").split():
-        units = model.layer(layer).units
-        maps = min(int(os.environ.get("MAPS", units)), units)
-        module = as_module(model.network, layer)
-        found: dict[str, np.ndarray] = {}
+        module = as_module(network.network, layer)
+        opened = pc.open_model(module, input_shape=(1, 28, 28), scaling="standardized")
+        yield beside(network, layer, module, layer)
+        yield beside(opened, opened.layers[-1].name, module, f"{layer} as a PyTorch module")
 
-        def ours(layer: str = layer, found: dict[str, np.ndarray] = found) -> None:
-            for _ in range(TIMES):  # once takes half a second, which is too short beside a minute
-                found["ours"] = pc.patterns(model, layer, seed=0).activations
 
-        def classic(module: nn.Module = module, maps: int = maps, found: dict[str, np.ndarray] = found) -> None:
-            found["classic"] = np.array([classic_ascent(module, unit) for unit in range(maps)])
+def beside(model: Model, layer: str, module: nn.Module, name: str) -> Row:
+    """All maps of a model's layer beside the classic ascents of the same module."""
+    units = model.layer(layer).units
+    maps = min(int(os.environ.get("MAPS", units)), units)
+    found: dict[str, np.ndarray] = {}
 
-        ours()
-        row = compare(
-            f"patterns of the {maps} first maps of {layer}"
-            if maps < units
-            else f"patterns of the {units} maps of {layer}",
-            ours,
-            classic,
-            against="classic ascent, one map at a time, PyTorch",
-            repeats=1,
-            warm=0,
-        )
-        row = replace(row, ours=row.ours / TIMES, ratio=row.ratio / TIMES, ratios=None)
-        yield summed_up(row, found, maps, units)
+    def ours() -> None:
+        for _ in range(TIMES):  # once takes half a second, which is too short beside a minute
+            found["ours"] = pc.patterns(model, layer, seed=0).activations
+
+    def classic() -> None:
+        found["classic"] = np.array([classic_ascent(module, unit) for unit in range(maps)])
+
+    ours()
+    against = f"classic ascent of {maps} maps, one at a time, PyTorch"
+    row = compare(f"patterns of the {units} maps of {name}", ours, classic, against=against, repeats=1, warm=0)
+    row = replace(row, ours=row.ours / TIMES, ratio=row.ratio / TIMES, ratios=None)
+    return summed_up(row, found, maps, units)
 
 
 def summed_up(row: Row, found: dict[str, np.ndarray], maps: int, units: int) -> Row:
