@@ -34,6 +34,9 @@ from pellucid.see.validation import as_array
 
 MULTIPLE = 16
 LARGEST_BATCH = 128
+LARGE_BLOCK = 31 * 2**20
+"""Bytes, allocated and freed at once, untouched: glibc, which learns from the blocks (up to 32 MiB) that are freed,
+then keeps a step's activations for the next step, where it may else return them to the system each time."""
 BUDGET = 2**26  # numbers that the model's layers hold for a whole batch: 256 MiB
 
 StepCallback = Callable[[Tensor, Tensor, Tensor, Tensor], None]
@@ -204,6 +207,7 @@ def run_ascent(
     step; an exception that it raises ends the ascent. Raises PellucidError where no gradient reaches the image, or the
     model gives NaN or infinity.
     """
+    torch.empty(LARGE_BLOCK, dtype=torch.uint8)
     record = _Record(starts, task.stopping, tuple(snapshot_steps))
     batch, waiting = _first_batch(starts[:0], 0, task), 0
     while True:
