@@ -29,8 +29,7 @@ from pellucid.learn.network import Network, Trace
 from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader, UnitMeans
 from pellucid.see.models.receptive_field import ReceptiveField, Window, field_of_windows
 
-SHARD = 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
-LEAST = 16  # images, so that vectors are full; from so many on, products of matrices round alike, too
+FEW, SHARD = 16, 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
 MEANS_SHARD = 32  # images of a shard where only means over maps are wanted
 
 
@@ -230,13 +229,9 @@ def _window(layer: Layer, shape: Sequence[int]) -> Window:
 
 
 def _shard(count: int) -> int:
-    """Images of a shard, a multiple of LEAST: the size that keeps the busiest thread's work least; of equals, the one
-    nearest to SHARD, which suits the cache."""
-
-    def longest(size: int) -> int:
-        return size * math.ceil(math.ceil(count / size) / thread_count())
-
-    return min(range(LEAST, 2 * SHARD + 1, LEAST), key=lambda size: (longest(size), abs(size - SHARD)))
+    """Images of a shard: every thread gets equally many, FEW at least, for which waking it pays, and SHARD at most."""
+    threads = min(thread_count(), math.ceil(count / FEW))
+    return math.ceil(count / (threads * math.ceil(count / (threads * SHARD))))
 
 
 def open_network(network: Network, *, name: str | None = None) -> NetworkModel:
