@@ -25,7 +25,7 @@ def pages() -> dict[Path, str]:
 def quoted(match: re.Match[str]) -> str:
     """The function of the reference that stands between these marks."""
     code = inspect.getsource(getattr(reference, match[2])).strip()
-    return f"{match[1]}```py\n{code}\n```\n{match[3]}"
+    return f"{match[1]}```python\n{code}\n```\n{match[3]}"
 
 
 if __name__ == "__main__":

@@ -16,15 +16,21 @@ WRITTEN = {
 }
 
 
-def blocks_of(page):
+LONGEST = {"An objective": 10, "A parametrization": 25, "A kind of model of your own": 40, "The loop itself": 10}  # lines
+
+
+def text_of(page):
+    return (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def blocks_of(text):
     """(kind, file to write it to, text) of every fenced block that is to run."""
-    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     return re.findall(r"^```(python|sh)(?: file=(\S+))?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def run_page(page, folder, names):
     """Snippets share one namespace; what needs a package that is not here is left out."""
-    for kind, file, text in blocks_of(page):
+    for kind, file, text in blocks_of(text_of(page)):
         if file:
             (folder / file).write_text(text, encoding="utf-8")
         elif kind == "python" and ("TensorBoardLog" not in text or importlib.util.find_spec("tensorboard")):
@@ -47,7 +53,18 @@ def test_the_page_on_seeing_runs(tmp_path, monkeypatch, capsys):
     sys.modules.pop("nets", None)
     assert "(8, 1, 28, 28)" in capsys.readouterr().out
     assert all((tmp_path / name).stat().st_size > 0 for name in WRITTEN["see"])
-    assert len(blocks_of("see")) >= 6
+    assert len(blocks_of(text_of("see"))) >= 6
+
+
+@pytest.mark.parametrize(("heading", "longest"), LONGEST.items())
+def test_each_part_of_ones_own_is_short_and_runs_as_it_is_pasted(heading, longest, capsys):
+    """Rejects an example that needs more than the lines that the section begins with, and one that grew."""
+    before, *parts = re.split("^### ", text_of("see").partition("\n## Parts of your own\n")[2], flags=re.MULTILINE)
+    (text,) = (part for part in parts if part.startswith(f"{heading}\n"))
+    names = {"__name__": "pasted"}  # which dataclasses look up
+    for _, _, code in (*blocks_of(before), *blocks_of(text)):
+        exec(compile(code, "docs/see.md", "exec"), names)
+    assert len(code.splitlines()) <= longest
 
 
 def test_the_page_on_learning_runs_and_its_three_gradients_agree(tmp_path, monkeypatch, capsys):
