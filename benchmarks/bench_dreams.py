@@ -1,7 +1,7 @@
 """Dreams with `mnist-cnn`: Pellucid's carving beside the sequence of the write-ups, classic ascent, tile after tile.
 
 The rival, in PyTorch on the same weights: gray, standardized; in every round the whole picture, then each tile of each
-level alone, is scaled down, climbs x <- standardize(x + eps g / rms(g)) for the same number of steps, is scaled up, and
+level alone, is scaled down, moves x <- standardize(x + eps g / rms(g)) for the same number of steps, is scaled up, and
 gets its detail back. Its levels are 1, 4, 16 ... tiles side by side; ours overlap, so there are more of them. Notes
 say how many of our pieces the unit answers more strongly than before, and how steep the change is where pieces meet
 over beside it, and over the whole picture (1: no seam shows).

@@ -6,7 +6,7 @@ The two take turns, and swap who goes first each time, so that a machine that sl
 each number is a median of `repeats` runs, after runs that are not counted (compilation, caches). The ratio is the
 median of the ratios of the rounds: below 1, ours is the quicker one. Before each there is a pause: a BLAS's threads go
 on looking for work for some hundredths of a second, on the processors that the other side is to have; and garbage is
-collected, which takes a tenth of a second and else falls to whoever is at work when there is enough. The surprise: no
+collected, which takes a tenth of a second and else falls to whoever is at work when there is enough. No
 number is kept from another run, for only times taken side by side can be compared.
 """
 

@@ -113,7 +113,7 @@ def lucent_batch(module: nn.Module, layer: str, units: Sequence[int], side: int,
 
 
 def keras_maps(net: Network, layer: str, units: Sequence[int], steps: int = KERAS_STEPS) -> Callable[[], np.ndarray]:
-    """Work that climbs one map after the other by tf-keras-vis: images (unit, 1, height, width) in [0, 1]."""
+    """Work that maximizes one map after the other by tf-keras-vis: images (unit, 1, height, width) in [0, 1]."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
     import tensorflow
@@ -136,12 +136,12 @@ def keras_maps(net: Network, layer: str, units: Sequence[int], steps: int = KERA
         if isinstance(part, keras.layers.Conv2D):
             weight, bias = (net.parameters[f"{part.name}.{kind}"] for kind in ("weight", "bias"))
             part.set_weights([weight.transpose(2, 3, 1, 0), bias])
-    climber = ActivationMaximization(model, clone=False)
+    maximization = ActivationMaximization(model, clone=False)
 
     def work() -> np.ndarray:
         found = []
         for unit in units:
-            image = climber(
+            image = maximization(
                 lambda output, unit=unit: output[..., unit],
                 input_range=(0.0, 1.0),
                 input_modifiers=[],

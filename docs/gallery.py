@@ -46,7 +46,7 @@ HEAD = """<!-- Written by `make pictures`; change docs/gallery.py, not this page
 # Gallery
 
 Dreams of `mnist-cnn`, a network that has seen nothing but handwritten digits, on two photographs that come with
-scikit-learn (in the folder `datasets/images` of its installation). Each picture was made by the command beneath it.
+scikit-learn (in the folder `datasets/images` of its installation). Each picture was made by the command below it.
 """
 
 

@@ -46,12 +46,12 @@ def torch_network(network: Network, parameters: dict[str, Tensor], x: Tensor) ->
     return x
 
 
-def outermost(x: Array) -> Array:
+def to_batch_first(x: Array) -> Array:
     """The batch from the last axis to the first."""
     return np.ascontiguousarray(np.moveaxis(x, -1, 0))
 
 
-def innermost(x: Array) -> Array:
+def to_batch_last(x: Array) -> Array:
     """The batch from the first axis to the last."""
     return np.ascontiguousarray(np.moveaxis(x, 0, -1))
 

@@ -434,7 +434,7 @@ def test_dream_writes_a_picture_of_the_photo(capsys, small_net):
 
 
 def test_octaves_dream_deep_where_a_layer_takes_any_size(capsys, small_net):
-    """Rejects a deep dream that gives back the photo or lowers what it climbs, and another size."""
+    """Rejects a deep dream that gives back the photo or lowers what it maximizes, and another size."""
     noise = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     Image.fromarray(noise).save("photo.png")
     words = ["--model", small_net, "--octaves", "2", "--steps", "3", "--jitter", "3"]

@@ -16,7 +16,12 @@ WRITTEN = {
 }
 
 
-LONGEST = {"An objective": 10, "A parametrization": 25, "A kind of model of your own": 40, "The loop itself": 10}  # lines
+LONGEST = {
+    "An objective": 10,
+    "A parametrization": 25,
+    "A kind of model of your own": 40,
+    "The loop itself": 10,
+}  # lines
 
 
 def text_of(page):

@@ -24,7 +24,7 @@ def test_a_peer_that_cannot_be_imported_is_a_row_that_says_so(monkeypatch):
 
 
 def test_the_module_for_peers_sees_what_ours_sees():
-    """Rejects rivals that climb another function: the module for images in [0, 1] says what our model says."""
+    """Rejects rivals that maximize another function: the module for images in [0, 1] says what our model says."""
     model = pc.open_model("mnist-cnn")
     module, name = peers.for_images(model.network, "conv3")
     assert dict(module.named_modules())[name.replace("_", ".")] is module.body[-1]
@@ -42,7 +42,7 @@ def test_the_variation_of_numpy_is_ours():
     np.testing.assert_allclose(bench_peers.variation(picture), wanted[0, 0], atol=1e-5)
 
 
-def test_numpy_climbs_the_unit():
+def test_numpy_maximizes_the_unit():
     """Rejects a backward pass with layers in the wrong order: without penalties the activation rises as ours does."""
     net = Network("mlp-deep", seed=0)
     model = pc.open_model(net)

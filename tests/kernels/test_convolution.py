@@ -1,4 +1,4 @@
-"""Convolutions beneath the layers: sums that pause."""
+"""Convolutions, compiled."""
 
 import numpy as np
 import pytest

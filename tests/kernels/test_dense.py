@@ -128,7 +128,7 @@ def test_no_images_are_no_work():
 
 
 def test_arrays_that_do_not_lie_in_one_piece_are_read_as_what_they_are():
-    """Rejects compiled loops that see the memory beneath a view."""
+    """Rejects compiled loops that see the memory behind a view."""
     w, x, b, dz = drawn(40, 60, 50)
     views = (w[::2, ::3], x[::3, ::2], b[::2], dz[::2, ::2])
     for ours, theirs in zip(three(*views), three(*(np.ascontiguousarray(view) for view in views)), strict=True):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from beside import away_from_kinks, differences, distance, innermost, outermost, torch_layer
+from beside import away_from_kinks, differences, distance, to_batch_first, to_batch_last, torch_layer
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import KINDS, Conv, Dense, Flatten, Pool
 
@@ -14,7 +14,7 @@ ACTIVATIONS = ["relu", "sigmoid", "linear"]
 
 
 def image(rows, dtype=np.float32):
-    """One image of one channel, batch innermost."""
+    """One image of one channel, batch as the last axis."""
     return np.array(rows, dtype)[None, :, :, None]
 
 
@@ -101,7 +101,7 @@ def test_flatten_orders_features_by_channel_height_width():
     """Rejects features with the channel last, and a batch mixed into the features."""
     x = np.arange(2 * 3 * 4 * 2, dtype=np.float32).reshape(2, 3, 4, 2)
     y, cache = Flatten().forward({}, x)
-    assert np.array_equal(y[:, 1], outermost(x)[1].reshape(-1))
+    assert np.array_equal(y[:, 1], to_batch_first(x)[1].reshape(-1))
     assert np.array_equal(Flatten().backward({}, cache, y)[1], x)
 
 
@@ -157,13 +157,13 @@ def compare_with_torch(layer, parameters, x, dy):
     y, cache = layer.forward(parameters, x)
     gradients, dx = layer.backward(parameters, cache, dy)
     theirs = {name: torch.tensor(value, requires_grad=True) for name, value in parameters.items()}
-    their_x = torch.tensor(outermost(x), requires_grad=True)
+    their_x = torch.tensor(to_batch_first(x), requires_grad=True)
     their_y = torch_layer(layer, theirs, their_x)
-    their_y.backward(torch.from_numpy(outermost(dy)))
+    their_y.backward(torch.from_numpy(to_batch_first(dy)))
     assert y.shape == (*layer.output_shape(x.shape[:-1]), x.shape[-1])
     assert y.dtype == dx.dtype == np.float32
-    assert distance(y, innermost(their_y.detach().numpy())) < 1e-5
-    assert distance(dx, innermost(their_x.grad.numpy())) < 1e-4
+    assert distance(y, to_batch_last(their_y.detach().numpy())) < 1e-5
+    assert distance(dx, to_batch_last(their_x.grad.numpy())) < 1e-4
     assert gradients.keys() == theirs.keys() == layer.parameter_shapes(x.shape[:-1]).keys()
     for name, value in theirs.items():
         assert distance(gradients[name], value.grad.numpy()) < 1e-4

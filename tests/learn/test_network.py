@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from beside import distance, innermost, torch_network
+from beside import distance, to_batch_last, torch_network
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
@@ -86,12 +86,12 @@ def test_the_gradient_for_the_images_is_that_of_pytorch(upto):
     their_x = torch.tensor(net.scaling.apply(IMAGES[:4]), requires_grad=True)
     y = torch_network(part, tensors(net), their_x)
     y.backward(torch.from_numpy(np.ascontiguousarray(np.moveaxis(dy, -1, 0))))
-    assert distance(trace.output, innermost(y.detach().numpy())) < 1e-5
-    assert distance(dx, innermost(their_x.grad.numpy())) < 1e-4
+    assert distance(trace.output, to_batch_last(y.detach().numpy())) < 1e-5
+    assert distance(dx, to_batch_last(their_x.grad.numpy())) < 1e-4
 
 
 def test_activations_are_every_layers_outputs_batch_first():
-    """Rejects pre-activations, a batch left innermost, and a layer left out."""
+    """Rejects pre-activations, a batch left as the last axis, and a layer left out."""
     net = small()
     found = net.activations(IMAGES[:5])
     assert tuple(found) == net.names == ("conv1", "pool1", "conv2", "pool2", "flatten", "dense", "logits")

@@ -269,7 +269,7 @@ def test_what_does_not_fit_is_refused_before_the_work(make, sentence):
         make()
 
 
-def test_the_pulse_is_taken_now_and_then(monkeypatch):
+def test_layer_statistics_are_taken_now_and_then(monkeypatch):
     """Rejects layer statistics for every batch, which would be felt, and none at all."""
     monkeypatch.setattr(training, "STATS_EVERY", 2)
     history = train(small.network(), small.data(), **QUICK)

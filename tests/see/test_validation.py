@@ -1,4 +1,4 @@
-"""givens, objectives, patterns: what a person hands in fits the model, or is one sentence."""
+"""validation, objectives, patterns: what a person hands in fits the model, or is one sentence."""
 
 import subprocess
 import sys

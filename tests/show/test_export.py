@@ -144,7 +144,7 @@ def test_any_number_of_channels_is_drawn(tmp_path, name):
         (["--film", "one.gif", "--multiple", "800"], "too large to be drawn"),
     ],
 )
-def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, capsys, words, said):
+def test_what_cannot_be_drawn_is_said_before_the_ascent(tmp_path, monkeypatch, capsys, words, said):
     """Rejects a sentence after minutes of work, running out of memory, and a film over the picture."""
     monkeypatch.chdir(tmp_path)
     assert cli.main(["pattern", "mnist-cnn", "conv1", "0", "--steps", "500", "--out", "one.png", *words]) == 2
@@ -163,7 +163,7 @@ def test_what_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, ca
         (["--film", "all.png"], "let it end in .gif, .webp"),
     ],
 )
-def test_a_wall_that_cannot_be_drawn_is_said_before_the_climb(tmp_path, monkeypatch, capsys, words, said):
+def test_a_wall_that_cannot_be_drawn_is_said_before_the_ascent(tmp_path, monkeypatch, capsys, words, said):
     """Rejects a sentence after the work, and a wall without the film that was asked for."""
     monkeypatch.chdir(tmp_path)
     assert cli.main(["patterns", "mnist-cnn", "conv1", "--steps", "500", *words]) == 2

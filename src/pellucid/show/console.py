@@ -65,8 +65,8 @@ def relative_text(found: Patterns) -> str:
 def report_text(history: History, steps: int, *, every: int = 10) -> str:
     """How one ascent went, every so many steps, as moving averages (0.9)."""
     smooth = history.smoothed()
-    moments = [moment for moment in range(len(history.activations[0])) if moment % every == 0 and moment <= steps]
-    rows = [[moment, *(f"{term[0, moment]:.4f}" for term in smooth.values())] for moment in moments]
+    shown = [at for at in range(len(history.activations[0])) if at % every == 0 and at <= steps]
+    rows = [[at, *(f"{term[0, at]:.4f}" for term in smooth.values())] for at in shown]
     return table(["step", *(name.replace("_", " ") for name in smooth)], rows)
 
 

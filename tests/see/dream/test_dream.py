@@ -379,13 +379,13 @@ def test_rounds_are_told_as_they_end(model):
         dream(smooth(), model, layer="relu2", unit=1, progress=enough, **QUICK)
 
 
-def test_pieces_that_were_robbed_climb_again(model, monkeypatch):
-    """Rejects a last round after which nobody looks, all pieces climbing again, and climbing without an end."""
-    climbing = []
+def test_pieces_that_lost_activation_are_optimized_again(model, monkeypatch):
+    """Rejects a last round after which nobody looks, all pieces optimized again, and rounds without an end."""
+    optimized = []
     carved = TiledDream._run_round
     before = [1.0, 1.0, 1.0, 1.0, 1.0]
     said = iter([before, before, [2, 1, 2, 2, 2], [2, 2, 2, 2, 2], before])
     monkeypatch.setattr(TiledDream, "activations", lambda *_: np.array(next(said), dtype=np.float32))
-    monkeypatch.setattr(TiledDream, "_run_round", lambda *given: climbing.append(given[2].tolist()) or carved(*given))
+    monkeypatch.setattr(TiledDream, "_run_round", lambda *given: optimized.append(given[2].tolist()) or carved(*given))
     dream(smooth(height=40, width=40), model, layer="conv2", unit=0, levels=2, rounds=2, steps=1)
-    assert climbing == [[True] * 5, [True] * 5, [False, True, False, False, False]]
+    assert optimized == [[True] * 5, [True] * 5, [False, True, False, False, False]]

@@ -39,8 +39,8 @@ def test_the_terms_are_those_of_the_images(found, model):
     """Rejects terms of another unit, step or layer, the unit itself among the others, and a loss of the wrong sign:
     each is worked out once more from the film."""
     assert set(found.history.terms) == set(TERMS)
-    for shot, moment in enumerate(found.film.steps):
-        images = found.film.images[shot]
+    for snapshot, step in enumerate(found.film.steps):
+        images = found.film.images[snapshot]
         said = answers(model, ["relu2"], images)["relu2"]
         own = said[[0, 1, 2], found.units]
         others = np.stack([np.delete(row, unit) for row, unit in zip(said, found.units, strict=True)])
@@ -55,7 +55,7 @@ def test_the_terms_are_those_of_the_images(found, model):
             "loss": 0.1 * variation * np.abs(target) / images[0].size - target,
         }
         for name, numbers in wanted.items():
-            np.testing.assert_allclose(found.history.terms[name][:, moment], numbers, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(found.history.terms[name][:, step], numbers, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_a_report_on_a_network_of_ours_changes_no_bit(asked):
     np.testing.assert_array_equal(silent.history.activations, found.history.activations)
     terms = found.history.terms
     np.testing.assert_array_equal(terms["loss"], -found.history.activations)
-    for shot, moment in enumerate(found.film.steps):
-        said = answers(model, ["conv4"], found.film.images[shot])["conv4"]
+    for snapshot, step in enumerate(found.film.steps):
+        said = answers(model, ["conv4"], found.film.images[snapshot])["conv4"]
         others = np.stack([np.delete(row, unit) for row, unit in zip(said, found.units, strict=True)])
-        np.testing.assert_allclose(terms["target"][:, moment], said[[0, 1, 2], found.units], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(terms["others_max"][:, moment], others.max(1), rtol=1e-4, atol=1e-5)
-        variation = total_variation(torch.from_numpy(found.film.images[shot])).numpy()
-        np.testing.assert_allclose(terms["tv"][:, moment], variation, rtol=1e-4)
+        np.testing.assert_allclose(terms["target"][:, step], said[[0, 1, 2], found.units], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(terms["others_max"][:, step], others.max(1), rtol=1e-4, atol=1e-5)
+        variation = total_variation(torch.from_numpy(found.film.images[snapshot])).numpy()
+        np.testing.assert_allclose(terms["tv"][:, step], variation, rtol=1e-4)
 
 
 def test_the_whole_layer_has_no_others(model):

@@ -129,9 +129,9 @@ def test_the_film_shows_the_steps_asked_for():
     """Rejects shots that are one step off, and black ones for a job that stopped sooner."""
     found = run(snapshot_steps=(0, 3, 7))
     torch.testing.assert_close(found.snapshots[0], STARTS)
-    for shot, moment in enumerate((0, 3, 7)):
-        says = (found.snapshots[shot].flatten(1) * TEMPLATES.flatten(1)).mean(1)
-        torch.testing.assert_close(says, found.history[:, moment])
+    for snapshot, step in enumerate((0, 3, 7)):
+        says = (found.snapshots[snapshot].flatten(1) * TEMPLATES.flatten(1)).mean(1)
+        torch.testing.assert_close(says, found.history[:, step])
     starts = STARTS.clone()
     starts[1] = TEMPLATES[1]
     early = run(Normalized(0.05), StoppingRule(100, tolerance=1e-2), starts=starts, snapshot_steps=(0, 99))

@@ -32,7 +32,7 @@ def model():
 
 def test_every_stage_is_there_and_the_next_begins_with_finer_noise(model):
     """Rejects stages that start anew, noise of the wrong scale, and a history or a film that is cut off: the first
-    moment is the coarsest noise alone, the first of the next stage what had grown with finer waves added."""
+    image is the coarsest noise alone, the first of the next stage what had grown with finer waves added."""
     seen = {}
 
     def watch(jobs, steps, images, values):
@@ -51,8 +51,8 @@ def test_every_stage_is_there_and_the_next_begins_with_finer_noise(model):
             noise = next(iter(multi_scale_noise((1, 13, 9), 1, (0, 0), (scale,)))).numpy()[0, 0]
             mixed = seen[job, grown] + 0.5 * noise  # the last step is the best one, as an ascent this gentle only rises
             np.testing.assert_allclose(seen[job, begun], (mixed - mixed.mean()) / mixed.std(), atol=1e-4)
-        for shot, moment in enumerate(found.film.steps):
-            np.testing.assert_array_equal(found.film.images[shot, job, 0], seen[job, moment])
+        for snapshot, step in enumerate(found.film.steps):
+            np.testing.assert_array_equal(found.film.images[snapshot, job, 0], seen[job, step])
 
 
 def test_the_best_of_all_steps_is_returned(model):

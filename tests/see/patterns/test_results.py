@@ -188,7 +188,7 @@ def test_results_are_gone_through_one_by_one(tmp_path):
 
 
 def test_a_change_is_that_of_the_step_before():
-    """Rejects changes that stand a moment too early, and a division by a silent unit."""
+    """Rejects changes that stand a step too early, and a division by a silent unit."""
     activations = np.array([[0.0, 2.0, 2.5, np.nan], [4.0, 0.0, -2.0, -1.0]], np.float32)
     changes = History(activations).changes
     np.testing.assert_allclose(changes, [[np.nan, 1.0, 0.2, np.nan], [np.nan, np.nan, -1.0, 1.0]], rtol=1e-6)
