@@ -158,7 +158,7 @@ class Page:
         """A call of this name, what is `said` in place of what the controls with those labels hold."""
         call = self._calls[name]
         parts = [self._parts[part] for part in call["inputs"]]
-        data = [said.get(str(part.get("label", "")).lower(), part.get("value")) for part in parts]
+        data = [said.get(str(part.get("label", "")).lower().replace(" ", "_"), part.get("value")) for part in parts]
         return {"fn_index": call["id"], "trigger_id": call["targets"][0][0], "data": data}
 
 
