@@ -4,8 +4,11 @@ import importlib.util
 import re
 import shlex
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pellucid import cli
 from sources import ROOT
@@ -80,6 +83,20 @@ def test_the_page_on_learning_runs_and_its_three_gradients_agree(tmp_path, monke
     assert by_hand == pytest.approx(compiled, rel=1e-4)
     assert by_hand == pytest.approx(measured, rel=1e-3)
     assert all((tmp_path / name).stat().st_size > 0 for name in WRITTEN["learning"])
+
+
+@pytest.mark.slow
+def test_the_first_page_runs(tmp_path, monkeypatch):
+    """Rejects a README that greets with a name or a keyword that is no longer there."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save("roses.jpg")
+    names = {}
+    for kind, _, text in blocks_of((ROOT / "README.md").read_text(encoding="utf-8")):
+        if kind == "python":  # not the commands for many machines
+            exec(compile(text, "README.md", "exec"), names)
+    assert names["found"].images.shape == (128, 1, 28, 28)
+    assert Path("dream.png").stat().st_size > 0
+    assert len(names["history"].epochs) == 40
 
 
 @pytest.mark.parametrize(
