@@ -154,3 +154,10 @@ def test_files_and_functions_fit_a_reader(module):
             body = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
             length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
             assert length <= 45, f"{node.name} has {length} lines"
+
+
+def test_the_machine_room_keeps_its_budget():
+    """Rejects a room of compiled code that grows until nobody reads it: 2,500 lines, the reference included."""
+    files = sorted((SOURCE / "pellucid" / "kernels").glob("*.py"))
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) <= 2500
+    assert len((SOURCE / "pellucid" / "kernels" / "reference.py").read_text(encoding="utf-8").splitlines()) <= 250
