@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 # Read when Ray is imported. A cluster with a token lets in nobody without; Ray itself looks for one at "auto" only.
@@ -72,9 +71,7 @@ class RayEngine(Engine):
             _connect(self._settings)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._ours:
             ray.shutdown()
 

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from pellucid.data.photos import fit_image
+from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
-from pellucid.show import style
 from pellucid.show.studio import canvas, html
 from pellucid.show.studio.context import Context, connect
 from pellucid.show.studio.pattern_stream import Request, patterns_html, stream_patterns
@@ -145,7 +145,7 @@ def _guess_line(inside: Activations) -> str:
 
 def _answer_html(inside: Activations) -> str:
     """The class bars, large the guess, and what the network received."""
-    image = style.pixel_bytes(inside.image.mean(axis=0))
+    image = byte_pixels(inside.image.mean(axis=0))
     seen = (
         f'<figure class="received"><img class="pixels plate" alt="The image as the network receives it" width="112" '
         f'height="{round(112 * image.shape[0] / image.shape[1])}" src="{html.gray_uri(image)}">'
