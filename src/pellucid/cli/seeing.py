@@ -85,18 +85,13 @@ def pattern(
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
-    wanted = {
-        "start": initial_images(start, seen),
-        "data": optional_data(source, settings.seed),
-        **_settings(settings, history, source),
-    }
-    found = find(seen, layer, unit, **wanted)
+    found = find(seen, layer, unit, **_keywords(seen, start, history, source, settings))
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
     if found.strongest is not None:
         print(relative_text(found.alone()))
     if found.history.terms:
         print(report_text(found.history, found.steps))
-    print_written(export.save_pattern(found, out, multiple))
+    print_written(found.save(out, multiple))
     if film is not None:
         print_written(export.save_strip(found, film, multiple))
     for path in write_tables(seen, found.alone()):
@@ -142,12 +137,8 @@ def patterns(
             raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
         tiles = (len(units) or seen.layer(layer).units) * (1 if film is None else settings.snapshots)
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
-    wanted = {
-        "start": initial_images(start, seen),
-        "data": optional_data(source, settings.seed),
-        **_settings(settings, history, source),
-    }
-    found = find(seen, layer, units=list(units) if units else None, **wanted)
+    chosen = list(units) if units else None
+    found = find(seen, layer, units=chosen, **_keywords(seen, start, history, source, settings))
     print(patterns_text(found))
     if found.strongest is not None:
         print(relative_text(found))
@@ -158,10 +149,13 @@ def patterns(
         print_written(path)
 
 
-def _settings(settings: PatternSettings, history: Path | None, source: AtlasDataSettings) -> dict[str, Any]:
-    """The settings that were given; a history on disk has all of it, and with data patterns are compared with them."""
-    wanted = {"compare": source.data is not None, **given_options(settings)}
-    return wanted if history is None else {**wanted, "report": True}
+def _keywords(
+    model: "Model", start: Path | None, history: Path | None, source: AtlasDataSettings, settings: PatternSettings
+) -> dict[str, Any]:
+    """What the library takes; a history on disk has all of it, and with data patterns are compared with them."""
+    asked = {"compare": source.data is not None, **given_options(settings)}
+    asked |= {"start": initial_images(start, model), "data": optional_data(source, settings.seed)}
+    return asked if history is None else {**asked, "report": True}
 
 
 def _table_writer(history: Path | None, answers: Path | None) -> "Callable[[Model, Patterns], list[Path]]":
@@ -212,11 +206,8 @@ def inspect(
         chosen = getattr(data, split).take([index])
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
     inside = look(seen, image)
-    print_written(
-        save_figure(
-            activations_figure(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out
-        )
-    )
+    figure = activations_figure(image, inside.activations, inside.probabilities, truth=truth, classes=classes)
+    print_written(save_figure(figure, out))
 
 
 @app.command

@@ -28,6 +28,7 @@ if "ray" not in sys.modules and (
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
+import torch
 from ray.exceptions import RayError, RayTaskError
 from threadpoolctl import threadpool_limits
 
@@ -205,20 +206,13 @@ def _run_task(payload: Payload, item: Any, threads: int) -> tuple[Any, tuple[str
     if payload.name not in _payloads:
         _payloads.clear()
         _payloads[payload.name] = deserialize(payload)
-        _limit_threads(threads)
+        torch.set_num_threads(threads)  # environment variables reach only libraries that are loaded later
+        threadpool_limits(limits=threads)
     task, *shared = _payloads[payload.name]
     result = task(item, *shared, _ignore_progress)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     worker = ray.get_runtime_context().get_node_id(), os.getpid()
     return result, worker, WorkerUsage(most, time.process_time())
-
-
-def _limit_threads(threads: int) -> None:
-    """Limit the threads of libraries that were loaded already; the environment variables reach only later ones."""
-    import torch
-
-    torch.set_num_threads(threads)
-    threadpool_limits(limits=threads)
 
 
 def _ignore_progress(done: int, total: int) -> None:

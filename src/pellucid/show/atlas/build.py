@@ -93,7 +93,7 @@ def atlas(
     joined = None if images is None else parts.scanned_images(images)
     with clock("writing the pages"):
         record = _model_facts(opened, chosen, images, entries, atlas_command(model, data, images, chosen, folder))
-        record["layers"] = [records.layer_record(entry, chosen, images, joined) for entry in entries]
+        record["layers"] = [records.layer_record(entry, chosen, joined) for entry in entries]
         page = site.write_site(folder, opened, record, entries, images, joined)
     return Atlas(page, record, cache.resumed)
 
