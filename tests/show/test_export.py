@@ -99,7 +99,7 @@ def test_a_bare_wall_holds_pixels_and_nothing_else(found, tmp_path):
 )
 def test_another_format_is_refused_by_name(found, tmp_path, save, name):
     """Rejects a file that was opened before its format was looked at."""
-    with pytest.raises(PellucidError, match="let (it|its name) end in"):
+    with pytest.raises(PellucidError, match=r"let (it|its name) end in"):
         save(found, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
