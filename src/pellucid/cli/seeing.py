@@ -1,7 +1,6 @@
 """The commands of seeing: layers, pattern, patterns, inspect, dream."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -80,7 +79,7 @@ def pattern(
     check_output(out, export.PICTURES)
     if film is not None:
         export.check_film_output(film, export.FILMS, settings.snapshots)
-    write_tables = _table_writer(history, answers)
+    _check_tables(history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(model_of(model, how))
@@ -94,8 +93,7 @@ def pattern(
     print_written(found.save(out, multiple))
     if film is not None:
         print_written(export.save_strip(found, film, multiple))
-    for path in write_tables(seen, found.alone()):
-        print_written(path)
+    _write_tables(seen, found.alone(), history, answers)
 
 
 @app.command
@@ -130,7 +128,7 @@ def patterns(
     check_output(out, export.WALLS)
     if film is not None:
         export.check_film_output(film, export.ANIMATIONS, settings.snapshots)
-    write_tables = _table_writer(history, answers)
+    _check_tables(history, answers)
     seen = open_model(model_of(model, how))
     if multiple is not None:
         if film is None and out.suffix.lower() not in ("", ".png"):
@@ -145,8 +143,7 @@ def patterns(
     print_written(export.save_patterns(found, out, multiple))
     if film is not None:
         print_written(export.save_ascents(found, film, multiple))
-    for path in write_tables(seen, found):
-        print_written(path)
+    _write_tables(seen, found, history, answers)
 
 
 def _keywords(
@@ -158,22 +155,21 @@ def _keywords(
     return asked if history is None else {**asked, "report": True}
 
 
-def _table_writer(history: Path | None, answers: Path | None) -> "Callable[[Model, Patterns], list[Path]]":
-    """A function that writes the tables and returns their paths; raises PellucidError for a path that cannot be one."""
+def _check_tables(*paths: Path | None) -> None:
+    for path in filter(None, paths):
+        check_output(path, (".csv",))
+
+
+def _write_tables(model: "Model", found: "Patterns", history: Path | None, answers: Path | None) -> None:
+    """Write the tables that were asked for, and say so."""
     from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.patterns.pattern_files import write_answers
 
-    for path in filter(None, (history, answers)):
-        check_output(path, (".csv",))
-
-    def write(model: "Model", found: "Patterns") -> list[Path]:
-        paths = [] if history is None else [found.save_history(history)]
-        if answers is not None:
-            activations = answers_of(model, [found.layer, model.layers[-1].name], found.images)
-            paths.append(write_answers(answers, found.units, activations))
-        return paths
-
-    return write
+    if history is not None:
+        print_written(found.save_history(history))
+    if answers is not None:
+        activations = answers_of(model, [found.layer, model.layers[-1].name], found.images)
+        print_written(write_answers(answers, found.units, activations))
 
 
 @app.command
