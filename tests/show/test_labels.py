@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pellucid.show import labels
-from pellucid.show.style import DARK, LIGHT, Palette, contrast
+from pellucid.show.style import DARK, LIGHT, Palette
 from pellucid.show.tour.results import LayerActivity
+from tests.show.test_style import contrast
 
 
 def test_examples_in_the_docstrings_hold():

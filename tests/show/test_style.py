@@ -10,19 +10,31 @@ from pellucid.show import style
 TEXT = ("ink", "muted", "accent", "truth", "wrong")
 
 
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two `#rrggbb` colours, 1 to 21, as WCAG 2 defines it."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+
+
 @pytest.mark.parametrize("palette", [style.LIGHT, style.DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("colour", TEXT)
 @pytest.mark.parametrize("ground", ["paper", "raised"])
 def test_every_text_colour_can_be_read(palette: style.Palette, colour: str, ground: str):
     """Rejects a palette that looks elegant and fails WCAG's AA (4.5 : 1)."""
-    assert style.contrast(getattr(palette, colour), getattr(palette, ground)) >= 4.5
+    assert contrast(getattr(palette, colour), getattr(palette, ground)) >= 4.5
 
 
 def test_contrast_of_known_pairs():
     """Rejects a contrast without the sRGB curve: mid gray on white is 4.48 by the standard's own examples."""
-    assert style.contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert style.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
-    assert style.contrast("#123456", "#123456") == 1
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    assert contrast("#123456", "#123456") == 1
 
 
 def test_tone_keeps_the_mean_in_the_middle_and_never_turns_round():

@@ -1,7 +1,6 @@
 """The commands of seeing: layers, pattern, patterns, inspect, dream."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -80,27 +79,21 @@ def pattern(
     check_output(out, export.PICTURES)
     if film is not None:
         export.check_film_output(film, export.FILMS, settings.snapshots)
-    write_tables = _table_writer(history, answers)
+    _check_tables(history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
-    wanted = {
-        "start": initial_images(start, seen),
-        "data": optional_data(source, settings.seed),
-        **_settings(settings, history, source),
-    }
-    found = find(seen, layer, unit, **wanted)
+    found = find(seen, layer, unit, **_keywords(seen, start, history, source, settings))
     print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
     if found.strongest is not None:
         print(relative_text(found.alone()))
     if found.history.terms:
         print(report_text(found.history, found.steps))
-    print_written(export.save_pattern(found, out, multiple))
+    print_written(found.save(out, multiple))
     if film is not None:
         print_written(export.save_strip(found, film, multiple))
-    for path in write_tables(seen, found.alone()):
-        print_written(path)
+    _write_tables(seen, found.alone(), history, answers)
 
 
 @app.command
@@ -135,51 +128,48 @@ def patterns(
     check_output(out, export.WALLS)
     if film is not None:
         export.check_film_output(film, export.ANIMATIONS, settings.snapshots)
-    write_tables = _table_writer(history, answers)
+    _check_tables(history, answers)
     seen = open_model(model_of(model, how))
     if multiple is not None:
         if film is None and out.suffix.lower() not in ("", ".png"):
             raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
         tiles = (len(units) or seen.layer(layer).units) * (1 if film is None else settings.snapshots)
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
-    wanted = {
-        "start": initial_images(start, seen),
-        "data": optional_data(source, settings.seed),
-        **_settings(settings, history, source),
-    }
-    found = find(seen, layer, units=list(units) if units else None, **wanted)
+    chosen = list(units) if units else None
+    found = find(seen, layer, units=chosen, **_keywords(seen, start, history, source, settings))
     print(patterns_text(found))
     if found.strongest is not None:
         print(relative_text(found))
     print_written(export.save_patterns(found, out, multiple))
     if film is not None:
         print_written(export.save_ascents(found, film, multiple))
-    for path in write_tables(seen, found):
-        print_written(path)
+    _write_tables(seen, found, history, answers)
 
 
-def _settings(settings: PatternSettings, history: Path | None, source: AtlasDataSettings) -> dict[str, Any]:
-    """The settings that were given; a history on disk has all of it, and with data patterns are compared with them."""
-    wanted = {"compare": source.data is not None, **given_options(settings)}
-    return wanted if history is None else {**wanted, "report": True}
+def _keywords(
+    model: "Model", start: Path | None, history: Path | None, source: AtlasDataSettings, settings: PatternSettings
+) -> dict[str, Any]:
+    """What the library takes; a history on disk has all of it, and with data patterns are compared with them."""
+    asked = {"compare": source.data is not None, **given_options(settings)}
+    asked |= {"start": initial_images(start, model), "data": optional_data(source, settings.seed)}
+    return asked if history is None else {**asked, "report": True}
 
 
-def _table_writer(history: Path | None, answers: Path | None) -> "Callable[[Model, Patterns], list[Path]]":
-    """A function that writes the tables and returns their paths; raises PellucidError for a path that cannot be one."""
+def _check_tables(*paths: Path | None) -> None:
+    for path in filter(None, paths):
+        check_output(path, (".csv",))
+
+
+def _write_tables(model: "Model", found: "Patterns", history: Path | None, answers: Path | None) -> None:
+    """Write the tables that were asked for, and say so."""
     from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.patterns.pattern_files import write_answers
 
-    for path in filter(None, (history, answers)):
-        check_output(path, (".csv",))
-
-    def write(model: "Model", found: "Patterns") -> list[Path]:
-        paths = [] if history is None else [found.save_history(history)]
-        if answers is not None:
-            activations = answers_of(model, [found.layer, model.layers[-1].name], found.images)
-            paths.append(write_answers(answers, found.units, activations))
-        return paths
-
-    return write
+    if history is not None:
+        print_written(found.save_history(history))
+    if answers is not None:
+        activations = answers_of(model, [found.layer, model.layers[-1].name], found.images)
+        print_written(write_answers(answers, found.units, activations))
 
 
 @app.command
@@ -212,11 +202,8 @@ def inspect(
         chosen = getattr(data, split).take([index])
         image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
     inside = look(seen, image)
-    print_written(
-        save_figure(
-            activations_figure(image, inside.activations, inside.probabilities, truth=truth, classes=classes), out
-        )
-    )
+    figure = activations_figure(image, inside.activations, inside.probabilities, truth=truth, classes=classes)
+    print_written(save_figure(figure, out))
 
 
 @app.command

@@ -157,8 +157,8 @@ def unit_pixels(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*sh
 
 
 def byte_pixels(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Pixels in [0, 1] as the nearest bytes 0 to 255; what `unit_pixels` made comes back exactly."""
-    return np.rint(pixels * np.float32(255)).astype(np.uint8)
+    """Pixels in [0, 1] as the nearest bytes 0 to 255, clipped; what `unit_pixels` made comes back exactly."""
+    return np.asarray(np.rint(np.clip(pixels, 0, 1) * np.float32(255)), np.uint8)
 
 
 def _constants(name: str, numbers: Any) -> Float32[np.ndarray, "..."]:

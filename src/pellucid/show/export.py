@@ -1,6 +1,5 @@
 """Export: patterns -> files, in the format of the name's suffix.
 
-save_pattern:  one unit's pattern -> a picture of whole pixels, or its arrays
 save_patterns: a layer's patterns -> a wall, their arrays, or a folder with all of it
 save_strip:    one unit's ascent -> a film strip, or a film
 save_ascents:  a layer's ascents, all side by side -> a film
@@ -38,15 +37,6 @@ def check_film_output(path: StrPath, formats: Sequence[str], snapshots: int) -> 
     """The same for a film or strip of so many snapshots, of which there has to be one."""
     check_output(path, formats)
     _require_snapshots(snapshots, path)
-
-
-def save_pattern(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
-    """Write one pattern: `.png`, each pixel a square of `multiple` (at least 1); `.npz`, all of it; `.csv`, a table.
-
-    Raises PellucidError for another format and where the disk refuses.
-    """
-    format_of(path, PICTURES)
-    return found.save(path, multiple)
 
 
 def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from pellucid.data.pixels import tone as tone  # noqa: PLC0414 (one of the tones of this module)
+from pellucid.data.scaling import byte_pixels
 
 FIGURES = (".png", ".pdf", ".svg")  # what a figure can be written as
 MARGIN = 24  # pixels around a figure that is laid out in pixels
@@ -66,18 +67,6 @@ def css_variables(palette: Palette) -> str:
     return " ".join(f"--{field.name}: {getattr(palette, field.name)};" for field in fields(palette))
 
 
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two `#rrggbb` colours, 1 to 21, as WCAG 2 defines it."""
-    darker, lighter = sorted((_luminance(one), _luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
-
-
 def activation_tones(
     activations: Float[np.ndarray, "*shape"], largest: float | None = None
 ) -> UInt8[np.ndarray, "*shape"]:
@@ -94,17 +83,12 @@ def signed_tones(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sh
     return np.asarray(np.rint(127.5 * (1 + weights / (top if top > 0 else 1.0))), np.uint8)
 
 
-def pixel_bytes(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Grays (or colours) 0..255 of pixels in [0, 1]; what lies outside is clipped."""
-    return np.asarray(np.rint(255 * np.clip(images, 0, 1)), np.uint8)
-
-
 def image_bytes(image: Float[np.ndarray, "channel height width"]) -> UInt8[np.ndarray, "height width *color"]:
     """A picture in [0, 1] as bytes: (height, width) for one channel, (height, width, 3) for three.
 
     Images of another number of channels show their first.
     """
-    pixels = pixel_bytes(image)
+    pixels = byte_pixels(image)
     return np.ascontiguousarray(np.moveaxis(pixels, 0, -1)) if len(pixels) == 3 else pixels[0]
 
 

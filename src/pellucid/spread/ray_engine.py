@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 # Read when Ray is imported. A cluster with a token lets in nobody without; Ray itself looks for one at "auto" only.
@@ -29,6 +28,7 @@ if "ray" not in sys.modules and (
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
+import torch
 from ray.exceptions import RayError, RayTaskError
 from threadpoolctl import threadpool_limits
 
@@ -72,9 +72,7 @@ class RayEngine(Engine):
             _connect(self._settings)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._ours:
             ray.shutdown()
 
@@ -208,20 +206,13 @@ def _run_task(payload: Payload, item: Any, threads: int) -> tuple[Any, tuple[str
     if payload.name not in _payloads:
         _payloads.clear()
         _payloads[payload.name] = deserialize(payload)
-        _limit_threads(threads)
+        torch.set_num_threads(threads)  # environment variables reach only libraries that are loaded later
+        threadpool_limits(limits=threads)
     task, *shared = _payloads[payload.name]
     result = task(item, *shared, _ignore_progress)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     worker = ray.get_runtime_context().get_node_id(), os.getpid()
     return result, worker, WorkerUsage(most, time.process_time())
-
-
-def _limit_threads(threads: int) -> None:
-    """Limit the threads of libraries that were loaded already; the environment variables reach only later ones."""
-    import torch
-
-    torch.set_num_threads(threads)
-    threadpool_limits(limits=threads)
 
 
 def _ignore_progress(done: int, total: int) -> None:

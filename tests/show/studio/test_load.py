@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.load_studio import PNG, Figures, code, load, number_in
-from pellucid.show import style
+from pellucid.data.scaling import byte_pixels
 from pellucid.show.studio import canvas, html
 
 
@@ -11,7 +11,7 @@ from pellucid.show.studio import canvas, html
 def test_a_code_is_read_back_from_what_a_network_receives(number):
     """Rejects a load test that cannot tell one window's drawing from another's."""
     image = canvas.center_strokes(canvas.decode_drawing(code(number)), (1, 28, 28))
-    found = PNG.search(html.gray_uri(style.pixel_bytes(image[0])))
+    found = PNG.search(html.gray_uri(byte_pixels(image[0])))
     assert found is not None
     assert number_in(found[1]) == number
 

@@ -6,6 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from pellucid.data.scaling import byte_pixels
 from pellucid.data.splits import Split
 from pellucid.show import style
 from pellucid.show.tour import images as tour_images
@@ -39,7 +40,7 @@ def test_samples_stand_in_rows_by_class():
     assert pixels.shape[:2] == (sheet.height, sheet.width) == (4 * 8 - 2, tour_images.SAMPLES * 6 - 2)
     for label, at, index in [(0, 0, 1), (0, 1, 2), (1, 0, 4), (2, 0, 0), (2, 1, 3)]:
         tile = pixels[label * 8 : label * 8 + 6, at * 6 : at * 6 + 4]
-        np.testing.assert_array_equal(tile, style.duotone(style.pixel_bytes(images[index, 0])))
+        np.testing.assert_array_equal(tile, style.duotone(byte_pixels(images[index, 0])))
     assert (pixels[24:] == style.INK).all()
 
 
@@ -68,7 +69,7 @@ def test_mistakes_show_the_image_that_was_misread():
     shown = tour_images.mistake_uris(
         Split(images, np.zeros(3, np.int64)), [Mistake(image=2, truth=0, guess=1, probability=0.5)]
     )
-    np.testing.assert_array_equal(opened(shown[0]), style.duotone(style.pixel_bytes(images[2, 0])))
+    np.testing.assert_array_equal(opened(shown[0]), style.duotone(byte_pixels(images[2, 0])))
 
 
 def test_a_small_photo_is_the_average_of_its_blocks():

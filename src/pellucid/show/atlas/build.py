@@ -24,7 +24,6 @@ from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder
 from pellucid.progress import Progress as WorkProgress
 from pellucid.progress import StageCallback, StageTimer, print_stage
-from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
@@ -91,10 +90,10 @@ def atlas(
         output_folder(folder / "arrays"), fingerprint, chosen.resume, LocalEngine() if engine is None else engine, ticks
     )
     entries = _collect_layers(opened, layers, chosen, images, cache, clock)
-    joined = None if images is None else JoinedSplits({"train": images.train, "dev": images.dev})
+    joined = None if images is None else parts.scanned_images(images)
     with clock("writing the pages"):
         record = _model_facts(opened, chosen, images, entries, atlas_command(model, data, images, chosen, folder))
-        record["layers"] = [records.layer_record(entry, chosen, images, joined) for entry in entries]
+        record["layers"] = [records.layer_record(entry, chosen, joined) for entry in entries]
         page = site.write_site(folder, opened, record, entries, images, joined)
     return Atlas(page, record, cache.resumed)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Int64
 
 from pellucid.data.splits import Data
 from pellucid.progress import Progress
@@ -70,17 +70,11 @@ def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[Chunk]:
 
 def join_chunks(pieces: Sequence[Arrays]) -> Arrays:
     """The arrays of a whole layer from those of its chunks, in their order."""
-    whole = {
-        name: np.concatenate([piece[name] for piece in pieces], axis=_axis(name))
-        for name in pieces[0]
-        if name != "film_steps"
-    }
-    return {**whole, "film_steps": pieces[0]["film_steps"]}
-
-
-def _axis(name: str) -> int:
-    """The axis of the units."""
-    return 1 if name in ("patterns", "activations", "steps") else 0
+    whole = {}
+    for name in pieces[0]:
+        units = 1 if name in ("patterns", "activations", "steps") else 0  # the axis of the units
+        whole[name] = np.concatenate([piece[name] for piece in pieces], axis=units)
+    return {**whole, "film_steps": pieces[0]["film_steps"]}  # the same in every chunk
 
 
 def compute_chunk(
@@ -112,7 +106,7 @@ def compute_chunk(
         "tried_starts": np.sum([one.tried_starts for one in found], axis=0),
         "tried_images": np.max([one.tried_images for one in found], axis=0),
         "film_steps": np.array(found[0].film.steps),
-        "film": _best_films([pictures.pattern_tiles(_film_images(one)) for one in found], best, len(units)),
+        "film": np.stack([pictures.pattern_tiles(found[b].film.images[:, u]) for u, b in enumerate(best)]),
         "film_activations": np.stack([found[b].film.activations[:, u] for u, b in enumerate(best)]),
     }
 
@@ -128,17 +122,6 @@ def _dead_units(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.
                 output = read(torch.from_numpy(one.images[at : at + 1]).to(model.device))[layer].output
                 dead[at] &= not bool((output[0, one.units[at]] > 0).any())
     return dead
-
-
-def _film_images(found: Patterns) -> Float32[np.ndarray, "image channel height width"]:
-    """The film's images, unit by unit."""
-    return found.film.images.swapaxes(0, 1).reshape(-1, *found.images.shape[1:])
-
-
-def _best_films(films: Sequence[np.ndarray], best: np.ndarray, units: int) -> np.ndarray:
-    """Of each unit the film of its strongest pattern, (unit, shot, height, width), colours last where there are."""
-    split = [film.reshape(units, -1, *film.shape[1:]) for film in films]
-    return np.stack([split[b][u] for u, b in enumerate(best)])
 
 
 def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, ImageChunk]]:

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from pellucid.data.pixels import tile_sheet
-from pellucid.data.scaling import Scaling
+from pellucid.data.scaling import Scaling, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path
 from pellucid.show import style
@@ -36,7 +36,7 @@ def pattern_tiles(images: Float[np.ndarray, "image channel height width"]) -> Ti
 
 def photo_tiles(images: Float[np.ndarray, "image channel height width"]) -> Tiles:
     """Images of the data, in [0, 1], as they are."""
-    return _gray_or_color(style.pixel_bytes(average_blocks(images)))
+    return _gray_or_color(byte_pixels(average_blocks(images)))
 
 
 def _gray_or_color(pixels: UInt8[np.ndarray, "image channel height width"]) -> Tiles:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.data.splits import Data
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo
 from pellucid.see.models.connections import Connection
@@ -54,9 +53,7 @@ def json_number(value: Any) -> Any:
     return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
 
 
-def layer_record(
-    place: AtlasLayer, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
-) -> dict[str, Any]:
+def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplits | None) -> dict[str, Any]:
     """A layer and all its units."""
     info, found, stats = place.info, place.found, place.stats
     best = found["activations"].max(0)
@@ -80,7 +77,7 @@ def layer_record(
         record["class"] = preferred_classes(stats["class_means"])
         record["mean"] = json_number(stats["means"])
         record["class_means"] = json_number(stats["class_means"])
-    record["entries"] = [unit_record(place, unit, settings, data, images) for unit in range(info.units)]
+    record["entries"] = [unit_record(place, unit, settings, images) for unit in range(info.units)]
     return record
 
 
@@ -93,9 +90,7 @@ def preferred_classes(class_means: np.ndarray) -> list[int | None]:
     return [int(c) if d else None for c, d in zip(means.argmax(1), differs, strict=True)]
 
 
-def unit_record(
-    place: AtlasLayer, unit: int, settings: AtlasSettings, data: Data | None, images: JoinedSplits | None
-) -> dict[str, Any]:
+def unit_record(place: AtlasLayer, unit: int, settings: AtlasSettings, images: JoinedSplits | None) -> dict[str, Any]:
     """All numbers of one unit's page."""
     found, stats = place.found, place.stats
     order = order_variants(found, unit)
@@ -118,7 +113,7 @@ def unit_record(
         record["before"] = _strongest_links(place.link.strengths[unit], settings.links)
     if place.after is not None:
         record["after"] = _strongest_links(place.after[1].strengths[:, unit], settings.links)
-    if data is not None and images is not None:
+    if images is not None:
         record.update(_data_record(stats, unit, float(found["activations"][order[0], unit]), images))
     return record
 
@@ -139,12 +134,8 @@ def _data_record(stats: Mapping[str, np.ndarray], unit: int, activation: float, 
     examples = []
     for rank, (position, value) in enumerate(zip(stats["positions"][unit], stats["values"][unit], strict=True)):
         split, index = images.where(int(position))
-        example = {
-            "split": split,
-            "index": index,
-            "label": images.one(int(position))[1],
-            "activation": json_number(value),
-        }
+        label = images.one(int(position))[1]
+        example = {"split": split, "index": index, "label": label, "activation": json_number(value)}
         if "boxes" in stats:
             example["box"] = stats["boxes"][unit, rank].tolist()
         examples.append(example)

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pellucid.files import StrPath, atomic_path, format_of
 from pellucid.show import style
-from pellucid.show.figures.wall import Board
+from pellucid.show.figures.wall import Board, Pixels
 from pellucid.show.style import FIGURES, LIGHT
 
 DPI = 100
@@ -40,9 +39,7 @@ def pixel_figure(width: int, height: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def draw_image(
-    axes: Axes, pixels: UInt8[np.ndarray, "height width *colour"], left: int, top: int, multiple: int = 1
-) -> None:
+def draw_image(axes: Axes, pixels: Pixels, left: int, top: int, multiple: int = 1) -> None:
     """Draw an image on a board; grays are tinted from ink to ivory."""
     colours = style.duotone(pixels) if pixels.ndim == 2 else pixels
     height, width = colours.shape[:2]
@@ -62,9 +59,8 @@ def draw_text(
     at: str = "left",
 ) -> None:
     """Words whose upper edge is at `top` and whose left edge, centre or right edge (`at`) is at `left`."""
-    axes.text(
-        left, top, words.replace("$", r"\$"), size=size, color=colour, family=SERIF if serif else SANS, ha=at, va="top"
-    )
+    shown, family = words.replace("$", r"\$"), SERIF if serif else SANS
+    axes.text(left, top, shown, size=size, color=colour, family=family, ha=at, va="top")
 
 
 class FigureBoard(Board):

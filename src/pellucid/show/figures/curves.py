@@ -6,6 +6,7 @@ accuracy_curve: epochs, accuracies by name -> a curve for each
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,16 +41,8 @@ def accuracy_curve(epochs: Sequence[float | int], accuracies: Mapping[str, Seque
     low, high = axes.get_ylim()
     _separate_labels(ends, least=(high - low) / 11)
     for end, name, colour in ends:
-        axes.annotate(
-            name,
-            (epochs[-1], end),
-            xytext=(9, 0),
-            textcoords="offset points",
-            color=colour,
-            va="center",
-            size=10,
-            annotation_clip=False,
-        )
+        place: dict[str, Any] = {"xytext": (9, 0), "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(name, (epochs[-1], end), color=colour, va="center", size=10, **place)
     return figure
 
 

@@ -78,9 +78,8 @@ def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summar
     axes = add_plot(figure, LABELS, top, 400, "accuracy, %: dev and, in green, test", tall)
     times = add_plot(figure, LABELS + 460, top, 150, "seconds of a training", tall)
     for place, summary in enumerate(summaries):
-        draw_text(
-            words, combination_label(found.varied, summary.values), MARGIN, top + ROW * place + 5, colour=LIGHT.ink
-        )
+        label = combination_label(found.varied, summary.values)
+        draw_text(words, label, MARGIN, top + ROW * place + 5, colour=LIGHT.ink)
         if summary.runs == 0:
             continue
         for mean, spread, colour, up in (

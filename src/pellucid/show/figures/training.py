@@ -9,7 +9,7 @@ Green is the truth, red a wrong guess, and red is a ReLU layer that is silent.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -106,15 +106,8 @@ def _strip(grays: UInt8[np.ndarray, "tile height width"], width: int) -> UInt8[n
 
 def _head(axes: Axes, history: History, seen: BackpropTrace) -> None:
     last = history.batches[-1]
-    draw_text(
-        axes,
-        f"Epoch {last.epoch + 1}, batch {last.number + 1}",
-        MARGIN,
-        MARGIN - 8,
-        size=17,
-        colour=LIGHT.ink,
-        serif=True,
-    )
+    head = f"Epoch {last.epoch + 1}, batch {last.number + 1}"
+    draw_text(axes, head, MARGIN, MARGIN - 8, size=17, colour=LIGHT.ink, serif=True)
     facts = f"loss {short_number(last.loss)}    rate {short_number(last.rate)}    error {short_number(last.error)}"
     draw_text(axes, facts, MARGIN + 300, MARGIN, size=9, colour=LIGHT.muted)
     dead = [name for name, share in zip(history.layers, seen.dead, strict=True) if share == 1]
@@ -217,19 +210,15 @@ def _by_layer(axes: Axes, history: History) -> None:
         axes.plot(*_thin(x, largest[:, index]), color=colour, lw=1.4)
         if not np.isnan(dead[:, index]).all():
             axes.plot(*_thin(x, dead[:, index]), color=colour, lw=1.2, ls=":")
-        axes.annotate(
-            history.layers[index], (1.01, 0.94 - 0.08 * place), xycoords="axes fraction", color=colour, size=8
-        )
+        name, where = history.layers[index], (1.01, 0.94 - 0.08 * place)
+        axes.annotate(name, where, xycoords="axes fraction", color=colour, size=8)
 
 
 def _seconds(axes: Axes, history: History) -> None:
     """Forward and backward seconds of every layer, over all epochs."""
-    totals: Mapping[str, np.ndarray] = {
-        name: history.column(name).sum(axis=0) for name in ("forward_seconds", "backward_seconds")
-    }
     places = np.arange(len(history.layers))
-    axes.barh(places - 0.2, totals["forward_seconds"], 0.36, color=LIGHT.accent, lw=0)
-    axes.barh(places + 0.2, totals["backward_seconds"], 0.36, color=LIGHT.accent, alpha=0.45, lw=0)
+    for name, shift, alpha in (("forward_seconds", -0.2, 1.0), ("backward_seconds", 0.2, 0.45)):
+        axes.barh(places + shift, history.column(name).sum(axis=0), 0.36, color=LIGHT.accent, alpha=alpha, lw=0)
     axes.set_yticks(places, history.layers)
     axes.invert_yaxis()
     axes.grid(visible=False)

@@ -26,28 +26,20 @@ from pellucid.show.style import GAP, LIGHT, MARGIN
 
 SCALE = 2  # pixels of a PNG for one of the layout
 POINT = SCALE * 100 / 72  # pixels of a point
+Pixels = UInt8[np.ndarray, "height width *colour"]
+Side = Literal["left", "right"]
 
 
 class Board(ABC):
     """Where images and words are drawn, in pixels from the upper left corner."""
 
     @abstractmethod
-    def draw_image(
-        self, pixels: UInt8[np.ndarray, "height width *colour"], left: int, top: int, multiple: int = 1
-    ) -> None:
+    def draw_image(self, pixels: Pixels, left: int, top: int, multiple: int = 1) -> None:
         """Draw an image, each pixel a square; grays are tinted from ink to ivory."""
 
     @abstractmethod
     def draw_text(
-        self,
-        words: str,
-        left: int,
-        top: int,
-        *,
-        size: float | int,
-        colour: str,
-        serif: bool = False,
-        at: Literal["left", "right"] = "left",
+        self, words: str, left: int, top: int, *, size: float | int, colour: str, serif: bool = False, at: Side = "left"
     ) -> None:
         """Words whose upper edge is at `top` and whose left or right edge (`at`) is at `left`."""
 
@@ -105,24 +97,14 @@ class PictureBoard(Board):
         self.picture = Image.new("RGB", (SCALE * width, SCALE * height), LIGHT.paper)
         self._pen = ImageDraw.Draw(self.picture)
 
-    def draw_image(
-        self, pixels: UInt8[np.ndarray, "height width *colour"], left: int, top: int, multiple: int = 1
-    ) -> None:
+    def draw_image(self, pixels: Pixels, left: int, top: int, multiple: int = 1) -> None:
         """As in Board."""
         colours = style.duotone(pixels) if pixels.ndim == 2 else pixels
         large = colours.repeat(SCALE * multiple, 0).repeat(SCALE * multiple, 1)
         self.picture.paste(Image.fromarray(large), (SCALE * left, SCALE * top))
 
     def draw_text(
-        self,
-        words: str,
-        left: int,
-        top: int,
-        *,
-        size: float | int,
-        colour: str,
-        serif: bool = False,
-        at: Literal["left", "right"] = "left",
+        self, words: str, left: int, top: int, *, size: float | int, colour: str, serif: bool = False, at: Side = "left"
     ) -> None:
         """As in Board."""
         font = _font("STIXGeneral" if serif else "DejaVuSans", size * POINT)

@@ -56,6 +56,13 @@ class Context:
         """The session of the window that asks."""
         return self.sessions.of(str(request.session_hash))
 
+    def model_choice(self, words: str) -> tuple[Any, Any]:
+        """The choice of models, with these words, and that of the first one's layers."""
+        names = self.registry.names()
+        choices, layer = layer_choices(self.registry.model(None, names[0]))
+        model = gr.Dropdown(names, value=names[0], label="Model", info=words)
+        return model, gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
+
     def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
         """The choice of layers of the model of that name; nothing for the first output, where errors are shown."""
         choices, layer = layer_choices(self.registry.model(self.session(request), name))

@@ -1,6 +1,7 @@
 """Controls: a field of settings -> the control that sets it: its range, its default and its description.
 
 control: settings, field -> a slider, a number, a choice, a checkbox or a line of text
+settings_panel: settings, fields -> the controls of all, most of them one click away
 changed_settings: settings, fields, values of the controls -> the values that differ from the defaults
 
 All texts and ranges are those of the settings themselves. Only a range of at most 100 steps gets a slider; 1 to 100,000
@@ -21,14 +22,18 @@ INITIALS = ("tv", "l1", "l2", "ema")
 AIMABLE = 100  # steps of a slider, at most, that can be aimed at
 
 
-def names_of(group: type[Settings], *, without: Sequence[str] = ()) -> list[str]:
-    """The fields that a window can set: all but those of `without` and the paths of files."""
-    return [name for name, field in group.model_fields.items() if name not in without and Path not in _kinds(field)]
+def names_of(group: type[Settings], first: Sequence[str] = (), *, without: Sequence[str] = ()) -> list[str]:
+    """The fields that a window can set, these first: all but those of `without` and the paths of files."""
+    hidden = {*first, *without}
+    rest = [name for name, field in group.model_fields.items() if name not in hidden and Path not in _kinds(field)]
+    return [*first, *rest]
 
 
-def controls(group: type[Settings], names: Sequence[str], **defaults: Any) -> dict[str, Any]:
-    """A control for each of these fields; `defaults` in place of the settings' own."""
-    return {name: control(group, name, defaults.get(name)) for name in names}
+def settings_panel(group: type[Settings], names: Sequence[str], shown: int, **defaults: Any) -> dict[str, Any]:
+    """A control for each of these fields, those after the first `shown` folded away; `defaults` in place of its own."""
+    made = {name: control(group, name, defaults.get(name)) for name in names[:shown]}
+    with gr.Accordion("More settings", open=False):
+        return made | {name: control(group, name, defaults.get(name)) for name in names[shown:]}
 
 
 def control(group: type[Settings], name: str, value: Any = None) -> Any:

@@ -64,7 +64,8 @@ class Job:
                 fresh, seen, picture = self._shown != seen, self._shown, self._latest
             if fresh:
                 yield picture
-                self._pause()
+                with self._news:  # the next picture may be shown after a tick, or where the work has ended
+                    self._news.wait_for(lambda: self.done, timeout=self._tick)
             elif self.done:
                 break
         self._result()
@@ -83,11 +84,6 @@ class Job:
     def result(self) -> Any:
         """The value that the work returned, once it has ended; None where it was stopped."""
         return self._result()
-
-    def _pause(self) -> None:
-        """Wait until the next picture may be shown, or the work has ended."""
-        with self._news:
-            self._news.wait_for(lambda: self.done, timeout=self._tick)
 
     def _result(self) -> Any:
         try:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import escape
 
+from pellucid.data.scaling import byte_pixels
 from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.history import moving_average
 from pellucid.learn.training import Trainer
@@ -42,7 +43,7 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
     """Everything that moves while it trains."""
     names = [str(name) for name in trainer.data.classes][: len(seen.probabilities)]
     names += [str(index) for index in range(len(names), len(seen.probabilities))]
-    image = style.pixel_bytes(seen.image.mean(axis=0))
+    image = byte_pixels(seen.image.mean(axis=0))
     size = pixel_multiple((image.shape[0], image.shape[1]), 112)
     sample = (
         f'<div class="answer"><figure class="received"><img class="pixels plate" alt="The image" '

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from markupsafe import Markup
 
 from pellucid.data.pixels import tile_sheet
+from pellucid.data.scaling import byte_pixels
 from pellucid.data.splits import Split
 from pellucid.learn.history import moving_average
 from pellucid.show import sprites, style
@@ -42,7 +43,7 @@ def sample_sheet(split: Split, classes: int) -> SpriteSheet:
 
 def gray_tones(image: Float[np.ndarray, "channel height width"]) -> np.ndarray:
     """One image in [0, 1] as grays 0..255, (height, width)."""
-    return style.pixel_bytes(image.mean(axis=0))
+    return byte_pixels(image.mean(axis=0))
 
 
 def mistake_uris(split: Split, made: Sequence[Mistake]) -> tuple[str, ...]:

@@ -47,9 +47,7 @@ class SpriteSheet:
 class Pictures:
     """Every picture of the page; the numbers are in `Results`."""
 
-    films: tuple[
-        SpriteSheet, ...
-    ]  # a sheet for each layer: a column per map, a row per frame, the last row the pattern
+    films: tuple[SpriteSheet, ...]  # of each layer: a column per map, a row per frame, the last row the pattern
     samples: SpriteSheet  # width and height of the whole picture here
     digit: str
     mistakes: tuple[str, ...]

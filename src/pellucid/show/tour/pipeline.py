@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from pellucid.data.photos import bundled_photo
 from pellucid.data.splits import Data
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
@@ -23,7 +24,8 @@ from pellucid.see.patterns.api import Patterns
 from pellucid.show.sprites import data_uri
 from pellucid.show.tour import images, stages
 from pellucid.show.tour.page import Pictures, render_page
-from pellucid.show.tour.results import DreamFacts, Gradient, LayerPatterns, ModelFacts, Results, Test, Training
+from pellucid.show.tour.results import DreamFacts, LayerPatterns, ModelFacts, Results, Test, Training
+from pellucid.show.tour.stages import TracedDigit
 
 MODEL = "mnist-cnn"
 PHOTO_SIZE = 640  # the bundled photograph as it is
@@ -41,20 +43,25 @@ class TourOutput:
 
 def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> TourOutput:
     """All stages; `command` is what a person types for the same again."""
-    learnt = _train_part(images, seed, clock)
+    network = Network(stages.ARCHITECTURE, input_shape=images.input_shape, classes=len(images.classes), seed=seed)
+    with clock("checking gradients"):
+        gradients = stages.check_network(network, images, seed)
+    with clock("training"):
+        training = stages.train_network(network, images, seed)
+    with clock("testing"):
+        test, probabilities = stages.test_network(network, images)
+        digit = stages.trace_digit(network, images, probabilities)
     with clock(f"opening {MODEL}"):
         model = open_model(MODEL)
     with clock("compiling what is not compiled yet"):  # else the first layer would count its seconds
         stages.warm_up(model, seed)
     found, layers = _pattern_part(model, images, seed, clock)
     with clock("dreaming"):
-        name, photo = stages.load_photo()
-        deepest = layers[-1]
-        dreamt = dream(
-            photo, model, layer=deepest.layer, unit=stages.strongest_map(deepest), size=PHOTO_SIZE, seed=seed
-        )
+        photo, deepest = bundled_photo("flower.jpg"), layers[-1]
+        unit = stages.strongest_map(deepest)
+        dreamt = dream(photo.image, model, layer=deepest.layer, unit=unit, size=PHOTO_SIZE, seed=seed)
     with clock("drawing the page"):
-        pictures = _draw_pictures(images, learnt, found, dreamt)
+        pictures = _draw_pictures(images, network, training, test, digit, found, dreamt)
     results = Results(
         command=command,
         seed=seed,
@@ -62,40 +69,16 @@ def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> T
         seconds=clock.seconds,
         versions=versions(),
         data=stages.data_facts(images),
-        gradients=learnt.gradients,
-        training=learnt.training,
-        test=learnt.test,
-        digit=learnt.digit.record,
+        gradients=gradients,
+        training=training,
+        test=test,
+        digit=digit.record,
         model=_model_facts(model, images),
         layers=layers,
         strips=stages.choose_strips(found),
-        dream=_dream_facts(name, dreamt),
+        dream=_dream_facts(dreamt),
     )
     return TourOutput(results, render_page(results, pictures), {one.layer: one.images for one in found})
-
-
-@dataclass(frozen=True, eq=False)
-class _TrainingPart:
-    """The results of training, testing and tracing."""
-
-    network: Network
-    gradients: tuple[Gradient, ...]
-    training: Training
-    test: Test
-    digit: stages.TracedDigit
-
-
-def _train_part(data: Data, seed: int, clock: StageTimer) -> _TrainingPart:
-    """Check, train, test, and follow one digit."""
-    network = Network(stages.ARCHITECTURE, input_shape=data.input_shape, classes=len(data.classes), seed=seed)
-    with clock("checking gradients"):
-        gradients = stages.check_network(network, data, seed)
-    with clock("training"):
-        training = stages.train_network(network, data, seed)
-    with clock("testing"):
-        test, probabilities = stages.test_network(network, data)
-        digit = stages.trace_digit(network, data, probabilities)
-    return _TrainingPart(network, gradients, training, test, digit)
 
 
 def _pattern_part(
@@ -111,16 +94,24 @@ def _pattern_part(
     return tuple(found), tuple(layers)
 
 
-def _draw_pictures(data: Data, learnt: _TrainingPart, found: Sequence[Patterns], dreamt: Dream) -> Pictures:
+def _draw_pictures(
+    data: Data,
+    network: Network,
+    training: Training,
+    test: Test,
+    digit: TracedDigit,
+    found: Sequence[Patterns],
+    dreamt: Dream,
+) -> Pictures:
     """Every picture of the page."""
-    path, path_of = images.map_sheets(learnt.digit.activations)
-    loss, accuracy = images.training_curves(learnt.training)
+    path, path_of = images.map_sheets(digit.activations)
+    loss, accuracy = images.training_curves(training)
     return Pictures(
         films=tuple(images.film_sheet(stages.film_frames(one)) for one in found),
         samples=images.sample_sheet(data.train, len(data.classes)),
-        digit=data_uri(images.gray_tones(data.test.images[learnt.digit.record.image])),
-        mistakes=images.mistake_uris(data.test, learnt.test.mistakes),
-        windows=images.filter_sheet(learnt.network.parameters["conv1.weight"]),
+        digit=data_uri(images.gray_tones(data.test.images[digit.record.image])),
+        mistakes=images.mistake_uris(data.test, test.mistakes),
+        windows=images.filter_sheet(network.parameters["conv1.weight"]),
         path=path,
         path_of=path_of,
         loss=loss,
@@ -138,9 +129,8 @@ def _model_facts(model: Model, data: Data) -> ModelFacts:
     trained_on, accuracy = provenance.get("data"), provenance.get("test_accuracy")
     if network is not None and data.name == trained_on:
         accuracy = evaluate(network, data.test).accuracy
-    return ModelFacts(
-        name=model.name, layers=tuple(layer.name for layer in model.layers), accuracy=accuracy, trained_on=trained_on
-    )
+    names = tuple(layer.name for layer in model.layers)
+    return ModelFacts(name=model.name, layers=names, accuracy=accuracy, trained_on=trained_on)
 
 
 def versions() -> dict[str, str]:
@@ -148,16 +138,15 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
-def _dream_facts(name: str, dreamt: Dream) -> DreamFacts:
+def _dream_facts(dreamt: Dream) -> DreamFacts:
     """How the dream was made."""
     _, height, width = dreamt.image.shape
+    counts = dreamt.settings.model_dump(include={"levels", "rounds", "steps"})
     return DreamFacts(
-        photo=name,
+        photo="flower.jpg, which comes with scikit-learn",
         layer=dreamt.layer,
         unit=dreamt.units[0],
-        levels=dreamt.settings.levels,
-        rounds=dreamt.settings.rounds,
-        steps=dreamt.settings.steps,
+        **counts,
         height=height,
         width=width,
     )

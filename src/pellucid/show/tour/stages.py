@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pellucid.data.photos import bundled_photo
 from pellucid.data.splits import Data
 from pellucid.learn.gradient_check import BAR, check_gradients
 from pellucid.learn.metrics import evaluate
@@ -227,8 +226,3 @@ def likeness(
 def strongest_map(layer: LayerPatterns) -> int:
     """The map that answers most to its own pattern."""
     return max(layer.maps, key=lambda one: one.activation).unit
-
-
-def load_photo() -> tuple[str, Float32[np.ndarray, "channel height width"]]:
-    """The photograph that is dreamt on, and what it is called."""
-    return "flower.jpg, which comes with scikit-learn", bundled_photo("flower.jpg").image

@@ -33,8 +33,7 @@ class AtlasTab:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        names = controls.names_of(AtlasSettings, without=BESIDE)
-        self._names = [*FIRST, *[name for name in names if name not in FIRST]]
+        self._names = controls.names_of(AtlasSettings, FIRST, without=BESIDE)
         self._sites: dict[str, StaticFiles] = {}
 
     def build(self) -> None:
@@ -45,22 +44,15 @@ class AtlasTab:
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are shown")
                 words = AtlasDataSettings.model_fields["data"].description
                 data = gr.Dropdown([NONE, *self._context.data_names], value=NONE, label="Data", info=words)
-                made = controls.controls(AtlasSettings, FIRST)
-                with gr.Accordion("More settings", open=False):
-                    made |= controls.controls(AtlasSettings, self._names[len(FIRST) :], seed=self._context.seed)
+                made = controls.settings_panel(AtlasSettings, self._names, len(FIRST), seed=self._context.seed)
             with gr.Column(scale=7, min_width=300):
                 status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Build", variant="primary", elem_id="build")
                     halt = gr.Button("Stop", variant="stop")
         stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="atlas")
-        connect(
-            go.click,
-            self.make,
-            [self.model, data, *[made[name] for name in self._names]],
-            [status, stage],
-            concurrency_id="work",
-        )
+        asked = [self.model, data, *[made[name] for name in self._names]]
+        connect(go.click, self.make, asked, [status, stage], concurrency_id="work")
         self._context.connect_stop(halt, "atlas", status)
 
     def make(self, request: gr.Request, name: str, data: str, *values: Any) -> Iterator[tuple[Any, Any]]:

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from pellucid.data.photos import fit_image
+from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
-from pellucid.show import style
 from pellucid.show.studio import canvas, html
 from pellucid.show.studio.context import Context, connect
 from pellucid.show.studio.pattern_stream import Request, patterns_html, stream_patterns
@@ -30,6 +30,7 @@ CLICKS = """element.addEventListener('click', (event) => {
   if (asked) trigger('look', {layer: asked.dataset.layer, unit: Number(asked.dataset.unit)});
 });"""
 READERS = 2  # drawings that are read at the same time: more would only slow each other, and everything else
+HINT = '<p class="hint">Click on a map, or on the bar of a unit, to see what it looks for.</p>'
 BEGIN = "Draw a digit: the network reads it while you draw."
 
 
@@ -59,7 +60,7 @@ class DrawTab:
                 dropped = dropzone("or drop a picture")
         with gr.Row(elem_classes="beside"):
             inside = gr.HTML(elem_classes="look layers", apply_default_css=False, js_on_load=CLICKS, elem_id="inside")
-            wanted = gr.HTML(_hint(), elem_classes="look aside", apply_default_css=False, elem_id="wanted")
+            wanted = gr.HTML(HINT, elem_classes="look aside", apply_default_css=False, elem_id="wanted")
         shown = [status, answer, inside]
         connect(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
         connect(dropped.upload, self.drop, [dropped, self.model], shown)
@@ -91,7 +92,7 @@ class DrawTab:
 
     def again(self, request: gr.Request, name: str) -> tuple[str, str, str, str]:
         """The same strokes, or picture, as another network reads them."""
-        return *self._read(self._context.session(request), name), _hint()
+        return *self._read(self._context.session(request), name), HINT
 
     def look(self, request: gr.Request, event: gr.EventData, name: str) -> Iterator[tuple[Any, str]]:
         """The pattern of the unit that was clicked on, as it evolves."""
@@ -145,7 +146,7 @@ def _guess_line(inside: Activations) -> str:
 
 def _answer_html(inside: Activations) -> str:
     """The class bars, large the guess, and what the network received."""
-    image = style.pixel_bytes(inside.image.mean(axis=0))
+    image = byte_pixels(inside.image.mean(axis=0))
     seen = (
         f'<figure class="received"><img class="pixels plate" alt="The image as the network receives it" width="112" '
         f'height="{round(112 * image.shape[0] / image.shape[1])}" src="{html.gray_uri(image)}">'
@@ -157,10 +158,6 @@ def _answer_html(inside: Activations) -> str:
     guess = f'<p class="guess" aria-hidden="true">{int(probabilities.argmax())}</p>'
     bars = html.class_bars(probabilities, [str(index) for index in range(len(probabilities))])
     return f'<div class="answer"><div>{guess}{seen}</div>{bars}</div>'
-
-
-def _hint() -> str:
-    return '<p class="hint">Click on a map, or on the bar of a unit, to see what it looks for.</p>'
 
 
 def _template(name: str) -> str:

@@ -18,7 +18,7 @@ from pellucid.see.models.base import Model
 from pellucid.settings import DreamSettings
 from pellucid.show import dream_export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect, download, layer_choices, offered
+from pellucid.show.studio.context import Context, connect, download, offered
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.uploads import dropzone
@@ -35,7 +35,7 @@ class DreamTab:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._names = [*FIRST, *[name for name in controls.names_of(DreamSettings) if name not in FIRST]]
+        self._names = controls.names_of(DreamSettings, FIRST)
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
@@ -63,24 +63,17 @@ class DreamTab:
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `dream` takes them."""
-        names = self._context.registry.names()
-        model = self._context.registry.model(None, names[0])
         self._dropped = dropzone("Drop a photograph")
         self._photo = gr.Radio([*BUNDLED], value=BUNDLED[0], label="Photograph", info="what is dreamt on")
-        self.model = gr.Dropdown(names, value=names[0], label="Model", info="who dreams")
-        choices, layer = layer_choices(model)
-        self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
+        self.model, self._layer = self._context.model_choice("who dreams")
+        choices = _choices(self._context.registry.model(None, self.model.value), self._layer.value)
         count = DreamSettings.model_fields["levels"].default
         with gr.Row(elem_classes="levels"):
             self._units = [
-                gr.Dropdown(
-                    _choices(model, layer), value=AUTO, label=_level(level), visible=level < count, min_width=120
-                )
+                gr.Dropdown(choices, value=AUTO, label=_level(level), visible=level < count, min_width=120)
                 for level in range(LEVELS)
             ]
-        self._made = controls.controls(DreamSettings, FIRST)
-        with gr.Accordion("More settings", open=False):
-            self._made |= controls.controls(DreamSettings, self._names[len(FIRST) :], seed=self._context.seed)
+        self._made = controls.settings_panel(DreamSettings, self._names, len(FIRST), seed=self._context.seed)
         return [self._photo, self.model, self._layer, *self._units, *[self._made[name] for name in self._names]]
 
     def dream(self, request: gr.Request, photo: str, name: str, layer: str, *values: Any) -> Iterator[tuple[Any, ...]]:

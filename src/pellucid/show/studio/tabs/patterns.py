@@ -20,7 +20,7 @@ from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
 from pellucid.show import export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect, download, layer_choices, offered
+from pellucid.show.studio.context import Context, connect, download, offered
 from pellucid.show.studio.pattern_stream import Request, Snapshot, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.draw import session_image
@@ -37,8 +37,7 @@ class PatternsTab:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        names = controls.names_of(PatternSettings)
-        self._names = [*FIRST, *[name for name in names if name not in FIRST]]
+        self._names = controls.names_of(PatternSettings, FIRST)
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
@@ -64,18 +63,12 @@ class PatternsTab:
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `evolve` takes them."""
-        names = self._context.registry.names()
-        model = self._context.registry.model(None, names[0])
-        self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are asked")
-        choices, layer = layer_choices(model)
-        self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
+        self.model, self._layer = self._context.model_choice("whose units are asked")
         units = gr.Textbox(
             value="0-15", label="Units", info="numbers, as in 3 7 20-30; all; -1 for the whole layer at once"
         )
         start = gr.Radio([NOISE, DRAWING, SHOWN], value=NOISE, label="Start", info="what the ascent begins from")
-        made = controls.controls(PatternSettings, FIRST, seed=self._context.seed)
-        with gr.Accordion("More settings", open=False):
-            made |= controls.controls(PatternSettings, self._names[len(FIRST) :])
+        made = controls.settings_panel(PatternSettings, self._names, len(FIRST), seed=self._context.seed)
         return [self.model, self._layer, units, start, *[made[name] for name in self._names]]
 
     def evolve(

@@ -38,8 +38,7 @@ class TrainTab:
 
     def __init__(self, context: Context, pickers: Sequence[Any]) -> None:
         self._context, self._pickers = context, list(pickers)
-        names = controls.names_of(TrainSettings, without=BESIDE)
-        self._names = [*FIRST, *[name for name in names if name not in FIRST]]
+        self._names = controls.names_of(TrainSettings, FIRST, without=BESIDE)
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
@@ -72,9 +71,7 @@ class TrainTab:
             list(ARCHITECTURES), value=ARCHITECTURE, label="Architecture", info="the layers, from image to classes"
         )
         suits = self._suited(self._context.data_names[0], ARCHITECTURE)
-        made = controls.controls(TrainSettings, FIRST, **suits)
-        with gr.Accordion("More settings", open=False):
-            made |= controls.controls(TrainSettings, self._names[len(FIRST) :], **suits)
+        made = controls.settings_panel(TrainSettings, self._names, len(FIRST), **suits)
         return [self._data, self._architecture, *[made[name] for name in self._names]]
 
     def train(self, request: gr.Request, data: str, name: str, *values: Any) -> Iterator[tuple[Any, ...]]:
