@@ -147,10 +147,10 @@ def test_several_penalties_add_up_and_several_transforms_follow_each_other(model
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"image": 3}, "'image' is 3; give a name or a Parametrization"),
-        ({"image": Sphere}, "give a name or a Parametrization"),
+        ({"image": 3}, "'image' is 3; give a Parametrization"),
+        ({"image": Sphere}, "give a Parametrization"),
         ({"image": "cube"}, "'image' is 'cube'"),
-        ({"optimizer": Sphere()}, "give a name or an Optimizer"),
+        ({"optimizer": Sphere()}, "give an Optimizer"),
         ({"penalties": "tv"}, "'penalties' is 'tv'; give a function"),
         ({"transforms": [Transforms(), 2]}, "'transforms' is 2; give a function"),
         ({"optimizer": Adam(), "rate": 0.1}, "'learning_rate' has no effect beside an object for 'optimizer'"),
@@ -202,3 +202,30 @@ def test_the_loop_takes_parts_of_one_s_own(model):
         seen = smaller(found.images, None, None)
         values = model.module[:5](seen).mean((1, 2, 3)) - 0.01 * found.images.square().mean((1, 2, 3))
     np.testing.assert_allclose(found.values, values, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"penalties": [lambda images, values: images.mean()]}, "A penalty returned shape"),
+        ({"transforms": lambda images, keys, step: images[:1]}, "A transform returned shape"),
+        ({"transforms": [lambda images, keys, step: images[..., :-1]]}, "A transform returned shape"),
+        ({"penalties": lambda images, values: 0.0}, "A penalty returned type float"),
+        ({"steps": -1}, "Setting 'steps' is -1"),
+    ],
+)
+def test_the_loop_refuses_wrong_parts_in_a_sentence(model, parts, words):
+    """Rejects a bare TypeError for a part of a wrong kind, and one that mixes a batch and is believed."""
+    with pytest.raises(PellucidError, match=words):
+        ascend(model, Units("relu2", torch.tensor([0, 1])), np.zeros((1, 13, 9), np.float32), **{"steps": 2, **parts})
+
+
+def test_a_part_is_described_alike_in_every_run(model):
+    """Rejects an address of memory in what is saved: the same call would write other bytes each time."""
+
+    class Mirror(Sphere):
+        __repr__ = object.__repr__
+
+    for image in (Mirror(), Mirror()):
+        found = patterns(model, "relu2", units=[0], image=image, penalties=lambda images, values: 0 * values, **QUICK)
+        assert "0x" not in "".join(found.parts.values())

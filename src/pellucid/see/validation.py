@@ -45,3 +45,10 @@ def to_numpy(given: Any) -> np.ndarray | None:
         return np.asarray(given)
     except (TypeError, ValueError):  # rows of different length; other things than numbers
         return None
+
+
+def require_shape(what: str, returned: object, shape: torch.Size) -> None:
+    """Raises PellucidError for what a person's own part returned, where it is no tensor of this shape."""
+    if not isinstance(returned, Tensor) or returned.shape != shape:
+        got = f"shape {tuple(returned.shape)}" if isinstance(returned, Tensor) else f"type {type(returned).__name__}"
+        raise PellucidError(f"{what} returned {got} where {tuple(shape)} is needed; let it keep each image by itself.")

@@ -8,9 +8,9 @@ from foreign import assert_alike
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.initial_images import multi_scale_noise
+from pellucid.see.optimize.parts import Parts
 from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
-from pellucid.see.patterns.parts import Parts
 from pellucid.settings import PatternSettings
 from tests.see.conftest import small_cnn
 

@@ -133,6 +133,14 @@ class Objective(ABC):
         return self + -other
 
 
+def require_objective(given: object) -> None:
+    """Raises PellucidError for what is no objective, with the way to make one."""
+    if not isinstance(given, Objective):
+        raise PellucidError(
+            f"An objective is needed, not {given!r:.60}; make one: Objective.of(layer, function), Units(layer, units)."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class LayerObjective(Objective):
     """An objective of the output of one layer."""

@@ -25,12 +25,14 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.base import Objective, Score
+from pellucid.see.objectives.base import Objective, Score, require_objective
 from pellucid.see.optimize.optimizers import Optimizer, Power
 from pellucid.see.optimize.parametrizations import Parametrization, largest_of, rescale_large, sphere_of
+from pellucid.see.optimize.parts import checked_part
 from pellucid.see.optimize.penalties import Penalty
 from pellucid.see.optimize.transforms import Transform
-from pellucid.see.validation import as_array
+from pellucid.see.validation import as_array, require_shape
+from pellucid.settings import PatternSettings
 
 MULTIPLE = 16
 LARGEST_BATCH = 128
@@ -148,26 +150,29 @@ def ascend(
     steps: int = 30,
     image: Parametrization | None = None,
     optimizer: Optimizer | None = None,
-    transforms: Transform | None = None,
-    penalties: Penalty | None = None,
+    transforms: Transform | Sequence[Transform] | None = None,
+    penalties: Penalty | Sequence[Penalty] | None = None,
     watch: StepCallback | None = None,
 ) -> AscentResult:
     """Every initial image uphill, to its own job of the objective: the loop of `patterns`, and nothing around it.
 
     model: a Model, or whatever `open_model` takes.  start: images in model space, (channel, height, width) for all
     jobs, or one for each.  steps: how many each image makes.  image: the model's sphere, if not given.  optimizer:
-    Power over these steps, if not given.  transforms, penalties, watch: see AscentTask and StepCallback.
-    Raises PellucidError where the objective or a start does not fit the model, where no gradient reaches the image,
-    and for NaN or infinity.
+    Power over these steps, if not given.  transforms, penalties: one or several, see AscentTask.  watch: see
+    StepCallback.
+    Raises PellucidError where the objective or a start does not fit the model, for a part of a wrong kind, where no
+    gradient reaches the image, and for NaN or infinity.
     """
     opened = model if isinstance(model, Model) else open_model(model)
+    require_objective(objective)
     objective.require_fit(opened)
+    steps = PatternSettings.of(steps=steps).steps
     task = AscentTask(
-        sphere_of(opened) if image is None else image,
-        Power(steps) if optimizer is None else optimizer,
+        checked_part("image", image) or sphere_of(opened),
+        checked_part("optimizer", optimizer) or Power(steps),
         StoppingRule(steps),
-        transforms,
-        penalties,
+        checked_part("transforms", transforms),
+        checked_part("penalties", penalties),
     )
     starts = checked_start(opened, start, len(objective))
     size, multiple = batch_size_for(opened)
@@ -309,11 +314,14 @@ def _scored(
         received = images
         if task.transforms is not None:
             received = task.transforms(images, objective.rng_keys.to(images.device), batch.step)
+            require_shape("A transform", received, images.shape)
         with read.bfloat16() if bfloat16 else nullcontext():
             outputs = read(received)
         score = objective(outputs)
         if task.penalties is not None:
-            score = score.minus(task.penalties(task.image.unclipped(points), score.value))
+            penalty = task.penalties(task.image.unclipped(points), score.value)
+            require_shape("A penalty", penalty, score.value.shape)
+            score = score.minus(penalty)
     found = _gradient(read, objective, score, points, batch) if gradient else None
     return images.detach(), score.detach(), found
 

@@ -29,8 +29,8 @@ from pellucid.see.objectives.features import AtPosition, PreActivation
 from pellucid.see.objectives.units import OtherUnits, Units, require_units
 from pellucid.see.optimize.diagnostics import Diagnostics, by_term
 from pellucid.see.optimize.loop import StepCallback, checked_start
+from pellucid.see.optimize.parts import parts_of
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
-from pellucid.see.patterns.parts import parts_of
 from pellucid.see.patterns.results import History, Pattern, Patterns, Snapshots
 from pellucid.see.patterns.search import search
 from pellucid.see.validation import as_units

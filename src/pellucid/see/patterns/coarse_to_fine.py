@@ -20,7 +20,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.optimize.loop import AscentResult, snapshot_steps
 from pellucid.see.optimize.optimizers import Power
 from pellucid.see.optimize.parametrizations import Parametrization, standardized
-from pellucid.see.patterns.parts import Parts
+from pellucid.see.optimize.parts import Parts
 from pellucid.settings import PatternSettings
 
 NEXT = 0.5  # weight of the next noise beside the images so far, both standardized, where no weights are given

@@ -35,11 +35,11 @@ from pellucid.see.optimize.loop import (
 )
 from pellucid.see.optimize.optimizers import optimizer_of
 from pellucid.see.optimize.parametrizations import parametrization_of
+from pellucid.see.optimize.parts import Parts
 from pellucid.see.optimize.penalties import penalties_of
 from pellucid.see.optimize.precision import bfloat16_steps
 from pellucid.see.optimize.transforms import transforms_of
 from pellucid.see.patterns.coarse_to_fine import Stage, coarse_to_fine
-from pellucid.see.patterns.parts import Parts
 from pellucid.see.patterns.top_images import TopImages, top_images_for
 from pellucid.settings import PatternSettings
 

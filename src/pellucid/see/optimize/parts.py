@@ -1,9 +1,10 @@
-"""Parts: the keywords of `patterns` -> PatternSettings, and Parts: the objects that were given instead of names.
+"""Parts: keywords -> PatternSettings, and Parts: the objects of a researcher that were given instead of names.
 
 `image`, `optimizer`, `penalties` and `transforms` take a researcher's own objects. Such an object takes the place of
 the settings of its kind, which are refused beside it. `penalties` and `transforms` may be several, in a list.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -27,8 +28,8 @@ class Parts:
 
     @property
     def described(self) -> dict[str, str]:
-        """The name of each object that is there, and what it says of itself."""
-        return {name: repr(part) for name, part in self._given.items()}
+        """The name of each object that is there, and its `repr`; without addresses, which differ from run to run."""
+        return {name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)) for name, part in self._given.items()}
 
     def __bool__(self) -> bool:
         return bool(self._given)
@@ -53,12 +54,12 @@ class _Kind:
 
 _KINDS = {
     "image": _Kind(
-        "a name or a Parametrization",
+        "a Parametrization, such as Sphere(); `patterns` takes its names, too",
         lambda part: isinstance(part, Parametrization),
         frozenset({"colors", "color_matrix"}),
     ),
     "optimizer": _Kind(
-        "a name or an Optimizer",
+        "an Optimizer, such as Adam(); `patterns` takes its names, too",
         lambda part: isinstance(part, Optimizer),
         frozenset({"initial_step_size", "final_step_size", "momentum", "learning_rate"}),
     ),
@@ -85,7 +86,7 @@ def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
     """
     named = PatternSettings.renamed(keywords)
     found = {
-        name: _part(name, named.pop(name))
+        name: checked_part(name, named.pop(name))
         for name in _KINDS
         if name in named and not (isinstance(named[name], str) and name in PatternSettings.model_fields)
     }
@@ -96,7 +97,7 @@ def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
     return PatternSettings.of(**named), Parts(**found)
 
 
-def _part(name: str, given: Any) -> Any:
+def checked_part(name: str, given: Any) -> Any:
     """The object, or several joined to one; raises PellucidError where it is of a wrong kind."""
     kind = _KINDS[name]
     listed = kind.joined is not None and isinstance(given, Iterable) and not isinstance(given, str)
