@@ -121,8 +121,13 @@ def to_gray(image: Float32[np.ndarray, "*batch channel height width"]) -> Float3
         return image
     if channels != 3:
         raise PellucidError(f"An image to turn gray has {channels} channels; need 1 or 3.")
-    gray: np.ndarray = np.einsum("c,...chw->...hw", np.asarray(GRAY, np.float32), image)[..., None, :, :]
+    gray: np.ndarray = weighted_gray(image)
     return gray
+
+
+def weighted_gray(image: Any) -> Any:
+    """0.299 R + 0.587 G + 0.114 B of (..., channel, height, width), as one channel; of NumPy and of PyTorch alike."""
+    return sum(weight * image[..., channel : channel + 1, :, :] for channel, weight in enumerate(GRAY))
 
 
 def fit_image(

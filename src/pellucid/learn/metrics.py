@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer
 
 from pellucid.data.splits import Split
 from pellucid.learn.losses import cross_entropy
@@ -41,10 +41,18 @@ def evaluate(network: Network, split: Split) -> Scores:
     network.checked_labels(split.labels, len(split))
     logits = network.logits(split.images)
     predictions = logits.argmax(axis=1)
-    confusion = np.zeros((network.classes, network.classes), np.int64)
-    np.add.at(confusion, (split.labels, predictions), 1)
+    confusion = count_confusion(split.labels, predictions, network.classes)
     losses, _ = cross_entropy(logits.T.astype(np.float64), split.labels)
     return Scores(float(np.mean(predictions == split.labels)), float(losses.mean()), confusion, predictions)
+
+
+def count_confusion(
+    labels: Integer[Array, " image"], guesses: Integer[Array, " image"], classes: int
+) -> Int64[Array, "truth guess"]:
+    """How many images of each class are taken for each class."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, guesses), 1)
+    return counts
 
 
 def _share(part: Array, whole: Array) -> Array:

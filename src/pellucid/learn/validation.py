@@ -8,14 +8,14 @@ All that can be wrong with a network is found here, before anything large is mad
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName, architecture
 from pellucid.learn.io.config import read_architecture
@@ -85,14 +85,21 @@ def scaling_of(given: Scaling | str) -> Scaling:
     return Scaling(given) if isinstance(given, str) else given
 
 
-def checked_shape(shape: Sequence[object]) -> tuple[int, int, int]:
-    """The shape of one image; raises PellucidError where it is none."""
-    sizes = [size for size in shape if isinstance(size, int) and not isinstance(size, bool) and size > 0]
-    if len(shape) != 3 or len(sizes) != 3:
+def checked_shape(shape: object) -> tuple[int, int, int]:
+    """The shape of one image; raises PellucidError where it is not three whole numbers from 1, of whatever type."""
+    sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if len(sizes) != 3 or not all(map(_is_size, sizes)):
         raise PellucidError(
-            f"An input shape is (channel, height, width) in whole numbers from 1, not {tuple(shape)!r:.80}."
+            f"An input shape is {shortened(sizes)}; give (channel, height, width) in whole numbers from 1."
         )
-    return sizes[0], sizes[1], sizes[2]
+    channel, height, width = map(int, sizes)
+    return channel, height, width
+
+
+def _is_size(number: Any) -> bool:
+    if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
+        return False
+    return bool(number >= 1 and number % 1 == 0)
 
 
 def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tuple[dict[str, Shape], dict[str, Shape]]:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pellucid.data.photos import GRAY
+from pellucid.data.photos import weighted_gray
 
 LEAST_ROOM = 1e-6
 BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
@@ -24,7 +24,8 @@ BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
 def luminance(picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "1 height width"]:
     """0.299 R + 0.587 G + 0.114 B of three channels; their mean for any other number, so one is given back as it is."""
     if len(picture) == 3:
-        return (picture * picture.new_tensor(GRAY).view(3, 1, 1)).sum(0, keepdim=True)
+        gray: Tensor = weighted_gray(picture)
+        return gray
     return picture if len(picture) == 1 else picture.mean(0, keepdim=True)
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
+from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
 from pellucid.see.models.hooks import (
     FixedRng,
@@ -37,7 +38,6 @@ from pellucid.see.models.hooks import (
     probing_noise,
 )
 from pellucid.see.models.keras_files import load_model, load_weights
-from pellucid.see.models.torch import checked_shape
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 Form = Callable[[Tensor], Tensor]  # images (batch, channel, height, width) -> what the model takes

@@ -10,10 +10,9 @@ into which it may write; gradients are taken for the images only. On a CPU those
 the module runs so (a `view` of a convolution's output does not), which makes small convolutions about twice as fast.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,8 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, shortened
+from pellucid.errors import PellucidError
+from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
 from pellucid.see.models.hooks import (
     FixedRng,
@@ -220,15 +220,6 @@ def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torc
             f"The module '{name}' runs on {found}, so its input is unknown; give input_shape=(channel, height, width)."
         )
     return fitting[0]
-
-
-def checked_shape(shape: Any) -> InputShape:
-    """`shape` as a tuple; raises PellucidError where it is not three positive whole numbers."""
-    sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    if len(sizes) != 3 or any(not isinstance(size, Real) or size % 1 != 0 or size < 1 for size in sizes):
-        raise PellucidError(f"input_shape is {shortened(sizes)}; give (channel, height, width), each at least 1.")
-    channel, height, width = (int(size) for size in sizes)
-    return channel, height, width
 
 
 def _why(module: nn.Module, name: str, shape: InputShape, error: BaseException) -> str:

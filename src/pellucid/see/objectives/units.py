@@ -98,13 +98,17 @@ class OtherUnits(_UnitsOfLayer):
     def __call__(self, outputs: Outputs) -> Score:
         """Image i without unit i."""
         means = outputs[self.layer].unit_means
-        excluded = means[torch.arange(len(means), device=means.device), self.units]
-        return Score.never_silent((means.sum(1) - excluded) / max(1, means.shape[1] - 1))
+        return Score.never_silent(mean_of_others(means, means.gather(1, self.units[:, None]))[:, 0])
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image without each unit."""
         means = outputs[self.layer].unit_means
-        return (means.sum(1, keepdim=True) - means[:, self.units]) / max(1, means.shape[1] - 1)
+        return mean_of_others(means, means[:, self.units])
+
+
+def mean_of_others(means: Float[Tensor, "batch unit"], own: Float[Tensor, "batch one"]) -> Float[Tensor, "batch one"]:
+    """The mean of an image's units but for its own, which says `own`; zero where there is no other."""
+    return (means.sum(1, keepdim=True) - own) / max(1, means.shape[1] - 1)
 
 
 def require_units(layer: str, units: Int64[Tensor, "job"], count: int, *, whole: bool = True) -> None:

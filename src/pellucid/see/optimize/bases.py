@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from pellucid.errors import PellucidError
@@ -41,6 +41,22 @@ class Basis(ABC):
         """The coefficients whose pixels are these."""
 
 
+def _waves(coefficients: Coefficients, strength: Float[Tensor, "*channel height frequency"], width: int) -> Pixels:
+    """Waves of this strength times the coefficients, real parts and then imaginary ones, added up to pixels."""
+    real, imaginary = coefficients.chunk(2, dim=3)
+    waves = torch.complex(real * strength, imaginary * strength)
+    pixels: Tensor = torch.fft.irfft2(waves, s=(strength.shape[-2], width), norm="ortho")
+    return pixels
+
+
+def _spectrum(pixels: Pixels) -> Shaped[Tensor, "batch channel height frequency"]:
+    """The complex waves of pixels."""
+    if len(pixels) == 0:  # which MKL refuses
+        return torch.zeros(*pixels.shape[:3], pixels.shape[3] // 2 + 1, dtype=torch.complex64, device=pixels.device)
+    waves: Tensor = torch.fft.rfft2(pixels, norm="ortho")
+    return waves
+
+
 @dataclass(frozen=True, eq=False)
 class Spectrum(Basis):
     """Real and imaginary parts side by side, (width // 2 + 1) of each; `scale` is 1 / frequency, on average 1."""
@@ -59,16 +75,11 @@ class Spectrum(Basis):
 
     def pixels(self, coefficients: Coefficients) -> Pixels:
         """The inverse transform."""
-        real, imaginary = coefficients.chunk(2, dim=3)
-        spectrum = torch.complex(real * self.scale, imaginary * self.scale)
-        pixels: Tensor = torch.fft.irfft2(spectrum, s=(self.scale.shape[0], self.width), norm="ortho")
-        return pixels
+        return _waves(coefficients, self.scale, self.width)
 
     def coefficients(self, pixels: Pixels) -> Coefficients:
         """The transform."""
-        if len(pixels) == 0:  # which MKL refuses
-            return pixels.new_zeros(0, pixels.shape[1], len(self.scale), 2 * self.scale.shape[1])
-        spectrum = torch.fft.rfft2(pixels, norm="ortho") / self.scale
+        spectrum = _spectrum(pixels) / self.scale
         return torch.cat([spectrum.real, spectrum.imag], dim=3)
 
 
@@ -137,16 +148,11 @@ class Magnitudes:
 
     def pixels(self, points: Coefficients) -> Pixels:
         """The waves added up; linear in the points, so that each wave has a gradient of its own."""
-        cosine, sine = points.chunk(2, dim=3)
-        spectrum = torch.complex(cosine * self.strength, sine * self.strength)
-        pixels: Tensor = torch.fft.irfft2(spectrum, s=(self.strength.shape[1], self.width), norm="ortho")
-        return pixels
+        return _waves(points, self.strength, self.width)
 
     def phases(self, pixels: Pixels) -> Coefficients:
         """The phases of an image's waves; 0 for a wave of no strength."""
-        if len(pixels) == 0:  # which MKL refuses
-            return pixels.new_zeros(0, *self.strength.shape[:2], 2 * self.strength.shape[2])
-        spectrum = torch.fft.rfft2(pixels, norm="ortho")
+        spectrum = _spectrum(pixels)
         length = spectrum.abs()
         has_phase = length > LEAST_WAVE
         cosine = torch.where(has_phase, spectrum.real / length.clamp_min(LEAST_WAVE), 1)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pellucid.see.models.base import LayerOutput
 from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective
-from pellucid.see.objectives.units import WHOLE_LAYER
+from pellucid.see.objectives.units import WHOLE_LAYER, mean_of_others
 from pellucid.see.optimize.penalties import Penalty, total_variation
 
 TERMS = ("target", "others_mean", "others_max", "tv", "l1", "loss")
@@ -97,5 +97,5 @@ def unit_statistics(
     own = torch.where(whole, means.mean(1), means[rows, units.clamp_min(0)])
     is_own = torch.arange(count, device=means.device)[None] == units[:, None]
     alone = whole | (count == 1)
-    mean = ((means.sum(1) - own) / max(1, count - 1)).masked_fill(alone, torch.nan)
+    mean = mean_of_others(means, own[:, None])[:, 0].masked_fill(alone, torch.nan)
     return own, mean, means.masked_fill(is_own, -torch.inf).amax(1).masked_fill(alone, torch.nan)

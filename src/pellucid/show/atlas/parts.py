@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 
 from pellucid.data.splits import Data
+from pellucid.learn.metrics import count_confusion
 from pellucid.progress import Progress
 from pellucid.see.dataset.activation_stats import (
     BATCH,
@@ -210,7 +211,7 @@ def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray,
     last = model.layers[-1].name
     with model.unit_means((last,)) as read:
         for _, batch, labels in share.batches(test_images(data)):
-            np.add.at(counts, (labels, read(batch)[last].argmax(1)), 1)
+            counts += count_confusion(labels, read(batch)[last].argmax(1), len(counts))
     return counts
 
 
