@@ -229,3 +229,42 @@ def test_a_part_is_described_alike_in_every_run(model):
     for image in (Mirror(), Mirror()):
         found = patterns(model, "relu2", units=[0], image=image, penalties=lambda images, values: 0 * values, **QUICK)
         assert "0x" not in "".join(found.parts.values())
+
+
+def test_an_objective_that_mixes_images_is_told(model):
+    """Rejects a function whose number for an image hangs on its company, which is believed without a word."""
+    mixing = Objective.of("relu2", lambda maps: maps.mean((1, 2, 3)) - maps.mean(), jobs=3)
+    with pytest.raises(PellucidError, match="treat each image by itself"):
+        patterns(model, mixing, **QUICK)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Adam(-1.0),
+        lambda: Adam(float("nan")),
+        lambda: Normalized(0.0),
+        lambda: Power(0),
+        lambda: Power(5, momentum=1.0),
+        lambda: Penalties(tv=-1.0),
+        lambda: Transforms(jitter=-3),
+    ],
+)
+def test_numbers_of_parts_have_the_limits_of_the_settings(make):
+    """Rejects an object that takes what the setting of that name refuses, and walks downhill."""
+    with pytest.raises(PellucidError, match="Setting '"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"learning_rate": 0.1}, "learning_rate"),
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum"),
+        ({"optimizer": "normalized", "final_step_size": 2.0}, "final_step_size"),
+    ],
+)
+def test_a_setting_that_the_optimizer_lacks_is_told(model, asked, name):
+    """Rejects a number that is taken and changes nothing."""
+    with pytest.raises(PellucidError, match=f"Setting '{name}' has no effect"):
+        patterns(model, "relu2", **asked, **QUICK)

@@ -7,6 +7,7 @@ as_units: the same -> int64 tensor, one unit for each job
 Tensors that lie on another device, require gradients or are bfloat16 are refused by NumPy itself; here they are copied.
 """
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from pellucid.errors import PellucidError, shortened
+from pellucid.settings import PatternSettings
 
 
 def as_array(given: Any, what: str) -> Float32[np.ndarray, "..."]:
@@ -52,3 +54,14 @@ def require_shape(what: str, returned: object, shape: torch.Size) -> None:
     if not isinstance(returned, Tensor) or returned.shape != shape:
         got = f"shape {tuple(returned.shape)}" if isinstance(returned, Tensor) else f"type {type(returned).__name__}"
         raise PellucidError(f"{what} returned {got} where {tuple(shape)} is needed; let it keep each image by itself.")
+
+
+def require_in_range(owner: Any, **others: Any) -> None:
+    """Raises PellucidError for a field of a dataclass that is out of the range of the setting of its name.
+
+    others: more settings to hold to their ranges.
+    """
+    named = {field.name: getattr(owner, field.name) for field in fields(owner)}
+    PatternSettings.of(
+        **{name: given for name, given in named.items() if name in PatternSettings.model_fields}, **others
+    )

@@ -370,9 +370,10 @@ def test_progress_reaches_its_total(cnn):
 def test_images_and_ascents_are_independent_axes(cnn, image, optimizer):
     """Rejects a pair that goes nowhere, or to NaN."""
     rate = {"normalized": 0.05, "gradient": 5.0}.get(optimizer)
-    found = patterns(opened(cnn), "relu2", image=image, optimizer=optimizer, learning_rate=rate, **QUICK)
+    found = patterns(opened(cnn), "relu2", image=image, optimizer=optimizer, learning_rate=rate, seed=2, **QUICK)
     assert np.isfinite(found.images).all()
-    assert found.activations.mean() > 1.02 * found.history.activations[:, 0].mean()  # a leap may saturate a box at once
+    # With this seed each pair rises by a fifth at least; a first leap may saturate a box, and little follows.
+    assert found.activations.mean() > 1.1 * found.history.activations[:, 0].mean()
 
 
 @pytest.mark.parametrize("noise", ["scales", "fourier", "zero", "normal"])

@@ -245,6 +245,7 @@ def test_an_atlas_is_built_and_browsed(page):
     page.locator("#build").click()
     site = page.frame_locator("iframe.site")
     site.locator(".strip a").first.click()
+    site.locator(".wall li").nth(31).wait_for()  # the page that was clicked comes a moment later
     assert site.locator(".wall li").count() == 32
 
 

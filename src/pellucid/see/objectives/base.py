@@ -190,8 +190,15 @@ class FunctionObjective(Objective):
         return Score.never_silent(self._values(outputs))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """The same for every job."""
-        return self._values(outputs)[:, None].expand(-1, self.jobs)
+        """The same for every job; raises PellucidError where an image's number depends on the others."""
+        values = self._values(outputs)
+        alone: Tensor = self.function(*(outputs[name].output[:1] for name in self.names))
+        if not torch.allclose(alone, values[:1], rtol=1e-3, atol=1e-3 * float(values.abs().max())):
+            raise PellucidError(
+                f"The objective's function returned {float(alone[0]):.4g} for an image alone, but {float(values[0]):.4g} "
+                f"among {len(values)}; let it treat each image by itself."
+            )
+        return values[:, None].expand(-1, self.jobs)
 
     def _values(self, outputs: Outputs) -> Float[Tensor, "batch"]:
         activations = [outputs[name].output for name in self.names]

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, per_image, rescale_small, standardized
+from pellucid.see.validation import require_in_range
 from pellucid.settings import PatternSettings
 
 LEAST_SPREAD = 1e-19  # the root of the smallest square that float32 has
@@ -59,6 +60,9 @@ class Power(Optimizer):
     final_step_size: float = 0.1
     momentum: float = 0.3
 
+    def __post_init__(self) -> None:
+        require_in_range(self)
+
     def memory(self, points: Points) -> Memory:
         """No direction yet."""
         return torch.zeros_like(points)
@@ -86,6 +90,9 @@ class Normalized(Optimizer):
 
     size: float = 0.01
 
+    def __post_init__(self) -> None:
+        require_in_range(self, learning_rate=self.size)
+
     def step(
         self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
     ) -> tuple[Points, Memory]:
@@ -103,6 +110,9 @@ class Adam(Optimizer):
     learning_rate: float = 0.05
     first: float = 0.9
     second: float = 0.999
+
+    def __post_init__(self) -> None:
+        require_in_range(self)
 
     def memory(self, points: Points) -> Memory:
         """Both averages, zero: (batch, 2, *point)."""
@@ -128,6 +138,9 @@ class PlainGradient(Optimizer):
     """The gradient times the learning rate."""
 
     learning_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_in_range(self)
 
     def step(
         self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory

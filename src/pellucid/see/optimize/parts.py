@@ -81,8 +81,8 @@ _KINDS = {
 def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
     """The settings that the keywords give, and the objects among them.
 
-    Raises PellucidError for unknown settings, for an object of a wrong kind, and for a setting beside an object that
-    stands for it.
+    Raises PellucidError for unknown settings, for an object of a wrong kind, for a setting beside an object that stands
+    for it, and for one that the optimizer does not have.
     """
     named = PatternSettings.renamed(keywords)
     found = {
@@ -94,7 +94,17 @@ def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
         beside = sorted(_KINDS[name].replaces & named.keys())
         if beside:
             raise PellucidError(f"Setting '{beside[0]}' has no effect beside an object for '{name}'; leave it out.")
-    return PatternSettings.of(**named), Parts(**found)
+    settings = PatternSettings.of(**named)
+    if "optimizer" not in found:
+        power = {"initial_step_size", "final_step_size", "momentum"}
+        idle = {"learning_rate"} if settings.optimizer == "power" else power
+        for name in sorted(idle & named.keys()):
+            if named[name] != PatternSettings.model_fields[name].default:
+                raise PellucidError(
+                    f"Setting '{name}' has no effect on the optimizer '{settings.optimizer}'; leave it out, or choose "
+                    f"another optimizer."
+                )
+    return settings, Parts(**found)
 
 
 def checked_part(name: str, given: Any) -> Any:

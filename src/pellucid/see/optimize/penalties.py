@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from pellucid.see.validation import require_in_range
 from pellucid.settings import PatternSettings
 
 SMOOTH = 1e-8  # under the root, so that an even image has a gradient: zero
@@ -54,6 +55,9 @@ class Penalties:
     l2: float = 0.0
     relative: bool = True
     blur: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_in_range(self)
 
     def __call__(
         self, images: Float[Tensor, "batch channel height width"], values: Float[Tensor, "batch"]

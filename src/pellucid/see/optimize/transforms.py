@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pellucid.see.models.base import InputShape
+from pellucid.see.validation import require_in_range
 from pellucid.settings import PatternSettings
 
 LARGE = 64  # pixels of the shorter side from which transforms are on by default
@@ -55,6 +56,9 @@ class Transforms:
     rotate: float | int = 0.0
     pixel_noise: float | int = 0.0
     pad: float | int = 0.0
+
+    def __post_init__(self) -> None:
+        require_in_range(self)
 
     def __call__(
         self, images: Float[Tensor, "batch channel height width"], keys: Int64[Tensor, "batch"], step: Tensor
