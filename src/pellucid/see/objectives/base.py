@@ -195,8 +195,8 @@ class FunctionObjective(Objective):
         alone: Tensor = self.function(*(outputs[name].output[:1] for name in self.names))
         if not torch.allclose(alone, values[:1], rtol=1e-3, atol=1e-3 * float(values.abs().max())):
             raise PellucidError(
-                f"The objective's function returned {float(alone[0]):.4g} for an image alone, but {float(values[0]):.4g} "
-                f"among {len(values)}; let it treat each image by itself."
+                f"The objective's function returned {float(alone[0]):.4g} for an image alone, but "
+                f"{float(values[0]):.4g} among {len(values)}; let it treat each image by itself."
             )
         return values[:, None].expand(-1, self.jobs)
 
