@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from pellucid.errors import PellucidError, unknown
+from pellucid.kernels import standardize_images
 
 KINDS = ("unit", "standardized", "mean-deviation")
 LEAST_DEVIATION = 1 / 255
@@ -92,15 +93,8 @@ class Scaling:
         if self.kind == "unit":
             return images
         if self.kind == "standardized":
-            # Imported here and below: a compiler takes a while, and most of what needs a scaling never applies it.
-            from pellucid.kernels import standardize_images
-
             return standardize_images(images, 1 / math.sqrt(math.prod(images.shape[1:])))
         self._check(images.shape[1:])
-        if self.mean.shape == self.deviation.shape == images.shape[1:]:
-            from pellucid.kernels import standardize_features
-
-            return standardize_features(images, self.mean, self.deviation)
         scaled: np.ndarray = images - self.mean
         scaled /= self.deviation
         return scaled

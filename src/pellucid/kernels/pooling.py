@@ -1,4 +1,4 @@
-"""Pooling: pools, and the rectifier's way back, with the batch last, one thread each.
+"""Pooling: pools of largest pixels, and the rectifier's way back, with the batch last, one thread each.
 
 Arrays are `(channel, height, width, batch)`, C-contiguous, float32; the formulas are in reference.py. Every inner loop
 runs over the pixels of a whole batch, which lie in one piece. Sums may be reordered, but nothing assumes that NaN and
@@ -113,57 +113,6 @@ def window_places(size: int, row: int, column: int) -> Array:
     i, j = np.ogrid[:size, :size]
     places: Array = (i * row + j * column).ravel().astype(np.uint32)
     return places
-
-
-@vectorized
-def average_pool_flat(x, y, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
-    """x, y flat, as in `max_pool_flat`."""
-    share = x.dtype.type(1 / (size * size))
-    for n in range(len(y)):
-        y[n] = 0
-    rows, columns = height // size, width // size
-    for c in range(channels):
-        for r in range(rows * size):
-            for s in range(columns * size):
-                i, o = ((c * height + r) * width + s) * batch, ((c * rows + r // size) * columns + s // size) * batch
-                for n in range(batch):
-                    y[o + n] += x[i + n] * share
-
-
-@vectorized
-def average_pool_gradient_flat(dy, dx, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
-    """The way back of `average_pool_flat`."""
-    share = dy.dtype.type(1 / (size * size))
-    for n in range(len(dx)):
-        dx[n] = 0
-    rows, columns = height // size, width // size
-    for c in range(channels):
-        for r in range(rows * size):
-            for s in range(columns * size):
-                i, o = ((c * height + r) * width + s) * batch, ((c * rows + r // size) * columns + s // size) * batch
-                for n in range(batch):
-                    dx[i + n] = dy[o + n] * share
-
-
-@compiled(reference.average_pool)
-def average_pool(
-    x: Float[Array, "channel height width batch"], size: int
-) -> Float[Array, "channel out_height out_width batch"]:
-    """The mean of each size x size window; a border narrower than `size` is left out."""
-    channels, height, width, batch = x.shape
-    y = np.empty((channels, height // size, width // size, batch), x.dtype)
-    average_pool_flat(x.reshape(-1), y.reshape(-1), *map(np.uint64, x.shape), np.uint64(size))
-    return y
-
-
-@compiled(reference.average_pool_gradient)
-def average_pool_gradient(
-    dy: Float[Array, "channel out_height out_width batch"], size: int, shape: tuple[int, int]
-) -> Float[Array, "channel height width batch"]:
-    """Every pixel of a window gets an equal share of dy.  shape: (height, width) of all pixels."""
-    dx = np.empty((dy.shape[0], *shape, dy.shape[3]), dy.dtype)
-    average_pool_gradient_flat(dy.reshape(-1), dx.reshape(-1), *map(np.uint64, dx.shape), np.uint64(size))
-    return dx
 
 
 @vectorized

@@ -200,21 +200,13 @@ def cross_entropy(
 
 
 # Scaling of images, (image, channel, height, width) -------------------------------------------------------------------
+@np.errstate(invalid="ignore")
 def standardize_images(x: Float[Array, "image channel height width"], least: float) -> Float[Array, "image ..."]:
     """(x - mean) / max(deviation, least), both over all pixels of an image, in double precision"""
     pixels = x.reshape(len(x), -1).astype(np.float64)
     pixels -= pixels.mean(axis=1, keepdims=True)
     deviation = np.sqrt((pixels**2).mean(axis=1, keepdims=True))
     return (pixels / np.maximum(deviation, least)).reshape(x.shape).astype(x.dtype)
-
-
-def standardize_features(
-    x: Float[Array, "image channel height width"],
-    mean: Float[Array, "channel height width"],
-    deviation: Float[Array, "channel height width"],
-) -> Float[Array, "image channel height width"]:
-    """(x - mean) / deviation, feature by feature"""
-    return (x - mean) / deviation
 
 
 # Optimizers: one step of one parameter array w, in place, against its gradient g --------------------------------------
