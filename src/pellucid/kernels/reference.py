@@ -8,6 +8,7 @@ b biases, x what a layer takes, z = w x + b, y = activation(z) what it gives, dx
 """
 
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
@@ -111,6 +112,24 @@ def average_pool(x: Images, size: int) -> Pooled:
 def average_pool_gradient(dy: Pooled, size: int, shape: Size) -> Images:
     """dx = dy / size^2 at every pixel of a window;  shape: (height, width) of x"""
     return _from_windows(np.repeat(dy[:, :, :, None] / size**2, size * size, axis=3), size, shape)
+
+
+class PoolGradient(NamedTuple):
+    """The gradient for what a pool took the largest pixels of, before `max_pool_gradient` spreads it over all pixels.
+
+    values: of each window.  winner: which pixel of a window gets it.  size: of a window.  shape: (height, width) of
+    all pixels.
+    """
+
+    values: Pooled
+    winner: Winner
+    size: int
+    shape: Size
+
+
+def pooled_input_gradient(dy: PoolGradient, w: Filters, size: Size, border: Size = (0, 0)) -> Images:
+    """`convolve_input_gradient` of a convolution whose output was pooled"""
+    return convolve_input_gradient(max_pool_gradient(*dy), w, size, border)
 
 
 # Dense layers: products of a matrix -----------------------------------------------------------------------------------

@@ -54,11 +54,11 @@ class Layer(ABC):
 
     @abstractmethod
     def backward(
-        self, parameters: Parameters, cache: Any, dy: Batch, *, wanted: "Wanted" = "both"
+        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: "Wanted" = "both"
     ) -> tuple[Parameters, Batch | None]:
         """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted).
 
-        dy: the gradient of y, of its shape.
+        dy: the gradient of y, of its shape; for a Conv it may be a `kernels.PoolGradient`.
         """
 
 
@@ -122,17 +122,20 @@ class Conv(Layer):
         return y, (x, y)
 
     def backward(
-        self, parameters: Parameters, cache: Any, dy: Batch, *, wanted: Wanted = "both"
+        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both"
     ) -> tuple[Parameters, Batch | None]:
+        """As Layer's; a PoolGradient is that of the pre-activation, as `Pool.rectified_backward` gives it."""
         (x, y), gradients = cache, {}
-        dz = ACTIVATIONS[self.activation].gradient(y, dy)
+        pooled = isinstance(dy, kernels.PoolGradient)
+        dz = dy if pooled else ACTIVATIONS[self.activation].gradient(y, dy)
         if wanted != "input":
-            gradients["weight"] = kernels.convolve_weight_gradient(x, dz, self.window, self.border)
-            gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
+            whole = kernels.max_pool_gradient(*dz) if pooled else dz
+            gradients["weight"] = kernels.convolve_weight_gradient(x, whole, self.window, self.border)
+            gradients["bias"] = whole.reshape(self.maps, -1).sum(axis=1)
         if wanted == "parameters":
             return gradients, None
-        size = (x.shape[1], x.shape[2])
-        return gradients, kernels.convolve_input_gradient(dz, parameters["weight"], size, self.border)
+        back: Any = kernels.pooled_input_gradient if pooled else kernels.convolve_input_gradient
+        return gradients, back(dz, parameters["weight"], (x.shape[1], x.shape[2]), self.border)
 
 
 @dataclass(frozen=True)
@@ -164,20 +167,28 @@ class Pool(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         if self.method == "average":
-            return kernels.average_pool(x, self.size), (None, x.shape)
+            return kernels.average_pool(x, self.size), (None, None, x.shape)
         y, winner = kernels.max_pool(x, self.size)
-        return y, (winner, x.shape)
+        return y, (y, winner, x.shape)
 
     def backward(
         self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
     ) -> tuple[Parameters, Array | None]:
-        winner, (_, *shape, _) = cache
+        _, winner, (_, *shape, _) = cache
         if wanted == "parameters":
             return {}, None
         dy = np.ascontiguousarray(dy)
         if winner is None:
             return {}, kernels.average_pool_gradient(dy, self.size, tuple(shape))
         return {}, kernels.max_pool_gradient(dy, winner, self.size, tuple(shape))
+
+    def rectified_backward(self, cache: Any, dy: Batch) -> kernels.PoolGradient:
+        """The gradient for the pre-activation of the ReLU layer before this max pool, one number a window.
+
+        Only the largest pixel of a window gets a gradient, and it is the pool's output that says whether it is active.
+        """
+        y, winner, (_, *shape, _) = cache
+        return kernels.PoolGradient(kernels.relu_gradient(y, dy), winner, self.size, tuple(shape))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from pellucid.learn.architectures import Architecture, ScalingName, layer_names
 from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
-from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Wanted
+from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Pool, Wanted
 from pellucid.learn.losses import softmax
 
 Array = np.ndarray
@@ -144,7 +144,7 @@ class Network:
         outputs: takes the gradient of every layer's output, by the layer's name, if it is given.
         """
         gradients: Parameters = {}
-        dy: Any = gradient  # None below the lowest layer that learns
+        dy: Any = gradient
         # Below the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
         lowest = next((i for i, name in enumerate(trace.names) if f"{name}.weight" in self.parameters), 0)
         for index in reversed(range(len(trace.layers))):
@@ -154,6 +154,8 @@ class Network:
                 outputs[name] = dy
             if wanted == "parameters" and index < lowest:
                 dy = None
+            elif isinstance(layer, Pool) and outputs is None and _pools_rectified(trace.layers, index):
+                dy = layer.rectified_backward(trace.caches[index], dy)
             else:
                 needed: Wanted = "both" if wanted == "parameters" and index > lowest else wanted
                 own, dy = layer.backward(self.parameters_of(name), trace.caches[index], dy, wanted=needed)
@@ -306,3 +308,12 @@ class Network:
         if name not in self.names:
             raise unknown("layer", name, self.names)
         return self.names.index(name)
+
+
+def _pools_rectified(layers: Sequence[Layer], index: int) -> bool:
+    """Whether this layer takes the largest of what the one before it has rectified."""
+    if not 0 < index < len(layers):
+        return False
+    layer, before = layers[index], layers[index - 1]
+    pools = isinstance(layer, Pool) and layer.method == "max"
+    return pools and isinstance(before, Conv) and before.activation == "relu"
