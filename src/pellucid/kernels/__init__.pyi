@@ -11,6 +11,7 @@ from .reference import PoolGradient as PoolGradient
 from .reference import average_pool as average_pool
 from .reference import average_pool_gradient as average_pool_gradient
 from .reference import cross_entropy as cross_entropy
+from .reference import exceeds as exceeds
 from .reference import relu as relu
 from .reference import sigmoid as sigmoid
 from .reference import sigmoid_gradient as sigmoid_gradient
@@ -20,5 +21,4 @@ from .threads import run_in_order as run_in_order
 from .threads import shards as shards
 from .threads import single_threaded_blas as single_threaded_blas
 from .threads import thread_count as thread_count
-from .update import exceeds as exceeds
 from .update import update_parameter as update_parameter

@@ -17,10 +17,10 @@ from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, WIDE, compiled, exact, inlined, vectorized
+from pellucid.kernels.reference import Filters, Images, Maps, Size
 from pellucid.kernels.simd import tile
 
 Array = np.ndarray
-Border = tuple[int, int]  # rows of zeros above, columns of zeros to the left
 
 CHUNK = np.uint64(512)
 """Elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB."""
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def plan(shape: tuple[int, ...], window: tuple[int, int], border: Border, out: tuple[int, int]) -> Plan:
+def plan(shape: tuple[int, ...], window: tuple[int, int], border: Size, out: tuple[int, int]) -> Plan:
     """The Plan for x of this shape (channel, height, width, batch) and y of `out` (height, width) pixels."""
     channels, height, width, batch = shape
     (kh, kw), (top, left) = window, border
@@ -189,13 +189,13 @@ def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type:
 
 @compiled(reference.convolve)
 def convolve(
-    x: Float[Array, "channel height width batch"],
-    w: Float[Array, "map channel kh kw"],
+    x: Images,
+    w: Filters,
     b: Float[Array, " map"],
     rectify: bool = False,
-    border: Border = (0, 0),
+    border: Size = (0, 0),
     out: tuple[int, int] | None = None,
-) -> Float[Array, "map out_height out_width batch"]:
+) -> Maps:
     """Cross-correlation at stride 1 with bias; if `rectify`, negative results become zero in the same pass.
 
     border: rows and columns of zeros above x and to its left.  out: (height, width) of y; as many as fit without a
@@ -216,12 +216,7 @@ def convolve(
 
 
 @compiled(reference.convolve_weight_gradient)
-def convolve_weight_gradient(
-    x: Float[Array, "channel height width batch"],
-    dy: Float[Array, "map out_height out_width batch"],
-    window: tuple[int, int],
-    border: Border = (0, 0),
-) -> Float[Array, "map channel kh kw"]:
+def convolve_weight_gradient(x: Images, dy: Maps, window: tuple[int, int], border: Size = (0, 0)) -> Filters:
     """The gradient of `convolve` for w, summed over the batch; window: (kh, kw)."""
     maps, height, width, _ = dy.shape
     channels = x.shape[0]
@@ -233,19 +228,14 @@ def convolve_weight_gradient(
 
 
 @compiled(reference.convolve_input_gradient)
-def convolve_input_gradient(
-    dy: Float[Array, "map out_height out_width batch"],
-    w: Float[Array, "map channel kh kw"],
-    size: tuple[int, int],
-    border: Border = (0, 0),
-) -> Float[Array, "channel height width batch"]:
+def convolve_input_gradient(dy: Maps, w: Filters, size: tuple[int, int], border: Size = (0, 0)) -> Images:
     """The gradient of `convolve` for x, which is `size` (height, width) pixels large."""
     around = (w.shape[2] - 1 - border[0], w.shape[3] - 1 - border[1])
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size)
 
 
-def _bordered(x: Float[Array, "channel height width batch"], border: Border, size: tuple[int, int]) -> Array:
+def _bordered(x: Images, border: Size, size: tuple[int, int]) -> Array:
     """x with its zeros stored: for few images, rows of one piece are worth more than no products with zeros."""
     channels, height, width, batch = x.shape
     wide = np.zeros((channels, *size, batch), x.dtype)

@@ -8,10 +8,11 @@ infinity are absent: a diverging training must be seen.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, compiled, inlined, vectorized
+from pellucid.kernels.reference import Images, Pooled, Winner
 from pellucid.kernels.simd import largest, spread
 
 Array = np.ndarray
@@ -67,9 +68,7 @@ def max_pool_gradient_flat(dy, winner, dx, places, channels, height, width, batc
 
 
 @compiled(reference.max_pool)
-def max_pool(
-    x: Float[Array, "channel height width batch"], size: int
-) -> tuple[Float[Array, "channel out_height out_width batch"], UInt8[Array, "channel out_height out_width batch"]]:
+def max_pool(x: Images, size: int) -> tuple[Pooled, Winner]:
     """The largest of each size x size window, and which one it was (size * i + j).
 
     A tie counts for the first, so that the gradient goes to one pixel. A border narrower than `size` is left out.
@@ -88,12 +87,7 @@ def max_pool(
 
 
 @compiled(reference.max_pool_gradient)
-def max_pool_gradient(
-    dy: Float[Array, "channel out_height out_width batch"],
-    winner: UInt8[Array, "channel out_height out_width batch"],
-    size: int,
-    shape: tuple[int, int],
-) -> Float[Array, "channel height width batch"]:
+def max_pool_gradient(dy: Pooled, winner: Winner, size: int, shape: tuple[int, int]) -> Images:
     """dy goes to the pixel that won; all others get zero.  shape: (height, width) of all pixels."""
     (channels, _, _, batch), (height, width) = dy.shape, shape
     # Windows are written whole; only what is in none has to be zero before.

@@ -52,18 +52,3 @@ def update_flat(w, g, v, rate, momentum, decay, factor, moving, nesterov):  # ty
         u = rate * (factor * g[i] + decay * w[i])
         v[i] = momentum * v[i] - u
         w[i] += momentum * v[i] - u if nesterov else v[i]
-
-
-@compiled(reference.exceeds)
-def exceeds(g: Float[Array, "..."], largest: float) -> bool:
-    """Whether some element is beyond `largest`, up or down, or is NaN."""
-    return bool(count_beyond(g.reshape(-1), g.dtype.type(largest)) > 0)
-
-
-@vectorized
-def count_beyond(g, largest):  # type: ignore[no-untyped-def]
-    """How many elements are; g is flat."""
-    count = 0
-    for i in range(len(g)):
-        count += 0 if abs(g[i]) <= largest else 1  # NaN is not <=
-    return count

@@ -128,8 +128,9 @@ def check_gradients(
     rows = []
     for name, value in {**double.parameters, "input": x}.items():
         hand = dx if name == "input" else gradients[name]
+        assert hand is not None
         entries = rng.choice(value.size, min(TRIES * samples, value.size), replace=False)
-        row = _row(name, _Probe(double, x, labels, trace, value), _as_array(hand), entries, samples)
+        row = _row(name, _Probe(double, x, labels, trace, value), hand, entries, samples)
         rows.append(replace(row, step=errors.get(name)))
     report = GradientReport(tuple(rows), _dead_layers(double.forward(clean)))
     _require_passed(report)
@@ -210,11 +211,6 @@ class _Probe:
         self.flat[entry] = original
         floor = 1e-15 * (1 + max(losses)) / step / BAR
         return (losses[0] - losses[1]) / (2 * step), floor, smooth
-
-
-def _as_array(gradient: Array | None) -> Array:
-    assert gradient is not None
-    return gradient
 
 
 def _row(name: str, probe: _Probe, hand: Array, entries: Array, samples: int) -> GradientRow:

@@ -30,6 +30,9 @@ from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_large, sphere_of, standardized
 from pellucid.settings import DreamSettings
 
+Picture = Float[Tensor, "channel height width"]
+Change = Float[Tensor, "1 height width"]  # of the luminance
+
 LIGHTEN, DARKEN = 0.5, 0.25  # of the way to white, to black: no stroke goes further; dark ones look harsh sooner
 PROFILE_NOISES = 32  # noise images from which the profile of a layer's gradient is measured
 CHUNK = 1024  # tiles in one ascent, so that its results stay small
@@ -47,7 +50,7 @@ class TileLevel:
     tiles: Tiling
     dreamt: Int64[Tensor, "tile"]
     units: Int64[Tensor, "tile"]
-    area: Float[Tensor, "1 height width"] | None
+    area: Change | None
 
 
 class TiledDream:
@@ -59,9 +62,9 @@ class TiledDream:
         read: Reader,
         layer: str,
         choices: Sequence[UnitChoice],
-        areas: Sequence[Float[Tensor, "1 height width"] | None],
+        areas: Sequence[Change | None],
         settings: DreamSettings,
-        picture: Float[Tensor, "channel height width"],
+        picture: Picture,
         report: Report,
     ) -> None:
         self._model, self._read, self._layer, self._settings, self._report = model, read, layer, settings, report
@@ -78,7 +81,7 @@ class TiledDream:
             for tiles, choice, area in zip(tilings, choices, areas, strict=True)
         ]
 
-    def run_rounds(self) -> Iterator[Float[Tensor, "1 height width"]]:
+    def run_rounds(self) -> Iterator[Change]:
         """Yields the change of luminance after each round: the same tensor every time, so use it at once."""
         chosen = self._settings
         self._report.expect(chosen.rounds * sum(len(level.dreamt) for level in self.levels) * (chosen.steps + 1))
@@ -91,7 +94,7 @@ class TiledDream:
                 change = self._repair_losses(change, before)
             yield change
 
-    def activations(self, change: Float[Tensor, "1 height width"]) -> Float32[np.ndarray, "tile"]:
+    def activations(self, change: Change) -> Float32[np.ndarray, "tile"]:
         """The activation of its unit for every dreamt tile of every level, with that change of luminance."""
         found = []
         for level in self.levels:
@@ -121,7 +124,7 @@ class TiledDream:
         images = self._space.images(standardized(self._tile_images(torch.zeros_like(self._light), tiles)))
         return score_units(self._model, self._read, self._layer, images)
 
-    def _repair_losses(self, change: Tensor, before: Float32[np.ndarray, "tile"]) -> Float[Tensor, "1 height width"]:
+    def _repair_losses(self, change: Tensor, before: Float32[np.ndarray, "tile"]) -> Change:
         """The change after further ascents of tiles whose activation has fallen below that of the photo.
 
         Neighbors and other levels draw over a tile, and may undo what its own ascent gained.
@@ -134,7 +137,7 @@ class TiledDream:
             change = self._run_round(change, fallen)
         return change
 
-    def _run_round(self, change: Tensor, ascended: Bool[Tensor, "tile"]) -> Float[Tensor, "1 height width"]:
+    def _run_round(self, change: Tensor, ascended: Bool[Tensor, "tile"]) -> Change:
         """The change after one ascent of those dreamt tiles, of all levels together, for which `ascended` is True."""
         small = [self._tile_images(change, level.tiles) for level in self.levels]
         starts = torch.cat([pieces[level.dreamt] for pieces, level in zip(small, self.levels, strict=True)])
@@ -207,12 +210,7 @@ def _gradient_profile(model: Model, read: Reader, layer: str) -> tuple[Float[Ten
     return sides[0] / sides[0].max(), sides[1] / sides[1].max()
 
 
-def apply_change(
-    picture: Float[Tensor, "channel height width"],
-    change: Float[Tensor, "1 height width"],
-    contrast: float,
-    area: Float[Tensor, "1 height width"] | None = None,
-) -> Float[Tensor, "channel height width"]:
+def apply_change(picture: Picture, change: Change, contrast: float, area: Change | None = None) -> Picture:
     """The picture with this change and more contrast around its mean luminance, clipped softly, inside the mask."""
     middle = luminance(picture.mean((1, 2), keepdim=True))
 

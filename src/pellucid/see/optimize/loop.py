@@ -34,6 +34,8 @@ from pellucid.see.optimize.transforms import Transform
 from pellucid.see.validation import as_array, require_shape
 from pellucid.settings import PatternSettings
 
+JobImages = Float32[Tensor, "job channel height width"]
+
 MULTIPLE = 16
 LARGEST_BATCH = 128
 LARGE_BLOCK = 31 * 2**20
@@ -87,7 +89,7 @@ class AscentResult:
     terms: the table of a Diagnostics, where there was one.
     """
 
-    images: Float32[Tensor, "job channel height width"]
+    images: JobImages
     values: Float32[Tensor, "job"]
     steps: Int64[Tensor, "job"]
     history: Float32[Tensor, "job step"]
@@ -180,7 +182,7 @@ def ascend(
         return run_ascent(read, objective, task, starts, batch_size=size, multiple=multiple, watch=watch)
 
 
-def checked_start(model: Model, start: ArrayLike | Tensor, count: int) -> Float32[Tensor, "job channel height width"]:
+def checked_start(model: Model, start: ArrayLike | Tensor, count: int) -> JobImages:
     """The start of each of `count` jobs; raises PellucidError where it does not fit the model, or is not finite."""
     array = as_array(start, "A start")
     if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):
@@ -196,7 +198,7 @@ def run_ascent(
     read: Reader,
     objective: Objective,
     task: AscentTask,
-    starts: Float32[Tensor, "job channel height width"],
+    starts: JobImages,
     *,
     batch_size: int,
     multiple: int = 1,
@@ -240,12 +242,7 @@ def run_ascent(
 
 
 def objective_values(
-    read: Reader,
-    objective: Objective,
-    images: Float32[Tensor, "job channel height width"],
-    *,
-    batch_size: int,
-    multiple: int = 1,
+    read: Reader, objective: Objective, images: JobImages, *, batch_size: int, multiple: int = 1
 ) -> Float32[Tensor, "job"]:
     """The objective of these images, image i for job i, in float32 and without gradients."""
     values = []

@@ -28,6 +28,7 @@ LEAST_SPREAD = 1e-19  # the root of the smallest square that float32 has
 
 Points = Float[Tensor, "batch *point"]
 Memory = Float[Tensor, "batch ..."]
+Steps = Int64[Tensor, "batch"]
 
 
 class Optimizer(ABC):
@@ -38,9 +39,7 @@ class Optimizer(ABC):
         return points.new_zeros(len(points), 0)
 
     @abstractmethod
-    def step(
-        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
-    ) -> tuple[Points, Memory]:
+    def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         """The points after their next step, before they are projected, and the memory.
 
         step: how many steps each image has made, from 0. Nothing may mix the images of a batch.
@@ -67,9 +66,7 @@ class Power(Optimizer):
         """No direction yet."""
         return torch.zeros_like(points)
 
-    def step(
-        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
-    ) -> tuple[Points, Memory]:
+    def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         """A leap at first, a small step in the end."""
         steps = step.tolist()
         direction = standardized(rescale_small(gradient))
@@ -93,9 +90,7 @@ class Normalized(Optimizer):
     def __post_init__(self) -> None:
         require_in_range(self, learning_rate=self.size)
 
-    def step(
-        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
-    ) -> tuple[Points, Memory]:
+    def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         """A small step along the gradient."""
         del step
         gradient = rescale_small(gradient)
@@ -118,9 +113,7 @@ class Adam(Optimizer):
         """Both averages, zero: (batch, 2, *point)."""
         return torch.zeros_like(points).unsqueeze(1).repeat(1, 2, *[1] * (points.ndim - 1))
 
-    def step(
-        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
-    ) -> tuple[Points, Memory]:
+    def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         """About the learning rate in every coordinate, whatever the gradient's scale."""
         steps = step.tolist()
         mean = torch.lerp(gradient, memory[:, 0], self.first)
@@ -142,9 +135,7 @@ class PlainGradient(Optimizer):
     def __post_init__(self) -> None:
         require_in_range(self)
 
-    def step(
-        self, points: Points, gradient: Points, step: Int64[Tensor, "batch"], memory: Memory
-    ) -> tuple[Points, Memory]:
+    def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         """As far as the gradient is long."""
         del step
         return points + self.learning_rate * gradient, memory

@@ -26,6 +26,7 @@ from pellucid.see.optimize.initial_images import noise_of
 from pellucid.see.optimize.loop import (
     AscentResult,
     AscentTask,
+    JobImages,
     StepCallback,
     StoppingRule,
     batch_size_for,
@@ -42,6 +43,10 @@ from pellucid.see.optimize.transforms import transforms_of
 from pellucid.see.patterns.coarse_to_fine import Stage, coarse_to_fine
 from pellucid.see.patterns.top_images import TopImages, top_images_for
 from pellucid.settings import PatternSettings
+
+Jobs = Int64[Tensor, "job"]
+JobValues = Float32[Tensor, "job"]
+DataImages = Float32[np.ndarray, "image channel height width"]
 
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
 NO_OTHER_ASCENT = {"seed", "preset", "steps", "candidates", "restarts", "silent_restarts", "snapshots", "report",
@@ -60,8 +65,8 @@ class SearchResult:
 
     ascent: AscentResult
     dead: Bool[Tensor, "job"]
-    tried_starts: Int64[Tensor, "job"]
-    tried_images: Int64[Tensor, "job"]
+    tried_starts: Jobs
+    tried_images: Jobs
     strongest: Float32[np.ndarray, "job"] | None
 
 
@@ -71,8 +76,8 @@ def search(
     settings: PatternSettings,
     parts: Parts,
     *,
-    start: Float32[Tensor, "job channel height width"] | None = None,
-    images: Float32[np.ndarray, "image channel height width"] | None = None,
+    start: JobImages | None = None,
+    images: DataImages | None = None,
     progress: Progress | None = None,
     watch: StepCallback | None = None,
     diagnostics: Diagnostics | None = None,
@@ -131,7 +136,7 @@ class _Ascents:
         settings: PatternSettings,
         parts: Parts,
         report: Report,
-        images: Float32[np.ndarray, "image channel height width"] | None,
+        images: DataImages | None,
         watch: StepCallback | None,
         diagnostics: Diagnostics | None,
         jobs: int,
@@ -152,8 +157,8 @@ class _Ascents:
         self._batch_size, self._multiple = batch_size_for(model)
 
     def precursor(
-        self, objective: Objective, attempt: int, numbers: Int64[Tensor, "job"], settings: PatternSettings | None = None
-    ) -> Float32[Tensor, "job channel height width"]:
+        self, objective: Objective, attempt: int, numbers: Jobs, settings: PatternSettings | None = None
+    ) -> JobImages:
         """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.
 
         Other noise in each attempt.  numbers: the jobs' numbers in the search.  settings: of the noise, if not the
@@ -185,13 +190,13 @@ class _Ascents:
         first = restarts * torch.arange(len(objective), device=found.values.device)
         return found.select(found.values.view(-1, restarts).argmax(1) + first)
 
-    def from_precursor(self, objective: Objective, attempt: int, numbers: Int64[Tensor, "job"]) -> AscentResult:
+    def from_precursor(self, objective: Objective, attempt: int, numbers: Jobs) -> AscentResult:
         """Every job uphill from the start that the precursor gives it, all at once or in the settings' stages."""
         chosen = self._settings
         if not chosen.stages:
             return self.run(objective, self.precursor(objective, attempt, numbers), numbers)
 
-        def noise(scale: int) -> Float32[Tensor, "job channel height width"]:
+        def noise(scale: int) -> JobImages:
             one = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "scale_weights": ()})
             return self.precursor(objective, attempt, numbers, one)
 
@@ -200,11 +205,7 @@ class _Ascents:
         )
 
     def run(
-        self,
-        objective: Objective,
-        starts: Float32[Tensor, "job channel height width"],
-        numbers: Int64[Tensor, "job"] | None = None,
-        stage: Stage | None = None,
+        self, objective: Objective, starts: JobImages, numbers: Jobs | None = None, stage: Stage | None = None
     ) -> AscentResult:
         """Every job uphill; its values are those of the images that are returned.
 
@@ -236,7 +237,7 @@ class _Ascents:
             return found  # the loop has computed the objective of these very images
         return replace(found, values=self.objective_values(objective, found.images))
 
-    def _watch_of(self, numbers: Int64[Tensor, "job"] | None, made: int) -> StepCallback | None:
+    def _watch_of(self, numbers: Jobs | None, made: int) -> StepCallback | None:
         """The caller's callback, given the jobs' numbers in the search, and the steps of all stages so far."""
         watch = self._watch
         if watch is None or (numbers is None and made == 0):
@@ -270,7 +271,7 @@ class _Ascents:
         found: AscentResult,
         silent: Int64[Tensor, "silent"],
         again: Objective,
-        images: Float32[np.ndarray, "image channel height width"],
+        images: DataImages,
         best: TopImages,
     ) -> tuple[AscentResult, Bool[Tensor, "silent"]]:
         """The silent jobs once more, each from the image that excites it most; and which of them some image excites.
@@ -293,26 +294,24 @@ class _Ascents:
         better = self.run(again.select(waking), starts[waking], silent[waking])
         return found.replace_better(silent[waking], better)
 
-    def values(self, objective: Objective, found: AscentResult) -> Float32[Tensor, "job"]:
+    def values(self, objective: Objective, found: AscentResult) -> JobValues:
         """The target's value of the images, which is the objective's where nothing is subtracted."""
         if objective.target is objective:
             return found.values
         return self.objective_values(objective.target, found.images)
 
-    def top_images(
-        self, target: Objective, images: Float32[np.ndarray, "image channel height width"] | None
-    ) -> TopImages:
+    def top_images(self, target: Objective, images: DataImages | None) -> TopImages:
         """The image that excites each job most."""
         if images is None or len(images) == 0:
             raise PellucidError("Patterns are compared with images of one's own; give data, or leave out compare.")
         self._report.expect(len(images))
         return top_images_for(self._model, target, images, self._report.advance)
 
-    def objective_values(self, objective: Objective, images: Tensor) -> Float32[Tensor, "job"]:
+    def objective_values(self, objective: Objective, images: Tensor) -> JobValues:
         """The objective of these images."""
         return objective_values(self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
 
-    def note_active(self, target: Objective, numbers: Int64[Tensor, "job"], values: Float32[Tensor, "job"]) -> None:
+    def note_active(self, target: Objective, numbers: Jobs, values: JobValues) -> None:
         """Remember which of these jobs are active with these values."""
         self.was_active[numbers.cpu()[target.is_active(values).cpu()]] = True
 
@@ -328,7 +327,7 @@ def _noting(diagnostics: Diagnostics, watch: StepCallback | None) -> StepCallbac
     return callback
 
 
-def _counts_before(keys: Int64[Tensor, "job"]) -> Int64[Tensor, "job"]:
+def _counts_before(keys: Jobs) -> Jobs:
     """How many jobs of the same key come before each."""
     seen: dict[int, int] = {}
     counts = []
