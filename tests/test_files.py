@@ -1,17 +1,20 @@
 """Files: whole or not at all, and every refusal one sentence."""
 
+import csv
 import errno
+import math
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pellucid import files
 from pellucid.errors import PellucidError
-from pellucid.files import atomic_path, bundled_file, input_file, output_folder, read_bytes, readable
+from pellucid.files import atomic_path, bundled_file, input_file, output_folder, read_bytes, readable, write_rows
 from sources import ROOT
 
 
@@ -263,3 +266,14 @@ def test_a_folder_is_swept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with atomic_path(tmp_path / f"{number}.txt") as temporary:
             temporary.write_text("x")
     assert looked == [tmp_path.resolve()]
+
+
+def test_numbers_survive_a_table(tmp_path):
+    """Rejects numbers that are rounded on their way through the file, and NumPy's own way of writing them."""
+    numbers = np.random.default_rng(0).random(50)
+    rows = [numbers, numbers.astype(np.float32), ["é, ü", None, math.nan]]
+    path = write_rows(tmp_path / "numbers.csv", rows)
+    exact, single, words = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    assert np.array_equal(np.array(exact, float), numbers)
+    assert np.array_equal(np.array(single, np.float32), rows[1])
+    assert words == ["é, ü", "", ""]

@@ -51,5 +51,11 @@ def shortened(found: object, most: int = 120) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def summary(error: BaseException) -> str:
+    """The first line of what a foreign error says, short; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return shortened(lines[0], 160) if lines else type(error).__name__
+
+
 def _quoted(names: list[str]) -> str:
     return ", ".join(f"'{shortened(name)}'" for name in names)

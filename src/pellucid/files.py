@@ -14,6 +14,7 @@ Every failure that a person can mend is one sentence. Folders that do not exist 
 that a misspelt path is noticed before long work and not after it.
 """
 
+import csv
 import difflib
 import errno
 import importlib.util
@@ -22,7 +23,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -79,6 +80,21 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         if held is not None:
             os.close(held)
+
+
+def write_rows(path: StrPath, rows: Iterable[Iterable[object]]) -> Path:
+    """Write a CSV table, its header first, whole or not at all; None and NaN are empty cells.
+
+    A number has as many digits as bring it back exactly. Raises PellucidError where the
+    disk refuses.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    return Path(path)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None or (text := str(value)) == "nan" else text
 
 
 def require_writable(path: StrPath) -> None:

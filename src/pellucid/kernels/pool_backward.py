@@ -109,25 +109,9 @@ def filter_rows(w: Float[Array, "map channel kh kw"]) -> Float[Array, "map kh el
 
 @exact
 def input_gradient_flat(  # type: ignore[no-untyped-def]
-    dy,
-    winner,
-    w,
-    corners,
-    pixels,
-    values,
-    places,
-    images,
-    dx,
-    maps,
-    kh,
-    channels,
-    height,
-    width,
-    batch,
-    size,
-    line,
-    first,
-):
+    dy, winner, w, corners, pixels, values, places, images,
+    dx, maps, kh, channels, height, width, batch, size, line, first
+):  # fmt: skip
     """All flat: dy, winner (map, window, batch); w (map, kh, element); images (image, size); dx (channel, ..., batch).
 
     values, places: room for one more than there are windows. (An array made in here would have every process import

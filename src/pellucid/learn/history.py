@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
 from pellucid.errors import PellucidError, unknown
-from pellucid.files import StrPath, atomic_path
+from pellucid.files import StrPath, atomic_path, write_rows
 from pellucid.learn.gradient_check import GradientReport
 from pellucid.settings import TrainSettings
 
@@ -146,14 +146,14 @@ class History:
         suffix = Path(path).suffix.lower()
         if suffix not in (".json", ".csv"):
             raise PellucidError(f"A history is saved as .json or .csv, not as '{path}'; choose one of these endings.")
-        with atomic_path(path) as temporary:
-            if suffix == ".json":
+        if suffix == ".csv":
+            write_rows(path, self._rows())
+        else:
+            with atomic_path(path) as temporary:
                 temporary.write_text(json.dumps(self.to_dict(), allow_nan=False), encoding="utf-8")
-            else:
-                temporary.write_text("".join(f"{line}\n" for line in self._lines()), encoding="utf-8")
 
-    def _lines(self) -> Iterator[str]:
-        """The rows of a CSV table, its header first; numbers in as many digits as bring them back exactly."""
+    def _rows(self) -> Iterator[list[Any]]:
+        """The rows of a CSV table, its header first."""
         columns: dict[str, list[float]] = {}
         for name in [item.name for item in fields(Batch)] + list(DERIVED):
             values = self.column(name)
@@ -162,12 +162,12 @@ class History:
             else:
                 columns[name] = values.tolist()
         scores = ("dev_loss", "dev_accuracy", "test_accuracy")
-        yield ",".join([*columns, *scores])
+        yield [*columns, *scores]
         for row, batch in enumerate(self.batches):
             last = row + 1 == len(self.batches) or self.batches[row + 1].epoch != batch.epoch
             epoch = self.epochs[batch.epoch] if last and batch.epoch < len(self.epochs) else None
             ends = [None if epoch is None else getattr(epoch, score) for score in scores]
-            yield ",".join(_cell(value) for value in [*(column[row] for column in columns.values()), *ends])
+            yield [*(column[row] for column in columns.values()), *ends]
 
 
 class MovingAverage:
@@ -205,10 +205,6 @@ def by_layer(layers: Sequence[str], values: Float[Array, " layer"]) -> dict[str,
 def _plain(values: list[Any]) -> list[Any]:
     """NaN as None, at any depth."""
     return [_plain(value) if isinstance(value, list) else None if _is_nan(value) else value for value in values]
-
-
-def _cell(value: float | int | None) -> str:
-    return "" if value is None or _is_nan(value) else repr(value)
 
 
 def _is_nan(value: Any) -> bool:

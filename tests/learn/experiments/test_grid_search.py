@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import math
 
-import numpy as np
 import pytest
 
 from learn import small
@@ -243,9 +242,3 @@ def test_a_damaged_file_of_a_study_is_named(tmp_path, name, content):
     with pytest.raises(PellucidError, match=name):
         study(PLAN, small.data(), GRID, out=tmp_path, **SHARED)
     assert (tmp_path / name).read_bytes() == content
-
-
-def test_values_survive_the_table():
-    """Rejects numbers that are rounded on their way through the file."""
-    numbers = np.random.default_rng(0).random(50).tolist()
-    assert [float(grid_search._cell(number)) for number in numbers] == numbers

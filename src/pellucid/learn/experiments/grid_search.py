@@ -27,7 +27,7 @@ import numpy as np
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError, unknown
 from pellucid.executors import Engine, LocalEngine
-from pellucid.files import StrPath, atomic_path, output_folder, read_bytes
+from pellucid.files import StrPath, atomic_path, output_folder, read_bytes, write_rows
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture
 from pellucid.learn.experiments.cluster_comparison import RECIPE, compile_kernels, feature_settings, require_dense
@@ -157,10 +157,10 @@ def study(
             drawn.update()
             done[_text(missing[number])] = run
             if folder is not None:
-                _write_table(folder / "runs.csv", _run_rows(plan.names, plan.ordered(done)))
+                write_rows(folder / "runs.csv", _run_rows(plan.names, plan.ordered(done)))
     found = Study(plan.names, tuple(replace(done[_text(values)], values=values) for values in plan.combinations))
     if folder is not None:
-        _write_table(folder / "summary.csv", _summary_rows(found))
+        write_rows(folder / "summary.csv", _summary_rows(found))
     return found
 
 
@@ -378,23 +378,14 @@ def _read_runs(path: Path, names: tuple[str, ...]) -> dict[tuple[str, ...], Run]
     return found
 
 
-def _run_rows(names: tuple[str, ...], runs: Iterable[Run]) -> Iterator[list[str]]:
+def _run_rows(names: tuple[str, ...], runs: Iterable[Run]) -> Iterator[list[Any]]:
     yield [*names, *SCORES, "note"]
     for run in runs:
-        yield [*_text(run.values), *(_cell(getattr(run, score)) for score in SCORES), run.note]
+        yield [*_text(run.values), *(getattr(run, score) for score in SCORES), run.note]
 
 
-def _summary_rows(found: Study) -> Iterator[list[str]]:
+def _summary_rows(found: Study) -> Iterator[list[Any]]:
     columns = [item.name for item in fields(Summary)][1:]
     yield [*found.varied, *columns]
     for summary in found.summaries():
-        yield [*_text(summary.values), *(_cell(getattr(summary, column)) for column in columns)]
-
-
-def _cell(number: float | int) -> str:
-    return "" if math.isnan(number) else repr(number)
-
-
-def _write_table(path: Path, rows: Iterable[list[str]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+        yield [*_text(summary.values), *(getattr(summary, column) for column in columns)]

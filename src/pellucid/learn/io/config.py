@@ -32,7 +32,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, summary, unknown
 from pellucid.files import read_bytes
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName
@@ -85,7 +85,7 @@ def read_architecture(path: Path) -> Architecture:
             raise ValueError(f"a line has more than {MOST_DOTS} dots")
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested too deeply
-        raise PellucidError(f"The architecture '{path}' is no TOML file: {first_line(error)}.") from None
+        raise PellucidError(f"The architecture '{path}' is no TOML file: {summary(error)}.") from None
     try:
         return _architecture(table, default_name=path.stem)
     except PellucidError as error:
@@ -120,8 +120,3 @@ def recipe_from_dict(table: object) -> dict[str, Any]:
             raise unknown("training setting", name, course)
     given = TrainSettings.of(table)
     return {name: getattr(given, name) for name in table}
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a foreign error, short."""
-    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__

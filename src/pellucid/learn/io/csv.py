@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary
 from pellucid.files import StrPath, atomic_path, input_file, output_folder, read_bytes
 from pellucid.learn.architectures import layer_names
-from pellucid.learn.io.config import first_line, layers_from_list
+from pellucid.learn.io.config import layers_from_list
 from pellucid.learn.io.description import LARGEST_JSON, StoredNetwork, describe, described, naming, parsed
 from pellucid.learn.layers import Parameters, Shape
 from pellucid.learn.validation import checked_shape, shapes_of
@@ -92,7 +92,7 @@ def _numbers(path: Path) -> Float32[np.ndarray, "row column"]:
                 file, np.float32, delimiter=",", comments=None, ndmin=2, skiprows=begin, encoding="utf-8-sig"
             )
     except ValueError as error:
-        raise PellucidError(f"The table '{path}' holds something else than numbers: {first_line(error)}.") from None
+        raise PellucidError(f"The table '{path}' holds something else than numbers: {summary(error)}.") from None
     if not np.isfinite(rows).all():
         raise PellucidError(f"The table '{path}' holds NaN, infinity or a number that is too large; export it anew.")
     return rows

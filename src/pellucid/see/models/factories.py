@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pellucid.errors import PellucidError, shortened, unknown
+from pellucid.errors import PellucidError, shortened, summary, unknown
 from pellucid.files import StrPath, input_file
 
 NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
@@ -65,7 +65,7 @@ def made(source: str) -> Any:
             return found()
         except (Exception, SystemExit) as error:  # whatever a person's own code raises
             raise PellucidError(
-                f"The factory '{source}' failed with {type(error).__name__}: {_short(error)}; "
+                f"The factory '{source}' failed with {type(error).__name__}: {summary(error)}; "
                 f"let it make the model without arguments."
             ) from error
 
@@ -104,7 +104,7 @@ def _imported(path: str) -> Any:
         raise PellucidError(f"The module '{path}' needs '{missing}', which is not installed; install it.") from error
     except (Exception, SystemExit) as error:  # whatever a person's own code raises
         raise PellucidError(
-            f"The module '{path}' cannot be imported: {type(error).__name__}: {_short(error)}; mend it first."
+            f"The module '{path}' cannot be imported: {type(error).__name__}: {summary(error)}; mend it first."
         ) from error
 
 
@@ -131,7 +131,7 @@ def _safe_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, ValueError, OSError, OverflowError) as error:
         raise PellucidError(
-            f"The weights '{path}' are no whole safetensors file ({_short(error)}); save them once more."
+            f"The weights '{path}' are no whole safetensors file ({summary(error)}); save them once more."
         ) from error
 
 
@@ -147,7 +147,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         ) from error
     except _BROKEN as error:
         raise PellucidError(
-            f"The weights '{path}' are no whole state dict ({_short(error)}); save them once more."
+            f"The weights '{path}' are no whole state dict ({summary(error)}); save them once more."
         ) from error
     for name in _NESTED:
         if isinstance(held, Mapping) and isinstance(held.get(name), Mapping):
@@ -178,8 +178,3 @@ def _require_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
                 f"The weights '{path}' have '{name}' of shape {tuple(tensors[name].shape)}, but the module's is of "
                 f"{tuple(value.shape)}; give those of this very module."
             )
-
-
-def _short(error: BaseException) -> str:
-    said = str(error).strip().splitlines()
-    return f"{said[0]:.160}" if said else type(error).__name__

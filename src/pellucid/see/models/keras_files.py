@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary
 from pellucid.files import StrPath, input_file, readable
 from pellucid.see.models.hooks import FAILURES
 
@@ -54,23 +54,10 @@ CODE = {
     "TextVectorization": "a TextVectorization layer, which reads other files",
 }
 # Where the parts of a model are; not `keras.utils`, `keras.saving` or `keras.config`, whose functions do other things.
-MODULES = (
-    "activations",
-    "constraints",
-    "dtype_policies",
-    "initializers",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "ops",
-    "optimizers",
-    "quantizers",
-    "random",
-    "regularizers",
-)
+MODULES = ["activations", "constraints", "dtype_policies", "initializers", "layers", "losses", "metrics", "models",
+           "ops", "optimizers", "quantizers", "random", "regularizers"]  # fmt: skip
 _BACKENDS = re.compile(r"^backend\.\w+\.(?=optimizers\.)")  # each has optimizers of its own
-CLASSES = (
+CLASSES = [
     "Sequential",
     "Model",
     "Functional",
@@ -79,7 +66,7 @@ CLASSES = (
     "Variable",
     "KerasTensor",
     "Function",
-)
+]
 
 
 def load_model(keras: Any, path: StrPath) -> Any:
@@ -91,7 +78,7 @@ def load_model(keras: Any, path: StrPath) -> Any:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
             return keras.saving.load_model(checked, compile=False, safe_mode=True)
     except (*FAILURES, OSError, ImportError, zipfile.BadZipFile) as error:
-        raise PellucidError(f"'{path}' is no model that Keras can open: {_short(error)}") from error
+        raise PellucidError(f"'{path}' is no model that Keras can open: {summary(error)}") from error
 
 
 def load_weights(model: Any, path: StrPath) -> Any:
@@ -105,7 +92,7 @@ def load_weights(model: Any, path: StrPath) -> Any:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
             model.load_weights(checked)
     except (*FAILURES, OSError) as error:
-        raise PellucidError(f"The weights '{path}' do not fit the Keras model: {_short(error)}") from error
+        raise PellucidError(f"The weights '{path}' do not fit the Keras model: {summary(error)}") from error
     return model
 
 
@@ -130,7 +117,7 @@ def _zipped(path: Path) -> Any:
             return _parsed(path, held.read("config.json"))
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
         raise PellucidError(
-            f"The Keras file '{path}' is damaged or something else ({_short(error)}); save it by model.save()."
+            f"The Keras file '{path}' is damaged or something else ({summary(error)}); save it by model.save()."
         ) from error
 
 
@@ -150,7 +137,7 @@ def _hdf5(path: Path, content: Any = None) -> Any:
             return None if config is None else _parsed(path, config)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise PellucidError(
-            f"The Keras file '{path}' is damaged or something else ({_short(error)}); save it by model.save()."
+            f"The Keras file '{path}' is damaged or something else ({summary(error)}); save it by model.save()."
         ) from error
 
 
@@ -198,7 +185,7 @@ def _parsed(path: Path, text: Any) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError, TypeError) as error:
-        raise PellucidError(f"The description in the Keras file '{path}' is no JSON ({_short(error)}).") from error
+        raise PellucidError(f"The description in the Keras file '{path}' is no JSON ({summary(error)}).") from error
 
 
 def _require_plain(path: Path, config: Any) -> None:
@@ -239,8 +226,3 @@ def _require_known(path: Path, part: Mapping[str, Any]) -> None:
         f"The Keras file '{path}' names '{module!s:.80}.{name!s:.80}', which is no part of Keras' networks, so it was "
         f"not imported; if it is yours, register it by keras.saving.register_keras_serializable first."
     )
-
-
-def _short(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    return f"{said:.160}" if said else type(error).__name__

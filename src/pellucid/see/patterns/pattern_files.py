@@ -20,7 +20,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from pellucid.data.tables import read_arrays as read_npz_arrays
 from pellucid.errors import PellucidError, shortened
-from pellucid.files import StrPath, atomic_path, read_bytes
+from pellucid.files import StrPath, atomic_path, read_bytes, write_rows
 
 FORMAT = 1
 SUFFIXES = (".npz", ".csv")  # of files that images are loaded from
@@ -64,12 +64,8 @@ def write_table(
 ) -> Path:
     """A CSV file with a row for each image: the columns of `beside`, then every pixel."""
     pixels = [f"c{c}y{y}x{x}" for c, y, x in np.ndindex(*images.shape[1:])]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*beside, *pixels])
-        for index, image in enumerate(images):
-            writer.writerow([*(_cell(column[index]) for column in beside.values()), *map(_cell, image.ravel())])
-    return Path(path)
+    rows = ([*(column[i] for column in beside.values()), *image.ravel()] for i, image in enumerate(images))
+    return write_rows(path, [[*beside, *pixels], *rows])
 
 
 def write_history(
@@ -79,28 +75,25 @@ def write_history(
     if Path(path).suffix.lower() != ".csv":
         raise PellucidError(f"Cannot write '{path}': a history is a table, let its name end in .csv.")
     first = next(iter(columns.values()))
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["unit", "step", *columns])
-        for row, unit in enumerate(units):
-            for step in np.flatnonzero(np.isfinite(first[row])):
-                writer.writerow([int(unit), int(step), *(_cell(column[row, step]) for column in columns.values())])
-    return Path(path)
+    rows = (
+        [unit, step, *(column[row, step] for column in columns.values())]
+        for row, unit in enumerate(units)
+        for step in np.flatnonzero(np.isfinite(first[row]))
+    )
+    return write_rows(path, [["unit", "step", *columns], *rows])
 
 
 def write_answers(
     path: StrPath, units: Int64[np.ndarray, "image"], answers: Mapping[str, Float32[np.ndarray, "image unit"]]
 ) -> Path:
     """A CSV file of layers' activations for patterns, to ten decimals: a row for each pattern, layer and unit."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["pattern", "layer", "unit", "activation"])
-        for row, pattern in enumerate(units):
-            for layer, activations in answers.items():
-                writer.writerows(
-                    [int(pattern), layer, unit, f"{number:.10f}"] for unit, number in enumerate(activations[row])
-                )
-    return Path(path)
+    rows = (
+        [pattern, layer, unit, f"{number:.10f}"]
+        for row, pattern in enumerate(units)
+        for layer, activations in answers.items()
+        for unit, number in enumerate(activations[row])
+    )
+    return write_rows(path, [["pattern", "layer", "unit", "activation"], *rows])
 
 
 def load_images(path: StrPath) -> Float32[np.ndarray, "image channel height width"]:
@@ -149,7 +142,3 @@ def _all_held(path: StrPath, held: Mapping[str, object], names: Sequence[str]) -
     if missing:
         raise PellucidError(f"The file '{path}' holds no '{missing[0]}'; give one of saved patterns.")
     return names
-
-
-def _cell(number: Any) -> str:
-    return f"{number:.9g}" if isinstance(number, np.floating) else str(number)
