@@ -14,6 +14,7 @@ from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.losses import cross_entropy
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
+from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train
 
 
@@ -32,6 +33,8 @@ def told():
         ridge=0.3,
         ema=0.8,
         test=True,
+        dev_batches=2,
+        full_epochs=2,
         progress=False,
         on_batch=lambda t: states.append({name: value.copy() for name, value in t.network.parameters.items()}),
     )
@@ -74,10 +77,57 @@ def test_epochs_sum_up_their_batches(told):
         assert epoch.dev_accuracy == evaluate(net, data.dev).accuracy
         assert epoch.dev_loss == evaluate(net, data.dev).loss
         assert epoch.test_accuracy == evaluate(net, data.test).accuracy
+        assert epoch.cost == pytest.approx(loss + ridge)
         assert epoch.seconds == pytest.approx(sum(b.seconds for b in own))
+        assert epoch.judging_seconds > sum(b.judging_seconds for b in own) > 0
         assert epoch.average == history.column("average")[5 * epoch.epoch + 4]
         assert list(epoch.forward_seconds) == list(net.names)
         assert sum(epoch.backward_seconds.values()) == pytest.approx(np.sum([b.backward_seconds for b in own]))
+
+
+def test_dev_images_are_judged_inside_an_epoch_after_the_step(told):
+    """Rejects dev scores of the state before the step, and a judging that waits for the end of the epoch."""
+    history, states = told
+    for number, batch in enumerate(history.batches):
+        dev = evaluate(small.network().with_parameters(states[number + 1]), small.data().dev)
+        judged = number % 5 in (1, 3, 4)
+        assert (batch.dev_loss, batch.dev_accuracy) == (dev.loss, dev.accuracy) if judged else np.isnan(batch.dev_loss)
+        assert (batch.judging_seconds > 0) == judged or batch.judging_seconds < 1e-3
+
+
+def test_all_training_images_are_judged_every_other_epoch_as_one_batch(told):
+    """Rejects a ridge term by the batch's size, scores before the last step, and a judging in every epoch."""
+    history, states = told
+    data, parameters = small.data(), states[10]
+    scores = evaluate(small.network().with_parameters(parameters), data.train)
+    ridge = 0.3 / 2 / 70 * sum(float((w.astype(np.float64) ** 2).sum()) for w in parameters.values() if w.ndim > 1)
+    first, second = history.epochs
+    assert (first.full_cost, first.full_ridge_share, first.full_accuracy) == (None, None, None)
+    assert second.full_accuracy == scores.accuracy
+    assert second.full_cost == pytest.approx(scores.loss + ridge)
+    assert second.full_ridge_share == pytest.approx(ridge / (scores.loss + ridge))
+
+
+def test_gradient_norms_and_update_ratios_are_those_of_the_step(told):
+    """Rejects norms of summed losses or without the biases, and ratios by the weights after the step."""
+    history, states = told
+    data, names = small.data(), history.layers
+    for number in (0, 1, 3):
+        batch, before, after = history.batches[number], states[number], states[number + 1]
+        order = np.random.default_rng([0, 0]).permutation(70)[16 * number : 16 * number + 16]
+        step = train_step(
+            small.network().with_parameters(before), data.train.images[order], data.train.labels[order]
+        ).gradients
+        for index, name in enumerate(names):
+            if f"{name}.weight" not in before:
+                assert np.isnan([batch.gradient_norm[index], batch.update_ratio[index]]).all()
+                continue
+            weight = f"{name}.weight"
+            norm = np.sqrt(sum((step[f"{name}.{part}"].astype(np.float64) ** 2).sum() for part in ("weight", "bias")))
+            assert batch.gradient_norm[index] == pytest.approx(norm, rel=1e-5)
+            moved = np.linalg.norm(after[weight].astype(np.float64) - before[weight])
+            assert batch.update_ratio[index] == pytest.approx(moved / np.linalg.norm(before[weight]), rel=1e-4)
+    assert history.batches[2].gradient_norm is None
 
 
 def test_the_largest_activation_and_the_dead_share_are_those_of_the_layers():
@@ -117,7 +167,8 @@ def test_columns_have_one_number_a_batch(told):
     assert history.column("loss").shape == (10,)
     assert history.column("loss", 8).tolist() == history.column("loss").tolist()[8:]
     assert history.column("dead").shape == history.column("forward_seconds").shape == (10, len(history.layers))
-    assert np.isnan(history.column("largest")[1:5]).all()
+    assert np.isnan(history.column("largest")[2]).all()
+    np.testing.assert_allclose(history.column("cost"), history.column("loss") + history.column("ridge"))
     share = history.column("ridge") / (history.column("loss") + history.column("ridge"))
     np.testing.assert_allclose(history.column("ridge_share"), share)
     with pytest.raises(PellucidError, match="There is no column of a history 'losses'"):
@@ -131,7 +182,8 @@ def test_a_json_file_holds_everything(told, tmp_path):
     table = json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)
     assert table["batches"]["loss"] == history.column("loss").tolist()
     assert table["batches"]["average"] == history.column("average").tolist()
-    assert table["batches"]["dead"][1] == [None] * len(history.layers)
+    assert table["batches"]["dev_loss"][0] is None
+    assert table["batches"]["dead"][2] == [None] * len(history.layers)
     assert table["epochs"][1]["dev_accuracy"] == history.epochs[1].dev_accuracy
     assert table["layers"] == list(history.layers)
     assert table["settings"]["ridge"] == 0.3
@@ -146,10 +198,11 @@ def test_a_csv_table_has_a_row_for_every_batch(told, tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 10
     assert [float(row["loss"]) for row in rows] == history.column("loss").tolist()
-    ends = [repr(epoch.dev_accuracy) for epoch in history.epochs]
-    assert [row["dev_accuracy"] for row in rows] == [*[""] * 4, ends[0], *[""] * 4, ends[1]]
+    ends = [repr(epoch.test_accuracy) for epoch in history.epochs]
+    assert [row["test_accuracy"] for row in rows] == [*[""] * 4, ends[0], *[""] * 4, ends[1]]
+    assert [row["dev_loss"] != "" for row in rows] == [False, True, False, True, True] * 2
     assert float(rows[0]["largest.conv1"]) == history.batches[0].largest[0]
-    assert rows[1]["largest.conv1"] == ""
+    assert rows[2]["largest.conv1"] == ""
     assert None not in rows[0]
 
 

@@ -24,20 +24,25 @@ from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
-PER_LAYER = ("forward_seconds", "backward_seconds", "largest", "dead")
-DERIVED = ("average", "ridge_share")
-TIMES = ("seconds", "forward_seconds", "backward_seconds")
+STATS = ("largest", "dead", "gradient_norm", "update_ratio")
+"""What is taken by layer now and then."""
+
+PER_LAYER = ("forward_seconds", "backward_seconds", *STATS)
+DERIVED = ("average", "cost", "ridge_share")
+TIMES = ("seconds", "judging_seconds", "forward_seconds", "backward_seconds")
 """What differs between two runs of the same seed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One step; all scores are those of the batch before the step.
+    """One step; all scores are those of the batch before the step, but for those of the dev images after it.
 
     epoch, number: counted from 0, the number within the epoch; images: how many; loss: mean, in nats, without the ridge
     term; ridge: the ridge term; error: mean of 1 - (probability of the right class); accuracy: share of right guesses;
-    rate; seconds: of the whole step; forward_seconds, backward_seconds (layer,); largest, dead (layer,): see
-    layer_stats.py, None for a batch where they were not taken.
+    rate; dev_loss, dev_accuracy: on all dev images, NaN where they were not judged: they are at the end of every epoch,
+    and every `dev_batches`; seconds: of the whole step; judging_seconds: of judging after it; forward_seconds,
+    backward_seconds (layer,); largest, dead, gradient_norm, update_ratio (layer,): see layer_stats.py, None for a batch
+    where they were not taken.
     """
 
     epoch: int
@@ -48,11 +53,16 @@ class Batch:
     error: float
     accuracy: float
     rate: float
+    dev_loss: float
+    dev_accuracy: float
     seconds: float
+    judging_seconds: float
     forward_seconds: Float64[Array, " layer"]
     backward_seconds: Float64[Array, " layer"]
     largest: Float64[Array, " layer"] | None
     dead: Float64[Array, " layer"] | None
+    gradient_norm: Float64[Array, " layer"] | None
+    update_ratio: Float64[Array, " layer"] | None
 
 
 @dataclass(frozen=True)
@@ -60,22 +70,29 @@ class Epoch:
     """One pass over the training images.
 
     loss, train_accuracy: means over its images, each as it was before its step; average: the moving average at its end;
-    ridge_share: of the cost (loss + ridge), over the epoch; error: of its last batch; dev_loss, dev_accuracy: on the
-    dev images after it, and test_accuracy on the test images where that was asked for, else None; rate: of its last
-    step; largest, dead: by layer, over up to 256 dev images after it, dead for ReLU layers only; times as in `Batch`.
+    cost: loss + ridge term, and ridge_share of it, over the epoch; error: of its last batch; full_cost,
+    full_ridge_share, full_accuracy: on all training images after it, taken as one batch, every `full_epochs`, else
+    None; dev_loss, dev_accuracy: on the dev images after it, and test_accuracy on the test images where that was asked
+    for, else None; rate: of its last step; seconds: of its steps; judging_seconds: of all judging in it and after it;
+    largest, dead: by layer, over up to 256 dev images after it, dead for ReLU layers only; other times as in `Batch`.
     """
 
     epoch: int
     loss: float
     average: float
+    cost: float
     ridge_share: float
     error: float
     train_accuracy: float
+    full_cost: float | None
+    full_ridge_share: float | None
+    full_accuracy: float | None
     dev_loss: float
     dev_accuracy: float
     test_accuracy: float | None
     rate: float
     seconds: float
+    judging_seconds: float
     forward_seconds: dict[str, float]
     backward_seconds: dict[str, float]
     largest: dict[str, float]
@@ -98,13 +115,15 @@ class History:
     gradients: GradientReport | None = None
 
     def column(self, name: str, begin: int = 0) -> Shaped[Array, "batch *layer"]:
-        """One number of every batch from `begin` on: a field of `Batch`, "average" or "ridge_share".
+        """One number of every batch from `begin` on: a field of `Batch`, "average", "cost" or "ridge_share".
 
-        Shape (batch,), or (batch, layer) for the numbers of layers, in the order of `layers`. "largest" and "dead"
-        are NaN where layer statistics were not taken. Raises PellucidError for another name.
+        Shape (batch,), or (batch, layer) for the numbers of layers, in the order of `layers`. Layer statistics are NaN
+        where they were not taken. Raises PellucidError for another name.
         """
         if name == "average":
             return moving_average(self.column("loss"), self.settings.ema)[begin:]
+        if name == "cost":
+            return np.array(self.column("loss", begin) + self.column("ridge", begin))
         if name == "ridge_share":
             return ridge_share(self.column("loss", begin), self.column("ridge", begin))
         names = [item.name for item in fields(Batch)]
@@ -140,7 +159,7 @@ class History:
     def save(self, path: StrPath) -> None:
         """Write it, by the path's ending: .json holds everything; .csv has a row for each batch.
 
-        In a CSV table numbers of layers are columns such as "dead.conv1", and the scores of an epoch stand in the row
+        In a CSV table numbers of layers are columns such as "dead.conv1", and what only an epoch has stands in the row
         of its last batch. Raises PellucidError for another ending, and where the disk refuses.
         """
         suffix = Path(path).suffix.lower()
@@ -161,7 +180,7 @@ class History:
                 columns |= {f"{name}.{layer}": values[:, index].tolist() for index, layer in enumerate(self.layers)}
             else:
                 columns[name] = values.tolist()
-        scores = ("dev_loss", "dev_accuracy", "test_accuracy")
+        scores = ("full_cost", "full_ridge_share", "full_accuracy", "test_accuracy")
         yield [*columns, *scores]
         for row, batch in enumerate(self.batches):
             last = row + 1 == len(self.batches) or self.batches[row + 1].epoch != batch.epoch
@@ -189,10 +208,10 @@ def moving_average(losses: Float[Array, " batch"], alpha: float) -> Float64[Arra
     return np.array([average.add(loss) for loss in losses.tolist()])
 
 
-def ridge_share(loss: Float[Array, " batch"], ridge: Float[Array, " batch"]) -> Float64[Array, " batch"]:
+def ridge_share(loss: Float[Array, "*batch"], ridge: Float[Array, "*batch"]) -> Float64[Array, "*batch"]:
     """The ridge term's share of the cost, 0 where there is no cost at all."""
     cost = loss + ridge
-    share = np.zeros(len(cost))
+    share = np.zeros(np.shape(cost))
     np.divide(ridge, cost, out=share, where=cost > 0)
     return share
 

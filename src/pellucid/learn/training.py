@@ -19,10 +19,10 @@ from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError
 from pellucid.kernels import single_threaded_blas
 from pellucid.learn.gradient_check import check_gradients
-from pellucid.learn.history import Batch, Epoch, History, MovingAverage, by_layer, ridge_share
+from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, by_layer, ridge_share
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
-from pellucid.learn.layer_stats import layer_stats
+from pellucid.learn.layer_stats import gradient_norms, layer_stats, update_ratios
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
@@ -171,14 +171,31 @@ class Trainer:
             rng = np.random.default_rng([settings.seed, epoch, number])
             images = shift_images(images, settings.shift, rng)
         rate = rate_at(settings, epoch + number / len(batches)) * warmup_factor(settings, epoch * len(batches) + number)
-        step = train_step(self.network, images, train.labels[chosen], stats=number % STATS_EVERY == 0)
+        judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
+        stats = judged or number % STATS_EVERY == 0
+        step = train_step(self.network, images, train.labels[chosen], stats=stats)
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
         where = f"in epoch {epoch + 1}, batch {number + 1}, at learning rate {rate:g}"
         self._require_finite(step, ridge, images, where)
-        self.optimizer.step(self.network.parameters, step.gradients, rate, len(chosen))
+        moved = self._moved(step, rate, len(chosen), stats=stats)
+        done = perf_counter()
+        dev = evaluate(self.network, self.data.dev) if judged else None
         scores = (step.loss, ridge, step.error, step.accuracy, rate)
-        times = (perf_counter() - begin, step.forward_seconds, step.backward_seconds)
-        return Batch(epoch, number, len(chosen), *scores, *times, step.largest, step.dead)
+        judged_as = (math.nan, math.nan) if dev is None else (dev.loss, dev.accuracy)
+        seconds = (done - begin, perf_counter() - done)
+        layers = (step.forward_seconds, step.backward_seconds)
+        return Batch(
+            epoch, number, len(chosen), *scores, *judged_as, *seconds, *layers, step.largest, step.dead, *moved
+        )
+
+    def _moved(self, step: StepResult, rate: float, count: int, *, stats: bool) -> tuple[Array | None, Array | None]:
+        """Take the step; (gradient_norm, update_ratio) of the layers, where they are asked for."""
+        parameters, names = self.network.parameters, self.network.names
+        before = {name: value.copy() for name, value in parameters.items() if stats and value.ndim > 1}
+        self.optimizer.step(parameters, step.gradients, rate, count)
+        if not stats:
+            return None, None
+        return gradient_norms(names, step.gradients), update_ratios(names, before, parameters)
 
     def _require_finite(self, step: StepResult, ridge: float, images: Array, where: str) -> None:
         """Stop before a step that would spoil the parameters."""
@@ -203,30 +220,45 @@ class Trainer:
     def _record(self, epoch: int, begin: int) -> Epoch:
         """The epoch's record, from its batches (those from `begin` on) and from the dev images."""
         history = self.history
-        own = {name: history.column(name, begin) for name in ("images", "loss", "ridge", "accuracy", "seconds")}
-        dev = evaluate(self.network, self.data.dev)
+        begun, last = perf_counter(), history.batches[-1]
+        own = {name: history.column(name, begin) for name in ("images", "loss", "ridge", "accuracy", *TIMES[:2])}
         few = self.data.dev.images[: min(LOOKED_AT, max(1, len(self.data.train) // 100))]
         largest, dead = layer_stats(self.network.layers, self.network.forward(self.network.to_batch_last(few)).outputs)
         loss, ridge, accuracy = (
             float(np.average(own[name], weights=own["images"])) for name in ("loss", "ridge", "accuracy")
         )
+        full = self._full(epoch)
+        test = evaluate(self.network, self.data.test).accuracy if self.settings.test else None
         return Epoch(
             epoch=epoch,
             loss=loss,
             average=self.average,
-            ridge_share=float(ridge_share(np.array([loss]), np.array([ridge]))[0]),
-            error=history.batches[-1].error,
+            cost=loss + ridge,
+            ridge_share=float(ridge_share(np.array(loss), np.array(ridge))),
+            error=last.error,
             train_accuracy=accuracy,
-            dev_loss=dev.loss,
-            dev_accuracy=dev.accuracy,
-            test_accuracy=evaluate(self.network, self.data.test).accuracy if self.settings.test else None,
-            rate=history.batches[-1].rate,
+            full_cost=full[0],
+            full_ridge_share=full[1],
+            full_accuracy=full[2],
+            dev_loss=last.dev_loss,
+            dev_accuracy=last.dev_accuracy,
+            test_accuracy=test,
+            rate=last.rate,
             seconds=float(own["seconds"].sum()),
+            judging_seconds=float(own["judging_seconds"].sum()) + perf_counter() - begun,
             forward_seconds=by_layer(history.layers, history.column("forward_seconds", begin).sum(axis=0)),
             backward_seconds=by_layer(history.layers, history.column("backward_seconds", begin).sum(axis=0)),
             largest=by_layer(history.layers, largest),
             dead=by_layer(history.layers, dead),
         )
+
+    def _full(self, epoch: int) -> tuple[float | None, float | None, float | None]:
+        """(cost, ridge share, accuracy) on all training images as one batch; None where it is not their turn."""
+        if self.settings.full_epochs == 0 or (epoch + 1) % self.settings.full_epochs > 0:
+            return None, None, None
+        scores = evaluate(self.network, self.data.train)
+        ridge = ridge_term(self.network.parameters, self.settings.ridge, len(self.data.train))
+        return scores.loss + ridge, float(ridge_share(np.array(scores.loss), np.array(ridge))), scores.accuracy
 
 
 def require_fit(network: Network, data: Data) -> None:

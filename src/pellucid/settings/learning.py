@@ -63,6 +63,14 @@ class TrainSettings(OptimizationSettings):
 
     check: bool = field(True, "check of the hand-written gradients by central differences, before the first step")
     test: bool = field(False, "accuracy on the test images, too, after every epoch; not on the dev images only")
+    dev_batches: int = field(
+        0,
+        "batches from one judging of the dev images inside an epoch to the next; 0 for the end of an epoch only",
+        ge=0,
+    )
+    full_epochs: int = field(
+        0, "epochs from one judging of all training images (accuracy, cost, ridge share) to the next; 0 for none", ge=0
+    )
     checkpoint: Path | None = field(None, "file (.safetensors) for the state of the training", unset="none is kept")
     resume: bool = field(False, "continuation of the training in the checkpoint's file, if that exists")
     checkpoint_batches: int = field(0, "batches from one checkpoint to the next; 0 to go by seconds only", ge=0)

@@ -23,7 +23,7 @@ from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.files import read_bytes
 from pellucid.learn.gradient_check import GradientReport
-from pellucid.learn.history import PER_LAYER, Batch, Epoch, History
+from pellucid.learn.history import PER_LAYER, STATS, Batch, Epoch, History
 from pellucid.learn.io.description import LARGEST_JSON, described, naming, parsed
 from pellucid.learn.io.safetensors import LARGEST_FILE, read_tensors, write_network
 from pellucid.learn.layers import Parameters
@@ -147,7 +147,7 @@ def _batches(tensors: Mapping[str, Array], layers: int) -> list[Batch]:
         if column.dtype != kind or column.shape != ((count, layers) if item.name in PER_LAYER else (count,)):
             raise PellucidError(f"Its column '{item.name}' of {column.shape} does not fit; start the training anew.")
         columns[item.name] = list(column) if item.name in PER_LAYER else column.tolist()
-    for name in ("largest", "dead"):
+    for name in STATS:
         columns[name] = [None if np.isnan(row).all() else row for row in columns[name]]
     return [Batch(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
