@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beside import differences, distance
-from pellucid.learn.losses import cross_entropy, softmax
+from pellucid.errors import PellucidError
+from pellucid.learn.losses import LOSSES, cross_entropy, loss_named, softmax
 
 
 def test_worked_out_by_hand():
@@ -55,3 +56,63 @@ def test_agrees_with_pytorch_and_with_central_differences(classes, batch, scale,
     exact = cross_entropy(logits, labels)[1]
     numeric = differences(lambda: float(cross_entropy(logits, labels)[0].sum()), logits, 1e-5)
     assert classes == 1 or np.abs(exact - numeric).max() < 1e-8 * max(1, scale) ** 2 or distance(exact, numeric) < 1e-6
+
+
+def test_sigmoid_outputs_worked_out_by_hand():
+    """Rejects a log loss of the right class alone, or averaged over classes, and shares that do not add up to 1."""
+    logits, labels = np.array([[0], [math.log(3)]], np.float32), np.array([1])  # outputs 1/2 and 3/4
+    losses, gradient = LOSSES["log-loss"].value_and_gradient(logits, labels)
+    np.testing.assert_allclose(losses, [math.log(2) + math.log(4 / 3)], rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[0.5], [0.75 - 1]], rtol=1e-6)
+    losses, gradient = LOSSES["sigmoid-cross-entropy"].value_and_gradient(logits, labels)
+    np.testing.assert_allclose(losses, [math.log(5 / 3)], rtol=1e-6)  # shares 2/5 and 3/5
+    np.testing.assert_allclose(gradient, [[0.5 * 0.4], [0.25 * (0.6 - 1)]], rtol=1e-6)
+    for name in ("log-loss", "sigmoid-cross-entropy"):
+        np.testing.assert_allclose(LOSSES[name].probabilities(logits), [[0.5], [0.75]], rtol=1e-6)
+
+
+def torch_loss(name, logits, labels):
+    """PyTorch's words for the same losses, of logits (batch, class)."""
+    outputs = torch.nn.functional
+    if name == "log-loss":
+        truth = outputs.one_hot(labels, logits.shape[1]).to(logits.dtype)
+        return outputs.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(dim=1)
+    return outputs.nll_loss(
+        torch.log(logits.sigmoid() / logits.sigmoid().sum(1, keepdim=True)), labels, reduction="none"
+    )
+
+
+@pytest.mark.parametrize("name", ["log-loss", "sigmoid-cross-entropy"])
+@given(st.integers(1, 9), st.integers(1, 5), st.sampled_from([0.1, 1, 9]), st.integers(0, 2**32 - 1))
+def test_sigmoid_outputs_agree_with_pytorch_and_with_central_differences(name, classes, batch, scale, seed):
+    """Rejects the softmax's gradient for sigmoid outputs, and one without the factor 1 - s."""
+    rng = np.random.default_rng(seed)
+    logits, labels = scale * rng.standard_normal((classes, batch)), rng.integers(0, classes, batch)
+    losses, gradient = LOSSES[name].value_and_gradient(logits, labels)
+    theirs = torch.tensor(logits.T, requires_grad=True)
+    each = torch_loss(name, theirs, torch.from_numpy(labels))
+    each.sum().backward()
+    assert np.abs(losses - each.detach().numpy()).max() < 1e-9 * max(1, scale)
+    assert np.abs(gradient - theirs.grad.numpy().T).max() < 1e-9
+    numeric = differences(lambda: float(LOSSES[name].value_and_gradient(logits, labels)[0].sum()), logits, 1e-5)
+    assert np.abs(gradient - numeric).max() < 1e-8 * max(1, scale) ** 2
+    single = LOSSES[name].value_and_gradient(logits.astype(np.float32), labels)
+    assert single[0].dtype == single[1].dtype == np.float32
+    assert np.abs(single[1] - gradient).max() < 2e-6 * max(1, scale)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("large", [1e2, 1e30])
+def test_no_loss_overflows(name, large):
+    """Rejects a logarithm of a sigmoid that has become 0."""
+    logits = np.array([[large], [-large], [0]], np.float32)
+    losses, gradient = LOSSES[name].value_and_gradient(logits, np.array([1]))
+    assert losses[0] >= large
+    assert np.isfinite(losses).all()
+    assert np.isfinite(gradient).all()
+
+
+def test_an_unknown_loss_is_named():
+    """Rejects a misspelt loss that trains another."""
+    with pytest.raises(PellucidError, match="log-loss"):
+        loss_named("log-los")

@@ -12,6 +12,7 @@ from learn import small
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.learn import training
+from pellucid.learn.gradient_check import check_gradients
 from pellucid.learn.history import TIMES
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.metrics import evaluate
@@ -275,3 +276,20 @@ def test_layer_statistics_are_taken_now_and_then(monkeypatch):
     history = train(small.network(), small.data(), **QUICK)
     assert [batch.largest is None for batch in history.batches] == [False, True, False, True, False]
     assert asdict(history.epochs[0])["largest"].keys() == set(history.layers)
+
+
+@pytest.mark.parametrize("loss", ["log-loss", "sigmoid-cross-entropy"])
+def test_a_network_with_sigmoid_outputs_is_checked_and_trained_by_its_own_loss(loss, tmp_path):
+    """Rejects a check, a training, a judgement or a file that goes back to the softmax."""
+    data, net = small.data(), small.network(loss=loss)
+    assert check_gradients(net, data.train.images[:5], data.train.labels[:5], samples=4).passed
+    before = evaluate(net, data.test)
+    train(net, data, epochs=6, learning_rate=0.05, progress=False)
+    after = evaluate(net, data.test)
+    assert after.loss < before.loss
+    outputs = net.predict(data.test.images)
+    np.testing.assert_allclose(outputs, 1 / (1 + np.exp(-net.logits(data.test.images))), rtol=1e-5)
+    net.save(tmp_path / "net.safetensors")
+    again = Network.load(tmp_path / "net.safetensors")
+    assert again.loss == loss
+    assert again.predict(data.test.images).tobytes() == outputs.tobytes()

@@ -12,8 +12,10 @@ from .reference import average_pool as average_pool
 from .reference import average_pool_gradient as average_pool_gradient
 from .reference import cross_entropy as cross_entropy
 from .reference import exceeds as exceeds
+from .reference import log_loss as log_loss
 from .reference import relu as relu
 from .reference import sigmoid as sigmoid
+from .reference import sigmoid_cross_entropy as sigmoid_cross_entropy
 from .reference import sigmoid_gradient as sigmoid_gradient
 from .reference import softmax as softmax
 from .reference import standardize_images as standardize_images

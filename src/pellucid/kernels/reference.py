@@ -19,17 +19,19 @@ Pooled = Float[Array, "channel rows columns batch"]
 Winner = UInt8[Array, "channel rows columns batch"]
 Maps = Float[Array, "map out_height out_width batch"]
 Filters = Float[Array, "map channel kh kw"]
+Weights = Float[Array, "unit feature"]
+Bias = Float[Array, " unit"]
+Features = Float[Array, "feature batch"]
+Units = Float[Array, "unit batch"]
+Logits = Float[Array, "class batch"]
+Labels = Integer[Array, " batch"]
+Losses = Float[Array, " batch"]
 Size = tuple[int, int]  # (height, width); as a border, rows of zeros above the image and columns to its left
 
 
 # Convolutions: products of a filter with every place of an image ------------------------------------------------------
 def convolve(
-    x: Images,
-    w: Filters,
-    b: Float[Array, " map"],
-    rectify: bool = False,
-    border: Size = (0, 0),
-    out: Size | None = None,
+    x: Images, w: Filters, b: Bias, rectify: bool = False, border: Size = (0, 0), out: Size | None = None
 ) -> Maps:
     """y[o, r, s] = b[o] + sum over c, i, j of w[o, c, i, j] x[c, r + i - top, s + j - left], or 0 where that is less.
 
@@ -133,20 +135,15 @@ def pooled_input_gradient(dy: PoolGradient, w: Filters, size: Size, border: Size
 
 
 # Dense layers: products of a matrix -----------------------------------------------------------------------------------
-def dense_forward(
-    w: Float[Array, "unit feature"], x: Float[Array, "feature batch"], b: Float[Array, " unit"], rectify: bool = False
-) -> Float[Array, "unit batch"]:
+def dense_forward(w: Weights, x: Features, b: Bias, rectify: bool = False) -> Units:
     """y[o, n] = b[o] + sum over k of w[o, k] x[k, n], or 0 where that is less"""
     y = w @ x + b[:, None]
     return np.maximum(y, 0) if rectify else y
 
 
 def dense_gradients(
-    w: Float[Array, "unit feature"],
-    x: Float[Array, "feature batch"],
-    dy: Float[Array, "unit batch"],
-    wanted: tuple[bool, bool] = (True, True),
-) -> tuple[Float[Array, "unit feature"] | None, Float[Array, "feature batch"] | None]:
+    w: Weights, x: Features, dy: Units, wanted: tuple[bool, bool] = (True, True)
+) -> tuple[Weights | None, Features | None]:
     """dw[o, k] = sum over n of dy[o, n] x[k, n];  dx[k, n] = sum over o of w[o, k] dy[o, n];  None if not wanted"""
     return dy @ x.T if wanted[0] else None, w.T @ dy if wanted[1] else None
 
@@ -165,9 +162,7 @@ def relu_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> Floa
 @np.errstate(over="ignore")
 def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
     """y = 1 / (1 + exp(-z)), where exp(-z) may be infinite, and y is the right 0"""
-    y = np.exp(-z)
-    y += 1
-    return np.reciprocal(y, out=y)
+    return 1 / (1 + np.exp(-z))
 
 
 def sigmoid_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -175,20 +170,17 @@ def sigmoid_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> F
     return dy * y * (1 - y)
 
 
-# The loss: what the logits z of the classes are worth, in nats --------------------------------------------------------
+# Losses: what the logits z of the classes are worth, in nats ----------------------------------------------------------
 @np.errstate(over="ignore", invalid="ignore")
-def softmax(z: Float[Array, "class batch"]) -> Float[Array, "class batch"]:
+def softmax(z: Logits) -> Logits:
     """p[k] = exp(z[k] - m) / sum over l of exp(z[l] - m), with m the largest z, so that nothing overflows"""
     p = np.exp(z - z.max(axis=0))
-    p /= reduce(np.add, p)  # class by class, so that an image comes out the same alone and in any company
-    return p
+    return p / reduce(np.add, p)  # class by class, so that an image comes out the same alone and in any company
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def cross_entropy(
-    z: Float[Array, "class batch"], labels: Integer[Array, " batch"]
-) -> tuple[Float[Array, " batch"], Float[Array, "class batch"]]:
-    """loss = -log p[label] = log(sum over k of exp(z[k] - m)) - (z[label] - m);  dz = p - onehot(label)
+def cross_entropy(z: Logits, labels: Labels) -> tuple[Losses, Logits]:
+    """loss = -log p[label] = log(sum over k of exp(z[k] - m)) - (z[label] - m), p = softmax(z);  dz = p - onehot(label)
 
     From the logits, and not from p, so that nothing has to be added to avoid log 0.
     """
@@ -197,6 +189,21 @@ def cross_entropy(
     dz = softmax(z)
     dz[labels, image] -= 1
     return losses, dz
+
+
+def sigmoid_cross_entropy(z: Logits, labels: Labels) -> tuple[Losses, Logits]:
+    """loss = -log(s[label] / sum over k of s[k]), s = sigmoid(z): cross_entropy(log s);  dz = (1 - s) d(log s)"""
+    losses, d_log = cross_entropy(-np.logaddexp(0, -z), labels)
+    return losses, d_log * sigmoid(-z)
+
+
+def log_loss(z: Logits, labels: Labels) -> tuple[Losses, Logits]:
+    """loss = -log s[label] - sum over other k of log(1 - s[k]), s = sigmoid(z);  dz = s - onehot(label)
+
+    With u = z, but u[label] = -z[label], that is the sum over k of log(1 + exp(u[k])), and |dz| = sigmoid(u).
+    """
+    sign = np.where(np.arange(len(z))[:, None] == labels, z.dtype.type(-1), z.dtype.type(1))
+    return np.logaddexp(0, sign * z).sum(axis=0), sign * sigmoid(sign * z)
 
 
 # Scaling of images, (image, channel, height, width) -------------------------------------------------------------------

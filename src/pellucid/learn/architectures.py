@@ -20,7 +20,7 @@ ScalingName = Literal["unit", "standardized", "features"]
 class Architecture:
     """`layers` from image to logits; `scaling` is measured on the training images where it says "features".
 
-    recipe: keywords of TrainSettings that train it well untuned.
+    recipe: keywords of TrainSettings that train it well untuned.  loss: see losses.py.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Architecture:
     scaling: ScalingName = "unit"
     initialization: str = "he"
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "cross-entropy"
 
 
 def _mlp(units: Sequence[int], activation: Literal["relu", "sigmoid"]) -> tuple[Layer, ...]:

@@ -14,7 +14,6 @@ from jaxtyping import Float, Float64
 from pellucid.kernels import single_threaded_blas
 from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Conv
-from pellucid.learn.losses import cross_entropy, softmax
 from pellucid.learn.network import Network
 
 Array = np.ndarray
@@ -39,8 +38,9 @@ class BackpropTrace:
 
     @property
     def error(self) -> Float[Array, " class"]:
-        """probabilities - onehot(label): what the logits are blamed for."""
-        return self.gradients["logits"]
+        """probabilities - onehot(label): what the outputs are wrong by."""
+        wrong: Array = self.probabilities - (np.arange(len(self.probabilities)) == self.label)
+        return wrong
 
     @property
     def guess(self) -> int:
@@ -53,7 +53,7 @@ def trace_backprop(network: Network, image: Float[Array, "channel height width"]
     network.checked_labels(np.array([label]), 1)
     with single_threaded_blas():
         trace = network.forward(network.to_batch_last(network.checked(image[None])))
-        losses, dy = cross_entropy(trace.output, np.array([label]))
+        losses, dy = network.loss_function.value_and_gradient(trace.output, np.array([label]))
         gradients: dict[str, Array] = {}
         network.backward(trace, dy, wanted="input", outputs=gradients)
     return BackpropTrace(
@@ -67,6 +67,6 @@ def trace_backprop(network: Network, image: Float[Array, "channel height width"]
             for layer, name in zip(trace.layers, trace.names, strict=True)
             if isinstance(layer, Conv)
         },
-        probabilities=softmax(trace.output)[:, 0],
+        probabilities=network.loss_function.probabilities(trace.output)[:, 0],
         **dict(zip(("largest", "dead"), layer_stats(trace.layers, trace.outputs), strict=True)),
     )

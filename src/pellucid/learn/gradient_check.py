@@ -22,7 +22,6 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from pellucid.errors import PellucidError
-from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network, Trace
 from pellucid.learn.train_step import train_step
 
@@ -118,7 +117,7 @@ def check_gradients(
     rng = np.random.default_rng(seed)
     x = clean + NOISE * rng.standard_normal(clean.shape)
     trace = double.forward(x)
-    losses, dlogits = cross_entropy(trace.output, labels)
+    losses, dlogits = double.loss_function.value_and_gradient(trace.output, labels)
     if not np.isfinite(losses).all():
         raise PellucidError(
             f"Layer '{double.overflowing(images)}' gives NaN or infinity, so no gradient can be checked."
@@ -161,7 +160,7 @@ def _step_errors(network: Network, double: Network, images: Array, labels: Array
     with np.errstate(over="ignore", invalid="ignore"):
         step = train_step(network, images, labels)
         trace = network.forward(network.to_batch_last(images))
-    dlogits = cross_entropy(trace.output.astype(np.float64), labels)[1]
+    dlogits = network.loss_function.value_and_gradient(trace.output.astype(np.float64), labels)[1]
     straight, _ = double.backward(_doubled(trace), dlogits / len(labels), wanted="parameters")
     return {name: _largest_error(step.gradients[name], expected) for name, expected in straight.items()}
 
@@ -206,7 +205,8 @@ class _Probe:
         for sign in (1, -1):
             self.flat[entry] = original + sign * step
             trace = self.network.forward(self.x)
-            losses.append(float(cross_entropy(trace.output, self.labels)[0].mean()))
+            each, _ = self.network.loss_function.value_and_gradient(trace.output, self.labels)
+            losses.append(float(each.mean()))
             smooth &= all(np.array_equal(a, b) for a, b in zip(_switches(trace), self.switches, strict=True))
         self.flat[entry] = original
         floor = 1e-15 * (1 + max(losses)) / step / BAR

@@ -1,8 +1,46 @@
-"""Losses: logits and labels -> softmax cross-entropy, and its gradient; the formulas are in kernels/reference.py.
+"""Losses: a name -> probabilities of logits, and logits and labels -> losses and gradients; see kernels/reference.py.
 
-The loss is taken from the logits and never from probabilities, so that loss and gradient agree for any finite logits.
+cross-entropy          softmax outputs; the negative log of the right class's probability
+log-loss               sigmoid outputs, each a class by itself: binary cross-entropy, summed over the classes
+sigmoid-cross-entropy  sigmoid outputs, as shares of their sum; the negative log of the right class's share, as Keras'
+                       `categorical_crossentropy` takes it of outputs that are no softmax
+
+A loss is taken from the logits and never from probabilities, so that loss and gradient agree for any finite logits.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from pellucid import kernels
+from pellucid.errors import unknown
 from pellucid.kernels import cross_entropy, softmax
 
-__all__ = ["cross_entropy", "softmax"]
+__all__ = ["LOSSES", "Loss", "cross_entropy", "loss_named", "softmax"]
+
+Array = np.ndarray
+
+
+class Loss(NamedTuple):
+    """probabilities: logits (class, batch) -> the outputs, in [0, 1].
+
+    value_and_gradient: logits, labels (batch,) -> losses (batch,) in nats, and their gradients for the logits.
+    """
+
+    probabilities: Callable[[Array], Array]
+    value_and_gradient: Callable[[Array, Array], tuple[Array, Array]]
+
+
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": Loss(softmax, cross_entropy),
+    "log-loss": Loss(kernels.sigmoid, kernels.log_loss),
+    "sigmoid-cross-entropy": Loss(kernels.sigmoid, kernels.sigmoid_cross_entropy),
+}
+
+
+def loss_named(name: str) -> Loss:
+    """The loss of this name; raises PellucidError with the nearest names otherwise."""
+    if name not in LOSSES:
+        raise unknown("loss", name, LOSSES)
+    return LOSSES[name]

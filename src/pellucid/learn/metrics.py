@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float, Int64, Integer
 
 from pellucid.data.splits import Split
-from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
 
 Array = np.ndarray
@@ -16,7 +15,7 @@ Array = np.ndarray
 class Scores:
     """How a network does on a split.
 
-    accuracy in [0, 1]; loss: mean cross-entropy in nats; confusion[truth, guess] counts images; predictions (image,).
+    accuracy in [0, 1]; loss: mean, in nats; confusion[truth, guess] counts images; predictions (image,).
     precision, recall (class,): NaN where nothing was guessed, or nothing is, of a class.
     """
 
@@ -42,7 +41,7 @@ def evaluate(network: Network, split: Split) -> Scores:
     logits = network.logits(split.images)
     predictions = logits.argmax(axis=1)
     confusion = count_confusion(split.labels, predictions, network.classes)
-    losses, _ = cross_entropy(logits.T.astype(np.float64), split.labels)
+    losses, _ = network.loss_function.value_and_gradient(logits.T.astype(np.float64), split.labels)
     return Scores(float(np.mean(predictions == split.labels)), float(losses.mean()), confusion, predictions)
 
 

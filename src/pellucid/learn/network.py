@@ -27,7 +27,7 @@ from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
 from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Pool, Wanted
-from pellucid.learn.losses import softmax
+from pellucid.learn.losses import Loss, loss_named
 
 Array = np.ndarray
 
@@ -55,7 +55,8 @@ class Network:
     architecture: a preset's name, a TOML file (a path that ends in .toml), a list of layers, or an `Architecture`;
     input_shape: (channel, height, width), (1, 28, 28) if not given; classes: overrides the width of the last layer;
     scaling: a `Scaling` or its kind; "features" is measured on the training images when training begins;
-    initialization: "he", "normal:s" or "uniform:c"; seed: of the weights; parameters: to begin with, none are drawn.
+    initialization: "he", "normal:s" or "uniform:c"; loss: its name, see losses.py; seed: of the
+    weights; parameters: to begin with, none are drawn.
     Raises PellucidError for unknown names, and layers or parameters that do not fit each other.
     """
 
@@ -67,6 +68,7 @@ class Network:
         classes: int | None = None,
         scaling: Scaling | ScalingName | None = None,
         initialization: str | None = None,
+        loss: str | None = None,
         seed: int = 0,
         parameters: Mapping[str, Array] | None = None,
     ) -> None:
@@ -79,6 +81,8 @@ class Network:
         wanted = plan.scaling if scaling is None else scaling
         self.scaling: Scaling | None = None if wanted == "features" else validation.scaling_of(wanted)
         self.initialization = plan.initialization if initialization is None else initialization
+        self.loss = plan.loss if loss is None else loss
+        loss_named(self.loss)
         self.seed = seed
         self.provenance: dict[str, Any] = {}
         self.shapes, self._parameter_shapes = validation.shapes_of(self.layers, self.names, self.input_shape)
@@ -97,6 +101,11 @@ class Network:
     def classes(self) -> int:
         """How many classes the network tells apart."""
         return self.shapes["logits"][0]
+
+    @property
+    def loss_function(self) -> Loss:
+        """What its logits are worth, and the probabilities that it makes of them."""
+        return loss_named(self.loss)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -170,7 +179,7 @@ class Network:
         return dx
 
     def logits(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
-        """What the last layer says of images in [0, 1], before the softmax; errors as for `predict`."""
+        """What the last layer says of images in [0, 1], before softmax or sigmoid; errors as for `predict`."""
         return self._collect(images, lambda x: self.forward(x).output)
 
     def predict(self, images: Float[Array, "batch channel height width"]) -> Float[Array, "batch classes"]:
@@ -178,7 +187,7 @@ class Network:
 
         Raises PellucidError where the images' shape does not fit, or they or the outcome hold NaN or infinity.
         """
-        return self._collect(images, lambda x: softmax(self.forward(x).output))
+        return self._collect(images, lambda x: self.loss_function.probabilities(self.forward(x).output))
 
     def activations(self, images: Float[Array, "batch channel height width"]) -> dict[str, Array]:
         """Every layer's output for images in [0, 1], by the layer's name, (batch, ...).
@@ -230,7 +239,7 @@ class Network:
     @property
     def stored(self) -> StoredNetwork:
         """All of the network, as files hold it."""
-        plan = Architecture(self.architecture, self.layers, "features", self.initialization, self.recipe)
+        plan = Architecture(self.architecture, self.layers, "features", self.initialization, self.recipe, self.loss)
         return StoredNetwork(plan, self.input_shape, self.seed, self.scaling, self.provenance, self.parameters)
 
     @classmethod

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Float64, Integer
 from pellucid.kernels import run_in_order
 from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Parameters
-from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
 
 Array = np.ndarray
@@ -23,12 +22,13 @@ Array = np.ndarray
 class StepResult:
     """What a batch says before anything is moved.
 
-    losses (batch,) in nats; correct (batch,): whether the largest logit is the label's; gradients, by parameter, of the
-    *mean* loss; seconds of each layer, added up over shards; largest, dead (layer,): layer statistics of the first
-    shard, None where they were not asked for.
+    losses (batch,) in nats; right (batch,): the probability of the label; correct (batch,): whether the largest logit
+    is the label's; gradients, by parameter, of the *mean* loss; seconds of each layer, added up over shards; largest,
+    dead (layer,): layer statistics of the first shard, None where they were not asked for.
     """
 
     losses: Float[Array, " batch"]
+    right: Float[Array, " batch"]
     correct: Bool[Array, " batch"]
     gradients: Parameters
     forward_seconds: Float64[Array, " layer"]
@@ -44,7 +44,7 @@ class StepResult:
     @property
     def error(self) -> float:
         """The mean of 1 - (probability of the right class)."""
-        return -float(np.expm1(-self.losses).mean())
+        return 1 - float(self.right.mean())
 
     @property
     def accuracy(self) -> float:
@@ -72,6 +72,7 @@ def train_step(
             gradients[name] += value
     return StepResult(
         np.concatenate([part.losses for part in parts]),
+        np.concatenate([part.right for part in parts]),
         np.concatenate([part.correct for part in parts]),
         gradients,
         np.sum([part.forward_seconds for part in parts], axis=0),
@@ -84,10 +85,11 @@ def train_step(
 def _shard_step(network: Network, images: Array, labels: Array, total: int, stats: bool) -> StepResult:
     """The step of one shard of a batch of `total` images."""
     trace = network.forward(network.to_batch_last(images))
-    losses, dlogits = cross_entropy(trace.output, labels)
+    losses, dlogits = network.loss_function.value_and_gradient(trace.output, labels)
+    right = network.loss_function.probabilities(trace.output)[labels, np.arange(len(labels))]
     correct = trace.output.argmax(axis=0) == labels
     gradients, _ = network.backward(trace, dlogits / dlogits.dtype.type(total), wanted="parameters")
     seconds = (np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
     return StepResult(
-        losses, correct, gradients, *seconds, *(layer_stats(trace.layers, trace.outputs) if stats else ())
+        losses, right, correct, gradients, *seconds, *(layer_stats(trace.layers, trace.outputs) if stats else ())
     )

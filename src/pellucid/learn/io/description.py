@@ -24,6 +24,7 @@ from pellucid.learn import initializers
 from pellucid.learn.architectures import ARCHITECTURES, Architecture, layer_names
 from pellucid.learn.io.config import layer_to_dict, layers_from_list, recipe_from_dict
 from pellucid.learn.layers import Parameters
+from pellucid.learn.losses import loss_named
 from pellucid.learn.validation import checked_shape, fitting, shapes_of
 
 Array = np.ndarray
@@ -61,6 +62,7 @@ def describe(network: StoredNetwork) -> dict[str, Any]:
         "scaling": None if network.scaling is None else network.scaling.to_dict(),
         "initialization": network.plan.initialization,
         "seed": network.seed,
+        "loss": network.plan.loss,
         "recipe": dict(network.plan.recipe),
         "provenance": dict(network.provenance),
     }
@@ -80,7 +82,11 @@ def described(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> S
     initialization = description.get("initialization")
     if not isinstance(initialization, str):
         raise PellucidError(f"Its initialization is {initialization!r:.80}; need a word such as 'he'.")
-    plan = Architecture(name, layers, "features", initialization, recipe)
+    loss = description.get("loss", "cross-entropy")
+    if not isinstance(loss, str):
+        raise PellucidError(f"Its loss is {loss!r:.80}; need a word such as 'cross-entropy'.")
+    loss_named(loss)
+    plan = Architecture(name, layers, "features", initialization, recipe, loss)
     parameters = {name: value for name, value in tensors.items() if BESIDE not in name}
     for parameter, value in parameters.items():
         if not np.isfinite(value).all():
