@@ -11,6 +11,7 @@ from pellucid.settings.learning import OptimizationSettings as OptimizationSetti
 from pellucid.settings.learning import ScanSettings as ScanSettings
 from pellucid.settings.learning import SeedSettings as SeedSettings
 from pellucid.settings.learning import TrainSettings as TrainSettings
+from pellucid.settings.seeing import Cells as Cells
 from pellucid.settings.seeing import DreamSettings as DreamSettings
 from pellucid.settings.seeing import ModelSettings as ModelSettings
 from pellucid.settings.seeing import OctaveSettings as OctaveSettings

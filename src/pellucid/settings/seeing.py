@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pellucid.settings.fields import Settings, field
+
+
+def _cells(given: Any) -> Any:
+    """Rows and columns as one word; what is neither that word nor a number is refused."""
+    word = "x".join(map(str, given)) if isinstance(given, list | tuple) else str(given)
+    if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})?", word):
+        raise ValueError("should be cells along the shorter side, such as 7, or rows x columns of them, such as 3x7")
+    return word if "x" in word else int(word)
+
+
+Cells = Annotated[int | str, BeforeValidator(_cells)]
+"""Cells of a noise along the shorter side of an image, or rows and columns of them: "3x7", (3, 7)."""
 
 
 class ModelSettings(Settings):
@@ -122,11 +135,16 @@ class PatternSettings(Settings):
     noise: Literal["scales", "fourier", "zero", "normal"] = field(
         "scales", "initial image: noise of several scales, of a random spectrum, nearly black, or N(0.5, 0.1) per pixel"
     )
-    scales: tuple[int, ...] = field(
-        (3, 7, 14, 28), "cells along a side of each noise that is summed to the initial image"
+    scales: tuple[Cells, ...] = field(
+        (3, 7, 14, 28),
+        "noises that initial images are made of, the coarsest first: cells along the shorter side, or rows x columns "
+        "such as 3x7",
     )
     scale_weights: tuple[float, ...] = field(
-        (), "weight of each of the scales of noise in the initial image", unset="equal weights", was="weights"
+        (),
+        "weight of each of the scales of noise, in every initial image",
+        unset="a fifth of the candidates has each of four scales alone, a fifth the sum of all",
+        was="weights",
     )
     smooth: float = field(
         0.0, "standard deviation of a Gaussian that smooths the initial image, in pixels; 0 for none", ge=0, le=1000

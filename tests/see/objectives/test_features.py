@@ -124,7 +124,7 @@ def test_a_picture_is_found_again_from_its_features(cnn):
     with model.reading(("conv1",)) as read, torch.no_grad():
         wanted = read(model.prepared(image))["conv1"].output
     found = patterns(
-        model, FeatureMatch("conv1", wanted), optimizer="adam", steps=150, candidates=32, silent_restarts=1
+        model, FeatureMatch("conv1", wanted), optimizer="adam", steps=200, candidates=32, silent_restarts=1
     )
     assert not found.dead[0]
     assert found.activations[0] > -0.02

@@ -105,3 +105,39 @@ def test_smoothing_takes_short_waves_and_nothing_else(noise):
 def test_an_even_start_stays_even():
     """Rejects a division by no deviation."""
     assert torch.equal(smoothed(torch.full((1, 1, 5, 4), 0.25), 2.0), torch.full((1, 1, 5, 4), 0.25))
+
+
+def likeness(images, axis):
+    return float((images.narrow(axis, 1, 20) * images.narrow(axis, 0, 20)).mean())
+
+
+def test_candidates_differ_in_wavelength_the_longest_first():
+    """Rejects one mixture for all candidates, which then differ in random numbers alone, and shares out of order."""
+    settings = PatternSettings()
+    found = torch.cat(list(initial_images.noise_of(settings, (1, 28, 35), 23, 1)))
+    assert found.shape == (23, 1, 28, 35)
+    mixtures = [initial_images.mixture_of(settings, 23, number) for number in range(23)]
+    assert [mixtures.count(mixture) for mixture in [(3,), (7,), (14,), (28,), (3, 7, 14, 28)]] == [4, 5, 4, 5, 5]
+    alike = [likeness(found[[mixture == wanted for mixture in mixtures]], 3) for wanted in dict.fromkeys(mixtures)]
+    assert alike[:4] == sorted(alike[:4], reverse=True)
+    assert alike[3] < 0.1 < alike[4] < alike[0]
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, {}), (4, {}), (23, {"scale_weights": (1, 2, 1, 1)})])
+def test_one_mixture_stays_what_it_was(count, more):
+    """Rejects a single start of one wavelength where the write-up superposes all, and weights that some ignore."""
+    settings = PatternSettings(**more)
+    found = torch.cat(list(initial_images.noise_of(settings, (1, 9, 7), count, 2)))
+    wanted = noises((1, 9, 7), count, (0, 2), settings.scales, settings.scale_weights)
+    assert torch.equal(found, wanted)
+    assert initial_images.mixture_of(settings, count, 0) == (3, 7, 14, 28)
+
+
+def test_cells_may_be_longer_than_wide():
+    """Rejects rows taken for columns, and a pair that is refused or squared."""
+    found = noises((1, 28, 28), 40, scales=("3x14",))
+    assert likeness(found, 2) > 0.9
+    assert likeness(found, 3) < 0.8
+    assert PatternSettings(scales=((3, 14), 7)).scales == ("3x14", 7)
+    with pytest.raises(PellucidError, match=r"'scales.0' is '3,7', but it should be .* such as 3x7"):
+        PatternSettings.of(scales=("3,7",))

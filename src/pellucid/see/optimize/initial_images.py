@@ -3,11 +3,13 @@
 multi_scale_noise: uniform noise on several coarse grids, each scaled up bicubically, superposed
 plain_noise:       a random spectrum that falls as 1 / frequency, almost black, or normal pixels
 smoothed:          images -> images without their shortest waves
-noise_of:          settings -> one of these, smoothed or not
+noise_of:          settings -> one of these, smoothed or not; of several scales first each alone, the coarsest first
+mixture_of:        the number of such a noise -> the scales in it
 generator:         numbers -> a torch.Generator of their own, the same on every machine
 
 Superposing grids gives noise with waves of every length, where plain pixel noise has almost nothing but the shortest,
-to which deep units hardly respond.
+to which deep units hardly respond. Which wavelength a unit likes best is not known beforehand, so the candidates for
+its start differ in it, unless weights fix one mixture.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.models.base import InputShape
 from pellucid.see.optimize.bases import Spectrum
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_CENTER, UNIT_RADIUS, standardized
-from pellucid.settings import PatternSettings
+from pellucid.settings import Cells, PatternSettings
 
 CHUNK = 64  # noise images drawn at a time; part of what a seed means, so it never depends on the machine
 ALMOST_BLACK, NORMAL_DEVIATION = 0.01, 0.1
@@ -36,23 +38,24 @@ def generator(*numbers: int) -> torch.Generator:
 
 
 def multi_scale_noise(
-    shape: InputShape, count: int, seed: Sequence[int], scales: Sequence[int], weights: Sequence[float] = ()
+    shape: InputShape, count: int, seed: Sequence[int], scales: Sequence[Cells], weights: Sequence[float] = ()
 ) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
     """`count` standardized noise images of `shape`, in chunks of at most 64 (so that memory stays flat).
 
     scales: cells along the shorter side, one noise each, at most as many as pixels; the longer side has cells of the
-    same size. weights: one for each scale, none for equal weights. seed: numbers that choose the stream.
+    same size. Or "3x7": three cells from top to bottom, seven from left to right. weights: one for each scale, none
+    for equal weights. seed: numbers that choose the stream.
     Raises PellucidError for no scales, cells below 1, or weights that are not one for each scale.
     """
-    if not scales or min(scales) < 1:
+    if not scales or any(isinstance(scale, int) and scale < 1 for scale in scales):
         raise PellucidError(f"Setting 'scales' is {tuple(scales)}; give one or more numbers of cells, each at least 1.")
     if weights and len(weights) != len(scales):
         raise PellucidError(f"There are {len(weights)} weights for {len(scales)} scales; give one for each, or none.")
     stream = generator(*seed)
     for begin in range(0, count, CHUNK):
         total = torch.zeros(min(CHUNK, count - begin), *shape)
-        for number, weight in zip(scales, weights if weights else [1.0] * len(scales), strict=True):
-            total += weight * _one_scale(shape, len(total), number, stream)
+        for cells, weight in zip(scales, weights if weights else [1.0] * len(scales), strict=True):
+            total += weight * _one_scale(shape, len(total), cells, stream)
         yield standardized(total)
 
 
@@ -96,21 +99,50 @@ def smoothed(
 def noise_of(
     settings: PatternSettings, shape: InputShape, count: int, attempt: int
 ) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
-    """The noise that the settings name, other images for each `attempt`."""
+    """The noise that the settings name, other images for each `attempt`; see `mixture_of`."""
     seed = (settings.seed, attempt)
-    found = (
-        multi_scale_noise(shape, count, seed, settings.scales, settings.scale_weights)
-        if settings.noise == "scales"
-        else plain_noise(settings.noise, shape, count, seed)
-    )
+    if settings.noise == "scales":
+        parts = _mixtures(settings, count)
+        streams = [seed] if len(parts) == 1 else [(*seed, number) for number in range(len(parts))]
+        noises = [
+            chunk
+            for (scales, size), stream in zip(parts, streams, strict=True)
+            for chunk in multi_scale_noise(shape, size, stream, scales, settings.scale_weights)
+        ]
+        found: Iterator[Tensor] = iter(torch.split(torch.cat(noises), CHUNK))
+    else:
+        found = plain_noise(settings.noise, shape, count, seed)
     return found if settings.smooth == 0 else map(partial(smoothed, width=settings.smooth), found)
 
 
-def _one_scale(shape: InputShape, count: int, number: int, stream: torch.Generator) -> Tensor:
+def mixture_of(settings: PatternSettings, count: int, number: int) -> tuple[Cells, ...]:
+    """The scales in noise `number` of `count`: one of them, the first scale's noises first, or all of them at last.
+
+    A single noise has all scales, and so have all noises where there are weights for them.
+    """
+    parts = _mixtures(settings, count)
+    return parts[int(np.searchsorted(np.cumsum([size for _, size in parts]), number, side="right"))][0]
+
+
+def _mixtures(settings: PatternSettings, count: int) -> list[tuple[tuple[Cells, ...], int]]:
+    """Scales, and how many noises of `count` have them: as equal shares as can be."""
+    every = settings.scales
+    if count <= len(every) or len(every) == 1 or settings.scale_weights:
+        return [(every, count)]
+    kinds = [*((scale,) for scale in every), every]
+    ends = [count * end // len(kinds) for end in range(len(kinds) + 1)]
+    return [(kind, ends[at + 1] - ends[at]) for at, kind in enumerate(kinds)]
+
+
+def _one_scale(shape: InputShape, count: int, cells: Cells, stream: torch.Generator) -> Tensor:
     channel, height, width = shape
-    pixels = max(1.0, min(height, width) / number)  # of one cell's side
-    grid = round(height / pixels), round(width / pixels)
-    cells = torch.rand(count, channel, *grid, generator=stream) * 2 - 1
+    if isinstance(cells, int):
+        pixels = max(1.0, min(height, width) / cells)  # of one cell's side
+        grid = round(height / pixels), round(width / pixels)
+    else:
+        rows, columns = map(int, cells.split("x"))
+        grid = min(rows, height), min(columns, width)
+    noise = torch.rand(count, channel, *grid, generator=stream) * 2 - 1
     if grid == (height, width):
-        return cells
-    return functional.interpolate(cells, size=(height, width), mode="bicubic", align_corners=False)
+        return noise
+    return functional.interpolate(noise, size=(height, width), mode="bicubic", align_corners=False)
