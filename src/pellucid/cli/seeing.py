@@ -85,7 +85,9 @@ def pattern(
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
     found = find(seen, layer, unit, **_keywords(seen, start, history, source, settings))
-    print(f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}.")
+    print(
+        f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}{found.tones.note}."
+    )
     if found.strongest is not None:
         print(relative_text(found.alone()))
     if found.history.terms:

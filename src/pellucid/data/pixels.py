@@ -1,17 +1,20 @@
 """Pixels: images in model space -> bytes to look at, exact to the pixel.
 
+Tones:      which gray or color a value of an image becomes: by deviations from its mean, true, or stretched
 tone:       standardized image -> gray in 0..255, where 128 is the image's mean
 tile_sheet: (tile, height, width) -> one picture of all tiles;  enlarge: each pixel a square, never interpolated
 image_wall: images in model space (image, channel, height, width) -> one picture in [0, 1]
 
-The curve is the same for every picture, (1 + tanh(deviations / 1.5)) / 2, so that two tiles can be compared; it bends
-instead of clipping, because patterns reach twelve deviations and stripes barely two. Images are drawn in deviations
-from their own mean, whatever range a model takes.
+The curve of deviations is the same for every picture, (1 + tanh(deviations / 1.5)) / 2, so that two tiles can be
+compared; it bends instead of clipping, because patterns reach twelve deviations and stripes barely two. Images of a
+box, [0, 1], have a black and a white of their own: they are drawn as they are.
 """
 
 import base64
 import io
 import math
+from dataclasses import dataclass, field
+from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -19,6 +22,7 @@ from PIL import Image
 
 from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
 from pellucid.errors import PellucidError
+from pellucid.settings import PatternSettings
 
 TONE_SOFTNESS = 1.5  # deviations at which the tone curve reaches tanh(1), 88% of full white
 MOST_DRAWN = 2**30  # bytes of a picture
@@ -68,23 +72,69 @@ def tile_sheet(
     return whole
 
 
+@dataclass(frozen=True)
+class Tones:
+    """How images in model space become bytes.
+
+    values: "deviations" from the image's mean; "true" pixels in [0, 1], as `scaling` gives them back; "stretched" ones,
+    each image from its smallest to its largest. palette: the colors of images of one channel.
+    """
+
+    values: Literal["deviations", "true", "stretched"] = "deviations"
+    palette: Literal["gray", "viridis"] = "gray"
+    scaling: Scaling = field(default_factory=Scaling)
+
+    @classmethod
+    def of(cls, settings: PatternSettings, scaling: Scaling) -> Self:
+        """Those of a pattern: unless told otherwise a box image's are true, if its model does not forget them."""
+        values = settings.tones or ("true" if settings.image.startswith("box") else "deviations")
+        forgotten = values == "true" and scaling.kind == "standardized"
+        return cls("stretched" if forgotten else values, settings.palette, scaling)
+
+    @property
+    def note(self) -> str:
+        """What has to be said of such pictures, for a caption; empty where nothing has."""
+        return ", each stretched from its smallest to its largest value" if self.values == "stretched" else ""
+
+    def grays(self, images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "..."]:
+        """A byte for every value."""
+        if self.values == "deviations":
+            # In double precision NumPy does it; for a few pictures nothing should have to be compiled.
+            return tone(Scaling("standardized").apply(np.asarray(images, np.float64)))
+        pixels = images if self.scaling.kind == "standardized" else self.scaling.invert(images)
+        if self.values == "stretched":
+            low, high = (edge(pixels, axis=(1, 2, 3), keepdims=True) for edge in (np.min, np.max))
+            pixels = (pixels - low) / np.where(high > low, high - low, 1)
+        return byte_pixels(pixels)
+
+
+DEVIATIONS = Tones()
+
+
 def tone_images(
-    images: Float[np.ndarray, "image channel height width"],
+    images: Float[np.ndarray, "image channel height width"], tones: Tones = DEVIATIONS
 ) -> UInt8[np.ndarray, "image color height wide"]:
-    """Images of any range as bytes: gray for one channel, colors for three, else the channels side by side."""
-    # In double precision NumPy does it; for a few pictures nothing should have to be compiled.
-    grays = tone(Scaling("standardized").apply(np.asarray(images, np.float64)))
+    """Images as bytes: one channel in gray or a palette, three as colors, else the channels side by side."""
+    grays = tones.grays(images)
     count, channels, height, width = grays.shape
+    if channels == 1 and tones.palette != "gray":
+        from matplotlib import colormaps  # here, as it takes a while and most pictures are gray
+
+        return np.moveaxis(colormaps[tones.palette](grays[:, 0], bytes=True)[..., :3], -1, 1)
     if channels in (1, 3):
         return grays
     return grays.transpose(0, 2, 1, 3).reshape(count, 1, height, channels * width)
 
 
 def image_wall(
-    images: Float[np.ndarray, "image channel height width"], *, multiple: int = 1, columns: int | None = None
+    images: Float[np.ndarray, "image channel height width"],
+    tones: Tones = DEVIATIONS,
+    *,
+    multiple: int = 1,
+    columns: int | None = None,
 ) -> Float32[np.ndarray, "colour tall wide"]:
     """All images in one picture in [0, 1], each pixel a square of `multiple` a side; a single image has no border."""
-    tiles = tone_images(images)
+    tiles = tone_images(images, tones)
     count, _, height, width = tiles.shape
     across = columns_for(count, height=height, width=width) if columns is None else columns
     sheet = tile_sheet(np.moveaxis(tiles, 1, -1), across, gap=GAP)

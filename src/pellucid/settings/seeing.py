@@ -168,6 +168,13 @@ class PatternSettings(Settings):
         False, "comparison with each unit's strongest image of the data; on the command line, wherever data are given"
     )
     snapshots: int = field(8, "images kept of an optimization, at steps that double", was="shots", ge=0, le=1000)
+    tones: Literal["deviations", "true", "stretched"] | None = field(
+        None,
+        "brightness in pictures: deviations from the image's mean, true values, or each image stretched between its "
+        "smallest and its largest value",
+        unset="true for box images, else deviations",
+    )
+    palette: Literal["gray", "viridis"] = field("gray", "colors of pictures of images of one channel")
     seed: int = field(0, "seed of initial images and random transforms", ge=0)
 
     @model_validator(mode="before")

@@ -5,8 +5,8 @@ save_strip:    one unit's ascent -> a film strip, or a film
 save_ascents:  a layer's ascents, all side by side -> a film
 
 Every file is whole or not there. `check_output` is called before the work begins, so that nobody waits for a result
-that cannot be written. Patterns are drawn in deviations from their own mean, whatever range a model takes. Matplotlib
-is loaded only where a figure is drawn.
+that cannot be written. Pictures have the tones that the patterns' settings ask for (data/pixels.py). Matplotlib is
+loaded only where a figure is drawn.
 """
 
 from collections.abc import Sequence
@@ -51,19 +51,19 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     if suffix == ".png" and multiple is not None:
         return found.save(path, multiple)
     if suffix:
-        title, units = f"{found.model}, {found.layer}", [int(unit) for unit in found.units]
+        title, units = f"{found.model}, {found.layer}{found.tones.note}", [int(unit) for unit in found.units]
         shown: tuple[Any, ...] = found.images, found.activations, found.dead
         if suffix == ".png":
-            return draw_wall(PictureBoard, *shown, units=units, title=title).save(path)
+            return draw_wall(PictureBoard, *shown, units=units, title=title, tones=found.tones).save(path)
         from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.patterns import wall_figure
 
-        return save_figure(wall_figure(*shown, units=units, title=title), path)
+        return save_figure(wall_figure(*shown, units=units, title=title, tones=found.tones), path)
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")
     for unit, image in zip(found.units, found.images, strict=True):
-        picture = image_wall(image[None], multiple=MULTIPLE if multiple is None else multiple)
+        picture = image_wall(image[None], found.tones, multiple=MULTIPLE if multiple is None else multiple)
         save_photo(folder / f"unit-{unit:03d}.png", picture)
     return folder
 
@@ -76,7 +76,7 @@ def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) ->
     """
     format_of(path, ANIMATIONS)
     _require_snapshots(len(found.film.steps), path)
-    walls = byte_pixels(np.stack([image_wall(shot) for shot in found.film.images]))
+    walls = byte_pixels(np.stack([image_wall(shot, found.tones) for shot in found.film.images]))
     largest = max(1, min(MULTIPLE, WIDEST // walls.shape[-1]))
     frames = walls[:, 0] if walls.shape[1] == 1 else np.moveaxis(walls, 1, -1)
     return save_film(frames, path, milliseconds=400, multiple=largest if multiple is None else multiple)
@@ -89,16 +89,16 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
     no snapshots were kept, and where the disk refuses.
     """
     _require_snapshots(len(found.film.steps), path)
-    frames = found.film.images[:, 0]
+    frames, tones = found.film.images[:, 0], found.tones
     if format_of(path, FILMS) in FIGURES:
         from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.patterns import strip_figure
 
-        title = f"{found.model}, {found.layer}, unit {found.unit}"
+        title = f"{found.model}, {found.layer}, unit {found.unit}{tones.note}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
-        return save_figure(strip_figure(frames, steps, activations, changes=changes, title=title), path)
-    pixels = np.moveaxis(tone_images(frames), 1, -1)
+        return save_figure(strip_figure(frames, steps, activations, changes=changes, title=title, tones=tones), path)
+    pixels = np.moveaxis(tone_images(frames, tones), 1, -1)
     return save_film(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, path, milliseconds=400, multiple=multiple)
 
 

@@ -8,11 +8,13 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pellucid.data.pixels import image_wall, tone
+from pellucid.cli.arguments import initial_images
+from pellucid.data.pixels import Tones, image_wall, tone, tone_images
+from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
-from pellucid.see.patterns.api import History, Pattern, Patterns, patterns
+from pellucid.see.patterns.api import History, Pattern, Patterns, pattern, patterns
 from pellucid.see.patterns.pattern_files import load_images
 from tests.see.conftest import small_cnn
 
@@ -192,3 +194,43 @@ def test_a_change_is_that_of_the_step_before():
     activations = np.array([[0.0, 2.0, 2.5, np.nan], [4.0, 0.0, -2.0, -1.0]], np.float32)
     changes = History(activations).changes
     np.testing.assert_allclose(changes, [[np.nan, 1.0, 0.2, np.nan], [np.nan, np.nan, -1.0, 1.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "channels"),
+    [("unit", 1), (Scaling("mean-deviation", (0.1, 0.2, 0.3), (0.3, 0.2, 0.4)), 3), ("standardized", 1)],
+)
+def test_a_box_image_is_drawn_as_it_is_and_comes_back_as_a_start(tmp_path, scaling, channels):
+    """Rejects black that is drawn gray, and a picture that is another image when the next search starts from it."""
+    model = open_model(small_cnn(channels), input_shape=(channels, 13, 9), scaling=scaling)
+    noise = "normal" if scaling == "standardized" else "zero"
+    found = pattern(model, "relu2", 4, image="box", optimizer="gradient", keep="last", noise=noise, **QUICK)
+    path = found.save(tmp_path / "box.png", 1)
+    pixels = np.moveaxis(np.atleast_3d(np.asarray(Image.open(path))), -1, 0) / 255
+    if scaling == "standardized":  # it forgets what was black, and the caption says so
+        assert (pixels.min(), pixels.max()) == (0, 1)
+        assert "stretched from its smallest" in found.plot().get_title()
+    else:
+        assert np.abs(pixels - found.scaling.invert(found.image[None])[0]).max() <= 0.5001 / 255
+        assert "stretched" not in found.plot().get_title()
+    start = initial_images(path, model)
+    np.testing.assert_allclose(start[0], found.image, atol=0.05 if scaling == "standardized" else 0.01)
+    again = Pattern.load(found.save(tmp_path / "box.npz"))
+    assert again.scaling == found.scaling
+    assert again._repr_html_() == found._repr_html_()
+
+
+def test_a_stretched_picture_says_so_and_a_palette_is_a_palette(found):
+    """Rejects a stretch by one image of another, silence about it, a flat image that divides by zero, and gray."""
+    settings = found.settings.model_copy(update={"tones": "stretched", "palette": "viridis"})
+    images = found.images.copy()
+    images[0] = 0.3
+    drawn = Patterns(**{**vars(found), "images": images, "settings": settings})
+    assert "stretched" in drawn.plot().get_title()
+    assert "stretched" in drawn._repr_html_()
+    gray = tone_images(images, Tones("stretched"))
+    assert [(tile.min(), tile.max()) for tile in gray] == [(0, 0), (0, 255), (0, 255)]
+    colored = tone_images(images, drawn.tones)
+    assert colored.shape == (3, 3, 13, 9)
+    low, high = np.unravel_index(gray[1].argmin(), gray[1].shape), np.unravel_index(gray[1].argmax(), gray[1].shape)
+    assert [tuple(colored[1][:, at[1], at[2]].tolist()) for at in (low, high)] == [(68, 1, 84), (253, 231, 36)]

@@ -101,6 +101,7 @@ def patterns(
         ),
         settings=chosen,
         parts=parts.described,
+        scaling=opened.scaling,
     )
 
 

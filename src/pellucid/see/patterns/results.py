@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import image_wall, picture_tag
+from pellucid.data.pixels import Tones, image_wall, picture_tag
+from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.see.optimize.diagnostics import TERMS
@@ -82,6 +83,7 @@ class Patterns:
     the unit positive; `tried_starts` and `tried_images` say how many there were (images are tried for units that no
     start makes active).  steps: made uphill.  strongest: each unit's activation for the image of the data that excites
     it most, if `compare` was asked for.  parts: descriptions of the objects that were given instead of settings.
+    scaling: the model's.
     """
 
     model: str
@@ -98,6 +100,7 @@ class Patterns:
     settings: PatternSettings
     strongest: Float32[np.ndarray, "unit"] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
+    scaling: Scaling = field(default_factory=Scaling)
 
     @property
     def relative(self) -> Float32[np.ndarray, "unit"] | None:
@@ -106,6 +109,11 @@ class Patterns:
             return None
         excited = self.strongest > 0
         return np.where(excited, self.activations / np.where(excited, self.strongest, 1), np.nan).astype(np.float32)
+
+    @property
+    def tones(self) -> Tones:
+        """How pictures of these images are drawn."""
+        return Tones.of(self.settings, self.scaling)
 
     def __len__(self) -> int:
         return len(self.units)
@@ -128,7 +136,7 @@ class Patterns:
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".png":
-            return save_photo(path, image_wall(self.images, multiple=multiple))
+            return save_photo(path, image_wall(self.images, self.tones, multiple=multiple))
         if suffix == ".csv":
             beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
             return write_table(path, self.images, beside | self._compared)
@@ -139,6 +147,7 @@ class Patterns:
         shown = {"film": self.film.images, "shown": self.film.activations, "history": self.history.activations}
         settings = self.settings.model_dump(mode="json")
         about = {"model": self.model, "layer": self.layer, "settings": settings, "parts": dict(self.parts)}
+        about["scaling"] = self.scaling.to_dict()
         return write_arrays(
             path, {**arrays, **terms, **self._compared, **shown, "moments": np.array(self.film.steps, np.int64)}, about
         )
@@ -172,16 +181,20 @@ class Patterns:
         terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
         history = History(arrays.pop("history"), terms)
         settings = PatternSettings.of(**about["settings"])
-        model, layer, parts = str(about["model"]), str(about["layer"]), _texts(about.get("parts"))
-        return cls(model=model, layer=layer, history=history, film=film, settings=settings, parts=parts, **arrays)
+        shared: dict[str, Any] = {"model": str(about["model"]), "layer": str(about["layer"])}
+        shared |= {"parts": _texts(about.get("parts")), **arrays}
+        scaling = Scaling.from_dict(about.get("scaling", {"kind": "unit"}))
+        return cls(history=history, film=film, settings=settings, scaling=scaling, **shared)
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """All images on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
         dead = f", {self.dead.sum()} dead" if self.dead.any() else ""
-        return _plotted(self.images, f"{self.model}, {self.layer}: {len(self)} units{dead}", axes)
+        title = f"{self.model}, {self.layer}: {len(self)} units{dead}{self.tones.note}"
+        return _plotted(image_wall(self.images, self.tones), title, axes)
 
     def _repr_html_(self) -> str:
-        return picture_tag(image_wall(self.images), html.escape(repr(self), quote=True), scale=2)
+        words = html.escape(f"{self!r}{self.tones.note}", quote=True)
+        return picture_tag(image_wall(self.images, self.tones), words, scale=2)
 
     def one(self, unit: int) -> "Pattern":
         """The pattern of this unit; raises PellucidError where it is not among `units`."""
@@ -226,11 +239,17 @@ class Pattern:
     settings: PatternSettings
     strongest: float | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
+    scaling: Scaling = field(default_factory=Scaling)
 
     @property
     def relative(self) -> float | None:
         """The activation over that of the strongest image; None where no image excites the unit, or none was seen."""
         return self.activation / self.strongest if self.strongest is not None and self.strongest > 0 else None
+
+    @property
+    def tones(self) -> Tones:
+        """How pictures of this image are drawn."""
+        return Tones.of(self.settings, self.scaling)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.image, dtype=dtype, copy=copy)
@@ -269,13 +288,18 @@ class Pattern:
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """The image on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
         state = "dead" if self.dead else f"{self.activation:.3f}"
-        return _plotted(self.image[None], f"{self.layer}, unit {self.unit}: {state}", axes)
+        tones = self.tones
+        return _plotted(
+            image_wall(self.image[None], tones), f"{self.layer}, unit {self.unit}: {state}{tones.note}", axes
+        )
 
     def _repr_html_(self) -> str:
-        return picture_tag(image_wall(self.image[None]), html.escape(repr(self), quote=True), scale=6)
+        tones = self.tones
+        words = html.escape(f"{self!r}{tones.note}", quote=True)
+        return picture_tag(image_wall(self.image[None], tones), words, scale=6)
 
 
-_SHARED = ("model", "layer", "settings", "parts")  # by all units
+_SHARED = ("model", "layer", "settings", "parts", "scaling")  # by all units
 _COUNTS = ("steps", "tried_starts", "tried_images")
 _ARRAYS = {
     "units": (1, np.int64),
@@ -308,12 +332,12 @@ def _texts(found: object) -> dict[str, str]:
     return {str(name): str(text) for name, text in found.items()} if isinstance(found, Mapping) else {}
 
 
-def _plotted(images: Float32[np.ndarray, "image channel height width"], title: str, axes: "Axes | None") -> "Axes":
+def _plotted(wall: Float32[np.ndarray, "colour tall wide"], title: str, axes: "Axes | None") -> "Axes":
     if axes is None:
         from matplotlib.figure import Figure  # here, as it takes a while and most patterns are never plotted
 
         axes = Figure(layout="constrained").subplots()
-    picture = np.moveaxis(image_wall(images), 0, -1)
+    picture = np.moveaxis(wall, 0, -1)
     axes.imshow(picture[..., 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
     axes.set_title(title)
     axes.set_axis_off()

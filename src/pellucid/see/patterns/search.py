@@ -50,7 +50,7 @@ DataImages = Float32[np.ndarray, "image channel height width"]
 
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
 NO_OTHER_ASCENT = {"seed", "preset", "steps", "candidates", "restarts", "silent_restarts", "snapshots", "report",
-                   "compare", "precision"}  # fmt: skip
+                   "compare", "precision", "tones", "palette"}  # fmt: skip
 """Settings by which an ascent leads nowhere else."""
 
 

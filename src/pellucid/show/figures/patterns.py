@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from pellucid.data.pixels import DEVIATIONS, Tones
 from pellucid.errors import PellucidError
 from pellucid.show.figures.axes import FigureBoard, draw_image, draw_text, pixel_figure
 from pellucid.show.figures.wall import draw_wall, image_tones
@@ -31,12 +32,13 @@ def strip_figure(
     changes: Sequence[float] = (),
     multiple: int = 4,
     title: str = "",
+    tones: Tones = DEVIATIONS,
 ) -> Figure:
     """A film strip: the image at some steps of its ascent, with the activation that it had there.
 
     changes: of the activation in the step before, as shares of it; NaN where there is none to tell.
     """
-    tiles = image_tones(frames)
+    tiles = image_tones(frames, tones)
     count, height, width = tiles.shape[:3]
     if not len(steps) == len(activations) == count or len(changes) not in (0, count):
         raise PellucidError(

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from pellucid.data.pixels import columns_for, tone_images
+from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tone_images
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path
 from pellucid.show import style
@@ -48,10 +48,10 @@ B = TypeVar("B", bound=Board)
 
 
 def image_tones(
-    images: Float[np.ndarray, "image channel height width"],
+    images: Float[np.ndarray, "image channel height width"], tones: Tones = DEVIATIONS
 ) -> UInt8[np.ndarray, "image height wide *colour"]:
-    """Images of any range as bytes for a figure: gray for one channel, colors for three, else the channels in a row."""
-    toned = tone_images(images)
+    """Images as `tone_images` draws them, for a figure: the axis of colors last, if there is one."""
+    toned = tone_images(images, tones)
     return toned[:, 0] if toned.shape[1] == 1 else np.moveaxis(toned, 1, -1)
 
 
@@ -65,9 +65,10 @@ def draw_wall(
     columns: int | None = None,
     multiple: int = 2,
     title: str = "",
+    tones: Tones = DEVIATIONS,
 ) -> B:
     """Every unit's pattern with its number and activation; `units` numbers them (default: from 0)."""
-    tiles = image_tones(images)
+    tiles = image_tones(images, tones)
     count, height, width = tiles.shape[:3]
     names = range(count) if units is None else units
     if not len(names) == len(activations) == count:

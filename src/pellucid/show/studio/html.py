@@ -12,13 +12,14 @@ Every name that comes from outside is escaped. Pixels are only ever repeated who
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from markupsafe import escape
 from PIL import Image
 
-from pellucid.data.pixels import columns_for, tile_sheet, tone_images
+from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
 from pellucid.errors import PellucidError
 from pellucid.show import style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
@@ -140,15 +141,19 @@ def unit_columns(values: Float[np.ndarray, " unit"], layer: str) -> str:
     return f'<div class="columns">{"".join(bars)}</div>'
 
 
-def image_grays(images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "image height wide"]:
+def image_grays(
+    images: Float[np.ndarray, "image channel height width"], tones: Tones = DEVIATIONS
+) -> UInt8[np.ndarray, "image height wide"]:
     """Images in model space as grays; colours are averaged."""
-    grays: np.ndarray = np.rint(tone_images(images).mean(axis=1)).astype(np.uint8)
+    grays: np.ndarray = np.rint(tone_images(images, replace(tones, palette="gray")).mean(axis=1)).astype(np.uint8)
     return grays
 
 
-def pattern_picture(image: Float[np.ndarray, "channel height width"], words: str, target: int = 280) -> str:
+def pattern_picture(
+    image: Float[np.ndarray, "channel height width"], words: str, target: int = 280, tones: Tones = DEVIATIONS
+) -> str:
     """One pattern, large, in the colours that it has."""
-    pixels = tone_images(image[None])[0]
+    pixels = tone_images(image[None], tones)[0]
     height, width = pixels.shape[1:]
     times = pixel_multiple((height, width), target)
     address = (

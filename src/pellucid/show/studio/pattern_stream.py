@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from pellucid.data.pixels import Tones
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.results import Patterns
@@ -36,6 +37,11 @@ class Request:
     units: tuple[int, ...] | None
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: Float32[np.ndarray, "*unit channel height width"] | None = None
+
+    @property
+    def tones(self) -> Tones:
+        """How pictures of the images are drawn."""
+        return Tones.of(PatternSettings.of(**self.settings), self.model.scaling)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +97,11 @@ def patterns_html(snapshot: Snapshot, asked: Request) -> str:
         captions = [html.activation_text(value) for value in snapshot.activations.tolist()]
         dead = [] if snapshot.found is None else snapshot.found.dead.tolist()
         captions = ["dead" if index < len(dead) and dead[index] else words for index, words in enumerate(captions)]
-        return html.tile_gallery(html.image_grays(snapshot.images), numbers, captions, target=SMALL, dead=dead)
+        return html.tile_gallery(
+            html.image_grays(snapshot.images, asked.tones), numbers, captions, target=SMALL, dead=dead
+        )
     title = f"{asked.layer}, the whole layer" if numbers[0] < 0 else f"{asked.layer}, unit {numbers[0]}"
-    shown = html.pattern_picture(snapshot.images[0], f"The pattern of {title}", LARGE)
+    shown = html.pattern_picture(snapshot.images[0], f"The pattern of {title}", LARGE, asked.tones)
     film = "" if snapshot.found is None else _film(snapshot.found)
     return f'<figure class="portrait">{shown}<figcaption>{_caption(snapshot, title)}</figcaption>{film}</figure>'
 
@@ -112,5 +120,7 @@ def _film(found: Patterns) -> str:
     if len(found.film.steps) < 2:
         return ""
     words = [html.activation_text(value) for value in found.film.activations[:, 0].tolist()]
-    shots = html.tile_gallery(html.image_grays(found.film.images[:, 0]), found.film.steps, words, target=56)
+    shots = html.tile_gallery(
+        html.image_grays(found.film.images[:, 0], found.tones), found.film.steps, words, target=56
+    )
     return f'<div class="film">{shots}</div>'

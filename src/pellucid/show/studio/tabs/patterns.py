@@ -14,7 +14,7 @@ import gradio as gr
 import numpy as np
 
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import image_wall
+from pellucid.data.pixels import Tones, image_wall
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
@@ -107,7 +107,7 @@ class PatternsTab:
             raise PellucidError(f"At most {MOST_KEPT} patterns are kept in a window; download them and reload it.")
         units = range(len(snapshot.images)) if asked.units is None else asked.units
         for unit, image, value in zip(units, snapshot.images, snapshot.activations.tolist(), strict=True):
-            gallery.append((f"{asked.model.name}-{asked.layer}-{unit}", image, value))
+            gallery.append((f"{asked.model.name}-{asked.layer}-{unit}", image, value, asked.tones))
         words = f"{len(gallery)} pattern{'s are' if len(gallery) > 1 else ' is'} kept."
         return (
             html.status_line(words),
@@ -170,7 +170,9 @@ def _status(snapshot: Snapshot, *, ended: bool = False) -> str:
 def _files(session: Session, asked: Request, snapshot: Snapshot) -> list[Any]:
     """The downloads: a picture always, everything and a film where there is a result."""
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in asked.layer)
-    picture = save_photo(session.path(f"{stem}.png"), image_wall(snapshot.images, multiple=export.MULTIPLE))
+    picture = save_photo(
+        session.path(f"{stem}.png"), image_wall(snapshot.images, asked.tones, multiple=export.MULTIPLE)
+    )
     arrays = film = None
     if snapshot.found is not None:
         arrays = snapshot.found.save(session.path(f"{stem}.npz"))
@@ -180,27 +182,27 @@ def _files(session: Session, asked: Request, snapshot: Snapshot) -> list[Any]:
     return offered(picture, arrays, film)
 
 
-def _gallery_html(gallery: list[tuple[str, np.ndarray, float]]) -> str:
-    """All that is kept; patterns of one size share a sheet."""
+def _gallery_html(gallery: list[tuple[str, np.ndarray, float, Tones]]) -> str:
+    """All that is kept; patterns of one size and tone share a sheet."""
     walls = []
-    for _, run in itertools.groupby(gallery, key=lambda kept: kept[1].shape):
-        names, images, values = zip(*run, strict=True)
+    for _, run in itertools.groupby(gallery, key=lambda kept: (kept[1].shape, kept[3])):
+        names, images, values, tones = zip(*run, strict=True)
         units = [int(name.removeprefix("-").rpartition("-")[2]) for name in names]
         walls.append(
             html.tile_gallery(
-                html.image_grays(np.stack(images)), units, [*map(html.activation_text, values)], target=56
+                html.image_grays(np.stack(images), tones[0]), units, [*map(html.activation_text, values)], target=56
             )
         )
     return f"<h2>Kept</h2>{''.join(walls)}"
 
 
-def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float]]) -> Any:
+def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float, Tones]]) -> Any:
     """A PNG of each."""
     path = session.path("patterns.zip")
     folder = path.parent
     with zipfile.ZipFile(path, "w") as archive:
-        for at, (name, image, _) in enumerate(gallery):
+        for at, (name, image, _, tones) in enumerate(gallery):
             safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
-            picture = save_photo(folder / "one.png", image_wall(image[None], multiple=export.MULTIPLE))
+            picture = save_photo(folder / "one.png", image_wall(image[None], tones, multiple=export.MULTIPLE))
             archive.write(picture, f"{at:03d}-{safe}.png")
     return path
