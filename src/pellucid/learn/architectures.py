@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pellucid.errors import unknown
+from pellucid.learn.initializers import CALM
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
 
 ScalingName = Literal["unit", "standardized", "features"]
@@ -26,7 +27,7 @@ class Architecture:
     name: str
     layers: tuple[Layer, ...]
     scaling: ScalingName = "unit"
-    initialization: str = "he"
+    initialization: str = CALM
     recipe: Mapping[str, Any] = field(default_factory=dict)
     loss: str = "cross-entropy"
 

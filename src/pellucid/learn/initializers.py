@@ -1,10 +1,12 @@
-"""Initializations: a weight's shape -> random numbers to start from; biases start at zero.
+"""Initializations: text, a parameter's name and shape -> numbers to start from.
 
-he:        N(0, sqrt(2 / fan_in)), for ReLU (He et al. 2015, "Delving deep into rectifiers")
-normal:s   N(0, s), the same for every layer
-uniform:c  evenly from -c / sqrt(fan_in) to c / sqrt(fan_in)
+he          N(0, sqrt(2 / fan_in)), for ReLU (He et al. 2015, "Delving deep into rectifiers"); he:a is a times as wide
+normal:s    N(0, s)
+uniform:c   evenly from -c / sqrt(fan_in) to c / sqrt(fan_in)
 
-fan_in is the number of inputs that one unit sees.
+fan_in is the number of inputs that one unit sees. A second number is the value of all biases, which else are 0:
+normal:0.5:0.15. One text holds for all layers, or each kind of layer has its own, conv=normal:0.5/dense=normal:0.1;
+"logits" is the last layer, and what no kind is named for holds for all others: he/logits=he:0.1.
 """
 
 import math
@@ -15,29 +17,50 @@ from pellucid.errors import PellucidError, unknown
 
 Array = np.ndarray
 
+CALM = "he/logits=he:0.1"
+"""He's, but for the logits: from his they are so large that the first loss is up to four times that of guessing."""
 
-def parse(text: str) -> tuple[str, float]:
-    """'he', 'normal:0.5' or 'uniform:1' as a name and a number; raises PellucidError for anything else."""
-    name, _, number = text.partition(":")
-    if name not in ("he", "normal", "uniform"):
-        raise unknown("initialization", text, ("he", "normal:0.5", "uniform:1"))
-    if name == "he":
-        return name, 1.0
-    try:
-        scale = float(number)
-    except ValueError:
-        scale = math.nan
-    if not 0 < scale < math.inf:
-        raise PellucidError(f"Initialization '{text}' needs a positive number after the colon, such as '{name}:0.5'.")
-    return name, scale
+Rule = tuple[str, float, float]
+"""A name, its number, and the biases' value."""
 
 
-def draw(text: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Weights of this shape, (units, ...) with one unit's inputs in the further axes; float32."""
-    name, scale = parse(text)
+def parse(text: str) -> dict[str, Rule]:
+    """The rule of each kind of layer, "" for all others; raises PellucidError for text that is none."""
+    rules = {"": ("he", 1.0, 0.0)}
+    for part in text.split("/"):
+        kind, _, rule = part.rpartition("=")
+        if kind not in ("", "conv", "dense", "logits"):
+            raise unknown("kind of layer in an initialization", kind, ("conv", "dense", "logits"))
+        rules[kind] = _rule(rule)
+    return rules
+
+
+def draw(text: str, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """The parameter of that name ("conv1.weight"), weights as (units, ...) with a unit's inputs behind; float32."""
+    rules, kind = parse(text), name.partition(".")[0].rstrip("0123456789")
+    kinds = (kind, "dense", "") if kind == "logits" else (kind, "")
+    rule, scale, bias = next(rules[each] for each in kinds if each in rules)
+    if len(shape) == 1:
+        return np.full(shape, bias, np.float32)
     fan_in = math.prod(shape[1:])
-    if name == "uniform":
+    if rule == "uniform":
         bound = scale / math.sqrt(fan_in)
         return rng.uniform(-bound, bound, shape).astype(np.float32)
-    deviation = math.sqrt(2 / fan_in) if name == "he" else scale
+    deviation = scale * math.sqrt(2 / fan_in) if rule == "he" else scale
     return (rng.standard_normal(shape) * deviation).astype(np.float32)
+
+
+def _rule(text: str) -> Rule:
+    name, *numbers = text.split(":")
+    if name not in ("he", "normal", "uniform"):
+        raise unknown("initialization", text, ("he", "normal:0.5", "uniform:1"))
+    try:
+        scale, bias, *more = [*map(float, numbers), *([1.0, 0.0] if name == "he" and not numbers else [0.0])]
+    except ValueError:
+        scale, bias, more = math.nan, 0.0, []
+    if not 0 < scale < math.inf or not math.isfinite(bias) or len(more) > 1:
+        raise PellucidError(
+            f"Initialization '{text}' needs a positive number after the colon, such as '{name}:0.5', and perhaps the "
+            f"biases' value after another, '{name}:0.5:0.1'."
+        )
+    return name, scale, bias

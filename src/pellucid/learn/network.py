@@ -55,8 +55,8 @@ class Network:
     architecture: a preset's name, a TOML file (a path that ends in .toml), a list of layers, or an `Architecture`;
     input_shape: (channel, height, width), (1, 28, 28) if not given; classes: overrides the width of the last layer;
     scaling: a `Scaling` or its kind; "features" is measured on the training images when training begins;
-    initialization: "he", "normal:s" or "uniform:c"; loss: its name, see losses.py; seed: of the
-    weights; parameters: to begin with, none are drawn.
+    initialization: "he", "normal:s", "uniform:c", or one for each kind of layer, see initializers.py; loss: its name,
+    see losses.py; seed: of the weights; parameters: to begin with, none are drawn.
     Raises PellucidError for unknown names, and layers or parameters that do not fit each other.
     """
 

@@ -31,14 +31,11 @@ LARGEST_NETWORK = 2**32
 
 
 def drawn(shapes: Mapping[str, Shape], initialization: str, seed: object) -> Parameters:
-    """Weights drawn from the seed in the order of the shapes, and biases of zero; raises PellucidError for no seed."""
+    """Parameters drawn from the seed in the order of the shapes; raises PellucidError for no seed."""
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise PellucidError(f"The seed is {seed!r:.80}; need a whole number from 0.")
     rng = np.random.default_rng(seed)
-    return {
-        name: initializers.draw(initialization, shape, rng) if len(shape) > 1 else np.zeros(shape, np.float32)
-        for name, shape in shapes.items()
-    }
+    return {name: initializers.draw(initialization, name, shape, rng) for name, shape in shapes.items()}
 
 
 def fitting(shapes: Mapping[str, Shape], parameters: Mapping[str, Array]) -> Parameters:

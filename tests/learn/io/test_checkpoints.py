@@ -225,7 +225,10 @@ def test_a_longer_training_may_go_on(tmp_path):
         ({"seed": 5}, "other setting 'seed', 0 and not 5"),
         ({"resume": False}, "already; go on from it with resume, or remove it"),
         ({"network": lambda: small.network(seed=1)}, "other seed of the weights, 0 and not 1"),
-        ({"network": lambda: small.network(initialization="normal:0.1")}, "other initialization, 'he' and not"),
+        (
+            {"network": lambda: small.network(initialization="normal:0.1")},
+            "initialization, 'he/logits=he:0.1' and not",
+        ),
         (
             {"network": lambda: Network([*small.network().layers[1:]], input_shape=small.SHAPE)},
             "other layers; continue",

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
+from pellucid.learn.initializers import CALM
 from pellucid.learn.io.description import describe, parsed
 from pellucid.learn.io.safetensors import network_from_bytes
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
@@ -55,7 +56,7 @@ def test_a_network_comes_back_to_the_last_bit(tmp_path, scaling):
     assert again.input_shape == SHAPE
     assert again.scaling == net.scaling
     assert again.provenance == net.provenance
-    assert (again.seed, again.initialization, again.architecture) == (3, "he", "own")
+    assert (again.seed, again.initialization, again.architecture) == (3, CALM, "own")
     assert list(again.parameters) == list(net.parameters)
     assert all(np.array_equal(again.parameters[name], value) for name, value in net.parameters.items())
     again.save(tmp_path / "again.safetensors")

@@ -5,7 +5,7 @@ read_architecture: a TOML file -> Architecture
 
     name = "mine"                    # the file's name, if not given
     scaling = "standardized"         # or "unit" (if not given), or "features"
-    initialization = "he"            # or "normal:0.5", "uniform:1"
+    initialization = "he"            # or "normal:0.5", "uniform:1"; see initializers.py
 
     [[layers]]
     kind = "conv"                    # or "pool", "flatten", "dense"; fields as in layers.py
@@ -97,7 +97,7 @@ def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:
     for name in table:
         if name not in known:
             raise unknown("entry of an architecture", name, known)
-    name, initialization = table.get("name", default_name), table.get("initialization", "he")
+    name, initialization = table.get("name", default_name), table.get("initialization", initializers.CALM)
     scaling, training = table.get("scaling", "unit"), table.get("training", {})
     for what, value in (("name", name), ("initialization", initialization)):
         if not isinstance(value, str) or not 0 < len(value) <= 80:
