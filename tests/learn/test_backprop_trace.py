@@ -11,23 +11,26 @@ from pellucid.learn.backprop_trace import trace_backprop
 
 
 def test_activations_and_gradients_of_every_layer_are_those_of_pytorch():
-    """Rejects gradients of another layer's output, or for what lies before its activation."""
+    """Rejects gradients of another layer, or for what lies behind its activation, and an image's that is lost."""
     net = small.network()
     image, label = small.data().train.images[4], 1
     seen = trace_backprop(net, image, label)
-    y = torch.from_numpy(net.scaling.apply(image[None]))
+    x = y = torch.from_numpy(net.scaling.apply(image[None])).requires_grad_()
     outputs = {}
     for layer, name in zip(net.layers, net.names, strict=True):
         y = torch_layer(layer, {part: torch.from_numpy(value) for part, value in net.parameters_of(name).items()}, y)
-        y.requires_grad_() if not outputs else y.retain_grad()
+        y.retain_grad()
         outputs[name] = y
     loss = torch.nn.functional.cross_entropy(y, torch.tensor([label]))
     loss.backward()
     assert seen.loss == pytest.approx(float(loss.detach()), rel=1e-5)
-    assert list(seen.activations) == list(seen.gradients) == list(net.names)
-    for name, output in outputs.items():
+    assert ["input", *seen.activations] == list(seen.gradients) == ["input", *net.names]
+    assert distance(seen.gradients["input"], x.grad[0].numpy()) < 1e-4
+    for (name, output), layer in zip(outputs.items(), net.layers, strict=True):
+        y = output.detach()[0]
+        slope = {"relu": y > 0, "sigmoid": y * (1 - y)}.get(getattr(layer, "activation", ""), 1)
         assert distance(seen.activations[name], output.detach()[0].numpy()) < 1e-5
-        assert distance(seen.gradients[name], output.grad[0].numpy()) < 1e-4
+        assert distance(seen.gradients[name], (output.grad[0] * slope).numpy()) < 1e-4
     np.testing.assert_allclose(seen.probabilities, net.predict(image[None])[0], rtol=1e-5)
     np.testing.assert_allclose(seen.error, seen.probabilities - np.eye(3)[label], rtol=1e-5)
     assert seen.guess == seen.probabilities.argmax()

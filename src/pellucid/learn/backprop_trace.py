@@ -1,6 +1,6 @@
 """BackpropTrace: a network, one image, its label -> what every layer makes of it, and what flows back through it.
 
-gradients: layer -> the gradient of the loss for that layer's output; for the logits it is p - onehot(label), the error
+gradients: layer -> dz, the gradient of the loss for what lies before that layer's activation; "input" -> dx
 
 It is a step for a batch of one that moves nothing. For someone who watches a training, and wants to see the numbers
 from the pixel to the loss and back.
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from pellucid.kernels import single_threaded_blas
+from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Conv
 from pellucid.learn.network import Network
@@ -21,8 +22,8 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class BackpropTrace:
-    """image: in [0, 1]; activations, gradients: by layer, of one shape, (unit,) or (unit, height, width); filters: the
-    weights of each convolution, (map, channel, kh, kw); probabilities, error (class,); largest, dead (layer,): the
+    """image: in [0, 1]; activations, gradients: by layer, of one shape, (unit,) or (unit, height, width), and of the
+    gradients "input" too, in model space; filters: the weights of each convolution, (map, channel, kh, kw); probabilities, error (class,); largest, dead (layer,): the
     layer statistics of this one image, where a ReLU layer is dead when all of it is silent.
     """
 
@@ -55,13 +56,16 @@ def trace_backprop(network: Network, image: Float[Array, "channel height width"]
         trace = network.forward(network.to_batch_last(network.checked(image[None])))
         losses, dy = network.loss_function.value_and_gradient(trace.output, np.array([label]))
         gradients: dict[str, Array] = {}
-        network.backward(trace, dy, wanted="input", outputs=gradients)
+        _, dx = network.backward(trace, dy, wanted="input", outputs=gradients)
+        assert dx is not None
+    for layer, name, y in zip(trace.layers, trace.names, trace.outputs, strict=True):
+        gradients[name] = ACTIVATIONS[getattr(layer, "activation", "linear")].gradient(y, gradients[name])
     return BackpropTrace(
         image=image,
         label=label,
         loss=float(losses[0]),
         activations={name: y[..., 0] for name, y in zip(trace.names, trace.outputs, strict=True)},
-        gradients={name: gradients[name][..., 0] for name in trace.names},
+        gradients={"input": dx[..., 0]} | {name: gradients[name][..., 0] for name in trace.names},
         filters={
             name: network.parameters_of(name)["weight"].copy()
             for layer, name in zip(trace.layers, trace.names, strict=True)

@@ -72,7 +72,8 @@ def train(
 class Trainer:
     """The loop with its state: network, data, settings, optimizer, history.
 
-    average: the moving average of the loss so far; sample: an image and a label of the last batch, before any shift.
+    average: the moving average of the loss so far; for who watches, each an image with its label, before any shift:
+    fixed, the first dev image, and worst, of the last batch the one of largest loss. filters: those to begin with.
     """
 
     def __init__(self, network: Network, data: Data, settings: TrainSettings) -> None:
@@ -83,7 +84,8 @@ class Trainer:
         self.optimizer = Optimizer(settings, network.parameters)
         self.history = History(settings, network.names)
         self.average = math.nan
-        self.sample: tuple[Array, int] = (data.train.images[0], int(data.train.labels[0]))
+        self.fixed = self.worst = (data.dev.images[0], int(data.dev.labels[0]))
+        self.filters = {name: value.copy() for name, value in network.parameters.items() if value.ndim == 4}
         self._average = MovingAverage(settings.ema)
         self._saved = (monotonic(), 0)
         if settings.resume and settings.checkpoint is None:
@@ -94,10 +96,12 @@ class Trainer:
 
     def run(self, *, progress: bool = True, on_batch: Callable[["Trainer"], None] | None = None) -> Iterator[Epoch]:
         """Train epoch by epoch; yields each epoch's record once it is done."""
-        if self.settings.check and self.history.gradients is None:
-            few = self.data.train.take(min(4, len(self.data.train)))
-            with single_threaded_blas(), compiling(first=progress):
+        few = self.data.train.take(min(4, len(self.data.train)))
+        with single_threaded_blas(), compiling(first=progress):
+            if self.settings.check and self.history.gradients is None:
                 self.history.gradients = check_gradients(self.network, few.images, few.labels, samples=6)
+            else:
+                train_step(self.network, few.images, few.labels)  # or the first step's seconds would be a compiler's
         self.save()  # what cannot be written shall be found out now
         for epoch in range(len(self.history.epochs), self.settings.epochs):
             yield self._epoch(epoch, progress, on_batch)
@@ -165,7 +169,6 @@ class Trainer:
     def _step(self, epoch: int, number: int, batches: list[Array]) -> Batch:
         begin = perf_counter()
         settings, train, chosen = self.settings, self.data.train, batches[number]
-        self.sample = (train.images[chosen[0]], int(train.labels[chosen[0]]))
         images = train.images.take(chosen, axis=0)
         if settings.shift > 0:
             rng = np.random.default_rng([settings.seed, epoch, number])
@@ -174,6 +177,8 @@ class Trainer:
         judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
         stats = judged or number % STATS_EVERY == 0
         step = train_step(self.network, images, train.labels[chosen], stats=stats)
+        worst = chosen[step.losses.argmax()]
+        self.worst = (train.images[worst], int(train.labels[worst]))
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
         where = f"in epoch {epoch + 1}, batch {number + 1}, at learning rate {rate:g}"
         self._require_finite(step, ridge, images, where)

@@ -50,7 +50,7 @@ class LivePlot:
     def draw(self, trainer: Trainer) -> None:
         """Draw now: an image of the last batch, and the curves so far."""
         classes = trainer.data.classes if self.classes is None else self.classes
-        seen = trace_backprop(trainer.network, *trainer.sample)
+        seen = trace_backprop(trainer.network, *trainer.worst)
         count = -(-len(trainer.data.train) // trainer.settings.batch)
         epochs = len(trainer.history.batches) / count
         figure = training_figure(trainer.history, seen, classes=classes[: len(seen.probabilities)], epochs=epochs)

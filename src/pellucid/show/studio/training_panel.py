@@ -48,7 +48,7 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
     sample = (
         f'<div class="answer"><figure class="received"><img class="pixels plate" alt="The image" '
         f'width="{image.shape[1] * size}" height="{image.shape[0] * size}" src="{html.gray_uri(image)}">'
-        f"<figcaption>one image of the last batch: a {escape(names[seen.label])}</figcaption></figure>"
+        f"<figcaption>the worst image of the last batch: a {escape(names[seen.label])}</figcaption></figure>"
         f"{html.class_bars(seen.probabilities, names, seen.label)}</div>"
     )
     return f'<div class="curves">{_curves(trainer)}</div>{sample}{_layers(trainer, seen)}'
@@ -102,7 +102,10 @@ def _layers(trainer: Trainer, seen: BackpropTrace) -> str:
     rows = []
     for name, values in layers_to_draw(seen.activations, len(seen.probabilities)).items():
         silent = '<p class="label sorry">silent for this image</p>' if dead[name] == 1 else ""
-        cells = [_strip("activations", values, signed=False), _strip("gradient", seen.gradients[name], signed=True)]
+        cells = [
+            _strip("activations", values, signed=False),
+            _strip("gradient before the activation", seen.gradients[name], signed=True),
+        ]
         if name in seen.filters:
             filters = seen.filters[name]
             cells.append(_strip("filters", filters.reshape(-1, *filters.shape[2:]), signed=True))
@@ -122,4 +125,4 @@ def _strip(words: str, values: np.ndarray, *, signed: bool) -> str:
     target = NEURON if values.ndim == 1 else FILTER if words == "filters" else TILE
     shown = html.tile_gallery(grays, range(len(grays)), [""] * len(grays), target=target)
     size = f"{np.abs(values).max(initial=0.0):.2g}"
-    return f'<figure class="{words}"><figcaption>{words}, up to {size}</figcaption>{shown}</figure>'
+    return f'<figure class="{words.partition(" ")[0]}"><figcaption>{words}, up to {size}</figcaption>{shown}</figure>'

@@ -153,7 +153,7 @@ def _run(job: Job, trainer: Trainer) -> None:
 
 
 def _picture(trainer: Trainer) -> str:
-    return training_panel.panel(trainer, trace_backprop(trainer.network, *trainer.sample))
+    return training_panel.panel(trainer, trace_backprop(trainer.network, *trainer.worst))
 
 
 def _register(session: Session, trainer: Trainer) -> tuple[str, Any]:
