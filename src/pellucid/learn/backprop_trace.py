@@ -23,8 +23,9 @@ Array = np.ndarray
 @dataclass(frozen=True, eq=False)
 class BackpropTrace:
     """image: in [0, 1]; activations, gradients: by layer, of one shape, (unit,) or (unit, height, width), and of the
-    gradients "input" too, in model space; filters: the weights of each convolution, (map, channel, kh, kw); probabilities, error (class,); largest, dead (layer,): the
-    layer statistics of this one image, where a ReLU layer is dead when all of it is silent.
+    gradients "input" too, in model space; filters: the weights of each convolution, (map, channel, kh, kw);
+    probabilities, error (class,); largest, dead (layer,): the layer statistics of this one image, where a ReLU layer
+    is dead when all of it is silent.
     """
 
     image: Float[Array, "channel height width"]
