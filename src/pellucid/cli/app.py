@@ -5,7 +5,7 @@ Flat: a group of settings -> options of a command, so that names, defaults, rang
 
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -21,7 +21,13 @@ Unit = Annotated[int, Parameter(help="unit of the layer, counted from 0; -1 for 
 Start = Annotated[
     Path | None, Parameter(help="file of initial images: saved patterns (.npz, .csv) or a picture (default: noise)")
 ]
-Which = Annotated[Literal["train", "dev", "test"], Parameter(help="part of the data that the images are taken from")]
+Part = Annotated[
+    str,
+    Parameter(
+        help="split of the data that the images are from: train, dev, test or all; or the sizes of the three splits, "
+        "such as 60000,0,10000"
+    ),
+]
 
 
 def _shown(default: Any) -> str | None:

@@ -4,27 +4,41 @@ Rooms are imported inside, so that `pellucid --help` does not wait for them.
 """
 
 import inspect
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.cli.app import app
 from pellucid.errors import PellucidError
-from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, Settings
+from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, Settings, SplitSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pellucid.data.splits import Data
+    from pellucid.data.splits import Data, Split
     from pellucid.learn.network import Network
     from pellucid.see.models.base import Model
 
 
-def data_of(source: DataSettings, seed: int) -> "Data":
-    """The images that the options name."""
+def data_of(source: DataSettings, seed: int, sizes: str | None = None) -> "Data":
+    """The images that the options name; a word on stderr where they were split in a way that nobody asked for."""
     from pellucid.data.load import load_data
 
-    return load_data(source.data, source.data_dir, seed)
+    given = source.split if isinstance(source, SplitSettings) else sizes
+    counts = None if given is None else _numbers("split", given, int, "train,dev,test")
+    found = load_data(source.data, source.data_dir, seed, counts)
+    if found.note:
+        print(found.note, file=sys.stderr)
+    return found
+
+
+def data_and_part(source: DataSettings, seed: int, split: str, usual: str) -> "tuple[Data, Split, str]":
+    """The images, the split that is asked for by its name, and this name; `usual` where `split` has all sizes."""
+    has_sizes = "," in split
+    found = data_of(source, seed, split if has_sizes else None)
+    name = usual if has_sizes else split
+    return found, found.part(name), name
 
 
 def optional_data(source: AtlasDataSettings, seed: int) -> "Data | None":

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import Architecture, Flat, Model, Which, app, print_written
-from pellucid.cli.arguments import class_names, data_of, given_options, grid_of, network_of
+from pellucid.cli.app import Architecture, Flat, Model, Part, app, print_written
+from pellucid.cli.arguments import class_names, data_and_part, data_of, given_options, grid_of, network_of
 from pellucid.errors import PellucidError
 from pellucid.files import check_output, require_writable
 from pellucid.settings import (
@@ -18,6 +18,7 @@ from pellucid.settings import (
     OptimizationSettings,
     ScanSettings,
     SeedSettings,
+    SplitSettings,
     TrainSettings,
 )
 
@@ -28,7 +29,7 @@ def train(
     /,
     *,
     out: Annotated[Path, Parameter(help="file (.safetensors) for the network")] = Path("net.safetensors"),
-    source: Flat[DataSettings] = DataSettings(),
+    source: Flat[SplitSettings] = SplitSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
     callbacks: Flat[CallbackSettings] = CallbackSettings(),
 ) -> None:
@@ -66,7 +67,7 @@ def evaluate(
     model: Model,
     /,
     *,
-    split: Which = "test",
+    split: Part = "test",
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
@@ -74,10 +75,10 @@ def evaluate(
     from pellucid.learn.metrics import evaluate as score
     from pellucid.show.console import scores_text
 
-    net, images = network_of(model), data_of(source, random.seed)
-    chosen = getattr(images, split)
+    net = network_of(model)
+    images, chosen, name = data_and_part(source, random.seed, split, "test")
     scores = score(net, chosen)
-    print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {split} images of {images.name}.")
+    print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {name} images of {images.name}.")
     print(scores_text(scores, class_names(images, net.classes)))
 
 
@@ -89,22 +90,31 @@ def average(
     threshold: Annotated[
         float, Parameter(help="probability of a class above which an image counts for it (0 to 1)")
     ] = 0.9,
-    split: Which = "train",
-    out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("average.png"),
+    split: Part = "train",
+    out: Annotated[
+        Path, Parameter(help="file for a figure (.png, .pdf or .svg) or the mean images themselves (.npz, .csv)")
+    ] = Path("average.png"),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show, for each class, the mean of the images that a network is sure belong to it."""
     from pellucid.learn.class_means import average as mean
-    from pellucid.show.figures.axes import save_figure
-    from pellucid.show.figures.class_means import class_means_figure
+    from pellucid.see.patterns.pattern_files import SUFFIXES, write_pixels
     from pellucid.show.style import FIGURES
 
-    check_output(out, FIGURES)
-    net, images = network_of(model), data_of(source, random.seed)
-    found = mean(net, getattr(images, split), threshold)
+    check_output(out, (*FIGURES, *SUFFIXES))
+    net = network_of(model)
+    images, chosen, _ = data_and_part(source, random.seed, split, "train")
+    found = mean(net, chosen, threshold)
     names = class_names(images, net.classes)
     print("\n".join(found.sentences(names)))
+    if out.suffix.lower() in SUFFIXES:
+        beside = {"label": np.arange(len(names)), "count": found.counts}
+        print_written(write_pixels(out, found.images, beside))
+        return
+    from pellucid.show.figures.axes import save_figure
+    from pellucid.show.figures.class_means import class_means_figure
+
     print_written(save_figure(class_means_figure(found, names), out))
 
 
@@ -116,7 +126,7 @@ def check(
     /,
     *,
     images: Annotated[int, Parameter(help="number of training images in the loss whose gradients are checked")] = 4,
-    source: Flat[DataSettings] = DataSettings(),
+    source: Flat[SplitSettings] = SplitSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Compare every hand-written gradient of a network with central differences."""
@@ -148,7 +158,7 @@ def clusters(
         ),
     ] = None,
     out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("clusters.png"),
-    source: Flat[DataSettings] = DataSettings(),
+    source: Flat[SplitSettings] = SplitSettings(),
     scan: Flat[ScanSettings] = ScanSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
     settings: Flat[OptimizationSettings] = OptimizationSettings(),
@@ -198,7 +208,7 @@ def study(
     clusters: Annotated[
         int, Parameter(help="number of cluster centres whose distances are the features; 0 for pixels")
     ] = 0,
-    source: Flat[DataSettings] = DataSettings(),
+    source: Flat[SplitSettings] = SplitSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
     settings: Flat[OptimizationSettings] = OptimizationSettings(),
     execution: Flat[EngineSettings] = EngineSettings(),
@@ -224,7 +234,7 @@ def study(
 
 
 @app.command
-def data(*, source: Flat[DataSettings] = DataSettings(), random: Flat[SeedSettings] = SeedSettings()) -> None:
+def data(*, source: Flat[SplitSettings] = SplitSettings(), random: Flat[SeedSettings] = SeedSettings()) -> None:
     """Print a summary of the data: sizes, brightness, classes."""
     from pellucid.data.splits import summarize
 

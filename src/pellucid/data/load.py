@@ -4,14 +4,18 @@
 "mnist":    MNIST (`pellucid.data.mnist`)
 FILE.csv:   a table of label and pixels (`pellucid.data.tables`)
 FILE.npz:   arrays `images` and `labels`, or those of train, dev and test
-FOLDER:     IDX files whose names hold "images" and "labels", and "train", "t10k" or "test" where there are two pairs
+FILE,FILE:  two tables, the first to train on, the second to test on
+FOLDER:     IDX files whose names hold "images" and "labels", and "train", "t10k" or "test" where there are two pairs;
+            or two tables, with "train" and "test" in their names
 
-One's own images are split 80 / 10 / 10, stratified by class, by the seed. Where a file holds a test split of its own,
+One's own images are split 80 / 10 / 10, stratified by class, by the seed. Where there is a test split of its own,
 that stays the test split, and a file without a dev split has a sixth of its training images set apart for it (as MNIST
 has 10,000 of 60,000). A folder of one's own that is called "mnist" is reached as "./mnist".
 """
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,41 +24,76 @@ from pellucid.data.digits import load_digits
 from pellucid.data.idx import read_idx
 from pellucid.data.mnist import load_mnist
 from pellucid.data.scaling import unit_pixels
-from pellucid.data.splits import Data, Split, split_off, split_three_ways
+from pellucid.data.splits import PARTS, Data, Split, joined, split_off, split_three_ways
 from pellucid.data.tables import WHOLE, read_csv, read_npz
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.files import StrPath, input_file
 
 NAMES = ("digits", "mnist")
+TABLES = (".csv", ".npz")
 KINDS = (*NAMES, "FILE.csv", "FILE.npz", "FOLDER")
 DEV_SHARE = 6
 
 
-def load_data(name: StrPath, root: StrPath | None = None, seed: int = 0) -> Data:
+def load_data(
+    name: StrPath | Sequence[StrPath],
+    root: StrPath | None = None,
+    seed: int = 0,
+    sizes: Sequence[int] | None = None,
+) -> Data:
     """Labelled images by name or path, as train, dev and test; `root` is where MNIST's files are looked for first.
 
-    `seed` chooses the splits, but for MNIST, whose splits are fixed. Raises PellucidError for an unknown name, and
-    for files that are missing, damaged or not what they should be.
+    name: two paths are a file to train on and one to test on; in one text, a comma stands between them.  seed: chooses
+    the splits, but for MNIST, whose splits are fixed.  sizes: of the three splits; with 0 for dev, the test images
+    stand in for it.
+    Raises PellucidError for an unknown name, for files that are missing, damaged or not what they should be, and for
+    sizes that do not fit.
     """
-    if name == "digits":
-        return load_digits(seed)
-    if name == "mnist":
-        return load_mnist(root)
-    path = Path(name)
-    if os.path.isdir(name):
-        return _make_splits(_idx_folder(path), seed, path.name)
-    suffix = path.suffix.lower()
-    if not os.path.exists(name) and suffix not in (".csv", ".npz") and not set(os.fspath(name)) & {os.sep, "/"}:
-        raise unknown("data set", name, KINDS)
+    if sizes is not None and len(sizes) != 3:
+        raise PellucidError(f"There are {len(sizes)} sizes of splits; give three: for training, dev and test.")
+    if name in NAMES:
+        data = load_digits(seed) if name == "digits" else load_mnist(root)
+        splits = {"train": data.train, "dev": data.dev, "test": data.test}
+        return data if sizes is None else _make_splits(splits, seed, str(name), sizes)
+    several: Sequence[StrPath] = [name] if isinstance(name, str | os.PathLike) else name
+    if isinstance(name, str) and not os.path.exists(name):
+        several = [part.strip() for part in name.split(",")]
+    if len(several) == 2:
+        train = Path(several[0])
+        shared = re.sub(r"[-_. ]*train", "", train.stem) or train.stem
+        return _make_splits(_two_files(train, Path(several[1])), seed, shared, sizes)
+    if len(several) != 1:
+        raise PellucidError(f"There are {len(several)} files of data; give one, or one to train on and one to test on.")
+    path, given = Path(several[0]), os.fspath(several[0])
+    if os.path.isdir(given):
+        return _make_splits(_folder(path), seed, path.name, sizes)
+    if not os.path.exists(given) and path.suffix.lower() not in TABLES and not set(given) & {os.sep, "/"}:
+        raise unknown("data set", given, KINDS)
+    return _make_splits(_table(path), seed, path.stem, sizes)
+
+
+def _table(path: Path) -> dict[str, Split]:
+    """The splits of a CSV or NPZ file."""
     input_file(path, "data set")
-    if suffix == ".csv":
-        return _make_splits({WHOLE: read_csv(path)}, seed, path.stem)
-    if suffix == ".npz":
-        return _make_splits(read_npz(path), seed, path.stem)
-    raise PellucidError(f"The data set '{path}' is neither .csv nor .npz; give one of these, or a folder of IDX files.")
+    if path.suffix.lower() not in TABLES:
+        raise PellucidError(
+            f"The data set '{path}' is neither .csv nor .npz; give one of these, or a folder of IDX files."
+        )
+    return {WHOLE: read_csv(path)} if path.suffix.lower() == ".csv" else read_npz(path)
 
 
-def _make_splits(splits: dict[str, Split], seed: int, name: str) -> Data:
+def _two_files(train: Path, test: Path) -> dict[str, Split]:
+    """One file to train on and one to test on; raises PellucidError where one of them has splits of its own."""
+    found = {}
+    for which, path in (("train", train), ("test", test)):
+        splits = _table(path)
+        if WHOLE not in splits:
+            raise PellucidError(f"The file '{path}' has splits of its own, {', '.join(splits)}; give it alone.")
+        found[which] = splits[WHOLE]
+    return found
+
+
+def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence[int] | None) -> Data:
     """Data from the splits that a file has: all in one, or train and test, or these with dev."""
     brightest = max(float(split.images.max()) for split in splits.values())
     if brightest < 1.5 / 255:
@@ -63,17 +102,27 @@ def _make_splits(splits: dict[str, Split], seed: int, name: str) -> Data:
             f"from 0 to 255, or floats from 0 to 1."
         )
     if WHOLE in splits:
-        train, dev, test = split_three_ways(splits[WHOLE], seed, name=name)
-        return Data(train, dev, test, name=name)
+        three = split_three_ways(splits[WHOLE], seed, sizes=sizes, name=name)
+        counts = " and ".join(f"{len(split):,} for {what}" for what, split in zip(PARTS, three, strict=False))
+        note = f"The images of '{name}' are in one piece, of which {counts} are taken; give a test file or sizes, too."
+        return Data(*three, name=name, note="" if sizes is not None else note)
     train, test = splits["train"], splits["test"]
-    if "dev" in splits:
-        return Data(train, splits["dev"], test, name=name)
-    train, dev = split_off(train, max(1, len(train) // DEV_SHARE), seed)
+    dev: Split | None = splits.get("dev")
+    if sizes is not None:
+        train = train if dev is None else joined(train, dev)
+        if min(sizes) < 0 or [sizes[0] + sizes[1], sizes[2]] != [len(train), len(test)]:
+            raise PellucidError(
+                f"'{name}' has {len(train)} training and {len(test)} test images, which make no splits of "
+                f"{shortened(list(sizes))}; give such as {len(train) - 1},1,{len(test)} or {len(train)},0,{len(test)}."
+            )
+        dev = test if sizes[1] == 0 else None
+    if dev is None:
+        train, dev = split_off(train, sizes[1] if sizes is not None else max(1, len(train) // DEV_SHARE), seed)
     return Data(train, dev, test, name=name)
 
 
-def _idx_folder(folder: Path) -> dict[str, Split]:
-    """The splits of a folder of IDX files, by what their names say."""
+def _folder(folder: Path) -> dict[str, Split]:
+    """The splits of a folder of IDX files, or of CSV and NPZ tables, by what their names say."""
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
@@ -84,12 +133,18 @@ def _idx_folder(folder: Path) -> dict[str, Split]:
     if train is not None and test is not None:
         return {which: _idx_split(folder, *pair) for which, pair in (("train", train), ("test", test))}
     alone = _find_pair(names, ("",))
-    if alone is None:
-        raise PellucidError(
-            f"The folder '{folder}' holds {len(names)} files, but not one clear pair of IDX files; need names with "
-            f"'images' and 'labels', and with 'train' and 't10k' or 'test' where there are two pairs."
-        )
-    return {WHOLE: _idx_split(folder, *alone)}
+    if alone is not None:
+        return {WHOLE: _idx_split(folder, *alone)}
+    tables = [name for name in names if Path(name).suffix.lower() in TABLES]
+    to_train = [name for name in tables if "train" in name.lower()]
+    to_test = [name for name in tables if name not in to_train and re.search("t10k|test", name.lower())]
+    if len(to_train) == len(to_test) == 1:
+        return _two_files(folder / to_train[0], folder / to_test[0])
+    raise PellucidError(
+        f"The folder '{folder}' holds {len(names)} files, but not one clear pair of IDX files; need names with "
+        f"'images' and 'labels', and with 'train' and 't10k' or 'test' where there are two pairs; or one CSV or NPZ "
+        f"file with 'train' in its name and one with 'test'."
+    )
 
 
 def _find_pair(names: list[str], words: tuple[str, ...]) -> tuple[str, str] | None:

@@ -19,9 +19,10 @@ from hashlib import blake2b
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, unknown
 
 MOST_CLASSES = 100_000
+PARTS = ("train", "dev", "test", "all")
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -73,6 +74,8 @@ class Split:
 class Data:
     """Three splits of one image shape; `classes` names the labels (the numbers up to the largest, if not given).
 
+    note: how the splits were made, where a person may take them for others; empty otherwise.
+
     Raises PellucidError where the splits' shapes differ or a label has no class.
     """
 
@@ -81,6 +84,7 @@ class Data:
     test: Split
     name: str = "data"
     classes: tuple[str, ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         splits = {"train": self.train, "dev": self.dev, "test": self.test}
@@ -104,6 +108,13 @@ class Data:
                 f"labels must be 0 to {len(self.classes) - 1}."
             )
         object.__setattr__(self, "classes", tuple(str(label) for label in self.classes))
+
+    def part(self, name: str) -> Split:
+        """The split "train", "dev" or "test", or "all" images, in this order; PellucidError for another name."""
+        if name not in PARTS:
+            raise unknown("split", name, PARTS)
+        parts = dict.fromkeys((self.train, self.dev, self.test))  # one may stand in for another
+        return joined(*parts) if name == "all" else getattr(self, name)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -139,11 +150,12 @@ def stratified_order(labels: Int64[np.ndarray, "image"], seed: int) -> Int64[np.
 
 
 def split_three_ways(
-    whole: Split, seed: int, *, sizes: tuple[int, int, int] | None = None, name: str = "data"
+    whole: Split, seed: int, *, sizes: Sequence[int] | None = None, name: str = "data"
 ) -> tuple[Split, Split, Split]:
     """Train, dev and test from one split, stratified by class: 80, 10 and 10%, or exactly `sizes`.
 
-    Raises PellucidError for fewer than three images, or sizes that do not add up.
+    With 0 for dev, the test images stand in for it. Raises PellucidError for fewer than three images, or sizes that do
+    not add up.
     """
     if len(whole) < 3:
         raise PellucidError(
@@ -151,10 +163,18 @@ def split_three_ways(
         )
     tenth = max(1, len(whole) // 10)
     train, dev, test = sizes if sizes is not None else (len(whole) - 2 * tenth, tenth, tenth)
-    if min(train, dev, test) < 1 or train + dev + test != len(whole):
-        raise PellucidError(f"Sizes {train}, {dev} and {test} must be positive and add up to {len(whole)} images.")
+    if min(train, test) < 1 or dev < 0 or train + dev + test != len(whole):
+        raise PellucidError(
+            f"Sizes {train}, {dev} and {test} must be positive and add up to {len(whole)} images; dev alone may be 0."
+        )
     order = stratified_order(whole.labels, seed)
-    return whole.take(order[:train]), whole.take(order[train : train + dev]), whole.take(order[train + dev :])
+    judged = whole.take(order[train + dev :])
+    return whole.take(order[:train]), whole.take(order[train : train + dev]) if dev else judged, judged
+
+
+def joined(*splits: Split) -> Split:
+    """All images of several splits, one after the other."""
+    return Split(np.concatenate([one.images for one in splits]), np.concatenate([one.labels for one in splits]))
 
 
 def split_off(whole: Split, count: int, seed: int) -> tuple[Split, Split]:

@@ -10,6 +10,7 @@ from pellucid.settings.learning import FeatureSettings as FeatureSettings
 from pellucid.settings.learning import OptimizationSettings as OptimizationSettings
 from pellucid.settings.learning import ScanSettings as ScanSettings
 from pellucid.settings.learning import SeedSettings as SeedSettings
+from pellucid.settings.learning import SplitSettings as SplitSettings
 from pellucid.settings.learning import TrainSettings as TrainSettings
 from pellucid.settings.seeing import Cells as Cells
 from pellucid.settings.seeing import DreamSettings as DreamSettings

@@ -97,6 +97,9 @@ class CallbackSettings(Settings):
         None, "file (.json or .csv) for the numbers of every batch and epoch", unset="none is written"
     )
     tables: Path | None = field(None, "folder for weights and biases, one CSV file per layer", unset="none are written")
+    matrices: Path | None = field(
+        None, "folder for a dense network's weights, input by unit, and biases: two CSV files per layer", unset="none"
+    )
 
 
 class FeatureSettings(Settings):
@@ -129,12 +132,28 @@ class ScanSettings(Settings):
     sample: int = field(5000, "images behind a silhouette score, whose time is quadratic in them", ge=2, le=5000)
 
 
+IMAGES = (
+    "images: 'digits', 'mnist', a CSV or NPZ file, one to train on and one to test on with a comma between, or a "
+    "folder of these two or of IDX files"
+)
+
+
 class DataSettings(Settings):
     """Which images are used, and where they lie."""
 
-    data: str = field("digits", "images: 'digits', 'mnist', a CSV file, an NPZ file, or a folder of IDX files")
+    data: str = field("digits", IMAGES)
     data_dir: Path | None = field(
         None, "folder of MNIST's files", unset="$PELLUCID_DATA, else the user's cache, with a download"
+    )
+
+
+class SplitSettings(DataSettings):
+    """Which images are used, and how they are split."""
+
+    split: str | None = field(
+        None,
+        "sizes of the splits for training, dev and test, such as 60000,0,10000; with 0 for dev, test images stand in",
+        unset="those of the data; of one file 80, 10 and 10%",
     )
 
 

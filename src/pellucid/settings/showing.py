@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pellucid.settings.fields import Settings, field
+from pellucid.settings.learning import IMAGES
 
 
 class AtlasSettings(Settings):
@@ -31,7 +32,7 @@ class AtlasDataSettings(Settings):
 
     data: str | None = field(
         None,
-        "images: 'digits', 'mnist', a CSV file, an NPZ file, or a folder of IDX files",
+        IMAGES,
         unset="none, and what needs images is left out",
     )
     data_dir: Path | None = field(

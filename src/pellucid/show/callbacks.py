@@ -33,8 +33,8 @@ def training_callbacks(
     for path, formats in ((settings.live, FIGURES), (settings.curves, FIGURES), (settings.history, HISTORIES)):
         if path is not None:
             check_output(path, formats)
-    if settings.tables is not None:
-        output_folder(settings.tables)
+    for folder in filter(None, (settings.tables, settings.matrices)):
+        output_folder(folder)
     with ExitStack() as stack:
         batch: list[Callable[[Trainer], None]] = []
         epoch: list[Callable[[Epoch], None]] = []
@@ -64,6 +64,8 @@ def save_outputs(settings: CallbackSettings, network: Network, history: History)
         written.append(settings.history)
     if settings.tables is not None:
         written.append(network.export_tables(settings.tables))
+    if settings.matrices is not None:
+        written.append(network.export_tables(settings.matrices, matrices=True))
     return written
 
 
