@@ -19,7 +19,11 @@ AnyModel = Annotated[
 Layer = Annotated[str, Parameter(help="name of the layer, as `pellucid layers MODEL` lists it")]
 Unit = Annotated[int, Parameter(help="unit of the layer, counted from 0; -1 for the mean of the whole layer")]
 Start = Annotated[
-    Path | None, Parameter(help="file of initial images: saved patterns (.npz, .csv) or a picture (default: noise)")
+    str | None,
+    Parameter(
+        help="initial images: a file of patterns or pixels (.npz, .csv), a picture, an image of the data such as "
+        "mnist:test:123, or the mean of those taken for a class, such as mnist:average:7 (default: noise)"
+    ),
 ]
 Part = Annotated[
     str,

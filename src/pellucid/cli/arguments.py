@@ -4,6 +4,7 @@ Rooms are imported inside, so that `pellucid --help` does not wait for them.
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,30 +52,60 @@ def class_names(images: "Data", count: int) -> list[str]:
     return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
 
 
-def initial_images(start: Path | None, model: "Model") -> "np.ndarray | None":
-    """Images (unit, channel, height, width): saved patterns, or a picture as the model takes it; None for no file."""
+def initial_images(start: str | None, model: "Model", data_dir: Path | None, seed: int) -> "np.ndarray | None":
+    """Images (unit, channel, height, width) in model space; None for no start. The words are those of `images_of`."""
     if start is None:
         return None
-    from pellucid.data.photos import fit_image, read_photo
     from pellucid.see.patterns.pattern_files import SUFFIXES, load_images
 
-    if start.suffix.lower() in SUFFIXES:
-        return load_images(start)
-    picture = fit_image(read_photo(start).over(), model.input_shape)
-    images: np.ndarray = model.prepared(picture[None]).cpu().numpy()
+    if Path(start).suffix.lower() in SUFFIXES:
+        return load_images(start, model)
+    images: np.ndarray = model.prepared(images_of(start, model, data_dir, seed)).cpu().numpy()
     return images
 
 
-def network_of(model: str) -> "Network":
-    """The network of `learn` behind a name or a file; raises PellucidError for a model of another library."""
+def images_of(words: str, model: "Model", data_dir: Path | None, seed: int) -> "np.ndarray":
+    """Images in [0, 1], (image, channel, height, width), of the size that the model takes.
+
+    words: a picture, a file of patterns or pixels, DATA:SPLIT:NUMBER for one image of data, or DATA:average:CLASS for
+    the mean of all images of data that the network is sure belong to the class.
+    """
+    from pellucid.data.load import load_data
+    from pellucid.data.photos import fit_image, read_photo
+    from pellucid.see.patterns.pattern_files import SUFFIXES, read_images
+
+    named = re.fullmatch(r"(.+):(average|train|dev|test|all):(\d{1,9})", words)
+    if named and not Path(words).exists():
+        data, number = load_data(named[1], data_dir, seed), int(named[3])
+        return _mean_image(model, data, number) if named[2] == "average" else data.part(named[2]).take([number]).images
+    if Path(words).suffix.lower() in SUFFIXES:
+        images, are_pixels = read_images(words, model.input_shape)
+        return images if are_pixels else model.scaling.to_pixels(images)
+    return fit_image(read_photo(words).over(), model.input_shape)[None]
+
+
+def _mean_image(model: "Model", data: "Data", number: int) -> "np.ndarray":
+    from pellucid.learn.class_means import average
+
+    network = network_of(model)
+    if number >= network.classes:
+        raise PellucidError(f"There is no class {number}; the network's are 0 to {network.classes - 1}.")
+    found = average(network, data.part("all"))
+    if found.counts[number] == 0:
+        raise PellucidError(f"No image of {data.name} is surely taken for class {number}; start from another image.")
+    return found.images[number : number + 1]
+
+
+def network_of(model: "str | Model") -> "Network":
+    """The network of `learn` behind a name, a file or a Model; raises PellucidError for one of another library."""
     from pellucid.see.models.open import open_model
 
-    network = open_model(model).hand_written
-    if network is None:
+    opened = open_model(model)
+    if opened.hand_written is None:
         raise PellucidError(
-            f"'{model}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
+            f"'{opened.name}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
         )
-    return network
+    return opened.hand_written
 
 
 def model_of(model: str, how: ModelSettings) -> Any:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from cyclopts import Parameter
 
 from pellucid.cli.app import Architecture, Flat, Model, Part, app, print_written

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import AnyModel, Flat, Layer, Start, Unit, Which, app, print_written
-from pellucid.cli.arguments import data_of, given_options, initial_images, model_of, optional_data
+from pellucid.cli.app import AnyModel, Flat, Layer, Part, Start, Unit, app, print_written
+from pellucid.cli.arguments import data_and_part, given_options, images_of, initial_images, model_of, optional_data
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
 from pellucid.settings import (
@@ -22,6 +22,8 @@ from pellucid.settings import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pellucid.see.models.base import Model
     from pellucid.see.patterns.api import Patterns
 
@@ -149,11 +151,12 @@ def patterns(
 
 
 def _keywords(
-    model: "Model", start: Path | None, history: Path | None, source: AtlasDataSettings, settings: PatternSettings
+    model: "Model", start: str | None, history: Path | None, source: AtlasDataSettings, settings: PatternSettings
 ) -> dict[str, Any]:
     """What the library takes; a history on disk has all of it, and with data patterns are compared with them."""
     asked = {"compare": source.data is not None, **given_options(settings)}
-    asked |= {"start": initial_images(start, model), "data": optional_data(source, settings.seed)}
+    asked["start"] = initial_images(start, model, source.data_dir, settings.seed)
+    asked["data"] = optional_data(source, settings.seed)
     return asked if history is None else {**asked, "report": True}
 
 
@@ -177,35 +180,74 @@ def _write_tables(model: "Model", found: "Patterns", history: Path | None, answe
 @app.command
 def inspect(
     model: AnyModel,
-    picture: Annotated[Path | None, Parameter(help="image file to show (default: an image of the data)")] = None,
+    picture: Annotated[
+        str | None,
+        Parameter(
+            help="image to show: a picture, or a file of pixels or patterns, .npz or .csv (default: of the data)"
+        ),
+    ] = None,
     /,
     *,
-    index: Annotated[int, Parameter(help="number of the image in its part of the data, counted from 0")] = 0,
-    split: Which = "test",
+    index: Annotated[
+        int | Literal["random", "wrong"],
+        Parameter(
+            help="number of the image in its split of the data, or in its file, counted from 0; random for any, wrong "
+            "for any that the model takes for another class"
+        ),
+    ] = 0,
+    split: Part = "test",
+    beside: Annotated[
+        str | None, Parameter(help="second model, whose layers are shown beside those of the first (default: none)")
+    ] = None,
     out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("inspect.png"),
+    table: Annotated[
+        Path | None, Parameter(help="table (.csv) of every layer's inputs and outputs, unit by unit (default: none)")
+    ] = None,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show every map of every layer for one image, and the probabilities of the classes."""
-    from pellucid.data.photos import fit_image, read_photo
     from pellucid.see.dataset.activations import inspect as look
     from pellucid.see.models.open import open_model
-    from pellucid.show.figures.activations_figure import activations_figure
+    from pellucid.show.figures.activations_figure import activations_figure, verdict
     from pellucid.show.figures.axes import save_figure
     from pellucid.show.style import FIGURES
 
     check_output(out, FIGURES)
-    seen = open_model(model_of(model, how))
+    _check_tables(table)
+    models = [open_model(model_of(model, how)), *([] if beside is None else [open_model(beside)])]
+    image, truth, classes = _image_to_inspect(models[0], picture, index, split, source, random.seed)
+    found = [look(one, image) for one in models]
+    for one in found:
+        print(f"{one.model}: {verdict(one.probabilities, truth, classes)}.")
+    print_written(save_figure(activations_figure(*found, truth=truth, classes=classes), out))
+    if table is not None:
+        print_written(found[0].save(table))
+
+
+def _image_to_inspect(
+    model: "Model", picture: str | None, index: int | str, split: str, source: DataSettings, seed: int
+) -> "tuple[np.ndarray, int | None, tuple[str, ...] | None]":
+    """The image, and where they are known its label and the names of the classes."""
+    import numpy as np
+
+    from pellucid.see.dataset.activations import find_wrong
+
     if picture is not None:
-        image, truth, classes = fit_image(read_photo(picture).over(), seen.input_shape), None, None
-    else:
-        data = data_of(source, random.seed)
-        chosen = getattr(data, split).take([index])
-        image, truth, classes = chosen.images[0], int(chosen.labels[0]), data.classes
-    inside = look(seen, image)
-    figure = activations_figure(image, inside.activations, inside.probabilities, truth=truth, classes=classes)
-    print_written(save_figure(figure, out))
+        images = images_of(picture, model, source.data_dir, seed)
+        if not isinstance(index, int) or not 0 <= index < len(images):
+            raise PellucidError(f"There is no image {index} in '{picture}'; give an index of 0 to {len(images) - 1}.")
+        return images[index], None, None
+    data, chosen, name = data_and_part(source, seed, split, "test")
+    if isinstance(index, str):
+        among = np.arange(len(chosen)) if index == "random" else find_wrong(model, chosen)
+        if len(among) == 0:
+            raise PellucidError(f"'{model.name}' takes no image of {name} for another class; give another split.")
+        index = int(np.random.default_rng(seed).choice(among))
+        print(f"Image {index} of {name}.")
+    one = chosen.take([index])
+    return one.images[0], int(one.labels[0]), data.classes
 
 
 @app.command

@@ -118,6 +118,20 @@ class Scaling:
         unscaled: np.ndarray = images * self.deviation + self.mean
         return unscaled
 
+    def to_pixels(
+        self, images: Float[np.ndarray, "image channel height width"]
+    ) -> Float32[np.ndarray, "image channel height width"]:
+        """Images in model space as pixels in [0, 1], which `apply` takes back to them; what lies outside is clipped.
+
+        "standardized" forgets how bright and how strong an image was; here the image reaches from 0 to 1.
+        """
+        if self.kind != "standardized":
+            clipped: np.ndarray = np.clip(self.invert(images), 0, 1)
+            return clipped
+        above = images - images.min(axis=(1, 2, 3), keepdims=True)
+        largest = above.max(axis=(1, 2, 3), keepdims=True)
+        return np.asarray(above / np.where(largest > 0, largest, 1), np.float32)
+
     def to_dict(self) -> dict[str, Any]:
         """The scaling as what JSON can hold; `from_dict` gives it back exactly."""
         if self.kind != "mean-deviation":

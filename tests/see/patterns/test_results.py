@@ -163,9 +163,11 @@ def test_other_and_damaged_files_are_refused_in_a_sentence(found, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "names no pixels"),
+        ("", "has not 1 pixels"),
         ("unit,c0y0x0,c0y0x1\n1,2\n", "has not 2 pixels"),
-        ("unit,c0y0x0,c0y0x2\n1,2,3\n", "has not 2 pixels"),
+        ("unit,c0y0x0,c0y0x2\n1,2,3\n", "has not 3 pixels"),
+        ("7,0,0,0,0\n", "has not 4 pixels"),
+        ("label,p0\n7,0\n", "has not 1 pixels"),
         ("unit,c0y0x0\n1,black\n", "no number"),
         ("unit,c0y0x0\n1,nan\n", "no finite images"),
         ("unit,c0y0x0\n", "no finite images"),

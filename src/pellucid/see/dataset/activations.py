@@ -1,23 +1,29 @@
 """Activations of every layer of a model for one image, and of chosen layers for many.
 
 inspect: model, image (channel, height, width) in [0, 1] -> Activations: of every layer, from one forward pass
+find_wrong: model, labelled images -> the positions of those that it takes for another class
 answers: model, layers, images in model space -> {layer: (image, unit)}, means over maps, such as for found patterns
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
 
+from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
+from pellucid.files import StrPath, write_rows
 from pellucid.learn.losses import softmax
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.loop import batch_size_for
+
+PIECE = 512  # images worked on at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +31,30 @@ class Activations:
     """Activations of every layer of a model for one image.
 
     image: in [0, 1].  received: the same image in model space, after the model's scaling.  activations: by layer,
-    (unit,) or (unit, height, width), in the order in which the layers run.
+    (unit,) or (unit, height, width), in the order in which the layers run.  pre_activations: the same before the
+    layer's activation, of layers that have one.
     """
 
     model: str
     image: Float32[np.ndarray, "channel height width"]
     received: Float32[np.ndarray, "channel height width"]
     activations: Mapping[str, np.ndarray]
+    pre_activations: Mapping[str, np.ndarray]
+
+    def save(self, path: StrPath) -> Path:
+        """Write a CSV table of what goes into every unit and comes out of it: layer, unit, row, column, input, output.
+
+        The first layer, "input", is the image before and after the model's scaling. Columns are empty where they mean
+        nothing: row and column of a dense layer, the input of a layer without an activation.
+        """
+        rows: list[list[object]] = [["layer", "unit", "row", "column", "input", "output"]]
+        before = {"input": self.image, **self.pre_activations}
+        for layer, after in {"input": self.received, **self.activations}.items():
+            found = before.get(layer)
+            for place in np.ndindex(*after.shape):
+                given = None if found is None or found.shape != after.shape else found[place]
+                rows.append([layer, *place, *[None] * (3 - len(place)), given, after[place]])
+        return write_rows(path, rows)
 
     @property
     def probabilities(self) -> Float32[np.ndarray, "class"]:
@@ -86,7 +109,18 @@ def inspect(model: Any, image: ArrayLike) -> Activations:
     with opened.reading(names) as read, torch.no_grad():
         readings = read(received)
     answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
-    return Activations(opened.name, array, received[0].cpu().numpy(), answers)
+    known = {name: reading.pre_activation for name, reading in readings.items() if reading.pre_activation is not None}
+    before = {name: numbers[0].cpu().numpy() for name, numbers in known.items()}
+    return Activations(opened.name, array, received[0].cpu().numpy(), answers, before)
+
+
+def find_wrong(model: Model, split: Split) -> Int64[np.ndarray, "wrong"]:
+    """The positions of the images whose label is not the class of the model's largest output."""
+    last = model.layers[-1].name
+    with model.unit_means([last]) as read:
+        pieces = [split.images[begin : begin + PIECE] for begin in range(0, len(split), PIECE)]
+        guesses = np.concatenate([read(piece)[last].argmax(axis=1) for piece in pieces])
+    return np.flatnonzero(guesses != split.labels)
 
 
 def _sound(model: Model, layer: str, activations: np.ndarray) -> np.ndarray:

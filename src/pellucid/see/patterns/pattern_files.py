@@ -169,15 +169,18 @@ def _read_table(path: StrPath, shape: tuple[int, ...] | None) -> tuple[Float32[n
     else:
         sizes, are_pixels = (1, math.isqrt(count), math.isqrt(count)), True
     numbers = rows if last is None else rows[1:]
-    if math.prod(sizes) != count or any(len(row) != len(rows[0]) for row in rows):
-        raise PellucidError(f"The table '{path}' has not {math.prod(sizes)} pixels in every row; save the images anew.")
+    if not 0 < count == math.prod(sizes) or any(len(row) != len(rows[0]) for row in rows):
+        raise PellucidError(
+            f"The table '{path}' has not {max(1, math.prod(sizes))} pixels in every row, and nothing else; save the "
+            f"images anew, or as numbers without a first line of names."
+        )
     try:
         with np.errstate(over="ignore"):  # it becomes infinity, which is refused
             pixels = np.array([[float(cell) for cell in row[first:]] for row in numbers], dtype=np.float32)
     except ValueError as error:
         raise PellucidError(
-            f"The table '{path}' holds a pixel that is no number: {shortened(error)}; name pixels as 'c0y0x0' in its "
-            f"first line, or let all of it be numbers."
+            f"The table '{path}' holds a pixel that is no number: {shortened(error)}; without names of pixels as "
+            f"'c0y0x0' in its first line it has to be of numbers throughout."
         ) from error
     return pixels.reshape(-1, *sizes), are_pixels
 
