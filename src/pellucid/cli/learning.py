@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from cyclopts import Parameter
 
 from pellucid.cli.app import Architecture, Flat, Model, Part, app, print_written
@@ -99,6 +98,8 @@ def average(
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show, for each class, the mean of the images that a network is sure belong to it."""
+    import numpy as np
+
     from pellucid.learn.class_means import average as mean
     from pellucid.see.patterns.pattern_files import SUFFIXES, write_pixels
     from pellucid.show.style import FIGURES

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
+from pellucid.data.scaling import Scaling, byte_pixels, stretched, unit_pixels
 from pellucid.errors import PellucidError
 from pellucid.settings import PatternSettings
 
@@ -102,10 +102,7 @@ class Tones:
             # In double precision NumPy does it; for a few pictures nothing should have to be compiled.
             return tone(Scaling("standardized").apply(np.asarray(images, np.float64)))
         pixels = images if self.scaling.kind == "standardized" else self.scaling.invert(images)
-        if self.values == "stretched":
-            low, high = (edge(pixels, axis=(1, 2, 3), keepdims=True) for edge in (np.min, np.max))
-            pixels = (pixels - low) / np.where(high > low, high - low, 1)
-        return byte_pixels(pixels)
+        return byte_pixels(stretched(pixels) if self.values == "stretched" else pixels)
 
 
 DEVIATIONS = Tones()

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pellucid.errors import PellucidError
+from pellucid.see.dataset.activations import Activations
 from pellucid.show.figures import activations_figure as way
 from pellucid.show.style import LIGHT, activation_tones, duotone
 
@@ -20,20 +21,29 @@ def layers() -> dict[str, np.ndarray]:
     }
 
 
+def seen(image: np.ndarray, activations: dict[str, np.ndarray], scores: np.ndarray, name: str = "own") -> Activations:
+    """As `inspect` gives it; the scores of the classes are probabilities."""
+    return Activations(name, image, image, {**activations, "probabilities": scores.astype(np.float32)}, {})
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
 def test_every_map_is_drawn_as_it_is():
     """Rejects maps lit one by one (a faint map would look as strong as the strongest) and interpolation."""
     activations = layers()
-    figure = way.activations_figure(np.zeros((1, 8, 8), np.float32), activations, np.full(5, 0.2, np.float32))
+    figure = way.activations_figure(seen(np.zeros((1, 8, 8), np.float32), activations, np.full(5, 0.2)))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
     times = way.pixel_multiple((3, 6, 4))
-    assert times == 12
+    assert times == 14
     top = way.MARGIN + way.TILE + 2 * way.GAP
     for index, gray in enumerate(activation_tones(activations["conv1"])):
         left = way.MARGIN + way.LABEL + index * (way.TILE + way.GAP)
         tile = duotone(gray).repeat(times, 0).repeat(times, 1)
-        np.testing.assert_array_equal(pixels[top : top + 72, left : left + 48], tile)
+        np.testing.assert_array_equal(pixels[top : top + 84, left : left + 56], tile)
 
 
 def test_what_would_be_drawn_twice_is_left_out():
@@ -57,17 +67,37 @@ def test_the_truth_is_green_and_only_a_wrong_guess_is_red(truth: int | None, col
 
 def test_the_probabilities_are_written_out():
     """Rejects bars without numbers, and classes shown by index although they have names."""
-    figure = way.activations_figure(
-        np.zeros((3, 8, 9), np.float32), {}, np.array([0.25, 0.75]), truth=0, classes=["ape", "bee"]
-    )
-    words = [text.get_text() for text in figure.axes[0].texts]
+    found = seen(np.zeros((3, 8, 9), np.float32), {}, np.array([0.25, 0.75]))
+    words = texts(way.activations_figure(found, truth=0, classes=["ape", "bee"]))
     assert words[-4:] == ["ape", "25.0%", "bee", "75.0%"]
+    assert "guess bee, 75.0%; the truth is ape" in words
+
+
+def test_layers_tell_their_largest_value_and_maps_their_numbers():
+    """Rejects the largest of the drawn tones, maps counted from one, and numbers for the first row alone."""
+    maps = np.random.default_rng(0).random((17, 5, 3)).astype(np.float32)
+    maps[3, 1, 2] = 12.34
+    words = texts(way.activations_figure(seen(np.zeros((1, 8, 8), np.float32), {"conv1": maps}, np.full(2, 0.5))))
+    assert "largest 12.3" in words
+    assert {str(number) for number in range(17)} <= set(words)
+    assert "17" not in words
+
+
+def test_two_models_stand_side_by_side():
+    """Rejects a second model drawn over the first, and one whose maps are given the first one's numbers."""
+    image = np.zeros((1, 8, 8), np.float32)
+    one, other = seen(image, layers(), np.array([0.1, 0.9])), seen(image, {}, np.array([0.8, 0.2]), "other")
+    figure = way.activations_figure(one, other, truth=1)
+    placed = {text.get_text(): text.get_position()[0] for text in figure.axes[0].texts}
+    assert placed["other"] > placed["90.0%"]
+    assert {"guess 1, 90.0%, which is right", "guess 0, 80.0%; the truth is 1"} <= placed.keys()
+    assert figure.get_size_inches()[0] > way.activations_figure(one).get_size_inches()[0]
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence():
     """Rejects a batch given for one image, and too few names."""
     image = np.zeros((1, 8, 8), np.float32)
     with pytest.raises(PellucidError, match="'conv1' has shape"):
-        way.activations_figure(image, {"conv1": np.zeros((1, 2, 3, 3))}, np.ones(1))
+        way.activations_figure(seen(image, {"conv1": np.zeros((1, 2, 3, 3))}, np.ones(1)))
     with pytest.raises(PellucidError, match="2 probabilities but 1 classes"):
-        way.activations_figure(image, {}, np.ones(2), classes=["a"])
+        way.activations_figure(seen(image, {}, np.full(2, 0.5)), classes=["a"])
