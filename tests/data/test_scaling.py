@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
+from sklearn.preprocessing import Normalizer
 
 from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
 from pellucid.errors import PellucidError
@@ -56,6 +57,16 @@ def test_inverting_comes_back(scaling: Scaling) -> None:
     np.testing.assert_allclose(scaling.invert(scaled), IMAGES, atol=1e-5)
 
 
+def test_unit_norm_is_that_of_scikit_learn() -> None:
+    """Rejects a norm over the batch, one of channels by themselves, and a black image that becomes NaN."""
+    black = np.concatenate([IMAGES, 0 * IMAGES[:1]])
+    expected = Normalizer().fit_transform(black.reshape(len(black), -1)).reshape(black.shape)
+    np.testing.assert_allclose(Scaling("unit-norm").apply(black), expected, atol=1e-7)
+    assert np.array_equal(Scaling("unit-norm").apply(IMAGES[2:3])[0], Scaling("unit-norm").apply(IMAGES)[2])
+    with pytest.raises(PellucidError, match="'unit-norm' forgets"):
+        Scaling("unit-norm").invert(IMAGES)
+
+
 def test_standardized_cannot_be_inverted() -> None:
     """Rejects pretending: the mean and deviation of the image are gone."""
     with pytest.raises(PellucidError, match="'standardized' forgets"):
@@ -95,7 +106,7 @@ def test_measured_does_not_blow_up_a_feature_that_hardly_varies() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("standardised",), "no scaling 'standardised'; choose one of 'unit', 'standardized'"),
+        (("standardised",), "no scaling 'standardised'; choose one of 'unit', 'standardized', 'unit-norm'"),
         (("unit", 0.5, 0.5), "'unit' takes no mean or deviation"),
         (("mean-deviation", 0.5), "needs both"),
         (("mean-deviation", 0.5, 0.0), "deviation of a scaling is 0 somewhere; it must be positive"),

@@ -10,8 +10,7 @@ from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.initializers import draw, parse
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.metrics import evaluate
-from pellucid.learn.network import Network
-from pellucid.learn.training import FAINT
+from pellucid.learn.network import FAINT, Network
 
 
 @pytest.mark.parametrize(

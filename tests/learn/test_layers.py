@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from beside import away_from_kinks, differences, distance, to_batch_first, to_batch_last, torch_layer
 from pellucid.errors import PellucidError
-from pellucid.learn.layers import KINDS, Conv, Dense, Flatten, Pool
+from pellucid.learn.layers import KINDS, Conv, Dense, Flatten, Groups, Pool
 
 ACTIVATIONS = ["relu", "sigmoid", "linear"]
 
@@ -295,5 +295,52 @@ def test_kinds_name_the_layers():
         "conv": "Conv",
         "pool": "Pool",
         "flatten": "Flatten",
+        "groups": "Groups",
         "dense": "Dense",
     }
+
+
+# Groups of pixels -----------------------------------------------------------------------------------------------------
+
+
+def test_groups_of_pixels_worked_out_by_hand():
+    """Rejects a sum for a mean, a pixel of no group that counts, and groups in the order in which they are met."""
+    layer, x = Groups((1, -1, 0, 1, 1, -1)), image([[1, 2, 3], [4, 7, 6]])
+    y, cache = layer.forward({}, x)
+    assert y[:, 0].tolist() == [3, 4]
+    assert layer.output_shape((1, 2, 3)) == y.shape[:1]
+    own, dx = layer.backward({}, cache, np.array([[5], [6]], np.float32))
+    assert own == {}
+    assert dx[0, :, :, 0].tolist() == [[2, 0, 5], [2, 2, 0]]
+    assert layer.backward({}, cache, y, wanted="parameters") == ({}, None)
+
+
+@given(st.integers(1, 7), st.integers(0, 3), st.sampled_from([1, 4]), st.integers(0, 2**32 - 1))
+def test_groups_of_pixels_agree_with_pytorch_and_with_central_differences(groups, dropped, batch, seed):
+    """Rejects a way back to another pixel, and one that forgets how large a group is."""
+    rng = np.random.default_rng(seed)
+    given = [*range(groups), *rng.integers(0, groups, 24 - groups - dropped), *[-1] * dropped]
+    layer = Groups(tuple(int(group) for group in rng.permutation(given)))
+    x, dy = rng.standard_normal((3, 2, 4, batch)), rng.standard_normal((groups, batch))
+    y, cache = layer.forward({}, x)
+    dx = layer.backward({}, cache, dy)[1]
+    pixels = torch.tensor(x, requires_grad=True)
+    theirs = torch.stack([pixels.reshape(24, batch)[np.array(layer.groups) == k].mean(0) for k in range(groups)])
+    (theirs * torch.from_numpy(dy)).sum().backward()
+    assert np.abs(y - theirs.detach().numpy()).max() < 1e-12
+    assert np.abs(dx - pixels.grad.numpy()).max() < 1e-12
+    numeric = differences(lambda: float((layer.forward({}, x)[0] * dy).sum()), x, 1e-5)
+    assert np.abs(dx - numeric).max() < 1e-8
+
+
+@pytest.mark.parametrize("groups", [(), (-1, -1), (0, 2), (-2, 0), (0, 10**12), (0, 1.0), (True, 0), [0, 1], "01"])
+def test_what_are_no_groups_is_refused(groups):
+    """Rejects a group without pixels, whose mean would be NaN, and a list that a frozen layer cannot hold."""
+    with pytest.raises(PellucidError, match="numbers from 0"):
+        Groups(groups)
+
+
+def test_groups_of_other_images_are_refused():
+    """Rejects pixels that are read from behind the image."""
+    with pytest.raises(PellucidError, match="6 pixels"):
+        Groups((0,) * 6).output_shape((1, 2, 4))

@@ -15,6 +15,7 @@ from pellucid.settings import (
     DataSettings,
     EngineSettings,
     FeatureSettings,
+    NetworkSettings,
     OptimizationSettings,
     ScanSettings,
     SeedSettings,
@@ -30,6 +31,7 @@ def train(
     *,
     out: Annotated[Path, Parameter(help="file (.safetensors) for the network")] = Path("net.safetensors"),
     source: Flat[SplitSettings] = SplitSettings(),
+    network: Flat[NetworkSettings] = NetworkSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
     callbacks: Flat[CallbackSettings] = CallbackSettings(),
 ) -> None:
@@ -38,14 +40,14 @@ def train(
     An architecture brings its own defaults for some of these options; options that are given override them. With a
     checkpoint, the same command and --resume continue a training that was interrupted, to the same bytes in the end.
     """
+    from pellucid.learn.build import network_for
     from pellucid.learn.metrics import evaluate as score
-    from pellucid.learn.network import Network
     from pellucid.learn.training import train as fit
     from pellucid.show.callbacks import save_outputs, training_callbacks
 
     require_writable(out)
     images = data_of(source, settings.seed)
-    net = Network(architecture, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
+    net = network_for(architecture, images, seed=settings.seed, **given_options(network))
     try:
         with training_callbacks(callbacks) as (on_batch, on_epoch):
             history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **given_options(settings))
@@ -129,17 +131,18 @@ def check(
     *,
     images: Annotated[int, Parameter(help="number of training images in the loss whose gradients are checked")] = 4,
     source: Flat[SplitSettings] = SplitSettings(),
+    options: Flat[NetworkSettings] = NetworkSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Compare every hand-written gradient of a network with central differences."""
     from pellucid.learn.architectures import ARCHITECTURES
+    from pellucid.learn.build import network_for
     from pellucid.learn.gradient_check import check_gradients
-    from pellucid.learn.network import Network
 
     data = data_of(source, random.seed)
     few = data.train.take(images)
     if network.endswith(".toml") or (network in ARCHITECTURES and not Path(network).exists()):
-        net = Network(network, input_shape=data.input_shape, classes=len(data.classes), seed=random.seed)
+        net = network_for(network, data, seed=random.seed, **given_options(options))
     else:
         net = network_of(network)
     print(check_gradients(net, few.images, few.labels, seed=random.seed))

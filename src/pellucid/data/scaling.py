@@ -2,6 +2,7 @@
 
 unit:           x, as it is
 standardized:   (x - mean) / deviation, image by image, over all its pixels, the deviation floored at 1 / sqrt(pixels)
+unit-norm:      x / |x|, image by image, over all its pixels; a black image stays black
 mean-deviation: (x - mean) / deviation, with fixed numbers, one for all, one per channel, or one per feature
 unit_pixels, byte_pixels: bytes -> [0, 1] -> bytes
 
@@ -21,7 +22,7 @@ from jaxtyping import Float, Float32, UInt8
 from pellucid.errors import PellucidError, unknown
 from pellucid.kernels import standardize_images
 
-KINDS = ("unit", "standardized", "mean-deviation")
+KINDS = ("unit", "standardized", "unit-norm", "mean-deviation")
 LEAST_DEVIATION = 1 / 255
 
 
@@ -29,8 +30,8 @@ LEAST_DEVIATION = 1 / 255
 class Scaling:
     """How images in [0, 1] are scaled for a model.
 
-    kind: "unit", "standardized" or "mean-deviation"; only the last takes `mean` and `deviation`, each a number,
-    (channel,), or anything that broadcasts to (channel, height, width), in units of the [0, 1] pixels. They are kept
+    kind: "unit", "standardized", "unit-norm" or "mean-deviation"; only the last takes `mean` and `deviation`, each a
+    number, (channel,), or what broadcasts to (channel, height, width), in units of the [0, 1] pixels. They are kept
     as float32 arrays of no or three axes. Raises PellucidError for an unknown kind, and for numbers missing, not
     finite, or a deviation that is not positive.
     """
@@ -94,6 +95,9 @@ class Scaling:
             return images
         if self.kind == "standardized":
             return standardize_images(images, 1 / math.sqrt(math.prod(images.shape[1:])))
+        if self.kind == "unit-norm":
+            norms = np.sqrt(np.einsum("ichw,ichw->i", images, images))
+            return images / np.where(norms > 0, norms, 1).astype(np.float32)[:, None, None, None]
         self._check(images.shape[1:])
         scaled: np.ndarray = images - self.mean
         scaled /= self.deviation
@@ -104,15 +108,15 @@ class Scaling:
     ) -> Float32[np.ndarray, "image channel height width"]:
         """Images in model space back to the scale of [0, 1], not clipped to it.
 
-        Raises PellucidError for "standardized", which forgets each image's mean and deviation, and where the
+        Raises PellucidError for "standardized" and "unit-norm", which forget what each image had, and where the
         numbers do not fit the images' shape.
         """
         images = images.astype(np.float32, copy=False)
         if self.kind == "unit":
             return images
-        if self.kind == "standardized":
+        if self.kind in ("standardized", "unit-norm"):
             raise PellucidError(
-                "Scaling 'standardized' forgets each image's mean and deviation, so it cannot be inverted."
+                f"Scaling '{self.kind}' forgets each image's own brightness and contrast, so it cannot be inverted."
             )
         self._check(images.shape[1:])
         unscaled: np.ndarray = images * self.deviation + self.mean

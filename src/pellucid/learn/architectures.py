@@ -14,7 +14,7 @@ from pellucid.errors import unknown
 from pellucid.learn.initializers import CALM
 from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
 
-ScalingName = Literal["unit", "standardized", "features"]
+ScalingName = Literal["unit", "standardized", "unit-norm", "features"]
 
 
 @dataclass(frozen=True)

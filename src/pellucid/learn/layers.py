@@ -12,6 +12,7 @@ and is no layer of its own, so that bias and ReLU cost no pass over memory.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -210,6 +211,52 @@ class Flatten(Layer):
 
 
 @dataclass(frozen=True)
+class Groups(Layer):
+    """y[k] = mean of the pixels of group k; dx[pixel] = dy[k] / pixels of k.  In the place of a `Flatten`.
+
+    groups: for every pixel, in the order of a Flatten, the number of its group, counted from 0, or -1 to leave it out.
+    A group for each pixel that is kept drops the others.
+    """
+
+    groups: tuple[int, ...]
+    kind: ClassVar[str] = "groups"
+
+    def __post_init__(self) -> None:
+        given: object = self.groups
+        whole = isinstance(given, tuple) and all(type(group) is int for group in given)
+        found = set(self.groups) - {-1} if whole else set()
+        if not found or min(found) < 0 or max(found) + 1 != len(found):
+            raise PellucidError("The groups of pixels are numbers from 0, none left out, or -1 for a pixel of none.")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if math.prod(shape) != len(self.groups):
+            raise PellucidError(f"The groups are of {len(self.groups)} pixels, but an image of {shape} has others.")
+        return (max(self.groups) + 1,)
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        order, begin, counts = self._sorted
+        y = np.add.reduceat(x.reshape(-1, x.shape[-1])[order], begin)
+        return y / counts[:, None].astype(x.dtype), x.shape
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        if wanted == "parameters":
+            return {}, None
+        order, _, counts = self._sorted
+        dx = np.zeros((len(self.groups), dy.shape[-1]), dy.dtype)
+        dx[order] = np.repeat(dy / counts[:, None].astype(dy.dtype), counts, axis=0)
+        return {}, dx.reshape(cache)
+
+    @cached_property
+    def _sorted(self) -> tuple[Array, Array, Array]:
+        """(the pixels that are in a group, group by group; where each group begins; how many pixels it has)"""
+        groups = np.array(self.groups)
+        counts = np.bincount(groups[groups >= 0])
+        return np.argsort(groups, kind="stable")[np.sum(groups < 0) :], np.cumsum(counts) - counts, counts
+
+
+@dataclass(frozen=True)
 class Dense(Layer):
     """Every unit sees every feature: y = activation(w x + b)."""
 
@@ -247,7 +294,7 @@ class Dense(Layer):
         return {} if gradient is None else {"weight": gradient, "bias": dz.sum(axis=1)}, dx
 
 
-KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)}
+KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Flatten, Groups, Dense)}
 
 
 def _require_positive(what: str, *numbers: object) -> None:

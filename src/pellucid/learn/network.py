@@ -31,6 +31,9 @@ from pellucid.learn.losses import Loss, loss_named
 
 Array = np.ndarray
 
+FAINT = 0.1
+"""Least deviation of a feature: a pixel lit in one image of ten thousand would enter it at a hundred deviations."""
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -215,6 +218,11 @@ class Network:
         x = self.scaling.apply(images).transpose(1, 2, 3, 0)
         # Convolutions walk through memory; a product of matrices reads either order equally fast.
         return np.ascontiguousarray(x, self.dtype) if self.sharded else x.astype(self.dtype, copy=False)
+
+    def measure_scaling(self, images: Float[Array, "batch channel height width"]) -> None:
+        """Where the scaling is by the features of the training images, and was not measured yet: of these."""
+        if self.scaling is None:
+            self.scaling = Scaling.measured(images, per="feature", least=FAINT)
 
     def checked(self, images: Array) -> Array:
         """The images, or a PellucidError where their shape is not that of the network's input."""

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from pellucid.data.augmentation import shift_images
-from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError
 from pellucid.kernels import single_threaded_blas
@@ -32,9 +31,6 @@ from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
 
 Array = np.ndarray
-
-FAINT = 0.1
-"""Least deviation of a feature: a pixel lit in one image of ten thousand would enter it at a hundred deviations."""
 
 STATS_EVERY = 10
 """Batches from one reading of the layer statistics to the next: it costs about a hundredth of a step."""
@@ -78,8 +74,7 @@ class Trainer:
 
     def __init__(self, network: Network, data: Data, settings: TrainSettings) -> None:
         require_fit(network, data)
-        if network.scaling is None:
-            network.scaling = Scaling.measured(data.train.images, per="feature", least=FAINT)
+        network.measure_scaling(data.train.images)
         self.network, self.data, self.settings = network, data, settings
         self.optimizer = Optimizer(settings, network.parameters)
         self.history = History(settings, network.names)

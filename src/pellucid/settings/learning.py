@@ -58,6 +58,39 @@ class OptimizationSettings(Settings):
         return super().of(defaults, **values)
 
 
+class NetworkSettings(Settings):
+    """What of an architecture may be changed; whatever is not given is the architecture's own."""
+
+    hidden: str | None = field(
+        None, "widths of the hidden dense layers, such as 100-50; as many layers as widths", unset="the architecture's"
+    )
+    initialization: str | None = field(
+        None,
+        "weights to begin with: he, normal:DEVIATION, or uniform:C for -C to C over the root of a unit's inputs; then "
+        "perhaps the biases, uniform:1:0.1; by kind of layer as conv=normal:0.5/dense=he/logits=he:0.1",
+        unset="the architecture's, with biases of 0",
+    )
+    scaling: Literal["unit", "standardized", "unit-norm", "features"] | None = field(
+        None,
+        "scaling of the network's input: none (unit); each image to zero mean and unit deviation (standardized), or to "
+        "unit norm; each pixel by its mean and deviation in the training images (features)",
+        unset="the architecture's",
+    )
+    loss: Literal["cross-entropy", "log-loss", "sigmoid-cross-entropy"] | None = field(
+        None,
+        "loss: cross-entropy of softmax outputs; of sigmoid outputs, log-loss (each class by itself) or "
+        "sigmoid-cross-entropy (categorical, of their shares)",
+        unset="the architecture's",
+    )
+    drop_below: float = field(
+        0.0,
+        "deviation over the training images (pixels of 0 to 1) below which a pixel, such as one at a blank border, is "
+        "dropped; 0 to keep all",
+        ge=0,
+        le=1,
+    )
+
+
 class TrainSettings(OptimizationSettings):
     """How one network is trained: its optimization, what is checked and measured, where its state is kept."""
 

@@ -4,8 +4,9 @@ layer_to_dict, layer_from_dict: Conv(4, 5) <-> {"kind": "conv", "maps": 4, "kern
 read_architecture: a TOML file -> Architecture
 
     name = "mine"                    # the file's name, if not given
-    scaling = "standardized"         # or "unit" (if not given), or "features"
+    scaling = "standardized"         # or "unit" (if not given), "unit-norm" or "features"
     initialization = "he"            # or "normal:0.5", "uniform:1"; see initializers.py
+    loss = "cross-entropy"           # or, for sigmoid outputs, "log-loss", "sigmoid-cross-entropy"
 
     [[layers]]
     kind = "conv"                    # or "pool", "flatten", "dense"; fields as in layers.py
@@ -37,6 +38,7 @@ from pellucid.files import read_bytes
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName
 from pellucid.learn.layers import KINDS, Layer
+from pellucid.learn.losses import loss_named
 from pellucid.settings import TrainSettings
 
 LARGEST_FILE = 2**18
@@ -93,21 +95,22 @@ def read_architecture(path: Path) -> Architecture:
 
 
 def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:
-    known = ("name", "scaling", "initialization", "layers", "training")
+    usual = {"name": default_name, "initialization": initializers.CALM, "loss": "cross-entropy"}
+    known = (*usual, "scaling", "layers", "training")
     for name in table:
         if name not in known:
             raise unknown("entry of an architecture", name, known)
-    name, initialization = table.get("name", default_name), table.get("initialization", initializers.CALM)
+    words: dict[str, Any] = {name: table.get(name, value) for name, value in usual.items()}
     scaling, training = table.get("scaling", "unit"), table.get("training", {})
-    for what, value in (("name", name), ("initialization", initialization)):
+    for what, value in words.items():
         if not isinstance(value, str) or not 0 < len(value) <= 80:
             raise PellucidError(f"Its {what} is {value!r:.80}; need a word of at most 80 letters.")
-    initializers.parse(initialization)
+    initializers.parse(words["initialization"])
+    loss_named(words["loss"])
     if scaling not in get_args(ScalingName):
         raise unknown("scaling", scaling, get_args(ScalingName))
-    return Architecture(
-        name, layers_from_list(table.get("layers")), scaling, initialization, recipe_from_dict(training)
-    )
+    layers, recipe = layers_from_list(table.get("layers")), recipe_from_dict(training)
+    return Architecture(layers=layers, scaling=scaling, recipe=recipe, **words)
 
 
 def recipe_from_dict(table: object) -> dict[str, Any]:

@@ -52,6 +52,9 @@ def in_model_space(scaling: Scaling, pixels: Images) -> Images:
         return pixels
     if scaling.kind == "standardized":
         return standardized(pixels, 1 / math.sqrt(pixels[0].numel()))
+    if scaling.kind == "unit-norm":
+        norms = torch.linalg.vector_norm(pixels.flatten(1), dim=1)
+        return pixels / per_image(norms.where(norms > 0, 1), pixels)
     return (pixels - _like(scaling.mean, pixels)) / _like(scaling.deviation, pixels)
 
 
@@ -173,6 +176,8 @@ class Box(Parametrization):
         """The pixels; of a standardized image, around middle gray, with as much contrast as there is room for."""
         if self.scaling.kind == "unit":
             return images.clone()
+        if self.scaling.kind == "unit-norm":
+            return images / per_image(largest_of(images).clamp_min(1e-12), images)
         if self.scaling.kind == "standardized":
             largest = largest_of(images).clamp_min(1 / UNIT_CENTER)
             return UNIT_CENTER + UNIT_CENTER * images / per_image(largest, images)
@@ -263,9 +268,9 @@ class Phases(Parametrization):
 def sphere_of(model: Model) -> Sphere:
     """The sphere of images that a model receives, from its scaling.
 
-    "standardized": the unit sphere itself.  "unit": mean 0.5, deviation 0.25, clipped to [0, 1].
-    "mean-deviation": the unit sphere, for data scaled so have about zero mean and unit deviation, clipped to what
-    black and white become.
+    "standardized": the unit sphere itself.  "unit": mean 0.5, deviation 0.25, clipped to [0, 1].  "unit-norm": the
+    same, made to have unit norm.  "mean-deviation": the unit sphere, for data scaled so have about zero mean and unit
+    deviation, clipped to what black and white become.
     """
     if model.scaling.kind == "standardized":
         return Sphere()
@@ -273,6 +278,9 @@ def sphere_of(model: Model) -> Sphere:
     white = model.prepared(torch.ones(1, *model.input_shape).numpy())
     if model.scaling.kind == "unit":
         return Sphere(UNIT_CENTER, UNIT_RADIUS, black, white)
+    if model.scaling.kind == "unit-norm":
+        light = 1 / math.sqrt(math.prod(model.input_shape) * (UNIT_CENTER**2 + UNIT_RADIUS**2))
+        return Sphere(light * UNIT_CENTER, light * UNIT_RADIUS, black, black + light)
     return Sphere(low=black, high=white)
 
 
