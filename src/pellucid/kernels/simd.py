@@ -8,7 +8,7 @@ largest: some rows of x -> the largest in each column, and which row that was;  
 A compiled loop that adds to an array loads and stores it for every product, and so waits for memory half of its time.
 Here a tile of the result, some outputs of some lanes (elements of a row), is kept in registers while all products are
 added to it, so that a product costs a share of a load. Numba has no words for that: its loops become vectors only
-where the innermost one runs along the array. So a tile is written down as instructions for LLVM, which finds the
+where the inner one runs along the array. So a tile is written down as instructions for LLVM, which finds the
 registers of whatever processor it is. A product and its sum may be fused. An element is computed the same way
 wherever in a row it stands, and in whatever batch. All arrays are flat; lanes, and the other numbers before the first
 array, are known when it is compiled.
