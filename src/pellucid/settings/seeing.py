@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pellucid.settings.fields import Settings, field
 
@@ -22,6 +22,12 @@ def _cells(given: Any) -> Any:
 
 Cells = Annotated[int | str, BeforeValidator(_cells)]
 """Cells of a noise along the shorter side of an image, or rows and columns of them: "3x7", (3, 7)."""
+
+
+def _rising(given: tuple[float, float]) -> tuple[float, float]:
+    if given[0] >= given[1]:
+        raise ValueError("should be the lowest and the highest value, such as 0 1")
+    return given
 
 
 class ModelSettings(Settings):
@@ -91,6 +97,9 @@ class PatternSettings(Settings):
         "parametrization of the image: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or "
         "phases of waves as strong as in the data's images (maco)",
     )
+    pixel_range: Annotated[tuple[float, float], AfterValidator(_rising)] = field(
+        (0.0, 1.0), "lowest and highest value that the pixels of the images box and box-fourier are clipped to"
+    )
     colors: Literal["plain", "decorrelated"] = field(
         "plain", "color channels of the image: as they are, or decorrelated as in the data's images"
     )
@@ -133,7 +142,8 @@ class PatternSettings(Settings):
         ge=0,
     )
     noise: Literal["scales", "fourier", "zero", "normal"] = field(
-        "scales", "initial image: noise of several scales, of a random spectrum, nearly black, or N(0.5, 0.1) per pixel"
+        "scales",
+        "initial image: noise of several scales or of a random spectrum, 0.01 everywhere (zero), N(0.5, 0.1) (normal)",
     )
     scales: tuple[Cells, ...] = field(
         (3, 7, 14, 28),

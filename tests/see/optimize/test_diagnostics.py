@@ -91,7 +91,7 @@ def test_a_retry_brings_its_own_terms():
 
 @pytest.mark.parametrize("scaling", ["unit", "standardized"])
 def test_what_is_reported_is_what_is_held_against_the_image(scaling):
-    """Rejects variation and sums of the clipped image, or in other units, where penalties see it as it was."""
+    """Rejects variation and sums of other images than penalties see, or in other units."""
     torch.manual_seed(4)
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling=scaling)
     found = patterns(model, "relu2", preset="mlp-deep", learning_rate=0.5, report=True)

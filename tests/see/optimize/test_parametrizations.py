@@ -103,19 +103,34 @@ def test_images_of_a_batch_do_not_know_of_each_other(image):
         space.points,
         space.from_noise,
         lambda x: space.images(space.points(x)),
-        lambda x: space.unclipped(space.points(x)),
+        lambda x: space.for_penalties(space.points(x)),
     ):
         torch.testing.assert_close(way(photos)[1:2], way(photos[1:2]))
 
 
 def test_the_clip_gates_the_activation_and_not_the_penalties():
-    """Rejects a pixel that has gone beyond white and can never come back."""
+    """Rejects a pixel that has gone beyond white and can never come back, a penalty on what nobody sees (a pixel below
+    black has no size), a clip at 0 and 1 only, and bounds where the plain gradient has none."""
     box = Box(Scaling("unit"))
     points = torch.tensor([[[[-0.5, 0.5, 1.5]]]], requires_grad=True)
     (activation,) = torch.autograd.grad(box.images(points).sum(), points)
-    (penalty,) = torch.autograd.grad(box.unclipped(points).abs().sum(), points)
+    seen = box.for_penalties(points)
+    assert seen.flatten().tolist() == [0.0, 0.5, 1.0]
+    (penalty,) = torch.autograd.grad((seen.abs() + seen).sum(), points)
     assert activation.flatten().tolist() == [0.0, 1.0, 0.0]
-    assert penalty.flatten().tolist() == [-1.0, 1.0, 1.0]
+    assert penalty.flatten().tolist() == [1.0, 2.0, 2.0]
+    model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="unit")
+    far = torch.full((1, 1, 13, 9), 9.0)
+    for optimizer, reached in (("gradient", 9.0), ("adam", 1.5)):
+        asked = PatternSettings.of(image="box", pixel_range=(-0.3, 0.6), optimizer=optimizer)
+        found = parametrization_of(model, asked)
+        assert float(found.images(far).max()) == pytest.approx(0.6)
+        assert float(found.images(-far).min()) == pytest.approx(-0.3)
+        assert float(found.project(far).max()) == pytest.approx(reached)
+    with pytest.raises(PellucidError, match="set image to 'box'"):
+        parametrization_of(model, PatternSettings.of(pixel_range=(0, 0.9)))
+    with pytest.raises(PellucidError, match="the lowest and the highest value"):
+        PatternSettings.of(image="box", pixel_range=(1, 0))
 
 
 def test_decorrelated_colours_need_three_and_data():

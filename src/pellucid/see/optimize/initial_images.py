@@ -1,7 +1,7 @@
 """Initial images: a seed -> noise images (chunk, channel, height, width), from which an ascent may start.
 
 multi_scale_noise: uniform noise on several coarse grids, each scaled up bicubically, superposed
-plain_noise:       a random spectrum that falls as 1 / frequency, almost black, or normal pixels
+plain_noise:       a random spectrum that falls as 1 / frequency, or normal pixels
 smoothed:          images -> images without their shortest waves
 noise_of:          settings -> one of these, smoothed or not; of several scales first each alone, the coarsest first
 mixture_of:        the number of such a noise -> the scales in it
@@ -24,11 +24,11 @@ from torch.nn import functional
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import InputShape
 from pellucid.see.optimize.bases import Spectrum
-from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_CENTER, UNIT_RADIUS, standardized
+from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_RADIUS, standardized
 from pellucid.settings import Cells, PatternSettings
 
 CHUNK = 64  # noise images drawn at a time; part of what a seed means, so it never depends on the machine
-ALMOST_BLACK, NORMAL_DEVIATION = 0.01, 0.1
+NORMAL_DEVIATION = 0.1
 
 
 def generator(*numbers: int) -> torch.Generator:
@@ -64,8 +64,7 @@ def plain_noise(
 ) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
     """`count` noises in deviations (a quarter of the way from black to white) around middle gray, in chunks.
 
-    kind: "fourier", a random spectrum times 1 / frequency, standardized; "zero", pixels of 0 to 0.01; "normal", pixels
-    of N(0.5, 0.1).
+    kind: "fourier", a random spectrum times 1 / frequency, standardized; "normal", pixels of N(0.5, 0.1).
     """
     stream = generator(*seed)
     spectrum = Spectrum.of(*shape[1:])
@@ -74,8 +73,6 @@ def plain_noise(
         if kind == "fourier":
             numbers = torch.randn(chunk, *shape[:2], 2 * (shape[2] // 2 + 1), generator=stream)
             yield standardized(spectrum.pixels(numbers))
-        elif kind == "zero":
-            yield (ALMOST_BLACK * torch.rand(chunk, *shape, generator=stream) - UNIT_CENTER) / UNIT_RADIUS
         else:
             yield NORMAL_DEVIATION * torch.randn(chunk, *shape, generator=stream) / UNIT_RADIUS
 

@@ -260,8 +260,9 @@ def objective_values(
 class _Batch:
     """The state of the images that are worked on, one row each.
 
-    stuck: the last gradient was zero.  value: of the last step.  unchanged: in how many successive steps it has hardly
-    changed.
+    stuck: the last gradient was zero, and rectifiers may pass the next.  woken: the unit has been active, and the
+    optimizer does not lead back to it (Optimizer.rescues).  value: of the last step.  unchanged: in how many successive
+    steps it has hardly changed.
     """
 
     job: Int64[Tensor, "row"]
@@ -269,6 +270,7 @@ class _Batch:
     points: Float[Tensor, "row *point"]
     memory: Float[Tensor, "row ..."]
     stuck: Bool[Tensor, "row"]
+    woken: Bool[Tensor, "row"]
     value: Float[Tensor, "row"]
     unchanged: Int64[Tensor, "row"]
 
@@ -296,6 +298,7 @@ def _first_batch(starts: Tensor, first_job: int, task: AscentTask) -> _Batch:
         points=points,
         memory=task.optimizer.memory(points),
         stuck=torch.zeros(count, dtype=torch.bool, device=device),
+        woken=torch.zeros(count, dtype=torch.bool, device=device),
         value=torch.full((count,), torch.nan, device=device),
         unchanged=torch.zeros(count, dtype=torch.int64, device=device),
     )
@@ -316,9 +319,11 @@ def _scored(
             outputs = read(received)
         score = objective(outputs)
         if task.penalties is not None:
-            penalty = task.penalties(task.image.unclipped(points), score.value)
+            penalty = task.penalties(task.image.for_penalties(points), score.value)
             require_shape("A penalty", penalty, score.value.shape)
             score = score.minus(penalty)
+        if not task.optimizer.rescues:
+            score = replace(score, silent=score.silent & ~batch.woken)
     found = _gradient(read, objective, score, points, batch) if gradient else None
     return images.detach(), score.detach(), found
 
@@ -348,12 +353,15 @@ def _after_step(batch: _Batch, gradient: Tensor | None, score: Score, task: Asce
     if tolerance > 0:
         is_small = ((score.value - batch.value).abs() <= tolerance * score.value.abs()) & ~score.silent
         unchanged = torch.where(is_small, unchanged + 1, 0)
+    moved = largest_of(gradient) > 0
+    woken = batch.woken if task.optimizer.rescues else batch.woken | (moved & ~score.silent)
     return _Batch(
         job=batch.job,
         step=batch.step + 1,
         points=task.image.project(points),
         memory=memory,
-        stuck=largest_of(gradient) == 0,
+        stuck=~moved & ~woken,
+        woken=woken,
         value=score.value,
         unchanged=unchanged,
     )

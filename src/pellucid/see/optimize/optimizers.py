@@ -9,12 +9,13 @@ Power (ours): point + size * direction, where the direction is the standardized 
     calm down, and the average keeps them from oscillating. Its first steps forget the initial image almost entirely.
 Normalized (classic): point + size * gradient / rms(gradient), one small size for all steps.
 Adam: Kingma and Ba, arXiv:1412.6980, uphill.
-PlainGradient: point + learning rate * gradient.
+PlainGradient: point + learning rate * gradient, of the objective to the letter.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,7 +33,13 @@ Steps = Int64[Tensor, "batch"]
 
 
 class Optimizer(ABC):
-    """A rule that moves points uphill. Stateless: what it remembers of an image is a row of `memory`."""
+    """A rule that moves points uphill. Stateless: what it remembers of an image is a row of `memory`.
+
+    rescues: whether an image whose unit was active, and falls silent, is led back by the pre-activation. One whose unit
+    never was active always is.
+    """
+
+    rescues: ClassVar[bool] = True
 
     def memory(self, points: Points) -> Memory:
         """The memory of images before their first step, one row each; nothing, unless a rule overrides this."""
@@ -128,8 +135,9 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class PlainGradient(Optimizer):
-    """The gradient times the learning rate."""
+    """The gradient times the learning rate; what penalties put to sleep stays asleep."""
 
+    rescues: ClassVar[bool] = False
     learning_rate: float = 0.1
 
     def __post_init__(self) -> None:

@@ -2,14 +2,14 @@
 
 Parametrization: `images` (points -> images) and `points` (images -> points); `project` puts moved points back in place
 Sphere:  points are standardized images (zero mean, unit deviation: a sphere); image = center + radius * point
-Box:     points are pixels; image = the pixels clipped to [0, 1], then scaled for the model
+Box:     points are pixels; image = the pixels clipped to a range, [0, 1] as a rule, then scaled for the model
 Phases:  points are phases of waves, whose strength is that of the person's images
 InBasis: points are coefficients in another basis (bases.py) of the points of a Sphere or a Box
 
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
 standardized images take the points themselves. For others the sphere lies around the middle of what they take, and
-the image is clipped to what black and white are there; a clipped pixel has no gradient until it returns. Penalties
-see the image before it is clipped (`unclipped`), so that they can bring such a pixel back.
+the image is clipped to what black and white are there; a clipped pixel has no gradient until it returns. What penalties
+see has one (`for_penalties`), so that they can bring such a pixel back.
 """
 
 import math
@@ -117,8 +117,8 @@ class Parametrization(ABC):
         """Points that have moved, back to where points belong, differentiably; as they are, unless overridden."""
         return points
 
-    def unclipped(self, points: Points) -> Images:
-        """The images before they are clipped, which penalties are computed from."""
+    def for_penalties(self, points: Points) -> Images:
+        """The images that penalties are computed from, whose gradients no clip may stop."""
         return self.images(points)
 
     def from_noise(self, noise: Images) -> Images:
@@ -141,7 +141,7 @@ class Sphere(Parametrization):
 
     def images(self, points: Points) -> Images:
         """center + radius * point, clipped."""
-        images = self.unclipped(points)
+        images = self.for_penalties(points)
         return images if self.low is None else torch.clamp(images, self.low, self.high)
 
     def points(self, images: Images) -> Points:
@@ -152,8 +152,8 @@ class Sphere(Parametrization):
         """Back to the sphere."""
         return standardized(points)
 
-    def unclipped(self, points: Points) -> Images:
-        """center + radius * point."""
+    def for_penalties(self, points: Points) -> Images:
+        """center + radius * point, not clipped."""
         return points if (self.center, self.radius) == (0.0, 1.0) else self.center + self.radius * points
 
     def normalize_size(self, coefficients: Points) -> Points:
@@ -164,13 +164,20 @@ class Sphere(Parametrization):
 
 @dataclass(frozen=True, eq=False)
 class Box(Parametrization):
-    """Pixels in [0, 1], clipped and then scaled for the model; the points may leave it by the box's own width."""
+    """Pixels, clipped to [low, high] and then scaled for the model.
+
+    reach: how far a point may leave the range, in widths of it. One width is far enough for a step of usual size, and
+    near enough to come back.
+    """
 
     scaling: Scaling
+    low: float = 0.0
+    high: float = 1.0
+    reach: float = 1.0
 
     def images(self, points: Points) -> Images:
         """The pixels, clipped and scaled; what is clipped has no gradient of the activation."""
-        return in_model_space(self.scaling, points.clamp(0, 1))
+        return in_model_space(self.scaling, points.clamp(self.low, self.high))
 
     def points(self, images: Images) -> Points:
         """The pixels; of a standardized image, around middle gray, with as much contrast as there is room for."""
@@ -184,12 +191,13 @@ class Box(Parametrization):
         return images * _like(self.scaling.deviation, images) + _like(self.scaling.mean, images)
 
     def project(self, points: Points) -> Points:
-        """At most one width beyond the box: far enough for a step of usual size, near enough to come back."""
-        return points.clamp(-1, 2)
+        """At most `reach` beyond the range."""
+        beyond = self.reach * (self.high - self.low)
+        return points.clamp(self.low - beyond, self.high + beyond)
 
-    def unclipped(self, points: Points) -> Images:
-        """The pixels, not clipped."""
-        return points
+    def for_penalties(self, points: Points) -> Images:
+        """The clipped pixels, with the gradient of the pixels themselves."""
+        return points.detach().clamp(self.low, self.high) + (points - points.detach())
 
     def from_noise(self, noise: Images) -> Images:
         """Middle gray and the noise, a deviation being a quarter."""
@@ -215,9 +223,9 @@ class InBasis(Parametrization):
         """At the size that suits the inner points."""
         return self.inner.normalize_size(points)
 
-    def unclipped(self, points: Points) -> Images:
-        """The inner images before they are clipped."""
-        return self.inner.unclipped(self._inner_points(points))
+    def for_penalties(self, points: Points) -> Images:
+        """As the inner parametrization."""
+        return self.inner.for_penalties(self._inner_points(points))
 
     def from_noise(self, noise: Images) -> Images:
         """As the inner parametrization."""
@@ -260,9 +268,9 @@ class Phases(Parametrization):
         """Back to phases of a real image."""
         return self.waves.phases(self.waves.pixels(points))
 
-    def unclipped(self, points: Points) -> Images:
-        """The inner images before they are clipped."""
-        return self.inner.unclipped(standardized(self.waves.pixels(points)))
+    def for_penalties(self, points: Points) -> Images:
+        """As the inner sphere."""
+        return self.inner.for_penalties(standardized(self.waves.pixels(points)))
 
 
 def sphere_of(model: Model) -> Sphere:
@@ -291,9 +299,9 @@ def parametrization_of(
 
     images: the person's own, in [0, 1], from which decorrelated colors (where no matrix is given), and how strong
     waves are, are measured. Raises PellucidError where these are needed and not given, where colors to be measured
-    are not three, and for a matrix that does not fit.
+    are not three, and for a matrix or a range of pixels that does not fit.
     """
-    found: Parametrization = Box(model.scaling) if settings.image.startswith("box") else sphere_of(model)
+    found: Parametrization = _box_of(model, settings) if settings.image.startswith("box") else sphere_of(model)
     if settings.colors == "decorrelated":
         found = InBasis(found, _colors_of(model, settings, images))
     elif settings.color_matrix:
@@ -305,9 +313,16 @@ def parametrization_of(
                 f"The image 'maco' takes its waves from images of one's own, channel by channel; {advice}."
             )
         return Phases.measured(sphere_of(model), model, images)
+    if settings.pixel_range != (0.0, 1.0) and not settings.image.startswith("box"):
+        raise PellucidError("A pixel_range is for pixels that are clipped; set image to 'box', or leave it out.")
     if settings.image.endswith("fourier"):
         found = InBasis(found, Spectrum.of(*model.input_shape[1:], device=model.device))
     return found
+
+
+def _box_of(model: Model, settings: PatternSettings) -> Box:
+    """The box of the range that pixels are clipped to; for the plain gradient it has no bounds beyond that."""
+    return Box(model.scaling, *settings.pixel_range, reach=math.inf if settings.optimizer == "gradient" else 1.0)
 
 
 def _colors_of(

@@ -56,7 +56,7 @@ _KINDS = {
     "image": _Kind(
         "a Parametrization, such as Sphere(); `patterns` takes its names, too",
         lambda part: isinstance(part, Parametrization),
-        frozenset({"colors", "color_matrix"}),
+        frozenset({"colors", "color_matrix", "pixel_range"}),
     ),
     "optimizer": _Kind(
         "an Optimizer, such as Adam(); `patterns` takes its names, too",

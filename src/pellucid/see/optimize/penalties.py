@@ -1,14 +1,13 @@
-"""Penalties: images before they are clipped, and their values (batch,) -> what is subtracted from the values (batch,).
+"""Penalties: images, which no clip cuts off from them, and their values (batch,) -> what is subtracted (batch,).
 
-total_variation: images (batch, channel, height, width) -> (batch,): sum over pixels of the length of the difference
-    to the pixel below and the one to the right; beyond the border there is none
+total_variation: images (batch, channel, height, width) -> (batch,): sum of |difference| of all neighbouring pixels,
+    down and across; beyond the border every pixel is 0
 roughness:       images -> (batch,): sum of the squares of what a binomial blur of three pixels takes away
 Penalties:       a weighted sum of these two, and of the sums of absolute values and of squares
 added:           several penalties -> their sum
 
-Value and gradient are one function, so they have one border rule (Mahendran and Vedaldi, "Understanding deep image
-representations by inverting them", CVPR 2015, have the same norms). An image before it is clipped may go beyond black
-or white, where the activation has no gradient; penalties draw it back. With `relative`, they are means over pixels and
+Value and gradient are one function, so they have one border rule. An image that is clipped may go beyond black or
+white, where the activation has no gradient; penalties draw it back. With `relative`, they are means over pixels and
 weigh as much as the activation does, so that one weight serves units and images of any size; without, they are sums.
 """
 
@@ -23,18 +22,15 @@ from torch.nn import functional
 from pellucid.see.validation import require_in_range
 from pellucid.settings import PatternSettings
 
-SMOOTH = 1e-8  # under the root, so that an even image has a gradient: zero
-
 Penalty = Callable[[Tensor, Tensor], Tensor]
-"""Images before they are clipped (batch, channel, height, width), values (batch,) -> what is subtracted (batch,)."""
+"""Images (batch, channel, height, width), values (batch,) -> what is subtracted (batch,); see `for_penalties`."""
 
 
 def total_variation(images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch"]:
-    """The isotropic total variation of each image, all channels added; at the border a difference is zero."""
-    down = torch.diff(images, dim=2, append=images[:, :, -1:])
-    right = torch.diff(images, dim=3, append=images[:, :, :, -1:])
-    length: Tensor = torch.sqrt(down.square() + right.square() + SMOOTH) - SMOOTH**0.5
-    return length.flatten(1).sum(1)
+    """The anisotropic total variation of each image, with a border of zeros around it, all channels added."""
+    framed = functional.pad(images, (1, 1, 1, 1))
+    down, across = framed.diff(dim=2).abs(), framed.diff(dim=3).abs()
+    return down.flatten(1).sum(1) + across.flatten(1).sum(1)
 
 
 def roughness(images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch"]:

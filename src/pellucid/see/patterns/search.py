@@ -10,6 +10,7 @@ from the seed alone, so that a job's start does not depend on the other jobs. Of
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,6 +49,7 @@ Jobs = Int64[Tensor, "job"]
 JobValues = Float32[Tensor, "job"]
 DataImages = Float32[np.ndarray, "image channel height width"]
 
+NEARLY_BLACK = 0.01  # of [0, 1]
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
 NO_OTHER_ASCENT = {"seed", "preset", "steps", "candidates", "restarts", "silent_restarts", "snapshots", "report",
                    "compare", "precision", "tones", "palette"}  # fmt: skip
@@ -95,23 +97,23 @@ def search(
         target = objective.target
         values = tools.values(objective, found)
         tried = torch.full((len(objective),), tools.candidates if start is None else 1)
-        for attempt in range(1, settings.silent_restarts + 1):
-            silent = torch.nonzero(~target.is_active(values)).flatten()
+        silent = tools.silent(target, values)
+        if start is not None and len(silent) > 0:
+            chosen = target.select(silent)
+            tools.note_active(chosen, silent, tools.objective_values(chosen, tools.shown(start[silent])))
+        for attempt in range(1, 1 + (0 if settings.noise == "zero" else settings.silent_restarts)):
+            silent = tools.silent(target, values)
             if len(silent) == 0:
                 break
             again = objective.select(silent)
             found = found.replace_better(silent, tools.from_precursor(again, attempt, silent))
             values = tools.values(objective, found)
             tried[silent.cpu()] += tools.candidates
-        silent = torch.nonzero(~target.is_active(values)).flatten()
-        if len(silent) > 0:
-            if start is not None:
-                chosen = target.select(silent)
-                tools.note_active(chosen, silent, tools.objective_values(chosen, start[silent]))
-            if tools.is_unusual:
-                found, more = tools.from_usual(found, silent, objective.select(silent))
-                values = tools.values(objective, found)
-                tried[silent.cpu()] += more
+        silent = tools.silent(target, values)
+        if tools.is_unusual and len(silent) > 0:
+            found, more = tools.from_usual(found, silent, objective.select(silent))
+            values = tools.values(objective, found)
+            tried[silent.cpu()] += more
         dead = ~(target.is_active(values) | tools.was_active.to(values.device))
         looked_at = torch.zeros(len(objective), dtype=torch.int64)
         proof = images is not None and bool(dead.any())
@@ -153,7 +155,9 @@ class _Ascents:
             penalties=penalties if diagnostics is None else diagnostics.recording(penalties),
         )
         affordable = CANDIDATE_NUMBERS // math.prod(model.input_shape)
-        self.candidates = min(settings.candidates, max(FEWEST_CANDIDATES, affordable))
+        self.candidates = (
+            1 if settings.noise == "zero" else min(settings.candidates, max(FEWEST_CANDIDATES, affordable))
+        )
         self._batch_size, self._multiple = batch_size_for(model)
 
     def precursor(
@@ -167,18 +171,26 @@ class _Ascents:
         chosen, target = self._settings if settings is None else settings, objective.target
         self._report.expect(self.candidates)
         chunks, ranks = [], []
-        for chunk in noise_of(chosen, self._model.input_shape, self.candidates, attempt):
-            images = self._task.image.from_noise(chunk.to(self._model.device))
+        for images in self._candidates(chosen, attempt):
             with torch.no_grad():
                 outputs = self._read(images)
                 ranks.append(objective.score_all(outputs))
                 values = ranks[-1] if target is objective else target.score_all(outputs, rank=False)
             self.note_active(target, numbers, values.amax(0))
             chunks.append(images)
-            self._report.advance(len(chunk))
+            self._report.advance(len(images))
         best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
         place = _counts_before(objective.rng_keys).to(best.device) % self.candidates
         return torch.cat(chunks)[best[place, torch.arange(len(objective), device=best.device)]]
+
+    def _candidates(self, settings: PatternSettings, attempt: int) -> Iterator[Tensor]:
+        """Images to start from (chunk, channel, height, width): of noise, or the one that is nearly black."""
+        model = self._model
+        if settings.noise == "zero":
+            yield self.shown(model.prepared(np.full((1, *model.input_shape), NEARLY_BLACK, np.float32)))
+            return
+        for chunk in noise_of(settings, model.input_shape, self.candidates, attempt):
+            yield self._task.image.from_noise(chunk.to(model.device))
 
     def best_of_restarts(self, objective: Objective) -> AscentResult:
         """Every job uphill from several starts; of each, the best ascent."""
@@ -310,6 +322,17 @@ class _Ascents:
     def objective_values(self, objective: Objective, images: Tensor) -> JobValues:
         """The objective of these images."""
         return objective_values(self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
+
+    def shown(self, images: JobImages) -> JobImages:
+        """The images that an ascent from these begins with."""
+        return self._task.image.images(self._task.image.points(images))
+
+    def silent(self, target: Objective, values: JobValues) -> Int64[Tensor, "silent"]:
+        """The jobs that want another start: silent now, and, where the optimizer lets penalties do that, at first."""
+        silent = ~target.is_active(values)
+        if not self._task.optimizer.rescues:
+            silent &= ~self.was_active.to(silent.device)
+        return torch.nonzero(silent).flatten()
 
     def note_active(self, target: Objective, numbers: Jobs, values: JobValues) -> None:
         """Remember which of these jobs are active with these values."""
