@@ -13,7 +13,7 @@ NAMES = [
     *("load_data", "Data", "Split"),
     *("Network", "Conv", "Pool", "Flatten", "Dense", "train", "evaluate", "check_gradients"),
     *("study", "scan_clusters", "cluster_data", "compare_clusters"),
-    *("open_model", "patterns", "pattern", "dream", "octaves", "zoom", "inspect", "atlas"),
+    *("open_model", "patterns", "pattern", "dream", "octaves", "zoom", "inspect", "atlas", "Live"),
     "PellucidError",
 ]
 

@@ -22,5 +22,6 @@ from .see.models.open import open_model as open_model
 from .see.patterns.api import pattern as pattern
 from .see.patterns.api import patterns as patterns
 from .show.atlas.build import atlas as atlas
+from .show.figures.live_plot import Live as Live
 
 __version__: str

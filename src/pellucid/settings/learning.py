@@ -119,7 +119,9 @@ class CallbackSettings(Settings):
     """What is kept of a training beside the network, and how it is watched."""
 
     live: Path | None = field(
-        None, "picture (.png) redrawn during the training: loss curves, an image in every layer", unset="none is drawn"
+        None,
+        "picture (.png) redrawn during the training: curves, an image in every layer; as .webp, .gif or .mp4 a film",
+        unset="none is drawn",
     )
     live_batches: int = field(50, "batches from one live picture, or one TensorBoard entry, to the next", ge=1)
     tensorboard: Path | None = field(

@@ -17,6 +17,7 @@ from pellucid.learn.history import Epoch, History
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.settings import CallbackSettings
+from pellucid.show.films import FORMATS
 from pellucid.show.style import FIGURES
 
 HISTORIES = (".json", ".csv")
@@ -30,7 +31,11 @@ def training_callbacks(
 
     Raises PellucidError for unknown suffixes, and paths that cannot be written to.
     """
-    for path, formats in ((settings.live, FIGURES), (settings.curves, FIGURES), (settings.history, HISTORIES)):
+    for path, formats in (
+        (settings.live, (*FIGURES, *FORMATS)),
+        (settings.curves, FIGURES),
+        (settings.history, HISTORIES),
+    ):
         if path is not None:
             check_output(path, formats)
     for folder in filter(None, (settings.tables, settings.matrices)):
@@ -39,9 +44,9 @@ def training_callbacks(
         batch: list[Callable[[Trainer], None]] = []
         epoch: list[Callable[[Epoch], None]] = []
         if settings.live is not None:
-            from pellucid.show.figures.live_plot import LivePlot
+            from pellucid.show.figures.live_plot import Live
 
-            batch.append(LivePlot(settings.live, every=settings.live_batches).batch)
+            batch.append(stack.enter_context(Live(settings.live, every=settings.live_batches)).batch)
         if settings.tensorboard is not None:
             from pellucid.show.figures.live_plot import TensorBoardLog
 
@@ -56,7 +61,7 @@ def save_outputs(settings: CallbackSettings, network: Network, history: History)
     written = [path for path in (settings.live, settings.tensorboard) if path is not None and path.exists()]
     if settings.curves is not None:
         from pellucid.show.figures.axes import save_figure
-        from pellucid.show.figures.training import curves_figure
+        from pellucid.show.figures.curves import curves_figure
 
         written.append(save_figure(curves_figure(history), settings.curves))
     if settings.history is not None:

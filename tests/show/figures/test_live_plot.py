@@ -2,11 +2,13 @@
 
 import io
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 
 from learn import small
@@ -17,12 +19,14 @@ from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.metrics import Scores
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
-from pellucid.settings import CallbackSettings
+from pellucid.settings import CallbackSettings, TrainSettings
 from pellucid.show.callbacks import save_outputs, training_callbacks
 from pellucid.show.console import scores_text, table
+from pellucid.show.figures import live_plot
 from pellucid.show.figures.class_means import class_means_figure
-from pellucid.show.figures.live_plot import LivePlot, TensorBoardLog, in_notebook
-from pellucid.show.figures.training import curves_figure, training_figure
+from pellucid.show.figures.curves import average_window, curves_figure, log_axis
+from pellucid.show.figures.live_plot import Live, TensorBoardLog, in_notebook
+from pellucid.show.figures.training import training_figure
 from pellucid.show.style import LIGHT
 
 QUICK = {"batch": 16, "learning_rate": 0.1, "check": False, "progress": False}
@@ -78,30 +82,87 @@ def test_networks_without_convolutions_and_with_many_classes_are_drawn(classes):
     split = small.Split(np.random.default_rng(0).random((6, 3, 5, 9), dtype=np.float32), np.arange(6) % classes)
     history = train(net, small.Data(split, split, split), progress=False, check=False)
     figure = training_figure(history, trace_backprop(net, split.images[0], 0))
-    assert {"flatten", "dense"} <= set(words(figure))
+    assert {"input", "dense"} <= set(words(figure))
+    assert "filters now" not in words(figure)
     assert len(figure.axes[0].patches) == 2 * classes  # a probability and an error each
     for drawn in (figure, curves_figure(history)):
         drawn.savefig(io.BytesIO(), format="png")
 
 
+def named(axes):
+    """What stands at the ends of curves -> the height there, in axes' shares."""
+    return {text.get_text(): text.xyann[1] for text in axes.texts if hasattr(text, "xyann")}
+
+
 def test_the_curves_are_those_of_the_history(told):
-    """Rejects a curve of something else, or of the test images where dev is written."""
+    """Rejects a curve of something else, and one of the test images where dev is written."""
     _, history = told
-    loss, accuracy = curves_figure(history).axes[1:3]
+    loss, accuracy, error = curves_figure(history).axes[1:4]
     assert np.array_equal(loss.lines[0].get_ydata(), history.column("loss"))
-    assert np.array_equal(loss.lines[1].get_ydata(), history.column("average"))
-    np.testing.assert_allclose(accuracy.lines[1].get_ydata(), [100 * e.dev_accuracy for e in history.epochs])
-    np.testing.assert_allclose(accuracy.lines[2].get_ydata(), [100 * e.test_accuracy for e in history.epochs])
     np.testing.assert_allclose(loss.lines[0].get_xdata(), np.arange(1, 11) / 5)
+    np.testing.assert_allclose(loss.lines[2].get_ydata(), [epoch.dev_loss for epoch in history.epochs])
+    np.testing.assert_allclose(loss.lines[2].get_xdata(), [1, 2])
+    np.testing.assert_allclose(loss.lines[3].get_ydata(), history.column("cost"))
+    wanted = {1: "train_accuracy", 3: "dev_accuracy", 4: "test_accuracy"}
+    for line, name in wanted.items():
+        told = [100 * getattr(epoch, name) for epoch in history.epochs]
+        np.testing.assert_allclose(accuracy.lines[line].get_ydata(), told)
+    np.testing.assert_allclose(error.lines[1].get_ydata(), 100 * history.column("ridge_share"))
+    axes = curves_figure(history).axes
+    titles = [each.get_title(loc="left") for each in axes[1:]]
+    silent, ratio = axes[5], axes[7]
+    assert (titles[4], titles[6]) == (
+        "silent units of each layer, %",
+        "change of each layer's weights in a step / weights",
+    )
+    assert len(silent.lines) == 2  # of conv1 and dense2; the others have no silence
+    column = history.column("update_ratio")
+    taken = column[~np.isnan(column).all(axis=1), 0]
+    np.testing.assert_allclose(ratio.lines[0].get_ydata(), taken)
+
+
+def test_an_average_reaches_no_further_than_the_run_allows(told):
+    """Rejects an average of a hundred batches over a run of ten: it said 64% where the epoch had 89%."""
+    _, history = told
+    assert average_window(history) == 1
+    many = replace(history, batches=history.batches * 100)
+    assert average_window(many) == 50
+    assert average_window(replace(many, settings=TrainSettings(ema=0.9))) == 10
+
+
+def test_each_name_stands_at_the_end_of_its_own_curve_and_on_no_other(told):
+    """Rejects names in a fixed order, names on top of each other, and names that leave the plot."""
+    _, history = told
+    for axes in curves_figure(history).axes[1:8]:
+        ends = named(axes)
+        assert all(-0.01 <= height <= 1.01 for height in ends.values())
+        heights = sorted(ends.values())
+        assert np.diff(heights).min(initial=1) > 0.08
+        last = {text.get_text(): text.xy[1] for text in axes.texts if hasattr(text, "xyann")}
+        assert sorted(ends, key=ends.get) == sorted(last, key=lambda name: (last[name], ends[name]))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.9, 1.1), (1, 1), (2.1, 4.9), (3e-7, 2e-6), (0.04, 31), (1e-9, 5e4), (1, 10)]
+)
+def test_a_logarithmic_axis_has_two_numbers_at_least(low, high):
+    """Rejects an axis with a single tick, and one whose numbers run into each other."""
+    axes = Figure().subplots()
+    log_axis(axes, low, high)
+    bottom, top = axes.get_ylim()
+    ticks = axes.get_yticks()
+    assert bottom <= low <= high <= top
+    assert 2 <= len(ticks) <= 9
+    assert all(bottom <= tick <= top for tick in ticks)
 
 
 def test_the_picture_is_redrawn_every_so_many_batches_and_changes_nothing(tmp_path, monkeypatch):
     """Rejects a picture at the end only, a file that is seen half-written, and a training that is disturbed."""
     path, sizes, steps = tmp_path / "live.png", [], []
-    live = LivePlot(path, every=4)
-    draw = LivePlot.draw
+    live = Live(path, every=4)
+    draw = Live.draw
     monkeypatch.setattr(
-        LivePlot, "draw", lambda self, trainer: steps.append(len(trainer.history.batches)) or draw(self, trainer)
+        Live, "draw", lambda self, trainer: steps.append(len(trainer.history.batches)) or draw(self, trainer)
     )
 
     def look(trainer):
@@ -115,7 +176,7 @@ def test_the_picture_is_redrawn_every_so_many_batches_and_changes_nothing(tmp_pa
     net, rival = small.network(), small.network()
     train(net, small.data(), epochs=2, on_batch=look, **QUICK)
     train(rival, small.data(), epochs=2, **QUICK)
-    assert steps == [4, 8]
+    assert steps == [4, 8, 10]  # and the last state, whatever `every` says
     assert len(sizes) == 7
     assert sizes[0][0] > 1000
     assert small.same(net, rival)
@@ -134,19 +195,40 @@ def test_a_notebook_s_picture_is_redrawn_in_its_place(monkeypatch):
     assert not in_notebook()
     shell.kernel = "here"
     assert in_notebook()
-    train(small.network(), small.data(), on_batch=LivePlot(every=2).batch, **QUICK)
-    assert (len(shown), len(updates)) == (1, 1)
+    train(small.network(), small.data(), on_batch=Live(every=2).batch, **QUICK)
+    assert (len(shown), len(updates)) == (1, 2)
     assert shown[0].startswith(b"\x89PNG")
     assert shown[0] != updates[0]
 
 
+def test_a_film_holds_the_whole_training_also_where_it_stopped_early(tmp_path, monkeypatch):
+    """Rejects pictures that replace each other, a last state that is missing, and frames without end."""
+    with Live(tmp_path / "run.webp", every=2) as live:
+        train(small.network(), small.data(), on_batch=live.batch, **QUICK)
+    with Image.open(tmp_path / "run.webp") as film:
+        assert film.n_frames == 3  # after batches 2, 4 and 5
+    monkeypatch.setattr(live_plot, "MOST_FRAMES", 4)
+
+    def stop(trainer):
+        live.batch(trainer)
+        if len(trainer.history.batches) == 7:
+            raise KeyboardInterrupt
+
+    live = Live(tmp_path / "stopped.gif", every=1)
+    with pytest.raises(KeyboardInterrupt), live:
+        train(small.network(), small.data(), epochs=2, on_batch=stop, **QUICK)
+    with Image.open(tmp_path / "stopped.gif") as film:
+        assert film.n_frames == 4  # after batches 2, 4, 6 (every other one by then) and 7
+    assert [entry.name for entry in tmp_path.iterdir() if "live" in entry.name] == []
+
+
 @pytest.mark.parametrize(
-    ("options", "sentence"), [({"every": 0}, "every 0 batches"), ({"path": "live.gif"}, "ends in '.gif'")]
+    ("options", "sentence"), [({"every": 0}, "every 0 batches"), ({"path": "live.txt"}, "ends in '.txt'")]
 )
 def test_what_cannot_be_drawn_is_refused_before_the_work(options, sentence):
     """Rejects an error after the first fifty batches."""
     with pytest.raises(PellucidError, match=sentence):
-        LivePlot(**options)
+        Live(**options)
 
 
 def test_without_tensorboard_a_sentence_says_what_to_install(tmp_path, monkeypatch):
@@ -169,7 +251,7 @@ def test_tensorboard_gets_the_numbers_of_the_history(tmp_path):
     losses = {event.step: event.value for event in read.Scalars("batch/loss")}
     assert losses == pytest.approx(dict(zip(range(2, 11, 2), history.column("loss")[1::2], strict=True)))
     assert [event.step for event in read.Scalars("epoch/dev accuracy")] == [5, 10]
-    assert "dead/conv1" in read.Tags()["scalars"]
+    assert {"dead/conv1", "gradient norm/conv1", "update ratio/dense1"} <= set(read.Tags()["scalars"])
 
 
 def test_what_is_asked_for_is_kept(tmp_path, told):

@@ -1,34 +1,43 @@
-"""Live plot: a training while it runs -> one picture that is redrawn, and a log for TensorBoard.
+"""Live plot: a training while it runs -> a picture that is redrawn, or a film of all of it; a log for TensorBoard.
 
-LivePlot:       every so many batches the figure of figures/training.py, into one file and the notebook's cell
+Live:           every so many batches the figure of figures/training.py, into one file and the notebook's cell
 TensorBoardLog: every so many batches and after every epoch the history's numbers, for `tensorboard --logdir`
 
 Both are callbacks of `train`: `train(net, data, on_batch=live.batch)`. They only read, so a training that is watched
-ends in the same bytes as one that is not; a picture takes about a quarter of a second, in which it waits.
+ends in the same bytes as one that is not; a picture takes about half a second, in which it waits.
 """
 
 import io
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from PIL import Image
+
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path, check_output, output_folder
 from pellucid.learn.backprop_trace import trace_backprop
-from pellucid.learn.history import Epoch, by_layer
+from pellucid.learn.history import STATS, Epoch, by_layer
 from pellucid.learn.training import Trainer
 from pellucid.show.figures.axes import DPI
 from pellucid.show.figures.training import training_figure
+from pellucid.show.films import FORMATS, save_film
 from pellucid.show.style import FIGURES
 
 EVERY = 50
+MOST_FRAMES = 96
+"""Of a film, but for its last; an even number. With so many every other one is dropped, and then drawn no more."""
 
 
-class LivePlot:
-    """Redraws `path` (.png, .pdf or .svg), if given, and the notebook's picture, if there is a notebook.
+class Live:
+    """Redraws `path` (.png, .pdf or .svg), or writes a film of all pictures to it at the end (.webp, .gif or .mp4).
 
-    every: batches from one picture to the next. Raises PellucidError for another ending, and where it cannot write.
+    Without a path, and with one too, it redraws the picture in the notebook's cell, if there is a notebook. every:
+    batches from one picture to the next; the last state is always drawn. Where a training may stop early, use it in a
+    `with`. Raises PellucidError for another ending, and where it cannot write.
     """
 
     def __init__(
@@ -37,30 +46,58 @@ class LivePlot:
         if every < 1:
             raise PellucidError(f"A picture every {every} batches was asked for; draw one every batch at most.")
         if path is not None:
-            check_output(path, FIGURES)
+            check_output(path, (*FIGURES, *FORMATS))
         self.path = None if path is None else Path(path)
         self.every, self.classes = every, classes
         self._place: Any = None
+        self._trainer: Trainer | None = None
+        self._drawn = 0
+        self._frames: list[bytes] = []
 
     def batch(self, trainer: Trainer) -> None:
         """Draw where it is time to; to be called after every batch."""
-        if len(trainer.history.batches) % self.every == 0:
+        self._trainer = trainer
+        done = len(trainer.history.batches)
+        if done == _per_epoch(trainer) * trainer.settings.epochs:
+            self.close()
+        elif done % self.every == 0:
             self.draw(trainer)
+            if len(self._frames) == MOST_FRAMES:
+                self._frames, self.every = self._frames[1::2], 2 * self.every
 
     def draw(self, trainer: Trainer) -> None:
-        """Draw now: an image of the last batch, and the curves so far."""
-        classes = trainer.data.classes if self.classes is None else self.classes
-        seen = trace_backprop(trainer.network, *trainer.worst)
-        count = -(-len(trainer.data.train) // trainer.settings.batch)
-        epochs = len(trainer.history.batches) / count
-        figure = training_figure(trainer.history, seen, classes=classes[: len(seen.probabilities)], epochs=epochs)
-        if self.path is not None:
+        """Draw now: the curves so far, the same image as ever, and the worst of the last batch."""
+        self._drawn = len(trainer.history.batches)
+        seen, worst = (trace_backprop(trainer.network, *chosen) for chosen in (trainer.fixed, trainer.worst))
+        classes = (trainer.data.classes if self.classes is None else self.classes)[: len(seen.probabilities)]
+        per_epoch = _per_epoch(trainer)
+        figure = training_figure(trainer.history, seen, worst, trainer.filters, classes=classes, per_epoch=per_epoch)
+        film = self.path is not None and self.path.suffix.lower() in FORMATS
+        if self.path is not None and not film:
             with atomic_path(self.path) as temporary:
                 figure.savefig(temporary, format=self.path.suffix[1:].lower(), dpi=DPI)
-        if in_notebook():
+        if film or in_notebook():
             memory = io.BytesIO()
             figure.savefig(memory, format="png", dpi=DPI)
-            self._show(memory.getvalue())
+            if film:
+                self._frames.append(memory.getvalue())
+            if in_notebook():
+                self._show(memory.getvalue())
+
+    def close(self) -> None:
+        """Draw the last state, if it is not drawn yet, and write the film."""
+        if self._trainer is not None and self._drawn < len(self._trainer.history.batches):
+            self.draw(self._trainer)
+        if self._frames and self.path is not None:
+            frames = np.stack([np.asarray(Image.open(io.BytesIO(frame)).convert("RGB")) for frame in self._frames])
+            save_film(frames, self.path, milliseconds=200, hold=3000)
+            self._frames = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _show(self, png: bytes) -> None:
         """Put a picture into the notebook's cell, in place of the one before."""
@@ -103,9 +140,16 @@ class TensorBoardLog:
             "batch/accuracy": last.accuracy,
             "batch/rate": last.rate,
         }
-        layers = trainer.history.layers
-        for kind, values in zip(("largest", "dead"), trainer.history.latest_layer_stats(), strict=True):
-            numbers |= {f"{kind}/{name}": value for name, value in by_layer(layers, values).items()}
+        if not math.isnan(last.dev_accuracy):
+            numbers |= {"batch/dev loss": last.dev_loss, "batch/dev accuracy": last.dev_accuracy}
+        taken = next((batch for batch in reversed(trainer.history.batches) if batch.largest is not None), last)
+        for kind in STATS:
+            values = getattr(taken, kind)
+            if values is not None:
+                words = kind.replace("_", " ")
+                numbers |= {
+                    f"{words}/{name}": value for name, value in by_layer(trainer.history.layers, values).items()
+                }
         self._write(numbers)
 
     def epoch(self, epoch: Epoch) -> None:
@@ -139,3 +183,7 @@ def in_notebook() -> bool:
     """Whether this runs in the kernel of a notebook, which shows pictures; a terminal's IPython does not."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell is not None and hasattr(shell, "kernel") and "IPython.display" in sys.modules
+
+
+def _per_epoch(trainer: Trainer) -> int:
+    return -(-len(trainer.data.train) // trainer.settings.batch)

@@ -1,115 +1,145 @@
-"""Training: history -> figures of a training while it runs and when it is over.
+"""Training: a network while it learns -> one figure: curves so far, two images in its eyes, every layer's pictures.
 
-training_figure: history and one image's backprop trace (learn/backprop_trace.py) -> curves, bars, layers
-curves_figure:   history -> loss, accuracy, largest activations, seconds, when it is over
+training_figure: history, backprop traces (learn/backprop_trace.py), filters at the start -> figure
 
-Activations run from dark (nothing) to light (the layer's largest). Gradients and filters are gray at zero, and each
-picture of them reaches black or white at its own largest magnitude, which stands beside it as a number.
-Green is the truth, red a wrong guess, and red is a ReLU layer that is silent.
+Of the two images one is the same all the time, and its way through the layers is drawn; the other is the worst of the
+batch. Activations run from dark (nothing) to light (the layer's largest). Gradients (dz, before each activation, and dx
+of the image) and filters are gray at zero and reach black or white at their largest magnitude, which stands above each
+picture. Green is the truth, red a wrong guess, and red is a ReLU layer that is silent.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from pellucid.data.pixels import enlarge, tile_sheet
 from pellucid.learn.backprop_trace import BackpropTrace
-from pellucid.learn.history import History, moving_average
+from pellucid.learn.history import History
+from pellucid.show.figures import curves
 from pellucid.show.figures.activations_figure import class_color, layers_to_draw
-from pellucid.show.figures.axes import add_plot, draw_image, draw_text, mix_colors, pixel_figure
-from pellucid.show.labels import short_number
+from pellucid.show.figures.axes import add_plot, draw_image, draw_text, pixel_figure
 from pellucid.show.style import GAP, LIGHT, MARGIN, activation_tones, image_bytes, signed_tones
 
-LABEL = 112
-STRIPS = (400, 400, 232)  # widths of activations, gradients and filters
-WIDTH = 2 * MARGIN + LABEL + sum(STRIPS) + 2 * 2 * GAP
-TILE = 60  # a map is enlarged by a whole multiple up to about this
-TALL = 122  # at most, of a layer
-CURVES = 190
-PLOT = CURVES - 46
-POINTS = 800  # of a curve; more are thinned
+LABEL = 124
+STRIPS = (344, 344, 176, 176)  # widths of activations, gradients, filters now and at the start
+LEFTS = tuple(MARGIN + LABEL + sum(STRIPS[:index]) + 2 * GAP * index for index in range(len(STRIPS)))
+WIDTH = LEFTS[-1] + STRIPS[-1] + MARGIN
+TILE, NEURON, FILTER = 84, (4, 9), 26  # pixels that a map is brought near to, a neuron lies between, a filter near to
+TALL = 120  # at most, of a layer
+CURVE = (270, 128)  # width and height of a curve's plot
+SAMPLES, BODY = MARGIN + 224, MARGIN + 418  # where the images begin, and the layers
 NAMED = 24  # classes with names under their bars
+GROUND = 176  # gray between activations, which are dark; black is between what is gray at zero
 
 
 def training_figure(
-    history: History, seen: BackpropTrace, *, classes: Sequence[str] | None = None, epochs: float | int | None = None
+    history: History,
+    seen: BackpropTrace,
+    worst: BackpropTrace | None = None,
+    start: Mapping[str, np.ndarray] | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    per_epoch: int | None = None,
 ) -> Figure:
-    """Curves so far, one image's probabilities and errors, and every layer's activations, gradients and filters.
+    """Curves so far, what the network makes of two images, and every layer's activations, gradients and filters.
 
-    epochs: how many have passed, a fraction inside one (the batches' own numbers, if not given).
+    start: filters by the names of their parameters ("conv1.weight"), as they were at first; per_epoch: batches in an
+    epoch (as many as the history shows, if not given).
     """
     names = [str(index) for index in range(len(seen.probabilities))] if classes is None else list(classes)
-    layers = layers_to_draw(seen.activations, len(names))
-    strips = {name: _strips(values, seen.gradients[name], seen.filters.get(name)) for name, values in layers.items()}
-    heights = [max(34, *(len(pixels) for pixels in row)) for row in strips.values()]
-    body = MARGIN + 44 + CURVES + 40
-    figure, axes = pixel_figure(WIDTH, body + sum(heights) + 2 * GAP * len(heights) + MARGIN)
+    rows = _rows(seen, len(names), start or {})
+    heights = [max(40, *(len(pixels) for pixels, _ in row)) + 14 for row in rows.values()]
+    figure, axes = pixel_figure(WIDTH, BODY + 24 + sum(heights) + 2 * GAP * len(heights) + MARGIN)
     _head(axes, history, seen)
-    _loss(add_plot(figure, MARGIN + 10, MARGIN + 62, 330, "loss", PLOT), history, epochs)
-    _accuracy(add_plot(figure, MARGIN + 390, MARGIN + 62, 250, "accuracy, %", PLOT), history, epochs)
-    _sample(axes, seen, names, MARGIN + 750, MARGIN + 44)
-    lefts = [MARGIN + LABEL, MARGIN + LABEL + STRIPS[0] + 2 * GAP, MARGIN + LABEL + sum(STRIPS[:2]) + 4 * GAP]
-    for left, words in zip(lefts, ("activations", "gradient", "filters"), strict=True):
-        draw_text(axes, words, left, body - 20, size=8, colour=LIGHT.muted)
-    top = body
-    for (name, row), height in zip(strips.items(), heights, strict=True):
+    panels = [
+        ("loss of a batch", curves.loss_lines(history, per_epoch), True),
+        ("accuracy, %", curves.accuracy_lines(history, per_epoch), False),
+        ("norm of each layer's gradient", curves.layer_lines(history, "gradient_norm", per_epoch=per_epoch), True),
+    ]
+    for index, (title, lines, log) in enumerate(panels):
+        plot = add_plot(figure, MARGIN + 6 + index * 408, MARGIN + 54, CURVE[0], title, CURVE[1])
+        curves.draw_lines(plot, lines, log=log)
+    _sample(axes, seen, names, MARGIN, "the same image all the time")
+    if worst is not None:
+        _sample(axes, worst, names, MARGIN + 620, "the worst image of this batch")
+    heads = ("activations", "gradient before the activation (dz)", "filters now", "filters at the start")
+    for left, words in zip(LEFTS, heads if seen.filters else heads[:2], strict=False):
+        draw_text(axes, words, left, BODY, size=8.5, colour=LIGHT.ink)
+    top = BODY + 24
+    for (name, row), height in zip(rows.items(), heights, strict=True):
         _layer(axes, history, seen, name, top)
-        for left, pixels in zip(lefts, row, strict=True):
+        for left, (pixels, words) in zip(LEFTS, row, strict=False):
             if pixels.size:
-                draw_image(axes, pixels, left, top)
+                draw_text(axes, words, left, top - 1, size=7, colour=LIGHT.muted)
+                draw_image(axes, pixels, left, top + 13)
         top += height + 2 * GAP
     return figure
 
 
-def curves_figure(history: History) -> Figure:
-    """Loss, accuracy, the largest activation and the dead share of each layer, and where the time went."""
-    figure, _ = pixel_figure(1080, 640)
-    tall = 230
-    _loss(add_plot(figure, 30, 40, 420, "loss", tall), history, None)
-    _accuracy(add_plot(figure, 560, 40, 400, "accuracy, %", tall), history, None)
-    words = "largest activation of each layer; dotted: share of silent units"
-    _by_layer(add_plot(figure, 30, 350, 420, words, tall), history)
-    words = "seconds in each layer: forward, and paler backward"
-    _seconds(add_plot(figure, 600, 350, 360, words, tall), history)
-    return figure
+Picture = tuple[UInt8[np.ndarray, "tall wide *color"], str]
+"""Bytes, and the words above them."""
 
 
-def _strips(
-    values: np.ndarray, gradient: np.ndarray, filters: np.ndarray | None
-) -> tuple[UInt8[np.ndarray, "tall wide"], ...]:
-    """The pictures of a layer: as many of its maps, neurons or filters as there is room for."""
-    tiles = [array if array.ndim == 3 else array[:, None, None] for array in (values, gradient)]
-    pictures = [_strip(activation_tones(tiles[0]), STRIPS[0]), _strip(signed_tones(tiles[1]), STRIPS[1])]
-    if filters is None:
-        return (*pictures, np.zeros((0, 0), np.uint8))
-    high, wide = filters.shape[2:]
-    times = max(1, min(7, 26 // max(high, wide)))
-    across, down = max(1, STRIPS[2] // (wide * times + 2)), max(1, TALL // (high * times + 2))
-    few = signed_tones(filters)[:across, :down]
-    grid = few.transpose(1, 0, 2, 3).reshape(-1, high, wide)  # a column for each map, a row for each channel
-    return (*pictures, tile_sheet(enlarge(grid, times), few.shape[0], gap=2, background=255))
+def _rows(seen: BackpropTrace, classes: int, start: Mapping[str, np.ndarray]) -> dict[str, list[Picture]]:
+    """The pictures of the image itself and of every layer: as many of its maps, neurons or filters as have room."""
+    image = image_bytes(seen.image)
+    times = max(1, TILE // max(image.shape[:2]))
+    shown = image.repeat(times, 0).repeat(times, 1)
+    rows = {}
+    for name, values in layers_to_draw({"input": seen.image, **seen.activations}, classes).items():
+        back, words = _strip(seen.gradients[name], signed=True)
+        rows[name] = [(shown, ""), (back, f"dx, {words}")] if name == "input" else [_strip(values), (back, words)]
+        if name in seen.filters:
+            both = (seen.filters[name], start.get(f"{name}.weight"))
+            rows[name] += [_filters(filters) for filters in both if filters is not None]
+    return rows
 
 
-def _strip(grays: UInt8[np.ndarray, "tile height width"], width: int) -> UInt8[np.ndarray, "tall wide"]:
-    count, high, wide = grays.shape
-    target = 10 if high * wide == 1 else TILE
-    times = max(1, target // max(high, wide))
-    across = max(1, min(count, (width + 2) // (wide * times + 2)))
-    rows = max(1, min(-(-count // across), TALL // (high * times + 2)))
-    return tile_sheet(enlarge(grays[: across * rows], times), across, gap=2, background=255)
+def _filters(filters: np.ndarray) -> Picture:
+    """A column for each map, a row for each channel that it reads."""
+    maps, channels, high, wide = filters.shape
+    times = max(1, FILTER // max(high, wide))
+    while times > 1 and (maps * (wide * times + 2) > STRIPS[2] + 2 or channels * (high * times + 2) > TALL + 2):
+        times -= 1
+    few = signed_tones(filters)[: (STRIPS[2] + 2) // (wide * times + 2), : (TALL + 2) // (high * times + 2)]
+    grid = enlarge(few.transpose(1, 0, 2, 3).reshape(-1, high, wide), times)
+    return tile_sheet(grid, len(few), gap=2), f"{_size(filters)}{_part(few.shape[0] * few.shape[1], maps * channels)}"
+
+
+def _strip(values: np.ndarray, *, signed: bool = False) -> Picture:
+    """Maps or neurons in rows, as large as all of them have room for; signed: gray at zero."""
+    tiles = values if values.ndim == 3 else values[:, None, None]
+    count, high, wide = tiles.shape
+    least, most = (1, max(1, TILE // max(high, wide))) if values.ndim == 3 else NEURON
+    for times in range(most, least - 1, -1):
+        across, down = max(1, (STRIPS[0] + 2) // (wide * times + 2)), max(1, (TALL + 2) // (high * times + 2))
+        if across * down >= count:
+            break
+    across = -(-count // -(-count // across)) if across * down >= count else across  # rows of one length
+    few = enlarge((signed_tones(tiles) if signed else activation_tones(tiles))[: across * down], times)
+    return tile_sheet(
+        few, across, gap=2, background=0 if signed else GROUND
+    ), f"{_size(values)}{_part(len(few), count)}"
+
+
+def _size(values: np.ndarray) -> str:
+    return f"up to {np.abs(values).max(initial=0.0):.2g}"
+
+
+def _part(drawn: int, count: int) -> str:
+    return "" if drawn == count else f", {drawn:,} of {count:,}"
 
 
 def _head(axes: Axes, history: History, seen: BackpropTrace) -> None:
     last = history.batches[-1]
     head = f"Epoch {last.epoch + 1}, batch {last.number + 1}"
     draw_text(axes, head, MARGIN, MARGIN - 8, size=17, colour=LIGHT.ink, serif=True)
-    facts = f"loss {short_number(last.loss)}    rate {short_number(last.rate)}    error {short_number(last.error)}"
-    draw_text(axes, facts, MARGIN + 300, MARGIN, size=9, colour=LIGHT.muted)
+    facts = f"loss {last.loss:.3g}    accuracy {last.accuracy:.1%}    learning rate {last.rate:.3g}"
+    draw_text(axes, facts, MARGIN + 260, MARGIN, size=9, colour=LIGHT.muted)
     dead = [name for name, share in zip(history.layers, seen.dead, strict=True) if share == 1]
     if dead:
         words = f"silent for this image: {', '.join(dead)}"
@@ -117,28 +147,33 @@ def _head(axes: Axes, history: History, seen: BackpropTrace) -> None:
 
 
 def _layer(axes: Axes, history: History, seen: BackpropTrace, name: str, top: int) -> None:
-    index = history.layers.index(name)
-    dead = float(history.latest_layer_stats()[1][index])
-    silent = dead == 1 or seen.dead[index] == 1
-    draw_text(axes, name, MARGIN, top - 3, size=11, colour=LIGHT.wrong if silent else LIGHT.ink, serif=True)
-    draw_text(axes, f"largest {short_number(float(seen.largest[index]))}", MARGIN, top + 15, size=7, colour=LIGHT.muted)
+    """The name, the shape, and how many units are silent: red where all are, for this image or for a whole batch."""
+    values = seen.image if name == "input" else seen.activations[name]
+    index = history.layers.index(name) if name in history.layers else None
+    dead = math.nan if index is None else float(history.latest_layer_stats()[1][index])
+    silent = dead == 1 or (index is not None and seen.dead[index] == 1)
+    draw_text(axes, name, MARGIN, top + 8, size=11, colour=LIGHT.wrong if silent else LIGHT.ink, serif=True)
+    draw_text(axes, " × ".join(map(str, values.shape)), MARGIN, top + 27, size=7, colour=LIGHT.muted)
     if not math.isnan(dead):
-        colour = LIGHT.wrong if dead == 1 else LIGHT.muted
         words = "dead" if dead == 1 else f"{dead:.0%} of units silent"
-        draw_text(axes, words, MARGIN, top + 27, size=7, colour=colour)
+        draw_text(axes, words, MARGIN, top + 39, size=7, colour=LIGHT.wrong if dead == 1 else LIGHT.muted)
 
 
-def _sample(axes: Axes, seen: BackpropTrace, names: Sequence[str], left: int, top: int) -> None:
-    """The image, and under it what the network says of it: probabilities, and the error that flows back."""
-    shown = image_bytes(seen.image)
+def _sample(axes: Axes, seen: BackpropTrace, names: Sequence[str], left: int, words: str) -> None:
+    """An image, and beside it what the network says of it: probabilities, and the error that flows back."""
+    shown, top = image_bytes(seen.image), SAMPLES + 24
+    draw_text(axes, words, left, SAMPLES, size=8.5, colour=LIGHT.ink)
     draw_image(axes, shown, left, top, max(1, 96 // max(shown.shape[:2])))
     right = "right" if seen.guess == seen.label else f"taken for {names[seen.guess]}"
     colour = LIGHT.truth if seen.guess == seen.label else LIGHT.wrong
-    draw_text(axes, f"a {names[seen.label]}, {right}", left, top + 104, size=9, colour=colour)
-    _bars(axes, seen.probabilities, names, seen, (left + 120, top + 96, 300, 84))
-    _bars(axes, seen.error / 2, names, seen, (left + 120, top + 166, 300, 84))
-    draw_text(axes, "probability", left + 120, top - 4, size=8, colour=LIGHT.muted)
-    draw_text(axes, "error, that is the gradient of the logits", left + 120, top + 112, size=8, colour=LIGHT.muted)
+    draw_text(axes, f"a {names[seen.label]}, {right}", left, top + 102, size=9, colour=colour)
+    draw_text(axes, f"loss {seen.loss:.2g}", left, top + 118, size=8, colour=LIGHT.muted)
+    _bars(axes, seen.probabilities, names, seen, (left + 196, top + 60, 350, 50))
+    _bars(axes, seen.error, names, seen, (left + 196, top + 118, 350, 26))
+    for place, text in ((top - 4, "100%"), (top + 54, "0"), (top + 88, "+1"), (top + 112, "0"), (top + 138, "-1")):
+        draw_text(axes, text, left + 188, place, size=7, colour=LIGHT.muted, at="right")
+    draw_text(axes, "probability of each class", left + 196, SAMPLES + 2, size=8, colour=LIGHT.muted)
+    draw_text(axes, "error: probability - truth", left + 196, top + 146, size=8, colour=LIGHT.muted)
 
 
 def _bars(
@@ -154,72 +189,3 @@ def _bars(
         if len(names) <= NAMED and values is seen.probabilities:
             draw_text(axes, names[index], middle, zero + 3, size=7, colour=colour, at="center")
     axes.plot([left, left + width], [zero, zero], color=LIGHT.line, lw=0.8)
-
-
-def _progress(history: History, epochs: float | int | None) -> Float[np.ndarray, " batch"]:
-    """Epochs passed after each batch."""
-    count = len(history.batches)
-    if epochs is not None:
-        return np.arange(1, count + 1) * (float(epochs) / max(count, 1))
-    per_epoch = 1 + max((batch.number for batch in history.batches), default=0)
-    return np.arange(1, count + 1) / per_epoch
-
-
-def _thin(*curves: np.ndarray) -> tuple[np.ndarray, ...]:
-    chosen = np.unique(np.linspace(0, len(curves[0]) - 1, POINTS).astype(int)) if len(curves[0]) else slice(0)
-    return tuple(curve[chosen] for curve in curves)
-
-
-def _loss(axes: Axes, history: History, epochs: float | int | None) -> None:
-    x, loss, average = _thin(_progress(history, epochs), history.column("loss"), history.column("average"))
-    axes.plot(x, loss, color=LIGHT.muted, lw=0.7, alpha=0.5)
-    axes.plot(x, average, color=LIGHT.accent, lw=1.8)
-    if len(loss) and loss.min() > 0:
-        axes.set_yscale("log")
-        if loss.max() < 1.01 * loss.min():  # a single batch, say
-            axes.set_ylim(loss.min() / 2, loss.max() * 2)
-        narrow = loss.max() < 30 * loss.min()
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=8))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.6f}".rstrip("0").rstrip("."))
-        axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _accuracy(axes: Axes, history: History, epochs: float | int | None) -> None:
-    smoothed = moving_average(history.column("accuracy"), min(history.settings.ema, 0.99))
-    x, train = _thin(_progress(history, epochs), 100 * smoothed)
-    axes.plot(x, train, color=LIGHT.muted, lw=1.2)
-    ends = [("train", train[-1], LIGHT.muted)] if len(train) else []
-    for name, colour in (("dev", LIGHT.accent), ("test", LIGHT.truth)):
-        points = [(epoch.epoch + 1, getattr(epoch, f"{name}_accuracy")) for epoch in history.epochs]
-        known = [(x, 100 * value) for x, value in points if value is not None]
-        if known:
-            axes.plot(*zip(*known, strict=True), color=colour, lw=1.8, marker="o", ms=3 if len(known) < 30 else 0)
-            ends.append((name, known[-1][1], colour))
-    for place, (name, value, colour) in enumerate(ends):
-        axes.annotate(f"{name} {value:.1f}", (1.01, 0.9 - 0.16 * place), xycoords="axes fraction", color=colour, size=8)
-
-
-def _by_layer(axes: Axes, history: History) -> None:
-    """Each layer's largest activation over time, and its dead share on the same axis from 0 to 1."""
-    taken = [index for index, batch in enumerate(history.batches) if batch.largest is not None]
-    x = _progress(history, None)[taken]
-    largest, dead = history.column("largest")[taken], history.column("dead")[taken]
-    own = [index for index, name in enumerate(history.layers) if not name.startswith(("pool", "flatten"))]
-    for place, index in enumerate(own):
-        colour = mix_colors(LIGHT.accent, LIGHT.wrong, place / max(1, len(own) - 1))
-        axes.plot(*_thin(x, largest[:, index]), color=colour, lw=1.4)
-        if not np.isnan(dead[:, index]).all():
-            axes.plot(*_thin(x, dead[:, index]), color=colour, lw=1.2, ls=":")
-        name, where = history.layers[index], (1.01, 0.94 - 0.08 * place)
-        axes.annotate(name, where, xycoords="axes fraction", color=colour, size=8)
-
-
-def _seconds(axes: Axes, history: History) -> None:
-    """Forward and backward seconds of every layer, over all epochs."""
-    places = np.arange(len(history.layers))
-    for name, shift, alpha in (("forward_seconds", -0.2, 1.0), ("backward_seconds", 0.2, 0.45)):
-        axes.barh(places + shift, history.column(name).sum(axis=0), 0.36, color=LIGHT.accent, alpha=alpha, lw=0)
-    axes.set_yticks(places, history.layers)
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -15,10 +15,10 @@ from markupsafe import escape
 
 from pellucid.data.scaling import byte_pixels
 from pellucid.learn.backprop_trace import BackpropTrace
-from pellucid.learn.history import moving_average
 from pellucid.learn.training import Trainer
 from pellucid.show import style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
+from pellucid.show.figures.curves import averaged, progress
 from pellucid.show.labels import percent
 from pellucid.show.sprites import average_blocks
 from pellucid.show.studio import html
@@ -57,12 +57,11 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
 def _curves(trainer: Trainer) -> str:
     """Loss and accuracy by batch, and the dev images' after every epoch."""
     history = trainer.history
-    per_epoch = -(-len(trainer.data.train) // trainer.settings.batch)
-    batches = np.arange(1, len(history.batches) + 1) / per_epoch
-    loss, accuracy = history.column("average"), moving_average(history.column("accuracy"), trainer.settings.ema)
-    epochs = np.array([epoch.epoch + 1 for epoch in history.epochs], float)
-    dev_loss = np.array([epoch.dev_loss for epoch in history.epochs])
-    dev = np.array([epoch.dev_accuracy for epoch in history.epochs])
+    batches = progress(history, -(-len(trainer.data.train) // trainer.settings.batch))
+    loss, accuracy = averaged(history, "loss"), averaged(history, "accuracy")
+    dev_loss, dev = history.column("dev_loss"), history.column("dev_accuracy")
+    judged = np.isfinite(dev)
+    epochs, dev_loss, dev = batches[judged], dev_loss[judged], dev[judged]
     top = max(float(loss.max()), float(dev_loss.max(initial=0.0)), 1e-9)
     return _curve("loss", batches, loss, epochs, dev_loss, top) + _curve(
         "accuracy", batches, accuracy, epochs, dev, 1.0
