@@ -55,7 +55,7 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
 
 
 def _curves(trainer: Trainer) -> str:
-    """Loss and accuracy by batch, and the dev images' after every epoch."""
+    """Loss and accuracy by batch, and of the dev images where they were judged."""
     history = trainer.history
     batches = progress(history, -(-len(trainer.data.train) // trainer.settings.batch))
     loss, accuracy = averaged(history, "loss"), averaged(history, "accuracy")
