@@ -9,9 +9,9 @@ from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
+from pellucid.see.optimize.ascent_record import StoppingRule
 from pellucid.see.optimize.loop import (
     AscentTask,
-    StoppingRule,
     batch_size_for,
     objective_values,
     run_ascent,

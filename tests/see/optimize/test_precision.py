@@ -13,7 +13,8 @@ from pellucid.see.models.base import LayerOutput, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize import precision
-from pellucid.see.optimize.loop import AscentTask, StoppingRule, run_ascent
+from pellucid.see.optimize.ascent_record import StoppingRule
+from pellucid.see.optimize.loop import AscentTask, run_ascent
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import Sphere
 from pellucid.settings import PatternSettings

@@ -25,7 +25,8 @@ from pellucid.see.dream.tiles import Tiling, tiling
 from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, preferred_units, score_units
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import WHOLE_LAYER, Units
-from pellucid.see.optimize.loop import BUDGET, AscentTask, StoppingRule, batch_size_for, objective_values, run_ascent
+from pellucid.see.optimize.ascent_record import StoppingRule
+from pellucid.see.optimize.loop import BUDGET, AscentTask, batch_size_for, objective_values, run_ascent
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_large, sphere_of, standardized
 from pellucid.settings import DreamSettings

@@ -26,6 +26,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, Score, require_objective
+from pellucid.see.optimize.ascent_record import AscentRecord, AscentResult, JobImages, StoppingRule
 from pellucid.see.optimize.optimizers import Optimizer, Power
 from pellucid.see.optimize.parametrizations import Parametrization, largest_of, rescale_large, sphere_of
 from pellucid.see.optimize.parts import checked_part
@@ -33,8 +34,6 @@ from pellucid.see.optimize.penalties import Penalty
 from pellucid.see.optimize.transforms import Transform
 from pellucid.see.validation import as_array, require_shape
 from pellucid.settings import PatternSettings
-
-JobImages = Float32[Tensor, "job channel height width"]
 
 MULTIPLE = 16
 LARGEST_BATCH = 128
@@ -50,20 +49,6 @@ ProgressCallback = Callable[[int], None]
 """Called after every step with the number of images that have made it."""
 
 
-@dataclass(frozen=True)
-class StoppingRule:
-    """When an image's ascent is over: after `steps` steps, or once its value has changed by less than `tolerance` of
-    itself in `patience` successive steps (tolerance 0: never).
-
-    keep_last: the last image is the result, not the one of the highest value on the way.
-    """
-
-    steps: int
-    tolerance: float = 0.0
-    patience: int = 5
-    keep_last: bool = False
-
-
 @dataclass(frozen=True, eq=False)
 class AscentTask:
     """How images ascend.
@@ -77,46 +62,6 @@ class AscentTask:
     stopping: StoppingRule
     transforms: Transform | None = None
     penalties: Penalty | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class AscentResult:
-    """What an ascent found, job by job.
-
-    images: the best image of each job, or the last (see StoppingRule), in model space.  values: its objective, after
-    transforms and less penalties.  steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the
-    last.  snapshots: the images after each of `snapshot_steps` steps; of a job that stopped sooner, its last image.
-    terms: the table of a Diagnostics, where there was one.
-    """
-
-    images: JobImages
-    values: Float32[Tensor, "job"]
-    steps: Int64[Tensor, "job"]
-    history: Float32[Tensor, "job step"]
-    snapshot_steps: tuple[int, ...]
-    snapshots: Float32[Tensor, "snapshot job channel height width"]
-    terms: Float32[Tensor, "job step term"] | None = None
-
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> "AscentResult":
-        """The result of these jobs only, in this order."""
-        chosen = {name: getattr(self, name)[jobs] for name in self._per_job}
-        return replace(self, **chosen, snapshots=self.snapshots[:, jobs])
-
-    def replace_better(self, jobs: Int64[Tensor, "other"], other: "AscentResult") -> "AscentResult":
-        """The same, where those of `jobs` that have a larger value in `other` are taken from there."""
-        better = other.values > self.values[jobs]
-        into = jobs[better]
-        changed = {name: getattr(self, name).clone() for name in self._per_job}
-        for name, tensor in changed.items():
-            tensor[into] = getattr(other, name)[better]
-        snapshots = self.snapshots.clone()
-        snapshots[:, into] = other.snapshots[:, better]
-        return replace(self, **changed, snapshots=snapshots)
-
-    @property
-    def _per_job(self) -> tuple[str, ...]:
-        """The fields whose first axis is the job."""
-        return ("images", "values", "steps", "history", *(() if self.terms is None else ("terms",)))
 
 
 def snapshot_steps(steps: int, count: int = 8) -> tuple[int, ...]:
@@ -215,7 +160,7 @@ def run_ascent(
     model gives NaN or infinity.
     """
     torch.empty(LARGE_BLOCK, dtype=torch.uint8)
-    record = _Record(starts, task.stopping, tuple(snapshot_steps))
+    record = AscentRecord(starts, task.stopping, tuple(snapshot_steps))
     batch, waiting = _first_batch(starts[:0], 0, task), 0
     while True:
         chosen = starts[waiting : waiting + batch_size - len(batch.job)]
@@ -365,41 +310,3 @@ def _after_step(batch: _Batch, gradient: Tensor | None, score: Score, task: Asce
         value=score.value,
         unchanged=unchanged,
     )
-
-
-class _Record:
-    """What is kept of an ascent, job by job: the best image so far, the history, the snapshots."""
-
-    def __init__(self, starts: Tensor, stopping: StoppingRule, steps_kept: tuple[int, ...]) -> None:
-        self._images, self._kept, self._keep_last = torch.empty_like(starts), steps_kept, stopping.keep_last
-        self._rank = torch.full((len(starts),), -torch.inf, device=starts.device)
-        self._values = torch.zeros(len(starts), device=starts.device)
-        self._steps = torch.zeros(len(starts), dtype=torch.int64, device=starts.device)
-        self._history = torch.full((len(starts), stopping.steps + 1), torch.nan, device=starts.device)
-        self._snapshots = starts.new_zeros(len(steps_kept), *starts.shape)
-
-    def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score, *, may_be_best: bool) -> None:
-        """The images of these jobs after so many steps."""
-        value, rank = score.value[: len(job)], score.rank[: len(job)]
-        if not bool(torch.isfinite(value).all()):
-            raise PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
-        self._history[job, step] = value
-        better = torch.nonzero(((rank > self._rank[job]) | self._keep_last) & may_be_best).flatten()
-        best = job[better]
-        self._rank[best], self._values[best], self._images[best] = rank[better], value[better], images[better]
-        steps = set(step.tolist())
-        for place, kept in enumerate(self._kept):
-            if kept in steps:
-                now = torch.nonzero(step == kept).flatten()
-                self._snapshots[place, job[now]] = images[now]
-
-    def finish(self, job: Tensor, images: Tensor, steps: Tensor) -> None:
-        """The last images of these jobs, which also stand for the snapshots of steps that they did not make."""
-        self._steps[job] = steps
-        for place, kept in enumerate(self._kept):
-            missed = steps < kept
-            self._snapshots[place, job[missed]] = images[missed]
-
-    def result(self) -> AscentResult:
-        """All of it."""
-        return AscentResult(self._images, self._values, self._steps, self._history, self._kept, self._snapshots)

@@ -17,7 +17,8 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.see.optimize.loop import AscentResult, snapshot_steps
+from pellucid.see.optimize.ascent_record import AscentResult
+from pellucid.see.optimize.loop import snapshot_steps
 from pellucid.see.optimize.optimizers import Power
 from pellucid.see.optimize.parametrizations import Parametrization, standardized
 from pellucid.see.optimize.parts import Parts

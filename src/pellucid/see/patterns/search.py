@@ -22,14 +22,12 @@ from pellucid.errors import PellucidError
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.base import Objective
+from pellucid.see.optimize.ascent_record import AscentResult, JobImages, StoppingRule
 from pellucid.see.optimize.diagnostics import Diagnostics
 from pellucid.see.optimize.initial_images import noise_of
 from pellucid.see.optimize.loop import (
-    AscentResult,
     AscentTask,
-    JobImages,
     StepCallback,
-    StoppingRule,
     batch_size_for,
     objective_values,
     run_ascent,
