@@ -14,10 +14,10 @@ from .objectives.features import PreActivation as PreActivation
 from .objectives.features import likeness as likeness
 from .objectives.units import OtherUnits as OtherUnits
 from .objectives.units import Units as Units
+from .optimize.ascent_record import AscentResult as AscentResult
 from .optimize.bases import Basis as Basis
 from .optimize.bases import Colors as Colors
 from .optimize.bases import Spectrum as Spectrum
-from .optimize.loop import AscentResult as AscentResult
 from .optimize.loop import ascend as ascend
 from .optimize.optimizers import Adam as Adam
 from .optimize.optimizers import Normalized as Normalized
