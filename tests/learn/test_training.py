@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from learn import small
+from pellucid.data.load import load_data
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.learn import training
@@ -71,7 +72,7 @@ def test_another_seed_gives_another_order():
     """Rejects a seed that is taken and forgotten."""
     nets = [small.network() for _ in range(2)]
     for seed, net in enumerate(nets):
-        train(net, small.data(), seed=seed, **QUICK)
+        train(net, small.data(), epochs=1, seed=seed, **QUICK)
     assert not small.same(*nets)
 
 
@@ -147,6 +148,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step(spread, batch):
             net,
             small.data(),
             on_batch=lambda t: states.append(copied(t.network)),
+            epochs=1,
             **QUICK | {"learning_rate": 100, "schedule": "constant"},
         )
     assert len(states) == batch
@@ -180,14 +182,14 @@ def test_what_overflows_is_named_and_the_parameters_are_those_before(place, monk
         )
     before = {name: value.copy() for name, value in net.parameters.items()}
     with pytest.raises(PellucidError, match=wanted):
-        train(net, small.data(), **QUICK)
+        train(net, small.data(), epochs=1, **QUICK)
     assert all(np.array_equal(net.parameters[name], value, equal_nan=True) for name, value in before.items())
 
 
 def test_ctrl_c_waits_for_the_step_to_be_whole():
     """Rejects a KeyboardInterrupt in the middle of a step, and a handler that stays behind."""
     net, halves = small.network(), []
-    trainer = Trainer(net, small.data(), TrainSettings(**{k: v for k, v in QUICK.items() if k != "progress"}))
+    trainer = Trainer(net, small.data(), TrainSettings(epochs=1, **{k: v for k, v in QUICK.items() if k != "progress"}))
 
     def press(trainer):
         if len(trainer.history.batches) == 3:
@@ -201,7 +203,7 @@ def test_ctrl_c_waits_for_the_step_to_be_whole():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     rival = small.network()
     with pytest.raises(ZeroDivisionError):
-        train(rival, small.data(), on_batch=lambda t: 1 // (3 - len(t.history.batches)), **QUICK)
+        train(rival, small.data(), on_batch=lambda t: 1 // (3 - len(t.history.batches)), epochs=1, **QUICK)
     assert small.same(net, rival)
 
 
@@ -214,14 +216,14 @@ def test_a_second_ctrl_c_does_not_wait():
         raise AssertionError("not reached")
 
     with pytest.raises(KeyboardInterrupt):
-        train(small.network(), small.data(), on_batch=press_twice, **QUICK)
+        train(small.network(), small.data(), on_batch=press_twice, epochs=1, **QUICK)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_thread_can_train():
     """Rejects a handler of signals where only the main thread may have one."""
     found = []
-    thread = threading.Thread(target=lambda: found.append(train(small.network(), small.data(), **QUICK)))
+    thread = threading.Thread(target=lambda: found.append(train(small.network(), small.data(), epochs=1, **QUICK)))
     thread.start()
     thread.join()
     assert len(found[0].epochs) == 1
@@ -274,7 +276,7 @@ def test_what_does_not_fit_is_refused_before_the_work(make, sentence):
 def test_layer_statistics_are_taken_now_and_then(monkeypatch):
     """Rejects layer statistics for every batch, which would be felt, and none at all."""
     monkeypatch.setattr(training, "STATS_EVERY", 2)
-    history = train(small.network(), small.data(), **QUICK)
+    history = train(small.network(), small.data(), epochs=1, **QUICK)
     assert [batch.largest is None for batch in history.batches] == [False, True, False, True, False]
     assert asdict(history.epochs[0])["largest"].keys() == set(history.layers)
 
@@ -294,3 +296,22 @@ def test_a_network_with_sigmoid_outputs_is_checked_and_trained_by_its_own_loss(l
     again = Network.load(tmp_path / "net.safetensors")
     assert again.loss == loss
     assert again.predict(data.test.images).tobytes() == outputs.tobytes()
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(70, 343), (23_999, 2), (24_000, 1), (50_000, 1)])
+def test_epochs_follow_from_the_number_of_images(images, epochs):
+    """Rejects one epoch whatever there is to learn: ten batches of the digits left a network at chance."""
+    assert TrainSettings().for_images(images).epochs == epochs
+    assert TrainSettings(epochs=0).for_images(images).epochs == 0
+    one = Split(np.zeros((images, 1, 1, 1), np.float32), np.zeros(images, np.int64))
+    net = Network([Flatten(), Dense(1, "linear")], input_shape=(1, 1, 1))
+    assert Trainer(net, Data(one, one, one), TrainSettings()).history.settings.epochs == epochs
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_first_command_reads_the_digits(seed):
+    """Rejects defaults that leave a newcomer's network at a fifth of the digits right."""
+    data = load_data("digits", seed=seed)
+    net = Network("cnn-4-4-8-16", seed=seed)
+    train(net, data, seed=seed, check=False, progress=False)
+    assert evaluate(net, data.test).accuracy >= 0.95

@@ -25,7 +25,7 @@ def rate_at(settings: TrainSettings, progress: float) -> float:
         case "exponential":
             return rate * math.exp(-decay * progress)
         case "cosine":
-            return rate * (1 + math.cos(math.pi * min(progress / max(settings.epochs, 1), 1))) / 2
+            return rate * (1 + math.cos(math.pi * min(progress / (settings.epochs or 1), 1))) / 2
 
 
 def warmup_factor(settings: TrainSettings, step: int) -> float:

@@ -75,9 +75,9 @@ class Trainer:
     def __init__(self, network: Network, data: Data, settings: TrainSettings) -> None:
         require_fit(network, data)
         network.measure_scaling(data.train.images)
-        self.network, self.data, self.settings = network, data, settings
-        self.optimizer = Optimizer(settings, network.parameters)
-        self.history = History(settings, network.names)
+        self.network, self.data, self.settings = network, data, settings.for_images(len(data.train))
+        self.optimizer = Optimizer(self.settings, network.parameters)
+        self.history = History(self.settings, network.names)
         self.average = math.nan
         self.fixed = self.worst = (data.dev.images[0], int(data.dev.labels[0]))
         self.filters = {name: value.copy() for name, value in network.parameters.items() if value.ndim == 4}
@@ -87,7 +87,7 @@ class Trainer:
             raise PellucidError("There is no checkpoint to resume from; give its file with checkpoint.")
         self._fingerprint = "" if settings.checkpoint is None else fingerprint(data)
         if settings.checkpoint is not None and settings.checkpoint.exists():
-            self._resume(settings)
+            self._resume(self.settings)
 
     def run(self, *, progress: bool = True, on_batch: Callable[["Trainer"], None] | None = None) -> Iterator[Epoch]:
         """Train epoch by epoch; yields each epoch's record once it is done."""
@@ -98,7 +98,7 @@ class Trainer:
             else:
                 train_step(self.network, few.images, few.labels)  # or the first step's seconds would be a compiler's
         self.save()  # what cannot be written shall be found out now
-        for epoch in range(len(self.history.epochs), self.settings.epochs):
+        for epoch in range(len(self.history.epochs), self.settings.epochs or 0):
             yield self._epoch(epoch, progress, on_batch)
         self.network.provenance |= {"data": self.data.name, "training": self.settings.course()}
         self.save()

@@ -80,7 +80,7 @@ def test_networks_without_convolutions_and_with_many_classes_are_drawn(classes):
     """Rejects a figure made for ten classes and four convolutions."""
     net = Network([Flatten(), Dense(7), Dense(classes, "linear")], input_shape=(3, 5, 9))
     split = small.Split(np.random.default_rng(0).random((6, 3, 5, 9), dtype=np.float32), np.arange(6) % classes)
-    history = train(net, small.Data(split, split, split), progress=False, check=False)
+    history = train(net, small.Data(split, split, split), epochs=1, progress=False, check=False)
     figure = training_figure(history, trace_backprop(net, split.images[0], 0))
     assert {"input", "dense"} <= set(words(figure))
     assert "filters now" not in words(figure)
@@ -195,7 +195,7 @@ def test_a_notebook_s_picture_is_redrawn_in_its_place(monkeypatch):
     assert not in_notebook()
     shell.kernel = "here"
     assert in_notebook()
-    train(small.network(), small.data(), on_batch=Live(every=2).batch, **QUICK)
+    train(small.network(), small.data(), on_batch=Live(every=2).batch, epochs=1, **QUICK)
     assert (len(shown), len(updates)) == (1, 2)
     assert shown[0].startswith(b"\x89PNG")
     assert shown[0] != updates[0]
@@ -204,7 +204,7 @@ def test_a_notebook_s_picture_is_redrawn_in_its_place(monkeypatch):
 def test_a_film_holds_the_whole_training_also_where_it_stopped_early(tmp_path, monkeypatch):
     """Rejects pictures that replace each other, a last state that is missing, and frames without end."""
     with Live(tmp_path / "run.webp", every=2) as live:
-        train(small.network(), small.data(), on_batch=live.batch, **QUICK)
+        train(small.network(), small.data(), on_batch=live.batch, epochs=1, **QUICK)
     with Image.open(tmp_path / "run.webp") as film:
         assert film.n_frames == 3  # after batches 2, 4 and 5
     monkeypatch.setattr(live_plot, "MOST_FRAMES", 4)
@@ -265,7 +265,7 @@ def test_what_is_asked_for_is_kept(tmp_path, told):
         tables=tmp_path / "tables",
     )
     with training_callbacks(settings) as (on_batch, on_epoch):
-        train(small.network(), small.data(), on_batch=on_batch, on_epoch=on_epoch, **QUICK)
+        train(small.network(), small.data(), on_batch=on_batch, on_epoch=on_epoch, epochs=1, **QUICK)
     written = save_outputs(settings, net, history)
     assert written == [settings.live, settings.curves, settings.history, settings.tables]
     assert all(path.exists() for path in written)

@@ -287,6 +287,8 @@ def test_the_settings_shown_suit_the_architecture(context):
     shown = dict(zip(tab._names, tab.recipe(window(), "digits", "mlp-deep")[1:], strict=True))
     assert shown["batch"]["value"] == 32
     assert shown["ema"]["value"] == 0.9999
+    assert shown["epochs"]["value"] == 10
+    shown = dict(zip(tab._names, tab.recipe(window(), "digits", "cnn-4-4-8-16")[1:], strict=True))
     assert shown["epochs"]["value"] == 21
 
 

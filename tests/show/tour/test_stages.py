@@ -56,7 +56,7 @@ def test_the_gradient_table_has_a_row_for_every_parameter(network: Network, data
 
 def test_training_is_told_step_by_step(network: Network, data: Data, monkeypatch: pytest.MonkeyPatch):
     """Rejects losses per epoch under the name of steps, and an epoch counted from 0 on the page."""
-    monkeypatch.setattr(stages, "TRAINING_VIEWS", 100)
+    monkeypatch.setattr(stages, "VIEWS", 100)
     before = {name: value.copy() for name, value in network.parameters.items()}
     told = stages.train_network(network, data, seed=0)
     assert [epoch.epoch for epoch in told.epochs] == [1, 2, 3]

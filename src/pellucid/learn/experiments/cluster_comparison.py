@@ -111,7 +111,7 @@ def compare_clusters(
 def compile_kernels(network: Network, data: Data) -> None:
     """Take one step with a network that is not needed any more, so that no time that counts goes into compiling."""
     few = Data(data.train.take(1), data.dev.take(1), data.test.take(1), classes=data.classes)
-    list(Trainer(network, few, TrainSettings(check=False)).run(progress=False))
+    list(Trainer(network, few, TrainSettings(check=False, epochs=1)).run(progress=False))
 
 
 def require_dense(network: Network) -> None:

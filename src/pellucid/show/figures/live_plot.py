@@ -58,7 +58,7 @@ class Live:
         """Draw where it is time to; to be called after every batch."""
         self._trainer = trainer
         done = len(trainer.history.batches)
-        if done == _per_epoch(trainer) * trainer.settings.epochs:
+        if done == _per_epoch(trainer) * (trainer.settings.epochs or 0):
             self.close()
         elif done % self.every == 0:
             self.draw(trainer)

@@ -32,7 +32,7 @@ TILE, FILTER, NEURON = 57, 21, 9  # pixels that a map, a filter and a neuron are
 def summary(trainer: Trainer) -> str:
     """Epoch, loss and accuracy so far."""
     history = trainer.history
-    last, epochs = history.batches[-1], trainer.settings.epochs
+    last, epochs = history.batches[-1], trainer.settings.epochs or 0
     position = f"Epoch {min(last.epoch + 1, epochs)} of {epochs}, batch {last.number + 1}: loss {trainer.average:.3f}."
     if not history.epochs:
         return position

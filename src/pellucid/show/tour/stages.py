@@ -18,6 +18,7 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import train
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import Patterns, patterns
+from pellucid.settings import VIEWS
 from pellucid.show.tour.results import (
     DataFacts,
     Digit,
@@ -33,7 +34,6 @@ from pellucid.show.tour.results import (
 )
 
 ARCHITECTURE = "cnn-4-4-8-16"
-TRAINING_VIEWS = 24_000  # images that the training sees in all: 21 rounds of the digits
 FEWEST_EPOCHS = 3  # of MNIST
 RECIPE: dict[str, Any] = {"batch": 32, "learning_rate": 0.02, "shift": 1}  # few images: gentle steps, none seen twice
 SCORES = ("train_accuracy", "dev_loss", "dev_accuracy")
@@ -68,8 +68,8 @@ def check_network(network: Network, data: Data, seed: int) -> tuple[Gradient, ..
 
 
 def train_network(network: Network, data: Data, seed: int) -> Training:
-    """Train the network in place, on about `LOOKS` images; its gradients have been checked before."""
-    epochs = max(FEWEST_EPOCHS, math.ceil(TRAINING_VIEWS / len(data.train)))
+    """Train the network in place; its gradients have been checked before."""
+    epochs = max(FEWEST_EPOCHS, math.ceil(VIEWS / len(data.train)))
     history = train(network, data, epochs=epochs, seed=seed, check=False, **RECIPE)
     return Training(
         architecture=network.architecture,

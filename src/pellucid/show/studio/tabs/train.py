@@ -5,7 +5,6 @@ when it stops or ends, can be chosen in the other tabs. The settings shown are t
 architecture; another architecture shows its own.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any
@@ -23,7 +22,6 @@ from pellucid.show.studio import controls, html, training_panel
 from pellucid.show.studio.context import Context, connect, download
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
-from pellucid.show.tour.stages import TRAINING_VIEWS
 
 FIRST = ("epochs", "batch", "learning_rate", "optimizer", "seed")
 BESIDE = ("resume", "checkpoint_batches", "checkpoint_seconds")  # a window keeps its training in memory
@@ -98,7 +96,7 @@ class TrainTab:
             raise PellucidError("There is no training to go on with; begin one.")
         if session.running("train"):
             raise PellucidError("The training is running; stop it first.")
-        if len(trainer.history.epochs) >= trainer.settings.epochs:
+        if len(trainer.history.epochs) >= (trainer.settings.epochs or 0):
             raise PellucidError("This training has done all its epochs; begin one with more.")
         yield from self._watch(session, lambda job: _run(job, trainer))
 
@@ -110,13 +108,10 @@ class TrainTab:
         return [gr.skip(), *[gr.update(value=controls.shown_value(defaults[name])) for name in self._names]]
 
     def _suited(self, data: str, name: str) -> dict[str, Any]:
-        """The architecture's own settings; few images are seen as often as the tour sees them."""
+        """The architecture's own settings, with as many epochs as suit the images."""
         suits = dict(architecture(name).recipe)
-        epochs = suits.get("epochs", TrainSettings.model_fields["epochs"].default)
-        return suits | {
-            "seed": self._context.seed,
-            "epochs": max(epochs, math.ceil(TRAINING_VIEWS / len(self._context.data(data).train))),
-        }
+        epochs = TrainSettings.of(suits).for_images(len(self._context.data(data).train)).epochs
+        return suits | {"seed": self._context.seed, "epochs": epochs}
 
     def _watch(self, session: Session, work: Any) -> Iterator[tuple[Any, ...]]:
         """Pictures of a training, and at the end the network, for the other tabs."""
