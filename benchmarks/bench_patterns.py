@@ -65,6 +65,7 @@ def summed_up(row: Row, found: dict[str, np.ndarray], maps: int, units: int) -> 
     notes = {
         "sooner": f"{rival / row.ours:.0f} times",
         "activation over classic's": float(reached),
+        "at or above classic": f"{np.mean(found['ours'][:maps] >= found['classic'] * (1 - 1e-4)):.0%}",
         "silent, classic": int((~awake).sum()),
         "silent, ours": int((found["ours"][:maps] <= 0).sum()),
     }

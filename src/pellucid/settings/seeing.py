@@ -71,7 +71,14 @@ class PatternSettings(Settings):
         0.1, "last step of the power optimizer, in standard deviations of the image", was="last", gt=0
     )
     momentum: float = field(
-        0.3, "share of the previous direction in the power optimizer's next one", was="average", ge=0, lt=1
+        0.5, "share of the previous direction in the power optimizer's next one", was="average", ge=0, lt=1
+    )
+    initial_smoothing: float = field(
+        3.0,
+        "smoothing of a map's rectifier in the power optimizer's first step, in standard deviations before it; it "
+        "falls to 0 over three quarters of the steps; 0 smooths nothing",
+        ge=0,
+        le=100,
     )
     learning_rate: float | None = field(
         None,

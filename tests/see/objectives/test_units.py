@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pellucid.see.models.base import LayerOutput
-from pellucid.see.objectives.units import Units
+from pellucid.see.objectives.units import Units, smooth_rectified
 
 
 def readings(seed=0, linear=True):
@@ -80,3 +80,36 @@ def test_jobs_can_be_taken_out_and_repeated():
     objective = Units("maps", torch.tensor([2, 0, 1])).select(torch.tensor([1, 1, 2]))
     assert objective.units.tolist() == [0, 0, 1]
     assert len(objective) == 3
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-20, 1e20])
+def test_smoothing_is_the_mean_of_a_root_at_any_scale(scale):
+    """Rejects a width that is not each image's own, a mean over the batch, and squares that vanish or overflow."""
+    before = scale * torch.tensor([[-3.0, 1.0, 2.0], [0.5, -0.5, 6.0]])
+    smooth = smooth_rectified(before, torch.tensor([0.0, 2.0])) / scale
+    z = before[1].double() / scale
+    root = (0.5 * (z + (z.square() + (2 * z.std(correction=0)).square()).sqrt())).mean()
+    np.testing.assert_allclose(smooth, [1.0, float(root)], rtol=1e-5)
+
+
+def test_a_smoothed_unit_s_silent_positions_have_a_gradient_and_its_value_stays_its_own():
+    """Rejects a smooth number that is reported as the activation, and one that is smoothed for another image, too."""
+    given = readings()
+    before = given["maps"].pre_activation.requires_grad_(True)
+    layer = LayerOutput(before.relu(), before, torch.tensor([3.0, 3.0, 3.0, 0.0]))
+    score = Units("maps", torch.tensor([0, 2, 1, 0]))({"maps": layer})
+    plain = Units("maps", torch.tensor([0, 2, 1, 0]))({"maps": LayerOutput(before.relu(), before)})
+    assert torch.equal(score.value, plain.value)
+    assert torch.equal(score.rank, plain.rank)
+    (gradient,) = torch.autograd.grad(score.maximized.sum(), before)
+    assert (gradient[0, 0] > 0).all()
+    assert (gradient[1, 2] > 0).sum() == 1  # silent: the shortest way to waking it
+    np.testing.assert_allclose(gradient[3, 0], (before[3, 0] > 0) / 10.0, atol=1e-5)
+
+
+def test_only_rectifiers_are_smoothed():
+    """Rejects a softmax, or a sigmoid, that an ascent follows as if it were a rectifier."""
+    before = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    units, width = torch.tensor([0, 1, 2, 0]), torch.full((4,), 3.0)
+    score = Units("last", units)({"last": LayerOutput(before.softmax(1), before, width)})
+    assert torch.equal(score.maximized, score.value)

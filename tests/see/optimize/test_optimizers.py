@@ -110,3 +110,12 @@ def test_the_bare_gradient_is_followed_as_it_is():
     gradient = torch.tensor([[[[4.0, 0.0], [-2.0, 1.0]]]])
     moved, _ = PlainGradient(0.1).step(points, gradient, torch.tensor([0]), PlainGradient().memory(points))
     torch.testing.assert_close(moved, gradient / 10)
+
+
+def test_smoothing_falls_to_nothing_before_the_end():
+    """Rejects rectifiers that are smooth to the last, so that nobody ascends the activation itself; and of others."""
+    power = Power(8, initial_smoothing=3.0)
+    assert power.smoothing(torch.tensor([0, 2, 6])).tolist() == [3.0, 2.0, 0.0]
+    assert power.smoothing(torch.tensor([6, 7])) is None
+    assert Power(8, initial_smoothing=0.0).smoothing(torch.tensor([0])) is None
+    assert Normalized().smoothing(torch.tensor([0])) is None

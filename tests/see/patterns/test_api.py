@@ -467,3 +467,11 @@ def test_a_start_that_wakes_a_unit_is_its_proof_of_life():
     }
     assert not patterns(model, "1", start=white, **{**QUICK, **harsh}).dead[0]
     assert patterns(model, "1", start=white * 0.5, **{**QUICK, **harsh}).dead[0]
+
+
+def test_maps_that_end_in_a_corner_reach_the_classic_ascent():
+    """Rejects an ascent that a few awake positions hold fast: without smoothing some of these maps end below 0.85."""
+    network, asked = open_model("mnist-cnn"), {"units": [0, 4, 18, 36, 45, 97, 117, 118]}
+    classic = patterns(network, "conv3", optimizer="normalized", learning_rate=0.01, steps=600, **asked).activations
+    assert (patterns(network, "conv3", **asked).activations >= classic).all()
+    assert (patterns(network, "conv3", initial_smoothing=0, **asked).activations / classic).min() < 0.85

@@ -46,10 +46,14 @@ class LayerInfo:
 @dataclass(frozen=True, eq=False)
 class LayerOutput:
     """What one layer gives for a batch: its `output`, and its `pre_activation`, before a final rectifier or softmax
-    (None where there is none, or where it cannot be reached)."""
+    (None where there is none, or where it cannot be reached).
+
+    smoothing: how far an ascent smooths that rectifier, see `objectives.units.smooth_rectified`; None: not at all.
+    """
 
     output: Float[Tensor, "batch unit *position"]
     pre_activation: Float[Tensor, "batch unit *place"] | None = None
+    smoothing: Float[Tensor, "batch"] | None = None
 
     @property
     def unit_means(self) -> Float[Tensor, "batch unit"]:

@@ -7,7 +7,7 @@ Weighted: weight * objective + weight * objective ...; written `Units(...) - 0.5
 
 One objective has as many *jobs* as images are wanted, so that a whole layer is one batch, and each job is worked on as
 if it were alone. A Score says which images leave their unit *silent*, its output being exactly zero everywhere, so
-that it has no gradient; these maximize a `fallback` instead, mostly the largest pre-activation, until the unit wakes.
+that it has no gradient; these maximize something else instead, mostly the largest pre-activation, until the unit wakes.
 """
 
 from abc import ABC, abstractmethod
@@ -29,14 +29,14 @@ Outputs = Mapping[str, LayerOutput]
 class Score:
     """The score of each image of a batch.
 
-    value: the objective.  silent: where it has no gradient, because the unit's output is zero.  fallback: what is
-    maximized there instead.  needs_relu_override: where the fallback is the value itself, as no pre-activation is
-    known, so that rectifiers inside the model have to pass gradients.
+    value: the objective.  silent: where it has no gradient, because the unit's output is zero.  maximized: what the
+    ascent follows: the value, smoothed or not; of a silent image what wakes it.  needs_relu_override: where that is the
+    value itself, as no pre-activation is known, so that rectifiers inside the model have to pass gradients.
     """
 
     value: Float[Tensor, "batch"]
     silent: Bool[Tensor, "batch"]
-    fallback: Float[Tensor, "batch"]
+    maximized: Float[Tensor, "batch"]
     needs_relu_override: Bool[Tensor, "batch"]
 
     @classmethod
@@ -46,22 +46,17 @@ class Score:
         return cls(value, nowhere, value, nowhere)
 
     @property
-    def maximized(self) -> Float[Tensor, "batch"]:
-        """What the ascent follows: the value, or the fallback of a silent image."""
-        return torch.where(self.silent, self.fallback, self.value)
-
-    @property
     def rank(self) -> Float[Tensor, "batch"]:
-        """Orders images by value, and silent ones, below all others, by their fallback: how near they are to waking."""
-        return torch.where(self.silent, self.fallback.clamp_max(0), self.value)
+        """Orders images by value, and silent ones, below all others, by how near they are to waking."""
+        return torch.where(self.silent, self.maximized.clamp_max(0), self.value)
 
     def detach(self) -> "Score":
         """The score without gradients."""
-        return Score(self.value.detach(), self.silent, self.fallback.detach(), self.needs_relu_override)
+        return Score(self.value.detach(), self.silent, self.maximized.detach(), self.needs_relu_override)
 
     def minus(self, penalty: Float[Tensor, "batch"]) -> "Score":
         """The score with each image's penalty subtracted."""
-        return replace(self, value=self.value - penalty, fallback=self.fallback - penalty)
+        return replace(self, value=self.value - penalty, maximized=self.maximized - penalty)
 
 
 class Objective(ABC):
@@ -296,15 +291,15 @@ class Weighted(Objective):
         return type(self)(tuple((weight, part.select(jobs)) for weight, part in self.parts))
 
     def __call__(self, outputs: Outputs) -> Score:
-        """The weighted sum; silent where a part with a positive weight is, whose fallback takes its value's place."""
+        """The weighted sum; silent where a part with a positive weight is."""
         scores = [(weight, part(outputs)) for weight, part in self.parts]
         value = _sum([weight * score.value for weight, score in scores])
-        fallback = _sum([weight * (s.maximized if weight > 0 else s.value) for weight, s in scores])
+        maximized = _sum([weight * (s.maximized if weight > 0 else s.value) for weight, s in scores])
         silent, override = torch.zeros_like(value, dtype=torch.bool), torch.zeros_like(value, dtype=torch.bool)
         for weight, score in scores:
             if weight > 0:
                 silent, override = silent | score.silent, override | score.needs_relu_override
-        return Score(value, silent, fallback, override)
+        return Score(value, silent, maximized, override)
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The weighted sum of the parts' values, or ranks where the weight is positive."""

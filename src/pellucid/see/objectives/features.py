@@ -108,13 +108,14 @@ class MeanSquare(LayerObjective):
         return replace(self, jobs=len(jobs))
 
     def __call__(self, outputs: Outputs) -> Score:
-        """The mean square of each image; where all units are silent, the fallback is their largest pre-activation."""
+        """The mean square of each image; where all units are silent, their largest pre-activation is maximized."""
         layer = outputs[self.layer]
         value = layer.output.square().flatten(1).mean(1)
         silent = value == 0
         if layer.pre_activation is None:
-            return Score(value, silent, layer.output.flatten(1).mean(1), silent)
-        return Score(value, silent, layer.pre_activation.flatten(1).amax(1), torch.zeros_like(silent))
+            return Score(value, silent, torch.where(silent, layer.output.flatten(1).mean(1), value), silent)
+        waking = layer.pre_activation.flatten(1).amax(1)
+        return Score(value, silent, torch.where(silent, waking, value), torch.zeros_like(silent))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The same for every job."""

@@ -2,6 +2,11 @@
 
 Units:      the mean over one unit's map for each image (unit -1: the mean over the whole layer)
 OtherUnits: the mean over all units of the layer but one, for each image
+smooth_rectified: a map before its rectifier -> the mean after a smooth one
+
+The mean of a rectified map has many local maxima, where few positions are awake and the silent others have no gradient
+to be woken by. So an ascent may follow a smooth rectifier first, under which every position counts, and sharpen it on
+the way (graduated optimization: Blake and Zisserman, "Visual Reconstruction", 1987).
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +22,7 @@ from pellucid.see.objectives.base import LayerObjective, Outputs, Score
 from pellucid.see.validation import as_units
 
 WHOLE_LAYER = -1  # the unit that stands for all of them
+LEAST_NUMBER, LEAST_SQUARE = 1e-30, 1e-12  # keep a quotient, and a root's gradient, finite at zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +51,7 @@ class _UnitsOfLayer(LayerObjective):
 class Units(_UnitsOfLayer):
     """The mean of one unit's map for each image; -1 stands for the mean of the whole layer.
 
-    The fallback of a silent image is the unit's largest pre-activation: the shortest way to waking it.
+    A silent image maximizes the unit's largest pre-activation: the shortest way to waking it.
     """
 
     def require_fit(self, model: Model) -> None:
@@ -60,8 +66,12 @@ class Units(_UnitsOfLayer):
         value, silent = output.mean(1), _is_zero(output)
         if layer.pre_activation is None:
             return Score(value, silent, value, silent)
-        fallback = self._of_each(layer.pre_activation).amax(1)
-        return Score(value, silent, fallback, torch.zeros_like(silent))
+        before = self._of_each(layer.pre_activation)
+        followed = value
+        if layer.smoothing is not None and before.shape == output.shape:
+            rectified = (output == before.clamp_min(0)).all(1)
+            followed = torch.where(rectified, smooth_rectified(before, layer.smoothing), value)
+        return Score(value, silent, torch.where(silent, before.amax(1), followed), torch.zeros_like(silent))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """Each image is scored by every unit."""
@@ -104,6 +114,20 @@ class OtherUnits(_UnitsOfLayer):
         """Each image without each unit."""
         means = outputs[self.layer].unit_means
         return mean_of_others(means, means[:, self.units])
+
+
+def smooth_rectified(
+    before: Float[Tensor, "batch position"], smoothing: Float[Tensor, "batch"]
+) -> Float[Tensor, "batch"]:
+    """The mean over a map of (z + sqrt(z^2 + s^2)) / 2, z before its rectifier; it tends to the rectifier's as s -> 0.
+
+    s: `smoothing`, 0 or more, in standard deviations of that image's map. (Barron, "Squareplus", arXiv:2112.11687; its
+    arithmetic rounds alike wherever in a batch an image stands, which an exponential's does not.)
+    """
+    largest = before.detach().abs().amax(1, keepdim=True).clamp_min(LEAST_NUMBER)
+    z = before / largest  # whose square float32 can hold
+    width = smoothing[:, None] * z.detach().std(1, correction=0, keepdim=True)
+    return 0.5 * (largest * (z + (z.square() + width.square() + LEAST_SQUARE).sqrt())).mean(1)
 
 
 def mean_of_others(means: Float[Tensor, "batch unit"], own: Float[Tensor, "batch one"]) -> Float[Tensor, "batch one"]:

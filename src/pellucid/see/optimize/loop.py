@@ -262,6 +262,9 @@ def _scored(
             require_shape("A transform", received, images.shape)
         with read.bfloat16() if bfloat16 else nullcontext():
             outputs = read(received)
+        smoothing = task.optimizer.smoothing(batch.step) if gradient else None
+        if smoothing is not None:
+            outputs = {name: replace(layer, smoothing=smoothing) for name, layer in outputs.items()}
         score = objective(outputs)
         if task.penalties is not None:
             penalty = task.penalties(task.image.for_penalties(points), score.value)

@@ -7,6 +7,7 @@ Power (ours): point + size * direction, where the direction is the standardized 
     replacing the point by its gradient rises by leaps and never falls: the power method (Journee, Nesterov, Richtarik
     and Sepulchre, "Generalized power method for sparse PCA", JMLR 2010). Deep layers are not quite convex, so the leaps
     calm down, and the average keeps them from oscillating. Its first steps forget the initial image almost entirely.
+    On its way from smooth to sharp rectifiers (see objectives/units.py) it passes most local maxima by.
 Normalized (classic): point + size * gradient / rms(gradient), one small size for all steps.
 Adam: Kingma and Ba, arXiv:1412.6980, uphill.
 PlainGradient: point + learning rate * gradient, of the objective to the letter.
@@ -26,6 +27,7 @@ from pellucid.see.validation import require_in_range
 from pellucid.settings import PatternSettings
 
 LEAST_SPREAD = 1e-19  # the root of the smallest square that float32 has
+SMOOTH = 0.75  # share of its steps in which annealed power ascent smooths rectifiers
 
 Points = Float[Tensor, "batch *point"]
 Memory = Float[Tensor, "batch ..."]
@@ -52,19 +54,26 @@ class Optimizer(ABC):
         step: how many steps each image has made, from 0. Nothing may mix the images of a batch.
         """
 
+    def smoothing(self, step: Steps) -> Float[Tensor, "batch"] | None:
+        """How far a unit's rectifier is smoothed in each image's next step, see LayerOutput; None: not at all."""
+        del step
+        return None
+
 
 @dataclass(frozen=True)
 class Power(Optimizer):
     """Annealed power ascent over `steps` steps; the memory is the averaged direction.
 
     initial_step_size, final_step_size: of the first and the last step.  momentum: the share of the last direction in
-    the next one.
+    the next one.  initial_smoothing: of the rectifier in the first step, in standard deviations; it falls to 0 over the
+    first three quarters of the steps.
     """
 
     steps: int
     initial_step_size: float = 100.0
     final_step_size: float = 0.1
-    momentum: float = 0.3
+    momentum: float = 0.5
+    initial_smoothing: float = 3.0
 
     def __post_init__(self) -> None:
         require_in_range(self)
@@ -81,6 +90,11 @@ class Power(Optimizer):
             averaged = torch.lerp(direction, memory, self.momentum)
             direction = torch.where(per_image(step == 0, points), direction, averaged) if 0 in steps else averaged
         return points + per_image(_of_steps(steps, self.size, points), points) * direction, direction
+
+    def smoothing(self, step: Steps) -> Float[Tensor, "batch"] | None:
+        """Less with every step; None once no image needs it."""
+        left = [self.initial_smoothing * max(0.0, 1 - made / (SMOOTH * self.steps)) for made in step.tolist()]
+        return torch.tensor(left, device=step.device) if any(left) else None
 
     def size(self, step: float | int) -> float:
         """The size of the step of that number."""
@@ -152,7 +166,8 @@ class PlainGradient(Optimizer):
 def optimizer_of(settings: PatternSettings) -> Optimizer:
     """The optimizer that the settings name, at its own learning rate where they give none."""
     if settings.optimizer == "power":
-        return Power(settings.steps, settings.initial_step_size, settings.final_step_size, settings.momentum)
+        own = (settings.initial_step_size, settings.final_step_size, settings.momentum, settings.initial_smoothing)
+        return Power(settings.steps, *own)
     rules: dict[str, Callable[..., Optimizer]] = {"normalized": Normalized, "adam": Adam, "gradient": PlainGradient}
     rule = rules[settings.optimizer]
     return rule() if settings.learning_rate is None else rule(settings.learning_rate)

@@ -61,7 +61,7 @@ _KINDS = {
     "optimizer": _Kind(
         "an Optimizer, such as Adam(); `patterns` takes its names, too",
         lambda part: isinstance(part, Optimizer),
-        frozenset({"initial_step_size", "final_step_size", "momentum", "learning_rate"}),
+        frozenset({"initial_step_size", "final_step_size", "momentum", "initial_smoothing", "learning_rate"}),
     ),
     "penalties": _Kind(
         "a function (images, values) -> what is subtracted, or several",
@@ -96,7 +96,7 @@ def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
             raise PellucidError(f"Setting '{beside[0]}' has no effect beside an object for '{name}'; leave it out.")
     settings = PatternSettings.of(**named)
     if "optimizer" not in found:
-        power = {"initial_step_size", "final_step_size", "momentum"}
+        power = {"initial_step_size", "final_step_size", "momentum", "initial_smoothing"}
         idle = {"learning_rate"} if settings.optimizer == "power" else power
         for name in sorted(idle & named.keys()):
             if named[name] != PatternSettings.model_fields[name].default:
