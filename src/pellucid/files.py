@@ -23,18 +23,20 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary, unknown
 
 if sys.platform != "win32":
     import fcntl
 
 StrPath = str | os.PathLike[str]
 
+_BRACES = re.compile(r"\{(\w*)(?::([^{}]{0,9}))?\}")
 _UNFINISHED = re.compile(r"\.pellucid-[0-9a-f]{12}\.part(\..*)?")
 _swept: set[Path] = set()  # folders in which this process has looked for what others left
 
@@ -105,6 +107,34 @@ def require_writable(path: StrPath) -> None:
     folder = _writable(os.fspath(path)).parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PellucidError(f"Cannot write '{os.fspath(path)}': {_REASONS[errno.EACCES]}.")
+
+
+def fill_name(template: StrPath, rows: Sequence[Mapping[str, object]]) -> list[Path]:
+    """The path of each of several files: the words in braces of the template's name, filled in from the file's row.
+
+    Words may have Python's formats, as in "{unit:03d}.png"; otherwise a float has four decimals. Raises PellucidError
+    for a word that rows lack, a format that does not fit, and files that would have the same name.
+
+    >>> fill_name("out/{layer}-{unit:03d}.png", [{"layer": "conv1", "unit": 7}])
+    [...Path('out/conv1-007.png')]
+    """
+    folder, name = os.path.split(template)
+    paths = [Path(folder, _BRACES.sub(partial(_word, row), name)) for row in rows]
+    if len(set(paths)) < len(paths):
+        words = ", ".join(f"{{{word}}}" for word in rows[0])
+        raise PellucidError(f"'{template}' would name several files alike; put more of these in it: {words}.")
+    return paths
+
+
+def _word(row: Mapping[str, object], found: re.Match[str]) -> str:
+    if found[1] not in row:
+        raise unknown("word for the name of a file", found[1], row)
+    value = row[found[1]]
+    try:
+        text = format(value, found[2] or (".4f" if isinstance(value, float) else ""))
+    except ValueError as error:
+        raise PellucidError(f"'{found[0]}' in the name of a file cannot be filled in: {summary(error)}.") from error
+    return text.replace("/", "-").replace(os.sep, "-")
 
 
 def format_of(path: StrPath, formats: Sequence[str]) -> str:

@@ -58,7 +58,9 @@ def pattern(
     unit: Unit,
     /,
     *,
-    out: Annotated[Path, Parameter(help="file for the pattern: .png, .npz or .csv")] = Path("pattern.png"),
+    out: Annotated[
+        Path, Parameter(help="file for the pattern: .png, .npz or .csv; its name may hold {layer} {unit} {activation}")
+    ] = Path("pattern.png"),
     multiple: Annotated[int, Parameter(help="side of the square that each pixel of the image becomes, in pixels")] = 8,
     film: Annotated[
         Path | None,
@@ -79,6 +81,7 @@ def pattern(
     from pellucid.show.console import relative_text, report_text
 
     check_output(out, export.PICTURES)
+    export.check_patterns_output(out, layer, [unit])
     if film is not None:
         export.check_film_output(film, export.FILMS, settings.snapshots)
     _check_tables(history, answers)
@@ -94,7 +97,7 @@ def pattern(
         print(relative_text(found.alone()))
     if found.history.terms:
         print(report_text(found.history, found.steps))
-    print_written(found.save(out, multiple))
+    print_written(export.save_patterns(found.alone(), out, multiple))
     if film is not None:
         print_written(export.save_strip(found, film, multiple))
     _write_tables(seen, found.alone(), history, answers)
@@ -108,7 +111,11 @@ def patterns(
     *,
     units: Annotated[tuple[int, ...], Parameter(help="units of the layer, counted from 0 (default: all of them)")] = (),
     out: Annotated[
-        Path, Parameter(help="file for the patterns: .png, .pdf or .svg for a wall of all, .npz, .csv, or a folder")
+        Path,
+        Parameter(
+            help="file for the patterns: .png, .pdf or .svg for a wall of all, .npz, .csv, or a folder; or a name such "
+            "as {layer}-{unit}-{activation}.png, for a file a unit"
+        ),
     ] = Path("patterns.png"),
     multiple: Annotated[
         int | None,
@@ -134,12 +141,13 @@ def patterns(
         export.check_film_output(film, export.ANIMATIONS, settings.snapshots)
     _check_tables(history, answers)
     seen = open_model(model_of(model, how))
+    chosen = list(units) or list(range(seen.layer(layer).units))
+    export.check_patterns_output(out, layer, chosen)
     if multiple is not None:
         if film is None and out.suffix.lower() not in ("", ".png"):
             raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
-        tiles = (len(units) or seen.layer(layer).units) * (1 if film is None else settings.snapshots)
+        tiles = len(chosen) * (1 if film is None else settings.snapshots)
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
-    chosen = list(units) if units else None
     found = find(seen, layer, units=chosen, **_keywords(seen, start, history, source, settings))
     print(patterns_text(found))
     if found.strongest is not None:
@@ -266,7 +274,8 @@ def dream(
     out: Annotated[
         Path | None,
         Parameter(
-            help="file for the dream: .png, .jpg or .webp; for many photos a folder (default: dream.png, or dreams)"
+            help="file for the dream: .png, .jpg or .webp; for many photos a folder, or a name such as "
+            "dreams/{photo}-deep.jpg (default: dream.png, or dreams)"
         ),
     ] = None,
     film: Annotated[Path | None, Parameter(help="film of the rounds: .gif, .webp or .mp4 (default: none)")] = None,

@@ -23,7 +23,7 @@ from jaxtyping import Float32
 from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, LocalEngine
-from pellucid.files import StrPath, atomic_path, check_output, output_folder, read_bytes
+from pellucid.files import StrPath, atomic_path, check_output, fill_name, output_folder, read_bytes
 from pellucid.progress import Progress
 from pellucid.see.dream.dream import Dream, as_photo
 from pellucid.see.dream.dream import dream as carve
@@ -53,11 +53,11 @@ def save_dreams(
 ) -> Iterator[Path]:
     """Dream on a photo, or on each photo of a folder or a glob; yields the paths of the files as they are written.
 
-    out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG. The
-    folder's dreams.json records each dream, so that after an interruption the same command goes on.  engine: where many
-    photos are dreamt on, this process if there is none.  film, zoom, panel_path: for one photo, a film of its rounds
-    (of `zoom` ever nearer dreams, if not 0) and a figure.  asked: keywords of `dream`. Every path is checked before the
-    work.  Raises PellucidError as `dream` does.
+    out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG, or
+    names for them, such as "dreams/{photo}-deep.jpg". The folder's dreams.json records each dream, so that after an
+    interruption the same command goes on.  engine: where many photos are dreamt on, this process if there is none.
+    film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
+    asked: keywords of `dream`. Every path is checked before the work.  Raises PellucidError as `dream` does.
     """
     photos = find_photos(source)
     many = len(photos) > 1 or photos[0] != Path(source)
@@ -74,11 +74,13 @@ def save_dreams(
             check_output(path, formats)
     opened = open_model(model)
     if many:
-        folder = output_folder("dreams" if out is None else out)
-        yield from _dream_many(photos, folder, opened, LocalEngine() if engine is None else engine, asked)
+        place = Path("dreams" if out is None else out)
+        place = place if "{" in place.name else place / "{photo}.png"
+        check_output(output_folder(place.parent) / place.name, tuple(WRITERS))
+        yield from _dream_many(photos, place, opened, LocalEngine() if engine is None else engine, asked)
         return
     dreamt = carve(photos[0], opened, **asked)
-    yield dreamt.save("dream.png" if out is None else out)
+    yield dreamt.save(fill_name("dream.png" if out is None else out, [{"photo": photos[0].stem}])[0])
     if panel_path is not None:
         from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.dream import dream_panel
@@ -90,13 +92,14 @@ def save_dreams(
 
 
 def _dream_many(
-    photos: list[Path], folder: Path, model: Model, engine: Engine, asked: Mapping[str, Any]
+    photos: list[Path], place: Path, model: Model, engine: Engine, asked: Mapping[str, Any]
 ) -> Iterator[Path]:
     """The paths of the dreams on all photos, as they are written; dreams that are there already are not made again."""
     asked = {**asked, "frame": 0}
     if asked.get("mask") is not None:
         asked["mask"] = as_photo(asked["mask"], "mask")
-    names, manifest = _picture_names(photos), DreamManifest(folder, model, asked)
+    folder, names = place.parent, _picture_names(photos, place.name)
+    manifest = DreamManifest(folder, model, asked)
     missing = []
     for photo, name in zip(photos, names, strict=True):
         if manifest.contains(name, photo):
@@ -158,13 +161,13 @@ class DreamManifest:
         return entries if isinstance(entries, dict) else {}
 
 
-def _picture_names(photos: list[Path]) -> list[str]:
-    """A PNG's name for each photo, none twice: where stems are equal, the suffix is kept."""
+def _picture_names(photos: list[Path], template: str) -> list[str]:
+    """A picture's name for each photo, none twice: where stems are equal, the suffix is kept."""
     stems = Counter(photo.stem for photo in photos)
-    names = [f"{photo.stem if stems[photo.stem] == 1 else photo.name}.png" for photo in photos]
-    if len(set(names)) < len(names):
+    words = [photo.stem if stems[photo.stem] == 1 else photo.name for photo in photos]
+    if len(set(words)) < len(words):
         raise PellucidError("Several photos have the same name in different folders; dream on one folder at a time.")
-    return names
+    return [str(name) for name in fill_name(template, [{"photo": word} for word in words])]
 
 
 def find_photos(source: StrPath) -> list[Path]:

@@ -9,17 +9,16 @@ that cannot be written. Pictures have the tones that the patterns' settings ask 
 loaded only where a figure is drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pellucid.data.photos import save_photo
 from pellucid.data.pixels import image_wall, tone_images
 from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, check_output, format_of, output_folder
+from pellucid.files import StrPath, check_output, fill_name, format_of, output_folder
 from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
 from pellucid.show.figures.wall import PictureBoard, draw_wall
 from pellucid.show.films import save_film
@@ -33,6 +32,12 @@ MULTIPLE = 8  # each pixel of a small image becomes so many a side
 WIDEST = 1200  # pixels of a film of many units, where nothing else is asked for
 
 
+def check_patterns_output(path: StrPath, layer: str, units: Sequence[int]) -> None:
+    """Raises PellucidError for a path to which `save_patterns` could not write the patterns of these units."""
+    check_output(path, PICTURES if _is_template(path) else WALLS)
+    _paths(path, "", layer, units, [0.0] * len(units))
+
+
 def check_film_output(path: StrPath, formats: Sequence[str], snapshots: int) -> None:
     """The same for a film or strip of so many snapshots, of which there has to be one."""
     check_output(path, formats)
@@ -42,9 +47,15 @@ def check_film_output(path: StrPath, formats: Sequence[str], snapshots: int) -> 
 def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
     """Write a layer's patterns: a figure; `.npz` or `.csv`; without a suffix, a folder of a picture for each unit.
 
+    A name with words in braces, such as "{model}-{layer}-{unit}-{activation}.png", stands for a file for each unit.
     multiple: in a `.png` and the pictures of a folder, each pixel becomes a square of so many a side; such a PNG is the
     images side by side and nothing else. Raises PellucidError for another format and where the disk refuses.
     """
+    if _is_template(path):
+        paths = _paths(path, found.model, found.layer, found.units, found.activations)
+        for one, own in zip(found, paths, strict=True):
+            one.save(own, MULTIPLE if multiple is None else multiple)
+        return paths[0] if len(paths) == 1 else Path(path)
     suffix = format_of(path, WALLS)
     if suffix in (".npz", ".csv"):
         return found.save(path)
@@ -62,10 +73,19 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     folder = output_folder(path)
     save_patterns(found, folder / "patterns.npz")
     save_patterns(found, folder / "patterns.png")
-    for unit, image in zip(found.units, found.images, strict=True):
-        picture = image_wall(image[None], found.tones, multiple=MULTIPLE if multiple is None else multiple)
-        save_photo(folder / f"unit-{unit:03d}.png", picture)
+    save_patterns(found, folder / "unit-{unit:03d}.png", multiple)
     return folder
+
+
+def _is_template(path: StrPath) -> bool:
+    return "{" in Path(path).name
+
+
+def _paths(path: StrPath, model: str, layer: str, units: Iterable[int], activations: Iterable[float]) -> list[Path]:
+    """The file of each unit, for a path that is a template."""
+    words = [(int(unit), float(activation)) for unit, activation in zip(units, activations, strict=True)]
+    rows = [{"model": model, "layer": layer, "unit": unit, "activation": activation} for unit, activation in words]
+    return fill_name(path, rows) if _is_template(path) else []
 
 
 def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:

@@ -94,7 +94,7 @@ def inspect(model: Any, image: ArrayLike) -> Activations:
     a model of one channel. Raises PellucidError for another shape, for values that are not in [0, 1], and for a model
     that answers with NaN or infinity.
     """
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = open_model(model)
     array = np.asarray(image, dtype=np.float32)
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3:

@@ -28,7 +28,6 @@ from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.colors import luminance, map_bands
 from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.tiled_dream import TiledDream, apply_change
-from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.settings import DreamSettings
 
@@ -104,7 +103,7 @@ def dream(
     mask that is black, and unknown layers, units, tiles and settings.
     """
     chosen = DreamSettings.of(**settings)
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = open_model(model)
     choices = unit_choice.resolve_choices(opened, layer, unit, chosen.levels)
     given = as_photo(photo)
     shot = limit_size(given, chosen.size)

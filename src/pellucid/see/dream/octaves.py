@@ -72,7 +72,7 @@ def octaves(
     layers, units and settings.
     """
     chosen = OctaveSettings.of(**settings)
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = open_model(model)
     if not WHOLE_LAYER <= unit < opened.layer(layer).units:
         last = opened.layer(layer).units - 1
         raise PellucidError(f"There is no unit {unit} in layer '{layer}'; choose 0 to {last}, or -1 for all of it.")

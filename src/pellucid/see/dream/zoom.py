@@ -20,7 +20,6 @@ from pellucid.files import StrPath
 from pellucid.progress import Progress, reporting
 from pellucid.see.dream.dream import dream
 from pellucid.see.dream.resampling import resize
-from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.settings import DreamSettings
 
@@ -49,7 +48,7 @@ def zoom(
             f"A zoom of {frames} frames, each {factor} times nearer, is none; give at least 1 frame, and a factor "
             f"above 1 and at most 2."
         )
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = open_model(model)
     options: dict[str, Any] = {"layer": layer, "unit": unit, **ZOOM_DEFAULTS, **DreamSettings.renamed(settings)}
     with reporting("zoom", progress) as report:
         report.expect(frames)

@@ -10,7 +10,7 @@ output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
 
@@ -159,6 +159,30 @@ class Model(ABC):
         """The same model, working on another device; itself where it has to stay."""
         del device
         return self
+
+    def require_declared(self) -> None:
+        """Raises PellucidError where the Reader does not give what `layers` and `input_shape` declare."""
+        try:
+            with self.reading([layer.name for layer in self.layers]) as read, torch.no_grad():
+                found: Any = read(torch.zeros(1, *self.input_shape, device=self.device))
+        except (RuntimeError, ValueError, IndexError, TypeError, KeyError) as error:
+            raise PellucidError(
+                f"'{self.name}' declares images of {self.input_shape}, but does not run on one: {summary(error)}; "
+                f"correct its input_shape or its Reader."
+            ) from error
+        for layer in self.layers:
+            given = found.get(layer.name) if isinstance(found, Mapping) else found
+            if not isinstance(given, LayerOutput):
+                raise PellucidError(
+                    f"The Reader of '{self.name}' gives a {type(given).__name__} for layer '{layer.name}'; let it "
+                    f"return a dictionary with a LayerOutput for the name of each layer."
+                )
+            shape = tuple(given.output.shape[1:])
+            if not layer.shape == shape or layer.units != shape[0]:
+                raise PellucidError(
+                    f"Layer '{layer.name}' of '{self.name}' is declared with {layer.units} units and shape "
+                    f"{layer.shape}, but gives {shape} for an image; correct its LayerInfo."
+                )
 
     def require_shape(self, images: Float[np.ndarray, "image channel height width"]) -> None:
         """Nothing, where the model takes images of this shape; PellucidError otherwise."""

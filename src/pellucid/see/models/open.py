@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ from pellucid.see.models.devices import chosen_device
 from pellucid.see.models.network import open_network
 from pellucid.see.models.torch import open_module
 
+_known: WeakSet[Model] = WeakSet()  # of kinds of a person's own, which give what they declare
 _STATE_DICTS = (".pt", ".pth", ".ckpt")
 
 
@@ -77,6 +79,9 @@ def open_model(
 def _opened(source: Any) -> Model:
     """A Model as it is, a network of `learn`, or what a name or a file holds."""
     if isinstance(source, Model):
+        if not type(source).__module__.startswith("pellucid.") and source not in _known:
+            source.require_declared()
+            _known.add(source)
         return source
     if isinstance(source, Network):
         return open_network(source)

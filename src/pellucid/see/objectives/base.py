@@ -188,7 +188,8 @@ class FunctionObjective(Objective):
         """The same for every job; raises PellucidError where an image's number depends on the others."""
         values = self._values(outputs)
         alone: Tensor = self.function(*(outputs[name].output[:1] for name in self.names))
-        if not torch.allclose(alone, values[:1], rtol=1e-3, atol=1e-3 * float(values.abs().max())):
+        bound = 1e-3 * float(values.abs().max().nan_to_num())
+        if not torch.allclose(alone, values[:1], rtol=1e-3, atol=bound, equal_nan=True):
             raise PellucidError(
                 f"The objective's function returned {float(alone[0]):.4g} for an image alone, but "
                 f"{float(values[0]):.4g} among {len(values)}; let it treat each image by itself."

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from pellucid.errors import PellucidError
 from pellucid.see.objectives.base import Score
 
 JobImages = Float32[Tensor, "job channel height width"]
@@ -85,8 +84,6 @@ class AscentRecord:
     def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score, *, may_be_best: bool) -> None:
         """The images of these jobs after so many steps."""
         value, rank = score.value[: len(job)], score.rank[: len(job)]
-        if not bool(torch.isfinite(value).all()):
-            raise PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
         self._history[job, step] = value
         better = torch.nonzero(((rank > self._rank[job]) | self._keep_last) & may_be_best).flatten()
         best = job[better]

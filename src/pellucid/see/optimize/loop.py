@@ -27,6 +27,7 @@ from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, Score, require_objective
 from pellucid.see.optimize.ascent_record import AscentRecord, AscentResult, JobImages, StoppingRule
+from pellucid.see.optimize.faults import no_gradient, require_finite, require_working
 from pellucid.see.optimize.optimizers import Optimizer, Power
 from pellucid.see.optimize.parametrizations import Parametrization, largest_of, rescale_large, sphere_of
 from pellucid.see.optimize.parts import checked_part
@@ -110,7 +111,7 @@ def ascend(
     Raises PellucidError where the objective or a start does not fit the model, for a part of a wrong kind, where no
     gradient reaches the image, and for NaN or infinity.
     """
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = open_model(model)
     require_objective(objective)
     objective.require_fit(opened)
     steps = PatternSettings.of(steps=steps).steps
@@ -121,6 +122,7 @@ def ascend(
         checked_part("transforms", transforms),
         checked_part("penalties", penalties),
     )
+    require_working(opened, image, optimizer)
     starts = checked_start(opened, start, len(objective))
     size, multiple = batch_size_for(opened)
     with opened.reading(objective.layers) as read:
@@ -266,30 +268,29 @@ def _scored(
         if smoothing is not None:
             outputs = {name: replace(layer, smoothing=smoothing) for name, layer in outputs.items()}
         score = objective(outputs)
+        require_finite(images, outputs, score.value)
         if task.penalties is not None:
             penalty = task.penalties(task.image.for_penalties(points), score.value)
             require_shape("A penalty", penalty, score.value.shape)
             score = score.minus(penalty)
         if not task.optimizer.rescues:
             score = replace(score, silent=score.silent & ~batch.woken)
-    found = _gradient(read, objective, score, points, batch) if gradient else None
-    return images.detach(), score.detach(), found
+    if not gradient:
+        return images.detach(), score.detach(), None
+    read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
+    found = _gradient(score, points)
+    if found is None:
+        raise no_gradient(images, received, outputs)
+    return images.detach(), score.detach(), rescale_large(found)
 
 
-def _gradient(read: Reader, objective: Objective, score: Score, points: Tensor, batch: _Batch) -> Tensor:
-    """The gradient of what is maximized for the points; raises PellucidError where none reaches them."""
+def _gradient(score: Score, points: Tensor) -> Tensor | None:
+    """The gradient of what is maximized for the points; None where none reaches them."""
     with torch.enable_grad():
         maximized = score.maximized
-    read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
-    gradient = None
-    if maximized.requires_grad:
-        (gradient,) = torch.autograd.grad(maximized.sum(), points, allow_unused=True)
-    if gradient is None:
-        raise PellucidError(
-            f"No gradient reaches the image from layer {', '.join(objective.layers)}: the model detaches it on the "
-            f"way; choose an earlier layer."
-        )
-    return rescale_large(gradient)
+    if not maximized.requires_grad:
+        return None
+    return torch.autograd.grad(maximized.sum(), points, allow_unused=True)[0]
 
 
 def _after_step(batch: _Batch, gradient: Tensor | None, score: Score, task: AscentTask) -> _Batch:

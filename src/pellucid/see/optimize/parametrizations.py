@@ -73,7 +73,8 @@ def rescale_large(gradient: Points) -> Points:
         return gradient
     if not bool(torch.isfinite(largest).all()):
         raise PellucidError(
-            "The gradient for an image holds NaN or infinity; check the model's weights and its scaling."
+            "The gradient for an image holds NaN or infinity, where the value is finite; check the model's weights and "
+            "scaling, and parts of your own for a root or a quotient of zero."
         )
     return _rescaled(gradient, largest, largest > SQUARED)
 

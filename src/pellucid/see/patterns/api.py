@@ -23,11 +23,12 @@ from pellucid.errors import PellucidError
 from pellucid.progress import Progress
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.base import Objective
+from pellucid.see.objectives.base import Objective, require_objective
 from pellucid.see.objectives.diversity import Diversified
 from pellucid.see.objectives.features import AtPosition, PreActivation
 from pellucid.see.objectives.units import OtherUnits, Units, require_units
 from pellucid.see.optimize.diagnostics import Diagnostics, by_term
+from pellucid.see.optimize.faults import require_working
 from pellucid.see.optimize.loop import StepCallback, checked_start
 from pellucid.see.optimize.parts import parts_of
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
@@ -68,7 +69,8 @@ def patterns(
     """
     chosen, parts = parts_of(settings)
     chosen = with_all_steps(chosen, parts)
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = open_model(model)
+    require_working(opened, parts.image, parts.optimizer)
     diagnostics = Diagnostics() if chosen.report else None
     objective, numbers = _objective(opened, layer, units, chosen, diagnostics)
     found = search(
@@ -128,7 +130,8 @@ def _objective(
     diagnostics: Diagnostics | None,
 ) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
     """The objective that is asked for, and the numbers under which its jobs are reported."""
-    if isinstance(layer, Objective):
+    if not isinstance(layer, str):
+        require_objective(layer)
         if (
             units is not None
             or settings.at is not None

@@ -73,7 +73,7 @@ def atlas(
     """
     chosen = AtlasSettings.of(**settings)
     clock = StageTimer(progress)
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = open_model(model)
     layers = _choose_layers(opened, chosen)
     images = None
     if data is not None:
