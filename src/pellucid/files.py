@@ -110,31 +110,28 @@ def require_writable(path: StrPath) -> None:
 
 
 def fill_name(template: StrPath, rows: Sequence[Mapping[str, object]]) -> list[Path]:
-    """The path of each of several files: the words in braces of the template's name, filled in from the file's row.
+    """The path of each of several files: a row's values in the place of words in braces, with Python's formats.
 
-    Words may have Python's formats, as in "{unit:03d}.png"; otherwise a float has four decimals. Raises PellucidError
-    for a word that rows lack, a format that does not fit, and files that would have the same name.
+    Raises PellucidError for a word that rows lack, a format that does not fit, and files of one name.
 
-    >>> fill_name("out/{layer}-{unit:03d}.png", [{"layer": "conv1", "unit": 7}])
-    [...Path('out/conv1-007.png')]
+    >>> fill_name("{layer}-{unit:03d}-{activation}.png", [{"layer": "conv1", "unit": 7, "activation": 0.5}])[0].name
+    'conv1-007-0.5000.png'
     """
     folder, name = os.path.split(template)
     paths = [Path(folder, _BRACES.sub(partial(_word, row), name)) for row in rows]
-    if len(set(paths)) < len(paths):
-        words = ", ".join(f"{{{word}}}" for word in rows[0])
-        raise PellucidError(f"'{template}' would name several files alike; put more of these in it: {words}.")
+    if len(set(paths)) < len(paths) and "{" in name:
+        raise PellucidError(f"'{template}' would name several files alike; put more in it, of {', '.join(rows[0])}.")
     return paths
 
 
 def _word(row: Mapping[str, object], found: re.Match[str]) -> str:
     if found[1] not in row:
         raise unknown("word for the name of a file", found[1], row)
-    value = row[found[1]]
     try:
-        text = format(value, found[2] or (".4f" if isinstance(value, float) else ""))
+        text = format(row[found[1]], found[2] or (".4f" if isinstance(row[found[1]], float) else ""))
     except ValueError as error:
         raise PellucidError(f"'{found[0]}' in the name of a file cannot be filled in: {summary(error)}.") from error
-    return text.replace("/", "-").replace(os.sep, "-")
+    return re.sub(r"[/\\]", "-", text)
 
 
 def format_of(path: StrPath, formats: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid.cli.app import app
 from pellucid.errors import PellucidError
+from pellucid.files import StrPath
 from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, Settings, SplitSettings
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def class_names(images: "Data", count: int) -> list[str]:
     return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
 
 
-def initial_images(start: str | None, model: "Model", data_dir: Path | None, seed: int) -> "np.ndarray | None":
+def initial_images(
+    start: StrPath | None, model: "Model", data_dir: Path | None = None, seed: int = 0
+) -> "np.ndarray | None":
     """Images (unit, channel, height, width) in model space; None for no start. The words are those of `images_of`."""
     if start is None:
         return None
@@ -60,7 +63,7 @@ def initial_images(start: str | None, model: "Model", data_dir: Path | None, see
 
     if Path(start).suffix.lower() in SUFFIXES:
         return load_images(start, model)
-    images: np.ndarray = model.prepared(images_of(start, model, data_dir, seed)).cpu().numpy()
+    images: np.ndarray = model.prepared(images_of(str(start), model, data_dir, seed)).cpu().numpy()
     return images
 
 

@@ -100,21 +100,18 @@ def average(
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Show, for each class, the mean of the images that a network is sure belong to it."""
-    import numpy as np
-
+    from pellucid.learn.class_means import NUMBERS
     from pellucid.learn.class_means import average as mean
-    from pellucid.see.patterns.pattern_files import SUFFIXES, write_pixels
     from pellucid.show.style import FIGURES
 
-    check_output(out, (*FIGURES, *SUFFIXES))
+    check_output(out, (*FIGURES, *NUMBERS))
     net = network_of(model)
     images, chosen, _ = data_and_part(source, random.seed, split, "train")
     found = mean(net, chosen, threshold)
     names = class_names(images, net.classes)
     print("\n".join(found.sentences(names)))
-    if out.suffix.lower() in SUFFIXES:
-        beside = {"label": np.arange(len(names)), "count": found.counts}
-        print_written(write_pixels(out, found.images, beside))
+    if out.suffix.lower() in NUMBERS:
+        print_written(found.save(out))
         return
     from pellucid.show.figures.axes import save_figure
     from pellucid.show.figures.class_means import class_means_figure

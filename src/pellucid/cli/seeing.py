@@ -228,7 +228,7 @@ def inspect(
     image, truth, classes = _image_to_inspect(models[0], picture, index, split, source, random.seed)
     found = [look(one, image) for one in models]
     for one in found:
-        print(f"{one.model}: {verdict(one.probabilities, truth, classes)}.")
+        print(f"{one.model}: {verdict(one, truth, classes)}.")
     print_written(save_figure(activations_figure(*found, truth=truth, classes=classes), out))
     if table is not None:
         print_written(found[0].save(table))

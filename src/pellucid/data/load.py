@@ -58,13 +58,12 @@ def load_data(
     several: Sequence[StrPath] = [name] if isinstance(name, str | os.PathLike) else name
     if isinstance(name, str) and not os.path.exists(name):
         several = [part.strip() for part in name.split(",")]
+    path, given = Path(several[0]), os.fspath(several[0])
     if len(several) == 2:
-        train = Path(several[0])
-        shared = re.sub(r"[-_. ]*train", "", train.stem) or train.stem
-        return _make_splits(_two_files(train, Path(several[1])), seed, shared, sizes)
+        shared = re.sub(r"[-_. ]*train", "", path.stem) or path.stem
+        return _make_splits({"train": _alone(path), "test": _alone(Path(several[1]))}, seed, shared, sizes)
     if len(several) != 1:
         raise PellucidError(f"There are {len(several)} files of data; give one, or one to train on and one to test on.")
-    path, given = Path(several[0]), os.fspath(several[0])
     if os.path.isdir(given):
         return _make_splits(_folder(path), seed, path.name, sizes)
     if not os.path.exists(given) and path.suffix.lower() not in TABLES and not set(given) & {os.sep, "/"}:
@@ -75,22 +74,18 @@ def load_data(
 def _table(path: Path) -> dict[str, Split]:
     """The splits of a CSV or NPZ file."""
     input_file(path, "data set")
-    if path.suffix.lower() not in TABLES:
-        raise PellucidError(
-            f"The data set '{path}' is neither .csv nor .npz; give one of these, or a folder of IDX files."
-        )
-    return {WHOLE: read_csv(path)} if path.suffix.lower() == ".csv" else read_npz(path)
+    suffix = path.suffix.lower()
+    if suffix not in TABLES:
+        raise PellucidError(f"The data set '{path}' is neither .csv nor .npz; give one of these, or a folder of files.")
+    return {WHOLE: read_csv(path)} if suffix == ".csv" else read_npz(path)
 
 
-def _two_files(train: Path, test: Path) -> dict[str, Split]:
-    """One file to train on and one to test on; raises PellucidError where one of them has splits of its own."""
-    found = {}
-    for which, path in (("train", train), ("test", test)):
-        splits = _table(path)
-        if WHOLE not in splits:
-            raise PellucidError(f"The file '{path}' has splits of its own, {', '.join(splits)}; give it alone.")
-        found[which] = splits[WHOLE]
-    return found
+def _alone(path: Path) -> Split:
+    """The images of a file that has no splits of its own."""
+    splits = _table(path)
+    if WHOLE not in splits:
+        raise PellucidError(f"The file '{path}' has splits of its own, {', '.join(splits)}; give it alone.")
+    return splits[WHOLE]
 
 
 def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence[int] | None) -> Data:
@@ -139,7 +134,7 @@ def _folder(folder: Path) -> dict[str, Split]:
     to_train = [name for name in tables if "train" in name.lower()]
     to_test = [name for name in tables if name not in to_train and re.search("t10k|test", name.lower())]
     if len(to_train) == len(to_test) == 1:
-        return _two_files(folder / to_train[0], folder / to_test[0])
+        return {"train": _alone(folder / to_train[0]), "test": _alone(folder / to_test[0])}
     raise PellucidError(
         f"The folder '{folder}' holds {len(names)} files, but not one clear pair of IDX files; need names with "
         f"'images' and 'labels', and with 'train' and 't10k' or 'test' where there are two pairs; or one CSV or NPZ "

@@ -20,10 +20,11 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-from pellucid.data.scaling import Scaling, byte_pixels, stretched, unit_pixels
+from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
 from pellucid.errors import PellucidError
 from pellucid.settings import PatternSettings
 
+STANDARDIZED = Scaling("standardized")
 TONE_SOFTNESS = 1.5  # deviations at which the tone curve reaches tanh(1), 88% of full white
 MOST_DRAWN = 2**30  # bytes of a picture
 GAP = 1  # pixels between the tiles of a wall, before they are enlarged
@@ -100,9 +101,9 @@ class Tones:
         """A byte for every value."""
         if self.values == "deviations":
             # In double precision NumPy does it; for a few pictures nothing should have to be compiled.
-            return tone(Scaling("standardized").apply(np.asarray(images, np.float64)))
+            return tone(STANDARDIZED.apply(np.asarray(images, np.float64)))
         pixels = images if self.scaling.kind == "standardized" else self.scaling.invert(images)
-        return byte_pixels(stretched(pixels) if self.values == "stretched" else pixels)
+        return byte_pixels(STANDARDIZED.to_pixels(pixels) if self.values == "stretched" else pixels)
 
 
 DEVIATIONS = Tones()

@@ -125,14 +125,13 @@ class Scaling:
     def to_pixels(
         self, images: Float[np.ndarray, "image channel height width"]
     ) -> Float32[np.ndarray, "image channel height width"]:
-        """Images in model space as pixels in [0, 1], which `apply` takes back to them; what lies outside is clipped.
-
-        "standardized" forgets how bright and how strong an image was; here the image reaches from 0 to 1.
-        """
+        """Images in model space as pixels in [0, 1], clipped; of "standardized" ones each from its smallest to its
+        largest, which `apply` takes back to the same."""
         if self.kind != "standardized":
-            clipped: np.ndarray = np.clip(self.invert(images), 0, 1)
-            return clipped
-        return stretched(images)
+            return np.asarray(np.clip(self.invert(images), 0, 1))
+        above = images - images.min(axis=(1, 2, 3), keepdims=True)
+        largest = above.max(axis=(1, 2, 3), keepdims=True)
+        return np.asarray(above / np.where(largest > 0, largest, 1), np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """The scaling as what JSON can hold; `from_dict` gives it back exactly."""
@@ -158,15 +157,6 @@ class Scaling:
                     f"The {name} of the scaling has shape {numbers.shape}, which does not fit images of {shape}; "
                     f"give images of the shape that the model was made for."
                 )
-
-
-def stretched(
-    images: Float[np.ndarray, "image channel height width"],
-) -> Float32[np.ndarray, "image channel height width"]:
-    """Each image from its smallest value, which becomes 0, to its largest, 1; an even image becomes zeros."""
-    above = images - images.min(axis=(1, 2, 3), keepdims=True)
-    largest = above.max(axis=(1, 2, 3), keepdims=True)
-    return np.asarray(above / np.where(largest > 0, largest, 1), np.float32)
 
 
 def unit_pixels(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:

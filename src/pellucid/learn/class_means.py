@@ -7,14 +7,17 @@ surely taken for has a count of zero and an image of zeros.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
+from pellucid.files import StrPath, atomic_path, write_rows
 from pellucid.learn.network import Network
 
+NUMBERS = (".npz", ".csv")  # of files that hold the means themselves
 PIECE = 2048
 """Images worked on at once."""
 
@@ -29,6 +32,14 @@ class ClassMeans:
 
     def __str__(self) -> str:
         return "\n".join(self.sentences([str(number) for number in range(len(self.counts))]))
+
+    def save(self, path: StrPath) -> Path:
+        """Write the means in [0, 1]: a row of pixels for each class (CSV), or images, labels and counts (NPZ)."""
+        if Path(path).suffix.lower() == ".csv":
+            return write_rows(path, self.images.reshape(len(self.images), -1))
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, images=self.images, labels=np.arange(len(self.images)), counts=self.counts)
+        return Path(path)
 
     def sentences(self, classes: list[str]) -> list[str]:
         """What there is to say of each class, by its name."""

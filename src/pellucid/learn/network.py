@@ -23,7 +23,7 @@ from pellucid.files import StrPath
 from pellucid.kernels import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, validation
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
-from pellucid.learn.io.csv import read_folder, read_tables, write_folder, write_matrices
+from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
 from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Pool, Wanted
@@ -267,12 +267,9 @@ class Network:
         path = Path(path)
         return cls.of_stored(read_folder(path) if path.is_dir() else read_network(path))
 
-    def export_tables(self, folder: StrPath, *, matrices: bool = False) -> Path:
-        """Write one CSV table for each layer, and network.json, into the folder, which is made if need be.
-
-        matrices: of a dense network, two for each layer: weights (input, unit), and biases; see io/csv.py.
-        """
-        return (write_matrices if matrices else write_folder)(folder, self.stored)
+    def export_tables(self, folder: StrPath) -> Path:
+        """Write two CSV tables for each layer, and network.json, into the folder, which is made if need be."""
+        return write_folder(folder, self.stored)
 
     def import_tables(self, folder: StrPath) -> Self:
         """A copy with the weights of the CSV tables in the folder; raises PellucidError where they do not fit."""

@@ -145,9 +145,8 @@ class CallbackSettings(Settings):
     history: Path | None = field(
         None, "file (.json or .csv) for the numbers of every batch and epoch", unset="none is written"
     )
-    tables: Path | None = field(None, "folder for weights and biases, one CSV file per layer", unset="none are written")
-    matrices: Path | None = field(
-        None, "folder for a dense network's weights, input by unit, and biases: two CSV files per layer", unset="none"
+    tables: Path | None = field(
+        None, "folder for weights (a row per input) and biases, two CSV files per layer", unset="none are written"
     )
 
 

@@ -38,8 +38,8 @@ def training_callbacks(
     ):
         if path is not None:
             check_output(path, formats)
-    for folder in filter(None, (settings.tables, settings.matrices)):
-        output_folder(folder)
+    if settings.tables is not None:
+        output_folder(settings.tables)
     with ExitStack() as stack:
         batch: list[Callable[[Trainer], None]] = []
         epoch: list[Callable[[Epoch], None]] = []
@@ -69,8 +69,6 @@ def save_outputs(settings: CallbackSettings, network: Network, history: History)
         written.append(settings.history)
     if settings.tables is not None:
         written.append(network.export_tables(settings.tables))
-    if settings.matrices is not None:
-        written.append(network.export_tables(settings.matrices, matrices=True))
     return written
 
 

@@ -9,7 +9,7 @@ that cannot be written. Pictures have the tones that the patterns' settings ask 
 loaded only where a figure is drawn.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,15 @@ PICTURES = SUFFIXES
 WALLS = (*FIGURES, ".npz", ".csv", "")  # the last one is a folder
 ANIMATIONS = (".gif", ".webp")
 FILMS = (*FIGURES, *ANIMATIONS)
+NAMED = ("model", "layer", "unit", "activation")  # words for a name that stands for several files
 MULTIPLE = 8  # each pixel of a small image becomes so many a side
 WIDEST = 1200  # pixels of a film of many units, where nothing else is asked for
 
 
 def check_patterns_output(path: StrPath, layer: str, units: Sequence[int]) -> None:
     """Raises PellucidError for a path to which `save_patterns` could not write the patterns of these units."""
-    check_output(path, PICTURES if _is_template(path) else WALLS)
-    _paths(path, "", layer, units, [0.0] * len(units))
+    check_output(path, PICTURES if "{" in Path(path).name else WALLS)
+    fill_name(path, [{"model": "", "layer": layer, "unit": unit, "activation": 0.0} for unit in units])
 
 
 def check_film_output(path: StrPath, formats: Sequence[str], snapshots: int) -> None:
@@ -51,8 +52,8 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     multiple: in a `.png` and the pictures of a folder, each pixel becomes a square of so many a side; such a PNG is the
     images side by side and nothing else. Raises PellucidError for another format and where the disk refuses.
     """
-    if _is_template(path):
-        paths = _paths(path, found.model, found.layer, found.units, found.activations)
+    if "{" in Path(path).name:
+        paths = fill_name(path, [{word: getattr(one, word) for word in NAMED} for one in found])
         for one, own in zip(found, paths, strict=True):
             one.save(own, MULTIPLE if multiple is None else multiple)
         return paths[0] if len(paths) == 1 else Path(path)
@@ -75,17 +76,6 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     save_patterns(found, folder / "patterns.png")
     save_patterns(found, folder / "unit-{unit:03d}.png", multiple)
     return folder
-
-
-def _is_template(path: StrPath) -> bool:
-    return "{" in Path(path).name
-
-
-def _paths(path: StrPath, model: str, layer: str, units: Iterable[int], activations: Iterable[float]) -> list[Path]:
-    """The file of each unit, for a path that is a template."""
-    words = [(int(unit), float(activation)) for unit, activation in zip(units, activations, strict=True)]
-    rows = [{"model": model, "layer": layer, "unit": unit, "activation": activation} for unit, activation in words]
-    return fill_name(path, rows) if _is_template(path) else []
 
 
 def save_ascents(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from learn import small
 from pellucid.errors import PellucidError
+from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
 
@@ -25,7 +26,7 @@ def test_a_network_comes_back_from_its_tables_to_the_last_bit(trained, tmp_path)
     """Rejects numbers of too few digits, weights turned about, and a scaling left behind."""
     folder = trained.export_tables(tmp_path / "tables")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [*(f"{name}.csv" for name in LAYERS), "network.json"]
+        [*(f"{what}{number}.csv" for what in ("weights", "biases") for number in range(4)), "network.json"]
     )
     again = Network.load(folder)
     assert small.same(again, trained)
@@ -36,18 +37,46 @@ def test_a_network_comes_back_from_its_tables_to_the_last_bit(trained, tmp_path)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def test_a_row_is_a_unit_its_bias_first(trained, tmp_path):
-    """Rejects a table whose order its header does not tell."""
-    lines = (trained.export_tables(tmp_path) / "conv1.csv").read_text().splitlines()
-    assert lines[0] == ",".join(["bias", *(f"w{index}" for index in range(18))])
-    assert len(lines) == 5
-    row = np.array(lines[3].split(","), np.float32)
-    assert row[0] == trained.parameters["conv1.bias"][2]
-    assert np.array_equal(row[1:], trained.parameters["conv1.weight"][2].ravel())
+def test_a_row_is_an_input_and_a_column_a_unit(trained, tmp_path):
+    """Rejects a table turned about, and windows walked through in another order than (channel, height, width)."""
+    folder = trained.export_tables(tmp_path)
+    weights, biases = (np.loadtxt(folder / f"{what}0.csv", np.float32, delimiter=",") for what in ("weights", "biases"))
+    kernel = trained.parameters["conv1.weight"]
+    assert weights.shape == (18, 4)
+    assert np.array_equal(weights[:, 2], kernel[2].ravel())
+    assert np.array_equal(biases, trained.parameters["conv1.bias"])
 
 
-def test_tables_of_another_tool_need_no_header_and_no_description(trained, tmp_path):
-    """Rejects an import of nothing but our own exports."""
+def test_the_write_up_s_own_files_open_as_a_network_and_its_own_lines_read_ours(tmp_path):
+    """Rejects weights taken as (unit, input), layers in the order of text (10 before 2), and pixels scaled otherwise."""
+    rng, nodes = np.random.default_rng(0), [15, *[6] * 10, 1, 3]
+    pairs = [(rng.normal(0, 0.4, pair), rng.normal(0, 0.1, pair[1])) for pair in zip(nodes, nodes[1:], strict=False)]
+    for i, (weights, biases) in enumerate(pairs):  # as the write-up saves them
+        np.savetxt(tmp_path / f"c_weights{i}_saved.csv", weights, delimiter=",")
+        np.savetxt(tmp_path / f"c_biases{i}_saved.csv", biases, delimiter=",")
+    found = Network.load(tmp_path)
+    images = rng.random((5, 1, 1, 15), dtype=np.float32)
+    values = images.reshape(5, 15).astype(np.float64)
+    for weights, biases in pairs[:-1]:
+        values = np.maximum(values @ weights + biases, 0)
+    scores = values @ pairs[-1][0] + pairs[-1][1]
+    np.testing.assert_allclose(found.logits(images), scores, atol=1e-5)
+    written = found.export_tables(tmp_path / "ours")
+    for i, (weights, biases) in enumerate(pairs):  # as the write-up loads them
+        assert np.allclose(
+            np.loadtxt(written / f"weights{i}.csv", delimiter=",", ndmin=2).reshape(weights.shape), weights
+        )
+        assert np.allclose(np.loadtxt(written / f"biases{i}.csv", delimiter=","), biases.squeeze())
+    again = Network.load(written)
+    assert small.same(again, found)
+    sigmoids = Network([Flatten(), *[Dense(units, "sigmoid") for units in nodes[1:-1]], Dense(3, "linear")],
+                       input_shape=(1, 3, 5))  # fmt: skip
+    assert np.array_equal(sigmoids.import_tables(tmp_path).parameters["logits.bias"], found.parameters["logits.bias"])
+    assert found.input_shape == (1, 1, 15)
+
+
+def test_tables_of_the_last_release_are_read(trained, tmp_path):
+    """Rejects an import of nothing but today's exports."""
     for name in LAYERS:
         weight, bias = trained.parameters[f"{name}.weight"], trained.parameters[f"{name}.bias"]
         rows = np.column_stack([bias, weight.reshape(len(bias), -1)])
@@ -61,23 +90,23 @@ def test_tables_of_another_tool_need_no_header_and_no_description(trained, tmp_p
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", r"has 0 rows of \d+ numbers; layer 'dense2' needs 8 of 10"),
-        ("1,2\n3,4\n", "has 2 rows of 2 numbers; layer 'dense2' needs 8 of 10, the bias and then the weights"),
-        ("bias,w0\n" + "1,2\n" * 8, "has 8 rows of 2 numbers"),
+        ("", r"'dense2' in '.*' are of \d+ units, 0 inputs and 8 biases; need 8, 9 and 8"),
+        ("1,2\n3,4\n", "are of 2 units, 2 inputs and 8 biases"),
+        ("1,2,3,4,5,6,7,8\n" * 8, "are of 8 units, 8 inputs and 8 biases"),
         ("1,2\n3\n", "holds something else than numbers"),
         ("1,two\n", "holds something else than numbers"),
         ("\x00\x01\x02", "holds something else than numbers"),
         ("nan,1\n", "holds NaN, infinity or a number that is too large"),
         ("1e39,1\n", "holds NaN, infinity or a number that is too large"),
-        (None, r"There is no table of weights '.*dense2\.csv'; the nearest name there is 'dense1\.csv'"),
+        (None, r"There is no table of weights '.*weights2\.csv'; the nearest name there is 'weights\d\.csv'"),
     ],
 )
 def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
     """Rejects weights that are cut to fit, and errors that do not name the table."""
     folder = trained.export_tables(tmp_path)
-    (folder / "dense2.csv").unlink()
+    (folder / "weights2.csv").unlink()
     if text is not None:
-        (folder / "dense2.csv").write_text(text)
+        (folder / "weights2.csv").write_text(text)
     with pytest.raises(PellucidError, match=sentence):
         trained.import_tables(folder)
 
@@ -85,7 +114,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (None, "there is no description of a network"),
+        (None, "are of 9 units, 36 inputs"),
         ("{", "it is no whole JSON file"),
         ("[]", "its network.json holds no table"),
         ({"layers": [{"kind": "dense", "units": 10**6}]}, "a dense layer needs features"),
@@ -93,7 +122,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
         ({"format": 7}, "it has format 7"),
         (
             {"layers": [{"kind": "flatten"}, {"kind": "dense", "units": 2**20, "activation": "linear"}]},
-            "has 3 rows of 9",
+            "are of 4 units, 18 inputs",
         ),
     ],
 )

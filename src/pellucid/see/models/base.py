@@ -10,7 +10,7 @@ output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -165,20 +165,14 @@ class Model(ABC):
         try:
             with self.reading([layer.name for layer in self.layers]) as read, torch.no_grad():
                 found: Any = read(torch.zeros(1, *self.input_shape, device=self.device))
-        except (RuntimeError, ValueError, IndexError, TypeError, KeyError) as error:
+                given = {layer: tuple(found[layer.name].output.shape[1:]) for layer in self.layers}
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise PellucidError(
-                f"'{self.name}' declares images of {self.input_shape}, but does not run on one: {summary(error)}; "
-                f"correct its input_shape or its Reader."
+                f"'{self.name}' gives no LayerOutput for every layer and an image of {self.input_shape}: "
+                f"{summary(error)}; correct its Reader, its layers or its input_shape."
             ) from error
-        for layer in self.layers:
-            given = found.get(layer.name) if isinstance(found, Mapping) else found
-            if not isinstance(given, LayerOutput):
-                raise PellucidError(
-                    f"The Reader of '{self.name}' gives a {type(given).__name__} for layer '{layer.name}'; let it "
-                    f"return a dictionary with a LayerOutput for the name of each layer."
-                )
-            shape = tuple(given.output.shape[1:])
-            if not layer.shape == shape or layer.units != shape[0]:
+        for layer, shape in given.items():
+            if layer.shape != shape or layer.units != shape[0]:
                 raise PellucidError(
                     f"Layer '{layer.name}' of '{self.name}' is declared with {layer.units} units and shape "
                     f"{layer.shape}, but gives {shape} for an image; correct its LayerInfo."

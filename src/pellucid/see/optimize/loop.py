@@ -280,7 +280,7 @@ def _scored(
     read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
     found = _gradient(score, points)
     if found is None:
-        raise no_gradient(images, received, outputs)
+        raise no_gradient(received, outputs)
     return images.detach(), score.detach(), rescale_large(found)
 
 

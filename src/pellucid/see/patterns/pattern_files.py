@@ -3,10 +3,9 @@
 write_arrays, read_arrays: arrays and a description <-> NPZ; nothing in it is ever run (no pickle)
 write_history, write_answers: values step by step, and activations of final images -> CSV
 write_table:  images with some columns beside them -> CSV: a row for each image, a column for each pixel ("c0y3x5")
-write_pixels: the same for images in [0, 1], columns "p0y3x5", and as NPZ, which is a file of data, too
 read_images:  NPZ or CSV -> images (image, channel, height, width), whatever else the file holds, and their space
 
-A table of numbers alone holds an image in [0, 1] in every row, as does an NPZ file of data.
+A table of numbers alone holds pixels in [0, 1], an image in every row; so does an NPZ file of data.
 
 A CSV's pixels are written with nine digits, which is all that a float32 has, so they are read back exactly.
 """
@@ -33,7 +32,7 @@ FORMAT = 1
 SUFFIXES = (".npz", ".csv")  # of files that images are loaded from
 ABOUT = "about"  # the array that holds JSON as bytes
 CSV_LIMIT = 10**9
-_PIXEL = re.compile(r"([cp])(\d{1,6})y(\d{1,6})x(\d{1,6})")
+_PIXEL = re.compile(r"c(\d{1,6})y(\d{1,6})x(\d{1,6})")
 
 
 def write_arrays(path: StrPath, arrays: Mapping[str, Shaped[np.ndarray, "..."]], about: Mapping[str, Any]) -> Path:
@@ -68,23 +67,11 @@ def write_table(
     path: StrPath,
     images: Float32[np.ndarray, "image channel height width"],
     beside: Mapping[str, Shaped[np.ndarray, " image"]],
-    letter: str = "c",
 ) -> Path:
-    """A CSV file with a row for each image: the columns of `beside`, then every pixel, under a name of this letter."""
-    pixels = [f"{letter}{c}y{y}x{x}" for c, y, x in np.ndindex(*images.shape[1:])]
+    """A CSV file with a row for each image: the columns of `beside`, then every pixel."""
+    pixels = [f"c{c}y{y}x{x}" for c, y, x in np.ndindex(*images.shape[1:])]
     rows = ([*(column[i] for column in beside.values()), *image.ravel()] for i, image in enumerate(images))
     return write_rows(path, [[*beside, *pixels], *rows])
-
-
-def write_pixels(
-    path: StrPath,
-    images: Float32[np.ndarray, "image channel height width"],
-    beside: Mapping[str, Shaped[np.ndarray, " image"]],
-) -> Path:
-    """Images in [0, 1] with some columns beside them as CSV or NPZ, by the suffix."""
-    if Path(path).suffix.lower() == ".csv":
-        return write_table(path, images, beside, "p")
-    return write_arrays(path, {"images": images, **beside}, {"pixels": True})
 
 
 def write_history(
@@ -118,25 +105,26 @@ def write_answers(
 def load_images(path: StrPath, model: Model | None = None) -> Float32[np.ndarray, "image channel height width"]:
     """The images that NPZ or CSV hold, as they are; in model space, if the model is given. Errors as `read_images`."""
     images, are_pixels = read_images(path, None if model is None else model.input_shape)
-    if model is None or not are_pixels:
-        return images
-    scaled: np.ndarray = model.prepared(images).cpu().numpy()
-    return scaled
+    return images if model is None or not are_pixels else model.prepared(images).cpu().numpy()
 
 
 def read_images(
     path: StrPath, shape: tuple[int, ...] | None = None
 ) -> tuple[Float32[np.ndarray, "image channel height width"], bool]:
-    """The images of an NPZ or CSV file, and whether they are pixels in [0, 1], not a pattern's in model space.
+    """The images of an NPZ or CSV file, and whether they are pixels in [0, 1]; else they are in model space.
 
-    shape: (channel, height, width) of a row of a table that does not say; else it is a square of one channel.
-    Raises PellucidError for another suffix, a file that is missing or damaged, pixels that are not finite, or outside
-    [0, 1] where they are pixels.
+    shape: (channel, height, width) of a row that does not say; a square of one channel, if not given, or not fitting.
+    Raises PellucidError for another suffix, a file that is missing or damaged, and what is not finite, or no pixel.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise PellucidError(f"Cannot take images from '{path}'; give an .npz or .csv file of saved patterns.")
-    images, are_pixels = _read_table(path, shape) if suffix == ".csv" else _read_npz(path)
+    if suffix == ".csv":
+        images, are_pixels = _read_table(path, shape)
+    else:
+        arrays = read_npz_arrays(path, lambda held: _all_held(path, held, ["images", *({ABOUT} & held.keys())]))
+        images, are_pixels = arrays["images"], ABOUT not in arrays
+        images = unit_pixels(images) if are_pixels and images.dtype == np.uint8 else images
     if images.ndim != 4 or images.dtype.kind not in "fiu" or images.size == 0 or not np.isfinite(images).all():
         raise PellucidError(
             f"'{path}' holds no finite images (image, channel, height, width), but {images.dtype} {images.shape}; "
@@ -145,30 +133,17 @@ def read_images(
     return (validate_images(images) if are_pixels else images.astype(np.float32)), are_pixels
 
 
-def _read_npz(path: StrPath) -> tuple[Shaped[np.ndarray, "..."], bool]:
-    """The array `images` of saved patterns, or of data: bytes, or floats in [0, 1]."""
-    held = read_npz_arrays(path, lambda held: _all_held(path, held, ["images", *({ABOUT} & held.keys())]))
-    images, about = held["images"], held.get(ABOUT)
-    if about is not None and b'"pixels": true' not in about.tobytes():
-        return images, False
-    images = images[:, None] if images.ndim == 3 else images
-    return (unit_pixels(images) if images.dtype == np.uint8 else images), True
-
-
 def _read_table(path: StrPath, shape: tuple[int, ...] | None) -> tuple[Float32[np.ndarray, "..."], bool]:
     """The pixels of a CSV file that `write_table` wrote, or of rows of numbers."""
     text = read_bytes(path, "table", CSV_LIMIT).decode("utf-8-sig", errors="replace")
     rows = [row for row in csv.reader(text.splitlines()) if row]
     matched = [_PIXEL.fullmatch(name) for name in (rows[0] if rows else [])]
     first = next((i for i, match in enumerate(matched) if match), 0)
-    last, count = matched[-1] if matched else None, len(rows[0]) - first if rows else 0
+    count, last = len(matched) - first, matched[-1] if matched else None
+    square = (1, math.isqrt(count), math.isqrt(count))
+    sizes = shape if shape is not None and math.prod(shape) == count else square
     if last is not None:
-        sizes, are_pixels = tuple(int(number) + 1 for number in last.groups()[1:]), last[1] == "p"
-    elif shape is not None and math.prod(shape) == count:
-        sizes, are_pixels = shape, True
-    else:
-        sizes, are_pixels = (1, math.isqrt(count), math.isqrt(count)), True
-    numbers = rows if last is None else rows[1:]
+        sizes = tuple(int(number) + 1 for number in last.groups())
     if not 0 < count == math.prod(sizes) or any(len(row) != len(rows[0]) for row in rows):
         raise PellucidError(
             f"The table '{path}' has not {max(1, math.prod(sizes))} pixels in every row, and nothing else; save the "
@@ -176,13 +151,10 @@ def _read_table(path: StrPath, shape: tuple[int, ...] | None) -> tuple[Float32[n
         )
     try:
         with np.errstate(over="ignore"):  # it becomes infinity, which is refused
-            pixels = np.array([[float(cell) for cell in row[first:]] for row in numbers], dtype=np.float32)
+            cells = [[float(cell) for cell in row[first:]] for row in rows[0 if last is None else 1 :]]
+            return np.array(cells, dtype=np.float32).reshape(-1, *sizes), last is None
     except ValueError as error:
-        raise PellucidError(
-            f"The table '{path}' holds a pixel that is no number: {shortened(error)}; without names of pixels as "
-            f"'c0y0x0' in its first line it has to be of numbers throughout."
-        ) from error
-    return pixels.reshape(-1, *sizes), are_pixels
+        raise PellucidError(f"The table '{path}' holds a pixel that is no number: {shortened(error)}.") from error
 
 
 def _all_held(path: StrPath, held: Mapping[str, object], names: Sequence[str]) -> Sequence[str]:

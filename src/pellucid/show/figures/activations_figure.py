@@ -47,12 +47,11 @@ def activations_figure(*found: Activations, truth: int | None = None, classes: S
     return figure
 
 
-def verdict(probabilities: Float[np.ndarray, " class"], truth: int | None, classes: Sequence[str] | None) -> str:
+def verdict(found: Activations, truth: int | None, classes: Sequence[str] | None) -> str:
     """The class of the largest probability, and the true one where it is known, in words."""
-    names = [str(index) for index in range(len(probabilities))] if classes is None else list(classes)
-    guess = int(probabilities.argmax())
+    names, guess = _names(found, classes), int(found.probabilities.argmax())
     known = "" if truth is None else ", which is right" if truth == guess else f"; the truth is {names[truth]}"
-    return f"guess {names[guess]}, {percent(float(probabilities[guess]))}{known}"
+    return f"guess {names[guess]}, {percent(float(found.probabilities[guess]))}{known}"
 
 
 def _names(found: Activations, classes: Sequence[str] | None) -> list[str]:
@@ -82,8 +81,7 @@ class _Column:
         draw_image(axes, image_bytes(image), left + LABEL, top, pixel_multiple(image.shape))
         beside = left + LABEL + TILE + 2 * GAP
         draw_text(axes, self._found.model, beside, top - 2, size=14, colour=LIGHT.ink, serif=True)
-        words = verdict(self._found.probabilities, truth, self._names)
-        draw_text(axes, words, beside, top + 24, size=9, colour=LIGHT.muted)
+        draw_text(axes, verdict(self._found, truth, self._names), beside, top + 24, size=9, colour=LIGHT.muted)
         top += TILE + 2 * GAP
         for name, values in self._drawn.items():
             _label(axes, left, top, name, values.shape, f"largest {float(values.max()):.3g}")
