@@ -47,7 +47,7 @@ def require_finite(images: Tensor, outputs: Outputs, value: Tensor) -> None:
         raise PellucidError("The parametrization gives an image with NaN or infinity; keep its `images` finite.")
     if not all(bool(torch.isfinite(one.output).all()) for one in outputs.values()):
         raise PellucidError("The model answers an image with NaN or infinity; check its weights and its scaling.")
-    raise PellucidError("The objective gives NaN or infinity for finite activations; look for a root or quotient of 0.")
+    raise PellucidError("The objective or a penalty gives NaN or infinity; look for a root or quotient of 0.")
 
 
 def no_gradient(images: Tensor, outputs: Outputs) -> PellucidError:

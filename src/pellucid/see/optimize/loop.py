@@ -268,11 +268,11 @@ def _scored(
         if smoothing is not None:
             outputs = {name: replace(layer, smoothing=smoothing) for name, layer in outputs.items()}
         score = objective(outputs)
-        require_finite(images, outputs, score.value)
         if task.penalties is not None:
             penalty = task.penalties(task.image.for_penalties(points), score.value)
             require_shape("A penalty", penalty, score.value.shape)
             score = score.minus(penalty)
+        require_finite(images, outputs, score.value)
         if not task.optimizer.rescues:
             score = replace(score, silent=score.silent & ~batch.woken)
     if not gradient:
