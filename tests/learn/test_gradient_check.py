@@ -1,5 +1,6 @@
 """Gradient check: it passes what is right, and every wrong backward pass of every layer is caught."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.learn import gradient_check
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.gradient_check import STEP_BAR, check_gradients
+from pellucid.learn.gradient_check import STEP_BAR, GradientError, check_gradients
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.losses import LOSSES, Loss, cross_entropy, softmax
 from pellucid.learn.network import Network
@@ -40,6 +41,7 @@ def test_right_gradients_pass(seed):
     """Rejects a check that cries wolf at kinks, or compares in float32."""
     report = check_gradients(small(seed), IMAGES, LABELS, samples=15, seed=seed)
     assert report.passed
+    assert report.verdict.startswith("Gradients are right: ")
     assert report.worst < 1e-6
     assert [row.name for row in report.rows] == [*small().parameters, "input"]
     assert all(row.checked == min(15, row.size) for row in report.rows)
@@ -207,13 +209,54 @@ def test_black_images_are_checked_all_the_same():
     assert all(row.checked > 0 for row in report.rows)
 
 
+def test_the_ridge_term_is_in_the_cost_that_is_checked(monkeypatch):
+    """Rejects a check of the loss alone: a ridge term without its half, on biases, or lost in the step that moves."""
+    net = small()
+    net.recipe = {"ridge": 2.0}
+    reports = [check_gradients(net, IMAGES, LABELS, **given) for given in ({}, {"ridge": 2.0}, {"ridge": 0.0})]
+    weights = [next(row for row in report.rows if row.name == "logits.weight").hand for report in reports]
+    assert weights[0] == weights[1] != weights[2]
+    update = kernels.update_parameter
+
+    def halved(*given, decay, **how):
+        update(*given, decay=decay / 2, **how)
+
+    monkeypatch.setattr(kernels, "update_parameter", halved)
+    with pytest.raises(GradientError, match=r"The gradient of '.*weight' that would be trained with is wrong"):
+        check_gradients(net, IMAGES, LABELS)
+    monkeypatch.undo()
+    ridge_term = gradient_check.ridge_term
+    monkeypatch.setattr(gradient_check, "ridge_term", lambda *given: 2 * ridge_term(*given))
+    with pytest.raises(GradientError, match=r"The hand-written gradient of '.*weight' is wrong"):
+        check_gradients(net, IMAGES, LABELS)
+
+
+def test_a_failed_check_carries_its_whole_table(monkeypatch):
+    """Rejects an error that drops what was found: rows that passed, what was measured, what was written by hand."""
+    WRONG["dense: weights halved"](monkeypatch)
+    with pytest.raises(GradientError) as failure:
+        check_gradients(small(), IMAGES, LABELS)
+    report = failure.value.report
+    assert [row.name for row in report.rows] == [*small().parameters, "input"]
+    wrong = next(row for row in report.rows if row.name == "dense.weight")
+    assert wrong.hand == pytest.approx(wrong.measured / 2, rel=1e-6)
+    assert wrong.worst == pytest.approx(1 / 3, rel=0.1)
+    assert report.verdict == str(failure.value)
+    assert failure.value.__notes__ == [report.table]
+    assert copy.copy(failure.value).report is report  # as a worker in another process hands it on
+    assert all(f"{number:.6e}" in report.table for number in (wrong.measured, wrong.hand))
+
+
 def test_a_dead_layer_is_named():
     """Rejects a pass in silence where a layer's gradients are zero because none of its units ever answers."""
     net = small()
     net.parameters["dense.bias"][:] = -1000
-    report = check_gradients(net, IMAGES, LABELS)
+    with pytest.raises(GradientError, match="Layer 'dense' is dead for these images: none of its units") as failure:
+        check_gradients(net, IMAGES, LABELS)
+    report = failure.value.report
     assert report.dead_layers == ("dense",)
-    assert "layer 'dense' is dead for these images" in str(report)
+    assert (report.right, report.passed) == (True, False)
+    assert next(line for line in report.table.splitlines() if line.endswith("DEAD")).startswith("dense.weight")
     assert check_gradients(small(), IMAGES, LABELS).dead_layers == ()
 
 

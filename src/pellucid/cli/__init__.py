@@ -48,6 +48,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _refuse(error_text.sentence(error, verbs()), debug)
     except PellucidError as error:
+        if (report := getattr(error, "report", None)) is not None:  # a gradient check that failed has more to say
+            print(report.table)
         return _refuse(str(error), debug)
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)

@@ -127,6 +127,7 @@ def check(
     /,
     *,
     images: Annotated[int, Parameter(help="number of training images in the loss whose gradients are checked")] = 4,
+    samples: Annotated[int, Parameter(help="number of entries of each array that are compared")] = 12,
     source: Flat[SplitSettings] = SplitSettings(),
     options: Flat[NetworkSettings] = NetworkSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
@@ -142,7 +143,7 @@ def check(
         net = network_for(network, data, seed=random.seed, **given_options(options))
     else:
         net = network_of(network)
-    print(check_gradients(net, few.images, few.labels, seed=random.seed))
+    print(check_gradients(net, few.images, few.labels, samples=samples, seed=random.seed))
 
 
 @app.command

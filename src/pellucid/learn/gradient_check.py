@@ -1,11 +1,12 @@
 """Gradient check: the step that trains against the reference, and the reference against central differences.
 
     step:        |s - a| / max |a|             s the gradient of `train_step`, a the reference's, array by array
-    difference:  |a - n| / max(|a| + |n|, floor)    n = (loss(w + h) - loss(w - h)) / 2h, entry by entry
+    difference:  |a - n| / max(|a| + |n|, floor)    n = (cost(w + h) - cost(w - h)) / 2h, entry by entry
 
-The step is the very one that training makes: compiled kernels, float32, shards and threads. The reference is plain
-NumPy in float64 (kernels/reference.py). For the step it goes back through what the step's own way forward found, in
-double precision, so that a unit that float32 rounds across its kink does not count as an error.
+The cost is the mean loss and the ridge term, whose gradient a step adds as it moves the weights (optimizers.py). The
+step is the very one that training makes: compiled kernels, float32, shards and threads. The reference is plain NumPy in
+float64 (kernels/reference.py). For the step it goes back through what the step's own way forward found, in double
+precision, so that a unit that float32 rounds across its kink does not count as an error.
 
 Each sampled difference is judged on its own: an average over entries hides a wrong one. A ReLU or a maximum may switch
 between w - h and w + h; such an entry is measured again with smaller steps and, where the kink stays inside, is left
@@ -22,8 +23,11 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from pellucid.errors import PellucidError
+from pellucid.learn.layers import Parameters
 from pellucid.learn.network import Network, Trace
+from pellucid.learn.optimizers import Optimizer, ridge_term
 from pellucid.learn.train_step import train_step
+from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
@@ -48,7 +52,8 @@ class GradientRow:
     """One parameter array (or "input").
 
     size: its entries; checked: those compared with central differences; kinks: those left out at a kink; worst: their
-    largest relative error; step: the largest error of the step that trains, of all entries, None for the input.
+    largest relative error; measured, hand: the central difference and the hand-written gradient of the entry it is of
+    (0 where none was compared); step: the largest error of the step that trains, of all entries, None for the input.
     """
 
     name: str
@@ -56,6 +61,8 @@ class GradientRow:
     checked: int
     kinks: int
     worst: float
+    measured: float
+    hand: float
     step: float | None = None
 
     @property
@@ -77,20 +84,71 @@ class GradientReport:
         return max(row.worst for row in self.rows)
 
     @property
-    def passed(self) -> bool:
+    def right(self) -> bool:
         """Whether every row passed."""
         return all(row.passed for row in self.rows)
 
-    def __str__(self) -> str:
-        lines = [
-            f"{'parameter':<16}{'entries':>9}{'compared':>10}{'at kinks':>10}{'worst error':>13}{'of the step':>13}"
-        ]
+    @property
+    def passed(self) -> bool:
+        """Whether every row passed and every layer answered: where one is dead, zeros were compared with zeros."""
+        return self.right and not self.dead_layers
+
+    @property
+    def verdict(self) -> str:
+        """What came out, in a sentence."""
+        wrong = max(self.rows, key=lambda row: row.worst if row.worst == row.worst else math.inf)
+        steps = {row.name: row.step for row in self.rows if row.step is not None}
+        name, error = max(steps.items(), key=lambda item: item[1])
+        if not wrong.worst <= BAR:
+            return (
+                f"The hand-written gradient of '{wrong.name}' is wrong: its relative error is {wrong.worst:.1e} over "
+                f"{wrong.checked} entries, and {BAR:g} is the most allowed; mend the layer's backward pass."
+            )
+        if not self.right:
+            return (
+                f"The gradient of '{name}' that would be trained with is wrong: it is off by {error:.1e} of its "
+                f"largest entry from the reference, and {STEP_BAR:g} is the most allowed; mend the kernel, or train "
+                f"with PELLUCID_KERNELS=reference."
+            )
+        if self.dead_layers:
+            first, *more = map(repr, self.dead_layers)
+            beside = f" (so is {', '.join(more)})" if more else ""
+            return (
+                f"Layer {first} is dead for these images{beside}: none of its units answers, so all gradients up to it "
+                f"are zero, right or not; draw other weights (another seed, or initialization 'he'), or take more "
+                f"images."
+            )
+        return (
+            f"Gradients are right: {sum(row.checked for row in self.rows)} entries of {len(self.rows)} arrays agree "
+            f"with central differences to {wrong.worst:.0e} ({BAR:g} is allowed), and the step that trains with the "
+            f"reference to {error:.0e} ({STEP_BAR:g} is allowed)."
+        )
+
+    @property
+    def table(self) -> str:
+        """A line for each array; "relative" and what was measured and hand-written are those of its worst entry."""
+        heads = ("parameter", "entries", "compared", "at kinks", "measured", "hand-written", "relative", "of the step")
+        lines = ["{:<16}{:>9}{:>10}{:>10}{:>14}{:>14}{:>10}{:>13}".format(*heads)]
         for row in self.rows:
-            mark = "" if row.passed and row.checked > 0 else "  WRONG" if row.checked > 0 else "  NOT COMPARED"
+            mark = "  NOT COMPARED" if row.checked == 0 else "" if row.passed else "  WRONG"
+            mark = "  DEAD" if row.name.partition(".")[0] in self.dead_layers else mark
             step = "" if row.step is None else f"{row.step:.1e}"
-            counts = f"{row.name:<16}{row.size:>9,}{row.checked:>10}{row.kinks:>10}{row.worst:>13.1e}{step:>13}"
-            lines.append(f"{counts}{mark}")
-        return "\n".join(lines + [f"layer '{name}' is dead for these images" for name in self.dead_layers])
+            counts = f"{row.name:<16}{row.size:>9,}{row.checked:>10}{row.kinks:>10}"
+            lines.append(f"{counts}{row.measured:>14.6e}{row.hand:>14.6e}{row.worst:>10.1e}{step:>13}{mark}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return f"{self.table}\n{self.verdict}"
+
+
+class GradientError(PellucidError):
+    """A gradient check that failed; `report` is all that it found, and a traceback shows its table."""
+
+    def __init__(self, sentence: str, report: GradientReport | None = None) -> None:
+        super().__init__(sentence)
+        self.report = report
+        if report is not None:
+            self.add_note(report.table)
 
 
 def check_gradients(
@@ -100,69 +158,80 @@ def check_gradients(
     *,
     samples: int = 12,
     seed: int = 0,
+    ridge: float | None = None,
 ) -> GradientReport:
     """Check the step of these images (in [0, 1]), and `samples` entries (at least 1) of every array's gradient.
 
-    Raises PellucidError, naming the worst parameter and its error, where an entry's relative error beside its central
-    difference exceeds 1e-6, or the step's beside the reference 1e-4, and where images or labels do not fit the network
-    or the loss is not finite.
+    The cost has a ridge term of strength `ridge`: the architecture's own, if it is not given.
+
+    Raises GradientError, with its `report`, for the worst parameter, where an entry's relative error beside its central
+    difference exceeds 1e-6, or the step's beside the reference 1e-4, and for a layer that is dead for these images;
+    PellucidError where images or labels do not fit the network or the loss is not finite.
     """
+    report = compare_gradients(network, images, labels, samples=samples, seed=seed, ridge=ridge)
+    if not report.passed:
+        raise GradientError(report.verdict, report)
+    return report
+
+
+def compare_gradients(
+    network: Network,
+    images: Float[Array, "batch channel height width"],
+    labels: Integer[Array, " batch"],
+    *,
+    samples: int = 12,
+    seed: int = 0,
+    ridge: float | None = None,
+) -> GradientReport:
+    """As `check_gradients`, whatever comes out of it."""
     if samples < 1:
         raise PellucidError(f"{samples} entries were asked for; compare at least 1 of each array.")
     if len(images) == 0:
         raise PellucidError("No images were given to check the gradients with; give at least 1.")
     network.checked_labels(labels, len(images))
+    ridge = float(network.recipe.get("ridge", 0.0)) if ridge is None else ridge
     double = network.astype(np.float64)
-    clean = double.to_batch_last(double.checked(images))
+    x = double.to_batch_last(double.checked(images))
     rng = np.random.default_rng(seed)
-    x = clean + NOISE * rng.standard_normal(clean.shape)
+    x = x + NOISE * rng.standard_normal(x.shape)
     trace = double.forward(x)
     losses, dlogits = double.loss_function.value_and_gradient(trace.output, labels)
     if not np.isfinite(losses).all():
         raise PellucidError(
             f"Layer '{double.overflowing(images)}' gives NaN or infinity, so no gradient can be checked."
         )
-    errors = _step_errors(network, double, images, labels)
+    errors = _step_errors(network, double, images, labels, ridge)
     gradients, dx = double.backward(trace, dlogits / len(labels))
+    gradients = _with_ridge(double, gradients, ridge / len(labels))
     rows = []
     for name, value in {**double.parameters, "input": x}.items():
         hand = dx if name == "input" else gradients[name]
         assert hand is not None
         entries = rng.choice(value.size, min(TRIES * samples, value.size), replace=False)
-        row = _row(name, _Probe(double, x, labels, trace, value), hand, entries, samples)
+        row = _row(name, _Probe(double, x, labels, trace, value, ridge), hand, entries, samples)
         rows.append(replace(row, step=errors.get(name)))
-    report = GradientReport(tuple(rows), _dead_layers(double.forward(clean)))
-    _require_passed(report)
-    return report
+    return GradientReport(tuple(rows), _dead_layers(trace))
 
 
-def _require_passed(report: GradientReport) -> None:
-    """Raise PellucidError for the row that is most wrong."""
-    differing = [row for row in report.rows if not row.worst <= BAR]
-    if differing:
-        wrong = max(differing, key=lambda row: row.worst)
-        raise PellucidError(
-            f"The hand-written gradient of '{wrong.name}' is wrong: its relative error is {wrong.worst:.1e} over "
-            f"{wrong.checked} entries, and {BAR:g} is the most allowed; mend the layer's backward pass."
-        )
-    if not report.passed:
-        errors = {row.name: row.step for row in report.rows if row.step is not None}
-        name, error = max(errors.items(), key=lambda item: item[1])
-        raise PellucidError(
-            f"The gradient of '{name}' that would be trained with is wrong: it is off by {error:.1e} of its largest "
-            f"entry from the reference, and {STEP_BAR:g} is the most allowed; mend the kernel, or train with "
-            f"PELLUCID_KERNELS=reference."
-        )
-
-
-def _step_errors(network: Network, double: Network, images: Array, labels: Array) -> dict[str, float]:
+def _step_errors(network: Network, double: Network, images: Array, labels: Array, ridge: float) -> dict[str, float]:
     """By how much the step's gradients differ from the reference's, by the largest entry of each array."""
     with np.errstate(over="ignore", invalid="ignore"):
         step = train_step(network, images, labels)
+        # From rest and at rate 1 a step's velocities are the gradients that it takes, ridge term and all, but negated.
+        copies = {name: value.copy() for name, value in network.parameters.items()}
+        optimizer = Optimizer(TrainSettings(momentum=0, ridge=ridge), copies)
+        optimizer.step(copies, step.gradients, 1.0, len(labels))
         trace = network.forward(network.to_batch_last(images))
     dlogits = network.loss_function.value_and_gradient(trace.output.astype(np.float64), labels)[1]
     straight, _ = double.backward(_doubled(trace), dlogits / len(labels), wanted="parameters")
-    return {name: _largest_error(step.gradients[name], expected) for name, expected in straight.items()}
+    straight = _with_ridge(double, straight, ridge / len(labels))
+    return {name: _largest_error(-optimizer.velocities[name], expected) for name, expected in straight.items()}
+
+
+def _with_ridge(network: Network, gradients: Parameters, strength: float) -> Parameters:
+    """The gradients of the cost from those of the mean loss: a weight's has strength w beside it, a bias's has not."""
+    parameters = network.parameters
+    return {name: g + strength * parameters[name] if g.ndim > 1 else g for name, g in gradients.items()}
 
 
 def _doubled(trace: Trace) -> Trace:
@@ -185,14 +254,15 @@ def _largest_error(found: Array, expected: Array) -> float:
 
 
 class _Probe:
-    """The loss as a function of one entry of one array, with the switches (signs and winners) that it passed."""
+    """The cost as a function of one entry of one array, with the switches (signs and winners) that it passed."""
 
-    def __init__(self, network: Network, x: Array, labels: Array, trace: Trace, value: Array) -> None:
+    def __init__(self, network: Network, x: Array, labels: Array, trace: Trace, value: Array, ridge: float) -> None:
         # A copy of the parameters, so that nobody else's arrays are nudged.
         self.network = network.with_parameters(
             {k: v.copy() if v is value else v for k, v in network.parameters.items()}
         )
         own = [name for name, v in network.parameters.items() if v is value]
+        self.nudged, self.ridge = {name: self.network.parameters[name] for name in own}, ridge
         self.x = x.copy() if not own else x
         self.flat = (self.network.parameters[own[0]] if own else self.x).reshape(-1)
         self.labels = labels
@@ -206,7 +276,7 @@ class _Probe:
             self.flat[entry] = original + sign * step
             trace = self.network.forward(self.x)
             each, _ = self.network.loss_function.value_and_gradient(trace.output, self.labels)
-            losses.append(float(each.mean()))
+            losses.append(float(each.mean()) + ridge_term(self.nudged, self.ridge, len(self.labels)))
             smooth &= all(np.array_equal(a, b) for a, b in zip(_switches(trace), self.switches, strict=True))
         self.flat[entry] = original
         floor = 1e-15 * (1 + max(losses)) / step / BAR
@@ -215,31 +285,31 @@ class _Probe:
 
 def _row(name: str, probe: _Probe, hand: Array, entries: Array, samples: int) -> GradientRow:
     """Compare entries in turn until `samples` are."""
-    worst, checked, kinks = 0.0, 0, 0
+    worst, checked, kinks = (0.0, 0.0, 0.0), 0, 0
     for entry in entries:
-        error = _error(float(hand.reshape(-1)[entry]), probe, int(entry))
-        if error is None:
+        found = _error(float(hand.reshape(-1)[entry]), probe, int(entry))
+        if found is None:
             kinks += 1
         else:
             checked += 1
-            worst = max(worst, error)
+            worst = found if checked == 1 else max(worst, found, key=lambda one: one[0])
         if checked == samples:
             break
-    return GradientRow(name, hand.size, checked, kinks, worst)
+    return GradientRow(name, hand.size, checked, kinks, *worst)
 
 
-def _error(analytic: float, probe: _Probe, entry: int) -> float | None:
-    """The relative error at the first step that stays clear of kinks and resolves the value; None at a kink."""
-    if not math.isfinite(analytic):
-        return math.inf
+def _error(hand: float, probe: _Probe, entry: int) -> tuple[float, float, float] | None:
+    """(relative error, measured, hand) at the first step that stays clear of kinks and resolves it; None at a kink."""
+    if not math.isfinite(hand):
+        return math.inf, math.nan, hand
     best = None
     for step in STEPS:
-        numeric, floor, smooth = probe.difference(entry, step)
+        measured, floor, smooth = probe.difference(entry, step)
         if not smooth:
             continue
-        error = abs(analytic - numeric) / max(abs(analytic) + abs(numeric), floor)
-        best = error if best is None else min(best, error)
-        if best <= BAR:
+        error = abs(hand - measured) / max(abs(hand) + abs(measured), floor)
+        best = (error, measured, hand) if best is None or error < best[0] else best
+        if best[0] <= BAR:
             return best
     return best
 
