@@ -74,7 +74,7 @@ class PatternSettings(Settings):
         0.5, "share of the previous direction in the power optimizer's next one", was="average", ge=0, lt=1
     )
     initial_smoothing: float = field(
-        3.0,
+        2.0,
         "smoothing of a map's rectifier in the power optimizer's first step, in standard deviations before it; it "
         "falls to 0 over three quarters of the steps; 0 smooths nothing",
         ge=0,

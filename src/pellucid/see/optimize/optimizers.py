@@ -73,7 +73,7 @@ class Power(Optimizer):
     initial_step_size: float = 100.0
     final_step_size: float = 0.1
     momentum: float = 0.5
-    initial_smoothing: float = 3.0
+    initial_smoothing: float = 2.0
 
     def __post_init__(self) -> None:
         require_in_range(self)
