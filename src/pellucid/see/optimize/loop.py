@@ -274,7 +274,8 @@ def _scored(
             score = score.minus(penalty)
         require_finite(images, outputs, score.value)
         if not task.optimizer.rescues:
-            score = replace(score, silent=score.silent & ~batch.woken)
+            followed = torch.where(batch.woken, score.value, score.maximized)
+            score = replace(score, silent=score.silent & ~batch.woken, maximized=followed)
     if not gradient:
         return images.detach(), score.detach(), None
     read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
