@@ -10,15 +10,12 @@ compared; it bends instead of clipping, because patterns reach twelve deviations
 box, [0, 1], have a black and a white of their own: they are drawn as they are.
 """
 
-import base64
-import io
 import math
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
-from PIL import Image
 
 from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
 from pellucid.errors import PellucidError
@@ -134,18 +131,6 @@ def image_wall(
     """All images in one picture in [0, 1], each pixel a square of `multiple` a side; a single image has no border."""
     tiles = tone_images(images, tones)
     count, _, height, width = tiles.shape
-    across = columns_for(count, height=height, width=width) if columns is None else columns
+    across = columns_for(count, height=height, width=width) if columns is None else min(count, columns)
     sheet = tile_sheet(np.moveaxis(tiles, 1, -1), across, gap=GAP)
     return unit_pixels(enlarge(np.moveaxis(sheet, -1, 0), multiple))
-
-
-def picture_tag(picture: Float32[np.ndarray, "colour tall wide"], words: str, scale: int = 1) -> str:
-    """A picture as an HTML `<img>` that carries its own bytes, shown `scale` times as large, pixel by pixel."""
-    pixels = np.moveaxis(byte_pixels(picture), 0, -1)
-    memory = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(memory, "PNG", optimize=True)
-    height, width = pixels.shape[:2]
-    return (
-        f'<img alt="{words}" width="{scale * width}" height="{scale * height}" style="image-rendering: pixelated" '
-        f'src="data:image/png;base64,{base64.b64encode(memory.getvalue()).decode("ascii")}">'
-    )

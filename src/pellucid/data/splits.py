@@ -12,6 +12,7 @@ and integer labels of any width int64 (nothing is lost), but images of integers 
 told from 0 to 1 in a dark image.
 """
 
+import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,9 +20,12 @@ from hashlib import blake2b
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from pellucid.data.html import picture_tag, table_tag
+from pellucid.data.pixels import Tones, image_wall
 from pellucid.errors import PellucidError, unknown
 
 MOST_CLASSES = 100_000
+MOST_SHOWN, PER_CLASS = 20, 3  # classes, and images of each, that a notebook shows
 PARTS = ("train", "dev", "test", "all")
 
 
@@ -115,6 +119,22 @@ class Data:
             raise unknown("split", name, PARTS)
         parts = dict.fromkeys((self.train, self.dev, self.test))  # one may stand in for another
         return joined(*parts) if name == "all" else getattr(self, name)
+
+    def _repr_html_(self) -> str:
+        parts = {"train": self.train, "dev": self.dev, "test": self.test}
+        few = self.classes[:MOST_SHOWN]
+        rows = [
+            [name, f"{len(part):,}", *np.bincount(part.labels, minlength=len(few))[: len(few)]]
+            for name, part in parts.items()
+        ]
+        firsts = [np.flatnonzero(self.train.labels == label)[:PER_CLASS] for label in range(len(few))]
+        empty = np.zeros(self.input_shape, np.float32)
+        grid = [self.train.images[own[row]] if row < len(own) else empty for row in range(PER_CLASS) for own in firsts]
+        wall = image_wall(np.stack(grid), Tones("true"), columns=len(few))
+        shape = " x ".join(map(str, self.input_shape))
+        head = f"<p>{html.escape(self.name)}: images of {shape}, {len(self.classes)} classes</p>"
+        words = f"the first training images of {', '.join(few)}"
+        return f"{head}{table_tag(['', 'images', *few], rows)}{picture_tag(wall, words, 2)}"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

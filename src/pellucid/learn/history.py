@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
+from pellucid.data.html import curve_tag, table_tag
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath, atomic_path, write_rows
 from pellucid.learn.gradient_check import GradientReport
@@ -26,6 +27,9 @@ Array = np.ndarray
 
 STATS = ("largest", "dead", "gradient_norm", "update_ratio")
 """What is taken by layer now and then."""
+
+SHOWN = 12
+"""Epochs, the last ones, of the table in a notebook."""
 
 PER_LAYER = ("forward_seconds", "backward_seconds", *STATS)
 DERIVED = ("average", "cost", "ridge_share")
@@ -104,7 +108,7 @@ class Epoch:
         return tuple(name for name, share in self.dead.items() if share == 1)
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What happened: one `Batch` a step, one `Epoch` a pass, the layers' names, the settings, the gradient check."""
 
@@ -136,6 +140,35 @@ class History:
         return np.array([nothing if value is None else value for value in values]).reshape(
             len(values), len(self.layers)
         )
+
+    @property
+    def window(self) -> int:
+        """Batches that an average of the curves spans: a twentieth of the run, at most as the setting `ema` says."""
+        return max(1, min(len(self.batches) // 20, round(1 / (1 - self.settings.ema))))
+
+    def averaged(self, name: str) -> Float64[Array, " batch"]:
+        """A column of numbers, averaged over so many batches."""
+        return moving_average(self.column(name), 1 - 1 / self.window)
+
+    def progress(self, per_epoch: int | None = None) -> Float64[Array, " batch"]:
+        """Epochs passed after each batch; per_epoch: batches in one, which during the first it does not know itself."""
+        most = 1 + max((batch.number for batch in self.batches), default=0)
+        return np.arange(1, len(self.batches) + 1) / (per_epoch or most)
+
+    def __repr__(self) -> str:
+        dev = f", dev accuracy {self.epochs[-1].dev_accuracy:.2%}" if self.epochs else ""
+        return f"History({len(self.epochs)} epochs, {len(self.batches)} batches{dev})"
+
+    def _repr_html_(self) -> str:
+        if not self.batches:
+            return repr(self)
+        heads = ["epoch", "loss", "train accuracy", "dev loss", "dev accuracy", "learning rate", "seconds"]
+        rows = [
+            [epoch.epoch + 1, f"{epoch.loss:.4g}", f"{epoch.train_accuracy:.2%}", f"{epoch.dev_loss:.4g}",
+             f"{epoch.dev_accuracy:.2%}", f"{epoch.rate:.3g}", f"{epoch.seconds:.1f}"] for epoch in self.epochs
+        ]  # fmt: skip
+        plots = f'<div style="display:flex;max-width:820px">{curve_tags(self)}</div>'
+        return f"{plots}{table_tag(heads, rows[-SHOWN:])}"
 
     def latest_layer_stats(self) -> tuple[Float64[Array, " layer"], Float64[Array, " layer"]]:
         """The newest (largest, dead) that was taken, each (layer,); NaN where none was."""
@@ -187,6 +220,14 @@ class History:
             epoch = self.epochs[batch.epoch] if last and batch.epoch < len(self.epochs) else None
             ends = [None if epoch is None else getattr(epoch, score) for score in scores]
             yield [*(column[row] for column in columns.values()), *ends]
+
+
+def curve_tags(history: History, per_epoch: int | None = None) -> str:
+    """Loss and accuracy over the epochs, for a page: the batches' averages, and dev images where they were judged."""
+    x = history.progress(per_epoch)
+    loss = curve_tag("loss", x, history.averaged("loss"), history.column("dev_loss"), "{:.3g}".format)
+    accuracy = history.averaged("accuracy"), history.column("dev_accuracy")
+    return loss + curve_tag("accuracy", x, *accuracy, "{:.1%}".format)
 
 
 class MovingAverage:

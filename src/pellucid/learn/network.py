@@ -8,6 +8,7 @@ of a computation, so several threads may use it at once. Inside `learn` the batc
 kernels/convolution.py); images and results of the front door are `(batch, ...)`.
 """
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float
 
+from pellucid.data.html import picture_tag, table_tag
+from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath
@@ -50,6 +53,10 @@ class Trace:
     def output(self) -> Array:
         """The last layer's output, (..., batch)."""
         return self.outputs[-1]
+
+
+MOST_SHOWN = 32
+"""Filters or neurons of the first layer that a notebook shows."""
 
 
 class Network:
@@ -99,6 +106,20 @@ class Network:
     def __repr__(self) -> str:
         numbers = sum(parameter.size for parameter in self.parameters.values())
         return f"Network({self.architecture!r}, {numbers:,} parameters, input {self.input_shape})"
+
+    def _repr_html_(self) -> str:
+        heads = ["layer", "kind", "activation", "output", "parameters"]
+        rows = [
+            [name, layer.kind, getattr(layer, "activation", ""), " x ".join(map(str, self.shapes[name])),
+             f"{sum(value.size for value in self.parameters_of(name).values()):,}"]
+            for layer, name in zip(self.layers, self.names, strict=True)
+        ]  # fmt: skip
+        first = next(value for value in self.parameters.values() if value.ndim > 1)[:MOST_SHOWN]
+        seen = first if first.ndim == 4 else first.reshape(-1, *self.input_shape)
+        wall = image_wall(seen.astype(np.float32), Tones("stretched"), columns=16)
+        words = "the weights that look at the image, each stretched from its smallest to its largest value"
+        picture = picture_tag(wall, words, max(1, 48 // max(seen.shape[2:])))
+        return f"<p>{html.escape(repr(self))}</p>{table_tag(heads, rows)}{picture}<p>{words}</p>"
 
     @property
     def classes(self) -> int:

@@ -24,7 +24,7 @@ from pellucid.show.callbacks import save_outputs, training_callbacks
 from pellucid.show.console import scores_text, table
 from pellucid.show.figures import live_plot
 from pellucid.show.figures.class_means import class_means_figure
-from pellucid.show.figures.curves import average_window, curves_figure, log_axis
+from pellucid.show.figures.curves import curves_figure, log_axis
 from pellucid.show.figures.live_plot import Live, TensorBoardLog, in_notebook
 from pellucid.show.figures.training import training_figure
 from pellucid.show.style import LIGHT
@@ -124,10 +124,10 @@ def test_the_curves_are_those_of_the_history(told):
 def test_an_average_reaches_no_further_than_the_run_allows(told):
     """Rejects an average of a hundred batches over a run of ten: it said 64% where the epoch had 89%."""
     _, history = told
-    assert average_window(history) == 1
+    assert history.window == 1
     many = replace(history, batches=history.batches * 100)
-    assert average_window(many) == 50
-    assert average_window(replace(many, settings=TrainSettings(ema=0.9))) == 10
+    assert many.window == 50
+    assert replace(many, settings=TrainSettings(ema=0.9)).window == 10
 
 
 def test_each_name_stands_at_the_end_of_its_own_curve_and_on_no_other(told):

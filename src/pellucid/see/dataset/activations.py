@@ -5,6 +5,7 @@ find_wrong: model, labelled images -> the positions of those that it takes for a
 answers: model, layers, images in model space -> {layer: (image, unit)}, means over maps, such as for found patterns
 """
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
 
+from pellucid.data.html import picture_tag
+from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, write_rows
@@ -23,6 +26,7 @@ from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.loop import batch_size_for
 
+MOST_SHOWN = 128  # maps or neurons of a layer that a notebook shows
 PIECE = 512  # images worked on at once
 
 
@@ -71,6 +75,22 @@ class Activations:
 
     def __repr__(self) -> str:
         return f"Activations({len(self.activations)} layers of '{self.model}')"
+
+    def _repr_html_(self) -> str:
+        last = list(self.activations.values())[-1]
+        guess = f": class {last.argmax()}, {self.probabilities.max():.1%}" if last.ndim == 1 else ""
+        shown, before = f"<p>{html.escape(repr(self))}{guess}</p>", self.image
+        for name, values in {"input": self.image, **self.activations}.items():
+            repeats = values.ndim == 1 and before.ndim == 3 and values.size == before.size  # a flatten
+            before, top = values, max(float(values.max()), 1e-12)
+            if repeats:
+                continue
+            tiles = (values if values.ndim == 3 else values[:, None, None])[:MOST_SHOWN, None] / top
+            wall = image_wall(tiles.astype(np.float32), Tones("true"), columns=12 if values.ndim == 3 else 32)
+            part = f", {len(tiles)} of {len(values)}" if len(tiles) < len(values) else ""
+            shown += f"<p>{html.escape(name)}, up to {top:.3g}{part}</p>"
+            shown += picture_tag(wall, name, max(1, (56 if values.ndim == 3 else 9) // max(tiles.shape[2:])))
+        return shown
 
 
 def answers(

@@ -7,7 +7,6 @@ and saved (`save`): as a picture of whole pixels, NPZ or CSV. From NPZ they are 
 result can be the next call's `start`.
 """
 
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from pellucid.data.html import picture_tag
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import Tones, image_wall, picture_tag
+from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
@@ -193,8 +193,7 @@ class Patterns:
         return _plotted(image_wall(self.images, self.tones), title, axes)
 
     def _repr_html_(self) -> str:
-        words = html.escape(f"{self!r}{self.tones.note}", quote=True)
-        return picture_tag(image_wall(self.images, self.tones), words, scale=2)
+        return picture_tag(image_wall(self.images, self.tones), f"{self!r}{self.tones.note}", scale=2)
 
     def one(self, unit: int) -> "Pattern":
         """The pattern of this unit; raises PellucidError where it is not among `units`."""
@@ -294,9 +293,7 @@ class Pattern:
         )
 
     def _repr_html_(self) -> str:
-        tones = self.tones
-        words = html.escape(f"{self!r}{tones.note}", quote=True)
-        return picture_tag(image_wall(self.image[None], tones), words, scale=6)
+        return picture_tag(image_wall(self.image[None], self.tones), f"{self!r}{self.tones.note}", scale=6)
 
 
 _SHARED = ("model", "layer", "settings", "parts", "scaling")  # by all units
@@ -334,9 +331,9 @@ def _texts(found: object) -> dict[str, str]:
 
 def _plotted(wall: Float32[np.ndarray, "colour tall wide"], title: str, axes: "Axes | None") -> "Axes":
     if axes is None:
-        from matplotlib.figure import Figure  # here, as it takes a while and most patterns are never plotted
+        from pellucid.data.figures import new_axes  # here, as it takes a while and most patterns are never plotted
 
-        axes = Figure(layout="constrained").subplots()
+        axes = new_axes()
     picture = np.moveaxis(wall, 0, -1)
     axes.imshow(picture[..., 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
     axes.set_title(title)

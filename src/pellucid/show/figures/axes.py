@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pellucid.data.figures import ShownFigure
 from pellucid.files import StrPath, atomic_path, format_of
 from pellucid.show import style
 from pellucid.show.figures.wall import Board, Pixels
@@ -31,7 +32,7 @@ SANS = ["DejaVu Sans"]
 
 def pixel_figure(width: int, height: int) -> tuple[Figure, Axes]:
     """An empty figure of width x height pixels; its axes' coordinates are pixels from the upper left corner."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=LIGHT.paper)
+    figure = ShownFigure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=LIGHT.paper)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)

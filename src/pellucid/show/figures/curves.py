@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from pellucid.learn.history import History, moving_average
+from pellucid.learn.history import History
 from pellucid.show.figures.axes import DPI, SANS, add_plot, draw_text, pixel_figure, style_plot
 from pellucid.show.labels import scientific
 from pellucid.show.style import LIGHT, MARGIN
@@ -50,7 +50,7 @@ def curves_figure(history: History) -> Figure:
     if history.column("ridge").any():
         error.append(_average_line(history, "ridge_share", "ridge", COLORS[4], ".2g"))
     titles = ("mean of 1 - p(truth) in a batch, %", "mean of 1 - p(truth) in a batch, and ridge / cost, %")
-    rate = Line("rate", progress(history), history.column("rate"), form=".2g")
+    rate = Line("rate", history.progress(), history.column("rate"), form=".2g")
     panels = [
         ("loss of a batch", loss_lines(history), True),
         ("accuracy, %", accuracy_lines(history), False),
@@ -77,49 +77,39 @@ def curves_figure(history: History) -> Figure:
 
 def _summary(history: History) -> str:
     """How long it was, and what is averaged."""
-    batches, epochs, window = len(history.batches), len(history.epochs), average_window(history)
+    batches, epochs, window = len(history.batches), len(history.epochs), history.window
     done = f"{epochs:,} epoch{'s' * (epochs != 1)}, {batches:,} batch{'es' * (batches != 1)}"
     strong = f"the average of the last {window} batches" if window > 1 else "the same"
     return f"{done}.   Pale: each batch by itself.   Strong: {strong}; of dev and test images: of all of them."
 
 
-def average_window(history: History) -> int:
-    """Batches over which the averages of the curves reach: a twentieth of the run, at most as `ema` says."""
-    return max(1, min(len(history.batches) // 20, round(1 / (1 - history.settings.ema))))
-
-
-def averaged(history: History, name: str) -> Float64[np.ndarray, " batch"]:
-    """A column of the history, averaged over so many batches."""
-    return moving_average(history.column(name), 1 - 1 / average_window(history))
-
-
 def _average_line(history: History, column: str, name: str, color: str, form: str) -> Line:
-    return Line(name, progress(history), 100 * averaged(history, column), color, form=form)
+    return Line(name, history.progress(), 100 * history.averaged(column), color, form=form)
 
 
 def loss_lines(history: History, per_epoch: int | None = None) -> list[Line]:
     """The loss of each batch, its average, that of the cost where there is a ridge, and the dev images' loss."""
-    x = progress(history, per_epoch)
+    x = history.progress(per_epoch)
     lines = [
         Line("", x, history.column("loss"), LIGHT.muted, 0.5),
-        Line("train", x, averaged(history, "loss"), COLORS[0], form=".3g"),
+        Line("train", x, history.averaged("loss"), COLORS[0], form=".3g"),
         Line("dev", x, history.column("dev_loss"), COLORS[1], form=".3g"),
     ]
     if history.column("ridge").any():
-        lines.append(Line("+ ridge", x, averaged(history, "cost"), COLORS[4], 1.2, form=".3g"))
+        lines.append(Line("+ ridge", x, history.averaged("cost"), COLORS[4], 1.2, form=".3g"))
     return lines
 
 
 def accuracy_lines(history: History, per_epoch: int | None = None) -> list[Line]:
     """In percent: of batches; of epochs, drawn at their middle, as each image counts before its step; and as judged."""
-    x = progress(history, per_epoch)
+    x = history.progress(per_epoch)
     ends = x[np.flatnonzero(np.diff(history.column("epoch"), append=-1))][: len(history.epochs)]
     passes = [history.column("epoch") == epoch for epoch in np.unique(history.column("epoch"))]
     accuracy, images = history.column("accuracy"), history.column("images")
     train = [np.average(accuracy[one], weights=images[one]) for one in passes]
     told = {name: [getattr(epoch, f"{name}_accuracy") for epoch in history.epochs] for name in ("full", "test")}
     lines = [
-        Line("", x, averaged(history, "accuracy"), LIGHT.muted, 0.5),
+        Line("", x, history.averaged("accuracy"), LIGHT.muted, 0.5),
         Line("train", np.array([x[one].mean() for one in passes]), np.array(train), COLORS[0]),
         Line("all train", ends, np.array(told["full"], float), COLORS[3]),
         Line("dev", x, history.column("dev_accuracy"), COLORS[1]),
@@ -130,19 +120,13 @@ def accuracy_lines(history: History, per_epoch: int | None = None) -> list[Line]
 
 def layer_lines(history: History, column: str, times: int = 1, per_epoch: int | None = None) -> list[Line]:
     """A number of every layer that has it, where it was taken."""
-    x, values = progress(history, per_epoch), times * history.column(column)
+    x, values = history.progress(per_epoch), times * history.column(column)
     own = [index for index, name in enumerate(history.layers) if not name.startswith(("pool", "flatten"))]
     own = [index for index in own if not np.isnan(values[:, index]).all()]
     looks = [
         (COLORS[place % len(COLORS)], 1.4, DASHES[place // len(COLORS) % len(DASHES)]) for place in range(len(own))
     ]
     return [Line(history.layers[index], x, values[:, index], *look) for index, look in zip(own, looks, strict=True)]
-
-
-def progress(history: History, per_epoch: int | None = None) -> Float64[np.ndarray, " batch"]:
-    """Epochs passed after each batch; per_epoch: batches in one, which in the first nobody knows from the history."""
-    most = 1 + max((batch.number for batch in history.batches), default=0)
-    return np.arange(1, len(history.batches) + 1) / (per_epoch or most)
 
 
 def draw_lines(

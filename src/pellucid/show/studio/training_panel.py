@@ -7,24 +7,19 @@ Activations run from dark (nothing) to light (the layer's largest); gradients an
 truth, red a wrong guess, and red is a layer that is silent.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from jaxtyping import Float
 from markupsafe import escape
 
 from pellucid.data.scaling import byte_pixels
 from pellucid.learn.backprop_trace import BackpropTrace
+from pellucid.learn.history import curve_tags
 from pellucid.learn.training import Trainer
 from pellucid.show import style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
-from pellucid.show.figures.curves import averaged, progress
 from pellucid.show.labels import percent
 from pellucid.show.sprites import average_blocks
 from pellucid.show.studio import html
 
-WIDE, HIGH = 360, 150  # of a curve, in the units of its own drawing
-POINTS = 240  # of a curve
 MOST = 32  # maps of a layer, or filters, that are shown
 TILE, FILTER, NEURON = 57, 21, 9  # pixels that a map, a filter and a neuron are brought near to
 
@@ -51,47 +46,8 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
         f"<figcaption>the worst image of the last batch: a {escape(names[seen.label])}</figcaption></figure>"
         f"{html.class_bars(seen.probabilities, names, seen.label)}</div>"
     )
-    return f'<div class="curves">{_curves(trainer)}</div>{sample}{_layers(trainer, seen)}'
-
-
-def _curves(trainer: Trainer) -> str:
-    """Loss and accuracy by batch, and of the dev images where they were judged."""
-    history = trainer.history
-    batches = progress(history, -(-len(trainer.data.train) // trainer.settings.batch))
-    loss, accuracy = averaged(history, "loss"), averaged(history, "accuracy")
-    dev_loss, dev = history.column("dev_loss"), history.column("dev_accuracy")
-    judged = np.isfinite(dev)
-    epochs, dev_loss, dev = batches[judged], dev_loss[judged], dev[judged]
-    top = max(float(loss.max()), float(dev_loss.max(initial=0.0)), 1e-9)
-    return _curve("loss", batches, loss, epochs, dev_loss, top) + _curve(
-        "accuracy", batches, accuracy, epochs, dev, 1.0
-    )
-
-
-def _curve(
-    words: str,
-    at: Float[np.ndarray, " batch"],
-    train: Float[np.ndarray, " batch"],
-    epochs: Float[np.ndarray, " epoch"],
-    dev: Float[np.ndarray, " epoch"],
-    top: float,
-) -> str:
-    """One curve: the training images' as a line, the dev images' as dots."""
-    end = max(float(at[-1]), 1e-9)
-
-    def points(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
-        return [(round(WIDE * a / end, 1), round(HIGH * (1 - b / top), 1)) for a, b in zip(x, y, strict=True)]
-
-    few = np.unique(np.linspace(0, len(at) - 1, min(POINTS, len(at))).round().astype(int))
-    path = " ".join(f"{x},{y}" for x, y in points(at[few].tolist(), train[few].tolist()))
-    dots = "".join(f'<circle cx="{x}" cy="{y}" r="3.5"/>' for x, y in points(epochs.tolist(), dev.tolist()))
-    last = f"{train[-1]:.3f}" if words == "loss" else percent(float(train[-1]))
-    beside = "" if not len(dev) else f", dev {dev[-1]:.3f}" if words == "loss" else f", dev {percent(float(dev[-1]))}"
-    return (
-        f'<figure><figcaption>{words} <b>{last}</b>{beside}</figcaption><svg viewBox="-4 -4 {WIDE + 8} {HIGH + 8}" '
-        f'role="img" aria-label="{words}: {last}{beside}"><path class="ground" d="M0 {HIGH}H{WIDE}"/>'
-        f'<polyline points="{path}"/>{dots}</svg></figure>'
-    )
+    curves = curve_tags(trainer.history, -(-len(trainer.data.train) // trainer.settings.batch))
+    return f'<div class="curves">{curves}</div>{sample}{_layers(trainer, seen)}'
 
 
 def _layers(trainer: Trainer, seen: BackpropTrace) -> str:
