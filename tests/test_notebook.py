@@ -71,7 +71,12 @@ def test_every_result_shows_itself(trained):
 def test_what_is_wrong_is_seen(trained):
     """Rejects a gradient that failed and one that nobody compared in the green of those that are right."""
     del trained
-    numbers = {"a": (5, 0, 0.3, 1.0, 2.0), "b": (0, 5, 0.0, 0.0, 0.0), "c": (5, 0, 1e-9, 1.0, 1.0), "d": (5, 0, 0.0, 0.0, 0.0)}
+    numbers = {
+        "a": (5, 0, 0.3, 1.0, 2.0),
+        "b": (0, 5, 0.0, 0.0, 0.0),
+        "c": (5, 0, 1e-9, 1.0, 1.0),
+        "d": (5, 0, 0.0, 0.0, 0.0),
+    }
     rows = tuple(GradientRow(f"{name}.weight", 5, *each, step=1e-7) for name, each in numbers.items())
     page = GradientReport(rows, ("d", "<b>"))._repr_html_()
     marks = ("WRONG", "NOT COMPARED", "right", "DEAD")

@@ -136,7 +136,9 @@ class GradientReport:
             mark = self._mark(row)
             step = "" if row.step is None else f"{row.step:.1e}"
             counts = f"{row.name:<16}{row.size:>9,}{row.checked:>10}{row.kinks:>10}"
-            lines.append(f"{counts}{row.measured:>14.6e}{row.hand:>14.6e}{row.worst:>10.1e}{step:>13}{mark and f'  {mark}'}")
+            lines.append(
+                f"{counts}{row.measured:>14.6e}{row.hand:>14.6e}{row.worst:>10.1e}{step:>13}{mark and f'  {mark}'}"
+            )
         return "\n".join(lines)
 
     def _mark(self, row: GradientRow) -> str:
