@@ -33,7 +33,10 @@ History = Annotated[
 ]
 Answers = Annotated[
     Path | None,
-    Parameter(help="table (.csv) of the layer's and the last layer's activations, to 10 decimals (default: none)"),
+    Parameter(
+        help="table (.csv) of what the layer and the last layer answer to the pattern, and of the probabilities, to 10 "
+        "decimals (default: none)"
+    ),
 ]
 
 
@@ -45,7 +48,7 @@ def layers(
     from pellucid.see.models.open import open_model
     from pellucid.show.console import table
 
-    found = open_model(model_of(model, how)).layers
+    found = open_model(model_of(model, how)).readable
     shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
     rows = [[layer.name, layer.kind, layer.units, shape] for layer, shape in zip(found, shapes, strict=True)]
     print(table(["layer", "kind", "units", "shape"], rows))
@@ -69,16 +72,20 @@ def pattern(
     start: Start = None,
     history: History = None,
     answers: Answers = None,
+    whole_layer: Annotated[
+        bool, Parameter(help="print what every unit of the layer answers to the pattern, not the classes alone")
+    ] = False,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
     """Find the image that activates one unit most."""
     from pellucid.data.pixels import require_multiple
+    from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.models.open import open_model
     from pellucid.see.patterns.api import pattern as find
     from pellucid.show import export
-    from pellucid.show.console import relative_text, report_text
+    from pellucid.show.console import answers_text, relative_text, report_text
 
     check_output(out, export.PICTURES)
     export.check_patterns_output(out, layer, [unit])
@@ -97,6 +104,9 @@ def pattern(
         print(relative_text(found.alone()))
     if found.history.terms:
         print(report_text(found.history, found.steps))
+    asked = [layer] * whole_layer + ([] if seen.probabilities is None else [seen.probabilities.name])
+    for name, answer in answers_of(seen, asked, found.image[None]).items():
+        print(answers_text(name, answer[0]))
     print_written(export.save_patterns(found.alone(), out, multiple))
     if film is not None:
         print_written(export.save_strip(found, film, multiple))
@@ -181,7 +191,8 @@ def _write_tables(model: "Model", found: "Patterns", history: Path | None, answe
     if history is not None:
         print_written(found.save_history(history))
     if answers is not None:
-        activations = answers_of(model, [found.layer, model.layers[-1].name], found.images)
+        behind = model.readable[len(model.layers) - 1 :]
+        activations = answers_of(model, [found.layer, *(one.name for one in behind)], found.images)
         print_written(write_answers(answers, found.units, activations))
 
 

@@ -2,15 +2,18 @@
 
 table:       heads and rows -> columns as wide as they must be, numbers to the right
 patterns_text, relative_text: patterns -> how many there are, and their activations beside the strongest of the data
+answers_text: a layer's units for one image -> each with its number
 report_text: the history of one ascent -> its terms every ten steps
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
 scan_text, comparison_text: results of learn/experiments/clusters.py and cluster_comparison.py
 study_text:  a study of learn/experiments/grid_search.py -> a line for each combination, and the best
 """
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float32
 
 from pellucid.learn.experiments.cluster_comparison import Comparison
 from pellucid.learn.experiments.clusters import Scan
@@ -60,6 +63,14 @@ def relative_text(found: Patterns) -> str:
         f"Patterns reach {np.median(known):.2f} times what the strongest image of the data does, "
         f"the median of {len(known)} units ({known.min():.2f} to {known.max():.2f})."
     )
+
+
+def answers_text(layer: str, answers: Float32[np.ndarray, "unit"]) -> str:
+    """A layer's units with what they answer to an image; probabilities in percent."""
+    form = "{:.2%}" if layer == "probabilities" else "{:.4f}"
+    units = ", ".join(f"{unit}:\N{NO-BREAK SPACE}{form.format(number)}" for unit, number in enumerate(answers))
+    lines = textwrap.fill(f"{layer} for this image: {units}.", 110, subsequent_indent="  ")
+    return lines.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def report_text(history: History, steps: int, *, every: int = 10) -> str:

@@ -8,7 +8,10 @@ from torch import nn
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
+from pellucid.see.dataset.activations import inspect
+from pellucid.see.models.network import open_network
 from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
 
 LAYERS = [
     Conv(5, (3, 2)),
@@ -66,7 +69,7 @@ def test_every_layer_and_its_gradient_agree_with_pytorch(layer, batch):
 
 
 def test_a_rectified_layer_has_its_pre_activation():
-    """Rejects a pre-activation that was rectified, and one for a sigmoid, which is never silent."""
+    """Rejects a pre-activation that was rectified, and none for a sigmoid."""
     net = network()
     rival = same_in_torch(net)["conv1"]
     images = torch.randn(3, 2, 13, 9)
@@ -75,7 +78,7 @@ def test_a_rectified_layer_has_its_pre_activation():
     torch.testing.assert_close(readings["conv1"].pre_activation, rival[0](images))
     torch.testing.assert_close(readings["pool1"].pre_activation, nn.functional.max_pool2d(rival[0](images), 2))
     assert readings["dense"].pre_activation.min() < 0
-    assert readings["conv2"].pre_activation is None
+    torch.testing.assert_close(readings["conv2"].pre_activation.sigmoid(), readings["conv2"].output)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "pool1", "dense"])
@@ -139,3 +142,31 @@ def test_a_network_that_has_no_scaling_yet_is_refused():
     """Rejects a failure on the first image."""
     with pytest.raises(PellucidError, match="train it first"):
         open_model(Network("mlp-70-30"))
+
+
+@pytest.mark.parametrize(("loss", "kind"), [("cross-entropy", "Softmax"), ("log-loss", "Sigmoid")])
+def test_probabilities_are_a_layer(loss, kind):
+    """Rejects softmax for the outputs of sigmoids, logits that pass for probabilities, and a logit that is their
+    probability."""
+    network = Network("cnn-4-4-8-16", seed=2, scaling="unit", loss=loss)
+    model = open_network(network)
+    assert (model.probabilities.name, model.probabilities.kind, model.probabilities.shape) == (
+        "probabilities",
+        kind,
+        (10,),
+    )
+    images = np.random.default_rng(0).random((3, 1, 28, 28), dtype=np.float32)
+    with model.reading(["probabilities", "logits"]) as read, torch.no_grad():
+        found = read(model.prepared(images))
+    np.testing.assert_allclose(found["probabilities"].output, network.predict(images), rtol=1e-4, atol=1e-6)
+    assert torch.equal(found["probabilities"].pre_activation, found["logits"].output)
+    with model.unit_means(["probabilities"]) as means:
+        np.testing.assert_allclose(means(images)["probabilities"], network.predict(images), rtol=1e-4, atol=1e-6)
+    inside = inspect(model, images[0])
+    np.testing.assert_allclose(inside.probabilities, network.predict(images[:1])[0], rtol=1e-4, atol=1e-6)
+    quick = {"units": [3], "steps": 4, "candidates": 4}
+    logit, same = patterns(model, "probabilities", logit=True, **quick), patterns(model, "logits", **quick)
+    np.testing.assert_array_equal(logit.images, same.images)
+    np.testing.assert_array_equal(logit.activations, same.activations)
+    assert 0 < patterns(model, "probabilities", **quick).activations[0] < 1
+    assert model.weights_between("logits", "probabilities") is None

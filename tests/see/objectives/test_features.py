@@ -42,6 +42,10 @@ def objectives():
 def test_every_is_what_each_job_says_of_each_image(name, linear):
     """Rejects a precursor that scores by another rule than the ascent, jobs in another order, and coupled images."""
     objective, given = objectives()[name], readings(linear)
+    if name == "pre-activation" and not linear:
+        with pytest.raises(PellucidError, match="leave out logit"):
+            objective.score_all(given)
+        return
     every = objective.score_all(given)
     assert every.shape == (4, 4)
     for job in range(4):
@@ -83,6 +87,24 @@ def test_a_class_has_its_logit(soften):
     below = patterns(model, "classes", logit=True, others=0.5, units=[2], **QUICK)
     assert_alike(below.images, patterns(model, "sums", others=0.5, units=[2], **QUICK).images)
     assert not found.dead.any()
+
+
+@pytest.mark.parametrize("soften", [nn.Sigmoid(), nn.LogSoftmax(1), lambda x: x.sigmoid(), nn.functional.sigmoid])
+def test_a_logit_lies_before_sigmoids_too(soften):
+    """Rejects the same picture with and without, and no word of it."""
+
+    class Soft(nn.Module):
+        def forward(self, x):
+            return soften(x)
+
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(35, 4), Soft(), nn.Linear(4, 3), nn.Tanh())
+    model = open_model(module, input_shape=(1, 7, 5), scaling="standardized")
+    found, sums = patterns(model, "2", logit=True, **QUICK), patterns(model, "1", **QUICK)
+    np.testing.assert_allclose(found.activations, sums.activations, rtol=1e-4)
+    for layer in ("3", "4"):
+        with pytest.raises(PellucidError, match=f"Layer '{layer}' ends in no ReLU, softmax or sigmoid"):
+            patterns(model, layer, logit=True, **QUICK)
 
 
 def test_weights_do_not_compound():

@@ -186,13 +186,14 @@ def test_the_command_line_writes_the_tables(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "others max" in out
     assert [line.split()[0] for line in out.splitlines()[2:4]] == ["0", "10"]
+    assert "probabilities for this image: 0: " in out
     head, *rows = (tmp_path / "history.csv").read_text().splitlines()
     assert head == "unit,step,activation,target,others_mean,others_max,tv,l1,loss"
     assert len(rows) == 12
     layers = [line.split(",")[1] for line in (tmp_path / "answers.csv").read_text().splitlines()[1:]]
-    assert layers == ["conv1"] * 32 + ["logits"] * 10
+    assert layers == ["conv1"] * 32 + ["logits"] * 10 + ["probabilities"] * 10
     assert cli.main(["patterns", "mnist-cnn", "conv1", "--units", "3", "5", *quick, *tables]) == 0
-    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 1 + 2 * 42
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 1 + 2 * 52
     capsys.readouterr()
     assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, "--image", "maco"]) == 2
     assert "give data" in capsys.readouterr().err

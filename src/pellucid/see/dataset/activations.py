@@ -21,6 +21,7 @@ from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, write_rows
+from pellucid.kernels import sigmoid
 from pellucid.learn.losses import softmax
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
@@ -62,14 +63,16 @@ class Activations:
 
     @property
     def probabilities(self) -> Float32[np.ndarray, "class"]:
-        """The last layer as probabilities: as it is where it is a distribution already, else its softmax.
+        """The last layer as probabilities: as it is where it is a distribution, or ends in sigmoids; else its softmax.
 
         Raises PellucidError where the last layer is one of maps.
         """
         name, last = list(self.activations.items())[-1]
         if last.ndim != 1:
             raise PellucidError(f"The last layer '{name}' gives maps of shape {last.shape}, not one number per class.")
-        if last.min() >= 0 and abs(float(last.sum()) - 1) < 1e-4:
+        before = self.pre_activations.get(name)
+        are_sigmoids = before is not None and np.allclose(last, sigmoid(before), atol=1e-4)
+        if are_sigmoids or (last.min() >= 0 and abs(float(last.sum()) - 1) < 1e-4):
             return np.asarray(last, dtype=np.float32)
         return np.asarray(softmax(last[:, None])[:, 0], dtype=np.float32)
 
@@ -125,7 +128,7 @@ def inspect(model: Any, image: ArrayLike) -> Activations:
             f"model's own scaling then takes to model space."
         )
     received = opened.prepared(array[None])
-    names = [layer.name for layer in opened.layers]
+    names = [layer.name for layer in opened.readable]
     with opened.reading(names) as read, torch.no_grad():
         readings = read(received)
     answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}

@@ -45,8 +45,8 @@ class LayerInfo:
 
 @dataclass(frozen=True, eq=False)
 class LayerOutput:
-    """What one layer gives for a batch: its `output`, and its `pre_activation`, before a final rectifier or softmax
-    (None where there is none, or where it cannot be reached).
+    """What one layer gives for a batch: its `output`, and its `pre_activation`, before a final rectifier, softmax or
+    sigmoid (None where there is none, or where it cannot be reached).
 
     smoothing: how far an ascent smooths that rectifier, see `objectives.units.smooth_rectified`; None: not at all.
     """
@@ -105,10 +105,20 @@ class Model(ABC):
 
     def layer(self, name: str) -> LayerInfo:
         """The layer of that name; raises PellucidError with the nearest names where there is none."""
-        for layer in self.layers:
+        for layer in self.readable:
             if layer.name == name:
                 return layer
-        raise unknown("layer", name, [layer.name for layer in self.layers])
+        raise unknown("layer", name, [layer.name for layer in self.readable])
+
+    @property
+    def probabilities(self) -> LayerInfo | None:
+        """What can be read behind the last of the `layers`: the classes' probabilities; None where there are none."""
+        return None
+
+    @property
+    def readable(self) -> tuple[LayerInfo, ...]:
+        """All that `reading` takes: the layers, and the probabilities."""
+        return self.layers if self.probabilities is None else (*self.layers, self.probabilities)
 
     @property
     def hand_written(self) -> Network | None:

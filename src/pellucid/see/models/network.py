@@ -43,7 +43,14 @@ class NetworkModel(Model):
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; inside, BLAS and PyTorch keep to one thread: shards are what is parallel."""
         with single_threaded_blas(), _single_threaded_torch(), torch.inference_mode(False):
-            yield _Reader(self.network, [self.layer(name).name for name in layers])
+            yield _Reader(self.network, [self.layer(name) for name in layers])
+
+    @property
+    def probabilities(self) -> LayerInfo:
+        """The logits as probabilities: their softmax, or the sigmoid of each, as the network's loss takes them."""
+        network = self.network
+        kind = "Softmax" if network.loss == "cross-entropy" else "Sigmoid"
+        return LayerInfo("probabilities", kind, network.classes, (network.classes,))
 
     @property
     def hand_written(self) -> Network:
@@ -54,6 +61,10 @@ class NetworkModel(Model):
     def unit_means(self, layers: Sequence[str]) -> Iterator[UnitMeans]:
         """All layers from one forward pass, where a Reader would run the first layers once for each later one."""
         names = [self.layer(name).name for name in layers]
+        if self.probabilities.name in names:
+            with super().unit_means(names) as means:
+                yield means
+            return
         with single_threaded_blas():
             yield lambda images: _unit_means(self.network, names, images)
 
@@ -71,6 +82,8 @@ class NetworkModel(Model):
     def weights_between(self, before: str, layer: str) -> np.ndarray | None:
         """The layer's weights, where only pools and flattens lie between the two."""
         names, parameters = self.network.names, self.network.parameters
+        if layer not in names:
+            return None
         weight, begin, end = parameters.get(f"{layer}.weight"), names.index(before), names.index(layer)
         between = any(f"{name}.weight" in parameters for name in names[begin + 1 : end])
         return None if begin >= end or between else weight
@@ -97,11 +110,19 @@ def _single_threaded_torch() -> Iterator[None]:
 
 
 class _Reader(Reader):
-    def __init__(self, network: Network, names: Sequence[str]) -> None:
-        self._network, self._names = network, names
+    def __init__(self, network: Network, layers: Sequence[LayerInfo]) -> None:
+        self._network, self._layers = network, layers
 
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
-        return {name: _read(self._network, name, images) for name in self._names}
+        return {layer.name: self._read(layer, images) for layer in self._layers}
+
+    def _read(self, layer: LayerInfo, images: Tensor) -> LayerOutput:
+        """One layer's output and pre-activation."""
+        network = self._network
+        if layer.name in network.names:
+            return LayerOutput(*_Pass.apply(images, network, _cut(network, layer.name)))  # type: ignore[no-untyped-call]
+        logits, _ = _Pass.apply(images, network, _cut(network, network.names[-1]))  # type: ignore[no-untyped-call]
+        return LayerOutput(logits.softmax(1) if layer.kind == "Softmax" else logits.sigmoid(), logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +146,6 @@ def _cut(network: Network, name: str) -> _Cut:
     return _Cut(None, "linear", tuple(layers))
 
 
-def _read(network: Network, name: str, images: Tensor) -> LayerOutput:
-    """One layer's output and pre-activation."""
-    return LayerOutput(*_Pass.apply(images, network, _cut(network, name)))  # type: ignore[no-untyped-call]
-
-
 class _Pass(torch.autograd.Function):
     """images -> (output, pre-activation or None) of a layer; their gradients -> the gradient of the images."""
 
@@ -146,7 +162,7 @@ class _Pass(torch.autograd.Function):
         ctx.parts, ctx.shards, ctx.kind = parts, run_in_order(run, parts), network.dtype
         ctx.set_materialize_grads(False)
         output = _batch_first([shard.output for shard in ctx.shards], parts, batch.dtype)
-        if cut.activation != "relu":
+        if cut.activation == "linear":
             return output, None
         return output, _batch_first([shard.pre_activation for shard in ctx.shards], parts, batch.dtype)
 
@@ -171,7 +187,7 @@ class _Pass(torch.autograd.Function):
 class _Shard:
     """One shard's pass through the layers of a `_Cut`, and its way back; arrays have the batch as their last axis.
 
-    output: of the last layer.  pre_activation: the same layers without the activation, if it is a ReLU.
+    output: of the last layer.  pre_activation: the same layers without the activation, if they have one.
     """
 
     def __init__(self, network: Network, cut: _Cut, x: np.ndarray) -> None:
@@ -182,7 +198,7 @@ class _Shard:
             x = self._trace.output
         self._activated = x if cut.activation == "linear" else self._activation.forward(x.copy())
         self._behind, self.output = _run(cut.behind, self._activated)
-        if cut.activation == "relu":
+        if cut.activation != "linear":
             self._linear_behind, self.pre_activation = _run(cut.behind, x)
 
     def input_gradient(self, output: np.ndarray | None, pre_activation: np.ndarray | None) -> np.ndarray:

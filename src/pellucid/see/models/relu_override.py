@@ -7,7 +7,7 @@ direction. While the mode is on, every rectifier (relu, relu6, hardtanh, thresho
 place) does two things:
 
 - it remembers its input, so that a layer that ends in a rectifier has a pre-activation as well (`pre_activation_of`);
-  so does every softmax, whose inputs are the logits;
+  so does every softmax, log-softmax and sigmoid, whose inputs are the logits;
 - for the images marked in `passing`, and only those, its backward pass is the identity (the straight-through estimator:
   Bengio et al., arXiv:1308.3432). This is decided image by image, after the forward pass and before the backward.
 
@@ -45,7 +45,10 @@ _PLAIN: frozenset[Any] = frozenset(
     {torch.relu, Tensor.relu, torch.clamp, Tensor.clamp, torch.clip, Tensor.clip, torch.clamp_min, Tensor.clamp_min}
     | {torch.threshold}
 )
-_SOFT: frozenset[Any] = frozenset({torch.softmax, Tensor.softmax, functional.softmax})
+_SOFT: frozenset[Any] = frozenset(
+    {torch.softmax, Tensor.softmax, functional.softmax, torch.sigmoid, Tensor.sigmoid, torch.special.expit}
+    | {torch.log_softmax, Tensor.log_softmax, functional.log_softmax}
+)
 
 
 class ReluOverride(TorchFunctionMode):
@@ -60,7 +63,7 @@ class ReluOverride(TorchFunctionMode):
         self._last: tuple[Tensor, Tensor] | None = None
 
     def pre_activation_of(self, output: Tensor) -> Tensor | None:
-        """The input of the last rectifier or softmax, if `output` is its output; None otherwise."""
+        """The input of the last rectifier, softmax or sigmoid, if `output` is its output; None otherwise."""
         return self._last[1] if self._last is not None and self._last[0] is output else None
 
     def forget(self) -> None:

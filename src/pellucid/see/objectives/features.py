@@ -1,7 +1,7 @@
 """Features: outputs of layers -> one number per image, beyond the mean of a unit.
 
 AtPosition:    an objective of maps -> the same at one of their positions: a neuron
-PreActivation: an objective of a layer's output -> the same before its rectifier or softmax: a class' logit
+PreActivation: an objective of a layer's output -> the same before its rectifier, softmax or sigmoid: a class' logit
 MeanSquare:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
 Direction:     a layer, vectors -> how far its units go along each vector, on average over positions
 FeatureMatch:  a layer, wanted activations -> how near an image's are (inversion), or how far along (caricature)
@@ -77,7 +77,7 @@ class AtPosition(_OtherOutputs):
 
 @dataclass(frozen=True, eq=False)
 class PreActivation(_OtherOutputs):
-    """An objective before a layer's rectifier or softmax, where the pre-activation is known, else of its output.
+    """An objective before a layer's rectifier, softmax or sigmoid; PellucidError where that is not known.
 
     A class whose probability is as good as 1 has no gradient any more; its logit has. The sign of a pre-activation does
     not say whether a unit is silent.
@@ -87,8 +87,18 @@ class PreActivation(_OtherOutputs):
         """All: a pre-activation always has a gradient."""
         return torch.ones_like(values, dtype=torch.bool)
 
+    def _changed(self, outputs: Outputs) -> Mapping[str, LayerOutput]:
+        for name in self.layers:
+            if outputs[name].pre_activation is None:
+                raise PellucidError(
+                    f"Layer '{name}' ends in no ReLU, softmax or sigmoid that can be reached, so nothing is known to "
+                    f"lie before its activation; leave out logit."
+                )
+        return super()._changed({name: outputs[name] for name in self.layers})
+
     def _change(self, layer: LayerOutput) -> LayerOutput:
-        return LayerOutput(layer.output if layer.pre_activation is None else layer.pre_activation)
+        assert layer.pre_activation is not None
+        return LayerOutput(layer.pre_activation)
 
 
 @dataclass(frozen=True, eq=False)

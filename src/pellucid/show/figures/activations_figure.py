@@ -116,15 +116,16 @@ def _pitch(values: np.ndarray) -> int:
 def layers_to_draw(
     activations: Mapping[str, Float[np.ndarray, "..."]], classes: int
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """The layers without a flatten (the same numbers once more) and without the final scores of the classes."""
+    """The layers without a flatten (the same numbers once more) and without the classes' scores and probabilities."""
     drawn = {}
     before: np.ndarray | None = None
-    last = list(activations)[-1] if activations else None
+    names = list(activations)
+    last = names[-2:] if names[-1:] == ["probabilities"] else names[-1:]
     for name, values in activations.items():
         if values.ndim not in (1, 3):
             raise PellucidError(f"Layer '{name}' has shape {values.shape}; give (map, height, width) or (unit,).")
         repeats = before is not None and values.ndim == 1 and before.ndim == 3 and values.size == before.size
-        if not repeats and not (name == last and values.shape == (classes,)):
+        if not repeats and not (name in last and values.shape == (classes,)):
             drawn[name] = values
         before = values
     return drawn
