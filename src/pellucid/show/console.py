@@ -48,7 +48,7 @@ def patterns_text(found: Patterns) -> str:
     words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
     if silent > 0:
         words += f", {silent} answer to other images but not where these settings lead"
-    return f"{words}, {int(found.dead.sum())} are dead."
+    return f"{words}, {int(found.dead.sum())} are dead{found.tones.note}."
 
 
 def relative_text(found: Patterns) -> str:

@@ -63,7 +63,7 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     if suffix == ".png" and multiple is not None:
         return found.save(path, multiple)
     if suffix:
-        title, units = f"{found.model}, {found.layer}{found.tones.note}", [int(unit) for unit in found.units]
+        title, units = f"{found.model}, {found.layer}", [int(unit) for unit in found.units]
         shown: tuple[Any, ...] = found.images, found.activations, found.dead
         if suffix == ".png":
             return draw_wall(PictureBoard, *shown, units=units, title=title, tones=found.tones).save(path)
@@ -104,7 +104,7 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
         from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.patterns import strip_figure
 
-        title = f"{found.model}, {found.layer}, unit {found.unit}{tones.note}"
+        title = f"{found.model}, {found.layer}, unit {found.unit}"
         steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
         return save_figure(strip_figure(frames, steps, activations, changes=changes, title=title, tones=tones), path)

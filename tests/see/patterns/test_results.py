@@ -207,6 +207,7 @@ def test_a_box_image_is_drawn_as_it_is_and_comes_back_as_a_start(tmp_path, scali
     model = open_model(small_cnn(channels), input_shape=(channels, 13, 9), scaling=scaling)
     noise = "normal" if scaling == "standardized" else "zero"
     found = pattern(model, "relu2", 4, image="box", optimizer="gradient", keep="last", noise=noise, **QUICK)
+    large = found.save(tmp_path / "large.png", 3)
     path = found.save(tmp_path / "box.png", 1)
     pixels = np.moveaxis(np.atleast_3d(np.asarray(Image.open(path))), -1, 0) / 255
     if scaling == "standardized":  # it forgets what was black, and the caption says so
@@ -217,6 +218,7 @@ def test_a_box_image_is_drawn_as_it_is_and_comes_back_as_a_start(tmp_path, scali
         assert "stretched" not in found.plot().get_title()
     start = initial_images(path, model)
     np.testing.assert_allclose(start[0], found.image, atol=0.05 if scaling == "standardized" else 0.01)
+    np.testing.assert_array_equal(initial_images(large, model), start)  # each square is one pixel again
     again = Pattern.load(found.save(tmp_path / "box.npz"))
     assert again.scaling == found.scaling
     assert again._repr_html_() == found._repr_html_()

@@ -46,11 +46,13 @@ def strip_figure(
         )
     labels = [f"{change:+.1%}" if math.isfinite(change) else "" for change in changes] or [""] * count
     step_x = width * multiple + GAP
-    top = MARGIN + (30 if title else 0)
+    note = tones.note.removeprefix(", ")
+    top = MARGIN + (30 if title else 0) + (14 if note else 0)
     below = 49 if any(labels) else 34
     figure, axes = pixel_figure(2 * MARGIN + count * step_x - GAP, top + height * multiple + below + MARGIN)
     if title:
         draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
+    draw_text(axes, note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
     for index, (tile, step, activation, change) in enumerate(zip(tiles, steps, activations, labels, strict=True)):
         left, under = MARGIN + index * step_x, top + height * multiple
         draw_image(axes, tile, left, top, multiple)

@@ -75,10 +75,14 @@ def draw_wall(
         raise PellucidError(f"There are {count} images, {len(activations)} activations and {len(names)} units.")
     across = columns_for(count) if columns is None else columns
     step_x, step_y = width * multiple + GAP, height * multiple + GAP + 14
-    top = MARGIN + (30 if title else 0)
-    board = kind(2 * MARGIN + across * step_x - GAP, top + MARGIN + -(-count // across) * step_y - GAP)
+    note = tones.note.removeprefix(", ")
+    top = MARGIN + (30 if title else 0) + (14 if note else 0)
+    board = kind(
+        2 * MARGIN + max(across * step_x - GAP, 280 if note else 0), top + MARGIN + -(-count // across) * step_y - GAP
+    )
     if title:
         board.draw_text(title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
+    board.draw_text(note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
     for index, tile in enumerate(tiles):
         left, down = MARGIN + index % across * step_x, top + index // across * step_y
         board.draw_image(tile, left, down, multiple)
