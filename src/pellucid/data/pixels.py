@@ -92,7 +92,7 @@ class Tones:
     @property
     def note(self) -> str:
         """What has to be said of such pictures, for a caption; empty where nothing has."""
-        return ", each stretched from its smallest to its largest value" if self.values == "stretched" else ""
+        return ", each picture stretched from its smallest to its largest value" if self.values == "stretched" else ""
 
     def grays(self, images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "..."]:
         """A byte for every value."""
