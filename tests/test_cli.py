@@ -548,7 +548,7 @@ def test_clusters_scans_compares_and_draws(capsys):
     assert "300 images" in told[4]
     assert told[6].startswith("pixels")
     assert told[7].startswith(f"{suggested} clusters")
-    assert told[5].endswith("s to dev 5.00%")
+    assert told[5].endswith("s to dev 5.00%  s to stay")
     assert told[-1] == "Wrote clusters.png"
     assert Path("clusters.png").exists()
     assert "6 clusters" in done(capsys, "clusters", "--counts", 5, "--clusters", 6, "--epochs", 1, "--copies", 0)
@@ -572,7 +572,7 @@ def test_clusters_scans_compares_and_draws(capsys):
 def test_what_cannot_be_clustered_is_refused_before_the_work(capsys, words, said, monkeypatch):
     """Rejects a minute of clustering that ends at an architecture of convolutions."""
     monkeypatch.setattr(
-        "pellucid.learn.experiments.clusters._fitted", lambda *_, **__: pytest.fail("the work had begun")
+        "pellucid.learn.experiments.clusters.k_means", lambda *_, **__: pytest.fail("the work had begun")
     )
     assert said in refused(capsys, "clusters", *words)
 

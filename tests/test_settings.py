@@ -1,7 +1,6 @@
 """Settings: a name of the last release is taken wherever it may stand, and help can be read alone."""
 
 import inspect
-import json
 import re
 
 import pytest
@@ -11,7 +10,6 @@ from learn import small
 from pellucid import cli, settings
 from pellucid.cli.arguments import former_options, renamed
 from pellucid.errors import PellucidError
-from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.io.config import read_architecture, recipe_from_dict
 from pellucid.settings import PatternSettings, Settings, TrainSettings
 
@@ -87,27 +85,6 @@ def test_a_recipe_of_the_last_release_is_read(tmp_path, old, new):
         f'[[layers]]\nkind = "flatten"\n[[layers]]\nkind = "dense"\nunits = 10\n[training]\n{old} = {numbers}\n'
     )
     assert read_architecture(path).recipe == {new: value}
-
-
-def test_a_study_of_the_last_release_goes_on(tmp_path, monkeypatch):
-    """Rejects a folder that is another study's because a setting has another name now, or whose runs are done again."""
-    asked = {"epochs": 1, "batch": 16, "check": False, "progress": False}
-    found = study(*PLAN, {"learning_rate": [0.1, 0.2], "seed": [0]}, out=tmp_path, **asked)
-    described = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
-    for table in (described["settings"], described["settings"]["features"]):
-        for old, new in TrainSettings.former().items():
-            if new in table:
-                table[old] = table.pop(new)
-    described["names"][0] = "rate"
-    (tmp_path / "study.json").write_text(json.dumps(described), encoding="utf-8")
-    runs = tmp_path / "runs.csv"
-    runs.write_text(runs.read_text(encoding="utf-8").replace("learning_rate", "rate"), encoding="utf-8")
-    monkeypatch.setattr(
-        "pellucid.learn.experiments.grid_search._Plan.run", lambda *_: pytest.fail("it was done already")
-    )
-    again = study(*PLAN, {"rate": [0.1, 0.2], "seed": [0]}, out=tmp_path, **asked)
-    assert again.names == ("learning_rate", "seed")
-    assert [run.values for run in again.runs] == [run.values for run in found.runs]
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)

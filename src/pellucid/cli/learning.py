@@ -2,19 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pellucid.cli.app import Architecture, Flat, Model, Part, app, print_written
 from pellucid.cli.arguments import class_names, data_and_part, data_of, given_options, grid_of, network_of
 from pellucid.errors import PellucidError
-from pellucid.files import check_output, require_writable
+from pellucid.files import check_output, require_writable, write_rows
 from pellucid.settings import (
     CallbackSettings,
+    ClusterSettings,
     DataSettings,
     EngineSettings,
     FeatureSettings,
+    KMeansSettings,
     NetworkSettings,
     OptimizationSettings,
     ScanSettings,
@@ -151,6 +153,13 @@ def clusters(
     architecture: Architecture = "mlp-70-30",
     /,
     *,
+    of: Annotated[
+        Literal["images", "pixels"],
+        Parameter(
+            help="what is put into clusters: images, or pixels, whose groups a network then sees the means of; no more "
+            "of these than there are pixels"
+        ),
+    ] = "images",
     clusters: Annotated[
         int | None, Parameter(help="number of cluster centres to learn from (default: the number that is suggested)")
     ] = None,
@@ -161,6 +170,16 @@ def clusters(
         ),
     ] = None,
     out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("clusters.png"),
+    table: Annotated[
+        Path | None, Parameter(help="file (.csv) for the numbers of each K (default: none is written)")
+    ] = None,
+    network: Annotated[
+        Path | None,
+        Parameter(
+            help="file (.safetensors) for the network that learnt from clusters, their centres and all normalization "
+            "included: it takes images (default: none is written)"
+        ),
+    ] = None,
     source: Flat[SplitSettings] = SplitSettings(),
     scan: Flat[ScanSettings] = ScanSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
@@ -171,27 +190,42 @@ def clusters(
     The architecture is one of dense layers. Settings of the training hold for both networks; on the distances, one
     that is not given may differ from that on pixels, and the ridge term is scaled to their number.
     """
-    from pellucid.learn.experiments.cluster_comparison import compare_clusters, require_dense
-    from pellucid.learn.experiments.clusters import require_count, scan_clusters
-    from pellucid.learn.network import Network
-    from pellucid.show.console import comparison_text, scan_text
+    from pellucid.learn.build import network_for
+    from pellucid.learn.experiments.cluster_comparison import compare_clusters, require_clusters
+    from pellucid.learn.experiments.clusters import scan_clusters
+    from pellucid.show.console import comparison_text, scan_line, scan_text
     from pellucid.show.figures.axes import save_figure
     from pellucid.show.figures.clusters import clusters_figure
     from pellucid.show.style import FIGURES
 
     check_output(out, FIGURES)
+    for path in filter(None, (table, network)):
+        require_writable(path)
     if target is not None and not 0 < target <= 1:
         raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
-    images = data_of(source, settings.seed)
-    require_dense(Network(architecture, input_shape=images.input_shape, classes=len(images.classes)))
-    if clusters is not None:
-        require_count(clusters, len(images.train))
-    scanned = scan_clusters(images, seed=settings.seed, **given_options(scan))
+    images, own = data_of(source, settings.seed), given_options(features)
+    least = min(scan.counts) if clusters is None else clusters
+    require_clusters(network_for(architecture, images), ClusterSettings.of(clusters=least, clustered=of), images)
+    k_means = {name: value for name, value in own.items() if name in KMeansSettings.model_fields}
+    head = iter([scan_line(None)])  # above the first row
+    scanned = scan_clusters(
+        images,
+        clustered=of,
+        seed=settings.seed,
+        on_row=lambda row: print(*head, scan_line(row), sep="\n", flush=True),
+        **given_options(scan),
+        **k_means,
+    )
     print(scan_text(scanned), flush=True)
+    written = [] if table is None else [write_rows(table, scanned.table())]
     count = scanned.suggested if clusters is None else clusters
-    found = compare_clusters(images, architecture, clusters=count, **given_options(features), **given_options(settings))
+    found = compare_clusters(images, architecture, clusters=count, clustered=of, **own, **given_options(settings))
     print(comparison_text(found, target))
-    print_written(save_figure(clusters_figure(scanned, found, target), out))
+    if network is not None and found.network is not None:
+        found.network.save(network)
+        written.append(network)
+    for path in (save_figure(clusters_figure(scanned, found, target), out), *written):
+        print_written(path)
 
 
 @app.command
@@ -202,7 +236,8 @@ def study(
     over: Annotated[
         tuple[str, ...],
         Parameter(
-            help="setting to vary and its values, such as ridge=0.01,0.1; repeat it for more, seed and clusters too"
+            help="setting to vary and its values, such as ridge=0.01,0.1 or hidden=70-30,100-50; repeat it for more; "
+            "seed, clusters and architecture too"
         ),
     ],
     out: Annotated[Path, Parameter(help="folder for the tables and the figure; a study in it is continued")] = Path(
@@ -211,8 +246,13 @@ def study(
     clusters: Annotated[
         int, Parameter(help="number of cluster centres whose distances are the features; 0 for pixels")
     ] = 0,
+    target: Annotated[
+        float | None,
+        Parameter(help="dev accuracy (0 to 1) for which epochs and seconds are told (default: for none)"),
+    ] = None,
     source: Flat[SplitSettings] = SplitSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
+    network: Flat[NetworkSettings] = NetworkSettings(),
     settings: Flat[OptimizationSettings] = OptimizationSettings(),
     execution: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
@@ -228,7 +268,10 @@ def study(
 
     grid = grid_of(over)
     images = data_of(source, settings.seed)
-    shared = {**({"clusters": clusters} if clusters else {}), **given_options(features), **given_options(settings)}
+    shared: dict[str, Any] = {"clusters": clusters} if clusters else {}
+    shared |= {} if target is None else {"target": target}
+    for group in (features, network, settings):
+        shared |= given_options(group)
     with engine_of(**given_options(execution)) as engine:
         found = run(architecture, images, grid, out=out, engine=engine, **shared)
     print(study_text(found))

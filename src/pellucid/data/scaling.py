@@ -24,6 +24,8 @@ from pellucid.kernels import standardize_images
 
 KINDS = ("unit", "standardized", "unit-norm", "mean-deviation")
 LEAST_DEVIATION = 1 / 255
+FAINT = 0.1
+"""Least deviation of a feature: a pixel lit in one image of ten thousand would enter it at a hundred deviations."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,8 @@
 forward:  x (channel, height, width, batch) in model space -> Trace: every layer's output and what backward needs
 backward: Trace, gradient of its last output -> gradients of the parameters, summed over the batch, and of x
 
-A network holds its layers, its parameters by name ("conv1.weight") and the scaling of its images; it keeps no state
+A network holds its layers, its parameters by name ("conv1.weight") and the scaling of its images (and `features`, where
+it sees distances to cluster centres in place of images, which then are turned into these first); it keeps no state
 of a computation, so several threads may use it at once. Inside `learn` the batch is the last axis (see
 kernels/convolution.py); images and results of the front door are `(batch, ...)`.
 """
@@ -20,12 +21,13 @@ from jaxtyping import Float
 
 from pellucid.data.html import picture_tag, table_tag
 from pellucid.data.pixels import Tones, image_wall
-from pellucid.data.scaling import Scaling
+from pellucid.data.scaling import FAINT, Scaling
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath
 from pellucid.kernels import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, validation
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
+from pellucid.learn.features import ClusterFeatures
 from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
@@ -33,9 +35,6 @@ from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Pool, W
 from pellucid.learn.losses import Loss, loss_named
 
 Array = np.ndarray
-
-FAINT = 0.1
-"""Least deviation of a feature: a pixel lit in one image of ten thousand would enter it at a hundred deviations."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,7 @@ class Network:
         loss_named(self.loss)
         self.seed = seed
         self.provenance: dict[str, Any] = {}
+        self.features: ClusterFeatures | None = None
         self.shapes, self._parameter_shapes = validation.shapes_of(self.layers, self.names, self.input_shape)
         initializers.parse(self.initialization)
         self.parameters: Parameters = (
@@ -227,15 +227,15 @@ class Network:
         }
 
     @np.errstate(over="ignore", invalid="ignore")
-    def to_batch_last(
-        self, images: Float[Array, "batch channel height width"]
-    ) -> Float[Array, "channel height width batch"]:
+    def to_batch_last(self, images: Float[Array, "batch channel height width"]) -> Batch:
         """Images in [0, 1] to model space, batch last, in the network's precision."""
         if self.scaling is None:
             raise PellucidError(
                 "This network scales each feature by its mean and deviation in the training images, which it has not "
                 "seen yet; train it first, or give a scaling."
             )
+        if self.features is not None and images.shape[1:] == self.features.shape:
+            images = self.features.apply(images)
         x = self.scaling.apply(images).transpose(1, 2, 3, 0)
         # Convolutions walk through memory; a product of matrices reads either order equally fast.
         return np.ascontiguousarray(x, self.dtype) if self.sharded else x.astype(self.dtype, copy=False)
@@ -247,8 +247,9 @@ class Network:
 
     def checked(self, images: Array) -> Array:
         """The images, or a PellucidError where their shape is not that of the network's input."""
-        if images.ndim != 4 or images.shape[1:] != self.input_shape:
-            wanted = ", ".join(map(str, self.input_shape))
+        shape = self.input_shape if self.features is None else self.features.shape
+        if images.ndim != 4 or images.shape[1:] not in (shape, self.input_shape):
+            wanted = ", ".join(map(str, shape))
             raise PellucidError(f"Images have shape {images.shape}, but the network sees (batch, {wanted}).")
         return images
 
@@ -269,13 +270,16 @@ class Network:
     def stored(self) -> StoredNetwork:
         """All of the network, as files hold it."""
         plan = Architecture(self.architecture, self.layers, "features", self.initialization, self.recipe, self.loss)
-        return StoredNetwork(plan, self.input_shape, self.seed, self.scaling, self.provenance, self.parameters)
+        return StoredNetwork(
+            plan, self.input_shape, self.seed, self.scaling, self.provenance, self.parameters, self.features
+        )
 
     @classmethod
     def of_stored(cls, stored: StoredNetwork) -> Self:
         """The network that was stored."""
         network = cls(stored.plan, input_shape=stored.input_shape, seed=stored.seed, parameters=stored.parameters)
         network.scaling, network.provenance = stored.scaling, dict(stored.provenance)
+        network.features = stored.features
         return network
 
     def save(self, path: str | Path) -> None:

@@ -8,6 +8,7 @@ from pellucid.settings.learning import CallbackSettings as CallbackSettings
 from pellucid.settings.learning import ClusterSettings as ClusterSettings
 from pellucid.settings.learning import DataSettings as DataSettings
 from pellucid.settings.learning import FeatureSettings as FeatureSettings
+from pellucid.settings.learning import KMeansSettings as KMeansSettings
 from pellucid.settings.learning import NetworkSettings as NetworkSettings
 from pellucid.settings.learning import OptimizationSettings as OptimizationSettings
 from pellucid.settings.learning import ScanSettings as ScanSettings

@@ -150,7 +150,22 @@ class CallbackSettings(Settings):
     )
 
 
-class FeatureSettings(Settings):
+class KMeansSettings(Settings):
+    """How the centres of clusters are found."""
+
+    restarts: int = field(
+        1, "sets of cluster centres to begin with, of which mini-batch k-means goes on from the best", ge=1, le=10_000
+    )
+    iterations: int = field(100, "passes of mini-batch k-means over what is clustered, at most", ge=1, le=10_000)
+    cluster_batch: int = field(512, "images (or pixels) in a batch of mini-batch k-means", ge=1, le=65_536)
+    cluster_scaling: Literal["unit", "standardized", "unit-norm", "features"] = field(
+        "unit",
+        "scaling of the pixels that are clustered: none (unit); each image to zero mean and unit deviation "
+        "(standardized), or to unit norm; each pixel by its mean and deviation in the training images (features)",
+    )
+
+
+class FeatureSettings(KMeansSettings):
     """How distances to the centres of clusters become what a network learns from."""
 
     normalization: Literal["centres", "images", "whitened"] = field(
@@ -164,10 +179,15 @@ class FeatureSettings(Settings):
 
 
 class ClusterSettings(FeatureSettings):
-    """How images become their distances to the centres of clusters."""
+    """What is put into clusters, and how a network learns from these."""
 
     clusters: int = field(
         70, "cluster centres whose distances are the features; in a study 0, for pixels", ge=0, le=10_000
+    )
+    clustered: Literal["images", "pixels"] = field(
+        "images",
+        "what is put into clusters: images, whose distances to the centres a network learns from; or pixels, and it "
+        "learns from the mean of each group",
     )
 
 

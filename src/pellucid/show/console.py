@@ -5,10 +5,11 @@ patterns_text, relative_text: patterns -> how many there are, and their activati
 answers_text: a layer's units for one image -> each with its number
 report_text: the history of one ascent -> its terms every ten steps
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
-scan_text, comparison_text: results of learn/experiments/clusters.py and cluster_comparison.py
-study_text:  a study of learn/experiments/grid_search.py -> a line for each combination, and the best
+scan_line, scan_text, comparison_text: results of learn/experiments/clusters.py and cluster_comparison.py
+study_text:  a study of learn/experiments/study_results.py -> a line for each combination, and the best
 """
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -16,8 +17,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from pellucid.learn.experiments.cluster_comparison import Comparison
-from pellucid.learn.experiments.clusters import Scan
-from pellucid.learn.experiments.grid_search import Study
+from pellucid.learn.experiments.clusters import Scan, ScanRow
+from pellucid.learn.experiments.study_results import Study
 from pellucid.learn.metrics import Scores
 from pellucid.see.patterns.results import History, Patterns
 
@@ -100,12 +101,20 @@ def scores_text(scores: Scores, names: Sequence[str]) -> str:
     )
 
 
+def scan_line(row: ScanRow | None) -> str:
+    """One number of clusters, as it comes; the header of such lines for None."""
+    if row is None:
+        return f"{'clusters':>8}{'seconds':>10}{'inertia':>16}{'silhouette':>12}{'of distances':>14}"
+    numbers = f"{row.clusters:>8}{row.seconds:>10.2f}{row.inertia:>16,.1f}"
+    return f"{numbers}{row.silhouette:>12.4f}{row.cluster_silhouette:>14.4f}"
+
+
 def scan_text(scan: Scan) -> str:
-    """Seconds, inertia and silhouette of each number of clusters, and the number to choose."""
-    rows = [[row.clusters, f"{row.seconds:.2f}", f"{row.inertia:,.1f}", f"{row.silhouette:.4f}"] for row in scan.rows]
-    lines = table(["clusters", "seconds", "inertia", "silhouette"], rows)
-    suggestion = f"{scan.suggested} clusters are suggested, the knee of the inertia"
-    return f"{lines}\n{suggestion} (silhouettes over {scan.sampled:,} images)."
+    """The number of clusters to choose, and what silhouettes are over."""
+    return (
+        f"{scan.suggested} clusters are suggested, the knee of the inertia (silhouettes over {scan.sampled:,} "
+        f"{scan.clustered}: of these, and of their distances to the centres)."
+    )
 
 
 def comparison_text(found: Comparison, target: float | None = None) -> str:
@@ -113,11 +122,19 @@ def comparison_text(found: Comparison, target: float | None = None) -> str:
     wanted = found.common if target is None else target
     rows = []
     for course in (found.pixels, found.features):
-        reached = course.seconds_to(wanted)
+        times = [course.seconds_to(wanted), course.seconds_to(wanted, stay=True)]
         scores = [f"{course.test[-1]:.2%}", f"{course.dev[-1]:.2%}"] if course.dev else ["-", "-"]
-        times = [course.preparation, course.seconds[-1] if course.seconds else course.preparation, reached]
+        times = [course.preparation, course.seconds[-1] if course.seconds else course.preparation, *times]
         rows.append([course.name, *scores, *("-" if time is None else f"{time:.2f}" for time in times)])
-    heads = ["learning from", "test", "dev", "s before the first step", "s in all", f"s to dev {wanted:.2%}"]
+    heads = [
+        "learning from",
+        "test",
+        "dev",
+        "s before the first step",
+        "s in all",
+        f"s to dev {wanted:.2%}",
+        "s to stay",
+    ]
     ratio = found.ratio(wanted)
     comparison = (
         "" if ratio is None else f"\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
@@ -128,18 +145,25 @@ def comparison_text(found: Comparison, target: float | None = None) -> str:
 def study_text(found: Study) -> str:
     """Each combination's accuracies, means and standard deviations over the seeds, and which reads dev images best."""
     rows: list[list[object]] = []
+    targets = {"reached": "epochs to target", "reached_seconds": "s", "stayed": "to stay", "stayed_seconds": "s"}
+    targets = targets if any(run.reached > 0 for run in found.runs) else {}
     for summary in found.summaries():
-        means = [(summary.dev_mean, summary.dev_spread), (summary.test_mean, summary.test_spread)]
-        scores = [text for mean, spread in means for text in (f"{mean:.2%}", f"{spread:.2%}")]
-        own = [*scores, f"{summary.seconds:.2f}"] if summary.runs else ["-"] * 5
-        rows.append([*(str(value) for value in summary.values), summary.runs, summary.diverged, *own])
-    lines = table([*found.varied, "runs", "diverged", "dev", "+-", "test", "+-", "seconds"], rows)
+        mean, spread = summary.mean, summary.spread
+        means = [(mean.dev_accuracy, spread.dev_accuracy), (mean.test_accuracy, spread.test_accuracy)]
+        scores = [text for pair in means for text in map("{:.2%}".format, pair)]
+        numbers = [mean.converged, *(getattr(mean, name) for name in targets), mean.seconds]
+        own = [*scores, f"{mean.ridge_share:.2%}", *("-" if math.isnan(n) else f"{n:.2f}" for n in numbers)]
+        rows.append(
+            [*map(str, summary.values), summary.runs, summary.diverged, *(own if summary.runs else ["-"] * len(own))]
+        )
+    heads = [*found.varied, "runs", "diverged", "dev", "+-", "test", "+-", "ridge share", "converged"]
+    lines = table([*heads, *targets.values(), "seconds"], rows)
     best = found.best
     if best is None:
         return f"{lines}\nEvery training diverged; runs.csv says why."
     values = ", ".join(f"{name} {value}" for name, value in zip(found.varied, best.values, strict=True))
     chosen = f"Best on the dev images: {values}, " if values else "On average: "
-    return f"{lines}\n{chosen}{best.dev_mean:.2%}, and {best.test_mean:.2%} on the test images."
+    return f"{lines}\n{chosen}{best.mean.dev_accuracy:.2%}, and {best.mean.test_accuracy:.2%} on the test images."
 
 
 def _is_number(cell: object) -> bool:

@@ -8,10 +8,12 @@ from scipy.spatial.distance import cdist
 
 from foreign import alike, assert_alike
 from learn import small
+from pellucid.data.scaling import FAINT, Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.learn.experiments import clusters
-from pellucid.learn.experiments.clusters import ClusterFeatures, Scan, ScanRow, cluster_data, scan_clusters
+from pellucid.learn import features as module
+from pellucid.learn.experiments.clusters import Scan, ScanRow, cluster_data, scan_clusters
+from pellucid.learn.features import ClusterFeatures
 
 K = 5
 
@@ -71,11 +73,11 @@ def test_each_image_has_its_features_whatever_company_it_is_in(images):
     features = ClusterFeatures.fit(images, K)
     together = features.apply(images)
     # A distance is a sum over the pixels, which BLAS rounds as it likes; whitening stretches by up to this much.
-    bound = np.finfo(np.float32).eps * images[0].size / np.sqrt(clusters.FLATTEST)
+    bound = np.finfo(np.float32).eps * images[0].size / np.sqrt(module.FLATTEST) / module.REACH
     assert bound < 0.01 * together.std()
     np.testing.assert_allclose(features.apply(images[7:8]), together[7:8], rtol=0, atol=bound)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clusters, "PIECE", 8)
+        patch.setattr(module, "PIECE", 8)
         np.testing.assert_allclose(features.apply(images), together, rtol=0, atol=bound)
 
 
@@ -143,11 +145,45 @@ def test_a_scan_finds_the_clusters_that_there_are():
     inertia = [row.inertia for row in scan.rows]
     assert inertia == sorted(inertia, reverse=True)
     assert all(row.seconds > 0 for row in scan.rows)
+    came: list[ScanRow] = []
+    again = scan_clusters(blobs(6), counts=(2, 6), sample=150, progress=False, on_row=came.append)
+    assert came == list(again.rows)
+    assert came[1].cluster_silhouette > 0.9
+    assert came[0].cluster_silhouette != came[0].silhouette
+
+
+def test_clusters_of_scaled_pixels_are_those_of_the_scaled_images(images):
+    """Rejects a scaling that is asked for and left out, and one that is measured on the images to be transformed."""
+    for name in ("standardized", "unit-norm", "features"):
+        features = ClusterFeatures.fit(images, K, cluster_scaling=name, normalization="centres")
+        seen = Scaling.measured(images, per="feature", least=FAINT) if name == "features" else Scaling(name)
+        alone = ClusterFeatures.fit(seen.apply(images), K, normalization="centres")
+        assert_alike(features.centres, alone.centres)
+        assert_alike(features.apply(images[:4]), alone.apply(seen.apply(images[:4])))
+
+
+def test_how_centres_are_looked_for_can_be_set():
+    """Rejects restarts, iterations or a batch that are taken and forgotten."""
+    data = small.data()
+    inertia = {}
+    for asked in ({}, {"restarts": 40}, {"iterations": 1}, {"cluster_batch": 9}):
+        row = scan_clusters(data, counts=(12,), progress=False, seed=1, **asked).rows[0]
+        inertia[tuple(asked)] = row.inertia
+    assert len(set(inertia.values())) == 4
+
+
+def test_pixels_can_be_scanned():
+    """Rejects a scan of images that calls itself one of pixels."""
+    scan = scan_clusters(small.data(), clustered="pixels", counts=(3, 6), progress=False)
+    assert scan.sampled == np.prod(small.SHAPE)
+    assert next(iter(scan.table()))[0] == "clusters"
+    with pytest.raises(PellucidError, match="84 pixels"):
+        scan_clusters(small.data(), clustered="pixels", counts=(84,))
 
 
 def test_the_knee_by_hand():
     """Rejects a knee above the line, and axes that are not scaled."""
-    rows = [ScanRow(k, 1.0, i, 0.0) for k, i in ((10, 1000.0), (20, 400.0), (50, 200.0), (100, 100.0))]
+    rows = [ScanRow(k, 1.0, i, 0.0, 0.0) for k, i in ((10, 1000.0), (20, 400.0), (50, 200.0), (100, 100.0))]
     # Fallen by 0, 2/3, 8/9, 1 after 0, 1/9, 4/9, 1 of the way: 5/9 ahead at 20, 4/9 at 50.
     assert Scan(tuple(rows), 9).suggested == 20
     assert Scan(tuple(rows[:2]), 9).suggested == 10
@@ -162,7 +198,7 @@ def test_the_knee_by_hand():
         (lambda data: cluster_data(data, clusters=1), "2 to 69"),
         (lambda data: cluster_data(data, clusters=K, normalization="whiten"), "normalization"),
         (lambda data: ClusterFeatures.fit(data.train.images, K, normalization="none"), "none"),
-        (lambda data: ClusterFeatures.fit(data.train.images, K).apply(np.zeros((2, 1, 5, 5), np.float32)), "25 pixels"),
+        (lambda data: ClusterFeatures.fit(data.train.images, K).apply(np.zeros((2, 1, 5, 5), np.float32)), "1, 5, 5"),
     ],
 )
 def test_what_cannot_be_clustered_is_refused(call, said):

@@ -8,14 +8,17 @@ import pytest
 
 from learn import small
 from pellucid.errors import PellucidError
+from pellucid.learn.build import network_for
 from pellucid.learn.experiments import grid_search
-from pellucid.learn.experiments.cluster_comparison import feature_settings
+from pellucid.learn.experiments.cluster_comparison import feature_settings, network_on_clusters
 from pellucid.learn.experiments.clusters import cluster_data
-from pellucid.learn.experiments.grid_search import Run, Study, study
+from pellucid.learn.experiments.grid_search import study
+from pellucid.learn.experiments.study_results import Run, Study, scored
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer, train
+from pellucid.settings import ClusterSettings
 
 PLAN = [Flatten(), Dense(9, "sigmoid"), Dense(small.CLASSES, "linear")]
 SHARED = {"epochs": 2, "batch": 16, "check": False, "progress": False}
@@ -33,8 +36,11 @@ def table(folder, name="runs.csv"):
 
 
 def scores(runs):
-    """All of the runs but their seconds."""
-    return [dataclasses.replace(run, seconds=0.0) for run in runs]
+    """All of the runs but their seconds, and what they have none of: NaN is not what it is."""
+    whole = [dataclasses.asdict(run) for run in runs]
+    return [
+        {name: value for name, value in run.items() if "seconds" not in name and str(value) != "nan"} for run in whole
+    ]
 
 
 def test_every_run_is_the_training_that_its_values_say(tmp_path):
@@ -50,6 +56,7 @@ def test_every_run_is_the_training_that_its_values_say(tmp_path):
         last = history.epochs[-1]
         expected = (last.dev_accuracy, evaluate(net, data.test).accuracy, last.train_accuracy, last.loss)
         assert (run.dev_accuracy, run.test_accuracy, run.train_accuracy, run.loss) == expected
+        assert run.ridge_share == last.ridge_share
         assert run.seconds > 0
     rows = table(tmp_path / "new" / "study")
     assert [(row["ridge"], row["seed"]) for row in rows] == [("0.01", "0"), ("0.01", "3"), ("0.4", "0"), ("0.4", "3")]
@@ -66,7 +73,9 @@ def test_with_clusters_a_run_is_a_training_on_features(tmp_path):
     assert scores([plain]) == scores([dataclasses.replace(alone, values=(0, 2))])
     turned, features = cluster_data(data, clusters=9, seed=2, shift=2)
     net = Network(PLAN, input_shape=turned.input_shape, scaling=features.scaling, seed=2)
-    settings = feature_settings({}, data, 9, ridge=0.5, seed=2, epochs=2, batch=16, check=False)
+    settings = feature_settings(
+        {}, data, ClusterSettings.of(clusters=9), ridge=0.5, seed=2, epochs=2, batch=16, check=False
+    )
     trainer = Trainer(net, turned, settings)
     list(trainer.run(progress=False))
     assert distant.loss == trainer.history.epochs[-1].loss
@@ -140,6 +149,50 @@ def test_a_grid_may_grow_and_a_smaller_one_loses_nothing(tmp_path):
     assert len(table(tmp_path, "summary.csv")) == 1
 
 
+def test_widths_and_architectures_are_settings_like_others(tmp_path):
+    """Rejects widths that are varied in name only, and an architecture that is trained by another one's recipe."""
+    grid = {"architecture": ["mlp-70-30", "mlp-deep"], "hidden": ["9", "8-7"], "loss": ["log-loss"]}
+    found = study("mlp-70-30", small.data(), grid, out=tmp_path, **SHARED)
+    assert [run.values[:2] for run in found.runs] == [
+        (name, hidden) for name in grid["architecture"] for hidden in grid["hidden"]
+    ]
+    for run in found.runs:
+        name, hidden, loss = run.values
+        net = network_for(name, small.data(), hidden=hidden, loss=loss)
+        history = train(net, small.data(), **SHARED)
+        assert run.loss == history.epochs[-1].loss
+    assert len({run.loss for run in found.runs}) == 4
+
+
+def test_pixels_may_be_grouped_or_dropped_in_a_study():
+    """Rejects groups of pixels that are taken for distances to centres, and pixels that are dropped from neither."""
+    grid = {"clusters": [0, 9], "drop_below": [0.0, 0.12], "seed": [2]}
+    with pytest.raises(PellucidError, match="dense"):
+        study(PLAN, small.data(), grid, clustered="pixels", **SHARED)
+    runs = study(PLAN, small.data(), {"clusters": [9], "seed": [2]}, clustered="pixels", **SHARED).runs
+    wanted = ClusterSettings.of(clusters=9, clustered="pixels")
+    net, _, _ = network_on_clusters(PLAN, small.data(), wanted, seed=2, shift=1)
+    trainer = Trainer(net, small.data(), feature_settings({}, small.data(), wanted, epochs=2, batch=16, seed=2))
+    list(trainer.run(progress=False))
+    assert runs[0].loss == trainer.history.epochs[-1].loss
+
+
+def test_when_a_target_is_reached_and_when_a_training_has_converged():
+    """Rejects epochs counted from 0, seconds without what came before, and an excursion that is overlooked."""
+    data = small.data()
+    epochs = train(Network(PLAN, input_shape=small.SHAPE), data, test=True, **{**SHARED, "epochs": 5}).epochs
+    costs, dev = [3.0, 1.0, 2.0, 1.005, 1.0], [0.5, 0.9, 0.8, 0.9, 0.95]
+    told = [
+        dataclasses.replace(epoch, cost=cost, dev_accuracy=accuracy, seconds=2.0)
+        for epoch, cost, accuracy in zip(epochs, costs, dev, strict=True)
+    ]
+    run = scored((), told, 1.0, 0.9)
+    assert (run.converged, run.seconds) == (4, 11)
+    assert (run.reached, run.reached_seconds, run.stayed, run.stayed_seconds) == (2, 5, 4, 9)
+    assert math.isnan(scored((), told, 1.0, 0.99).reached)
+    assert math.isnan(scored((), told, 1.0, None).stayed_seconds)
+
+
 def test_means_and_spreads_are_over_the_seeds():
     """Rejects a spread over n instead of n - 1, one over different settings, and means that a diverged run spoils."""
     runs = [
@@ -153,11 +206,11 @@ def test_means_and_spreads_are_over_the_seeds():
     first, second, third = found.summaries()
     assert found.varied == ("ridge",)
     assert (first.values, first.runs, first.diverged) == ((0.1,), 2, 1)
-    assert (first.dev_mean, first.test_mean, first.seconds) == pytest.approx((0.8, 0.7, 6))
-    assert (first.dev_spread, first.test_spread) == pytest.approx((math.sqrt(0.02), math.sqrt(0.02)))
-    assert (second.values, second.dev_mean, second.dev_spread) == ((0.2,), 0.5, 0.0)
+    assert (first.mean.dev_accuracy, first.mean.test_accuracy, first.mean.seconds) == pytest.approx((0.8, 0.7, 6))
+    assert (first.spread.dev_accuracy, first.spread.test_accuracy) == pytest.approx((math.sqrt(0.02), math.sqrt(0.02)))
+    assert (second.values, second.mean.dev_accuracy, second.spread.dev_accuracy) == ((0.2,), 0.5, 0.0)
     assert (third.runs, third.diverged) == (0, 1)
-    assert math.isnan(third.dev_mean)
+    assert math.isnan(third.mean.dev_accuracy)
 
 
 def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path):
@@ -194,6 +247,10 @@ def test_one_setting_written_in_two_ways_is_one_run():
         ({"clusters": [70]}, {}, "70 clusters of 70 images"),
         ({"seed": [0]}, {"copies": 3}, "'copies' needs clusters"),
         ({"initialization": ["he", "hee"]}, {}, "hee"),
+        ({"hidden": ["9", "9x"]}, {}, "100-50"),
+        ({"architecture": ["mlp-70-30", "mlp-70"]}, {}, "mlp-70"),
+        ({"seed": [0]}, {"target": 97.4}, "target"),
+        ({"target": [0.9]}, {}, "'target'"),
         ({"epochs": [0]}, {}, "0 epochs"),
         ({"seed": range(1000), "batch": range(1, 1000)}, {}, "100,000"),
     ],

@@ -6,11 +6,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan, ScanRow
-from pellucid.show.console import comparison_text, scan_text
+from pellucid.show.console import comparison_text, scan_line, scan_text
 from pellucid.show.figures.clusters import clusters_figure
 
 SCAN = Scan(
-    tuple(ScanRow(k, s, i, q) for k, s, i, q in ((10, 0.5, 2e6, 0.1), (20, 0.7, 8e5, 0.2), (50, 0.9, 6e5, 0.05))), 500
+    tuple(
+        ScanRow(k, s, i, q, 2 * q) for k, s, i, q in ((10, 0.5, 2e6, 0.1), (20, 0.7, 8e5, 0.2), (50, 0.9, 6e5, 0.05))
+    ),
+    500,
 )
 PIXELS = LearningCurve("pixels", 0.5, (2.0, 4.0, 6.0), (0.91, 0.96, 0.975), (0.9, 0.95, 0.972))
 FEATURES = LearningCurve("20 clusters", 1.5, (2.5, 3.0), (0.955, 0.98), (0.96, 0.9791))
@@ -29,7 +32,11 @@ def test_a_scan_is_drawn_at_its_numbers_with_a_ring_around_the_suggestion():
     """Rejects curves of each other's numbers, and a ring around another K than the one that is told."""
     inertia, silhouette, seconds = clusters_figure(SCAN, FOUND).axes[1:4]
     assert curves(inertia)[0] == [[10, 2.0], [20, 0.8], [50, 0.6]]
-    assert curves(silhouette) == [[[10, 0.1], [20, 0.2], [50, 0.05]], [[20, 0.2]]]
+    assert curves(silhouette) == [
+        [[10, 0.1], [20, 0.2], [50, 0.05]],
+        [[10, 0.2], [20, 0.4], [50, 0.1]],
+        [[20, 0.2]],
+    ]
     assert curves(seconds) == [[[10, 0.5], [20, 0.7], [50, 0.9]], [[20, 0.7]]]
     assert "10^6" in inertia.get_title(loc="left")
     assert "500 images" in silhouette.get_title(loc="left")
@@ -67,13 +74,13 @@ def test_all_of_it_on_one_board():
 
 def test_the_lines_of_a_terminal_say_the_same():
     """Rejects a ratio the wrong way round, and columns that are exchanged."""
-    lines = scan_text(SCAN).splitlines()
-    assert lines[2].split() == ["20", "0.70", "800,000.0", "0.2000"]
-    assert lines[-1].startswith("20 clusters are suggested")
+    assert scan_line(SCAN.rows[1]).split() == ["20", "0.70", "800,000.0", "0.2000", "0.4000"]
+    assert len(scan_line(None)) == len(scan_line(SCAN.rows[1]))
+    assert scan_text(SCAN).startswith("20 clusters are suggested")
     heads, pixels, features, told = comparison_text(FOUND, 0.955).splitlines()
-    assert heads.endswith("s to dev 95.50%")
-    assert pixels.split() == ["pixels", "97.20%", "97.50%", "0.50", "6.00", "4.00"]
-    assert features.split()[2:] == ["97.91%", "98.00%", "1.50", "3.00", "2.50"]
+    assert heads.endswith("s to dev 95.50%  s to stay")
+    assert pixels.split() == ["pixels", "97.20%", "97.50%", "0.50", "6.00", "4.00", "4.00"]
+    assert features.split()[2:] == ["97.91%", "98.00%", "1.50", "3.00", "2.50", "2.50"]
     assert told == "With clusters, it takes 0.62 times as long to get there as without."
     assert comparison_text(FOUND, 0.99).splitlines()[1].endswith("-")
     assert len(comparison_text(FOUND, 0.99).splitlines()) == 3

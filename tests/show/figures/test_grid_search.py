@@ -1,5 +1,6 @@
 """A study's figure and lines show each combination at its own numbers."""
 
+import dataclasses
 import doctest
 import math
 
@@ -9,14 +10,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pellucid.errors import PellucidError
 from pellucid.learn.experiments import grid_search as experiment
-from pellucid.learn.experiments.grid_search import Run, Study
+from pellucid.learn.experiments.study_results import Run, Study
 from pellucid.show.console import study_text
 from pellucid.show.figures import grid_search
 from pellucid.show.figures.grid_search import study_figure
 
 
 def run(*values, dev=0.9, test=0.8, seconds=3.0):
-    return Run(values, dev, test, 0.5, 0.1, seconds)
+    return Run(values, dev, test, 0.5, 0.1, seconds, ridge_share=0.25, converged=7.0)
 
 
 def lost(*values):
@@ -96,12 +97,25 @@ def test_the_lines_of_a_terminal_name_the_best_by_the_dev_images():
     """Rejects a choice by the test images, and a combination whose trainings diverged as a line of NaN."""
     odd = (run(0.3, 0, dev=0.5, test=0.99), run(0.4, 0, dev=0.95, test=0.6))
     lines = study_text(Study(ONE.names, ONE.runs + odd)).splitlines()
-    assert lines[1].split() == ["0.01", "2", "0", "91.00%", "1.41%", "80.00%", "0.00%", "3.00"]
-    assert lines[2].split() == ["0.1", "0", "2", "-", "-", "-", "-", "-"]
+    assert lines[1].split() == ["0.01", "2", "0", "91.00%", "1.41%", "80.00%", "0.00%", "25.00%", "7.00", "3.00"]
+    assert lines[2].split() == ["0.1", "0", "2", *["-"] * 7]
     assert lines[3].split()[1:3] == ["1", "1"]
     assert lines[-1] == "Best on the dev images: ridge 0.4, 95.00%, and 60.00% on the test images."
     assert study_text(Study(("seed",), (run(0), run(1)))).splitlines()[-1].startswith("On average: 90.00%")
     assert "Every training diverged" in study_text(Study(("learning_rate",), (lost(9.0), lost(8.0))))
+
+
+def test_what_a_target_took_is_told_where_there_is_one():
+    """Rejects the mean of those that got there for all, and epochs taken for seconds."""
+    there = dataclasses.replace(run(0.3, 0), reached=2.0, reached_seconds=0.5, stayed=4.0, stayed_seconds=1.5)
+    half = dataclasses.replace(there, values=(0.4, 0), stayed=math.nan, stayed_seconds=math.nan)
+    lines = study_text(Study(ONE.names, (there, half, run(0.5, 0), lost(0.6, 0)))).splitlines()
+    assert "epochs to target" in lines[0]
+    assert [line.split()[8:] for line in lines[1:4]] == [
+        ["7.00", "2.00", "0.50", "4.00", "1.50", "3.00"],
+        ["7.00", "2.00", "0.50", "-", "-", "3.00"],
+        ["7.00", "-", "-", "-", "-", "3.00"],
+    ]
 
 
 def test_the_examples_hold():
@@ -113,4 +127,4 @@ def test_the_best_is_a_mean_over_seeds():
     """Rejects the luckiest single run as the best."""
     best = ONE.best
     assert best is not None
-    assert (best.values, best.dev_mean) == ((0.01,), pytest.approx(0.91))
+    assert (best.values, best.mean.dev_accuracy) == ((0.01,), pytest.approx(0.91))

@@ -1,6 +1,9 @@
-"""Comparison: the same layers, learning from pixels and from distances to clusters -> accuracy against seconds.
+"""Comparison: the same layers, learning from pixels and from clusters -> accuracy against seconds.
 
-compare_clusters: Data -> Comparison of two learning curves
+compare_clusters:    Data -> Comparison of two learning curves, and the network that learnt from clusters
+network_on_clusters: architecture, Data, ClusterSettings -> a network on distances to centres or on groups of pixels,
+                     and the data that it learns from
+first_epoch:         accuracies after each epoch, a target -> when it was reached, or reached to stay
 
 Seconds count from the first thing that is done for a network: with clusters, these are found and all images turned into
 features before it takes its first step. Evaluation after each epoch, and compiling, are not counted. The dev images say
@@ -8,8 +11,8 @@ when an accuracy is reached, since test images must not choose anything.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -17,11 +20,15 @@ import numpy as np
 
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn.experiments.clusters import cluster_data, require_count
-from pellucid.learn.layers import Conv, Pool
+from pellucid.learn.architectures import Architecture
+from pellucid.learn.build import grouped, network_for
+from pellucid.learn.experiments.clusters import cluster_data
+from pellucid.learn.features import ClusterFeatures, pixel_groups, require_count
+from pellucid.learn.layers import Conv, Layer, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
-from pellucid.settings import ClusterSettings, OptimizationSettings, TrainSettings
+from pellucid.learn.validation import plan_of
+from pellucid.settings import ClusterSettings, KMeansSettings, OptimizationSettings, TrainSettings
 
 RECIPE: Mapping[str, Any] = {"epochs": 10, "batch": 200, "learning_rate": 0.7, "shift": 0}
 """What suits features where it differs from what suits pixels: an image has few of them, so batches may be larger."""
@@ -30,13 +37,41 @@ COMPARED = (*OptimizationSettings.model_fields, *ClusterSettings.model_fields, "
 """What a comparison may be given."""
 
 
-def feature_settings(recipe: Mapping[str, Any], data: Data, clusters: int, **settings: Any) -> TrainSettings:
-    """How a network is trained on features: as on pixels, but for RECIPE and for the ridge term.
+def feature_settings(recipe: Mapping[str, Any], data: Data, wanted: ClusterSettings, **settings: Any) -> TrainSettings:
+    """How a network is trained on clusters: as on pixels, but for the ridge term and, on distances, for RECIPE.
 
     That is the term for pixels (the recipe's, or the one given), scaled by K / pixels.
     """
-    wanted = TrainSettings.of({**TrainSettings.renamed(recipe), **RECIPE}, **{**settings, "shift": 0})
-    return wanted.model_copy(update={"ridge": wanted.ridge * clusters / math.prod(data.input_shape)})
+    if wanted.clustered == "images":
+        recipe, settings = {**TrainSettings.renamed(recipe), **RECIPE}, {**settings, "shift": 0}
+    own = TrainSettings.of(recipe, **settings)
+    return own.model_copy(update={"ridge": own.ridge * wanted.clusters / math.prod(data.input_shape)})
+
+
+def network_on_clusters(
+    architecture: str | Architecture | Sequence[Layer],
+    data: Data,
+    wanted: ClusterSettings,
+    *,
+    seed: int,
+    shift: int,
+    turn: Callable[..., tuple[Data, ClusterFeatures]] = cluster_data,
+    **network: Any,
+) -> tuple[Network, Data, ClusterFeatures | None]:
+    """A network, the data that it learns from, and what images become first: None for groups of pixels.
+
+    turn: what takes the place of `cluster_data`.  network: keywords of `NetworkSettings`.
+    """
+    plan = plan_of(architecture)
+    if wanted.clustered == "pixels":
+        how = wanted.model_dump(include=set(KMeansSettings.model_fields))
+        groups = pixel_groups(data.train.images, wanted.clusters, seed=seed, **how)
+        plan = replace(plan, layers=grouped(plan.layers, groups))
+        return network_for(plan, data, seed=seed, **network), data, None
+    turned, features = turn(data, shift=shift, seed=seed, **wanted.model_dump(exclude={"clustered"}))
+    net = network_for(plan, turned, seed=seed, **network)
+    net.scaling = features.scaling
+    return net, turned, features
 
 
 @dataclass(frozen=True)
@@ -53,18 +88,28 @@ class LearningCurve:
     dev: tuple[float, ...]
     test: tuple[float, ...]
 
-    def seconds_to(self, target: float) -> float | None:
-        """When the accuracy on the dev images first reached the target; None if it never did."""
-        return next((s for s, accuracy in zip(self.seconds, self.dev, strict=True) if accuracy >= target), None)
+    def seconds_to(self, target: float, *, stay: bool = False) -> float | None:
+        """When the accuracy on the dev images first reached the target, or reached it to stay; None if it never did."""
+        epoch = first_epoch(self.dev, target, stay=stay)
+        return None if epoch is None else self.seconds[epoch]
+
+
+def first_epoch(accuracies: Sequence[float], target: float, *, stay: bool = False) -> int | None:
+    """The first epoch, from 0, after which the target is reached, or reached and never left again; None if none is."""
+    reached = np.array(accuracies) >= target
+    if stay:
+        reached = np.logical_and.accumulate(reached[::-1])[::-1]
+    return int(reached.argmax()) if reached.any() else None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The same layers on pixels and on the distances to K centres."""
+    """The same layers on pixels and on K clusters; network: the latter, which takes images, centres included."""
 
     clusters: int
     pixels: LearningCurve
     features: LearningCurve
+    network: Network | None = None
 
     @property
     def common(self) -> float:
@@ -89,23 +134,21 @@ def compare_clusters(
     for name in settings:
         if name not in COMPARED:
             raise unknown("setting of a comparison", name, COMPARED)
-    first = Network(architecture, input_shape=data.input_shape, classes=len(data.classes))
-    require_dense(first)
     own = {name: settings.pop(name) for name in list(settings) if name in ClusterSettings.model_fields}
-    clusters = ClusterSettings.of(**own).clusters
-    classes, seed = len(data.classes), TrainSettings.of(**settings).seed
+    wanted, seed = ClusterSettings.of(**own), TrainSettings.of(**settings).seed
+    first = network_for(architecture, data, seed=seed)
+    require_clusters(first, wanted, data)
     plain = TrainSettings.of(first.recipe, **settings)
-    distant = feature_settings(first.recipe, data, clusters, **settings)
-    require_count(clusters, len(data.train))
+    other = feature_settings(first.recipe, data, wanted, **settings)
     compile_kernels(first, data)
     begin = perf_counter()
-    net = Network(architecture, input_shape=data.input_shape, classes=classes, seed=seed)
-    pixels = _course("pixels", net, data, plain, begin, progress)
-    begin = perf_counter()
-    turned, features = cluster_data(data, shift=max(1, plain.shift), seed=seed, **own)
-    shape = turned.input_shape
-    net = Network(architecture, input_shape=shape, classes=classes, scaling=features.scaling, seed=seed)
-    return Comparison(clusters, pixels, _course(f"{clusters} clusters", net, turned, distant, begin, progress))
+    pixels = _course("pixels", network_for(architecture, data, seed=seed), data, plain, begin, progress)
+    begin, shift = perf_counter(), max(1, plain.shift)
+    net, turned, features = network_on_clusters(architecture, data, wanted, seed=seed, shift=shift)
+    name = f"{wanted.clusters} {'clusters' if wanted.clustered == 'images' else 'groups of pixels'}"
+    curve = _course(name, net, turned, other, begin, progress)
+    net.features = features
+    return Comparison(wanted.clusters, pixels, curve, net)
 
 
 def compile_kernels(network: Network, data: Data) -> None:
@@ -114,14 +157,16 @@ def compile_kernels(network: Network, data: Data) -> None:
     list(Trainer(network, few, TrainSettings(check=False, epochs=1)).run(progress=False))
 
 
-def require_dense(network: Network) -> None:
-    """Raise PellucidError where a network has layers for images, which distances to clusters are not."""
+def require_clusters(network: Network, wanted: ClusterSettings, data: Data) -> None:
+    """Raise PellucidError where a network cannot learn from clusters, or there are not so many."""
     for layer, name in zip(network.layers, network.names, strict=True):
         if isinstance(layer, Conv | Pool):
             raise PellucidError(
-                f"Layer '{name}' of {network.architecture} needs images, but distances to clusters are none; give an "
-                f"architecture of dense layers, such as mlp-70-30."
+                f"Layer '{name}' of {network.architecture} needs images, but clusters are none; give an architecture "
+                f"of dense layers, such as mlp-70-30."
             )
+    points = len(data.train) if wanted.clustered == "images" else math.prod(data.input_shape)
+    require_count(wanted.clusters, points, wanted.clustered)
 
 
 def _course(

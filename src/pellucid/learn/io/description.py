@@ -22,6 +22,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.learn import initializers
 from pellucid.learn.architectures import ARCHITECTURES, Architecture, layer_names
+from pellucid.learn.features import ClusterFeatures
 from pellucid.learn.io.config import layer_to_dict, layers_from_list, recipe_from_dict
 from pellucid.learn.layers import Parameters
 from pellucid.learn.losses import loss_named
@@ -41,7 +42,8 @@ class StoredNetwork:
     """All of a network, as files hold it.
 
     plan: its layers, initialization and recipe.  input_shape: (channel, height, width).  seed: of the first weights.
-    scaling: None where it is still to be measured.  provenance: how it was trained.  parameters: by name.
+    scaling: None where it is still to be measured.  provenance: how it was trained.  parameters: by name.  features:
+    what images become first, None where they are seen as they are.
     """
 
     plan: Architecture
@@ -50,6 +52,7 @@ class StoredNetwork:
     scaling: Scaling | None
     provenance: Mapping[str, Any]
     parameters: Parameters
+    features: ClusterFeatures | None = None
 
 
 def describe(network: StoredNetwork) -> dict[str, Any]:
@@ -60,6 +63,7 @@ def describe(network: StoredNetwork) -> dict[str, Any]:
         "layers": [layer_to_dict(layer) for layer in network.plan.layers],
         "input_shape": list(network.input_shape),
         "scaling": None if network.scaling is None else network.scaling.to_dict(),
+        "features": None if network.features is None else network.features.to_dict(),
         "initialization": network.plan.initialization,
         "seed": network.seed,
         "loss": network.plan.loss,
@@ -99,7 +103,11 @@ def described(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> S
     measured = None if scaling is None else Scaling.from_dict(scaling)
     if measured is not None:
         _require_scaling_fits(measured, sizes)
-    return StoredNetwork(plan, sizes, seed, measured, provenance if isinstance(provenance, Mapping) else {}, fitted)
+    features = None if description.get("features") is None else ClusterFeatures.from_dict(description["features"])
+    if features is not None and sizes != (len(features.centres), 1, 1):
+        raise PellucidError(f"It sees {sizes}, but has the centres of {len(features.centres)} clusters; make it anew.")
+    known = provenance if isinstance(provenance, Mapping) else {}
+    return StoredNetwork(plan, sizes, seed, measured, known, fitted, features)
 
 
 def _require_scaling_fits(scaling: Scaling, shape: tuple[int, int, int]) -> None:

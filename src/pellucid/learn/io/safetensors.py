@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path, read_bytes
+from pellucid.learn.features import ARRAYS
 from pellucid.learn.io.description import BESIDE, FILE, StoredNetwork, damaged, describe, described, naming, parsed
 
 Array = np.ndarray
@@ -26,7 +27,8 @@ Array = np.ndarray
 LARGEST_FILE = 4 * 2**30
 LARGEST_HEADER = 2**21
 TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
-SCALING = ("mean", "deviation")
+NUMBERS = {"scaling": ("mean", "deviation"), "features": ARRAYS}
+"""What of a description is a tensor."""
 
 
 def write_network(path: Path, network: StoredNetwork, beside: Mapping[str, Array] | None = None) -> None:
@@ -35,10 +37,10 @@ def write_network(path: Path, network: StoredNetwork, beside: Mapping[str, Array
     Raises PellucidError where the file could not be read again: NaN, infinity, or other types than float32.
     """
     tensors, description = {**network.parameters, **(beside or {})}, describe(network)
-    scaling = description["scaling"]
-    if scaling is not None and len(scaling) > 1:
-        tensors |= {f"scaling:{name}": getattr(network.scaling, name) for name in SCALING}
-        description["scaling"] = {"kind": scaling["kind"]}
+    for part, names in NUMBERS.items():
+        held = [name for name in names if name in (description[part] or {})]
+        tensors |= {f"{part}:{name}": getattr(getattr(network, part), name) for name in held}
+        description[part] = description[part] and {k: v for k, v in description[part].items() if k not in held}
     for name, value in tensors.items():
         if value.dtype not in TYPES.values() or (BESIDE not in name and value.dtype != np.float32):
             raise PellucidError(
@@ -83,9 +85,10 @@ def read_tensors(content: bytes) -> tuple[Mapping[str, Any], dict[str, Array]]:
         tensors = load(content)
     except (SafetensorError, ValueError, OverflowError, MemoryError) as error:
         raise PellucidError(damaged(error)) from None
-    numbers = {name: tensors[f"scaling:{name}"] for name in SCALING if f"scaling:{name}" in tensors}
-    if numbers and isinstance(description.get("scaling"), Mapping):
-        description = {**description, "scaling": {**description["scaling"], **numbers}}
+    for part, names in NUMBERS.items():
+        numbers = {name: tensors[f"{part}:{name}"] for name in names if f"{part}:{name}" in tensors}
+        if numbers and isinstance(description.get(part), Mapping):
+            description = {**description, part: {**description[part], **numbers}}
     return description, tensors
 
 

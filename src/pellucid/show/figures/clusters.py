@@ -4,7 +4,7 @@ clusters_figure: Scan -> inertia, silhouette and seconds against K, the suggeste
 accuracy of both networks against seconds, on one axis
 
 A curve begins where its network takes its first step; until then, clusters are found and images turned into features,
-which is drawn as a line on the floor.
+which is drawn as a bar at the foot.
 """
 
 from matplotlib.axes import Axes
@@ -38,12 +38,17 @@ def _scan(figure: Figure, scan: Scan) -> None:
     power = max(0, len(f"{largest:.0f}") - 1)
     curves = {
         f"inertia, in $10^{power}$; the ring is the knee": [row.inertia / 10**power for row in scan.rows],
-        f"silhouette, over {scan.sampled:,} images": [row.silhouette for row in scan.rows],
+        f"silhouette, over {scan.sampled:,} {scan.clustered}; dashed: of distances": [
+            row.silhouette for row in scan.rows
+        ],
         "seconds to find the centres": [row.seconds for row in scan.rows],
     }
     for place, (title, values) in enumerate(curves.items()):
         axes = add_plot(figure, 30 + 350 * place, MARGIN + 30, 290, title, SMALL)
         axes.plot(counts, values, color=LIGHT.accent, lw=1.8, marker="o", ms=3)
+        if "silhouette" in title:
+            inside = [row.cluster_silhouette for row in scan.rows]
+            axes.plot(counts, inside, color=LIGHT.accent, lw=1.2, ls=(0, (3, 2)))
         chosen = counts.index(scan.suggested)
         axes.plot(
             counts[chosen : chosen + 1],
@@ -69,7 +74,8 @@ def _compare(figure: Figure, found: Comparison, top: int, target: float) -> None
     for course, colour, place in ((found.pixels, LIGHT.muted, 0), (found.features, LIGHT.accent, 1)):
         _course(axes, course, colour, place, target)
     axes.set_xlim(left=0)
-    axes.set_xlabel("seconds", size=8, color=LIGHT.muted, loc="right", labelpad=1)
+    words = "seconds; a bar at the foot: before the first step"
+    axes.set_xlabel(words, size=8, color=LIGHT.muted, loc="right", labelpad=1)
 
 
 def _course(axes: Axes, course: LearningCurve, colour: str, place: int, target: float) -> None:

@@ -1,6 +1,6 @@
 """Grid search: the results of every combination of settings, drawn.
 
-study_figure: Study of learn/experiments/grid_search.py -> accuracy and seconds
+study_figure: Study of learn/experiments/study_results.py -> accuracy and seconds
 
 One setting varied: the accuracies on the dev and the test images against its values. Two: a curve over the first for
 each value of the second, on the dev images, which are those to choose by. None or more than two: a line of its own for
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
-from pellucid.learn.experiments.grid_search import Study, Summary, Values
+from pellucid.learn.experiments.study_results import Study, Summary, Values
 from pellucid.show.figures.axes import add_plot, draw_text, mix_colors, pixel_figure
 from pellucid.show.style import LIGHT, MARGIN
 
@@ -49,17 +49,21 @@ def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary])
         own = [summary for summary in summaries if summary.values[1:] == other and summary.runs > 0]
         x = [values.index(summary.values[0]) for summary in own]
         colour = mix_colors(LIGHT.accent, LIGHT.wrong, place / max(1, len(others) - 1))
-        right.plot(x, [summary.seconds for summary in own], color=colour, lw=1.4, marker="o", ms=3.5)
-        dev = [(summary.dev_mean, summary.dev_spread) for summary in own]
+        right.plot(x, [summary.mean.seconds for summary in own], color=colour, lw=1.4, marker="o", ms=3.5)
+        dev, test = (
+            [(getattr(summary.mean, name), getattr(summary.spread, name)) for summary in own]
+            for name in ("dev_accuracy", "test_accuracy")
+        )
         if other:
             _points(left, x, dev, colour, f"{found.varied[1]} {other[0]}", place)
         else:
             _points(left, x, dev, colour, "dev", 0)
-            _points(left, x, [(summary.test_mean, summary.test_spread) for summary in own], LIGHT.truth, "test", 1)
+            _points(left, x, test, LIGHT.truth, "test", 1)
     for axes in (left, right):
         axes.set_xticks(range(len(values)), [str(value) for value in values])
         axes.set_xlim(-0.4, len(values) - 0.6)
         axes.set_xlabel(found.varied[0], size=9, color=LIGHT.muted, loc="right", labelpad=2)
+    right.margins(y=0.1)
     right.set_ylim(bottom=0)
 
 
@@ -83,11 +87,11 @@ def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summar
         if summary.runs == 0:
             continue
         for mean, spread, colour, up in (
-            (summary.dev_mean, summary.dev_spread, LIGHT.accent, -0.12),
-            (summary.test_mean, summary.test_spread, LIGHT.truth, 0.12),
+            (summary.mean.dev_accuracy, summary.spread.dev_accuracy, LIGHT.accent, -0.12),
+            (summary.mean.test_accuracy, summary.spread.test_accuracy, LIGHT.truth, 0.12),
         ):
             axes.errorbar([100 * mean], [place + up], xerr=[100 * spread], color=colour, marker="o", ms=4, elinewidth=1)
-        times.barh(place, summary.seconds, 0.4, color=LIGHT.accent, lw=0)
+        times.barh(place, summary.mean.seconds, 0.4, color=LIGHT.accent, lw=0)
     for each in (axes, times):
         each.set_ylim(len(summaries) - 0.5, -0.5)
         each.set_yticks([])
