@@ -3,6 +3,7 @@
 import gzip
 import inspect
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_files import write_csv
 from pellucid import cli, settings
+from pellucid.data.load import load_data
+from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.learn.history import History
 from pellucid.learn.network import Network
@@ -403,6 +407,76 @@ def test_inspect_takes_an_image_of_the_data_or_a_file(capsys, small_net):
     done(capsys, "inspect", small_net, "photo.png", "--out", "one.png")
     done(capsys, "inspect", small_net, "--index", "3", "--out", "two.png")
     assert Path("one.png").read_bytes() != Path("two.png").read_bytes()
+
+
+def test_inspect_finds_an_image_that_the_model_gets_wrong_and_says_so(capsys, small_net):
+    """Rejects the first image whatever it is, another image at every call, and a truth that is not told."""
+    told = done(capsys, "inspect", small_net, "--index", "wrong", "--table", "all.csv", "--beside", "mnist-cnn")
+    number = re.match(r"Image (\d+) of test\.\n", told)[1]
+    assert re.search(r"net: guess \d, \d+\.\d%; the truth is \d\.\nmnist-cnn: guess", told)
+    assert told.endswith("Wrote inspect.png\nWrote all.csv\n")
+    again = done(capsys, "inspect", small_net, "--index", number, "--out", "again.png", "--beside", "mnist-cnn")
+    assert told.split("\n")[1:3] == again.split("\n")[:2]
+    assert Path("inspect.png").read_bytes() == Path("again.png").read_bytes()
+    seeds = {done(capsys, "inspect", small_net, "--index", "random", "--seed", seed).split(".")[0] for seed in range(3)}
+    assert len(seeds) > 1
+    image = load_data("digits").test.images[int(number)]
+    table = [line.split(",") for line in Path("all.csv").read_text().splitlines() if line.startswith("input,")]
+    assert [np.float32(row[4]) for row in table] == image.ravel().tolist()
+    np.savetxt("rows.csv", image.reshape(1, -1), delimiter=",")
+    from_row = done(capsys, "inspect", small_net, "rows.csv")
+    assert from_row.split("%")[0] in told
+    assert "no image 1 in 'rows.csv'; give an index of 0 to 0" in refused(
+        capsys, "inspect", small_net, "rows.csv", "--index", "1"
+    )
+
+
+def test_averages_are_of_any_split_and_starts(capsys, small_net):
+    """Rejects means of the training images for those of all, and a start that is not the mean that is asked for."""
+    asked = ["average", "mnist-cnn", "--threshold", "0.5"]
+    few, every = (done(capsys, *asked, *words) for words in ([], ["--split", "all"]))
+    counts = [[int(number.replace(",", "")) for number in re.findall(r"of ([\d,]+) im", told)] for told in (few, every)]
+    assert sum(counts[0]) < sum(counts[1]) <= 1797
+    quick = ["--steps", "1", "--image", "box", "--optimizer", "gradient", "--learning-rate", "1e-9", "--keep", "last"]
+    digit = load_data("digits").test.images[12]
+    done(capsys, "pattern", small_net, "conv2", "1", *quick, "--start", "digits:test:12", "--out", "one.npz")
+    found, wanted = load_images("one.npz"), Scaling("standardized").apply(digit[None])
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    done(capsys, "average", "mnist-cnn", "--split", "all", "--out", "means.npz")
+    done(capsys, "pattern", "mnist-cnn", "conv1", "1", *quick, "--start", "digits:average:7", "--out", "mean.npz")
+    with np.load("means.npz") as means:
+        np.testing.assert_allclose(
+            load_images("mean.npz"), Scaling("standardized").apply(means["images"][[7]]), atol=1e-4
+        )
+    for start, words in (("digits:average:10", "no class 10"), ("digits:test:300", "only 0 to 299")):
+        assert words in refused(capsys, "pattern", "mnist-cnn", "conv1", "1", "--start", start)
+
+
+def test_many_files_have_names_of_one_s_own(capsys, small_net):
+    """Rejects names that overwrite each other, found out after the work, and a table for a picture."""
+    quick = ["--steps", "3", "--candidates", "16", "--silent-restarts", "0", "--units", "2", "0"]
+    done(capsys, "patterns", small_net, "conv2", *quick, "--out", "{model}-{layer}-{unit:02d}-{activation}.csv")
+    written = [path.name.rpartition("-")[0] for path in sorted(Path.cwd().glob("*.csv"))]
+    assert written == ["net-conv2-00", "net-conv2-02"]
+    for out in ("{layer}.png", "{unity}.png", "{unit}.pdf"):
+        assert out[1:5] in refused(capsys, "patterns", small_net, "conv2", *quick, "--out", out)
+
+
+def test_two_files_are_data_and_a_file_that_is_cut_says_so(capsys, small_net):
+    """Rejects a test file of which a tenth is judged without a word, and one that cannot be judged whole."""
+    digits = load_data("digits")
+    write_csv(Path("mine_train.csv"), digits.train.take(200))
+    write_csv(Path("mine_test.csv"), digits.test.take(50))
+    assert "on 50 test images of mine." in done(capsys, "evaluate", small_net, "--data", "mine_train.csv,mine_test.csv")
+    asked = ["evaluate", small_net, "--data", "mine_test.csv", "--split"]
+    assert "on 50 images of mine_test" in done(capsys, *asked, "all")
+    assert "on 9 test images" in done(capsys, *asked, "40,1,9")
+    assert cli.main(["data", "--data", "mine_test.csv"]) == 0
+    assert "40 for train and 5 for dev and 5 for test" in capsys.readouterr().err
+    told = done(capsys, "data", "--data", ".", "--split", "200,0,50")
+    assert [line.split()[:2] for line in told.splitlines()[2:]] == [["train", "200"], ["dev", "50"], ["test", "50"]]
+    assert "no split 'tset'" in refused(capsys, "evaluate", small_net, "--split", "tset")
+    assert "give train,dev,test as numbers" in refused(capsys, "evaluate", small_net, "--split", "1,all")
 
 
 def test_an_image_that_is_not_there_or_none_is_refused(capsys, small_net):

@@ -4,6 +4,7 @@ import csv
 import errno
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,16 @@ import pytest
 
 from pellucid import files
 from pellucid.errors import PellucidError
-from pellucid.files import atomic_path, bundled_file, input_file, output_folder, read_bytes, readable, write_rows
+from pellucid.files import (
+    atomic_path,
+    bundled_file,
+    fill_name,
+    input_file,
+    output_folder,
+    read_bytes,
+    readable,
+    write_rows,
+)
 from sources import ROOT
 
 
@@ -277,3 +287,29 @@ def test_numbers_survive_a_table(tmp_path):
     assert np.array_equal(np.array(exact, float), numbers)
     assert np.array_equal(np.array(single, np.float32), rows[1])
     assert words == ["é, ü", "", ""]
+
+
+def test_a_name_with_words_stands_for_many_files(tmp_path):
+    """Rejects words in folders, a layer that opens a folder, and a fraction with all its digits."""
+    rows = [{"layer": "block/1", "unit": unit, "activation": 1.5 / (unit + 1)} for unit in (0, 12)]
+    assert [path.name for path in fill_name(tmp_path / "{layer}-{unit:03d}-{activation}.png", rows)] == [
+        "block-1-000-1.5000.png",
+        "block-1-012-0.1154.png",
+    ]
+    assert fill_name("{unit}/same-{unit}.png", rows)[1] == Path("{unit}/same-12.png")
+    assert fill_name("plain.png", rows) == [Path("plain.png")] * 2
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{neuron}.png", "no word for the name of a file 'neuron'; choose one of 'unit', 'layer'"),
+        ("{}.png", "no word for the name of a file ''"),
+        ("{layer}.png", "'{layer}.png' would name several files alike; put more in it, of unit, layer"),
+        ("{layer:d}.png", "'{layer:d}' in the name of a file cannot be filled in"),
+    ],
+)
+def test_a_name_that_fits_no_or_several_files_is_refused(template, words):
+    """Rejects files that overwrite each other, and Python's own error for a format."""
+    with pytest.raises(PellucidError, match=re.escape(words)):
+        fill_name(template, [{"unit": 1, "layer": "a"}, {"unit": 2, "layer": "a"}])

@@ -127,3 +127,95 @@ def test_files_that_make_no_data_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PellucidError, match="holds int16 numbers"):
         load_data(tmp_path)
     assert mnist.SUBFOLDER == "mnist"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> dict[str, Path]:
+    """The same images as one file to train on and one to test on."""
+    (tmp_path / "pair").mkdir()
+    found = {"train": tmp_path / "pair" / "mnist_train.csv", "test": tmp_path / "pair" / "mnist_test.csv"}
+    write_csv(found["train"], WHOLE.take(np.arange(0, 60, 2)))
+    write_csv(found["test"], WHOLE.take(np.arange(1, 60, 2)))
+    return found
+
+
+def test_a_file_to_train_on_and_one_to_test_on(pair: dict[str, Path]) -> None:
+    """Rejects test images that are shuffled into training, the two in the order of the alphabet, and a false word."""
+    both = [pair["train"], pair["test"]]
+    for given in (both, ",".join(map(str, both)), " , ".join(map(str, both)), pair["train"].parent):
+        data = load_data(given)
+        assert sizes(data) == [25, 5, 30]
+        assert np.array_equal(data.test.images, WHOLE.images[1::2])
+        assert data.note == ""
+    assert load_data(both).name == "mnist"
+    assert np.array_equal(load_data(both[::-1]).test.images, WHOLE.images[::2])
+
+
+def test_a_file_that_is_cut_says_so(paths: dict[str, Path]) -> None:
+    """Rejects a test file that is cut in three without a word, and the word where a person chose the sizes."""
+    assert "48 for train and 6 for dev and 6 for test" in load_data(paths["csv"]).note
+    assert load_data(paths["csv"], sizes=(40, 10, 10)).note == ""
+    assert load_data("digits").note == ""
+
+
+@pytest.mark.parametrize(("count", "dev"), [((30, 0, 30), 30), ((20, 10, 30), 10)])
+def test_all_training_images_can_be_for_training(pair: dict[str, Path], count: tuple[int, int, int], dev: int) -> None:
+    """Rejects a dev split that is cut off all the same, and test images that are learnt."""
+    data = load_data(pair["train"].parent, sizes=count)
+    assert sizes(data) == [count[0], dev, 30]
+    assert np.array_equal(data.test.images, WHOLE.images[1::2])
+    if count[1] == 0:
+        assert np.array_equal(data.train.images, WHOLE.images[::2])
+        assert data.dev is data.test
+        assert len(data.part("all")) == 60
+
+
+def test_sizes_cut_one_file_and_what_has_splits_of_its_own(paths: dict[str, Path], tmp_path: Path) -> None:
+    """Rejects sizes that are for some kinds of files only, and a dev split of the file that is lost."""
+    assert sizes(load_data(paths["npz"], sizes=(50, 0, 10))) == [50, 10, 10]
+    assert sizes(load_data("digits", sizes=(1497, 0, 300))) == [1497, 300, 300]
+    parts = {"train": WHOLE.take(20), "dev": WHOLE.take(np.arange(20, 30)), "test": WHOLE.take(np.arange(30, 60))}
+    write_npz(tmp_path / "three.npz", parts)
+    data = load_data(tmp_path / "three.npz", sizes=(30, 0, 30))
+    assert np.array_equal(data.train.images, WHOLE.images[:30])
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "words"),
+    [
+        (
+            "pair",
+            (30, 1, 30),
+            r"30 training and 30 test images, .* no splits of \[30, 1, 30\]; give such as 29,1,30",
+        ),
+        ("pair", (31, -1, 30), "make no splits of"),
+        ("pair", (30, 30), "2 sizes of splits; give three"),
+        ("csv", (59, 2, 1), "59, 2 and 1 must be positive and add up to 60"),
+        ("csv", (60, 0, 0), "dev alone may be 0"),
+        ("three", None, "There are 3 files of data"),
+        ("own", None, "has splits of its own, train, test; give it alone"),
+    ],
+)
+def test_what_cannot_be_split_so_is_one_sentence(
+    paths: dict[str, Path], pair: dict[str, Path], tmp_path: Path, given: str, count: tuple[int, ...] | None, words: str
+) -> None:
+    """Rejects images that are left out or learnt and judged, and an unpacking error."""
+    write_npz(tmp_path / "own.npz", {"train": WHOLE, "test": WHOLE})
+    named = {
+        "pair": [*pair.values()],
+        "csv": paths["csv"],
+        "three": "a.csv,b.csv,c.csv",
+        "own": [tmp_path / "own.npz", paths["csv"]],
+    }
+    with pytest.raises(PellucidError, match=words):
+        load_data(named[given], sizes=count)
+
+
+def test_parts_have_names(pair: dict[str, Path]) -> None:
+    """Rejects test images that come twice in all of them, and a part of any name."""
+    data = load_data([*pair.values()])
+    assert data.part("dev") is data.dev
+    assert len(data.part("all")) == 60
+    assert images(data) == {image.tobytes() for image in data.part("all").images}
+    with pytest.raises(PellucidError, match="no split 'tset'; choose one of 'train', 'dev', 'test', 'all'"):
+        data.part("tset")

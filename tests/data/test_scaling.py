@@ -166,3 +166,21 @@ def test_features_are_scaled_as_numpy_does_it(view: np.ndarray) -> None:
     """Rejects a pass that rounds otherwise, takes another feature's mean, or takes every array for one piece."""
     assert FEATURES.mean.shape == view.shape[1:]
     np.testing.assert_array_equal(FEATURES.apply(view), (view - FEATURES.mean) / FEATURES.deviation)
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [Scaling(), Scaling("standardized"), Scaling("unit-norm"), Scaling("mean-deviation", [0.4, 0.1, 0.2], 0.3)],
+)
+def test_images_in_model_space_become_pixels_that_are_taken_back_to_them(scaling: Scaling) -> None:
+    """Rejects pixels beyond [0, 1], one stretching for the whole batch, and pixels that the model sees otherwise."""
+    strength = np.array([0.5, 1, 0.8], np.float32)[:, None, None, None]
+    images = strength * np.random.default_rng(0).random((3, 3, 5, 4), dtype=np.float32)
+    received = scaling.apply(images)
+    pixels = scaling.to_pixels(received)
+    assert pixels.dtype == np.float32
+    assert pixels.min() >= 0
+    assert pixels.max() <= 1
+    np.testing.assert_allclose(scaling.apply(pixels), received, atol=1e-5)
+    even = Scaling("standardized").to_pixels(np.ones((1, 1, 2, 3), np.float32))
+    assert np.array_equal(even, np.zeros((1, 1, 2, 3)))

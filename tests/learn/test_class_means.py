@@ -8,6 +8,7 @@ from pellucid.errors import PellucidError
 from pellucid.learn import class_means
 from pellucid.learn.class_means import average
 from pellucid.learn.training import train
+from pellucid.see.patterns.pattern_files import read_images
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +53,15 @@ def test_a_threshold_that_is_no_probability_is_refused(trained, threshold):
     """Rejects counts that are zero for a reason nobody sees."""
     with pytest.raises(PellucidError, match="The threshold is"):
         average(trained, small.split(3, 0), threshold)
+
+
+@pytest.mark.parametrize("name", ["means.csv", "means.npz"])
+def test_means_are_saved_as_pixels_that_are_images_again(trained, tmp_path, name):
+    """Rejects means rounded to bytes, classes in another order, and a file that only we can read."""
+    found = average(trained, small.data().train, 0.1)
+    images, are_pixels = read_images(found.save(tmp_path / name), trained.input_shape)
+    assert are_pixels
+    np.testing.assert_array_equal(images, found.images)
+    if name.endswith(".csv"):
+        plain = np.loadtxt(tmp_path / name, delimiter=",", ndmin=2)
+        assert plain.shape == (len(found.counts), int(np.prod(trained.input_shape)))

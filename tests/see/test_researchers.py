@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from torch.nn import functional
 
 import pellucid.see
+from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.see import (
     Adam,
@@ -25,6 +28,7 @@ from pellucid.see import (
     open_model,
     standardized,
 )
+from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader
 from pellucid.see.patterns.api import Patterns, patterns
 from tests.see.conftest import small_cnn
 
@@ -269,3 +273,106 @@ def test_a_setting_that_the_optimizer_lacks_is_told(model, asked, name):
     """Rejects a number that is taken and changes nothing."""
     with pytest.raises(PellucidError, match=f"Setting '{name}' has no effect"):
         patterns(model, "relu2", **asked, **QUICK)
+
+
+class OwnReader(Reader):
+    """A convolution of ones, as a LayerOutput or bare."""
+
+    def __init__(self, bare):
+        self.bare = bare
+
+    def __call__(self, images):
+        output = torch.relu(functional.conv2d(images, torch.ones(2, 1, 3, 3)))
+        return {"own": output if self.bare else LayerOutput(output)}
+
+
+@dataclass(frozen=True, eq=False)
+class OwnModel(Model):
+    bare: bool = False
+
+    @contextmanager
+    def reading(self, layers):
+        yield OwnReader(self.bare)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"shape": (2, 5, 3)}, r"declared with 2 units and shape \(2, 5, 3\), but gives \(2, 3, 5\)"),
+        ({"units": 3}, "declared with 3 units"),
+        ({"input_shape": (3, 5, 7)}, r"no LayerOutput for every layer and an image of \(3, 5, 7\)"),
+        ({"bare": True}, "no LayerOutput for every layer.*'Tensor' object has no attribute 'output'"),
+        ({"name": "other"}, "no LayerOutput for every layer.*other"),
+        ({}, None),
+    ],
+)
+def test_a_model_of_one_s_own_that_is_not_as_it_declares_is_told(changed, said):
+    """Rejects patterns of units that are not there, and PyTorch's own error in the middle of the work."""
+    asked = {"shape": (2, 3, 5), "units": 2, "input_shape": (1, 5, 7), "bare": False, "name": "own", **changed}
+    layers = (LayerInfo(asked["name"], "Conv", asked["units"], asked["shape"]),)
+    given = OwnModel("mine", asked["input_shape"], Scaling("unit"), layers, torch.device("cpu"), asked["bare"])
+    if said is None:
+        assert len(patterns(given, "own", **QUICK)) == 2
+        return
+    with pytest.raises(PellucidError, match=said):
+        patterns(given, "own", **QUICK)
+
+
+class Half(Mirrored):
+    def images(self, points):
+        return points
+
+
+class Detached(Mirrored):
+    def images(self, points):
+        return super().images(points).detach()
+
+
+class Root(Mirrored):
+    def images(self, points):
+        return super().images(points).sqrt()
+
+
+class Alone(Adam):
+    def step(self, points, gradient, step, memory):
+        return points + gradient
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"image": Half()}, r"The parametrization's `images` returned shape \(2, 1, 13, 5\)"),
+        ({"image": Detached()}, "No gradient reaches the image: the parametrization, or a transform, detaches it"),
+        ({"image": Root()}, "The parametrization gives an image with NaN or infinity"),
+        ({"optimizer": Alone()}, "The optimizer's `step` returned a Tensor; let it return the moved points and"),
+        (
+            {"transforms": lambda images, keys, step: images.detach()},
+            "the parametrization, or a transform, detaches it",
+        ),
+        ({"penalties": lambda images, values: values * float("nan")}, "The objective or a penalty gives NaN"),
+    ],
+)
+def test_the_part_that_is_at_fault_is_named(model, parts, said):
+    """Rejects a model that is blamed for a part of the person's own, and a bare error of unpacking or of shapes."""
+    with pytest.raises(PellucidError, match=said):
+        patterns(model, "relu2", units=[0], **parts, **QUICK)
+    with pytest.raises(PellucidError, match=said):
+        ascend(model, Units("relu2", torch.tensor([0])), np.zeros((1, 13, 9), np.float32), **{"steps": 2, **parts})
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda maps: maps.detach().mean((1, 2, 3)), "the objective does not follow from its activations"),
+        (lambda maps: maps.mean((1, 2, 3)) / 0 * 0, "The objective or a penalty gives NaN or infinity"),
+        (lambda maps: (0 * maps.mean((1, 2, 3))).sqrt(), "parts of your own for a root or a quotient of zero"),
+    ],
+)
+def test_an_objective_at_fault_is_named(model, function, said):
+    """Rejects a model that is blamed for an objective without a gradient, or of NaN."""
+    with pytest.raises(PellucidError, match=said):
+        patterns(model, Objective.of("relu2", function), **QUICK)
+    with pytest.raises(
+        PellucidError, match=r"An objective is needed, not .*; make one: Objective\.of\(layer, function\)"
+    ):
+        patterns(model, function, **QUICK)

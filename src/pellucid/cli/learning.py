@@ -81,8 +81,8 @@ def evaluate(
 
     net = network_of(model)
     images, chosen, name = data_and_part(source, random.seed, split, "test")
-    scores = score(net, chosen)
-    print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {name} images of {images.name}.")
+    scores, name = score(net, chosen), "" if name == "all" else f"{name} "
+    print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {name}images of {images.name}.")
     print(scores_text(scores, class_names(images, net.classes)))
 
 

@@ -12,6 +12,7 @@ refused, where Pillow itself would warn and read up to twice as many.
 """
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -73,8 +74,11 @@ class Photo:
 def read_photo(path: StrPath) -> Photo:
     """A picture from a file, upright by its EXIF orientation, its pixels float32 in [0, 1].
 
+    "flower.jpg" and "china.jpg", where there are no such files, are the bundled photographs.
     Raises PellucidError for a file that is missing, no picture, cut short or damaged, or has too many pixels.
     """
+    if os.fspath(path) in BUNDLED and not os.path.exists(path):
+        return bundled_photo(os.fspath(path))
     return decode_photo(read_bytes(path, "photo", MOST_BYTES), path)
 
 

@@ -127,11 +127,14 @@ class Scaling:
     def to_pixels(
         self, images: Float[np.ndarray, "image channel height width"]
     ) -> Float32[np.ndarray, "image channel height width"]:
-        """Images in model space as pixels in [0, 1], clipped; of "standardized" ones each from its smallest to its
-        largest, which `apply` takes back to the same."""
-        if self.kind != "standardized":
+        """Images in model space as pixels in [0, 1], clipped, which `apply` takes back to them.
+
+        Where it forgets an image's own brightness, the largest pixel becomes 1, and of "standardized" the smallest 0.
+        """
+        if self.kind in ("unit", "mean-deviation"):
             return np.asarray(np.clip(self.invert(images), 0, 1))
-        above = images - images.min(axis=(1, 2, 3), keepdims=True)
+        lowest = images.min(axis=(1, 2, 3), keepdims=True) if self.kind == "standardized" else 0
+        above = np.maximum(images - lowest, 0)
         largest = above.max(axis=(1, 2, 3), keepdims=True)
         return np.asarray(above / np.where(largest > 0, largest, 1), np.float32)
 

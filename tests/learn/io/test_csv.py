@@ -1,5 +1,6 @@
 """Tables: a network as CSV and back to the last bit, and what other tools write."""
 
+import itertools
 import json
 
 import numpy as np
@@ -48,9 +49,9 @@ def test_a_row_is_an_input_and_a_column_a_unit(trained, tmp_path):
 
 
 def test_the_write_up_s_own_files_open_as_a_network_and_its_own_lines_read_ours(tmp_path):
-    """Rejects weights taken as (unit, input), layers in the order of text (10 before 2), and pixels scaled otherwise."""
+    """Rejects weights taken as (unit, input), layers in the order of text (10 before 2), and pixels that are scaled."""
     rng, nodes = np.random.default_rng(0), [15, *[6] * 10, 1, 3]
-    pairs = [(rng.normal(0, 0.4, pair), rng.normal(0, 0.1, pair[1])) for pair in zip(nodes, nodes[1:], strict=False)]
+    pairs = [(rng.normal(0, 0.4, pair), rng.normal(0, 0.1, pair[1])) for pair in itertools.pairwise(nodes)]
     for i, (weights, biases) in enumerate(pairs):  # as the write-up saves them
         np.savetxt(tmp_path / f"c_weights{i}_saved.csv", weights, delimiter=",")
         np.savetxt(tmp_path / f"c_biases{i}_saved.csv", biases, delimiter=",")

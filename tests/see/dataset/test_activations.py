@@ -1,12 +1,16 @@
 """Activations: every layer's answer to one image."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
 
+from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
+from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.see.dataset.activations import inspect
+from pellucid.see.dataset.activations import find_wrong, inspect
 from pellucid.see.models.open import open_model
 from tests.see.conftest import small_mlp
 
@@ -55,3 +59,34 @@ def test_a_wrong_image_is_refused(cnn, image, message):
     """Rejects bytes taken for pixels in [0, 1], and NaN that slips through a comparison."""
     with pytest.raises(PellucidError, match=message):
         inspect(open_model(cnn, input_shape=(1, 13, 9)), image)
+
+
+def test_a_table_has_every_layer_s_inputs_and_outputs(tmp_path):
+    """Rejects outputs for inputs, a unit's row and column turned about, and numbers that are rounded."""
+    layers = [Conv(2, (2, 3)), Pool(2), Flatten(), Dense(4), Dense(3, "linear")]
+    network = Network(layers, input_shape=(3, 5, 7), seed=2)
+    image = np.random.default_rng(0).random((3, 5, 7), dtype=np.float32)
+    with inspect(network, image).save(tmp_path / "table.csv").open() as file:
+        rows = {(row["layer"], row["unit"], row["row"], row["column"]): row for row in csv.DictReader(file)}
+    assert np.float32(rows["input", "2", "4", "6"]["output"]) == image[2, 4, 6]
+    own = network.activations(image[None])
+    for place in np.ndindex(*own["conv1"].shape[1:]):
+        row = rows["conv1", *map(str, place)]
+        assert np.float32(row["output"]) == own["conv1"][0][place] == max(0, np.float32(row["input"]))
+    assert any(float(row["input"]) < 0 for row in rows.values() if row["layer"] == "conv1")
+    x = own["flatten"][0] @ network.parameters["dense.weight"].T + network.parameters["dense.bias"]
+    told = [float(rows["dense", str(unit), "", ""]["input"]) for unit in range(4)]
+    np.testing.assert_allclose(told, x, rtol=1e-4, atol=1e-5)
+    pooled = rows["pool1", "0", "1", "0"]
+    assert np.float32(pooled["output"]) == max(0, np.float32(pooled["input"]))
+    assert sum(key[0] == "logits" for key in rows) == 3
+
+
+def test_the_images_that_a_model_gets_wrong_are_found(monkeypatch):
+    """Rejects the images that it gets right, images of the first piece only, and pixels that were not scaled."""
+    model = open_model(Network("cnn-4-4-8-16", seed=1))
+    images = np.random.default_rng(0).random((7, 1, 28, 28), dtype=np.float32)
+    labels = model.hand_written.predict(images).argmax(axis=1)
+    labels[[2, 5]] = (labels[[2, 5]] + 1) % 10
+    monkeypatch.setattr("pellucid.see.dataset.activations.PIECE", 3)
+    assert find_wrong(model, Split(images, labels)).tolist() == [2, 5]

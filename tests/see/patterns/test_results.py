@@ -238,3 +238,18 @@ def test_a_stretched_picture_says_so_and_a_palette_is_a_palette(found):
     assert colored.shape == (3, 3, 13, 9)
     low, high = np.unravel_index(gray[1].argmin(), gray[1].shape), np.unravel_index(gray[1].argmax(), gray[1].shape)
     assert [tuple(colored[1][:, at[1], at[2]].tolist()) for at in (low, high)] == [(68, 1, 84), (253, 231, 36)]
+
+
+def test_rows_of_numbers_are_pixels(tmp_path):
+    """Rejects pixels that the model is given unscaled, a square forced on what is none, and bytes taken for pixels."""
+    model = open_model(small_cnn(3), input_shape=(3, 13, 9), scaling=Scaling("mean-deviation", 0.5, 0.25))
+    pixels = np.random.default_rng(0).random((2, 3, 13, 9), dtype=np.float32)
+    np.savetxt(tmp_path / "rows.csv", pixels.reshape(2, -1), delimiter=",")
+    np.testing.assert_allclose(load_images(tmp_path / "rows.csv", model), (pixels - 0.5) / 0.25, rtol=1e-5, atol=1e-6)
+    np.savez(tmp_path / "data.npz", images=np.rint(255 * pixels).astype(np.uint8))
+    np.testing.assert_allclose(load_images(tmp_path / "data.npz", model), (pixels - 0.5) / 0.25, atol=0.01)
+    np.savetxt(tmp_path / "square.csv", np.arange(16)[None] / 16, delimiter=",")
+    assert load_images(tmp_path / "square.csv").shape == (1, 1, 4, 4)
+    np.savetxt(tmp_path / "bytes.csv", np.arange(16)[None], delimiter=",")
+    with pytest.raises(PellucidError, match="Pixels run from 0 to 15"):
+        load_images(tmp_path / "bytes.csv")

@@ -49,8 +49,8 @@ class Activations:
     def save(self, path: StrPath) -> Path:
         """Write a CSV table of what goes into every unit and comes out of it: layer, unit, row, column, input, output.
 
-        The first layer, "input", is the image before and after the model's scaling. Columns are empty where they mean
-        nothing: row and column of a dense layer, the input of a layer without an activation.
+        The first layer, "input", is the image before and after the model's scaling; the input of others is what their
+        activation receives, that of a pool behind one the same, pooled. What a layer does not have is an empty cell.
         """
         rows: list[list[object]] = [["layer", "unit", "row", "column", "input", "output"]]
         before = {"input": self.image, **self.pre_activations}

@@ -42,7 +42,7 @@ __all__ = ["History", "Pattern", "Patterns", "Snapshots", "pattern", "patterns"]
 
 def patterns(
     model: Any,
-    layer: str | Objective,
+    layer: Any,
     *,
     units: ArrayLike | None = None,
     start: ArrayLike | None = None,
@@ -124,7 +124,7 @@ def pattern(
 
 def _objective(
     model: Model,
-    layer: str | Objective,
+    layer: Any,
     units: ArrayLike | None,
     settings: PatternSettings,
     diagnostics: Diagnostics | None,
