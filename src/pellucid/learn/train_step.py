@@ -14,6 +14,7 @@ from pellucid.kernels import run_in_order
 from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Parameters
 from pellucid.learn.network import Network
+from pellucid.learn.robust import Perturbation, perturbed
 
 Array = np.ndarray
 
@@ -58,12 +59,20 @@ def train_step(
     labels: Integer[Array, " batch"],
     *,
     stats: bool = False,
+    perturbation: Perturbation | None = None,
 ) -> StepResult:
-    """The step of a batch of images in [0, 1]; stats: take layer statistics of the first shard as well."""
-    parts = run_in_order(
-        lambda part: _shard_step(network, images[part], labels[part], len(labels), stats and part.start == 0),
-        network.shards(len(labels)),
-    )
+    """The step of a batch of images in [0, 1].
+
+    stats: take layer statistics of the first shard as well.  perturbation: how the images move first, see robust.py.
+    """
+
+    def step(part: slice) -> StepResult:
+        x = network.to_batch_last(images[part])
+        if perturbation is not None:
+            x = perturbed(network, x, labels[part], perturbation.part(part))
+        return _shard_step(network, x, labels[part], len(labels), stats and part.start == 0)
+
+    parts = run_in_order(step, network.shards(len(labels)))
     if len(parts) == 1:
         return parts[0]
     gradients = parts[0].gradients
@@ -82,9 +91,9 @@ def train_step(
     )
 
 
-def _shard_step(network: Network, images: Array, labels: Array, total: int, stats: bool) -> StepResult:
-    """The step of one shard of a batch of `total` images."""
-    trace = network.forward(network.to_batch_last(images))
+def _shard_step(network: Network, x: Array, labels: Array, total: int, stats: bool) -> StepResult:
+    """The step of one shard of a batch of `total` images, in model space, batch last."""
+    trace = network.forward(x)
     losses, dlogits = network.loss_function.value_and_gradient(trace.output, labels)
     right = network.loss_function.probabilities(trace.output)[labels, np.arange(len(labels))]
     correct = trace.output.argmax(axis=0) == labels

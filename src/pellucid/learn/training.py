@@ -25,6 +25,7 @@ from pellucid.learn.layer_stats import gradient_norms, layer_stats, update_ratio
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
+from pellucid.learn.robust import Perturbation
 from pellucid.learn.schedules import rate_at, warmup_factor
 from pellucid.learn.train_step import StepResult, train_step
 from pellucid.progress import bar, compiling
@@ -171,7 +172,8 @@ class Trainer:
         rate = rate_at(settings, epoch + number / len(batches)) * warmup_factor(settings, epoch * len(batches) + number)
         judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
         stats = judged or number % STATS_EVERY == 0
-        step = train_step(self.network, images, train.labels[chosen], stats=stats)
+        perturbation = self._perturbation(epoch, number, epoch * len(batches) + number, images.shape)
+        step = train_step(self.network, images, train.labels[chosen], stats=stats, perturbation=perturbation)
         worst = chosen[step.losses.argmax()]
         self.worst = (train.images[worst], int(train.labels[worst]))
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
@@ -187,6 +189,12 @@ class Trainer:
         return Batch(
             epoch, number, len(chosen), *scores, *judged_as, *seconds, *layers, step.largest, step.dead, *moved
         )
+
+    def _perturbation(self, epoch: int, number: int, step: int, shape: tuple[int, ...]) -> Perturbation | None:
+        if self.settings.robust == 0:
+            return None
+        rng = np.random.default_rng([self.settings.seed, epoch, number, 1])
+        return Perturbation.of_batch(self.settings.robust, step, shape, rng)
 
     def _moved(self, step: StepResult, rate: float, count: int, *, stats: bool) -> tuple[Array | None, Array | None]:
         """Take the step; (gradient_norm, update_ratio) of the layers, where they are asked for."""

@@ -51,6 +51,13 @@ class OptimizationSettings(Settings):
         "strength of the L2 penalty on weights: lambda / 2m times their sum of squares, for batches of m images",
         ge=0,
     )
+    robust: float = field(
+        0.0,
+        "robust training: largest distance by which each training image is moved to where its loss is higher, in the "
+        "network's scaling (a standardized 28 x 28 digit has length 28, and 4 suits it); 0 for ordinary training",
+        ge=0,
+        le=1000,
+    )
     shift: int = field(0, "data augmentation: largest random shift of a training image, in pixels", ge=0, le=16)
     seed: int = field(
         0, "seed of the order and shifts of training images; on the command line of first weights and splits too", ge=0
