@@ -102,8 +102,8 @@ def _rows(seen: BackpropTrace, classes: int, start: Mapping[str, np.ndarray]) ->
 def _filters(filters: np.ndarray) -> Picture:
     """A column for each map, a row for each channel that it reads."""
     maps, channels, high, wide = filters.shape
-    times = max(1, FILTER // max(high, wide))
-    while times > 1 and (maps * (wide * times + 2) > STRIPS[2] + 2 or channels * (high * times + 2) > TALL + 2):
+    times, least = (max(1, side // max(high, wide)) for side in (FILTER, FILTER // 3))
+    while times > least and (maps * (wide * times + 2) > STRIPS[2] + 2 or channels * (high * times + 2) > TALL + 2):
         times -= 1
     few = signed_tones(filters)[: (STRIPS[2] + 2) // (wide * times + 2), : (TALL + 2) // (high * times + 2)]
     grid = enlarge(few.transpose(1, 0, 2, 3).reshape(-1, high, wide), times)
