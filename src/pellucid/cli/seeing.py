@@ -45,8 +45,8 @@ def layers(
     model: AnyModel, /, *, how: Flat[ModelSettings] = ModelSettings(), random: Flat[SeedSettings] = SeedSettings()
 ) -> None:
     """List a model's layers: name, kind, units, shape."""
+    from pellucid.data.html import table
     from pellucid.see.models.open import open_model
-    from pellucid.show.console import table
 
     found = open_model(model_of(model, how)).readable
     shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]

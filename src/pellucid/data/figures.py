@@ -18,14 +18,9 @@ class ShownFigure(Figure):
         return memory.getvalue()
 
 
-class ShownAxes(Axes):
-    """Axes that show their figure."""
-
-    def _repr_png_(self) -> bytes | None:
-        figure = self.get_figure(root=True)
-        return figure._repr_png_() if isinstance(figure, ShownFigure) else None
-
-
 def new_axes() -> Axes:
-    """The axes of a figure of their own, that pyplot knows nothing of."""
-    return ShownFigure(layout="constrained").add_subplot(axes_class=ShownAxes)
+    """The axes of a figure of their own, that pyplot knows nothing of; they show it, too."""
+    figure = ShownFigure(layout="constrained")
+    axes = figure.subplots()
+    setattr(axes, "_repr_png_", figure._repr_png_)  # noqa: B010 (which the type of axes does not know)
+    return axes

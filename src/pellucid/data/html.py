@@ -1,6 +1,6 @@
 """HTML: how results show themselves in a notebook; every word from outside is escaped.
 
-table_tag:   heads, rows -> a table, with a tint behind some cells
+table:       heads and rows -> lines of columns as wide as they must be, numbers to the right;  text_tag: the lines
 picture_tag: a picture -> an image that carries its own bytes
 curve_tag:   numbers along the epochs, and those of the images kept aside -> a small plot
 """
@@ -20,20 +20,36 @@ WIDE, HIGH = 360, 150  # of a curve, in the units of its own drawing
 POINTS = 240  # of a curve
 
 
-def table_tag(
-    heads: Sequence[str], rows: Sequence[Sequence[object]], tint: Callable[[int, int], str] = lambda row, column: ""
-) -> str:
-    """A table; its first column stands left, numbers right. tint: (row, column) -> a CSS colour, or nothing."""
-    head = "".join(f"<th>{html.escape(word)}</th>" for word in heads)
-    body = ""
-    for number, row in enumerate(rows):
-        cells = ""
-        for column, cell in enumerate(row):
-            ground = tint(number, column)
-            style = f"text-align:{'right' if column else 'left'}" + (f";background:{ground}" if ground else "")
-            cells += f'<td style="{style}">{html.escape(str(cell))}</td>'
-        body += f"<tr>{cells}</tr>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lines of columns; a column of numbers, or of words that end in %, stands to the right.
+
+    >>> print(table(["layer", "units"], [["conv1", 4], ["conv2", 16]]))
+    layer  units
+    conv1      4
+    conv2     16
+    """
+    lines = [list(heads), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    right = [all(_is_number(row[column]) for row in rows) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _is_number(cell: object) -> bool:
+    """Whether a cell is a whole number, a share, a decimal fraction, or the dash that stands for one."""
+    if isinstance(cell, str) and "." in cell:
+        return cell.rstrip("%").replace(",", "").replace(".", "").isdigit()
+    return isinstance(cell, int) or cell == "-" or (isinstance(cell, str) and cell.endswith("%"))
+
+
+def text_tag(text: str) -> str:
+    """Lines as they are."""
+    return f"<pre>{html.escape(text)}</pre>"
 
 
 def picture_tag(picture: Float32[np.ndarray, "colour tall wide"], words: str, scale: int = 1) -> str:

@@ -12,7 +12,6 @@ and integer labels of any width int64 (nothing is lost), but images of integers 
 told from 0 to 1 in a dark image.
 """
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,7 +19,7 @@ from hashlib import blake2b
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from pellucid.data.html import picture_tag, table_tag
+from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.errors import PellucidError, unknown
 
@@ -121,20 +120,13 @@ class Data:
         return joined(*parts) if name == "all" else getattr(self, name)
 
     def _repr_html_(self) -> str:
-        parts = {"train": self.train, "dev": self.dev, "test": self.test}
         few = self.classes[:MOST_SHOWN]
-        rows = [
-            [name, f"{len(part):,}", *np.bincount(part.labels, minlength=len(few))[: len(few)]]
-            for name, part in parts.items()
-        ]
         firsts = [np.flatnonzero(self.train.labels == label)[:PER_CLASS] for label in range(len(few))]
         empty = np.zeros(self.input_shape, np.float32)
         grid = [self.train.images[own[row]] if row < len(own) else empty for row in range(PER_CLASS) for own in firsts]
         wall = image_wall(np.stack(grid), Tones("true"), columns=len(few))
-        shape = " x ".join(map(str, self.input_shape))
-        head = f"<p>{html.escape(self.name)}: images of {shape}, {len(self.classes)} classes</p>"
         words = f"the first training images of {', '.join(few)}"
-        return f"{head}{table_tag(['', 'images', *few], rows)}{picture_tag(wall, words, 2)}"
+        return f"{text_tag(summarize(self))}{picture_tag(wall, words, 2)}"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -214,15 +206,13 @@ def summarize(data: Data) -> str:
     A class that a split lacks stands there as 0: it can be neither learnt nor judged.
     """
     channel, height, width = data.input_shape
-    rows = [["", "images", "mean", "deviation", *data.classes]]
+    rows: list[list[object]] = []
     for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
         counts = np.bincount(split.labels, minlength=len(data.classes))
         mean, deviation = split.images.mean(dtype=np.float64), split.images.std(dtype=np.float64)
-        rows.append([name, str(len(split)), f"{mean:.3f}", f"{deviation:.3f}", *map(str, counts)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.rjust(size) for cell, size in zip(row, widths, strict=True)) for row in rows]
+        rows.append([name, len(split), f"{mean:.3f}", f"{deviation:.3f}", *counts.tolist()])
     head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {len(data.classes)} classes"
-    return "\n".join([head, *lines])
+    return f"{head}\n{table(['', 'images', 'mean', 'deviation', *data.classes], rows)}"
 
 
 def validate_images(images: np.ndarray) -> np.ndarray:

@@ -24,8 +24,7 @@ Array = np.ndarray
 class BackpropTrace:
     """image: in [0, 1]; activations, gradients: by layer, of one shape, (unit,) or (unit, height, width), and of the
     gradients "input" too, in model space; filters: the weights of each convolution, (map, channel, kh, kw);
-    probabilities, error (class,); largest, dead (layer,): the layer statistics of this one image, where a ReLU layer
-    is dead when all of it is silent.
+    probabilities, error (class,); dead (layer,): 1 for a ReLU layer all of which is silent.
     """
 
     image: Float[Array, "channel height width"]
@@ -35,7 +34,6 @@ class BackpropTrace:
     gradients: dict[str, Array]
     filters: dict[str, Array]
     probabilities: Float[Array, " class"]
-    largest: Float64[Array, " layer"]
     dead: Float64[Array, " layer"]
 
     @property
@@ -73,5 +71,5 @@ def trace_backprop(network: Network, image: Float[Array, "channel height width"]
             if isinstance(layer, Conv)
         },
         probabilities=network.loss_function.probabilities(trace.output)[:, 0],
-        **dict(zip(("largest", "dead"), layer_stats(trace.layers, trace.outputs), strict=True)),
+        dead=layer_stats(trace.layers, trace.outputs)[1],
     )

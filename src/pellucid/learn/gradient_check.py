@@ -15,7 +15,6 @@ touch of noise is added to the images for the differences: in the blank parts of
 every maximum is a tie and every unit without a bias sits on its kink, where there is no gradient to compare.
 """
 
-import html
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
-from pellucid.data.html import table_tag
+from pellucid.data.html import text_tag
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Parameters
 from pellucid.learn.network import Network, Trace
@@ -44,8 +43,6 @@ NOISE = 0.01
 
 TRIES = 4
 """Times as many entries are tried as are wanted, to make up for those at kinks."""
-
-HEADS = ("parameter", "entries", "compared", "at kinks", "measured", "hand-written", "relative", "of the step")
 
 STEPS = (1e-5, 1e-6, 1e-7)
 """Differences in the parameter's own units, tried in turn until no kink lies between."""
@@ -131,31 +128,18 @@ class GradientReport:
     @property
     def table(self) -> str:
         """A line for each array; "relative" and what was measured and hand-written are those of its worst entry."""
-        lines = ["{:<16}{:>9}{:>10}{:>10}{:>14}{:>14}{:>10}{:>13}".format(*HEADS)]
+        heads = ("parameter", "entries", "compared", "at kinks", "measured", "hand-written", "relative", "of the step")
+        lines = ["{:<16}{:>9}{:>10}{:>10}{:>14}{:>14}{:>10}{:>13}".format(*heads)]
         for row in self.rows:
-            mark = self._mark(row)
+            mark = "  NOT COMPARED" if row.checked == 0 else "" if row.passed else "  WRONG"
+            mark = "  DEAD" if row.name.partition(".")[0] in self.dead_layers else mark
             step = "" if row.step is None else f"{row.step:.1e}"
             counts = f"{row.name:<16}{row.size:>9,}{row.checked:>10}{row.kinks:>10}"
-            lines.append(
-                f"{counts}{row.measured:>14.6e}{row.hand:>14.6e}{row.worst:>10.1e}{step:>13}{mark and f'  {mark}'}"
-            )
+            lines.append(f"{counts}{row.measured:>14.6e}{row.hand:>14.6e}{row.worst:>10.1e}{step:>13}{mark}")
         return "\n".join(lines)
 
-    def _mark(self, row: GradientRow) -> str:
-        """What has to be said of a row; empty where it is right."""
-        if row.name.partition(".")[0] in self.dead_layers:
-            return "DEAD"
-        return "NOT COMPARED" if row.checked == 0 else "" if row.passed else "WRONG"
-
     def _repr_html_(self) -> str:
-        rows = [
-            [row.name, f"{row.size:,}", row.checked, row.kinks, f"{row.measured:.6e}", f"{row.hand:.6e}",
-             f"{row.worst:.1e}", "" if row.step is None else f"{row.step:.1e}", self._mark(row) or "right"]
-            for row in self.rows
-        ]  # fmt: skip
-        colors = {"right": "rgba(36,116,74,.25)", "WRONG": "rgba(176,58,43,.5)", "DEAD": "rgba(176,58,43,.5)"}
-        table = table_tag((*HEADS, ""), rows, lambda row, column: colors.get(str(rows[row][column]), ""))
-        return f"<p>{html.escape(self.verdict)}</p>{table}"
+        return text_tag(str(self))
 
     def __str__(self) -> str:
         return f"{self.table}\n{self.verdict}"

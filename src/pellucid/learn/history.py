@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
-from pellucid.data.html import curve_tag, table_tag
+from pellucid.data.html import curve_tag, table, text_tag
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath, atomic_path, write_rows
 from pellucid.learn.gradient_check import GradientReport
@@ -162,13 +162,12 @@ class History:
     def _repr_html_(self) -> str:
         if not self.batches:
             return repr(self)
-        heads = ["epoch", "loss", "train accuracy", "dev loss", "dev accuracy", "learning rate", "seconds"]
+        heads = ["epoch", "loss", "train accuracy", "dev loss", "dev accuracy", "seconds"]
         rows = [
-            [epoch.epoch + 1, f"{epoch.loss:.4g}", f"{epoch.train_accuracy:.2%}", f"{epoch.dev_loss:.4g}",
-             f"{epoch.dev_accuracy:.2%}", f"{epoch.rate:.3g}", f"{epoch.seconds:.1f}"] for epoch in self.epochs
+            [each.epoch + 1, f"{each.loss:.4f}", f"{each.train_accuracy:.2%}", f"{each.dev_loss:.4f}",
+             f"{each.dev_accuracy:.2%}", f"{each.seconds:.1f}"] for each in self.epochs[-SHOWN:]
         ]  # fmt: skip
-        plots = f'<div style="display:flex;max-width:820px">{curve_tags(self)}</div>'
-        return f"{plots}{table_tag(heads, rows[-SHOWN:])}"
+        return f'<div style="display:flex;max-width:820px">{curve_tags(self)}</div>{text_tag(table(heads, rows))}'
 
     def latest_layer_stats(self) -> tuple[Float64[Array, " layer"], Float64[Array, " layer"]]:
         """The newest (largest, dead) that was taken, each (layer,); NaN where none was."""

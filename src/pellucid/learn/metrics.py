@@ -1,12 +1,11 @@
 """Metrics: a network and labelled images -> how often it is right, and what it takes for what."""
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64, Integer
 
-from pellucid.data.html import table_tag
+from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.splits import Split
 from pellucid.learn.network import Network
 
@@ -40,18 +39,11 @@ class Scores:
         return f"Scores(accuracy {self.accuracy:.2%}, loss {self.loss:.4g}, {len(self.predictions):,} images)"
 
     def _repr_html_(self) -> str:
-        counts, most = self.confusion, max(1, int(self.confusion.max()))
-        rows = [[f"a {truth}", *row] for truth, row in enumerate(counts.tolist())]
-
-        def tint(row: int, column: int) -> str:
-            if column == 0 or counts[row, column - 1] == 0:
-                return ""
-            right = row == column - 1
-            share = 0.1 + 0.5 * counts[row, column - 1] / most if right else 0.5
-            return f"rgba({'36,116,74' if right else '176,58,43'},{share:.2f})"
-
-        heads = ["taken for", *map(str, range(len(counts)))]
-        return f"<p>{html.escape(repr(self))}</p>{table_tag(heads, rows, tint)}"
+        heads = ["taken for", *map(str, range(len(self.confusion)))]
+        lines = table(heads, [[f"a {truth}", *row] for truth, row in enumerate(self.confusion.tolist())])
+        picture = (self.confusion / np.maximum(1, self.confusion.sum(axis=1, keepdims=True))).astype(np.float32)
+        words = "shares of each true class, in rows"
+        return text_tag(f"{self!r}\n{lines}") + picture_tag(picture[None], words, 12)
 
 
 def evaluate(network: Network, split: Split) -> Scores:

@@ -9,7 +9,6 @@ of a computation, so several threads may use it at once. Inside `learn` the batc
 kernels/convolution.py); images and results of the front door are `(batch, ...)`.
 """
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float
 
-from pellucid.data.html import picture_tag, table_tag
+from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.scaling import FAINT, Scaling
 from pellucid.errors import PellucidError, unknown
@@ -119,7 +118,8 @@ class Network:
         wall = image_wall(seen.astype(np.float32), Tones("stretched"), columns=16)
         words = "the weights that look at the image, each stretched from its smallest to its largest value"
         picture = picture_tag(wall, words, max(1, 48 // max(seen.shape[2:])))
-        return f"<p>{html.escape(repr(self))}</p>{table_tag(heads, rows)}{picture}<p>{words}</p>"
+        lines = f"{self!r}\n{table(heads, rows)}\n{words}:"
+        return f"{text_tag(lines)}{picture}"
 
     @property
     def classes(self) -> int:

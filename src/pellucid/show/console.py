@@ -1,6 +1,5 @@
 """Console: results as lines for a terminal.
 
-table:       heads and rows -> columns as wide as they must be, numbers to the right
 patterns_text, relative_text: patterns -> how many there are, and their activations beside the strongest of the data
 answers_text: a layer's units for one image -> each with its number
 report_text: the history of one ascent -> its terms every ten steps
@@ -16,31 +15,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32
 
+from pellucid.data.html import table
 from pellucid.learn.experiments.cluster_comparison import Comparison
 from pellucid.learn.experiments.clusters import Scan, ScanRow
 from pellucid.learn.experiments.study_results import Study
 from pellucid.learn.metrics import Scores
 from pellucid.see.patterns.results import History, Patterns
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lines of columns; a column of numbers, or of words that end in %, stands to the right.
-
-    >>> print(table(["layer", "units"], [["conv1", 4], ["conv2", 16]]))
-    layer  units
-    conv1      4
-    conv2     16
-    """
-    lines = [list(heads), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    right = [all(_is_number(row[column]) for row in rows) for column in range(len(heads))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in lines
-    )
 
 
 def patterns_text(found: Patterns) -> str:
@@ -164,10 +144,3 @@ def study_text(found: Study) -> str:
     values = ", ".join(f"{name} {value}" for name, value in zip(found.varied, best.values, strict=True))
     chosen = f"Best on the dev images: {values}, " if values else "On average: "
     return f"{lines}\n{chosen}{best.mean.dev_accuracy:.2%}, and {best.mean.test_accuracy:.2%} on the test images."
-
-
-def _is_number(cell: object) -> bool:
-    """Whether a cell is a whole number, a share, a decimal fraction, or the dash that stands for one."""
-    if isinstance(cell, str) and "." in cell:
-        return cell.rstrip("%").replace(",", "").replace(".", "").isdigit()
-    return isinstance(cell, int) or cell == "-" or (isinstance(cell, str) and cell.endswith("%"))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from learn import small
+from pellucid.data.html import table
 from pellucid.errors import PellucidError
 from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.class_means import ClassMeans
@@ -21,7 +22,7 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import train
 from pellucid.settings import CallbackSettings, TrainSettings
 from pellucid.show.callbacks import save_outputs, training_callbacks
-from pellucid.show.console import scores_text, table
+from pellucid.show.console import scores_text
 from pellucid.show.figures import live_plot
 from pellucid.show.figures.class_means import class_means_figure
 from pellucid.show.figures.curves import curves_figure, log_axis

@@ -5,7 +5,6 @@ find_wrong: model, labelled images -> the positions of those that it takes for a
 answers: model, layers, images in model space -> {layer: (image, unit)}, means over maps, such as for found patterns
 """
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
 
-from pellucid.data.html import picture_tag
+from pellucid.data.html import picture_tag, text_tag
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
@@ -82,7 +81,7 @@ class Activations:
     def _repr_html_(self) -> str:
         last = list(self.activations.values())[-1]
         guess = f": class {last.argmax()}, {self.probabilities.max():.1%}" if last.ndim == 1 else ""
-        shown, before = f"<p>{html.escape(repr(self))}{guess}</p>", self.image
+        shown, before = text_tag(f"{self!r}{guess}"), self.image
         for name, values in {"input": self.image, **self.activations}.items():
             repeats = values.ndim == 1 and before.ndim == 3 and values.size == before.size  # a flatten
             before, top = values, max(float(values.max()), 1e-12)
@@ -91,8 +90,8 @@ class Activations:
             tiles = (values if values.ndim == 3 else values[:, None, None])[:MOST_SHOWN, None] / top
             wall = image_wall(tiles.astype(np.float32), Tones("true"), columns=12 if values.ndim == 3 else 32)
             part = f", {len(tiles)} of {len(values)}" if len(tiles) < len(values) else ""
-            shown += f"<p>{html.escape(name)}, up to {top:.3g}{part}</p>"
-            shown += picture_tag(wall, name, max(1, (56 if values.ndim == 3 else 9) // max(tiles.shape[2:])))
+            times = max(1, (56 if values.ndim == 3 else 9) // max(tiles.shape[2:]))
+            shown += text_tag(f"{name}, up to {top:.3g}{part}") + picture_tag(wall, name, times)
         return shown
 
 

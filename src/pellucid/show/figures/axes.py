@@ -13,7 +13,6 @@ per inch all of it doubles.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -106,9 +105,3 @@ def save_figure(figure: Figure, path: StrPath) -> Path:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=suffix[1:], dpi=SHARPNESS)
     return Path(path)
-
-
-def mix_colors(one: str, other: str, share: float) -> str:
-    """A colour on the way from one `#rrggbb` (share 0) to the other (share 1)."""
-    ends = [np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) for colour in (one, other)]
-    return "#" + "".join(f"{round(part):02x}" for part in (1 - share) * ends[0] + share * ends[1])

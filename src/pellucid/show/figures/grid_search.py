@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
 from pellucid.learn.experiments.study_results import Study, Summary, Values
-from pellucid.show.figures.axes import add_plot, draw_text, mix_colors, pixel_figure
+from pellucid.show.figures.axes import add_plot, draw_text, pixel_figure
+from pellucid.show.figures.curves import COLORS
 from pellucid.show.style import LIGHT, MARGIN
 
 WIDTH, TALL, ROW = 1080, 300, 22
@@ -48,7 +49,7 @@ def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary])
     for place, other in enumerate(others):
         own = [summary for summary in summaries if summary.values[1:] == other and summary.runs > 0]
         x = [values.index(summary.values[0]) for summary in own]
-        colour = mix_colors(LIGHT.accent, LIGHT.wrong, place / max(1, len(others) - 1))
+        colour = COLORS[place % len(COLORS)]
         right.plot(x, [summary.mean.seconds for summary in own], color=colour, lw=1.4, marker="o", ms=3.5)
         dev, test = (
             [(getattr(summary.mean, name), getattr(summary.spread, name)) for summary in own]
