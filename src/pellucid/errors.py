@@ -21,6 +21,10 @@ class PellucidError(Exception):
         super().__init__("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in sentence))
 
 
+class PellucidWarning(UserWarning):
+    """One sentence on what goes on, but hardly as it was meant to: a layer that is dead, say."""
+
+
 class DivergedError(PellucidError):
     """A training whose loss or gradient is no longer a finite number."""
 

@@ -1,6 +1,7 @@
 """Progress: how far long work is -> a bar on a terminal or in a notebook, lines in a log, or a caller's own function.
 
 bar:       a tqdm bar, for loops
+print_line: a line that does not break into one
 reporting: Progress callback or none -> Report, whose total may grow
 compiling: a word on a terminal while kernels are compiled, which has no known end
 StageTimer: named stages of long work -> StageCallback, and the seconds of each
@@ -27,6 +28,15 @@ def bar(*arguments: Any, **options: Any) -> Any:
     """A tqdm bar with these arguments of tqdm's; drawn on stderr once the work has taken two seconds."""
     replaced = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(*arguments, **{"delay": DELAY, "leave": False, "mininterval": OFTEN if replaced else SELDOM, **options})
+
+
+def print_line(words: str, *, error: bool = False) -> None:
+    """Print a line on stdout, or on stderr, without breaking into a bar that is drawn."""
+    stream = sys.stderr if error else sys.stdout
+    if sys.stderr.isatty():
+        tqdm.write(words, file=stream)
+    else:  # where tqdm would draw a bar whose time has not come
+        print(words, file=stream, flush=True)
 
 
 COMPILING = "Compiling for this processor, once ..."

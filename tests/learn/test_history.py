@@ -8,7 +8,7 @@ import pytest
 
 from learn import small
 from pellucid.data.splits import Data
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.history import MovingAverage, moving_average
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.losses import cross_entropy
@@ -135,7 +135,8 @@ def test_the_largest_activation_and_the_dead_share_are_those_of_the_layers():
     net, data = small.network(), small.data()
     net.parameters["conv1.bias"][[0, 2]] = -100
     net.parameters["dense2.bias"][:] = -1000
-    history = train(net, data, epochs=1, batch=70, learning_rate=1e-9, progress=False, check=False)
+    with pytest.warns(PellucidWarning, match="Layer 'dense2' is dead in epoch 1, batch 1: "):
+        history = train(net, data, epochs=1, batch=70, learning_rate=1e-9, progress=False, check=False)
     batch, epoch = history.batches[0], history.epochs[0]
     order = np.random.default_rng([0, 0]).permutation(70)
     found = net.activations(data.train.images[order[net.shards(len(order))[0]]])

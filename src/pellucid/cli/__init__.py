@@ -13,7 +13,9 @@ import gc
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import CycloptsError
 
@@ -23,7 +25,8 @@ from pellucid.cli import seeing as seeing
 from pellucid.cli import showing as showing
 from pellucid.cli.app import app
 from pellucid.cli.arguments import renamed
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning
+from pellucid.progress import print_line
 
 FEW_COLLECTIONS = 100_000
 """New objects before garbage is looked for. Large libraries and compilers make objects that stay, and with Python's 700
@@ -38,12 +41,14 @@ def main(words: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in tokens
     try:
-        app(
-            renamed([token for token in tokens if token != "--debug"]),
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        with warnings.catch_warnings():
+            _print_own_warnings()
+            app(
+                renamed([token for token in tokens if token != "--debug"]),
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
         sys.stdout.flush()
     except CycloptsError as error:
         return _refuse(error_text.sentence(error, verbs()), debug)
@@ -63,6 +68,20 @@ def main(words: Sequence[str] | None = None) -> int:
 def verbs() -> list[str]:
     """The names of all commands."""
     return [name for name in app if not name.startswith("-")]
+
+
+def _print_own_warnings() -> None:
+    """Let a PellucidWarning be one line on stderr, as an error is; others stay as they are."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, PellucidWarning):
+            print_line(str(message), error=True)
+        else:
+            before(message, category, *where)
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.simplefilter("always", PellucidWarning)
 
 
 def _refuse(sentence: str, debug: bool) -> int:

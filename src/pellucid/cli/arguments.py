@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pellucid.cli.app import app
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
-from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, Settings, SplitSettings
+from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, NetworkSettings, Settings, SplitSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,14 +101,33 @@ def _mean_image(model: "Model", data: "Data", number: int) -> "np.ndarray":
 
 def network_of(model: "str | Model") -> "Network":
     """The network of `learn` behind a name, a file or a Model; raises PellucidError for one of another library."""
+    from pellucid.learn.network import hand_written
     from pellucid.see.models.open import open_model
 
-    opened = open_model(model)
-    if opened.hand_written is None:
+    return hand_written(open_model(model))
+
+
+def begun(given: str, source: DataSettings, how: NetworkSettings, seeds: Settings) -> "tuple[Network, Data, int]":
+    """A network to train or check, its data and the seed of both: a new one of an architecture, or a saved one.
+
+    Where no seed is given, it is that of the saved network, so that data are split as they were for it. Raises
+    PellucidError for options that a saved network has no use for.
+    """
+    from pellucid.learn.build import network_for
+
+    path, options = Path(given), given_options(how)
+    is_saved = path.suffix == ".safetensors" or (path.exists() and path.suffix != ".toml")
+    saved = network_of(given) if is_saved else None
+    seed: int = given_options(seeds).get("seed", 0 if saved is None else saved.seed)
+    data = data_of(source, seed)
+    if saved is None:
+        return network_for(given, data, seed=seed, **options), data, seed
+    if options:
         raise PellucidError(
-            f"'{opened.name}' was not trained by Pellucid, so it has no hand-written parts; give one that was."
+            f"'{given}' has its layers and weights; leave out --{min(options).replace('_', '-')}, or give an "
+            f"architecture."
         )
-    return opened.hand_written
+    return saved, data, seed
 
 
 def model_of(model: str, how: ModelSettings) -> Any:

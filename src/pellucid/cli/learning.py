@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pellucid.cli.app import Architecture, Flat, Model, Part, app, print_written
-from pellucid.cli.arguments import class_names, data_and_part, data_of, given_options, grid_of, network_of
+from pellucid.cli.arguments import begun, class_names, data_and_part, data_of, given_options, grid_of, network_of
 from pellucid.errors import PellucidError
 from pellucid.files import check_output, require_writable, write_rows
 from pellucid.settings import (
@@ -28,39 +28,50 @@ from pellucid.settings import (
 
 @app.command
 def train(
-    architecture: Architecture,
+    architecture: Annotated[
+        str,
+        Parameter(
+            help="architecture, by name (mlp-deep, cnn-4-4-8-16, mnist-cnn, mlp-70-30) or as a TOML file; or the file "
+            "of a network or checkpoint (.safetensors) to go on from"
+        ),
+    ],
     /,
     *,
     out: Annotated[Path, Parameter(help="file (.safetensors) for the network")] = Path("net.safetensors"),
+    verbose: Annotated[
+        bool,
+        Parameter(
+            name=("--verbose", "-v"),
+            help="lines with each layer's largest activation and share of silent units after every epoch",
+        ),
+    ] = False,
     source: Flat[SplitSettings] = SplitSettings(),
     network: Flat[NetworkSettings] = NetworkSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
     callbacks: Flat[CallbackSettings] = CallbackSettings(),
 ) -> None:
-    """Train a network from scratch, by hand-written gradients, and save it.
+    """Train a network by hand-written gradients, from scratch or from where another training left it, and save it.
 
     An architecture brings its own defaults for some of these options; options that are given override them. With a
-    checkpoint, the same command and --resume continue a training that was interrupted, to the same bytes in the end.
+    checkpoint, the same command and --resume continue a training that was interrupted, to the same bytes in the end;
+    other rates than before may be given.
     """
-    from pellucid.learn.build import network_for
     from pellucid.learn.metrics import evaluate as score
     from pellucid.learn.training import train as fit
     from pellucid.show.callbacks import save_outputs, training_callbacks
 
     require_writable(out)
-    images = data_of(source, settings.seed)
-    net = network_for(architecture, images, seed=settings.seed, **given_options(network))
+    net, images, seed = begun(architecture, source, network, settings)
+    course = {**given_options(settings), "seed": seed}
     try:
-        with training_callbacks(callbacks) as (on_batch, on_epoch):
-            history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **given_options(settings))
+        with training_callbacks(callbacks, verbose=verbose) as (on_batch, on_epoch):
+            history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **course)
     except KeyboardInterrupt:
         if settings.checkpoint is not None:
             print(f"All steps so far are in {settings.checkpoint}; continue with --resume.", file=sys.stderr)
         raise
     net.provenance["test_accuracy"] = score(net, images.test).accuracy
     net.save(out)
-    for name in history.epochs[-1].dead_layers if history.epochs else ():
-        print(f"Layer '{name}' is dead: no image activates it; train with a smaller learning rate or another seed.")
     print(f"Accuracy {net.provenance['test_accuracy']:.2%} on {len(images.test):,} test images of {images.name}.")
     for path in (out, *save_outputs(callbacks, net, history)):
         print_written(path)
@@ -135,17 +146,11 @@ def check(
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Compare every hand-written gradient of a network with central differences."""
-    from pellucid.learn.architectures import ARCHITECTURES
-    from pellucid.learn.build import network_for
     from pellucid.learn.gradient_check import check_gradients
 
-    data = data_of(source, random.seed)
+    net, data, seed = begun(network, source, options, random)
     few = data.train.take(images)
-    if network.endswith(".toml") or (network in ARCHITECTURES and not Path(network).exists()):
-        net = network_for(network, data, seed=random.seed, **given_options(options))
-    else:
-        net = network_of(network)
-    print(check_gradients(net, few.images, few.labels, samples=samples, seed=random.seed))
+    print(check_gradients(net, few.images, few.labels, samples=samples, seed=seed))
 
 
 @app.command

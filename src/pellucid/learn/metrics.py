@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64, Integer
 
 from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.splits import Split
-from pellucid.learn.network import Network
+from pellucid.learn.network import Network, Opened, hand_written
 
 Array = np.ndarray
 
@@ -46,8 +46,9 @@ class Scores:
         return text_tag(f"{self!r}\n{lines}") + picture_tag(picture[None], words, 12)
 
 
-def evaluate(network: Network, split: Split) -> Scores:
+def evaluate(network: Network | Opened, split: Split) -> Scores:
     """Accuracy, loss and confusion on a split; raises PellucidError where shapes or labels do not fit the network."""
+    network = hand_written(network)
     network.checked_labels(split.labels, len(split))
     logits = network.logits(split.images)
     predictions = logits.argmax(axis=1)

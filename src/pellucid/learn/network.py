@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -55,6 +55,15 @@ class Trace:
 
 MOST_SHOWN = 32
 """Filters or neurons of the first layer that a notebook shows."""
+
+
+@runtime_checkable
+class Opened(Protocol):
+    """A model that has a network of `learn` inside, or none."""
+
+    @property
+    def hand_written(self) -> "Network | None":
+        """The network; None for a model of another library."""
 
 
 class Network:
@@ -350,6 +359,17 @@ class Network:
         if name not in self.names:
             raise unknown("layer", name, self.names)
         return self.names.index(name)
+
+
+def hand_written(model: Network | Opened) -> Network:
+    """The network itself, or that of a model; raises PellucidError for a model of another library."""
+    network = model if isinstance(model, Network) else getattr(model, "hand_written", None)
+    if network is None:
+        raise PellucidError(
+            f"The model '{getattr(model, 'name', model)!s:.80}' was not trained by Pellucid, so it has no hand-written "
+            f"parts; give one that was."
+        )
+    return network
 
 
 def _pools_rectified(layers: Sequence[Layer], index: int) -> bool:

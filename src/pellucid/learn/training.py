@@ -7,23 +7,26 @@ early (Ctrl-C, a loss that is no number) they are those after the last step that
 """
 
 import math
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
 
 from pellucid.data.augmentation import shift_images
-from pellucid.data.splits import Data
-from pellucid.errors import DivergedError, PellucidError
+from pellucid.data.splits import Data, Split
+from pellucid.errors import DivergedError, PellucidError, PellucidWarning
 from pellucid.kernels import single_threaded_blas
-from pellucid.learn.gradient_check import check_gradients
+from pellucid.learn import symptoms
+from pellucid.learn.gradient_check import GradientError, GradientReport, compare_gradients
 from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, by_layer, ridge_share
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
 from pellucid.learn.layer_stats import gradient_norms, layer_stats, update_ratios
 from pellucid.learn.metrics import evaluate
-from pellucid.learn.network import Network
+from pellucid.learn.network import Network, Opened, hand_written
 from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
 from pellucid.learn.robust import Perturbation
 from pellucid.learn.schedules import rate_at, warmup_factor
@@ -41,7 +44,7 @@ LOOKED_AT = 256
 
 
 def train(
-    network: Network,
+    network: Network | Opened,
     data: Data,
     *,
     progress: bool = True,
@@ -51,14 +54,19 @@ def train(
 ) -> History:
     """Train in place; keywords are those of `TrainSettings` over the architecture's own defaults.
 
+    network: one of `learn`, itself or as `open_model` gives it, new or trained before.
     progress: a bar on standard error once it takes over two seconds; on_batch, on_epoch: called after each.
     checkpoint: a file for the state, written every `checkpoint_seconds` or `checkpoint_batches`, at Ctrl-C and at the
-    end; with resume=True the training goes on from it, where it is there yet, and ends as if it had never stopped.
+    end; with resume=True the training goes on from it, where it is there yet, and ends as if it had never stopped; or
+    with other settings than before, which it says.
 
+    Warns (PellucidWarning) of a layer that is dead, in the first batch or later, of activations that run away, and of
+    classes that stay equally likely.
     Raises PellucidError for settings out of range, data that do not fit, gradients that fail their check, a checkpoint
     of another training, and a loss or gradient that is no longer finite (the parameters are those before the step, and
     the last checkpoint stays).
     """
+    network = hand_written(network)
     trainer = Trainer(network, data, TrainSettings.of(network.recipe, **settings))
     for epoch in trainer.run(progress=progress, on_batch=on_batch):
         if on_epoch is not None:
@@ -84,6 +92,7 @@ class Trainer:
         self.filters = {name: value.copy() for name, value in network.parameters.items() if value.ndim == 4}
         self._average = MovingAverage(settings.ema)
         self._saved = (monotonic(), 0)
+        self._told: set[str] = set()
         if settings.resume and settings.checkpoint is None:
             raise PellucidError("There is no checkpoint to resume from; give its file with checkpoint.")
         self._fingerprint = "" if settings.checkpoint is None else fingerprint(data)
@@ -95,7 +104,7 @@ class Trainer:
         few = self.data.train.take(min(4, len(self.data.train)))
         with single_threaded_blas(), compiling(first=progress):
             if self.settings.check and self.history.gradients is None:
-                self.history.gradients = check_gradients(self.network, few.images, few.labels, samples=6)
+                self.history.gradients = self._checked(few)
             else:
                 train_step(self.network, few.images, few.labels)  # or the first step's seconds would be a compiler's
         self.save()  # what cannot be written shall be found out now
@@ -103,6 +112,14 @@ class Trainer:
             yield self._epoch(epoch, progress, on_batch)
         self.network.provenance |= {"data": self.data.name, "training": self.settings.course()}
         self.save()
+
+    def _checked(self, few: Split) -> GradientReport:
+        """The gradients' check before the first step; a dead layer does not stop a training, it is told at once."""
+        ridge = self.settings.ridge
+        report = compare_gradients(self.network, few.images, few.labels, samples=6, ridge=ridge)
+        if not report.right:
+            raise GradientError(report.verdict, report)
+        return report
 
     def save(self) -> None:
         """Write the checkpoint now, where there is to be one."""
@@ -117,7 +134,9 @@ class Trainer:
         if not settings.resume:
             raise PellucidError(f"There is a checkpoint '{path}' already; go on from it with resume, or remove it.")
         checkpoint = load_checkpoint(path)
-        require_same(checkpoint, path, self.network, settings, self._fingerprint)
+        changed = require_same(checkpoint, path, self.network, settings, self._fingerprint)
+        if changed:
+            self._warn([("changed", f"The training in '{path}' goes on with other settings: {', '.join(changed)}.")])
         require_in_order(checkpoint.history, -(-len(self.data.train) // settings.batch), path)
         for name, value in self.network.parameters.items():
             value[...] = checkpoint.network.parameters[name]
@@ -146,6 +165,7 @@ class Trainer:
                 self._keep()
                 if on_batch is not None:
                     on_batch(self)
+                self._warn(symptoms.of_batch(self.history, lambda: self._look()[1]))
                 if interrupt.raised:
                     break
                 drawn.update()
@@ -153,10 +173,30 @@ class Trainer:
                     drawn.set_postfix(loss=f"{self.average:.3f}", refresh=False)
             else:
                 self.history.epochs.append(self._record(epoch, len(self.history.batches) - len(batches)))
+                self._warn(symptoms.of_epoch(self.history, self._guessing))
             if interrupt.raised:
                 self.save()
                 raise KeyboardInterrupt
         return self.history.epochs[-1]
+
+    @cached_property
+    def _guessing(self) -> float:
+        """The loss where all classes are equally likely: all logits 0."""
+        logits = np.zeros((self.network.classes, 1))
+        return float(self.network.loss_function.value_and_gradient(logits, np.zeros(1, np.int64))[0][0])
+
+    def _warn(self, found: Iterable[symptoms.Symptom]) -> None:
+        """Warn of each symptom once in a training."""
+        for symptom, sentence in found:
+            if symptom not in self._told:
+                self._told.add(symptom)
+                warnings.warn(sentence, PellucidWarning, stacklevel=2)
+
+    def _look(self) -> tuple[dict[str, float], dict[str, float]]:
+        """(largest, dead) by layer, over some dev images."""
+        few = self.data.dev.images[: min(LOOKED_AT, max(1, len(self.data.train) // 100))]
+        found = layer_stats(self.network.layers, self.network.forward(self.network.to_batch_last(few)).outputs)
+        return by_layer(self.history.layers, found[0]), by_layer(self.history.layers, found[1])
 
     def _add(self, batch: Batch) -> None:
         self.history.batches.append(batch)
@@ -230,8 +270,7 @@ class Trainer:
         history = self.history
         begun, last = perf_counter(), history.batches[-1]
         own = {name: history.column(name, begin) for name in ("images", "loss", "ridge", "accuracy", *TIMES[:2])}
-        few = self.data.dev.images[: min(LOOKED_AT, max(1, len(self.data.train) // 100))]
-        largest, dead = layer_stats(self.network.layers, self.network.forward(self.network.to_batch_last(few)).outputs)
+        largest, dead = self._look()
         loss, ridge, accuracy = (
             float(np.average(own[name], weights=own["images"])) for name in ("loss", "ridge", "accuracy")
         )
@@ -256,8 +295,8 @@ class Trainer:
             judging_seconds=float(own["judging_seconds"].sum()) + perf_counter() - begun,
             forward_seconds=by_layer(history.layers, history.column("forward_seconds", begin).sum(axis=0)),
             backward_seconds=by_layer(history.layers, history.column("backward_seconds", begin).sum(axis=0)),
-            largest=by_layer(history.layers, largest),
-            dead=by_layer(history.layers, dead),
+            largest=largest,
+            dead=dead,
         )
 
     def _full(self, epoch: int) -> tuple[float | None, float | None, float | None]:

@@ -119,7 +119,8 @@ class TrainSettings(OptimizationSettings):
     test: bool = field(False, "accuracy on the test images, too, after every epoch; not on the dev images only")
     dev_batches: int = field(
         0,
-        "batches from one judging of the dev images inside an epoch to the next; 0 for the end of an epoch only",
+        "batches from one judging of the dev images inside an epoch, and the line that a command prints then, to the "
+        "next; 0 for the end of an epoch only",
         ge=0,
     )
     full_epochs: int = field(

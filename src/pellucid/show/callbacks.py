@@ -19,15 +19,16 @@ from pellucid.learn.training import Trainer
 from pellucid.settings import CallbackSettings
 from pellucid.show.films import FORMATS
 from pellucid.show.style import FIGURES
+from pellucid.show.training_lines import TrainingLines
 
 HISTORIES = (".json", ".csv")
 
 
 @contextmanager
 def training_callbacks(
-    settings: CallbackSettings,
+    settings: CallbackSettings, *, verbose: bool = False
 ) -> Iterator[tuple[Callable[[Trainer], None], Callable[[Epoch], None]]]:
-    """The on_batch and on_epoch of `train` that the settings ask for.
+    """The on_batch and on_epoch of `train` that the settings ask for, and that print lines.
 
     Raises PellucidError for unknown suffixes, and paths that cannot be written to.
     """
@@ -41,8 +42,9 @@ def training_callbacks(
     if settings.tables is not None:
         output_folder(settings.tables)
     with ExitStack() as stack:
-        batch: list[Callable[[Trainer], None]] = []
-        epoch: list[Callable[[Epoch], None]] = []
+        lines = TrainingLines(verbose=verbose)
+        batch: list[Callable[[Trainer], None]] = [lines.batch]
+        epoch: list[Callable[[Epoch], None]] = [lines.epoch]
         if settings.live is not None:
             from pellucid.show.figures.live_plot import Live
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save
 from learn import small
 from learn.test_training import timeless
 from pellucid.data.splits import Data, Split
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.io import checkpoints
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint
 from pellucid.learn.network import Network
@@ -215,11 +215,24 @@ def test_a_longer_training_may_go_on(tmp_path):
     assert small.same(net, wanted)
 
 
+def test_a_training_goes_on_with_other_rates_and_says_so(tmp_path):
+    """Rejects other rates refused, or taken and forgotten; and a setting that changes without a word."""
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KilledError):
+        train(small.network(), small.data(), on_batch=killed_after(7), checkpoint=path, checkpoint_batches=7, **COURSE)
+    other = COURSE | {"learning_rate": 0.02, "schedule": "constant", "ema": 0.5}
+    with pytest.warns(PellucidWarning) as told:
+        history = train(small.network(), small.data(), checkpoint=path, resume=True, **other)
+    assert len(told) == 1
+    words = str(told[0].message)
+    assert f"The training in '{path}' goes on with other settings: learning_rate 0.02 (0.1 before), " in words
+    assert all(part in words for part in ("schedule constant (cosine before)", "ema 0.5 (0.99 before)"))
+    assert history.column("rate")[7:].tolist() == [0.02] * 8
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"learning_rate": 0.2}, "other setting 'learning_rate', 0.1 and not 0.2"),
-        ({"epochs": 4}, "other setting 'epochs', 3 and not 4"),
         ({"batch": 8}, "other setting 'batch', 16 and not 8"),
         ({"optimizer": "sgd"}, "other setting 'optimizer', 'momentum' and not 'sgd'"),
         ({"seed": 5}, "other setting 'seed', 0 and not 5"),

@@ -33,17 +33,19 @@ from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
+FIXED = ("batch", "optimizer", "seed")
+"""Settings that a training keeps: batches and velocities are of them."""
+
 WHOLE_NUMBERS = ("epoch", "number", "images")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: the network, the optimizer's velocities, the history, and what the training was of."""
+    """What a file holds: the network, the optimizer's velocities, the history, the fingerprint of the data."""
 
     network: Network
     velocities: Parameters
     history: History
-    course: Mapping[str, Any]
     fingerprint: str
 
 
@@ -78,10 +80,13 @@ def fingerprint(data: Data) -> str:
     return digest.hexdigest()
 
 
-def require_same(checkpoint: Checkpoint, path: Path, network: Network, settings: TrainSettings, found: str) -> None:
+def require_same(
+    checkpoint: Checkpoint, path: Path, network: Network, settings: TrainSettings, found: str
+) -> list[str]:
     """Raise PellucidError where a checkpoint is of another training than the one that is to go on.
 
-    More or fewer epochs are no other training, unless the rate's way down depends on their number.
+    What may change are settings that neither batches nor velocities depend on: which did is returned, in words. More or
+    fewer epochs are no change, unless the rate's way down depends on their number.
     """
     other = checkpoint.network
     facts = {
@@ -91,10 +96,8 @@ def require_same(checkpoint: Checkpoint, path: Path, network: Network, settings:
         "initialization": (other.initialization, network.initialization),
         "data": (checkpoint.fingerprint, found),
     }
-    course = settings.course()
-    longer = settings.schedule != "cosine" or bool(settings.learning_rates)
-    names = [name for name in course if not (name == "epochs" and longer)]
-    facts |= {f"setting '{name}'": (checkpoint.course.get(name), course[name]) for name in names}
+    before, after = checkpoint.history.settings.course(), settings.course()
+    facts |= {f"setting '{name}'": (before[name], after[name]) for name in FIXED}
     for what, (there, here) in facts.items():
         if there != here:
             words = "" if what in ("layers", "data") else f", {there!r:.60} and not {here!r:.60}"
@@ -102,6 +105,9 @@ def require_same(checkpoint: Checkpoint, path: Path, network: Network, settings:
                 f"The checkpoint '{path}' is of a training with other {what}{words}; continue that one, or give "
                 f"another file."
             )
+    longer = settings.schedule != "cosine" or bool(settings.learning_rates)
+    names = [name for name in after if before[name] != after[name] and not (name == "epochs" and longer)]
+    return [f"{name} {after[name]} ({before[name]} before)" for name in names]
 
 
 def require_in_order(history: History, batches: int, path: Path) -> None:
@@ -134,7 +140,7 @@ def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) ->
     history = History(settings, network.names, _batches(tensors, len(network.names)))
     history.epochs.extend(_read(list[Epoch], state.get("epochs"), "epochs"))
     history.gradients = _read(GradientReport | None, state.get("gradients"), "gradient check")
-    return Checkpoint(network, parts, history, TrainSettings.renamed(state["settings"]), str(state.get("fingerprint")))
+    return Checkpoint(network, parts, history, str(state.get("fingerprint")))
 
 
 def _batches(tensors: Mapping[str, Array], layers: int) -> list[Batch]:

@@ -1,0 +1,57 @@
+"""Symptoms: the newest record of a training -> what is wrong with it, in sentences that name the remedy.
+
+dead layer      none of a ReLU layer's units answers to any image, so that no gradient passes it
+running away    activations a hundred times as large as those of the first batch
+equal classes   after a hundred steps, losses still within a hundredth of that of taking all classes for equally likely
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from pellucid.learn.history import History
+
+AWAY = 100
+EQUAL = 0.01
+STEPS = 100
+
+Symptom = tuple[str, str]
+"""Which it is, and a sentence."""
+
+
+def of_batch(history: History, dead_shares: Callable[[], Mapping[str, float]]) -> Iterator[Symptom]:
+    """What the last batch shows; `dead_shares` looks at more images than one shard of it, where that is in need."""
+    first, last = history.batches[0].largest, history.batches[-1]
+    if first is None or last.largest is None or last.dead is None:
+        return
+    when = f"in epoch {last.epoch + 1}, batch {last.number + 1}"
+    silent = [name for name, share in zip(history.layers, last.dead.tolist(), strict=True) if share == 1]
+    shares = dead_shares() if silent else {}
+    for name in silent:
+        if shares[name] == 1:
+            yield _dead(name, when)
+    for name, began, largest in zip(history.layers, first.tolist(), last.largest.tolist(), strict=True):
+        if largest > AWAY * max(began, 1):
+            words = (
+                f"Activations run away: the largest of layer '{name}' is {largest:.3g} {when}, and was {began:.3g} in "
+                f"the first batch; train again with a smaller learning rate, or with a limit of the gradient (clip)."
+            )
+            yield f"away {name}", words
+
+
+def of_epoch(history: History, guessing: float) -> Iterator[Symptom]:
+    """What the last epoch shows; `guessing` is the loss where all classes are equally likely."""
+    epoch, trained = history.epochs[-1], len(history.batches) >= STEPS + history.settings.warmup
+    yield from (_dead(name, f"after epoch {epoch.epoch + 1}") for name in epoch.dead_layers)
+    if guessing > 0 and trained and max(abs(epoch.loss - guessing), abs(epoch.dev_loss - guessing)) < EQUAL * guessing:
+        words = (
+            f"After epoch {epoch.epoch + 1} all classes are still equally likely: the loss is {epoch.loss:.3f}, that "
+            f"of guessing {guessing:.3f}; train longer, with another learning rate or with other first weights."
+        )
+        yield "equal", words
+
+
+def _dead(name: str, when: str) -> Symptom:
+    words = (
+        f"Layer '{name}' is dead {when}: no image looked at activates any of its units, so nothing up to it can learn; "
+        f"train again with a smaller learning rate, another seed, or other first weights (initialization)."
+    )
+    return f"dead {name}", words
