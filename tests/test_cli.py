@@ -305,7 +305,7 @@ def test_train_then_evaluate_print_the_same_accuracy(capsys):
     """Rejects a network that is saved before it is trained, or loaded with another scaling."""
     told = done(capsys, "train", "cnn-4-4-8-16", "--epochs", "2", "--learning-rate", "0.02", "--out", NET)
     assert told.splitlines()[-1] == f"Wrote {NET}"
-    accuracy = told.split("%")[0]
+    accuracy = told[told.index("Accuracy") :].split("%")[0]
     scored = done(capsys, "evaluate", NET)
     assert scored.startswith(accuracy + "%")
     confusion = np.array([[int(cell) for cell in line.split()[1:]] for line in scored.splitlines()[3:13]])
@@ -318,13 +318,42 @@ def test_train_then_evaluate_print_the_same_accuracy(capsys):
     assert list(Path.cwd().iterdir()) == [Path.cwd() / NET]
 
 
+def test_a_saved_network_is_trained_on_with_other_rates_on_the_same_split(capsys):
+    """Rejects weights drawn anew, test images of the first training among those of the next, and options unheard."""
+    done(capsys, "train", "mlp-70-30", "--epochs", "1", "--seed", "3", "--out", NET)
+    told = done(capsys, "train", NET, "--epochs", "1", "--learning-rate", "0.01", "--history", "h.json", "--out", "on.safetensors")
+    history = json.loads(Path("h.json").read_text(encoding="utf-8"))
+    assert (history["settings"]["seed"], history["settings"]["learning_rate"]) == (3, 0.01)
+    assert history["settings"]["ridge"] == 0.02  # of the recipe in the file
+    assert history["batches"]["loss"][0] < 0.7 * np.log(10)
+    assert told.splitlines()[0].startswith("Gradients are right: ")
+    line = refused(capsys, "train", NET, "--hidden", "9")
+    assert line == f"'{NET}' has its layers and weights; leave out --hidden, or give an architecture."
+
+
+def test_a_dead_layer_fails_the_check_and_is_told_by_train(capsys):
+    """Rejects zeros that pass beside zeros, exit code 0, and an epoch at chance without a word."""
+    net = Network("cnn-4-4-8-16")
+    net.parameters["conv3.bias"][:] = -100
+    net.save(NET)
+    assert main(["check", NET, "--samples", "2"]) == 2
+    printed, line = capsys.readouterr()
+    assert [row.split()[0] for row in printed.splitlines() if row.endswith("DEAD")][:2] == ["conv3.weight", "conv3.bias"]
+    assert line.startswith("Layer 'conv3' is dead for these images (so is 'conv4', 'dense'): none of its units answers")
+    assert line.count("\n") == 1
+    assert main(["train", NET, "--epochs", "1", "--out", "on.safetensors"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Layer ")]
+    assert lines[0].startswith("Layer 'conv3' is dead in epoch 1, batch 1: ")
+    assert len(lines) == 3
+
+
 def test_options_not_given_leave_the_architecture_its_own_defaults(monkeypatch, capsys):
     """Rejects a command line that overrides an architecture's recipe with the general defaults."""
     seen = {}
     history = History(TrainSettings())
     monkeypatch.setattr("pellucid.learn.training.train", lambda *_, **given: seen.update(given) or history)
     done(capsys, "train", "cnn-4-4-8-16", "--epochs", "1")
-    assert seen.keys() == {"epochs", "on_batch", "on_epoch"}
+    assert seen.keys() == {"epochs", "seed", "on_batch", "on_epoch"}
     assert seen["epochs"] == 1
 
 
