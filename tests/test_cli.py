@@ -320,8 +320,9 @@ def test_train_then_evaluate_print_the_same_accuracy(capsys):
 
 def test_a_saved_network_is_trained_on_with_other_rates_on_the_same_split(capsys):
     """Rejects weights drawn anew, test images of the first training among those of the next, and options unheard."""
-    done(capsys, "train", "mlp-70-30", "--epochs", "1", "--seed", "3", "--out", NET)
-    told = done(capsys, "train", NET, "--epochs", "1", "--learning-rate", "0.01", "--history", "h.json", "--out", "on.safetensors")
+    done(capsys, "train", "mlp-70-30", "--epochs", "8", "--seed", "3", "--out", NET)
+    words = ["--epochs", "1", "--learning-rate", "0.01", "--history", "h.json", "--out", "on.safetensors"]
+    told = done(capsys, "train", NET, *words)
     history = json.loads(Path("h.json").read_text(encoding="utf-8"))
     assert (history["settings"]["seed"], history["settings"]["learning_rate"]) == (3, 0.01)
     assert history["settings"]["ridge"] == 0.02  # of the recipe in the file
@@ -336,12 +337,15 @@ def test_a_dead_layer_fails_the_check_and_is_told_by_train(capsys):
     net = Network("cnn-4-4-8-16")
     net.parameters["conv3.bias"][:] = -100
     net.save(NET)
-    assert main(["check", NET, "--samples", "2"]) == 2
+    assert cli.main(["check", NET, "--samples", "2"]) == 2
     printed, line = capsys.readouterr()
-    assert [row.split()[0] for row in printed.splitlines() if row.endswith("DEAD")][:2] == ["conv3.weight", "conv3.bias"]
+    assert [row.split()[0] for row in printed.splitlines() if row.endswith("DEAD")][:2] == [
+        "conv3.weight",
+        "conv3.bias",
+    ]
     assert line.startswith("Layer 'conv3' is dead for these images (so is 'conv4', 'dense'): none of its units answers")
     assert line.count("\n") == 1
-    assert main(["train", NET, "--epochs", "1", "--out", "on.safetensors"]) == 0
+    assert cli.main(["train", NET, "--epochs", "1", "--out", "on.safetensors"]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Layer ")]
     assert lines[0].startswith("Layer 'conv3' is dead in epoch 1, batch 1: ")
     assert len(lines) == 3
@@ -375,7 +379,7 @@ def test_a_training_leaves_beside_the_network_what_was_asked_for(capsys):
     [
         (["--history", "told.txt"], "Cannot write 'told.txt': its name ends in '.txt'; let it end in .json, .csv."),
         (["--curves", "no/curves.png"], "the folder"),
-        (["--live", "live.gif"], "let it end in .png"),
+        (["--live", "live.bmp"], "let it end in .png"),
         (["--resume"], "There is no checkpoint to resume from; give its file with checkpoint."),
     ],
 )

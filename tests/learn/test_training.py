@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from torch import nn
 
 from learn import small
 from pellucid.data.load import load_data
@@ -19,6 +20,7 @@ from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer, train
+from pellucid.see.models.open import open_model
 from pellucid.settings import TrainSettings
 
 QUICK = {"batch": 16, "learning_rate": 0.1, "progress": False, "check": False}
@@ -315,3 +317,18 @@ def test_the_first_command_reads_the_digits(seed):
     net = Network("cnn-4-4-8-16", seed=seed)
     train(net, data, seed=seed, check=False, progress=False)
     assert evaluate(net, data.test).accuracy >= 0.95
+
+
+def test_what_open_model_gives_is_trained_and_judged(tmp_path):
+    """Rejects a network that only its own attribute lets one train, and a bare AttributeError for another library's."""
+    net = small.network()
+    net.save(tmp_path / "net.safetensors")
+    opened = open_model(tmp_path / "net.safetensors")
+    assert evaluate(opened, small.data().dev).loss == evaluate(net, small.data().dev).loss
+    for each in (net, opened):
+        train(each, small.data(), epochs=2, **QUICK)
+    assert small.same(net, opened.network)
+    foreign = open_model(nn.Sequential(nn.Flatten(), nn.Linear(np.prod(small.SHAPE), 3)), input_shape=small.SHAPE)
+    for refused in (lambda: train(foreign, small.data()), lambda: evaluate(foreign, small.data().dev)):
+        with pytest.raises(PellucidError, match="The model 'Sequential' was not trained by Pellucid"):
+            refused()
