@@ -35,7 +35,7 @@ def tone(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 def enlarge(grays: UInt8[np.ndarray, "*lead height width"], multiple: int) -> UInt8[np.ndarray, "*lead tall wide"]:
     """Every pixel repeated `multiple` times along height and width."""
     require_multiple(multiple, grays.size)
-    return grays.repeat(multiple, axis=-2).repeat(multiple, axis=-1)
+    return grays if multiple == 1 else grays.repeat(multiple, axis=-2).repeat(multiple, axis=-1)
 
 
 def require_multiple(multiple: int, pixels: int) -> None:

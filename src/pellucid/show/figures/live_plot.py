@@ -28,7 +28,7 @@ from pellucid.show.films import FORMATS, save_film
 from pellucid.show.style import FIGURES
 
 EVERY = 50
-MOST_FRAMES = 96
+MOST_FRAMES = 64
 """Of a film, but for its last; an even number. With so many every other one is dropped, and then drawn no more."""
 
 
