@@ -15,7 +15,6 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from cyclopts import CycloptsError
 
@@ -42,7 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
     debug = "--debug" in tokens
     try:
         with warnings.catch_warnings():
-            _print_own_warnings()
+            warnings.showwarning = _print_warning  # type: ignore[assignment]
+            warnings.simplefilter("always", PellucidWarning)
             app(
                 renamed([token for token in tokens if token != "--debug"]),
                 exit_on_error=False,
@@ -70,18 +70,10 @@ def verbs() -> list[str]:
     return [name for name in app if not name.startswith("-")]
 
 
-def _print_own_warnings() -> None:
-    """Let a PellucidWarning be one line on stderr, as an error is; others stay as they are."""
-    before = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, PellucidWarning):
-            print_line(str(message), error=True)
-        else:
-            before(message, category, *where)
-
-    warnings.showwarning = show  # type: ignore[assignment]
-    warnings.simplefilter("always", PellucidWarning)
+def _print_warning(message: Warning | str, category: type[Warning], filename: str, line: int, *_: object) -> None:
+    """A warning on stderr: ours is one line, as an error is."""
+    foreign = warnings.formatwarning(message, category, filename, line).rstrip()
+    print_line(str(message) if issubclass(category, PellucidWarning) else foreign, error=True)
 
 
 def _refuse(sentence: str, debug: bool) -> int:

@@ -172,22 +172,6 @@ def check_gradients(
     difference exceeds 1e-6, or the step's beside the reference 1e-4, and for a layer that is dead for these images;
     PellucidError where images or labels do not fit the network or the loss is not finite.
     """
-    report = compare_gradients(network, images, labels, samples=samples, seed=seed, ridge=ridge)
-    if not report.passed:
-        raise GradientError(report.verdict, report)
-    return report
-
-
-def compare_gradients(
-    network: Network,
-    images: Float[Array, "batch channel height width"],
-    labels: Integer[Array, " batch"],
-    *,
-    samples: int = 12,
-    seed: int = 0,
-    ridge: float | None = None,
-) -> GradientReport:
-    """As `check_gradients`, whatever comes out of it."""
     if samples < 1:
         raise PellucidError(f"{samples} entries were asked for; compare at least 1 of each array.")
     if len(images) == 0:
@@ -214,7 +198,10 @@ def compare_gradients(
         entries = rng.choice(value.size, min(TRIES * samples, value.size), replace=False)
         row = _row(name, _Probe(double, x, labels, trace, value, ridge), hand, entries, samples)
         rows.append(replace(row, step=errors.get(name)))
-    return GradientReport(tuple(rows), _dead_layers(trace))
+    report = GradientReport(tuple(rows), _dead_layers(trace))
+    if not report.passed:
+        raise GradientError(report.verdict, report)
+    return report
 
 
 def _step_errors(network: Network, double: Network, images: Array, labels: Array, ridge: float) -> dict[str, float]:

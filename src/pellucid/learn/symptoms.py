@@ -7,7 +7,10 @@ equal classes   after a hundred steps, losses still within a hundredth of that o
 
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
 from pellucid.learn.history import History
+from pellucid.learn.network import Network
 
 AWAY = 100
 EQUAL = 0.01
@@ -37,10 +40,12 @@ def of_batch(history: History, dead_shares: Callable[[], Mapping[str, float]]) -
             yield f"away {name}", words
 
 
-def of_epoch(history: History, guessing: float) -> Iterator[Symptom]:
-    """What the last epoch shows; `guessing` is the loss where all classes are equally likely."""
+def of_epoch(history: History, network: Network) -> Iterator[Symptom]:
+    """What the last epoch shows."""
     epoch, trained = history.epochs[-1], len(history.batches) >= STEPS + history.settings.warmup
     yield from (_dead(name, f"after epoch {epoch.epoch + 1}") for name in epoch.dead_layers)
+    equal = network.loss_function.value_and_gradient(np.zeros((network.classes, 1)), np.zeros(1, np.int64))
+    guessing = float(equal[0][0])
     if guessing > 0 and trained and max(abs(epoch.loss - guessing), abs(epoch.dev_loss - guessing)) < EQUAL * guessing:
         words = (
             f"After epoch {epoch.epoch + 1} all classes are still equally likely: the loss is {epoch.loss:.3f}, that "

@@ -9,7 +9,6 @@ early (Ctrl-C, a loss that is no number) they are those after the last step that
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -20,7 +19,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import DivergedError, PellucidError, PellucidWarning
 from pellucid.kernels import single_threaded_blas
 from pellucid.learn import symptoms
-from pellucid.learn.gradient_check import GradientError, GradientReport, compare_gradients
+from pellucid.learn.gradient_check import GradientError, GradientReport, check_gradients
 from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, by_layer, ridge_share
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
@@ -115,11 +114,12 @@ class Trainer:
 
     def _checked(self, few: Split) -> GradientReport:
         """The gradients' check before the first step; a dead layer does not stop a training, it is told at once."""
-        ridge = self.settings.ridge
-        report = compare_gradients(self.network, few.images, few.labels, samples=6, ridge=ridge)
-        if not report.right:
-            raise GradientError(report.verdict, report)
-        return report
+        try:
+            return check_gradients(self.network, few.images, few.labels, samples=6, ridge=self.settings.ridge)
+        except GradientError as error:
+            if error.report is None or not error.report.right:
+                raise
+            return error.report
 
     def save(self) -> None:
         """Write the checkpoint now, where there is to be one."""
@@ -173,17 +173,11 @@ class Trainer:
                     drawn.set_postfix(loss=f"{self.average:.3f}", refresh=False)
             else:
                 self.history.epochs.append(self._record(epoch, len(self.history.batches) - len(batches)))
-                self._warn(symptoms.of_epoch(self.history, self._guessing))
+                self._warn(symptoms.of_epoch(self.history, self.network))
             if interrupt.raised:
                 self.save()
                 raise KeyboardInterrupt
         return self.history.epochs[-1]
-
-    @cached_property
-    def _guessing(self) -> float:
-        """The loss where all classes are equally likely: all logits 0."""
-        logits = np.zeros((self.network.classes, 1))
-        return float(self.network.loss_function.value_and_gradient(logits, np.zeros(1, np.int64))[0][0])
 
     def _warn(self, found: Iterable[symptoms.Symptom]) -> None:
         """Warn of each symptom once in a training."""
