@@ -508,6 +508,8 @@ def test_two_files_are_data_and_a_file_that_is_cut_says_so(capsys, small_net):
     assert "40 for train and 5 for dev and 5 for test" in capsys.readouterr().err
     told = done(capsys, "data", "--data", ".", "--split", "200,0,50")
     assert [line.split()[:2] for line in told.splitlines()[2:]] == [["train", "200"], ["dev", "50"], ["test", "50"]]
+    two = ["--data", "mine_train.csv", "mine_test.csv"]
+    assert "no use for 'mine_test.csv'; join two files of data by a comma." in refused(capsys, "data", *two)
     assert "no split 'tset'" in refused(capsys, "evaluate", small_net, "--split", "tset")
     assert "give train,dev,test as numbers" in refused(capsys, "evaluate", small_net, "--split", "1,all")
 

@@ -186,7 +186,7 @@ def test_sizes_cut_one_file_and_what_has_splits_of_its_own(paths: dict[str, Path
         (
             "pair",
             (30, 1, 30),
-            r"30 training and 30 test images, .* no splits of \[30, 1, 30\]; give such as 29,1,30",
+            r"30 training and 30 test images, .* no splits of \[30, 1, 30\]; give such as 25,5,30",
         ),
         ("pair", (31, -1, 30), "make no splits of"),
         ("pair", (30, 30), "2 sizes of splits; give three"),

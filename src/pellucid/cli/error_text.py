@@ -22,7 +22,11 @@ def sentence(error: CycloptsError, commands: list[str]) -> str:
         options = [name for argument in error.argument_collection if argument.parse for name in argument.names]
         return str(unknown(f"option of '{verb}'", found.partition("=")[0], [o for o in options if o.startswith("--")]))
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        return f"'{verb}' has no use for '{error.unused_tokens[0]}'; see `pellucid {verb} --help`."
+        stray = error.unused_tokens[0]
+        fix = (
+            "join two files of data by a comma" if stray.endswith((".csv", ".npz")) else f"see `pellucid {verb} --help`"
+        )
+        return f"'{verb}' has no use for '{stray}'; {fix}."
     if isinstance(error.__cause__, ValidationError):
         return settings.sentence(error.__cause__)
     if isinstance(error.__cause__, PellucidError):

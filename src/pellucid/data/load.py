@@ -105,10 +105,11 @@ def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence
     dev: Split | None = splits.get("dev")
     if sizes is not None:
         train = train if dev is None else joined(train, dev)
+        sixth = len(train) // DEV_SHARE
         if min(sizes) < 0 or [sizes[0] + sizes[1], sizes[2]] != [len(train), len(test)]:
             raise PellucidError(
                 f"'{name}' has {len(train)} training and {len(test)} test images, which make no splits of "
-                f"{shortened(list(sizes))}; give such as {len(train) - 1},1,{len(test)} or {len(train)},0,{len(test)}."
+                f"{shortened(list(sizes))}; give such as {len(train) - sixth},{sixth},{len(test)} or {len(train)},0,{len(test)}."
             )
         dev = test if sizes[1] == 0 else None
     if dev is None:
