@@ -17,8 +17,10 @@ from pellucid.learn import training
 from pellucid.learn.gradient_check import check_gradients
 from pellucid.learn.history import TIMES
 from pellucid.learn.layers import Dense, Flatten
+from pellucid.learn.losses import LOSSES
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
+from pellucid.learn.train_step import train_step
 from pellucid.learn.training import Trainer, train
 from pellucid.see.models.open import open_model
 from pellucid.settings import TrainSettings
@@ -292,6 +294,10 @@ def test_a_network_with_sigmoid_outputs_is_checked_and_trained_by_its_own_loss(l
     train(net, data, epochs=6, learning_rate=0.05, progress=False)
     after = evaluate(net, data.test)
     assert after.loss < before.loss
+    judged = LOSSES[loss].value_and_gradient(net.logits(data.test.images).T, data.test.labels)[0]
+    assert after.loss == pytest.approx(float(judged.mean()), rel=1e-5)
+    right = net.predict(data.test.images)[np.arange(len(data.test)), data.test.labels]
+    assert train_step(net, data.test.images, data.test.labels).error == pytest.approx(1 - right.mean(), abs=1e-6)
     outputs = net.predict(data.test.images)
     np.testing.assert_allclose(outputs, 1 / (1 + np.exp(-net.logits(data.test.images))), rtol=1e-5)
     net.save(tmp_path / "net.safetensors")

@@ -58,7 +58,7 @@ def average(network: Network, split: Split, threshold: float = 0.9) -> ClassMean
     """
     if not 0 <= threshold < 1:
         raise PellucidError(f"The threshold is {threshold!r}; a probability exceeds it, so give 0 to below 1.")
-    sums = np.zeros((network.classes, *network.input_shape))
+    sums = np.zeros((network.classes, *network.image_shape))
     counts = np.zeros(network.classes, np.int64)
     for begin in range(0, len(split), PIECE):
         images = split.images[begin : begin + PIECE]

@@ -136,6 +136,11 @@ class Network:
         return self.shapes["logits"][0]
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of one image: that of the input, but for a network that sees `features` of images."""
+        return self.input_shape if self.features is None else self.features.shape
+
+    @property
     def loss_function(self) -> Loss:
         """What its logits are worth, and the probabilities that it makes of them."""
         return loss_named(self.loss)
@@ -243,7 +248,7 @@ class Network:
                 "This network scales each feature by its mean and deviation in the training images, which it has not "
                 "seen yet; train it first, or give a scaling."
             )
-        if self.features is not None and images.shape[1:] == self.features.shape:
+        if self.features is not None and images.shape[1:] == self.image_shape:
             images = self.features.apply(images)
         x = self.scaling.apply(images).transpose(1, 2, 3, 0)
         # Convolutions walk through memory; a product of matrices reads either order equally fast.
@@ -256,9 +261,8 @@ class Network:
 
     def checked(self, images: Array) -> Array:
         """The images, or a PellucidError where their shape is not that of the network's input."""
-        shape = self.input_shape if self.features is None else self.features.shape
-        if images.ndim != 4 or images.shape[1:] not in (shape, self.input_shape):
-            wanted = ", ".join(map(str, shape))
+        if images.ndim != 4 or images.shape[1:] not in (self.image_shape, self.input_shape):
+            wanted = ", ".join(map(str, self.image_shape))
             raise PellucidError(f"Images have shape {images.shape}, but the network sees (batch, {wanted}).")
         return images
 

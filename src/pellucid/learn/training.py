@@ -304,7 +304,7 @@ class Trainer:
 
 def require_fit(network: Network, data: Data) -> None:
     """Raise PellucidError where the shapes or the labels of the data are not those of the network."""
-    if data.input_shape != network.input_shape:
+    if data.input_shape not in (network.input_shape, network.image_shape):
         raise PellucidError(
             f"The images of '{data.name}' have shape {data.input_shape}, but the network sees {network.input_shape}; "
             f"make it with input_shape={data.input_shape}."

@@ -6,6 +6,7 @@ import pytest
 from learn import small
 from pellucid.errors import PellucidError
 from pellucid.learn.build import network_for
+from pellucid.learn.class_means import average
 from pellucid.learn.experiments.cluster_comparison import (
     Comparison,
     LearningCurve,
@@ -16,6 +17,7 @@ from pellucid.learn.experiments.cluster_comparison import (
 from pellucid.learn.features import ClusterFeatures, pixel_groups
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
+from pellucid.learn.training import train
 from pellucid.settings import ClusterSettings, TrainSettings
 
 
@@ -107,6 +109,9 @@ def test_one_file_holds_all_that_predicts(tmp_path, clustered):
     for path in ("net.safetensors", "tables"):
         again = Network.load(tmp_path / path)
         np.testing.assert_allclose(again.predict(data.test.images), found.network.predict(data.test.images), rtol=1e-4)
+    assert average(again, data.test, 0.1).images.shape[1:] == small.SHAPE
+    train(again, data, epochs=1, batch=16, shift=1, progress=False)
+    assert evaluate(again, data.train).accuracy > 1 / small.CLASSES
     with pytest.raises(PellucidError, match="2, 7, 6"):
         again.predict(data.test.images[:, :1])
 
