@@ -85,7 +85,7 @@ def pattern(
     from pellucid.see.models.open import open_model
     from pellucid.see.patterns.api import pattern as find
     from pellucid.show import export
-    from pellucid.show.console import answers_text, relative_text, report_text
+    from pellucid.show.console import answers_text, relative_text, report_text, search_text
 
     check_output(out, export.PICTURES)
     export.check_patterns_output(out, layer, [unit])
@@ -102,8 +102,9 @@ def pattern(
     )
     if found.strongest is not None:
         print(relative_text(found.alone()))
+    print(search_text(found.alone()))
     if found.history.terms:
-        print(report_text(found.history, found.steps))
+        print(report_text(found.alone()))
     asked = [layer] * whole_layer + ([] if seen.probabilities is None else [seen.probabilities.name])
     for name, answer in answers_of(seen, asked, found.image[None]).items():
         print(answers_text(name, answer[0]))
@@ -144,7 +145,7 @@ def patterns(
     from pellucid.see.models.open import open_model
     from pellucid.see.patterns.api import patterns as find
     from pellucid.show import export
-    from pellucid.show.console import patterns_text, relative_text
+    from pellucid.show.console import patterns_text, relative_text, report_text, search_text
 
     check_output(out, export.WALLS)
     if film is not None:
@@ -160,8 +161,11 @@ def patterns(
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
     found = find(seen, layer, units=chosen, **_keywords(seen, start, history, source, settings))
     print(patterns_text(found))
+    print(search_text(found))
     if found.strongest is not None:
         print(relative_text(found))
+    if found.history.terms:
+        print(report_text(found))
     print_written(export.save_patterns(found, out, multiple))
     if film is not None:
         print_written(export.save_ascents(found, film, multiple))

@@ -55,8 +55,10 @@ class ModelSettings(Settings):
 class PatternSettings(Settings):
     """How the pattern of a unit is found."""
 
-    preset: Literal["none", "mlp-deep"] = field(
-        "none", "set of defaults: Pellucid's own (none), or those of the mlp-deep write-up; given settings override it"
+    preset: Literal["none", "mlp-deep", "classic"] = field(
+        "none",
+        "set of defaults: Pellucid's own (none), a write-up's on deep dense networks (mlp-deep), or one's on maps: 600 "
+        "small steps along the normalized gradient (classic); given settings override it",
     )
     optimizer: Literal["power", "normalized", "adam", "gradient"] = field(
         "power",
@@ -91,7 +93,10 @@ class PatternSettings(Settings):
         0.0, "relative change of the activation below which a step counts as converged; 0 for never", ge=0, lt=1
     )
     patience: int = field(
-        5, "successive steps within the tolerance after which the optimization of an image stops", ge=1, le=1000
+        5, "successive steps within the tolerance after which the optimization of an image has converged", ge=1, le=1000
+    )
+    converged: Literal["stop", "report"] = field(
+        "stop", "whether an optimization that has converged stops, or goes on and the step is only reported"
     )
     keep: Literal["best", "last"] = field(
         "best", "image of the optimization that becomes the pattern: the one of highest value, or the last"
@@ -116,20 +121,27 @@ class PatternSettings(Settings):
     at: tuple[int, int] | None = field(
         None, "row and column of the neuron to maximize in each unit's map", unset="the map's mean is maximized"
     )
-    logit: bool = field(False, "maximization of pre-activations, before softmax or ReLU; of a class, its logit")
+    logit: bool = field(
+        False, "maximization of what a unit is before its ReLU, sigmoid or softmax: of a class, its logit"
+    )
     others: float = field(0.0, "penalty weight of the mean activation of the layer's other units", ge=0)
-    tv: float = field(0.0, "penalty weight of the image's total variation", ge=0)
+    tv: float = field(0.0, "penalty weight of the image's total variation, |dx| + |dy| over all pixels", ge=0)
     l1: float = field(0.0, "penalty weight of the pixels' absolute values (L1)", ge=0)
     l2: float = field(0.0, "penalty weight of the pixels' squares (L2)", ge=0)
     blur: float = field(0.0, "penalty weight of the squares of what a blur removes from the image", ge=0)
-    diversity: float = field(0.0, "penalty weight of the similarity of images, of a unit asked for repeatedly", ge=0)
-    relative: bool = field(True, "penalties as means over pixels times the activation; otherwise as sums over pixels")
+    diversity: float = field(
+        0.0, "penalty weight of how alike the images of one unit are, where --units names it several times", ge=0
+    )
+    relative: bool = field(
+        True,
+        "penalties tv, l1, l2, blur as means over pixels times the activation, or (no-relative) as sums over pixels",
+    )
     jitter: float | None = field(
         None, "largest random shift of the image at a step, in pixels", unset="4 from 64 pixels a side on, else 0", ge=0
     )
     zoom: float | None = field(
         None,
-        "largest random scaling of the image at a step, as a share of its size",
+        "largest random enlarging or shrinking of the image at a step, so that it is not tied to one size; 0.05 is 5%",
         unset="0.05 from 64 pixels a side on, else 0",
         ge=0,
     )
@@ -168,11 +180,18 @@ class PatternSettings(Settings):
     )
     stages: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = field(
         (),
-        "coarse-to-fine optimization: steps on each scale of noise, the coarsest first, such as 20 40 80 400",
+        "steps on each of the scales in turn, one number for each, such as 20 40 80 400; a stage adds the next scale's "
+        "noise to the image of the stage before",
         unset="all scales at once",
     )
     candidates: int = field(
         512, "noise images among which each unit's initial image is chosen, by activation", ge=1, le=65_536
+    )
+    precursor_steps: int = field(
+        0,
+        "steps that a unit's four best candidates make before the initial image is chosen; 0 for none",
+        ge=0,
+        le=10_000,
     )
     precision: Literal["float32", "bfloat16", "auto"] = field(
         "float32", "arithmetic of a PyTorch model's steps, the faster one with auto; the last five are float32"
@@ -181,6 +200,9 @@ class PatternSettings(Settings):
         3, "further initial images for a unit that none has activated yet", was="retries", ge=0, le=100
     )
     report: bool = field(False, "record of every step's mean and maximum of the other units, TV, L1 and loss")
+    report_ema: float = field(
+        0.9, "share of the past in the moving averages of the printed report; 0 for the numbers themselves", ge=0, lt=1
+    )
     compare: bool = field(
         False, "comparison with each unit's strongest image of the data; on the command line, wherever data are given"
     )
@@ -198,24 +220,27 @@ class PatternSettings(Settings):
     @classmethod
     def _preset(cls, values: Any) -> Any:
         """The preset's settings, where no others are given."""
-        if isinstance(values, Mapping) and values.get("preset") == "mlp-deep":
-            return {**MLP_DEEP, **values}
-        return values
+        preset = values.get("preset") if isinstance(values, Mapping) else None
+        return {**PRESETS[preset], **values} if preset in PRESETS else values
 
 
-# The deep MLP's write-up: pixels near black, thirty plain steps, sums of penalties, no choice among starts. Black has
-# the highest value, for nothing is held against it: the pattern is where the steps end.
-MLP_DEEP: Mapping[str, Any] = {
-    "optimizer": "gradient",
-    "steps": 30,
-    "learning_rate": 0.1,
-    "image": "box",
-    "tv": 0.256,
-    "l1": 0.0256,
-    "relative": False,
-    "keep": "last",
-    "noise": "zero",
-    "candidates": 1,
+PRESETS: Mapping[Any, Mapping[str, Any]] = {
+    # Pixels near black, thirty plain steps, sums of penalties, no choice among starts. Black has the highest value, for
+    # nothing is held against it: the pattern is where the steps end.
+    "mlp-deep": {
+        "optimizer": "gradient",
+        "steps": 30,
+        "learning_rate": 0.1,
+        "image": "box",
+        "tv": 0.256,
+        "l1": 0.0256,
+        "relative": False,
+        "keep": "last",
+        "noise": "zero",
+        "candidates": 1,
+    },
+    # Standardized images, one start of four superposed scales of noise, small normalized steps to the end.
+    "classic": {"optimizer": "normalized", "steps": 600, "learning_rate": 0.01, "keep": "last", "candidates": 1},
 }
 
 

@@ -2,7 +2,8 @@
 
 patterns_text, relative_text: patterns -> how many there are, and their activations beside the strongest of the data
 answers_text: a layer's units for one image -> each with its number
-report_text: the history of one ascent -> its terms every ten steps
+search_text: patterns -> steps, step size, initial images and convergence
+report_text: the history of ascents -> its terms every ten steps, the mean of all
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
 scan_line, scan_text, comparison_text: results of learn/experiments/clusters.py and cluster_comparison.py
 study_text:  a study of learn/experiments/study_results.py -> a line for each combination, and the best
@@ -20,7 +21,8 @@ from pellucid.learn.experiments.cluster_comparison import Comparison
 from pellucid.learn.experiments.clusters import Scan, ScanRow
 from pellucid.learn.experiments.study_results import Study
 from pellucid.learn.metrics import Scores
-from pellucid.see.patterns.results import History, Patterns
+from pellucid.see.optimize.initial_images import candidates_of, mixture_of
+from pellucid.see.patterns.results import Patterns
 
 
 def patterns_text(found: Patterns) -> str:
@@ -54,12 +56,60 @@ def answers_text(layer: str, answers: Float32[np.ndarray, "unit"]) -> str:
     return lines.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def report_text(history: History, steps: int, *, every: int = 10) -> str:
-    """How one ascent went, every so many steps, as moving averages (0.9)."""
-    smooth = history.smoothed()
-    shown = [at for at in range(len(history.activations[0])) if at % every == 0 and at <= steps]
-    rows = [[at, *(f"{term[0, at]:.4f}" for term in smooth.values())] for at in shown]
-    return table(["step", *(name.replace("_", " ") for name in smooth)], rows)
+def report_text(found: Patterns, *, every: int = 10) -> str:
+    """How the ascents went, every so many steps and at the last, as moving averages; of several units, their mean."""
+    history, share, last = found.history, found.settings.report_ema, int(found.history.steps.max())
+    smooth = {found.measure if name == "activations" else name: row for name, row in history.smoothed(share).items()}
+    rows: list[list[object]] = []
+    for at in sorted({*range(0, last, every), last}):
+        made = np.minimum(at, history.steps)  # of a unit that stopped sooner, its last step
+        numbers = (term[np.arange(len(made)), made].mean() for term in smooth.values())
+        rows.append([at, *(f"{number:.4f}" for number in numbers)])
+    whose = f"Means of {len(found)} units" if len(found) > 1 else "The unit"
+    how = f", as moving averages ({share:g} of the past)" if share > 0 else ""
+    return f"{whose}{how}:\n" + table(["step", *(name.replace("_", " ") for name in smooth)], rows)
+
+
+def search_text(found: Patterns) -> str:
+    """Steps, step size, and initial images in a line; how many units converged, and for one unit which start won."""
+    chosen, one = found.settings, len(found) == 1
+    size = f" from {chosen.initial_step_size:g} to {chosen.final_step_size:g}"
+    rate = {"normalized": 0.01, "adam": 0.05, "gradient": 0.1}.get(chosen.optimizer)
+    if rate is not None:
+        size = f" of {rate if chosen.learning_rate is None else chosen.learning_rate:g}"
+    words = [f"{chosen.steps} {chosen.optimizer} steps{size}"]
+    done = found.converged[found.converged >= 0]
+    if chosen.tolerance > 0:
+        what = "it" if one else f"{len(done)} of {len(found)} units"
+        when = f"{what} converged after {np.median(done):.0f} steps" if len(done) else "none converged"
+        words.append(when + (" (the median)" if len(done) > 1 else ""))
+    return "; ".join([*words, *_starts_words(found)]) + "."
+
+
+def _starts_words(found: Patterns) -> list[str]:
+    """What the initial images were, and which of them won."""
+    chosen, count = found.settings, candidates_of(found.settings, found.images.shape[1:])
+    if (found.start < 0).all():
+        return ["from an image that was given"]
+    kind = {"zero": "0.01 everywhere", "normal": "N(0.5, 0.1)", "fourier": "a random spectrum"}.get(chosen.noise)
+    if kind is None:
+        kind = f"{' + '.join(map(str, chosen.scales))} cells"
+        kind += (
+            f", weights {' '.join(f'{weight:g}' for weight in chosen.scale_weights)}" if chosen.scale_weights else ""
+        )
+    other = f"; {(found.start < 0).sum()} in the end from another image" if (found.start < 0).any() else ""
+    if count == 1:
+        return [(f"from noise of {kind}" if chosen.noise != "zero" else f"from {kind}") + other]
+    silent = found.silent_starts / np.maximum(found.tried_starts, 1)
+    if len(found) > 1:
+        return [
+            f"each from its best of {count} noises ({kind}), of which {silent.mean():.0%} left a unit silent{other}"
+        ]
+    won = f"number {int(found.start[0]) % count}"
+    if chosen.noise == "scales" and not chosen.stages:
+        won += f", {' + '.join(map(str, mixture_of(chosen, count, int(found.start[0]) % count)))} cells"
+    tried = f"{int(found.silent_starts[0])} of {int(found.tried_starts[0])} left the unit silent"
+    return [f"from the best of {count} noises ({won}); {tried}"]
 
 
 def scores_text(scores: Scores, names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ that cannot be written. Pictures have the tones that the patterns' settings ask 
 loaded only where a figure is drawn.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,26 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
         from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.patterns import strip_figure
 
-        title = f"{found.model}, {found.layer}, unit {found.unit}"
-        steps, activations = list(found.film.steps), [float(value) for value in found.film.activations[:, 0]]
+        last = int(found.history.steps[0])
+        title = f"{found.model}, {found.layer}, unit {found.unit}{_ascent_note(found)}"
+        kept = sum(step < last for step in found.film.steps) + 1  # of a stopped ascent, the last image only once
+        steps = [min(step, last) for step in found.film.steps[:kept]]
+        activations = [float(value) for value in found.film.activations[:kept, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
-        return save_figure(strip_figure(frames, steps, activations, changes=changes, title=title, tones=tones), path)
+        captions = [f"step {step}" for step in steps]
+        frames = frames[:kept]
+        if found.raw_start is not None:
+            frames, captions = np.concatenate([found.raw_start[None], frames]), ["raw start", "smoothed", *captions[1:]]
+            activations, changes = [math.nan, *activations], [math.nan, *changes]
+        return save_figure(strip_figure(frames, captions, activations, changes=changes, title=title, tones=tones), path)
     pixels = np.moveaxis(tone_images(frames, tones), 1, -1)
     return save_film(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, path, milliseconds=400, multiple=multiple)
+
+
+def _ascent_note(found: Pattern) -> str:
+    """What the title of a strip says of the ascent, and of the numbers below its images."""
+    words = "" if found.measure == "activation" else f", {found.measure} below each image"
+    return words if found.converged < 0 else f"{words}, converged after {found.converged} steps"
 
 
 def _require_snapshots(count: int, path: StrPath) -> None:

@@ -9,6 +9,7 @@ import torch
 from foreign import assert_alike
 from pellucid import cli
 from pellucid.errors import PellucidError
+from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.see.dataset.activations import answers
 from pellucid.see.models.open import open_model
@@ -107,6 +108,18 @@ def test_a_report_changes_nothing_of_the_images(found, model):
     assert silent.history.terms == {}
 
 
+@pytest.mark.parametrize("preset", ["none", "mlp-deep"])
+@pytest.mark.parametrize("more", [{}, {"others": 0.5}, {"tv": 0.0, "l1": 0.0}])
+def test_a_report_on_a_dense_network_changes_no_bit(preset, more):
+    """Rejects another way up, or another arithmetic, where somebody looks."""
+    layers = [Flatten(), Dense(40), Dense(25), Dense(12), Dense(5, "linear")]
+    model = open_model(Network(layers, input_shape=(1, 13, 10), scaling="unit", seed=1))
+    silent, found = (patterns(model, "dense3", report=report, preset=preset, **more) for report in (False, True))
+    np.testing.assert_array_equal(silent.images, found.images)
+    np.testing.assert_array_equal(silent.history.activations, found.history.activations)
+    np.testing.assert_array_equal(silent.activations, found.activations)
+
+
 @pytest.mark.parametrize("asked", [{}, {"tv": 0.1, "restarts": 2}, {"optimizer": "adam"}])
 def test_a_report_on_a_network_of_ours_changes_no_bit(asked):
     """Rejects an observer that disturbs what it observes, and terms of other images."""
@@ -185,14 +198,23 @@ def test_the_command_line_writes_the_tables(tmp_path, monkeypatch, capsys):
     assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, *tables]) == 0
     out = capsys.readouterr().out
     assert "others max" in out
-    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["0", "10"]
+    table = out.split("The unit, as moving averages (0.9 of the past):\n")[1].splitlines()
+    assert [line.split()[0] for line in table[:4]] == ["step", "0", "10", "11"]
+    assert table[0].split()[1] == "activation"
+    assert "11 power steps from 100 to 0.1; from the best of 8 noises (number " in out
     assert "probabilities for this image: 0: " in out
     head, *rows = (tmp_path / "history.csv").read_text().splitlines()
     assert head == "unit,step,activation,target,others_mean,others_max,tv,l1,loss"
     assert len(rows) == 12
     layers = [line.split(",")[1] for line in (tmp_path / "answers.csv").read_text().splitlines()[1:]]
     assert layers == ["conv1"] * 32 + ["logits"] * 10 + ["probabilities"] * 10
-    assert cli.main(["patterns", "mnist-cnn", "conv1", "--units", "3", "5", *quick, *tables]) == 0
+    of_two = ["--units", "3", "5", *quick, *tables, "--tv", "0.1", "--report-ema", "0"]
+    assert cli.main(["patterns", "mnist-cnn", "conv1", *of_two]) == 0
+    out = capsys.readouterr().out
+    assert "Means of 2 units:\nstep  objective" in out
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
+    last = np.mean([float(row["objective"]) for row in rows if row["step"] == "11"])
+    assert out.split("\n  11 ")[1].split()[0] == f"{last:.4f}"
     assert len((tmp_path / "answers.csv").read_text().splitlines()) == 1 + 2 * 52
     capsys.readouterr()
     assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, "--image", "maco"]) == 2

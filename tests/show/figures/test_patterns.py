@@ -87,7 +87,7 @@ def test_colour_patterns_keep_their_channels():
 def test_a_strip_shows_frames_in_order_with_step_and_activation():
     """Rejects a strip that sorts or drops frames."""
     frames = noise(3, 1, 5, 4)
-    figure = patterns.strip_figure(frames, [0, 9, 30], [0.125, 1.5, 2.0], multiple=2)
+    figure = patterns.strip_figure(frames, ["step 0", "step 9", "step 30"], [0.125, 1.5, 2.0], multiple=2)
     assert words(figure) == ["step 0", "0.125", "step 9", "1.500", "step 30", "2.000"]
     pixels = drawn(figure)
     for index, frame in enumerate(tones(frames)[:, 0]):
@@ -98,10 +98,10 @@ def test_a_strip_shows_frames_in_order_with_step_and_activation():
 def test_a_strip_tells_how_much_changed():
     """Rejects a change that stands under another frame, and one where there is none."""
     changes = [math.nan, 0.25, -0.0004]
-    figure = patterns.strip_figure(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=changes)
+    figure = patterns.strip_figure(noise(3, 1, 5, 4), ["step 0", "step 9", "step 30"], [0.1, 1.5, 2.0], changes=changes)
     assert words(figure) == ["step 0", "0.100", "step 9", "1.500", "+25.0%", "step 30", "2.000", "-0.0%"]
     with pytest.raises(PellucidError, match="2 changes"):
-        patterns.strip_figure(noise(3, 1, 5, 4), [0, 9, 30], [0.1, 1.5, 2.0], changes=[0.1, 0.2])
+        patterns.strip_figure(noise(3, 1, 5, 4), ["step 0", "step 9", "step 30"], [0.1, 1.5, 2.0], changes=[0.1, 0.2])
 
 
 def test_training_curves_are_the_numbers_given():
@@ -133,8 +133,8 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
     """Rejects zip's silent shortening where lengths differ."""
     with pytest.raises(PellucidError, match="3 images, 2 activations"):
         patterns.wall_figure(noise(3, 1, 4, 4), np.ones(2))
-    with pytest.raises(PellucidError, match="2 frames, 1 steps"):
-        patterns.strip_figure(noise(2, 1, 4, 4), [1], [1.0, 2.0])
+    with pytest.raises(PellucidError, match="2 frames, 1 captions"):
+        patterns.strip_figure(noise(2, 1, 4, 4), ["step 1"], [1.0, 2.0])
 
 
 def test_five_channels_stand_side_by_side():

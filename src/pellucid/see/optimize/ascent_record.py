@@ -18,16 +18,18 @@ JobImages = Float32[Tensor, "job channel height width"]
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When an image's ascent is over: after `steps` steps, or once its value has changed by less than `tolerance` of
-    itself in `patience` successive steps (tolerance 0: never).
+    """When an image's ascent is over: after `steps` steps, or once it has converged: its value has changed by less than
+    `tolerance` of itself in `patience` successive steps (tolerance 0: never).
 
-    keep_last: the last image is the result, not the one of the highest value on the way.
+    keep_last: the last image is the result, not the one of the highest value on the way.  report_only: what has
+    converged goes on to the last step.
     """
 
     steps: int
     tolerance: float = 0.0
     patience: int = 5
     keep_last: bool = False
+    report_only: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,8 @@ class AscentResult:
     images: the best image of each job, or the last (see StoppingRule), in model space.  values: its objective, after
     transforms and less penalties.  steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the
     last.  snapshots: the images after each of `snapshot_steps` steps; of a job that stopped sooner, its last image.
-    terms: the table of a Diagnostics, where there was one.
+    converged: after how many steps, -1 for a job that did not.  start: the number of the noise that it started from
+    (search.py), -1 for another image.  terms: the table of a Diagnostics, where there was one.
     """
 
     images: JobImages
@@ -46,6 +49,8 @@ class AscentResult:
     history: Float32[Tensor, "job step"]
     snapshot_steps: tuple[int, ...]
     snapshots: Float32[Tensor, "snapshot job channel height width"]
+    converged: Int64[Tensor, "job"]
+    start: Int64[Tensor, "job"]
     terms: Float32[Tensor, "job step term"] | None = None
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> "AscentResult":
@@ -67,7 +72,8 @@ class AscentResult:
     @property
     def _per_job(self) -> tuple[str, ...]:
         """The fields whose first axis is the job."""
-        return ("images", "values", "steps", "history", *(() if self.terms is None else ("terms",)))
+        terms = () if self.terms is None else ("terms",)
+        return ("images", "values", "steps", "history", "converged", "start", *terms)
 
 
 class AscentRecord:
@@ -78,6 +84,7 @@ class AscentRecord:
         self._rank = torch.full((len(starts),), -torch.inf, device=starts.device)
         self._values = torch.zeros(len(starts), device=starts.device)
         self._steps = torch.zeros(len(starts), dtype=torch.int64, device=starts.device)
+        self._converged = torch.full_like(self._steps, -1)
         self._history = torch.full((len(starts), stopping.steps + 1), torch.nan, device=starts.device)
         self._snapshots = starts.new_zeros(len(steps_kept), *starts.shape)
 
@@ -94,6 +101,11 @@ class AscentRecord:
                 now = torch.nonzero(step == kept).flatten()
                 self._snapshots[place, job[now]] = images[now]
 
+    def converge(self, job: Tensor, steps: Tensor) -> None:
+        """These jobs have converged after so many steps, if they had not before."""
+        first = self._converged[job] < 0
+        self._converged[job[first]] = steps[first]
+
     def finish(self, job: Tensor, images: Tensor, steps: Tensor) -> None:
         """The last images of these jobs, which also stand for the snapshots of steps that they did not make."""
         self._steps[job] = steps
@@ -103,4 +115,6 @@ class AscentRecord:
 
     def result(self) -> AscentResult:
         """All of it."""
-        return AscentResult(self._images, self._values, self._steps, self._history, self._kept, self._snapshots)
+        nowhere = torch.full_like(self._steps, -1)
+        kept = self._kept, self._snapshots
+        return AscentResult(self._images, self._values, self._steps, self._history, *kept, self._converged, nowhere)

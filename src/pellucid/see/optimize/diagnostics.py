@@ -21,6 +21,7 @@ from torch import Tensor
 from pellucid.see.models.base import LayerOutput
 from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective
 from pellucid.see.objectives.units import WHOLE_LAYER, mean_of_others
+from pellucid.see.optimize.loop import StepCallback
 from pellucid.see.optimize.penalties import Penalty, total_variation
 
 TERMS = ("target", "others_mean", "others_max", "tv", "l1", "loss")
@@ -54,6 +55,16 @@ class Diagnostics:
     def record_units(self, layer: LayerOutput, units: Int64[Tensor, "batch"]) -> None:
         """What the layer gives for the batch."""
         self._units = unit_statistics(layer.unit_means.detach(), units)
+
+    def noting(self, watch: StepCallback | None) -> StepCallback:
+        """A callback that writes the table, and then calls the other one."""
+
+        def callback(job: Tensor, step: Tensor, images: Tensor, values: Tensor) -> None:
+            self.note(job, step, values)
+            if watch is not None:
+                watch(job, step, images, values)
+
+        return callback
 
     def note(self, job: Int64[Tensor, "row"], step: Int64[Tensor, "row"], values: Float[Tensor, "row"]) -> None:
         """Write the terms of these jobs at these steps into the table."""

@@ -4,6 +4,7 @@ multi_scale_noise: uniform noise on several coarse grids, each scaled up bicubic
 plain_noise:       a random spectrum that falls as 1 / frequency, or normal pixels
 smoothed:          images -> images without their shortest waves
 noise_of:          settings -> one of these, smoothed or not; of several scales first each alone, the coarsest first
+candidates_of:     settings, the shape of images -> how many noises there are to choose a start from
 mixture_of:        the number of such a noise -> the scales in it
 generator:         numbers -> a torch.Generator of their own, the same on every machine
 
@@ -12,6 +13,7 @@ to which deep units hardly respond. Which wavelength a unit likes best is not kn
 its start differ in it, unless weights fix one mixture.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -28,6 +30,7 @@ from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_RADIUS,
 from pellucid.settings import Cells, PatternSettings
 
 CHUNK = 64  # noise images drawn at a time; part of what a seed means, so it never depends on the machine
+FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
 NORMAL_DEVIATION = 0.1
 
 
@@ -110,6 +113,12 @@ def noise_of(
     else:
         found = plain_noise(settings.noise, shape, count, seed)
     return found if settings.smooth == 0 else map(partial(smoothed, width=settings.smooth), found)
+
+
+def candidates_of(settings: PatternSettings, shape: InputShape) -> int:
+    """As many as the settings ask for, fewer of large images; of an image that is the same everywhere, one."""
+    affordable = max(FEWEST_CANDIDATES, CANDIDATE_NUMBERS // math.prod(shape))
+    return 1 if settings.noise == "zero" else min(settings.candidates, affordable)
 
 
 def mixture_of(settings: PatternSettings, count: int, number: int) -> tuple[Cells, ...]:

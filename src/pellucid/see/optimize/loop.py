@@ -181,7 +181,11 @@ def run_ascent(
             if watch is not None:
                 watch(batch.job[:real], batch.step[:real], images[:real], score.value[:real])
             batch = _after_step(batch, gradient, score, task)
-            done = ((batch.step > task.stopping.steps) | (batch.unchanged >= task.stopping.patience))[:real]
+            done = (batch.step > task.stopping.steps)[:real]
+            if task.stopping.tolerance > 0:
+                converged = (batch.unchanged >= task.stopping.patience)[:real]
+                record.converge(batch.job[:real][converged], batch.step[:real][converged] - 1)
+                done = done if task.stopping.report_only else done | converged
             if advance is not None:
                 advance(real)
         record.finish(batch.job[:real][done], images[:real][done], batch.step[:real][done] - 1)

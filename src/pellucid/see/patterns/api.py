@@ -96,13 +96,17 @@ def patterns(
         steps=ascent.steps.cpu().numpy(),
         tried_starts=found.tried_starts.cpu().numpy(),
         tried_images=found.tried_images.cpu().numpy(),
+        silent_starts=found.silent_starts.cpu().numpy(),
+        start=ascent.start.cpu().numpy(),
+        converged=ascent.converged.cpu().numpy(),
+        raw_starts=None if found.raw_starts is None else found.raw_starts.cpu().numpy(),
         strongest=found.strongest,
         history=History(history, {} if ascent.terms is None else by_term(ascent.terms)),
         film=Snapshots(
             ascent.snapshot_steps, ascent.snapshots.cpu().numpy(), _values_at(history, ascent.snapshot_steps)
         ),
         settings=chosen,
-        parts=parts.described,
+        parts=parts.described | ({} if isinstance(layer, str) else {"objective": type(layer).__name__}),
         scaling=opened.scaling,
     )
 
@@ -185,7 +189,6 @@ def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image ch
 
 def _values_at(history: Float32[np.ndarray, "unit step"], steps: Sequence[int]) -> Float32[np.ndarray, "snapshot unit"]:
     """The values after so many steps; after a unit's last step, its last."""
-    last = np.isfinite(history).sum(axis=1) - 1
-    rows = np.arange(len(history))
+    last, rows = History(history).steps, np.arange(len(history))
     values = [history[rows, np.minimum(step, last)] for step in steps]
     return np.array(values, dtype=np.float32).reshape(len(steps), len(history))

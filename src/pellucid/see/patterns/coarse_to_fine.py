@@ -95,6 +95,8 @@ def _joined(parts: Sequence[AscentResult], kept: tuple[int, ...], keep_last: boo
     best = torch.stack([part.values for part in parts]).argmax(0)
     best = torch.full_like(best, len(parts) - 1) if keep_last else best
     rows = torch.arange(len(best), device=best.device)
+    last = parts[-1].converged  # counted as places in the history, where a stage of n steps takes n + 1
+    before = torch.stack([part.steps + 1 for part in parts]).sum(0) - parts[-1].steps - 1
     terms = [part.terms for part in parts if part.terms is not None]
     return AscentResult(
         images=torch.stack([part.images for part in parts])[best, rows],
@@ -103,5 +105,7 @@ def _joined(parts: Sequence[AscentResult], kept: tuple[int, ...], keep_last: boo
         history=history.gather(1, order),
         snapshot_steps=kept,
         snapshots=torch.cat([part.snapshots for part in parts]),
+        converged=torch.where(last < 0, last, last + before),
+        start=parts[0].start,
         terms=torch.cat(terms, dim=1)[rows[:, None], order] if terms else None,
     )

@@ -35,6 +35,7 @@ MULTIPLE = 4  # each pixel of a small image becomes so many a side
 @dataclass(frozen=True, eq=False)
 class History:
     """The values of the ascents: `activations` after 0, 1, 2 ... steps, less penalties; NaN after a unit's last step.
+    Where they are no activations (`Patterns.measure`), tables and films say "objective".
 
     terms: what `report` adds: the unit's own `target`, `others_mean`, `others_max`, `tv`, `l1`, `loss`; see
     diagnostics.py.
@@ -52,6 +53,11 @@ class History:
             for step in range(1, numbers.shape[1]):
                 averaged[:, step] = share * averaged[:, step - 1] + (1 - share) * numbers[:, step]
         return found
+
+    @property
+    def steps(self) -> Int64[np.ndarray, "unit"]:
+        """Each unit's last step."""
+        return np.asarray(np.isfinite(self.activations).sum(axis=1) - 1)
 
     @property
     @np.errstate(invalid="ignore", divide="ignore")
@@ -79,10 +85,13 @@ class Snapshots:
 class Patterns:
     """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
 
-    images: in model space.  activations: of these very images, in float32.  dead: no start and no training image made
-    the unit positive; `tried_starts` and `tried_images` say how many there were (images are tried for units that no
-    start makes active).  steps: made uphill.  strongest: each unit's activation for the image of the data that excites
-    it most, if `compare` was asked for.  parts: descriptions of the objects that were given instead of settings.
+    images: in model space. activations: of these very images, in float32. dead: no start and no training image made the
+    unit positive; `tried_starts` and `tried_images` say how many there were (images are tried for units that no start
+    makes active). steps: made uphill. strongest: each unit's activation for the image of the data that excites it most,
+    if `compare` was asked for. silent_starts: how many of the tried starts left the unit silent. start: the number of
+    the noise it started from, -1 for another image; see `initial_images.mixture_of`. converged: after how many steps,
+    -1 for not. raw_starts: the initial images before they were smoothed, where they were. parts: descriptions of the
+    objects that were given instead of settings.
     scaling: the model's.
     """
 
@@ -95,10 +104,14 @@ class Patterns:
     steps: Int64[np.ndarray, "unit"]
     tried_starts: Int64[np.ndarray, "unit"]
     tried_images: Int64[np.ndarray, "unit"]
+    silent_starts: Int64[np.ndarray, "unit"]
+    start: Int64[np.ndarray, "unit"]
+    converged: Int64[np.ndarray, "unit"]
     history: History
     film: Snapshots
     settings: PatternSettings
     strongest: Float32[np.ndarray, "unit"] | None = None
+    raw_starts: Float32[np.ndarray, "unit channel height width"] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     scaling: Scaling = field(default_factory=Scaling)
 
@@ -139,26 +152,27 @@ class Patterns:
             return save_photo(path, image_wall(self.images, self.tones, multiple=multiple))
         if suffix == ".csv":
             beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
-            return write_table(path, self.images, beside | self._compared)
+            compared = {} if self.strongest is None else {"strongest": self.strongest}
+            return write_table(path, self.images, beside | compared)
         if suffix != ".npz":
             raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_LATER, "strongest", "raw_starts")}
+        arrays = {name: array for name, array in arrays.items() if array is not None}
         terms = {f"term:{name}": term for name, term in self.history.terms.items()}
         shown = {"film": self.film.images, "shown": self.film.activations, "history": self.history.activations}
         settings = self.settings.model_dump(mode="json")
         about = {"model": self.model, "layer": self.layer, "settings": settings, "parts": dict(self.parts)}
         about["scaling"] = self.scaling.to_dict()
-        return write_arrays(
-            path, {**arrays, **terms, **self._compared, **shown, "moments": np.array(self.film.steps, np.int64)}, about
-        )
+        return write_arrays(path, {**arrays, **terms, **shown, "moments": np.array(self.film.steps, np.int64)}, about)
 
     @property
-    def _compared(self) -> dict[str, Float32[np.ndarray, "unit"]]:
-        return {} if self.strongest is None else {"strongest": self.strongest}
+    def measure(self) -> str:
+        """What `history` and `film` hold: "activation"; "objective" where penalties, other units or likeness count."""
+        return measured(self.settings, self.parts)
 
     def save_history(self, path: StrPath) -> Path:
         """Write how the ascents went as a CSV table, a row for each unit and step."""
-        return write_history(path, self.units, {"activation": self.history.activations, **self.history.terms})
+        return write_history(path, self.units, {self.measure: self.history.activations, **self.history.terms})
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
@@ -168,7 +182,9 @@ class Patterns:
         `pellucid.see.patterns.pattern_files.load_images`.
         """
         names = [*_ARRAYS, "history", "film", "shown", "moments"]
-        arrays, about = read_arrays(path, names, ["strongest", *(f"term:{name}" for name in TERMS)])
+        arrays, about = read_arrays(
+            path, names, ["strongest", "raw_starts", *_LATER, *(f"term:{name}" for name in TERMS)]
+        )
         count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
         wrong = [name for name, array in arrays.items() if not _fits(name, array, count)]
         known = isinstance(about.get("settings"), dict) and {"model", "layer"} <= about.keys()
@@ -182,7 +198,8 @@ class Patterns:
         history = History(arrays.pop("history"), terms)
         settings = PatternSettings.of(**about["settings"])
         shared: dict[str, Any] = {"model": str(about["model"]), "layer": str(about["layer"])}
-        shared |= {"parts": _texts(about.get("parts")), **arrays}
+        unknown = {name: np.full(count, -1, np.int64) for name in _LATER}
+        shared |= {"parts": _texts(about.get("parts")), **unknown, **arrays}
         scaling = Scaling.from_dict(about.get("scaling", {"kind": "unit"}))
         return cls(history=history, film=film, settings=settings, scaling=scaling, **shared)
 
@@ -213,6 +230,7 @@ class Patterns:
             image=self.images[i],
             activation=float(self.activations[i]),
             strongest=None if self.strongest is None else float(self.strongest[i]),
+            raw_start=None if self.raw_starts is None else self.raw_starts[i],
             dead=bool(self.dead[i]),
             history=self.history.of(i),
             film=film,
@@ -233,12 +251,21 @@ class Pattern:
     steps: int
     tried_starts: int
     tried_images: int
+    silent_starts: int
+    start: int
+    converged: int
     history: History
     film: Snapshots
     settings: PatternSettings
     strongest: float | None = None
+    raw_start: Float32[np.ndarray, "channel height width"] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     scaling: Scaling = field(default_factory=Scaling)
+
+    @property
+    def measure(self) -> str:
+        """As that of Patterns."""
+        return measured(self.settings, self.parts)
 
     @property
     def relative(self) -> float | None:
@@ -278,6 +305,7 @@ class Pattern:
             images=self.image[None],
             activations=np.array([self.activation], np.float32),
             strongest=None if self.strongest is None else np.array([self.strongest], np.float32),
+            raw_starts=None if self.raw_start is None else self.raw_start[None],
             dead=np.array([self.dead]),
             history=self.history,
             film=self.film,
@@ -297,7 +325,8 @@ class Pattern:
 
 
 _SHARED = ("model", "layer", "settings", "parts", "scaling")  # by all units
-_COUNTS = ("steps", "tried_starts", "tried_images")
+_LATER = ("silent_starts", "start", "converged")  # not in files of the first release
+_COUNTS = ("steps", "tried_starts", "tried_images", *_LATER)
 _ARRAYS = {
     "units": (1, np.int64),
     "images": (4, np.float32),
@@ -312,6 +341,8 @@ _KEPT = {
     "film": (5, np.float32, 1),
     "shown": (2, np.float32, 1),
     "strongest": (1, np.float32, 0),
+    "raw_starts": (4, np.float32, 0),
+    **dict.fromkeys(_LATER, (1, np.int64, 0)),
 }
 
 
@@ -322,6 +353,12 @@ def _fits(name: str, array: np.ndarray, count: int) -> bool:
     name = "history" if name.startswith("term:") else name
     axes, dtype, units = _KEPT[name] if name in _KEPT else (*_ARRAYS[name], 0)
     return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
+
+
+def measured(settings: PatternSettings, parts: Mapping[str, str]) -> str:
+    """Whether what an ascent maximizes is the "activation", or another "objective"."""
+    weights = (settings.others, settings.diversity, settings.tv, settings.l1, settings.l2, settings.blur)
+    return "objective" if any(weights) or parts.keys() & {"penalties", "objective"} else "activation"
 
 
 def _texts(found: object) -> dict[str, str]:

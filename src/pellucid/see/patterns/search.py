@@ -9,7 +9,6 @@ from the seed alone, so that a job's start does not depend on the other jobs. Of
 16): as many as have about four million numbers together.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -24,7 +23,7 @@ from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.base import Objective
 from pellucid.see.optimize.ascent_record import AscentResult, JobImages, StoppingRule
 from pellucid.see.optimize.diagnostics import Diagnostics
-from pellucid.see.optimize.initial_images import noise_of
+from pellucid.see.optimize.initial_images import candidates_of, noise_of
 from pellucid.see.optimize.loop import (
     AscentTask,
     StepCallback,
@@ -48,7 +47,7 @@ JobValues = Float32[Tensor, "job"]
 DataImages = Float32[np.ndarray, "image channel height width"]
 
 NEARLY_BLACK = 0.01  # of [0, 1]
-FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
+FINALISTS = 4  # noises of each job that make the precursor's steps
 NO_OTHER_ASCENT = {"seed", "preset", "steps", "candidates", "restarts", "silent_restarts", "snapshots", "report",
                    "compare", "precision", "tones", "palette"}  # fmt: skip
 """Settings by which an ascent leads nowhere else."""
@@ -58,15 +57,18 @@ NO_OTHER_ASCENT = {"seed", "preset", "steps", "candidates", "restarts", "silent_
 class SearchResult:
     """What a search found, job by job.
 
-    ascent: the best of each.  dead: no start, no image on the way and no training image made the job's unit active.
-    tried_starts, tried_images: how many.  strongest: the activation for the training image that excites the unit most,
-    if it was asked for.
+    ascent: the best of each. dead: no start, no image on the way and no training image made the job's unit active.
+    tried_starts, tried_images: how many. silent_starts: how many noises, of those that were tried, left the unit
+    silent. raw_starts: the noise that each job started from before it was smoothed, where it was. strongest: the
+    activation for the training image that excites the unit most, if it was asked for.
     """
 
     ascent: AscentResult
     dead: Bool[Tensor, "job"]
     tried_starts: Jobs
     tried_images: Jobs
+    silent_starts: Jobs
+    raw_starts: JobImages | None
     strongest: Float32[np.ndarray, "job"] | None
 
 
@@ -123,7 +125,9 @@ def search(
             values = tools.values(objective, found)
             dead[silent] = ~(alive | target.is_active(values)[silent])
     strongest = best.activations if best is not None and settings.compare else None
-    return SearchResult(replace(found, values=values), dead, tried, looked_at, strongest)
+    raw = tools.raw_starts(found) if settings.smooth > 0 and start is None else None
+    found = replace(found, values=values)
+    return SearchResult(found, dead, tried, looked_at, tools.silent_starts, raw, strongest)
 
 
 class _Ascents:
@@ -142,44 +146,52 @@ class _Ascents:
         jobs: int,
     ) -> None:
         self.was_active = torch.zeros(jobs, dtype=torch.bool)  # for any start, or on the way
+        self.silent_starts = torch.zeros(jobs, dtype=torch.int64)
         self._model, self._read, self._settings, self._parts, self._report = model, read, settings, parts, report
         self._watch, self._diagnostics = watch, diagnostics
         penalties = penalties_of(settings) if parts.penalties is None else parts.penalties
         self._task = AscentTask(
             image=parametrization_of(model, settings, images) if parts.image is None else parts.image,
             optimizer=optimizer_of(settings) if parts.optimizer is None else parts.optimizer,
-            stopping=StoppingRule(settings.steps, settings.tolerance, settings.patience, settings.keep == "last"),
+            stopping=StoppingRule(
+                settings.steps,
+                settings.tolerance,
+                settings.patience,
+                keep_last=settings.keep == "last",
+                report_only=settings.converged == "report",
+            ),
             transforms=transforms_of(settings, model.input_shape) if parts.transforms is None else parts.transforms,
             penalties=penalties if diagnostics is None else diagnostics.recording(penalties),
         )
-        affordable = CANDIDATE_NUMBERS // math.prod(model.input_shape)
-        self.candidates = (
-            1 if settings.noise == "zero" else min(settings.candidates, max(FEWEST_CANDIDATES, affordable))
-        )
+        self.candidates = candidates_of(settings, model.input_shape)
         self._batch_size, self._multiple = batch_size_for(model)
 
     def precursor(
         self, objective: Objective, attempt: int, numbers: Jobs, settings: PatternSettings | None = None
-    ) -> JobImages:
+    ) -> tuple[JobImages, Jobs]:
         """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.
 
-        Other noise in each attempt.  numbers: the jobs' numbers in the search.  settings: of the noise, if not the
-        search's own.
+        And that noise's number: `attempt` times the candidates, and its place among them. Other noise in each attempt.
+        numbers: the jobs' numbers in the search.  settings: of the noise, if not the search's own.
         """
         chosen, target = self._settings if settings is None else settings, objective.target
         self._report.expect(self.candidates)
-        chunks, ranks = [], []
+        chunks, ranks, silent = [], [], torch.zeros(len(objective), dtype=torch.int64)
         for images in self._candidates(chosen, attempt):
             with torch.no_grad():
                 outputs = self._read(images)
                 ranks.append(objective.score_all(outputs))
                 values = ranks[-1] if target is objective else target.score_all(outputs, rank=False)
             self.note_active(target, numbers, values.amax(0))
+            silent += (~target.is_active(values.flatten())).view_as(values).sum(0).cpu()
             chunks.append(images)
             self._report.advance(len(images))
         best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
         place = _counts_before(objective.rng_keys).to(best.device) % self.candidates
-        return torch.cat(chunks)[best[place, torch.arange(len(objective), device=best.device)]]
+        chosen_ones = best[place, torch.arange(len(objective), device=best.device)]
+        if settings is None or settings.scales == self._settings.scales[:1]:  # of stages, the first
+            self.silent_starts[numbers.cpu()] = self.silent_starts[numbers.cpu()] + silent
+        return torch.cat(chunks)[chosen_ones], chosen_ones + attempt * self.candidates
 
     def _candidates(self, settings: PatternSettings, attempt: int) -> Iterator[Tensor]:
         """Images to start from (chunk, channel, height, width): of noise, or the one that is nearly black."""
@@ -195,40 +207,68 @@ class _Ascents:
         restarts = self._settings.restarts
         jobs = torch.arange(len(objective)).repeat_interleave(restarts)
         found = self.from_precursor(objective.select(jobs), 0, jobs)
-        if restarts == 1:
-            return found
-        first = restarts * torch.arange(len(objective), device=found.values.device)
-        return found.select(found.values.view(-1, restarts).argmax(1) + first)
+        return found if restarts == 1 else found.select(_best_of(found, restarts))
 
     def from_precursor(self, objective: Objective, attempt: int, numbers: Jobs) -> AscentResult:
         """Every job uphill from the start that the precursor gives it, all at once or in the settings' stages."""
         chosen = self._settings
         if not chosen.stages:
-            return self.run(objective, self.precursor(objective, attempt, numbers), numbers)
+            looped = self.evolved if chosen.precursor_steps > 0 else self.precursor
+            starts, places = looped(objective, attempt, numbers)
+            return replace(self.run(objective, starts, numbers), start=places)
+        first: list[Jobs] = []
 
         def noise(scale: int) -> JobImages:
             one = chosen.model_copy(update={"scales": chosen.scales[scale : scale + 1], "scale_weights": ()})
-            return self.precursor(objective, attempt, numbers, one)
+            starts, places = self.precursor(objective, attempt, numbers, one)
+            first.append(places)
+            return starts
 
-        return coarse_to_fine(
+        found = coarse_to_fine(
             self._task.image, chosen, noise, lambda starts, stage: self.run(objective, starts, numbers, stage)
         )
+        return replace(found, start=first[0])
+
+    def evolved(self, objective: Objective, attempt: int, numbers: Jobs) -> tuple[JobImages, Jobs]:
+        """The precursor's loop: each job's best few noises make some steps; the best image that any of them becomes."""
+        several = torch.arange(len(objective)).repeat_interleave(FINALISTS)
+        again, stage = objective.select(several), Stage(self._settings.precursor_steps, ())
+        starts, places = self.precursor(again, attempt, numbers[several.to(numbers.device)])
+        found = self.run(again, starts, stage=stage, watched=False)
+        best = _best_of(found, FINALISTS)
+        return found.images[best], places[best]
+
+    def raw_starts(self, found: AscentResult) -> JobImages:
+        """The noise that each job started from as it was before it was smoothed; the start where it was no noise."""
+        rough, raw = self._settings.model_copy(update={"smooth": 0.0}), found.snapshots[0].clone()
+        for attempt in sorted({number // self.candidates for number in found.start.tolist()} - {-1}):
+            noises = torch.cat(list(self._candidates(rough, attempt)))
+            jobs = torch.nonzero(found.start // self.candidates == attempt).flatten()
+            raw[jobs] = noises[found.start[jobs] % self.candidates]
+        return raw
 
     def run(
-        self, objective: Objective, starts: JobImages, numbers: Jobs | None = None, stage: Stage | None = None
+        self,
+        objective: Objective,
+        starts: JobImages,
+        numbers: Jobs | None = None,
+        stage: Stage | None = None,
+        *,
+        watched: bool = True,
     ) -> AscentResult:
         """Every job uphill; its values are those of the images that are returned.
 
         numbers: the jobs' numbers in the search, if they are others.  stage: the part of the ascent, if not all of it.
+        watched: whether the caller's callback is called.
         """
         chosen, task = self._settings, self._task
         if stage is None:
             stage = Stage(chosen.steps, snapshot_steps(chosen.steps, chosen.snapshots))
         self._report.expect(len(objective) * (stage.steps + 1))
-        watch = self._watch_of(numbers, stage.made)
+        watch = self._watch_of(numbers, stage.made) if watched else None
         if self._diagnostics is not None:
             self._diagnostics.begin(len(starts), stage.steps, starts.device)
-            watch = _noting(self._diagnostics, watch)
+            watch = self._diagnostics.noting(watch)
         found = run_ascent(
             self._read,
             objective,
@@ -274,6 +314,7 @@ class _Ascents:
         better = usual.best_of_restarts(again.target)
         alive = again.target.is_active(better.values)
         self.was_active[silent.cpu()] |= usual.was_active | alive.cpu()
+        self.silent_starts[silent.cpu()] += usual.silent_starts
         return self._from_starts(found, silent, again, alive, better.images), usual.candidates
 
     def from_images(
@@ -337,15 +378,10 @@ class _Ascents:
         self.was_active[numbers.cpu()[target.is_active(values).cpu()]] = True
 
 
-def _noting(diagnostics: Diagnostics, watch: StepCallback | None) -> StepCallback:
-    """A callback that writes the diagnostics' table, and then calls the other one."""
-
-    def callback(job: Tensor, step: Tensor, images: Tensor, values: Tensor) -> None:
-        diagnostics.note(job, step, values)
-        if watch is not None:
-            watch(job, step, images, values)
-
-    return callback
+def _best_of(found: AscentResult, count: int) -> Jobs:
+    """Of each `count` jobs in a row, the one of the highest value."""
+    first = torch.arange(0, len(found.values), count, device=found.values.device)
+    return found.values.view(-1, count).argmax(1) + first
 
 
 def _counts_before(keys: Jobs) -> Jobs:

@@ -26,7 +26,7 @@ def wall_figure(images: Float[np.ndarray, "unit channel height width"], *rest: A
 
 def strip_figure(
     frames: Float[np.ndarray, "frame channel height width"],
-    steps: Sequence[int],
+    captions: Sequence[str],
     activations: Sequence[float],
     *,
     changes: Sequence[float] = (),
@@ -34,15 +34,17 @@ def strip_figure(
     title: str = "",
     tones: Tones = DEVIATIONS,
 ) -> Figure:
-    """A film strip: the image at some steps of its ascent, with the activation that it had there.
+    """A film strip: the image at some steps of its ascent, with the activation that it had there (NaN: none known).
 
-    changes: of the activation in the step before, as shares of it; NaN where there is none to tell.
+    captions: of each image, such as "step 9". changes: of the activation in the step before, as shares of it; NaN where
+    there is none to tell.
     """
     tiles = image_tones(frames, tones)
     count, height, width = tiles.shape[:3]
-    if not len(steps) == len(activations) == count or len(changes) not in (0, count):
+    if not len(captions) == len(activations) == count or len(changes) not in (0, count):
         raise PellucidError(
-            f"There are {count} frames, {len(steps)} steps, {len(activations)} activations, {len(changes)} changes."
+            f"There are {count} frames, {len(captions)} captions, {len(activations)} activations and {len(changes)} "
+            f"changes."
         )
     labels = [f"{change:+.1%}" if math.isfinite(change) else "" for change in changes] or [""] * count
     step_x = width * multiple + GAP
@@ -53,11 +55,12 @@ def strip_figure(
     if title:
         draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
     draw_text(axes, note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
-    for index, (tile, step, activation, change) in enumerate(zip(tiles, steps, activations, labels, strict=True)):
+    for index, (tile, caption, activation, change) in enumerate(zip(tiles, captions, activations, labels, strict=True)):
         left, under = MARGIN + index * step_x, top + height * multiple
         draw_image(axes, tile, left, top, multiple)
-        draw_text(axes, f"step {step}", left, under + 4, size=8, colour=LIGHT.muted)
-        draw_text(axes, f"{activation:.3f}", left, under + 19, size=8, colour=LIGHT.ink)
+        draw_text(axes, caption, left, under + 4, size=8, colour=LIGHT.muted)
+        if math.isfinite(activation):
+            draw_text(axes, f"{activation:.3f}", left, under + 19, size=8, colour=LIGHT.ink)
         if change:
             draw_text(axes, change, left, under + 34, size=8, colour=LIGHT.muted)
     return figure
