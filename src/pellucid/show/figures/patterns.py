@@ -54,7 +54,8 @@ def strip_figure(
     figure, axes = pixel_figure(2 * MARGIN + count * step_x - GAP, top + height * multiple + below + MARGIN)
     if title:
         draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
-    draw_text(axes, note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
+    if note:
+        draw_text(axes, note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
     for index, (tile, caption, activation, change) in enumerate(zip(tiles, captions, activations, labels, strict=True)):
         left, under = MARGIN + index * step_x, top + height * multiple
         draw_image(axes, tile, left, top, multiple)

@@ -82,7 +82,8 @@ def draw_wall(
     )
     if title:
         board.draw_text(title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
-    board.draw_text(note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
+    if note:
+        board.draw_text(note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
     for index, tile in enumerate(tiles):
         left, down = MARGIN + index % across * step_x, top + index // across * step_y
         board.draw_image(tile, left, down, multiple)
