@@ -109,7 +109,7 @@ def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence
         if min(sizes) < 0 or [sizes[0] + sizes[1], sizes[2]] != [len(train), len(test)]:
             raise PellucidError(
                 f"'{name}' has {len(train)} training and {len(test)} test images, which make no splits of "
-                f"{shortened(list(sizes))}; give such as {len(train) - sixth},{sixth},{len(test)} or {len(train)},0,{len(test)}."
+                f"{shortened(list(sizes))}; give such as {len(train) - sixth},{sixth},{len(test)}, or 0 for the second."
             )
         dev = test if sizes[1] == 0 else None
     if dev is None:
