@@ -56,11 +56,7 @@ def strip_figure(
         draw_text(axes, title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
     if note:
         draw_text(axes, note, MARGIN, top - 18, size=7, colour=LIGHT.muted)
-<<<<<<< HEAD
     for index, (tile, caption, activation, change) in enumerate(zip(tiles, captions, activations, labels, strict=True)):
-=======
-    for index, (tile, step, activation, change) in enumerate(zip(tiles, steps, activations, labels, strict=True)):
->>>>>>> 3366c48 (No empty words on walls and strips)
         left, under = MARGIN + index * step_x, top + height * multiple
         draw_image(axes, tile, left, top, multiple)
         draw_text(axes, caption, left, under + 4, size=8, colour=LIGHT.muted)
