@@ -93,10 +93,10 @@ def _setting_value(field: FieldInfo, value: Any) -> Any:
 
 
 def _numeral(word: str) -> Any:
-    try:
-        return int(word)
-    except ValueError:
-        return word  # the settings know what to say of it
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(word)
+    return word  # the settings know what to say of it
 
 
 def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any]) -> Any:
