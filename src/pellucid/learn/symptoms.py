@@ -1,7 +1,7 @@
 """Symptoms: the newest record of a training -> what is wrong with it, in sentences that name the remedy.
 
 dead layer      none of a ReLU layer's units answers to any image, so that no gradient passes it
-running away    activations a hundred times as large as those of the first batch
+running away    activations a hundred times as large as the largest of the first batch
 equal classes   after a hundred steps, losses still within a hundredth of that of taking all classes for equally likely
 """
 
@@ -31,11 +31,13 @@ def of_batch(history: History, dead_shares: Callable[[], Mapping[str, float]]) -
     for name in silent:
         if shares[name] == 1:
             yield _dead(name, when)
-    for name, began, largest in zip(history.layers, first.tolist(), last.largest.tolist(), strict=True):
-        if largest > AWAY * max(began, 1):
+    began = max(1.0, float(first.max()))  # of all layers: logits begin small, and grow a hundredfold as they should
+    for name, largest in zip(history.layers, last.largest.tolist(), strict=True):
+        if largest > AWAY * began:
             words = (
-                f"Activations run away: the largest of layer '{name}' is {largest:.3g} {when}, and was {began:.3g} in "
-                f"the first batch; train again with a smaller learning rate, or with a limit of the gradient (clip)."
+                f"Activations run away: the largest of layer '{name}' is {largest:.3g} {when}, and {began:.3g} was that "
+                f"of any layer in the first batch; train again with a smaller learning rate, or with a limit of the "
+                f"gradient (clip)."
             )
             yield f"away {name}", words
 
