@@ -35,8 +35,8 @@ def of_batch(history: History, dead_shares: Callable[[], Mapping[str, float]]) -
     for name, largest in zip(history.layers, last.largest.tolist(), strict=True):
         if largest > AWAY * began:
             words = (
-                f"Activations run away: the largest of layer '{name}' is {largest:.3g} {when}, and {began:.3g} was that "
-                f"of any layer in the first batch; train again with a smaller learning rate, or with a limit of the "
+                f"Activations run away: the largest of layer '{name}' is {largest:.3g} {when}, and {began:.3g} was "
+                f"that of any layer in the first batch; train again with a smaller learning rate, or with a limit of the "
                 f"gradient (clip)."
             )
             yield f"away {name}", words
