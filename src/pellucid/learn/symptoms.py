@@ -36,7 +36,7 @@ def of_batch(history: History, dead_shares: Callable[[], Mapping[str, float]]) -
         if largest > AWAY * began:
             words = (
                 f"Activations run away: the largest of layer '{name}' is {largest:.3g} {when}, and {began:.3g} was "
-                f"that of any layer in the first batch; train again with a smaller learning rate, or with a limit of the "
+                f"that of any layer in the first batch; train again with a smaller learning rate, or a limit of the "
                 f"gradient (clip)."
             )
             yield f"away {name}", words
