@@ -10,6 +10,7 @@ is a number to be typed.
 
 import types
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
