@@ -1,49 +1,88 @@
 """beside: PyTorch on the same weights, and plain central differences, for what `learn` derives by hand."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
+from pellucid.learn.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Pool,
+    Residual,
+)
 from pellucid.learn.network import Network
 
 Array = np.ndarray
 
 
-def torch_layer(layer: Layer, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+def torch_layer(layer: Layer, parameters: dict[str, Tensor], x: Tensor, training: bool = False) -> Tensor:
     """What PyTorch makes of x, (batch, ...), with a layer's own fields and parameters."""
-    match layer:
-        case Conv():
-            if layer.padding == "same":
-                (height, width) = layer.window
-                top, left = (height - 1) // 2, (width - 1) // 2
-                x = functional.pad(x, (left, width - 1 - left, top, height - 1 - top))
-            return activated(layer.activation, functional.conv2d(x, parameters["weight"], parameters["bias"]))
-        case Pool(method="max"):
-            return functional.max_pool2d(x, layer.size)
-        case Pool():
-            return functional.avg_pool2d(x, layer.size)
-        case Flatten():
-            return x.flatten(1)
-        case Dense():
-            return activated(layer.activation, functional.linear(x, parameters["weight"], parameters["bias"]))
-    raise AssertionError(layer)
+    z = _linear(layer, parameters, x, training)
+    return activated(getattr(layer, "activation", "linear"), z)
+
+
+def _linear(layer: Layer, parameters: dict[str, Tensor], x: Tensor, training: bool) -> Tensor:
+    rules: dict[type[Layer], Callable[[Any], Tensor]] = {
+        Conv: lambda layer: _convolved(layer, parameters, x),
+        Pool: lambda layer: POOLS[layer.method](x, layer.window, layer.step),
+        GlobalPool: lambda layer: x.mean((2, 3)),
+        Flatten: lambda layer: x.flatten(1),
+        Dense: lambda layer: functional.linear(x, parameters["weight"], parameters["bias"]),
+        BatchNorm: lambda layer: _normalized(layer, parameters, x, training),
+    }
+    return rules[type(layer)](layer)
+
+
+POOLS: dict[str, Any] = {"max": functional.max_pool2d, "average": functional.avg_pool2d}
+
+
+def _convolved(layer: Conv, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+    stride, dilation = layer.steps
+    if layer.padding == "same":
+        around: list[int] = []
+        for n, k, v, d in zip(x.shape[:1:-1], layer.window[::-1], stride[::-1], dilation[::-1], strict=True):
+            total = max(0, (math.ceil(n / v) - 1) * v + d * (k - 1) + 1 - n)
+            around += [total // 2, total - total // 2]
+        x = functional.pad(x, around)
+    return functional.conv2d(x, parameters["weight"], parameters["bias"], stride=stride, dilation=dilation)
+
+
+def _normalized(layer: BatchNorm, parameters: dict[str, Tensor], x: Tensor, training: bool) -> Tensor:
+    running = (None, None) if training else (parameters["mean"], parameters["variance"])
+    return functional.batch_norm(
+        x, *running, parameters["weight"], parameters["bias"], training, layer.momentum, layer.least
+    )
 
 
 def activated(name: str, z: Tensor) -> Tensor:
-    return {"relu": torch.relu, "sigmoid": torch.sigmoid, "linear": lambda z: z}[name](z)
+    rules = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "leaky-relu": functional.leaky_relu}
+    return (rules | {"gelu": functional.gelu, "linear": lambda z: z})[name](z)
 
 
-def torch_network(network: Network, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+def torch_network(network: Network, parameters: dict[str, Tensor], x: Tensor, training: bool = False) -> Tensor:
     """The logits (batch, classes) of x in model space."""
+    outputs = [x]
     for layer, name in zip(network.layers, network.names, strict=True):
-        own = {part: parameters[f"{name}.{part}"] for part in ("weight", "bias") if f"{name}.{part}" in parameters}
-        x = torch_layer(layer, own, x)
-    return x
+        own = {key.rpartition(".")[2]: value for key, value in parameters.items() if key.startswith(f"{name}.")}
+        if isinstance(layer, Residual):
+            shortcut, (channels, *size) = outputs[-1 - layer.back], outputs[-1].shape[1:]
+            step = math.ceil(shortcut.shape[2] / size[0])
+            shortcut = shortcut[:, :, ::step, ::step]
+            padded = functional.pad(shortcut, (0, 0, 0, 0, 0, channels - shortcut.shape[1]))
+            outputs.append(activated(layer.activation, outputs[-1] + padded))
+        else:
+            outputs.append(torch_layer(layer, own, outputs[-1], training))
+    return outputs[-1]
 
 
 def to_batch_first(x: Array) -> Array:

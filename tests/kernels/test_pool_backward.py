@@ -27,9 +27,9 @@ def pooled(
 ) -> kernels.PoolGradient:
     """A gradient, two thirds of it zero, behind a pool of the convolution's output."""
     maps, height, width = conv.output_shape((channels, *size))
-    _, winner = kernels.max_pool(drawn(maps, height, width, batch, seed=seed), pool)
+    _, winner = kernels.max_pool(drawn(maps, height, width, batch, seed=seed), (pool, pool), (pool, pool))
     values = drawn(*winner.shape, seed=seed + 1) * (drawn(*winner.shape, seed=seed + 2) > 0.4)
-    return kernels.PoolGradient(values, winner, pool, (height, width))
+    return kernels.PoolGradient(values, winner, (pool, pool), (pool, pool), (height, width))
 
 
 @pytest.mark.parametrize("batch", [1, 16, 35])

@@ -79,9 +79,9 @@ def test_pools(channels, size, down, right, batch, seed, ties):
     """Rejects another winner of a tie, and a border that gets a gradient."""
     x = drawn(seed, (channels, size + down, size + right, batch))[0]
     x = np.round(x) if ties else x
-    y, winner = agree("max_pool", x, size)
+    y, winner = agree("max_pool", x, (size, size), (size, size))
     (dy,) = drawn(seed, y.shape)
-    agree("max_pool_gradient", dy, winner, size, x.shape[1:3])
+    agree("max_pool_gradient", dy, winner, (size, size), (size, size), x.shape[1:3])
     agree("relu_gradient", y, dy)
 
 
@@ -93,8 +93,8 @@ def test_the_way_back_through_a_pool(case, size):
     if min(out) < size:
         return
     w = np.repeat(w, 16, axis=1)  # long enough for the way without zeros
-    y, winner = kernels.max_pool(z, size)
-    dy = kernels.PoolGradient(kernels.relu_gradient(y, y), winner, size, out)
+    y, winner = kernels.max_pool(z, (size, size), (size, size))
+    dy = kernels.PoolGradient(kernels.relu_gradient(y, y), winner, (size, size), (size, size), out)
     agree("pooled_input_gradient", dy, w, x.shape[1:3], border, terms=w[:, 0].size)
 
 
@@ -126,7 +126,7 @@ def test_nan_wins_a_pool_wherever_it_stands(place, batch):
     """Rejects a NaN that the next number of its window takes the place of: a diverging network would look healthy."""
     x = np.zeros((1, 2, 2, batch), np.float32)
     x.reshape(4, batch)[place] = np.nan
-    for found in (kernels.max_pool(x, 2), reference.max_pool(x, 2)):
+    for found in (each(x, (2, 2), (2, 2)) for each in (kernels.max_pool, reference.max_pool)):
         assert np.isnan(found[0]).all()
         assert (found[1] == place).all()
 

@@ -81,10 +81,10 @@ def first_doubled(gradient):
     return gradient
 
 
-def spread(dy, winner, size, shape):
+def spread(dy, winner, size, stride, shape):
     """The gradient of a pool to all pixels of a window."""
     dx = np.zeros((dy.shape[0], *shape, dy.shape[-1]), dy.dtype)
-    dx[:, : dy.shape[1] * size, : dy.shape[2] * size] = dy.repeat(size, axis=1).repeat(size, axis=2)
+    dx[:, : dy.shape[1] * size[0], : dy.shape[2] * size[1]] = dy.repeat(size[0], axis=1).repeat(size[1], axis=2)
     return dx
 
 

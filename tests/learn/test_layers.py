@@ -265,11 +265,11 @@ def test_nan_is_not_hidden(layer):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Conv(0, 3), "maps and kernel must be whole numbers from 1"),
+        (lambda: Conv(0, 3), "maps must be whole numbers from 1"),
         (lambda: Conv(4, (3, 0)), "not 0"),
         (lambda: Conv(10**12, 3), "not 1000000000000"),
         (lambda: Conv(4, 3, padding="full"), "There is no padding 'full'; choose one of 'valid', 'same'"),
-        (lambda: Conv(4, 3, "tanh"), "There is no activation 'tanh'; choose one of 'relu', 'sigmoid', 'linear'"),
+        (lambda: Conv(4, 3, "swish"), "There is no activation 'swish'; choose one of 'relu', 'sigmoid', 'tanh'"),
         (lambda: Pool(16), "at most 15"),
         (lambda: Pool(2, "median"), "There is no pooling method 'median'"),
         (lambda: Dense(0), "whole numbers from 1"),
@@ -293,6 +293,10 @@ def test_kinds_name_the_layers():
     """Rejects a kind that two layers share, so that a file would be read as another network."""
     assert {kind: layer.__name__ for kind, layer in KINDS.items()} == {
         "conv": "Conv",
+        "norm": "BatchNorm",
+        "dropout": "Dropout",
+        "residual": "Residual",
+        "global_pool": "GlobalPool",
         "pool": "Pool",
         "flatten": "Flatten",
         "groups": "Groups",

@@ -52,39 +52,43 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def plan(shape: tuple[int, ...], window: tuple[int, int], border: Size, out: tuple[int, int]) -> Plan:
+def plan(shape: tuple[int, ...], window: Size, border: Size, out: Size, stride: Size, dilation: Size) -> Plan:
     """The Plan for x of this shape (channel, height, width, batch) and y of `out` (height, width) pixels."""
     channels, height, width, batch = shape
-    (kh, kw), (top, left) = window, border
+    (kh, kw), (top, left), (down, across) = window, border, stride
     tables: dict[tuple[int, ...], tuple[int, int]] = {}
     offsets: list[Array] = []
     rows: list[Array] = []
     runs, total = [], 0
-    columns = [_valid(s - left, kw, width) for s in range(out[1])]
+    columns = [_valid(s * across - left, kw, width, dilation[1]) for s in range(out[1])]
     for r in range(out[0]):
-        taps = _valid(r - top, kh, height)
+        taps = _valid(r * down - top, kh, height, dilation[0])
         s = 0
         while s < out[1]:
-            end = next((e for e in range(s, out[1]) if columns[e] != columns[s]), out[1])
+            end = s + 1  # only neighbors at stride 1 see neighboring pixels
+            while across == 1 and end < out[1] and columns[end] == columns[s]:
+                end += 1
             key = (*taps, *columns[s])
             if key not in tables:
                 c, i, j = np.ogrid[:channels, slice(*taps), slice(*columns[s])]
-                offset, row = (((c * height + i) * width + j) * batch).ravel(), ((c * kh + i) * kw + j).ravel()
+                offset = (((c * height + i * dilation[0]) * width + j * dilation[1]) * batch).ravel()
+                row = ((c * kh + i) * kw + j).ravel()
                 surplus = -len(row) % 4
                 offsets.append(np.pad(offset, (0, surplus), mode="edge"))
                 rows.append(np.pad(row, (0, surplus), constant_values=channels * kh * kw))
                 tables[key] = (total, total + len(row))
                 total += len(row) + surplus
-            origin = ((r - top) * width + s - left) * batch
-            runs.append(((r * out[1] + s) * batch, (end - s) * batch, origin, *tables[key]))
+            origin = ((r * down - top) * width + s * across - left) * batch
+            if tables[key][0] < tables[key][1]:  # a filter with wide gaps may see nothing but the border
+                runs.append(((r * out[1] + s) * batch, (end - s) * batch, origin, *tables[key]))
             s = end
     flat = [np.concatenate(parts).astype(np.uint32) for parts in (offsets, rows)]
-    return Plan(np.array(runs, np.int64).view(np.uint64), *flat)
+    return Plan(np.array(runs, np.int64).reshape(-1, 5).view(np.uint64), *flat)
 
 
-def _valid(begin: int, size: int, length: int) -> tuple[int, int]:
+def _valid(begin: int, size: int, length: int, dilation: int) -> tuple[int, int]:
     """Which taps 0 ... size of a window that begins there lie within the length."""
-    return max(0, -begin), min(size, length - begin)
+    return max(0, -(begin // dilation)), min(size, -((begin - length) // dilation))
 
 
 # fmt: off
@@ -194,19 +198,24 @@ def convolve(
     b: Float[Array, " map"],
     rectify: bool = False,
     border: Size = (0, 0),
-    out: tuple[int, int] | None = None,
+    out: Size | None = None,
+    stride: Size = (1, 1),
+    dilation: Size = (1, 1),
 ) -> Maps:
-    """Cross-correlation at stride 1 with bias; if `rectify`, negative results become zero in the same pass.
+    """Cross-correlation with bias; if `rectify`, negative results become zero in the same pass.
 
     border: rows and columns of zeros above x and to its left.  out: (height, width) of y; as many as fit without a
     border, if not given.
     """
     maps, channels, kh, kw = w.shape
-    out = (x.shape[1] - kh + 1, x.shape[2] - kw + 1) if out is None else out
-    if x.shape[3] < LANES and border != (0, 0):
-        x, border = _bordered(x, border, (out[0] + kh - 1, out[1] + kw - 1)), (0, 0)
-    where = plan(x.shape, (kh, kw), border, out)
+    out = reference.fitting_places(x.shape[1:3], (kh, kw), stride, dilation) if out is None else out
+    if x.shape[3] < LANES and border != (0, 0) and stride == dilation == (1, 1):
+        # Its zeros are stored: for few images, rows of one piece are worth more than no products with zeros.
+        x, border = reference.with_zeros_around(x, border, (out[0] + kh - 1, out[1] + kw - 1)), (0, 0)
+    where = plan(x.shape, (kh, kw), border, out, stride, dilation)
     y = np.empty((maps, *out, x.shape[3]), x.dtype)
+    if where.runs[:, 1].sum() < y[0].size:  # elsewhere there is nothing but the bias
+        y[...] = (np.maximum(b, 0) if rectify else b)[:, None, None, None]
     taps = channels * kh * kw
     convolve_flat(
         x.reshape(-1), *where, packed(w.reshape(maps, taps)), np.uint64(taps), b, y.reshape(-1),
@@ -216,11 +225,13 @@ def convolve(
 
 
 @compiled(reference.convolve_weight_gradient)
-def convolve_weight_gradient(x: Images, dy: Maps, window: tuple[int, int], border: Size = (0, 0)) -> Filters:
+def convolve_weight_gradient(
+    x: Images, dy: Maps, window: Size, border: Size = (0, 0), stride: Size = (1, 1), dilation: Size = (1, 1)
+) -> Filters:
     """The gradient of `convolve` for w, summed over the batch; window: (kh, kw)."""
     maps, height, width, _ = dy.shape
     channels = x.shape[0]
-    where = plan(x.shape, window, border, (height, width))
+    where = plan(x.shape, window, border, (height, width), stride, dilation)
     taps = channels * window[0] * window[1]
     sums = np.zeros((maps + -maps % 4, taps + 1), x.dtype)
     _weight_gradient(x.reshape(-1), *where, dy.reshape(-1), np.uint64(dy[0].size), np.uint64(maps), sums)
@@ -228,19 +239,42 @@ def convolve_weight_gradient(x: Images, dy: Maps, window: tuple[int, int], borde
 
 
 @compiled(reference.convolve_input_gradient)
-def convolve_input_gradient(dy: Maps, w: Filters, size: tuple[int, int], border: Size = (0, 0)) -> Images:
-    """The gradient of `convolve` for x, which is `size` (height, width) pixels large."""
-    around = (w.shape[2] - 1 - border[0], w.shape[3] - 1 - border[1])
+def convolve_input_gradient(
+    dy: Maps, w: Filters, size: Size, border: Size = (0, 0), stride: Size = (1, 1), dilation: Size = (1, 1)
+) -> Images:
+    """The gradient of `convolve` for x, which is `size` (height, width) pixels large.
+
+    At stride v, the pixels of x fall into v * v' phases, and those of one phase meet only every v-th tap: each is a
+    convolution at stride 1 with those taps, turned around.
+    """
+    if stride == (1, 1):
+        around = (dilation[0] * (w.shape[2] - 1) - border[0], dilation[1] * (w.shape[3] - 1) - border[1])
+        return _turned(dy, w, around, size, dilation)
+    if dilation != (1, 1):  # rare together: zeros between the numbers of dy, and then as at stride 1
+        wide = np.zeros(
+            (len(dy), *((n - 1) * v + 1 for n, v in zip(dy.shape[1:3], stride, strict=True)), dy.shape[3]), dy.dtype
+        )
+        wide[:, :: stride[0], :: stride[1]] = dy
+        return convolve_input_gradient(wide, w, size, border, (1, 1), dilation)
+    dx = np.zeros((w.shape[1], *size, dy.shape[3]), dy.dtype)
+    for phase in np.ndindex(stride):
+        taps = w[:, :, phase[0] :: stride[0], phase[1] :: stride[1]]
+        first = [(a - t) % v for a, t, v in zip(phase, border, stride, strict=True)]
+        part = dx[:, first[0] :: stride[0], first[1] :: stride[1]]
+        if taps.size == 0 or part.size == 0:
+            continue
+        begin = [(p + t - a) // v for p, t, a, v in zip(first, border, phase, stride, strict=True)]
+        top, left = (k - 1 - q for k, q in zip(taps.shape[2:], begin, strict=True))
+        seen = np.ascontiguousarray(dy[:, max(0, -top) :, max(0, -left) :])  # below zero, rows of dy are left out
+        if seen.size > 0:
+            part[...] = _turned(seen, taps, (max(0, top), max(0, left)), part.shape[1:3], (1, 1))
+    return dx
+
+
+def _turned(dy: Maps, w: Filters, around: Size, size: Size, dilation: Size) -> Images:
+    """dy, with zeros around, times the filters turned around."""
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size)
-
-
-def _bordered(x: Images, border: Size, size: tuple[int, int]) -> Array:
-    """x with its zeros stored: for few images, rows of one piece are worth more than no products with zeros."""
-    channels, height, width, batch = x.shape
-    wide = np.zeros((channels, *size, batch), x.dtype)
-    wide[:, border[0] : border[0] + height, border[1] : border[1] + width] = x
-    return wide
+    return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size, dilation=dilation)
 
 
 def packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:

@@ -52,7 +52,7 @@ def pooled_input_gradient(
     batch = dy.values.shape[3]
     images = _aligned((min(batch, TOGETHER), where.size), w.dtype)
     dx = np.empty((channels, *size, batch), w.dtype)
-    corners, pixels = window_places(dy.values.shape[1:3], dy.size, where.line, channels)
+    corners, pixels = window_places(dy.values.shape[1:3], dy.size[0], where.line, channels)
     values, places = np.empty(len(corners) + 1, w.dtype), np.empty(len(corners) + 1, np.uint32)
     input_gradient_flat(
         dy.values.reshape(-1), dy.winner.reshape(-1), filter_rows(w).reshape(-1), corners, pixels, values, places,

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, compiled, inlined, vectorized
-from pellucid.kernels.reference import Images, Pooled, Winner
+from pellucid.kernels.reference import Images, Pooled, Size, Winner
 from pellucid.kernels.simd import largest, spread
 
 Array = np.ndarray
@@ -68,37 +68,49 @@ def max_pool_gradient_flat(dy, winner, dx, places, channels, height, width, batc
 
 
 @compiled(reference.max_pool)
-def max_pool(x: Images, size: int) -> tuple[Pooled, Winner]:
-    """The largest of each size x size window, and which one it was (size * i + j).
+def max_pool(x: Images, size: Size, stride: Size) -> tuple[Pooled, Winner]:
+    """The largest of each window, and which one it was (width * i + j).
 
-    A tie counts for the first, so that the gradient goes to one pixel. A border narrower than `size` is left out.
+    A tie counts for the first, so that the gradient goes to one pixel. Windows that overlap, or are not square, are the
+    reference's.
     """
+    if not _tiles(size, stride):
+        return reference.max_pool(x, size, stride)
     channels, height, width, batch = x.shape
-    y = np.empty((channels, height // size, width // size, batch), x.dtype)
-    if size == 1:
+    side = size[0]
+    y = np.empty((channels, height // side, width // side, batch), x.dtype)
+    if side == 1:
         y[:] = x
         return y, np.zeros(y.shape, np.uint8)
     winner = np.empty(y.shape, np.uint8)
     max_pool_flat(
-        x.reshape(-1), y.reshape(-1), winner.reshape(-1), window_places(size, width * batch, batch),
-        *map(np.uint64, x.shape), np.uint64(size),
+        x.reshape(-1), y.reshape(-1), winner.reshape(-1), window_places(side, width * batch, batch),
+        *map(np.uint64, x.shape), np.uint64(side),
     )  # fmt: skip
     return y, winner
 
 
 @compiled(reference.max_pool_gradient)
-def max_pool_gradient(dy: Pooled, winner: Winner, size: int, shape: tuple[int, int]) -> Images:
+def max_pool_gradient(dy: Pooled, winner: Winner, size: Size, stride: Size, shape: Size) -> Images:
     """dy goes to the pixel that won; all others get zero.  shape: (height, width) of all pixels."""
+    if not _tiles(size, stride):
+        return reference.max_pool_gradient(dy, winner, size, stride, shape)
     (channels, _, _, batch), (height, width) = dy.shape, shape
+    side = size[0]
     # Windows are written whole; only what is in none has to be zero before.
     dx = np.empty((channels, height, width, batch), dy.dtype)
-    dx[:, height // size * size :] = 0
-    dx[:, :, width // size * size :] = 0
+    dx[:, height // side * side :] = 0
+    dx[:, :, width // side * side :] = 0
     max_pool_gradient_flat(
-        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), window_places(size, width * batch, batch),
-        *map(np.uint64, dx.shape), np.uint64(size),
+        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), window_places(side, width * batch, batch),
+        *map(np.uint64, dx.shape), np.uint64(side),
     )  # fmt: skip
     return dx
+
+
+def _tiles(size: Size, stride: Size) -> bool:
+    """Whether windows are square, and lie side by side."""
+    return size == stride and size[0] == size[1]
 
 
 @lru_cache(maxsize=256)

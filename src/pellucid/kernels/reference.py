@@ -7,6 +7,7 @@ float64 arrays (a gradient check needs them), and everything where PELLUCID_KERN
 b biases, x what a layer takes, z = w x + b, y = activation(z) what it gives, dx the gradient of the loss for x.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -29,103 +30,131 @@ Losses = Float[Array, " batch"]
 Size = tuple[int, int]  # (height, width); as a border, rows of zeros above the image and columns to its left
 
 
-# Convolutions: products of a filter with every place of an image ------------------------------------------------------
+# Convolutions: products of a filter with places of an image -----------------------------------------------------------
 def convolve(
-    x: Images, w: Filters, b: Bias, rectify: bool = False, border: Size = (0, 0), out: Size | None = None
-) -> Maps:
-    """y[o, r, s] = b[o] + sum over c, i, j of w[o, c, i, j] x[c, r + i - top, s + j - left], or 0 where that is less.
+    x: Images, w: Filters, b: Bias, rectify: bool = False, border: Size = (0, 0), out: Size | None = None,
+    stride: Size = (1, 1), dilation: Size = (1, 1),
+) -> Maps:  # fmt: skip
+    """y[o, r, s] = b[o] + sum over c, i, j of w[o, c, i, j] x[c, r v + i d - top, s v' + j d' - left]
 
-    x is zero outside of the image; border: (top, left); out: (height, width) of y, if not all that fits without one.
+    x is zero outside of the image; border: (top, left); out: (height, width) of y, if not all that fits without one;
+    stride: (v, v'); dilation: (d, d'). Rectified, y is 0 where it would be less.
     """
     _, _, kh, kw = w.shape
-    height, width = (x.shape[1] - kh + 1, x.shape[2] - kw + 1) if out is None else out
-    x = _with_zeros_around(x, border, (height + kh - 1, width + kw - 1))
-    y = np.broadcast_to(b[:, None, None, None], (len(w), height, width, x.shape[3])).copy()
-    for i in range(kh):
-        for j in range(kw):
-            y += np.tensordot(w[:, :, i, j], x[:, i : i + height, j : j + width], axes=1)
+    out = fitting_places(x.shape[1:3], (kh, kw), stride, dilation) if out is None else out
+    y = np.broadcast_to(b[:, None, None, None], (len(w), *out, x.shape[3])).copy()
+    around = with_zeros_around(x, border, _reach(out, (kh, kw), stride, dilation))
+    for i, j in np.ndindex(kh, kw):
+        y += np.tensordot(w[:, :, i, j], around[:, *_places((i, j), out, stride, dilation)], axes=1)
     return np.maximum(y, 0) if rectify else y
 
 
-def convolve_weight_gradient(x: Images, dy: Maps, window: Size, border: Size = (0, 0)) -> Filters:
-    """dw[o, c, i, j] = sum over r, s, n of dy[o, r, s, n] x[c, r + i - top, s + j - left, n];  window: (kh, kw)"""
-    (kh, kw), (_, height, width, _) = window, dy.shape
-    x = _with_zeros_around(x, border, (height + kh - 1, width + kw - 1))
-    dw = np.empty((len(dy), len(x), kh, kw), x.dtype)
-    for i in range(kh):
-        for j in range(kw):
-            dw[:, :, i, j] = np.tensordot(dy, x[:, i : i + height, j : j + width], axes=((1, 2, 3), (1, 2, 3)))
+def convolve_weight_gradient(
+    x: Images, dy: Maps, window: Size, border: Size = (0, 0), stride: Size = (1, 1), dilation: Size = (1, 1)
+) -> Filters:
+    """dw[o, c, i, j] = sum over r, s, n of dy[o, r, s, n] x[c, r v + i d - top, s v' + j d' - left, n]
+
+    window: (kh, kw)
+    """
+    out = dy.shape[1:3]
+    dw = np.empty((len(dy), len(x), *window), x.dtype)
+    around = with_zeros_around(x, border, _reach(out, window, stride, dilation))
+    for i, j in np.ndindex(window):
+        places = around[:, *_places((i, j), out, stride, dilation)]
+        dw[:, :, i, j] = np.tensordot(dy, places, axes=((1, 2, 3), (1, 2, 3)))
     return dw
 
 
-def convolve_input_gradient(dy: Maps, w: Filters, size: Size, border: Size = (0, 0)) -> Images:
-    """dx[c, r, s] = sum over o, i, j of w[o, c, i, j] dy[o, r - i + top, s - j + left];  size: (height, width) of x"""
-    (_, channels, kh, kw), (_, height, width, batch), (top, left) = w.shape, dy.shape, border
-    rows, columns = max(height + kh - 1, top + size[0]), max(width + kw - 1, left + size[1])
-    dx = np.zeros((channels, rows, columns, batch), dy.dtype)
-    for i in range(kh):
-        for j in range(kw):
-            dx[:, i : i + height, j : j + width] += np.tensordot(w[:, :, i, j].T, dy, axes=1)
+def convolve_input_gradient(
+    dy: Maps, w: Filters, size: Size, border: Size = (0, 0), stride: Size = (1, 1), dilation: Size = (1, 1)
+) -> Images:
+    """dx[c, p, q] = sum of w[o, c, i, j] dy[o, r, s] over o and all r v + i d - top = p, s v' + j d' - left = q
+
+    size: (height, width) of x
+    """
+    (_, channels, kh, kw), out, (top, left) = w.shape, dy.shape[1:3], border
+    reach = _reach(out, (kh, kw), stride, dilation)
+    rows, columns = max(reach[0], top + size[0]), max(reach[1], left + size[1])
+    dx = np.zeros((channels, rows, columns, dy.shape[3]), dy.dtype)
+    for i, j in np.ndindex(kh, kw):
+        dx[:, *_places((i, j), out, stride, dilation)] += np.tensordot(w[:, :, i, j].T, dy, axes=1)
     return np.ascontiguousarray(dx[:, top : top + size[0], left : left + size[1]])
 
 
-def _with_zeros_around(x: Images, border: Size, size: Size) -> Array:
+def fitting_places(size: Size, window: Size, stride: Size = (1, 1), dilation: Size = (1, 1)) -> Size:
+    """How many windows fit into an image of this size, down and across: floor((size - d (k - 1) - 1) / v) + 1"""
+    down, across = ((n - d * (k - 1) - 1) // v + 1 for n, k, v, d in zip(size, window, stride, dilation, strict=True))
+    return down, across
+
+
+def _reach(out: Size, window: Size, stride: Size, dilation: Size) -> tuple[int, int]:
+    """The pixels, down and across, that so many windows cover."""
+    down, across = ((n - 1) * v + d * (k - 1) + 1 for n, k, v, d in zip(out, window, stride, dilation, strict=True))
+    return down, across
+
+
+def _places(tap: Size, out: Size, stride: Size, dilation: Size = (1, 1)) -> tuple[slice, slice]:
+    """The pixels that one tap of a window falls on, window by window."""
+    down, across = (
+        slice(i * d, i * d + (n - 1) * v + 1, v) for i, n, v, d in zip(tap, out, stride, dilation, strict=True)
+    )
+    return down, across
+
+
+def with_zeros_around(x: Images, border: Size, size: Size) -> Array:
+    """x in a larger image of zeros, `border` from its top and left; what does not fit is left out."""
     wide = np.zeros((x.shape[0], *size, x.shape[3]), x.dtype)
     height, width = (min(a, b - c) for a, b, c in zip(x.shape[1:3], size, border, strict=True))
     wide[:, border[0] : border[0] + height, border[1] : border[1] + width] = x[:, :height, :width]
     return wide
 
 
-# Pools: one number of every size x size window ------------------------------------------------------------------------
-def _windows(x: Images, size: int) -> Float[Array, "channel rows columns pixel batch"]:
+# Pools: one number of every window, `size` (height, width) pixels large, `stride` pixels from the one before ----------
+def _windows(x: Images, size: Size, stride: Size) -> Float[Array, "channel rows columns pixel batch"]:
     """The pixels of each window, row by row; what is left over at the bottom and at the right is in none."""
-    rows, columns = x.shape[1] // size, x.shape[2] // size
-    whole = x[:, : rows * size, : columns * size].reshape(len(x), rows, size, columns, size, x.shape[3])
-    return whole.transpose(0, 1, 3, 2, 4, 5).reshape(len(x), rows, columns, size * size, x.shape[3])
+    out = fitting_places(x.shape[1:3], size, stride)
+    return np.stack([x[:, *_places(tap, out, stride)] for tap in np.ndindex(size)], axis=3)
 
 
-def _from_windows(pixels: Float[Array, "channel rows columns pixel batch"], size: int, shape: Size) -> Images:
-    channels, rows, columns, _, batch = pixels.shape
-    x = np.zeros((channels, *shape, batch), pixels.dtype)
-    whole = pixels.reshape(channels, rows, columns, size, size, batch).transpose(0, 1, 3, 2, 4, 5)
-    x[:, : rows * size, : columns * size] = whole.reshape(channels, rows * size, columns * size, batch)
-    return x
-
-
-def max_pool(x: Images, size: int) -> tuple[Pooled, Winner]:
+def max_pool(x: Images, size: Size, stride: Size) -> tuple[Pooled, Winner]:
     """y = the largest pixel of each window, and which one that is: the first of equal ones, and NaN before all."""
-    pixels = _windows(x, size)
+    pixels = _windows(x, size, stride)
     winner = pixels.argmax(axis=3)
     return np.take_along_axis(pixels, winner[:, :, :, None], axis=3)[:, :, :, 0], winner.astype(np.uint8)
 
 
-def max_pool_gradient(dy: Pooled, winner: Winner, size: int, shape: Size) -> Images:
-    """dx = dy at the pixel that won its window, 0 at all others;  shape: (height, width) of x"""
-    pixels = np.zeros((*dy.shape[:3], size * size, dy.shape[3]), dy.dtype)
-    np.put_along_axis(pixels, winner[:, :, :, None].astype(np.intp), dy[:, :, :, None], axis=3)
-    return _from_windows(pixels, size, shape)
+def max_pool_gradient(dy: Pooled, winner: Winner, size: Size, stride: Size, shape: Size) -> Images:
+    """dx = the sum of dy over all windows that the pixel has won;  shape: (height, width) of x"""
+    dx = np.zeros((len(dy), *shape, dy.shape[3]), dy.dtype)
+    for number, tap in enumerate(np.ndindex(size)):
+        dx[:, *_places(tap, dy.shape[1:3], stride)] += np.where(winner == number, dy, 0)
+    return dx
 
 
-def average_pool(x: Images, size: int) -> Pooled:
+def average_pool(x: Images, size: Size, stride: Size) -> Pooled:
     """y = the mean of each window's pixels"""
-    return np.ascontiguousarray(_windows(x, size).mean(axis=3))
+    return np.ascontiguousarray(_windows(x, size, stride).mean(axis=3))
 
 
-def average_pool_gradient(dy: Pooled, size: int, shape: Size) -> Images:
-    """dx = dy / size^2 at every pixel of a window;  shape: (height, width) of x"""
-    return _from_windows(np.repeat(dy[:, :, :, None] / size**2, size * size, axis=3), size, shape)
+def average_pool_gradient(dy: Pooled, size: Size, stride: Size, shape: Size) -> Images:
+    """dx = the sum of dy / (pixels of a window) over all windows that the pixel is in;  shape: (height, width) of x"""
+    dx = np.zeros((len(dy), *shape, dy.shape[3]), dy.dtype)
+    for tap in np.ndindex(size):
+        dx[:, *_places(tap, dy.shape[1:3], stride)] += dy / (size[0] * size[1])
+    return dx
 
 
 class PoolGradient(NamedTuple):
     """The gradient for what a pool took the largest pixels of, before `max_pool_gradient` spreads it over all pixels.
 
-    values: of each window.  winner: which pixel of a window gets it.  size: of a window.  shape: (height, width) of
-    all pixels.
+    values: of each window.  winner: which pixel of a window gets it.  size, stride: of a window.  shape: (height,
+    width) of all pixels.
     """
 
     values: Pooled
     winner: Winner
-    size: int
+    size: Size
+    stride: Size
     shape: Size
 
 
@@ -168,6 +197,78 @@ def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
 def sigmoid_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """dz = dy y (1 - y)"""
     return dy * y * (1 - y)
+
+
+def leaky_relu(z: Float[Array, "..."], slope: float = 0.01) -> Float[Array, "..."]:
+    """y = z where z > 0, else slope z"""
+    return np.where(z > 0, z, z.dtype.type(slope) * z)
+
+
+def leaky_relu_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"], slope: float = 0.01) -> Array:
+    """dz = dy where y > 0, else slope dy"""
+    return np.where(y > 0, dy, dy.dtype.type(slope) * dy)
+
+
+def tanh_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """dz = dy (1 - y^2), of y = tanh(z)"""
+    return dy * (1 - y * y)
+
+
+def gelu(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """y = z F(z), F the normal distribution function"""
+    from scipy.special import ndtr  # here, as few networks need it, and it takes a while
+
+    return z * ndtr(z)
+
+
+def gelu_gradient(z: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """dz = dy (F(z) + z f(z)), f = F' = exp(-z^2 / 2) / sqrt(2 pi)"""
+    from scipy.special import ndtr
+
+    return dy * (ndtr(z) + z * np.exp(-z * z / 2) * z.dtype.type(0.3989422804014327))
+
+
+# Batch normalization: each unit by its mean and variance, over all images of the batch and all positions --------------
+def batch_sums(x: Units | Images) -> Float[Array, "2 unit"]:
+    """(the sum of x, the sum of (x - mean)^2) of each unit, over these images; sums of parts add by `joined_sums`"""
+    flat = x.reshape(len(x), -1)
+    total = flat.sum(axis=1, dtype=np.float64)
+    return np.stack(
+        [total, np.square(flat - (total / flat.shape[1])[:, None].astype(x.dtype)).sum(1, dtype=np.float64)]
+    )
+
+
+def joined_sums(parts: Sequence[Array], counts: Sequence[int]) -> tuple[Array, Array, int]:
+    """mean, variance, count of all: squares around a part's own mean m add n (m - mean)^2, n its count"""
+    count = sum(counts)
+    mean = reduce(np.add, (part[0] for part in parts)) / count
+    squares = [part[1] + n * np.square(part[0] / n - mean) for part, n in zip(parts, counts, strict=True)]
+    return mean, reduce(np.add, squares) / count, count
+
+
+def normalize(x: Array, mean: Array, variance: Array, w: Bias, b: Bias, least: float) -> tuple[Array, Array]:
+    """y = w h + b, h = (x - mean) / sqrt(variance + least);  (y, h)"""
+    along = (-1, *[1] * (x.ndim - 1))
+    scale = (1 / np.sqrt(variance + least)).astype(x.dtype)
+    h = (x - mean.astype(x.dtype).reshape(along)) * scale.reshape(along)
+    return w.reshape(along) * h + b.reshape(along), h
+
+
+def normalize_sums(h: Array, dy: Array) -> Float[Array, "2 unit"]:
+    """(db, dw): the sums of dy and of dy h over these images and all positions"""
+    flat, weight = dy.reshape(len(dy), -1), h.reshape(len(h), -1)
+    return np.stack([flat.sum(axis=1), np.einsum("un,un->u", flat, weight)])
+
+
+def normalize_gradient(h: Array, dy: Array, sums: Array, count: int, variance: Array, w: Bias, least: float) -> Array:
+    """dx = w / sqrt(variance + least) (dy - db / count - h dw / count), (db, dw) = `sums` of the whole batch
+
+    Where mean and variance are given numbers, not the batch's own, nothing goes back through them: sums of zero.
+    """
+    along = (-1, *[1] * (h.ndim - 1))
+    scale = (w / np.sqrt(variance + least)).astype(h.dtype).reshape(along)
+    db, dw = (sums / count).astype(h.dtype)
+    return scale * (dy - db.reshape(along) - h * dw.reshape(along))
 
 
 # Losses: what the logits z of the classes are worth, in nats ----------------------------------------------------------

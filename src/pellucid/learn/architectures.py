@@ -84,13 +84,14 @@ def architecture(name: str) -> Architecture:
 def layer_names(layers: Sequence[Layer]) -> tuple[str, ...]:
     """A name for each layer: conv1, pool1, conv2, ..., flatten, dense (dense1, dense2, ... if several), logits.
 
-    The last layer is the logits; convolutions and pools are counted even if there is one.
+    The last layer is the logits; layers of which networks have many are counted even if there is one.
     """
     counts: dict[str, int] = {}
     hidden = sum(layer.kind == "dense" for layer in layers[:-1])
     names = []
     for layer in layers[:-1]:
         counts[layer.kind] = counts.get(layer.kind, 0) + 1
-        numbered = layer.kind in ("conv", "pool") or (layer.kind == "dense" and hidden > 1) or counts[layer.kind] > 1
+        alone = layer.kind in ("flatten", "groups", "global_pool") or (layer.kind == "dense" and hidden == 1)
+        numbered = not alone or counts[layer.kind] > 1
         names.append(f"{layer.kind}{counts[layer.kind]}" if numbered else layer.kind)
     return (*names, "logits")

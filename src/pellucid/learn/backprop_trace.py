@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from pellucid.kernels import single_threaded_blas
-from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Conv
 from pellucid.learn.network import Network
@@ -57,8 +56,8 @@ def trace_backprop(network: Network, image: Float[Array, "channel height width"]
         gradients: dict[str, Array] = {}
         _, dx = network.backward(trace, dy, wanted="input", outputs=gradients)
         assert dx is not None
-    for layer, name, y in zip(trace.layers, trace.names, trace.outputs, strict=True):
-        gradients[name] = ACTIVATIONS[getattr(layer, "activation", "linear")].gradient(y, gradients[name])
+    for layer, name, cache in zip(trace.layers, trace.names, trace.caches, strict=True):
+        gradients[name] = layer.pre_activation_gradient(cache, gradients[name])
     return BackpropTrace(
         image=image,
         label=label,

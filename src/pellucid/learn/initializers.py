@@ -36,10 +36,15 @@ def parse(text: str) -> dict[str, Rule]:
 
 
 def draw(text: str, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """The parameter of that name ("conv1.weight"), weights as (units, ...) with a unit's inputs behind; float32."""
+    """The parameter of that name ("conv1.weight"), weights as (units, ...) with a unit's inputs behind; float32.
+
+    A batch norm begins as the identity: factors and variances of 1, the rest 0.
+    """
     rules, kind = parse(text), name.partition(".")[0].rstrip("0123456789")
     kinds = (kind, "dense", "") if kind == "logits" else (kind, "")
     rule, scale, bias = next(rules[each] for each in kinds if each in rules)
+    if kind == "norm":
+        return np.full(shape, name.endswith((".weight", ".variance")), np.float32)
     if len(shape) == 1:
         return np.full(shape, bias, np.float32)
     fan_in = math.prod(shape[1:])

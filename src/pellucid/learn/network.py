@@ -10,9 +10,8 @@ kernels/convolution.py); images and results of the front door are `(batch, ...)`
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -24,33 +23,17 @@ from pellucid.data.scaling import FAINT, Scaling
 from pellucid.errors import PellucidError, unknown
 from pellucid.files import StrPath
 from pellucid.kernels import run_in_order, shards, single_threaded_blas
-from pellucid.learn import initializers, validation
+from pellucid.learn import initializers, passes, validation
 from pellucid.learn.architectures import Architecture, ScalingName, layer_names
 from pellucid.learn.features import ClusterFeatures
 from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
-from pellucid.learn.layers import Batch, Conv, Dense, Layer, Parameters, Pool, Wanted
+from pellucid.learn.layers import STATISTICS, Batch, Conv, Dense, Layer, Parameters, Wanted
 from pellucid.learn.losses import Loss, loss_named
+from pellucid.learn.passes import Trace
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One pass forward: the layers run, their outputs, what backward needs, and each layer's seconds."""
-
-    layers: tuple[Layer, ...]
-    names: tuple[str, ...]
-    outputs: list[Array] = field(default_factory=list)
-    caches: list[Any] = field(default_factory=list)
-    forward_seconds: list[float] = field(default_factory=list)
-    backward_seconds: list[float] = field(default_factory=list)
-
-    @property
-    def output(self) -> Array:
-        """The last layer's output, (..., batch)."""
-        return self.outputs[-1]
 
 
 MOST_SHOWN = 32
@@ -162,25 +145,37 @@ class Network:
         copy.parameters = validation.fitting(self._parameter_shapes, parameters)
         return copy
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def forward(self, x: Batch, *, upto: str | None = None, linear: bool = False) -> Trace:
+    def forward(
+        self, x: Batch, *, upto: str | None = None, linear: bool = False, seed: Sequence[int] | None = None
+    ) -> Trace:
         """Run the layers up to and including `upto` (all, if not given) on x in model space, batch last.
 
-        linear: leave out the last layer's own activation, so that its output is the pre-activation. Overflow is not
-        reported here: infinity and NaN go through to the output, for whoever reads it to judge.
+        linear: leave out the last layer's own activation, so that its output is the pre-activation.  seed: as in
+        `forward_shards`.
         """
         stop = len(self.layers) - 1 if upto is None else self._index(upto)
         layers = self.layers[: stop + 1]
-        if linear and isinstance(layers[-1], (Conv, Dense)):
-            layers = (*layers[:-1], replace(layers[-1], activation="linear"))
-        trace = Trace(layers, self.names[: stop + 1])
-        for layer, name in zip(layers, trace.names, strict=True):
-            begin = perf_counter()
-            x, cache = layer.forward(self.parameters_of(name), x)
-            trace.outputs.append(x)
-            trace.caches.append(cache)
-            trace.forward_seconds.append(perf_counter() - begin)
-        return trace
+        if linear and hasattr(layers[-1], "activation"):
+            last: Any = layers[-1]
+            layers = (*layers[:-1], replace(last, activation="linear"))
+        return self._forward(layers, [x], seed)[0]
+
+    def forward_shards(self, shards: Sequence[Array], seed: Sequence[int]) -> list[Trace]:
+        """The pass of a training's step, for every shard of its batch: batch norms see the whole, dropouts drop.
+
+        seed: of the random numbers.
+        """
+        return self._forward(self.layers, shards, seed)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _forward(self, layers: Sequence[Layer], shards: Sequence[Array], seed: Sequence[int] | None) -> list[Trace]:
+        """Overflow is not reported: infinity and NaN go through to the output, for whoever reads it to judge."""
+        return passes.forward(layers, self.names[: len(layers)], self.parameters_of, shards, seed)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def backward_shards(self, traces: Sequence[Trace], gradients: Sequence[Array]) -> list[Parameters]:
+        """Of every shard the gradients of the parameters by name, summed over its batch."""
+        return [own for own, _ in passes.backward(self.parameters_of, traces, gradients, wanted="parameters")]
 
     @np.errstate(over="ignore", invalid="ignore")
     def backward(
@@ -190,25 +185,7 @@ class Network:
 
         outputs: takes the gradient of every layer's output, by the layer's name, if it is given.
         """
-        gradients: Parameters = {}
-        dy: Any = gradient
-        # Below the lowest layer that learns, a gradient is of no use: for an MLP it would take as long as a layer.
-        lowest = next((i for i, name in enumerate(trace.names) if f"{name}.weight" in self.parameters), 0)
-        for index in reversed(range(len(trace.layers))):
-            begin = perf_counter()
-            name, layer = trace.names[index], trace.layers[index]
-            if outputs is not None:
-                outputs[name] = dy
-            if wanted == "parameters" and index < lowest:
-                dy = None
-            elif isinstance(layer, Pool) and outputs is None and _pools_rectified(trace.layers, index):
-                dy = layer.rectified_backward(trace.caches[index], dy)
-            else:
-                needed: Wanted = "both" if wanted == "parameters" and index > lowest else wanted
-                own, dy = layer.backward(self.parameters_of(name), trace.caches[index], dy, wanted=needed)
-                gradients.update({f"{name}.{part}": value for part, value in own.items()})
-            trace.backward_seconds.append(perf_counter() - begin)
-        return gradients, dy
+        return passes.backward(self.parameters_of, [trace], [gradient], wanted=wanted, outputs=outputs)[0]
 
     def input_gradient(self, trace: Trace, gradient: Batch) -> Batch:
         """The gradient of x alone, (channel, height, width, batch)."""
@@ -280,6 +257,11 @@ class Network:
         return any(isinstance(layer, Conv) for layer in self.layers)
 
     @property
+    def trained(self) -> Parameters:
+        """The parameters that gradients move: not the running statistics of batch norms."""
+        return {name: value for name, value in self.parameters.items() if name.rpartition(".")[2] not in STATISTICS}
+
+    @property
     def stored(self) -> StoredNetwork:
         """All of the network, as files hold it."""
         plan = Architecture(self.architecture, self.layers, "features", self.initialization, self.recipe, self.loss)
@@ -349,7 +331,7 @@ class Network:
         what lies beside it.
         """
         found: Parameters = {}
-        for part in ("weight", "bias"):
+        for part in ("weight", "bias", *STATISTICS):
             shape, value = self._parameter_shapes.get(f"{name}.{part}"), self.parameters.get(f"{name}.{part}")
             if value is None and shape is None:
                 continue
@@ -374,12 +356,3 @@ def hand_written(model: Network | Opened) -> Network:
             f"parts; give one that was."
         )
     return network
-
-
-def _pools_rectified(layers: Sequence[Layer], index: int) -> bool:
-    """Whether this layer takes the largest of what the one before it has rectified."""
-    if not 0 < index < len(layers):
-        return False
-    layer, before = layers[index], layers[index - 1]
-    pools = isinstance(layer, Pool) and layer.method == "max"
-    return pools and isinstance(before, Conv) and before.activation == "relu"

@@ -46,10 +46,11 @@ class Optimizer:
         """
         require_movable(parameters)
         settings, factor = self.settings, clip_factor(gradients, self.settings.clip)
-        for name, w in parameters.items():
+        for name, g in gradients.items():
+            w = parameters[name]
             kernels.update_parameter(
                 w,
-                np.ascontiguousarray(gradients[name], w.dtype),
+                np.ascontiguousarray(g, w.dtype),
                 self.velocities.get(name),
                 rate,
                 momentum=settings.momentum,

@@ -4,6 +4,7 @@ This is the step that `train` makes and that `check_gradients` checks. Shards of
 found is added up in their order, so that the sums are the same to the last bit on any number of threads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,8 +13,9 @@ from jaxtyping import Bool, Float, Float64, Integer
 
 from pellucid.kernels import run_in_order
 from pellucid.learn.layer_stats import layer_stats
-from pellucid.learn.layers import Parameters
+from pellucid.learn.layers import BatchNorm, Parameters
 from pellucid.learn.network import Network
+from pellucid.learn.passes import Trace
 from pellucid.learn.robust import Perturbation, perturbed
 
 Array = np.ndarray
@@ -24,7 +26,8 @@ class StepResult:
     """What a batch says before anything is moved.
 
     losses (batch,) in nats; right (batch,): the probability of the label; correct (batch,): whether the largest logit
-    is the label's; gradients, by parameter, of the *mean* loss; seconds of each layer, added up over shards; largest,
+    is the label's; gradients, by parameter, of the *mean* loss; statistics: batch norms' running ones after
+    it, by parameter; seconds of each layer, added up over shards; largest,
     dead (layer,): layer statistics of the first shard, None where they were not asked for.
     """
 
@@ -32,6 +35,7 @@ class StepResult:
     right: Float[Array, " batch"]
     correct: Bool[Array, " batch"]
     gradients: Parameters
+    statistics: Parameters
     forward_seconds: Float64[Array, " layer"]
     backward_seconds: Float64[Array, " layer"]
     largest: Float64[Array, " layer"] | None = None
@@ -60,45 +64,46 @@ def train_step(
     *,
     stats: bool = False,
     perturbation: Perturbation | None = None,
+    seed: Sequence[int] = (0,),
 ) -> StepResult:
     """The step of a batch of images in [0, 1].
 
     stats: take layer statistics of the first shard as well.  perturbation: how the images move first, see robust.py.
+    seed: of the random numbers of layers that drop some of theirs.
     """
 
-    def step(part: slice) -> StepResult:
+    def prepared(part: slice) -> Array:
         x = network.to_batch_last(images[part])
-        if perturbation is not None:
-            x = perturbed(network, x, labels[part], perturbation.part(part))
-        return _shard_step(network, x, labels[part], len(labels), stats and part.start == 0)
+        return x if perturbation is None else perturbed(network, x, labels[part], perturbation.part(part))
 
-    parts = run_in_order(step, network.shards(len(labels)))
-    if len(parts) == 1:
-        return parts[0]
-    gradients = parts[0].gradients
-    for part in parts[1:]:
-        for name, value in part.gradients.items():
+    parts = network.shards(len(labels))
+    traces = network.forward_shards(run_in_order(prepared, parts), seed)
+    judged = [_judged(network, trace, labels[part]) for trace, part in zip(traces, parts, strict=True)]
+    losses, right, correct = (np.concatenate(found) for found in zip(*(one[:3] for one in judged), strict=True))
+    mean = [dlogits / dlogits.dtype.type(len(labels)) for *_, dlogits in judged]
+    gradients, *more = network.backward_shards(traces, mean)
+    for shard in more:
+        for name, value in shard.items():
             gradients[name] += value
-    return StepResult(
-        np.concatenate([part.losses for part in parts]),
-        np.concatenate([part.right for part in parts]),
-        np.concatenate([part.correct for part in parts]),
-        gradients,
-        np.sum([part.forward_seconds for part in parts], axis=0),
-        np.sum([part.backward_seconds for part in parts], axis=0),
-        parts[0].largest,
-        parts[0].dead,
-    )
+    forward_seconds = np.sum([trace.forward_seconds for trace in traces], axis=0)
+    backward_seconds = np.sum([trace.backward_seconds for trace in traces], axis=0)
+    read = layer_stats(traces[0].layers, traces[0].outputs) if stats else (None, None)
+    statistics = _moved_statistics(network, traces[0])
+    return StepResult(losses, right, correct, gradients, statistics, forward_seconds, backward_seconds[::-1], *read)
 
 
-def _shard_step(network: Network, x: Array, labels: Array, total: int, stats: bool) -> StepResult:
-    """The step of one shard of a batch of `total` images, in model space, batch last."""
-    trace = network.forward(x)
+def _judged(network: Network, trace: Trace, labels: Array) -> tuple[Array, Array, Array, Array]:
+    """(losses, probabilities of the labels, whether the guess is right, gradients of the logits) of a shard."""
     losses, dlogits = network.loss_function.value_and_gradient(trace.output, labels)
     right = network.loss_function.probabilities(trace.output)[labels, np.arange(len(labels))]
-    correct = trace.output.argmax(axis=0) == labels
-    gradients, _ = network.backward(trace, dlogits / dlogits.dtype.type(total), wanted="parameters")
-    seconds = (np.array(trace.forward_seconds), np.array(trace.backward_seconds[::-1]))
-    return StepResult(
-        losses, right, correct, gradients, *seconds, *(layer_stats(trace.layers, trace.outputs) if stats else ())
-    )
+    return losses, right, trace.output.argmax(axis=0) == labels, dlogits
+
+
+def _moved_statistics(network: Network, trace: Trace) -> Parameters:
+    """The running statistics after the step, by parameter."""
+    return {
+        f"{name}.{part}": value
+        for layer, name, cache in zip(trace.layers, trace.names, trace.caches, strict=True)
+        if isinstance(layer, BatchNorm)
+        for part, value in layer.moved_statistics(network.parameters_of(name), cache).items()
+    }

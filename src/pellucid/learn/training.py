@@ -84,7 +84,7 @@ class Trainer:
         require_fit(network, data)
         network.measure_scaling(data.train.images)
         self.network, self.data, self.settings = network, data, settings.for_images(len(data.train))
-        self.optimizer = Optimizer(self.settings, network.parameters)
+        self.optimizer = Optimizer(self.settings, network.trained)
         self.history = History(self.settings, network.names)
         self.average = math.nan
         self.fixed = self.worst = (data.dev.images[0], int(data.dev.labels[0]))
@@ -207,7 +207,14 @@ class Trainer:
         judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
         stats = judged or number % STATS_EVERY == 0
         perturbation = self._perturbation(epoch, number, epoch * len(batches) + number, images.shape)
-        step = train_step(self.network, images, train.labels[chosen], stats=stats, perturbation=perturbation)
+        step = train_step(
+            self.network,
+            images,
+            train.labels[chosen],
+            stats=stats,
+            perturbation=perturbation,
+            seed=(settings.seed, epoch, number, 2),
+        )
         worst = chosen[step.losses.argmax()]
         self.worst = (train.images[worst], int(train.labels[worst]))
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
@@ -235,6 +242,8 @@ class Trainer:
         parameters, names = self.network.parameters, self.network.names
         before = {name: value.copy() for name, value in parameters.items() if stats and value.ndim > 1}
         self.optimizer.step(parameters, step.gradients, rate, count)
+        for name, value in step.statistics.items():
+            parameters[name][...] = value
         if not stats:
             return None, None
         return gradient_norms(names, step.gradients), update_ratios(names, before, parameters)

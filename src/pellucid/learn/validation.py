@@ -19,7 +19,7 @@ from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName, architecture
 from pellucid.learn.io.config import read_architecture
-from pellucid.learn.layers import Dense, Layer, Parameters, Shape
+from pellucid.learn.layers import Dense, Layer, Parameters, Residual, Shape
 
 Array = np.ndarray
 
@@ -105,9 +105,11 @@ def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tu
         raise PellucidError(f"Images of {shape} are too large; at most {LARGEST_LAYER:,} numbers are possible.")
     outputs: dict[str, Shape] = {}
     parameters: dict[str, Shape] = {}
-    total = 0
+    total, first = 0, shape
     for layer, name in zip(layers, names, strict=True):
         output = layer.output_shape(shape)
+        if isinstance(layer, Residual):
+            layer.require_fit(shape, _shape_before(outputs, layer.back, first))
         own = {f"{name}.{part}": size for part, size in layer.parameter_shapes(shape).items()}
         parameters |= own
         total += sum(map(math.prod, own.values()))
@@ -115,6 +117,14 @@ def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tu
             raise PellucidError(f"With layer '{name}' the network would take more than 16 GiB; make it smaller.")
         outputs[name] = shape = output
     return outputs, parameters
+
+
+def _shape_before(outputs: Mapping[str, Shape], back: int, first: Shape) -> Shape:
+    """The shape of what the layer `back` layers before the newest took."""
+    shapes = [first, *outputs.values()]
+    if back >= len(shapes):
+        raise PellucidError(f"A residual goes back {back} layers, but there are {len(shapes) - 1} before it.")
+    return shapes[-1 - back]
 
 
 def checked_labels(labels: np.ndarray, count: int, classes: int) -> np.ndarray:

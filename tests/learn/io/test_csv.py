@@ -91,9 +91,9 @@ def test_tables_of_the_last_release_are_read(trained, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", r"'dense2' in '.*' are of \d+ units, 0 inputs and 8 biases; need 8, 9 and 8"),
-        ("1,2\n3,4\n", "are of 2 units, 2 inputs and 8 biases"),
-        ("1,2,3,4,5,6,7,8\n" * 8, "are of 8 units, 8 inputs and 8 biases"),
+        ("", r"weights of layer 'dense2' in '.*' has 0 rows of \d numbers?; need 9 x 8"),
+        ("1,2\n3,4\n", "has 2 rows of 2 numbers; need 9 x 8"),
+        ("1,2,3,4,5,6,7,8\n" * 8, "has 8 rows of 8 numbers; need 9 x 8"),
         ("1,2\n3\n", "holds something else than numbers"),
         ("1,two\n", "holds something else than numbers"),
         ("\x00\x01\x02", "holds something else than numbers"),
@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (None, "are of 9 units, 36 inputs"),
+        (None, "need 36 x 9"),
         ("{", "it is no whole JSON file"),
         ("[]", "its network.json holds no table"),
         ({"layers": [{"kind": "dense", "units": 10**6}]}, "a dense layer needs features"),
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
         ({"format": 7}, "it has format 7"),
         (
             {"layers": [{"kind": "flatten"}, {"kind": "dense", "units": 2**20, "activation": "linear"}]},
-            "are of 4 units, 18 inputs",
+            "need 18 x 4",
         ),
     ],
 )

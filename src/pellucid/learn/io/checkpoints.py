@@ -132,7 +132,7 @@ def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) ->
     network = Network.of_stored(described(description, tensors))
     settings = TrainSettings.of(state["settings"])
     parts = {name.removeprefix("velocity:"): value for name, value in tensors.items() if name.startswith("velocity:")}
-    expected = {} if settings.optimizer == "sgd" else network.parameters
+    expected = {} if settings.optimizer == "sgd" else network.trained
     if {name: (value.shape, value.dtype) for name, value in parts.items()} != {
         name: (value.shape, value.dtype) for name, value in expected.items()
     }:

@@ -41,10 +41,11 @@ def write_folder(folder: StrPath, network: StoredNetwork) -> Path:
     """
     target = output_folder(folder)
     for number, name in enumerate(_weighted(network.parameters)):
-        weight, bias = network.parameters[f"{name}.weight"], network.parameters[f"{name}.bias"]
-        for what, rows in (("weights", weight.reshape(len(bias), -1).T), ("biases", bias)):
-            with atomic_path(target / f"{what}{number}.csv") as temporary:
-                np.savetxt(temporary, rows, fmt="%.9g", delimiter=",", encoding="ascii")
+        for part, what in TABLES.items():
+            if (value := network.parameters.get(f"{name}.{part}")) is not None:
+                rows = value if value.ndim == 1 else value.reshape(len(value), -1).T
+                with atomic_path(target / f"{what}{number}.csv") as temporary:
+                    np.savetxt(temporary, rows, fmt="%.9g", delimiter=",", encoding="ascii")
     with atomic_path(target / "network.json") as temporary:
         temporary.write_text(json.dumps(describe(network), allow_nan=False), encoding="utf-8")
     return target
@@ -73,24 +74,27 @@ def read_tables(folder: Path, shapes: Mapping[str, Shape]) -> Parameters:
     """
     parameters, found = {}, _find_tables(folder)
     for number, name in enumerate(_weighted(shapes)):
-        shape, earlier = shapes[f"{name}.weight"], folder / f"{name}.csv"
-        if earlier.exists():
-            rows = _numbers(earlier)
-            weight, bias = rows[:, 1:], rows[:, 0]
-        else:
-            weights, biases = (found.get((what, number), folder / f"{what}{number}.csv") for what in KINDS)
-            weight, bias = _numbers(weights).T, _numbers(biases).ravel()
-        if weight.shape != (shape[0], math.prod(shape[1:])) or bias.shape != shape[:1]:
-            raise PellucidError(
-                f"The tables of layer '{name}' in '{folder}' are of {len(weight)} units, {weight[:1].size} inputs and "
-                f"{len(bias)} biases; need {shape[0]}, {math.prod(shape[1:])} and {shape[0]}."
-            )
-        parameters[f"{name}.weight"] = np.ascontiguousarray(weight).reshape(shape)
-        parameters[f"{name}.bias"] = np.ascontiguousarray(bias)
+        earlier = folder / f"{name}.csv"
+        rows = _numbers(earlier) if earlier.exists() else None
+        for part, what in TABLES.items():
+            shape = shapes.get(f"{name}.{part}")
+            if shape is None:
+                continue
+            if rows is not None:
+                table = rows[:, :1] if part == "bias" else rows[:, 1:].T
+            else:
+                table = _numbers(found.get((what, number), folder / f"{what}{number}.csv"))
+            wanted = (math.prod(shape[1:]), shape[0]) if len(shape) > 1 else shape
+            if (table if len(shape) > 1 else table.ravel()).shape != wanted:
+                raise PellucidError(
+                    f"The table of {what} of layer '{name}' in '{folder}' has {table.shape[0]} rows of "
+                    f"{table.shape[1]} numbers; need {' x '.join(map(str, wanted))}."
+                )
+            parameters[f"{name}.{part}"] = np.ascontiguousarray(table.T).reshape(shape)
     return parameters
 
 
-KINDS = ("weights", "biases")
+TABLES = {"weight": "weights", "bias": "biases", "mean": "means", "variance": "variances"}
 
 
 def _weighted(names: Mapping[str, object]) -> list[str]:
@@ -100,7 +104,7 @@ def _weighted(names: Mapping[str, object]) -> list[str]:
 
 def _find_tables(folder: Path) -> dict[tuple[str, int], Path]:
     """The table of weights or biases of the layer with each number, by the files' names."""
-    named = ((re.search(r"(weights|biases)_?(\d{1,4})", path.name.lower()), path) for path in folder.glob("*.csv"))
+    named = ((re.search(r"(weights|biases|means|variances)_?(\d{1,4})", path.name.lower()), path) for path in folder.glob("*.csv"))
     return {(match[1], int(match[2])): path for match, path in named if match}
 
 

@@ -24,8 +24,9 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers import Conv, Dense, Layer, Pool
-from pellucid.learn.network import Network, Trace
+from pellucid.learn.layers import Conv, Layer, Pool
+from pellucid.learn.network import Network
+from pellucid.learn.passes import Trace, forward
 from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader, UnitMeans
 from pellucid.see.models.receptive_field import ReceptiveField, Window, field_of_windows
 
@@ -73,10 +74,8 @@ class NetworkModel(Model):
         if len(self.layer(layer).shape) != 3:
             return None
         stop = self.network.names.index(layer) + 1
-        windows = [
-            _window(each, self.network.shapes[name])
-            for each, name in zip(self.network.layers[:stop], self.network.names, strict=False)
-        ]
+        shapes = [self.input_shape, *self.network.shapes.values()]
+        windows = list(map(_window, self.network.layers[:stop], shapes, shapes[1:]))
         return field_of_windows(*self.input_shape[1:], windows)
 
     def weights_between(self, before: str, layer: str) -> np.ndarray | None:
@@ -127,9 +126,9 @@ class _Reader(Reader):
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """The layers up to `name`, cut behind the last of them that has weights.
+    """The layers up to `name`, cut behind the last of them that has an activation.
 
-    weighted: the name of that layer, None where no layer has weights yet.  activation: its activation.  behind: the
+    weighted: the name of that layer, None where none has one yet.  activation: its activation.  behind: the
     pools and flattens that follow it, with their names.
     """
 
@@ -141,7 +140,7 @@ class _Cut:
 def _cut(network: Network, name: str) -> _Cut:
     layers = list(zip(network.names, network.layers, strict=True))[: network.names.index(name) + 1]
     for at, (weighted, layer) in reversed(list(enumerate(layers))):
-        if isinstance(layer, Conv | Dense):
+        if hasattr(layer, "activation"):
             return _Cut(weighted, layer.activation, tuple(layers[at + 1 :]))
     return _Cut(None, "linear", tuple(layers))
 
@@ -192,12 +191,12 @@ class _Shard:
 
     def __init__(self, network: Network, cut: _Cut, x: np.ndarray) -> None:
         self._network, self._activation = network, ACTIVATIONS[cut.activation]
-        self._trace = Trace((), ())
+        self._trace = Trace((), (), x)
         if cut.weighted is not None:
             self._trace = network.forward(x, upto=cut.weighted, linear=True)
             x = self._trace.output
-        self._activated = x if cut.activation == "linear" else self._activation.forward(x.copy())
-        self._behind, self.output = _run(cut.behind, self._activated)
+        activated, self._kept = self._activation.run(x)
+        self._behind, self.output = _run(cut.behind, activated)
         if cut.activation != "linear":
             self._linear_behind, self.pre_activation = _run(cut.behind, x)
 
@@ -205,7 +204,7 @@ class _Shard:
         """The gradient of the images, from those of the output and of the pre-activation; one of them may be None."""
         network, parts = self._network, []
         if output is not None:
-            parts.append(self._activation.gradient(self._activated, network.input_gradient(self._behind, output)))
+            parts.append(self._activation.gradient(self._kept, network.input_gradient(self._behind, output)))
         if pre_activation is not None:
             parts.append(network.input_gradient(self._linear_behind, pre_activation))
         return network.input_gradient(self._trace, parts[0] if len(parts) == 1 else parts[0] + parts[1])
@@ -213,12 +212,11 @@ class _Shard:
 
 def _run(layers: Sequence[tuple[str, Layer]], x: np.ndarray) -> tuple[Trace, np.ndarray]:
     """Layers without parameters on x (..., batch): what their way back needs, and the output."""
-    trace = Trace(tuple(layer for _, layer in layers), tuple(name for name, _ in layers))
-    for layer in trace.layers:
-        x, cache = layer.forward({}, x)
-        trace.outputs.append(x)
-        trace.caches.append(cache)
-    return trace, x
+    if not layers:
+        return Trace((), (), x), x
+    names, kinds = zip(*layers, strict=True)
+    (trace,) = forward(kinds, names, lambda name: {}, [x])
+    return trace, trace.output
 
 
 def _unit_means(network: Network, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
@@ -235,13 +233,16 @@ def _unit_means(network: Network, names: Sequence[str], images: np.ndarray) -> d
     return {name: np.concatenate([one[name].T for one in found]).astype(np.float32, copy=False) for name in names}
 
 
-def _window(layer: Layer, shape: Sequence[int]) -> Window:
-    """The window of a layer whose output has this shape, (unit, height, width)."""
+def _window(layer: Layer, before: tuple[int, ...], shape: tuple[int, ...]) -> Window:
+    """The window of a layer that makes `shape` (unit, height, width) of `before`."""
     count = (shape[1], shape[2])
     if isinstance(layer, Conv):
-        return Window(layer.window, (1, 1), layer.border, count)
-    assert isinstance(layer, Pool)
-    return Window((layer.size, layer.size), (layer.size, layer.size), (0, 0), count)
+        stride, dilation = layer.steps
+        height, width = (d * (k - 1) + 1 for k, d in zip(layer.window, dilation, strict=True))
+        return Window((height, width), stride, layer.border(before), count)
+    if isinstance(layer, Pool):
+        return Window(layer.window, layer.step, (0, 0), count)
+    return Window((1, 1), (1, 1), (0, 0), count)
 
 
 def _shard(count: int) -> int:

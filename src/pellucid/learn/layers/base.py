@@ -1,0 +1,139 @@
+"""Layers: each a forward map and its gradient, without state; the formulas are in kernels/reference.py.
+
+forward:  (parameters, x) -> y, cache
+backward: (parameters, cache, dy) -> gradients of the parameters, dx
+
+A layer is a frozen description; its parameters are passed in, and what backward needs is passed back as a cache, so
+that one network can be read by several threads at once. Arrays have the batch last: `(channel, height, width, batch)`
+before a `Flatten`, `(feature, batch)` after it. An activation belongs to its layer (`Conv(4, 5, activation="relu")`)
+and is no layer of its own, so that bias and ReLU cost no pass over memory. In training the shards of a batch run side
+by side; a layer that `couples` them sees all at once.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from pellucid.errors import PellucidError, unknown
+from pellucid.learn.activations import ACTIVATIONS
+
+MOST = 2**24
+"""Of whatever a layer has; what is larger is a mistake, or somebody's joke."""
+
+Array = np.ndarray
+Batch = Float[Array, "... batch"]
+Parameters = dict[str, Array]
+Shape = tuple[int, ...]
+Pair = tuple[int, int]  # (height, width)
+
+
+KINDS: dict[str, type["Layer"]] = {}
+"""Every kind of layer by its name; one of your own is here as soon as its class is made."""
+
+
+@dataclass(frozen=True)
+class Layer(ABC):
+    """A frozen description of a layer; see the module for the arrows.
+
+    kind: the layer's name in files.  couples: whether training has to see all shards of a batch at once.
+    """
+
+    kind: ClassVar[str]
+    couples: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        kind = cls.__dict__.get("kind")
+        if kind is not None:
+            if KINDS.get(kind, cls).__module__ != cls.__module__:
+                raise PellucidError(f"There is a kind of layer '{kind}' already; give yours another name.")
+            KINDS[kind] = cls
+
+    @abstractmethod
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of one image's output for that of its input, both without the batch.
+
+        Raises PellucidError where the input does not fit.
+        """
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Name -> shape of the parameters for an input of this shape; weights have two axes or more, biases one."""
+        return {}
+
+    @abstractmethod
+    def forward(self, parameters: Parameters, x: Batch) -> tuple[Batch, Any]:
+        """y, and what `backward` needs."""
+
+    @abstractmethod
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: "Wanted" = "both"
+    ) -> tuple[Parameters, Batch | None]:
+        """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted).
+
+        dy: the gradient of y, of its shape; for a Conv it may be a `kernels.PoolGradient`.
+        """
+
+    def train_forward(
+        self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]
+    ) -> list[tuple[Array, Any]]:
+        """`forward` in training, of a batch in shards; for a layer that `couples` them.
+
+        seed: what random numbers follow from, with the layer's own number in it.
+        """
+        del seed
+        return [self.forward(parameters, x) for x in shards]
+
+    def train_backward(
+        self, parameters: Parameters, caches: Sequence[Any], dys: Sequence[Any], *, wanted: "Wanted" = "both"
+    ) -> list[tuple[Parameters, Array | None]]:
+        """`backward` of what `train_forward` gave."""
+        return [self.backward(parameters, *pair, wanted=wanted) for pair in zip(caches, dys, strict=True)]
+
+    def pre_activation_gradient(self, cache: Any, dy: Batch) -> Batch:
+        """dz from dy, where the layer has an activation; dy itself where it has none."""
+        name = getattr(self, "activation", "linear")
+        return dy if name == "linear" else ACTIVATIONS[name].gradient(cache[-1], dy)
+
+
+Wanted = Literal["both", "parameters", "input"]
+Padding = Literal["valid", "same"]
+
+
+def pair(number: int | tuple[int, int]) -> Pair:
+    """One number for height and width, or both."""
+    return (number, number) if isinstance(number, int) else number
+
+
+def require_pair(what: str, given: object) -> None:
+    """Raise PellucidError for what is no whole number from 1, and no pair of such."""
+    if not isinstance(given, int) and not (isinstance(given, tuple) and len(given) == 2):
+        raise PellucidError(f"{what} is {given!r:.80}; need a number or (height, width).")
+    require_positive(what, *(given if isinstance(given, tuple) else (given,)))
+
+
+def require_share(what: str, given: object) -> None:
+    """Raise PellucidError for what is no number in [0, 1)."""
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given < 1:
+        raise PellucidError(f"{what} is {given!r:.80}; need a number from 0 to below 1.")
+
+
+def require_positive(what: str, *numbers: object) -> None:
+    """Raise PellucidError for what is no whole number from 1, or too large."""
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST:
+            raise PellucidError(f"{what} must be whole numbers from 1 to {MOST:,}, not {number!r:.80}.")
+
+
+def require_activation(name: object) -> None:
+    """Raise PellucidError for what is no activation."""
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+
+
+def require_image(what: str, shape: Shape) -> None:
+    """Raise PellucidError where a layer of images gets features."""
+    if len(shape) != 3:
+        raise PellucidError(f"{what} needs images, but gets features of shape {shape}; put it before the Flatten.")

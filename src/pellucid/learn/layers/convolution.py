@@ -1,0 +1,117 @@
+"""Convolution: images -> maps of filters; see base.py for the arrows, kernels/convolution.py for the loops."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pellucid import kernels
+from pellucid.errors import PellucidError, unknown
+from pellucid.learn import activations
+from pellucid.learn.activations import ACTIVATIONS
+from pellucid.learn.layers.base import (
+    Array,
+    Batch,
+    Layer,
+    Padding,
+    Pair,
+    Parameters,
+    Shape,
+    Wanted,
+    pair,
+    require_activation,
+    require_image,
+    require_pair,
+    require_positive,
+)
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """Convolution (cross-correlation) with `maps` filters of `kernel` pixels, each number square or (height, width).
+
+    padding: "valid" puts no zeros around the image; "same" as many as give height / stride x width / stride, rounded
+    up, the odd one at the bottom and right, as Keras and TensorFlow do.  stride: pixels from one place of the filter to
+    the next.  dilation: pixels from one tap of the filter to the next.
+    """
+
+    maps: int
+    kernel: int | tuple[int, int]
+    activation: activations.Name = "relu"
+    padding: Padding = "valid"
+    stride: int | tuple[int, int] = 1
+    dilation: int | tuple[int, int] = 1
+    kind: ClassVar[str] = "conv"
+
+    def __post_init__(self) -> None:
+        for name in ("kernel", "stride", "dilation"):
+            require_pair(f"A convolution's {name}", getattr(self, name))
+        require_positive("A convolution's maps", self.maps)
+        require_activation(self.activation)
+        if self.padding not in ("valid", "same"):
+            raise unknown("padding", self.padding, ("valid", "same"))
+
+    @property
+    def window(self) -> Pair:
+        """(height, width) of the filter."""
+        return pair(self.kernel)
+
+    @property
+    def steps(self) -> tuple[Pair, Pair]:
+        """(stride, dilation), each down and across."""
+        return pair(self.stride), pair(self.dilation)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.maps, *self.places(shape))
+
+    def places(self, shape: Shape) -> Pair:
+        """How many places the filter has in an image of this shape, down and across."""
+        require_image("A convolution", shape)
+        size = (shape[1], shape[2])
+        if self.padding == "same":
+            height, width = (-(-n // v) for n, v in zip(size, self.steps[0], strict=True))
+        else:
+            height, width = kernels.fitting_places(size, self.window, *self.steps)
+        if min(height, width) < 1:
+            raise PellucidError(
+                f"A {self.window[0]} x {self.window[1]} filter does not fit an image of {shape[1]} x {shape[2]}; "
+                f"use a smaller one, padding 'same', or fewer pools before it."
+            )
+        return height, width
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": (self.maps, shape[0], *self.window), "bias": (self.maps,)}
+
+    def border(self, shape: Shape) -> Pair:
+        """Rows of zeros above an image of this shape, and columns to its left."""
+        if self.padding == "valid":
+            return 0, 0
+        places = zip(self.places(shape), shape[1:], self.window, *self.steps, strict=True)
+        top, left = (max(0, (out - 1) * v + d * (k - 1) + 1 - n) // 2 for out, n, k, v, d in places)
+        return top, left
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        shape = x.shape[:3]
+        rectify = self.activation == "relu"
+        y = kernels.convolve(
+            x, parameters["weight"], parameters["bias"], rectify, self.border(shape), self.places(shape),
+            *self.steps,
+        )  # fmt: skip
+        y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
+        return y, (x, kept)
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Batch | None]:
+        """As Layer's; a PoolGradient is that of the pre-activation, as `Pool.rectified_backward` gives it."""
+        x, gradients = cache[0], {}
+        size, border = (x.shape[1], x.shape[2]), self.border(x.shape[:3])
+        pooled = isinstance(dy, kernels.PoolGradient)
+        dz: Any = dy if pooled else self.pre_activation_gradient(cache, dy)
+        if wanted != "input":
+            whole = kernels.max_pool_gradient(*dz) if pooled else dz
+            gradients["weight"] = kernels.convolve_weight_gradient(x, whole, self.window, border, *self.steps)
+            gradients["bias"] = whole.reshape(self.maps, -1).sum(axis=1)
+        if wanted == "parameters":
+            return gradients, None
+        if pooled:
+            return gradients, kernels.pooled_input_gradient(dz, parameters["weight"], size, border)
+        return gradients, kernels.convolve_input_gradient(dz, parameters["weight"], size, border, *self.steps)

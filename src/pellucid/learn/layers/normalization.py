@@ -1,0 +1,104 @@
+"""Batch normalization: units -> the same by their mean and variance over a batch, or by running ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pellucid import kernels
+from pellucid.learn import activations
+from pellucid.learn.activations import ACTIVATIONS
+from pellucid.learn.layers.base import (
+    Array,
+    Batch,
+    Layer,
+    Parameters,
+    Shape,
+    Wanted,
+    require_activation,
+    require_share,
+)
+
+STATISTICS = ("mean", "variance")
+"""Parameters that no gradient moves."""
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """y = activation(w h + b), h each unit by its mean and variance: in training the batch's, afterwards running ones.
+
+    The running mean and variance are parameters that training moves by `momentum` a step, and no gradient does. Weights
+    of all shards' batch are found together, so a batch is normalized alike on any number of threads (Ioffe and Szegedy,
+    arXiv:1502.03167).
+    """
+
+    activation: activations.Name = "relu"
+    momentum: float = 0.1
+    least: float = 1e-5
+    kind: ClassVar[str] = "norm"
+    couples: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_activation(self.activation)
+        require_share("A batch norm's momentum", self.momentum)
+        require_share("A batch norm's least variance", self.least)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        return dict.fromkeys(("weight", "bias", *STATISTICS), shape[:1])
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        return self._normalized(parameters, x, parameters["mean"], parameters["variance"], 0)
+
+    def train_forward(
+        self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]
+    ) -> list[tuple[Array, Any]]:
+        sums = kernels.run_in_order(kernels.batch_sums, shards)
+        found = kernels.joined_sums(sums, [x.size // len(x) for x in shards])
+        return kernels.run_in_order(lambda x: self._normalized(parameters, x, *found), shards)
+
+    def _normalized(
+        self, parameters: Parameters, x: Array, mean: Array, variance: Array, count: int
+    ) -> tuple[Array, Any]:
+        """count: of numbers of a unit that mean and variance are of; 0 where they are given."""
+        y, h = kernels.normalize(x, mean, variance, parameters["weight"], parameters["bias"], self.least)
+        y, kept = ACTIVATIONS[self.activation].run(y)
+        return y, (h, mean, variance, count, kept)
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        return self.train_backward(parameters, [cache], [dy], wanted=wanted)[0]
+
+    def train_backward(
+        self, parameters: Parameters, caches: Sequence[Any], dys: Sequence[Any], *, wanted: Wanted = "both"
+    ) -> list[tuple[Parameters, Array | None]]:
+        pairs = list(zip(caches, dys, strict=True))
+        dzs = kernels.run_in_order(lambda pair: self.pre_activation_gradient(*pair), pairs)
+        shards = list(zip(caches, dzs, strict=True))
+        sums = kernels.run_in_order(lambda shard: kernels.normalize_sums(shard[0][0], shard[1]), shards)
+        whole = reduce(np.add, sums)
+
+        def back(number: int) -> tuple[Parameters, Batch | None]:
+            (h, _, variance, count, _), dz = shards[number]
+            own = {} if wanted == "input" else {"weight": sums[number][1], "bias": sums[number][0]}
+            if wanted == "parameters":
+                return own, None
+            through = whole if count > 0 else np.zeros_like(whole)
+            return own, kernels.normalize_gradient(
+                h, dz, through, max(1, count), variance, parameters["weight"], self.least
+            )
+
+        return kernels.run_in_order(back, range(len(shards)))
+
+    def moved_statistics(self, parameters: Parameters, cache: Any) -> Parameters:
+        """The running mean and variance (unbiased) after a step whose cache this is."""
+        _, mean, variance, count, _ = cache
+        seen = {"mean": mean, "variance": variance * (count / max(1, count - 1))}
+        share = self.momentum
+        return {name: ((1 - share) * parameters[name] + share * new).astype(parameters[name].dtype)
+                for name, new in seen.items()}  # fmt: skip

@@ -1,0 +1,117 @@
+"""Pools: images -> smaller ones: the largest, or the mean, of every window, or of all of a map."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from pellucid import kernels
+from pellucid.errors import PellucidError, unknown
+from pellucid.learn.layers.base import (
+    Array,
+    Batch,
+    Layer,
+    Pair,
+    Parameters,
+    Shape,
+    Wanted,
+    pair,
+    require_image,
+    require_pair,
+)
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """The largest (or the mean) of each window of `size` pixels, square or (height, width); a border too narrow for one
+    is left out.
+
+    stride: pixels from one window to the next; None: side by side. Of several equal largest pixels the first gets the
+    whole gradient.
+    """
+
+    size: int | tuple[int, int] = 2
+    method: Literal["max", "average"] = "max"
+    stride: int | tuple[int, int] | None = None
+    kind: ClassVar[str] = "pool"
+
+    def __post_init__(self) -> None:
+        require_pair("A pool's size", self.size)
+        if self.stride is not None:
+            require_pair("A pool's stride", self.stride)
+        if max(self.window) > 15:
+            raise PellucidError(f"A pool's size is {self.size}; at most 15 is possible.")
+        if self.method not in ("max", "average"):
+            raise unknown("pooling method", self.method, ("max", "average"))
+
+    @property
+    def window(self) -> Pair:
+        """(height, width) of a window."""
+        return pair(self.size)
+
+    @property
+    def step(self) -> Pair:
+        """Pixels from one window to the next, down and across."""
+        return self.window if self.stride is None else pair(self.stride)
+
+    @property
+    def tiles(self) -> bool:
+        """Whether windows are square and lie side by side."""
+        return self.step == self.window and self.window[0] == self.window[1]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require_image("A pool", shape)
+        height, width = kernels.fitting_places((shape[1], shape[2]), self.window, self.step)
+        if min(height, width) < 1:
+            raise PellucidError(
+                f"A pool of {self.window[0]} x {self.window[1]} does not fit an image of {shape[1]} x {shape[2]}; "
+                f"use fewer pools."
+            )
+        return shape[0], height, width
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        if self.method == "average":
+            return kernels.average_pool(x, self.window, self.step), (None, None, x.shape)
+        y, winner = kernels.max_pool(x, self.window, self.step)
+        return y, (y, winner, x.shape)
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        _, winner, (_, *shape, _) = cache
+        if wanted == "parameters":
+            return {}, None
+        dy, about = np.ascontiguousarray(dy), (self.window, self.step, tuple(shape))
+        if winner is None:
+            return {}, kernels.average_pool_gradient(dy, *about)
+        return {}, kernels.max_pool_gradient(dy, winner, *about)
+
+    def rectified_backward(self, cache: Any, dy: Batch) -> kernels.PoolGradient:
+        """The gradient for the pre-activation of the ReLU layer before this max pool, one number a window.
+
+        Only the largest pixel of a window gets a gradient, and it is the pool's output that says whether it is active.
+        """
+        y, winner, (_, *shape, _) = cache
+        return kernels.PoolGradient(kernels.relu_gradient(y, dy), winner, self.window, self.step, tuple(shape))
+
+
+@dataclass(frozen=True)
+class GlobalPool(Layer):
+    """The mean of each map: (channel, height, width) -> (channel,), in the place of a `Flatten`."""
+
+    kind: ClassVar[str] = "global_pool"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require_image("A global pool", shape)
+        return shape[:1]
+
+    def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
+        return np.ascontiguousarray(x.mean(axis=(1, 2))), x.shape
+
+    def backward(
+        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
+    ) -> tuple[Parameters, Array | None]:
+        if wanted == "parameters":
+            return {}, None
+        each = dy / dy.dtype.type(cache[1] * cache[2])
+        return {}, np.ascontiguousarray(np.broadcast_to(each[:, None, None], cache))

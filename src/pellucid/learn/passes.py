@@ -1,0 +1,190 @@
+"""Passes: through a network's layers forward and back, one batch, or its shards side by side.
+
+forward:  layers, parameters, shards (..., batch) -> a Trace each: every layer's output and what backward needs
+backward: Traces, gradients of their outputs -> gradients of the parameters, and of what went in, of each
+
+Shards run side by side through all layers up to one that `couples` them in training (a batch norm), which sees them all
+at once. A residual takes the output of an earlier layer, too; on the way back that one's gradient waits until its turn.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from pellucid.kernels import run_in_order
+from pellucid.learn.layers import Batch, Conv, Layer, Parameters, Pool, Residual, Wanted
+
+Array = np.ndarray
+ParametersOf = Callable[[str], Parameters]
+Back = tuple[Parameters, Array | None]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One pass forward: the layers run, what went in, their outputs, what backward needs, and each layer's seconds.
+
+    coupled: whether it was one of training, in which layers may see the whole batch.
+    """
+
+    layers: tuple[Layer, ...]
+    names: tuple[str, ...]
+    x: Array
+    coupled: bool = False
+    outputs: list[Array] = field(default_factory=list)
+    caches: list[Any] = field(default_factory=list)
+    forward_seconds: list[float] = field(default_factory=list)
+    backward_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def output(self) -> Array:
+        """The last layer's output, (..., batch); what went in, where there is no layer."""
+        return self.outputs[-1] if self.outputs else self.x
+
+    def before(self, index: int) -> Array:
+        """What the layer of that number takes."""
+        return self.outputs[index - 1] if index > 0 else self.x
+
+    def add(self, found: tuple[Array, Any], seconds: float) -> None:
+        """A further layer's output and cache."""
+        self.outputs.append(found[0])
+        self.caches.append(found[1])
+        self.forward_seconds.append(seconds)
+
+
+def forward(
+    layers: Sequence[Layer],
+    names: Sequence[str],
+    parameters_of: ParametersOf,
+    shards: Sequence[Array],
+    seed: Sequence[int] | None = None,
+) -> list[Trace]:
+    """A pass for every shard of a batch; seed: of the random numbers of training, None where it is none."""
+    traces = [Trace(tuple(layers), tuple(names), x, seed is not None) for x in shards]
+
+    def run(trace: Trace, begin: int, end: int) -> None:
+        for index in range(begin, end):
+            layer, now, x = layers[index], perf_counter(), trace.before(index)
+            if isinstance(layer, Residual):
+                found = layer.joined(x, trace.before(index - layer.back))
+            else:
+                found = layer.forward(parameters_of(names[index]), x)
+            trace.add(found, perf_counter() - now)
+
+    for begin, end in _segments(layers, coupled=seed is not None):
+        if seed is not None and layers[begin].couples:
+            now, given = perf_counter(), [trace.before(begin) for trace in traces]
+            outcome = layers[begin].train_forward(parameters_of(names[begin]), given, [*seed, begin])
+            for trace, found in zip(traces, outcome, strict=True):
+                trace.add(found, (perf_counter() - now) / len(traces))
+        else:
+            run_in_order(lambda trace, begin=begin, end=end: run(trace, begin, end), traces)  # type: ignore[misc]
+    return traces
+
+
+def backward(
+    parameters_of: ParametersOf,
+    traces: Sequence[Trace],
+    gradients: Sequence[Array],
+    *,
+    wanted: Wanted = "both",
+    outputs: dict[str, Batch] | None = None,
+) -> list[Back]:
+    """Of each trace the gradients of the parameters by name, and of its x, from that of its output.
+
+    outputs: takes the gradient of every layer's output, by the layer's name, if it is given (of the last trace).
+    """
+    ways = [_WayBack(parameters_of, *pair, wanted, outputs) for pair in zip(traces, gradients, strict=True)]
+    for begin, end in reversed(list(_segments(traces[0].layers, coupled=traces[0].coupled))):
+        layer, name = traces[0].layers[begin], traces[0].names[begin]
+        if traces[0].coupled and layer.couples:
+            now = perf_counter()
+            dys = [way.arrive(begin) for way in ways]
+            caches = [trace.caches[begin] for trace in traces]
+            outcome = layer.train_backward(parameters_of(name), caches, dys, wanted=ways[0].needed(begin))
+            for way, found in zip(ways, outcome, strict=True):
+                way.leave(begin, found, (perf_counter() - now) / len(ways))
+        else:
+            run_in_order(lambda way, begin=begin, end=end: way.run(begin, end), ways)  # type: ignore[misc]
+    return [(way.gradients, way.dy) for way in ways]
+
+
+def _segments(layers: Sequence[Layer], *, coupled: bool) -> Iterator[tuple[int, int]]:
+    """(begin, end) of layers that a shard goes through by itself; a layer that couples shards stands alone."""
+    begin = 0
+    for index, layer in enumerate(layers):
+        if coupled and layer.couples:
+            if begin < index:
+                yield begin, index
+            yield index, index + 1
+            begin = index + 1
+    if begin < len(layers):
+        yield begin, len(layers)
+
+
+class _WayBack:
+    """One trace's way back: the gradient that has come so far, and those of shortcuts that wait for their layers."""
+
+    def __init__(
+        self, parameters_of: ParametersOf, trace: Trace, dy: Any, wanted: Wanted, outputs: dict[str, Batch] | None
+    ) -> None:
+        self.gradients: Parameters = {}
+        self.dy: Any = dy
+        self._parameters_of, self._trace, self._wanted, self._outputs = parameters_of, trace, wanted, outputs
+        self._waiting: dict[int, Array] = {}  # by the number of the layer whose output's gradient they are part of
+        learns = (index for index, name in enumerate(trace.names) if "weight" in parameters_of(name))
+        self._lowest = next(learns, 0)
+
+    def needed(self, index: int) -> Wanted:
+        """What of a layer's gradients is of use: below the lowest layer that learns, none.
+
+        For an MLP that of the image would take as long as a layer.
+        """
+        return "both" if self._wanted == "parameters" and index > self._lowest else self._wanted
+
+    def arrive(self, index: int) -> Any:
+        """The gradient of the layer's output."""
+        waiting = self._waiting.pop(index, None)
+        if waiting is not None:
+            self.dy = waiting if self.dy is None else self.dy + waiting
+        if self._outputs is not None:
+            self._outputs[self._trace.names[index]] = self.dy
+        return self.dy
+
+    def leave(self, index: int, found: tuple[Parameters, Any], seconds: float) -> None:
+        """Keep what a layer gave."""
+        own, self.dy = found
+        self.gradients.update({f"{self._trace.names[index]}.{part}": value for part, value in own.items()})
+        self._trace.backward_seconds.append(seconds)
+
+    def run(self, begin: int, end: int) -> None:
+        """Back through the layers from `end` to `begin`."""
+        for index in reversed(range(begin, end)):
+            now, layer, cache = perf_counter(), self._trace.layers[index], self._trace.caches[index]
+            dy: Any = self.arrive(index)
+            own: Parameters = {}
+            if self._wanted == "parameters" and index < self._lowest:
+                dy = None
+            elif isinstance(layer, Pool) and self._pools_rectified(index):
+                dy = layer.rectified_backward(cache, dy)
+            else:
+                needed = self.needed(index)
+                own, dy = layer.backward(self._parameters_of(self._trace.names[index]), cache, dy, wanted=needed)
+                if isinstance(layer, Residual):
+                    at = index - 1 - layer.back
+                    more = layer.shortcut_gradient(cache, dy)
+                    self._waiting[at] = self._waiting[at] + more if at in self._waiting else more
+            self.leave(index, (own, dy), perf_counter() - now)
+        if begin == 0 and self._wanted != "parameters" and -1 in self._waiting:
+            self.dy = self.dy + self._waiting.pop(-1)
+
+    def _pools_rectified(self, index: int) -> bool:
+        """Whether the way back leads through this pool's largest pixels alone, of what a convolution has rectified."""
+        if index == 0 or self._outputs is not None or index - 1 in self._waiting:
+            return False
+        layer, before = self._trace.layers[index], self._trace.layers[index - 1]
+        assert isinstance(layer, Pool)
+        plain = isinstance(before, Conv) and before.activation == "relu" and before.steps == ((1, 1), (1, 1))
+        return layer.method == "max" and layer.tiles and plain

@@ -1,0 +1,180 @@
+"""Strides, dilations, batch norms, dropouts, residuals: beside PyTorch over trainings, and saved and read back."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from beside import torch_network
+from learn import small
+from pellucid.errors import PellucidError
+from pellucid.learn.gradient_check import check_gradients
+from pellucid.learn.layers import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalPool, Pool, Residual
+from pellucid.learn.network import Network
+from pellucid.learn.optimizers import Optimizer
+from pellucid.learn.train_step import train_step
+from pellucid.learn.training import train
+from pellucid.settings import TrainSettings
+
+SHAPE, CLASSES = (3, 11, 9), 4
+LAST = Dense(CLASSES, "linear")
+PLANS = {
+    "stride": [Conv(5, 3, "tanh", "same", stride=2), Conv(4, (2, 3), "gelu", stride=(1, 2)), Flatten(), LAST],
+    "dilation": [Conv(5, (3, 2), "leaky-relu", "same", dilation=(2, 1)), Conv(4, 2, dilation=3), Flatten(), LAST],
+    "both": [Conv(5, 3, "gelu", "same", stride=2, dilation=2), Flatten(), Dense(6, "leaky-relu"), LAST],
+    "pools": [Conv(4, 2), Pool((3, 2), stride=(2, 1)), Pool((2, 3), "average", stride=2), Flatten(), LAST],
+    "global pool": [Conv(6, 3, "gelu"), GlobalPool(), LAST],
+    "norm": [Conv(4, 3, "linear"), BatchNorm("gelu"), Flatten(), Dense(5, "linear"), BatchNorm("tanh"), LAST],
+    "residual": [Conv(4, 3, padding="same"), Conv(4, 3, "linear", "same"), Residual(1), Flatten(), LAST],
+    "wider": [
+        Conv(3, 3, padding="same"), Conv(6, 3, "linear", "same", stride=2), BatchNorm("linear"), Residual(2, "gelu"),
+        Conv(6, 1, "linear"), Residual(1), Residual(2, "tanh"), GlobalPool(), LAST,
+    ],
+    "to the image": [Conv(3, 3, "linear", "same"), Residual(1), Pool(2), Flatten(), LAST],
+}  # fmt: skip
+
+
+def network(plan, dtype=np.float64):
+    return Network(PLANS[plan], input_shape=SHAPE, initialization="he", seed=2).astype(dtype)
+
+
+def images(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.random((count, *SHAPE), dtype=np.float32), rng.integers(0, CLASSES, count)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("plan", PLANS)
+def test_twenty_steps_are_pytorch_s(plan, count):
+    """Rejects a gradient, a border, a shortcut or a batch's statistics that are another library's only nearly."""
+    ours = network(plan)
+    if count == 1 and plan == "norm":
+        return  # of one number there is no variance, and PyTorch refuses
+    x, labels = images(count)
+    theirs = {name: torch.from_numpy(value.copy()) for name, value in ours.parameters.items()}
+    trained = [value.requires_grad_(True) for name, value in theirs.items() if name in ours.trained]
+    sgd = torch.optim.SGD(trained, 0.05, momentum=0.9)
+    optimizer = Optimizer(TrainSettings(), ours.trained)
+    for _ in range(20):
+        step = train_step(ours, x, labels)
+        optimizer.step(ours.parameters, step.gradients, 0.05, count)
+        sgd.zero_grad()
+        logits = torch_network(ours, theirs, torch.from_numpy(x).double(), training=True)
+        functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
+        sgd.step()
+    for name, value in ours.parameters.items():
+        if name in ours.trained:
+            np.testing.assert_allclose(value, theirs[name].detach().numpy(), rtol=0, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_step_that_trains_is_right(plan):
+    """Rejects compiled kernels that differ from the reference, and a reference that differs from the cost's slope."""
+    x, labels = images(5)
+    assert check_gradients(network(plan, np.float32), x, labels, samples=4).passed
+
+
+@pytest.mark.parametrize("plan", ["norm", "wider"])
+def test_a_batch_norm_sees_the_whole_batch(plan):
+    """Rejects statistics of each shard by itself, so that the size of a shard decides what is learnt."""
+    ours = network(plan)
+    x, labels = images(100)  # more than a shard
+    theirs = {name: torch.from_numpy(value.copy()).requires_grad_(True) for name, value in ours.parameters.items()}
+    logits = torch_network(ours, theirs, torch.from_numpy(x).double(), training=True)
+    functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
+    step = train_step(ours, x, labels)
+    for name, gradient in step.gradients.items():
+        np.testing.assert_allclose(gradient, theirs[name].grad.numpy(), atol=1e-12, err_msg=name)
+
+
+def test_running_statistics_are_pytorch_s():
+    """Rejects a biased running variance, the other share of the momentum, and the batch's statistics at the end."""
+    ours, (x, labels) = network("norm"), images(6)
+    step = train_step(ours, x, labels)
+    z = ours.forward(ours.to_batch_last(x), upto="conv1").output
+    mean, variance = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    functional.batch_norm(torch.from_numpy(np.moveaxis(z, -1, 0).copy()), mean, variance, training=True, momentum=0.1)
+    np.testing.assert_allclose(step.statistics["norm1.mean"], mean, atol=1e-12)
+    np.testing.assert_allclose(step.statistics["norm1.variance"], variance, atol=1e-12)
+    ours.parameters["norm1.mean"][:] = mean
+    ours.parameters["norm1.variance"][:] = variance
+    theirs = {name: torch.from_numpy(value) for name, value in ours.parameters.items()}
+    wanted = torch_network(ours, theirs, torch.from_numpy(x).double())
+    np.testing.assert_allclose(ours.logits(x), wanted, atol=1e-10)
+
+
+def test_dropout_drops_by_chance_and_only_in_training():
+    """Rejects numbers that are not scaled up, the same ones for all images, and a mask of each shard by itself."""
+    layer, x = Dropout(0.25), np.ones((50, 40, 130), np.float32)
+    whole, _ = layer.train_forward({}, [x], (0, 1))[0]
+    parts = layer.train_forward({}, [x[..., :64], x[..., 64:]], (0, 1))
+    assert np.array_equal(np.concatenate([y for y, _ in parts], axis=-1), whole)
+    assert set(np.unique(whole)) == {0, np.float32(1 / 0.75)}
+    assert abs((whole == 0).mean() - 0.25) < 0.01
+    assert (whole[..., 0] != whole[..., 1]).any()
+    dx = layer.backward({}, parts[1][1], x[..., 64:])[1]
+    assert np.array_equal(dx, parts[1][0])
+    assert layer.forward({}, x)[0] is x
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ""])
+def test_networks_of_all_layers_are_trained_saved_and_opened(tmp_path, suffix):
+    """Rejects a field that a file forgets, running statistics that stay behind, and training that cannot go on."""
+    plan = [
+        Conv(4, 3, "leaky-relu", "same", stride=(1, 2), dilation=2), BatchNorm("gelu"), Dropout(0.2),
+        Conv(4, 3, "linear", "same"), Residual(1, "tanh"), Pool((2, 1), stride=1), GlobalPool(),
+        Dense(small.CLASSES, "linear"),
+    ]  # fmt: skip
+    net = Network(plan, input_shape=small.SHAPE, scaling="standardized")
+    train(net, small.data(), epochs=1, batch=16, progress=False)
+    path = tmp_path / f"net{suffix}"
+    net.save(path) if suffix else net.export_tables(path)
+    again = Network.load(path)
+    assert again.layers == net.layers
+    assert small.same(net, again)
+    assert net.parameters["norm1.mean"].any()
+
+
+def test_a_training_with_dropout_and_norms_goes_on_to_the_same_bits(tmp_path):
+    """Rejects masks that depend on where a training was interrupted, and statistics that a checkpoint forgets."""
+    plan = [Conv(4, 3), BatchNorm(), Dropout(0.3), Flatten(), Dense(small.CLASSES, "linear")]
+    asked = {"epochs": 2, "batch": 16, "progress": False, "check": False}
+
+    def fresh():
+        return Network(plan, input_shape=small.SHAPE, seed=1)
+
+    def stop(trainer):
+        if len(trainer.history.batches) == 3:
+            raise KeyboardInterrupt
+
+    whole, path = fresh(), tmp_path / "state.safetensors"
+    train(whole, small.data(), **asked)
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), small.data(), **asked, checkpoint=path, checkpoint_batches=1, on_batch=stop)
+    again = fresh()
+    train(again, small.data(), **asked, checkpoint=path, resume=True)
+    assert small.same(whole, again)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ([Conv(4, 3), Residual(1), Flatten(), LAST], "A residual adds"),
+        ([Conv(4, 3), Residual(7), Flatten(), LAST], "goes back 7 layers, but there are 1 before it"),
+        ([Flatten(), GlobalPool(), LAST], "needs images"),
+        ([Conv(2, 3, stride=50), Flatten(), Dense(3, "linear", ), Residual(1), LAST], "needs images"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(plan, said):
+    """Rejects NumPy's own words."""
+    with pytest.raises(PellucidError, match=said):
+        Network(plan, input_shape=SHAPE)
+
+
+@pytest.mark.parametrize(
+    "made", [lambda: Dropout(1.0), lambda: BatchNorm(momentum=-1), lambda: Conv(2, 3, stride=0), lambda: Residual(0)]
+)
+def test_numbers_out_of_range_are_refused(made):
+    """Rejects a rate that drops everything, and a stride that stands still."""
+    with pytest.raises(PellucidError):
+        made()
