@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (None, "need 36 x 9"),
+        (None, "has 36 rows of 9 numbers; need 4 x 9"),
         ("{", "it is no whole JSON file"),
         ("[]", "its network.json holds no table"),
         ({"layers": [{"kind": "dense", "units": 10**6}]}, "a dense layer needs features"),
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path, text, sentence):
         ({"format": 7}, "it has format 7"),
         (
             {"layers": [{"kind": "flatten"}, {"kind": "dense", "units": 2**20, "activation": "linear"}]},
-            "need 18 x 4",
+            "has 18 rows of 4 numbers; need 84 x 1048576",
         ),
     ],
 )

@@ -104,7 +104,10 @@ def _weighted(names: Mapping[str, object]) -> list[str]:
 
 def _find_tables(folder: Path) -> dict[tuple[str, int], Path]:
     """The table of weights or biases of the layer with each number, by the files' names."""
-    named = ((re.search(r"(weights|biases|means|variances)_?(\d{1,4})", path.name.lower()), path) for path in folder.glob("*.csv"))
+    named = (
+        (re.search(r"(weights|biases|means|variances)_?(\d{1,4})", path.name.lower()), path)
+        for path in folder.glob("*.csv")
+    )
     return {(match[1], int(match[2])): path for match, path in named if match}
 
 
