@@ -43,9 +43,9 @@ def convolve(
     _, _, kh, kw = w.shape
     out = fitting_places(x.shape[1:3], (kh, kw), stride, dilation) if out is None else out
     y = np.broadcast_to(b[:, None, None, None], (len(w), *out, x.shape[3])).copy()
-    around = with_zeros_around(x, border, _reach(out, (kh, kw), stride, dilation))
+    around = with_zeros_around(x, border, reach(out, (kh, kw), stride, dilation))
     for i, j in np.ndindex(kh, kw):
-        y += np.tensordot(w[:, :, i, j], around[:, *_places((i, j), out, stride, dilation)], axes=1)
+        y += np.tensordot(w[:, :, i, j], around[:, *tap_places((i, j), out, stride, dilation)], axes=1)
     return np.maximum(y, 0) if rectify else y
 
 
@@ -58,9 +58,9 @@ def convolve_weight_gradient(
     """
     out = dy.shape[1:3]
     dw = np.empty((len(dy), len(x), *window), x.dtype)
-    around = with_zeros_around(x, border, _reach(out, window, stride, dilation))
+    around = with_zeros_around(x, border, reach(out, window, stride, dilation))
     for i, j in np.ndindex(window):
-        places = around[:, *_places((i, j), out, stride, dilation)]
+        places = around[:, *tap_places((i, j), out, stride, dilation)]
         dw[:, :, i, j] = np.tensordot(dy, places, axes=((1, 2, 3), (1, 2, 3)))
     return dw
 
@@ -73,11 +73,11 @@ def convolve_input_gradient(
     size: (height, width) of x
     """
     (_, channels, kh, kw), out, (top, left) = w.shape, dy.shape[1:3], border
-    reach = _reach(out, (kh, kw), stride, dilation)
-    rows, columns = max(reach[0], top + size[0]), max(reach[1], left + size[1])
+    down, across = reach(out, (kh, kw), stride, dilation)
+    rows, columns = max(down, top + size[0]), max(across, left + size[1])
     dx = np.zeros((channels, rows, columns, dy.shape[3]), dy.dtype)
     for i, j in np.ndindex(kh, kw):
-        dx[:, *_places((i, j), out, stride, dilation)] += np.tensordot(w[:, :, i, j].T, dy, axes=1)
+        dx[:, *tap_places((i, j), out, stride, dilation)] += np.tensordot(w[:, :, i, j].T, dy, axes=1)
     return np.ascontiguousarray(dx[:, top : top + size[0], left : left + size[1]])
 
 
@@ -87,13 +87,13 @@ def fitting_places(size: Size, window: Size, stride: Size = (1, 1), dilation: Si
     return down, across
 
 
-def _reach(out: Size, window: Size, stride: Size, dilation: Size) -> tuple[int, int]:
+def reach(out: Size, window: Size, stride: Size, dilation: Size) -> tuple[int, int]:
     """The pixels, down and across, that so many windows cover."""
     down, across = ((n - 1) * v + d * (k - 1) + 1 for n, k, v, d in zip(out, window, stride, dilation, strict=True))
     return down, across
 
 
-def _places(tap: Size, out: Size, stride: Size, dilation: Size = (1, 1)) -> tuple[slice, slice]:
+def tap_places(tap: Size, out: Size, stride: Size, dilation: Size = (1, 1)) -> tuple[slice, slice]:
     """The pixels that one tap of a window falls on, window by window."""
     down, across = (
         slice(i * d, i * d + (n - 1) * v + 1, v) for i, n, v, d in zip(tap, out, stride, dilation, strict=True)
@@ -110,15 +110,15 @@ def with_zeros_around(x: Images, border: Size, size: Size) -> Array:
 
 
 # Pools: one number of every window, `size` (height, width) pixels large, `stride` pixels from the one before ----------
-def _windows(x: Images, size: Size, stride: Size) -> Float[Array, "channel rows columns pixel batch"]:
+def windows(x: Images, size: Size, stride: Size) -> Float[Array, "channel rows columns pixel batch"]:
     """The pixels of each window, row by row; what is left over at the bottom and at the right is in none."""
     out = fitting_places(x.shape[1:3], size, stride)
-    return np.stack([x[:, *_places(tap, out, stride)] for tap in np.ndindex(size)], axis=3)
+    return np.stack([x[:, *tap_places(tap, out, stride)] for tap in np.ndindex(size)], axis=3)
 
 
 def max_pool(x: Images, size: Size, stride: Size) -> tuple[Pooled, Winner]:
     """y = the largest pixel of each window, and which one that is: the first of equal ones, and NaN before all."""
-    pixels = _windows(x, size, stride)
+    pixels = windows(x, size, stride)
     winner = pixels.argmax(axis=3)
     return np.take_along_axis(pixels, winner[:, :, :, None], axis=3)[:, :, :, 0], winner.astype(np.uint8)
 
@@ -127,20 +127,20 @@ def max_pool_gradient(dy: Pooled, winner: Winner, size: Size, stride: Size, shap
     """dx = the sum of dy over all windows that the pixel has won;  shape: (height, width) of x"""
     dx = np.zeros((len(dy), *shape, dy.shape[3]), dy.dtype)
     for number, tap in enumerate(np.ndindex(size)):
-        dx[:, *_places(tap, dy.shape[1:3], stride)] += np.where(winner == number, dy, 0)
+        dx[:, *tap_places(tap, dy.shape[1:3], stride)] += np.where(winner == number, dy, 0)
     return dx
 
 
 def average_pool(x: Images, size: Size, stride: Size) -> Pooled:
     """y = the mean of each window's pixels"""
-    return np.ascontiguousarray(_windows(x, size, stride).mean(axis=3))
+    return np.ascontiguousarray(windows(x, size, stride).mean(axis=3))
 
 
 def average_pool_gradient(dy: Pooled, size: Size, stride: Size, shape: Size) -> Images:
     """dx = the sum of dy / (pixels of a window) over all windows that the pixel is in;  shape: (height, width) of x"""
     dx = np.zeros((len(dy), *shape, dy.shape[3]), dy.dtype)
     for tap in np.ndindex(size):
-        dx[:, *_places(tap, dy.shape[1:3], stride)] += dy / (size[0] * size[1])
+        dx[:, *tap_places(tap, dy.shape[1:3], stride)] += dy / (size[0] * size[1])
     return dx
 
 
