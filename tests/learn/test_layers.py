@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(make, sentence):
 
 def test_kinds_name_the_layers():
     """Rejects a kind that two layers share, so that a file would be read as another network."""
-    assert {kind: layer.__name__ for kind, layer in KINDS.items()} == {
+    assert {kind: layer.__name__ for kind, layer in KINDS.items() if not kind.startswith("test-")} == {
         "conv": "Conv",
         "norm": "BatchNorm",
         "dropout": "Dropout",

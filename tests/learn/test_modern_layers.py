@@ -1,5 +1,9 @@
 """Strides, dilations, batch norms, dropouts, residuals: beside PyTorch over trainings, and saved and read back."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +13,13 @@ from beside import torch_network
 from learn import small
 from pellucid.errors import PellucidError
 from pellucid.learn.gradient_check import check_gradients
-from pellucid.learn.layers import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalPool, Pool, Residual
+from pellucid.learn.layers import KINDS, BatchNorm, Conv, Dense, Dropout, Flatten, GlobalPool, Layer, Pool, Residual
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer
 from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
 from pellucid.settings import TrainSettings
 
 SHAPE, CLASSES = (3, 11, 9), 4
@@ -178,3 +184,70 @@ def test_numbers_out_of_range_are_refused(made):
     """Rejects a rate that drops everything, and a stride that stands still."""
     with pytest.raises(PellucidError):
         made()
+
+
+@dataclass(frozen=True)
+class Scale(Layer):
+    """y = factor x: a layer of one's own."""
+
+    factor: float = 2.0
+    pairs: tuple[int, int] = (1, 2)
+    kind: ClassVar[str] = "test-scale"
+
+    def output_shape(self, shape):
+        return shape
+
+    def forward(self, parameters, x):
+        return x * x.dtype.type(self.factor), None
+
+    def backward(self, parameters, cache, dy, *, wanted="both"):
+        return {}, dy * dy.dtype.type(self.factor)
+
+
+def test_a_layer_of_one_s_own_is_trained_saved_and_opened(tmp_path):
+    """Rejects a kind that has to be registered by hand, and fields that a file forgets."""
+    net = Network([Scale(0.5), Conv(3, 3), Flatten(), Dense(small.CLASSES, "linear")], input_shape=small.SHAPE)
+    train(net, small.data(), epochs=1, batch=16, progress=False)
+    net.save(tmp_path / "net.safetensors")
+    again = Network.load(tmp_path / "net.safetensors")
+    assert again.layers == net.layers
+    images = small.split(5, 0).images
+    assert np.array_equal(again.predict(images), net.predict(images))
+    seen = open_model(again)
+    assert np.isfinite(patterns(seen, seen.layers[1].name, steps=3, candidates=16).activations).all()
+
+
+def test_a_file_with_a_layer_that_is_not_here_says_what_to_do(tmp_path):
+    """Rejects a traceback, and code that is looked for by what a file says."""
+    Network([Scale(), Flatten(), LAST], input_shape=SHAPE).save(tmp_path / "net.safetensors")
+    with mock.patch.dict(KINDS):
+        del KINDS["test-scale"]
+        with pytest.raises(PellucidError, match="import the module that defines it first"):
+            Network.load(tmp_path / "net.safetensors")
+
+
+def test_a_layer_that_no_file_could_hold_is_refused_at_once():
+    """Rejects a training whose network cannot be kept."""
+
+    class Nameless(Scale):
+        """It has the kind of another."""
+
+    class Loose(Layer):
+        """Its numbers are no fields."""
+
+        kind = "test-loose"
+        output_shape, forward, backward = Scale.output_shape, Scale.forward, Scale.backward
+
+        def __init__(self, factor):
+            object.__setattr__(self, "factor", factor)
+
+        def __eq__(self, other):
+            return isinstance(other, Loose) and self.factor == other.factor
+
+        __hash__ = None
+
+    for layer, said in ((Nameless(), "has no kind of its own"), (Loose(3), "could not be saved and opened")):
+        with pytest.raises(PellucidError, match=said):
+            Network([layer, Flatten(), LAST], input_shape=SHAPE)
+    with pytest.raises(PellucidError, match="There is a kind of layer 'conv' already"):
+        type("Mine", (Layer,), {"kind": "conv"})

@@ -18,7 +18,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName, architecture
-from pellucid.learn.io.config import read_architecture
+from pellucid.learn.io.config import read_architecture, require_storable
 from pellucid.learn.layers import Dense, Layer, Parameters, Residual, Shape
 
 Array = np.ndarray
@@ -70,6 +70,7 @@ def plan_of(given: str | Path | Architecture | Sequence[Layer]) -> Architecture:
     for layer in plan.layers:
         if not isinstance(layer, Layer):
             raise PellucidError(f"An architecture is a list of layers, such as Conv(4, 5), not {layer!r:.80}.")
+        require_storable(layer)
     if not plan.layers or not isinstance(plan.layers[-1], Dense) or plan.layers[-1].activation != "linear":
         raise PellucidError('The last layer must be Dense(classes, "linear"): the loss takes its softmax itself.')
     return plan

@@ -27,6 +27,7 @@ read_architecture: a TOML file -> Architecture
 Whatever else a table holds is refused with the nearest valid names. Sizes are bounded before anything is made of them.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -58,7 +59,8 @@ def layer_from_dict(table: object) -> Layer:
         raise PellucidError(f"A layer is described as {table!r:.80}; need a table with a kind, such as 'conv'.")
     kind = table["kind"]
     if kind not in KINDS:
-        raise unknown("kind of layer", kind, KINDS)
+        said = str(unknown("kind of layer", kind, KINDS)).removesuffix(".")
+        raise PellucidError(f"{said}, or import the module that defines it first.")
     known = [field.name for field in fields(KINDS[kind])]
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
     del values["kind"]
@@ -69,6 +71,22 @@ def layer_from_dict(table: object) -> Layer:
         return KINDS[kind](**values)
     except TypeError:  # a field that has no default is missing, or a value is of a type that no layer takes
         raise PellucidError(f"A {kind} layer takes {', '.join(known)}; found {values!r:.80}.") from None
+
+
+def require_storable(layer: Layer) -> None:
+    """Raise PellucidError for a layer of one's own that a file could not hold."""
+    name = type(layer).__name__
+    if KINDS.get(getattr(layer, "kind", "")) is not type(layer):
+        raise PellucidError(f"Layer {name} has no kind of its own; give its class one: kind: ClassVar[str] = 'mine'.")
+    try:
+        again = layer_from_dict(json.loads(json.dumps(layer_to_dict(layer))))
+    except (PellucidError, TypeError, ValueError):
+        again = None
+    if again != layer:
+        raise PellucidError(
+            f"Layer {name} could not be saved and opened; make its class a @dataclass(frozen=True) whose fields are "
+            f"numbers, words, or tuples of them."
+        )
 
 
 def layers_from_list(tables: object) -> tuple[Layer, ...]:
