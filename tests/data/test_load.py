@@ -95,7 +95,7 @@ def test_names_lead_to_the_bundled_and_the_known(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("minst", "no data set 'minst'; choose one of 'digits', 'mnist', 'FILE.csv'"),
+        ("minst", "no data set 'minst'; choose one of 'digits', 'mnist', 'shapes', 'FILE.csv'"),
         ("", "no data set ''"),
         ("nothing.csv", r"no data set '.*nothing\.csv'"),
         ("nowhere/data", r"no data set '.*nowhere/data'; its folder"),

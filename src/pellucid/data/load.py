@@ -2,6 +2,7 @@
 
 "digits":   scikit-learn's bundled digits (`pellucid.data.digits`)
 "mnist":    MNIST (`pellucid.data.mnist`)
+"shapes":   colored shapes and textures, drawn (`pellucid.data.shapes`)
 FILE.csv:   a table of label and pixels (`pellucid.data.tables`)
 FILE.npz:   arrays `images` and `labels`, or those of train, dev and test
 FILE,FILE:  two tables, the first to train on, the second to test on
@@ -24,12 +25,13 @@ from pellucid.data.digits import load_digits
 from pellucid.data.idx import read_idx
 from pellucid.data.mnist import load_mnist
 from pellucid.data.scaling import unit_pixels
+from pellucid.data.shapes import load_shapes
 from pellucid.data.splits import PARTS, Data, Split, joined, split_off, split_three_ways
 from pellucid.data.tables import WHOLE, read_csv, read_npz
 from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.files import StrPath, input_file
 
-NAMES = ("digits", "mnist")
+NAMES = ("digits", "mnist", "shapes")
 TABLES = (".csv", ".npz")
 KINDS = (*NAMES, "FILE.csv", "FILE.npz", "FOLDER")
 DEV_SHARE = 6
@@ -51,6 +53,8 @@ def load_data(
     """
     if sizes is not None and len(sizes) != 3:
         raise PellucidError(f"There are {len(sizes)} sizes of splits; give three: for training, dev and test.")
+    if name == "shapes":
+        return load_shapes(seed) if sizes is None else load_shapes(seed, sizes)
     if name in NAMES:
         data = load_digits(seed) if name == "digits" else load_mnist(root)
         splits = {"train": data.train, "dev": data.dev, "test": data.test}

@@ -3,6 +3,8 @@
 mlp-deep        784-1250-1000-750-500-250-100-25-10: deep enough to watch what layers make of each other
 cnn-4-4-8-16    four small convolutions; trains in seconds a pass and shows every part of a convolutional network
 mnist-cnn       32-64-128 maps on images standardized one by one; the model whose every map the tour shows
+cnn-modern      five convolutions with batch norms, strides in the place of pools, a global pool, dropout
+resnet-8        three residual blocks of 16, 32 and 64 maps, as in the first ResNets for small images
 mlp-70-30       784-70-30-10 with sigmoids and a ridge term; the subject of studies and of learning from clusters
 """
 
@@ -12,7 +14,7 @@ from typing import Any, Literal
 
 from pellucid.errors import unknown
 from pellucid.learn.initializers import CALM
-from pellucid.learn.layers import Conv, Dense, Flatten, Layer, Pool
+from pellucid.learn.layers import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalPool, Layer, Pool, Residual
 
 ScalingName = Literal["unit", "standardized", "unit-norm", "features"]
 
@@ -41,6 +43,16 @@ def _same(maps: int, kernel: int) -> Conv:
     return Conv(maps, kernel, padding="same")
 
 
+def _normed(maps: int, stride: int = 1, activation: Literal["relu", "linear"] = "relu") -> tuple[Layer, ...]:
+    return Conv(maps, 3, "linear", "same", stride), BatchNorm(activation)
+
+
+def _block(maps: int, stride: int) -> tuple[Layer, ...]:
+    return (*_normed(maps, stride), *_normed(maps, 1, "linear"), Residual(4))
+
+
+_MODERN = (*_normed(32), *_normed(32, 2), *_normed(64), *_normed(64, 2), *_normed(128))
+
 # Of mnist-cnn. A gentle first epoch: with a rate of 0.01 from the start, one unit in ten dies in it, and stays dead.
 RATES = (2e-3, 6e-3, 8e-3, 8e-3, 8e-3, 7e-3, 6e-3, 5e-3, 4e-3, 3e-3, 2e-3, 1.5e-3, 1e-3, 5e-4, 2.5e-4)
 
@@ -61,6 +73,18 @@ _ALL = (
         (Conv(32, 3), Pool(2), Conv(64, 3), Pool(2), Conv(128, 3), Flatten(), Dense(100), Dense(10, "linear")),
         scaling="standardized",
         recipe={"epochs": 15, "batch": 64, "learning_rates": RATES, "ridge": 0.005, "shift": 2},
+    ),
+    Architecture(
+        "cnn-modern",
+        (*_MODERN, GlobalPool(), Dropout(0.2), Dense(10, "linear")),
+        scaling="standardized",
+        recipe={"epochs": 8, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.1, "warmup": 40, "shift": 2},
+    ),
+    Architecture(
+        "resnet-8",
+        (*_normed(16), *_block(16, 1), *_block(32, 2), *_block(64, 2), GlobalPool(), Dense(10, "linear")),
+        scaling="standardized",
+        recipe={"epochs": 8, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.1, "warmup": 40, "shift": 2},
     ),
     Architecture(
         "mlp-70-30",
