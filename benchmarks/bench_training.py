@@ -25,13 +25,20 @@ from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data, Split
 from pellucid.kernels import thread_count
+from pellucid.learn.architectures import architecture
+from pellucid.learn.layers import Dropout
 from pellucid.learn.network import Network
 from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train
 from pellucid.settings import TrainSettings
 
 BATCH, RATE, MOMENTUM = 128, 0.01, 0.9
-CASES = (("cnn-4-4-8-16", 50_000), ("mnist-cnn", 10_000))  # and how many images an epoch has, at most
+CASES = (  # and how many images an epoch has, at most
+    ("cnn-4-4-8-16", 50_000),
+    ("mnist-cnn", 10_000),
+    ("cnn-modern", 20_000),
+    ("resnet-8", 20_000),
+)
 LOOPED, LOOPED_BATCHES = "cnn-4-4-8-16", 2
 FIRST, AGREE = 5, 1e-5  # the losses of the first steps, and by what share of them they may differ
 LEARNT = 0.8
@@ -52,23 +59,23 @@ class Learnt:
 def rows() -> Iterator[Row]:
     """Each network beside PyTorch's default layout and channels-last, then the smaller one beside the loops."""
     data = load_data("mnist" if find_mnist() is not None else "digits")
-    for architecture, images in CASES:
+    for name, images in CASES:
         part = Data(data.train.take(min(images, len(data.train))), data.dev, data.test, name=data.name)
         for layout in (torch.contiguous_format, torch.channels_last):
-            yield beside_pytorch(architecture, part, layout)
+            yield beside_pytorch(name, part, layout)
     yield beside_loops(data)
 
 
-def beside_pytorch(architecture: str, data: Data, layout: torch.memory_format) -> Row:
+def beside_pytorch(name: str, data: Data, layout: torch.memory_format) -> Row:
     """An epoch of both (20 of the digits)."""
     epochs = 1 if data.name == "mnist" else 20
     found: dict[str, Learnt] = {}
-    train_ours(architecture, few(data), 1)  # compiles the kernels
-    train_rival(architecture, few(data), 1, layout)
+    train_ours(name, few(data), 1)  # compiles the kernels
+    train_rival(name, few(data), 1, layout)
     row = compare(
-        f"training of {architecture}, {epochs} epoch(s) of {len(data.train):,} images of {data.name}",
-        lambda: found.update(ours=train_ours(architecture, data, epochs)),
-        lambda: found.update(rival=train_rival(architecture, data, epochs, layout)),
+        f"training of {name}, {epochs} epoch(s) of {len(data.train):,} images of {data.name}",
+        lambda: found.update(ours=train_ours(name, data, epochs)),
+        lambda: found.update(rival=train_rival(name, data, epochs, layout)),
         against=f"PyTorch, {str(layout).removeprefix('torch.')}",
         repeats=int(os.environ.get("REPEATS", "3")),
         warm=0,
@@ -119,16 +126,23 @@ def few(data: Data) -> Data:
     return Data(data.train.take(3 * BATCH), data.dev.take(BATCH), data.test.take(1), classes=data.classes)
 
 
-def train_ours(architecture: str, data: Data, epochs: int) -> Learnt:
+def network_of(name: str, data: Data) -> Network:
+    """The architecture without its dropouts, by which no two libraries do the same."""
+    plan = architecture(name)
+    kept = tuple(layer for layer in plan.layers if not isinstance(layer, Dropout))
+    return Network(replace(plan, layers=kept), input_shape=data.input_shape, seed=0)
+
+
+def train_ours(name: str, data: Data, epochs: int) -> Learnt:
     """The epochs and the dev accuracy by `learn`."""
-    net = Network(architecture, input_shape=data.input_shape, seed=0)
+    net = network_of(name, data)
     history = train(net, data, progress=False, epochs=epochs, **SETTINGS)
     return Learnt(tuple(batch.loss for batch in history.batches[:FIRST]), history.epochs[-1].dev_accuracy)
 
 
-def train_rival(architecture: str, data: Data, epochs: int, layout: torch.memory_format) -> Learnt:
+def train_rival(name: str, data: Data, epochs: int, layout: torch.memory_format) -> Learnt:
     """The same by PyTorch, from the same weights."""
-    net = Network(architecture, input_shape=data.input_shape, seed=0)
+    net = network_of(name, data)
     module = as_module(net).to(memory_format=layout)
     optimizer = torch.optim.SGD(module.parameters(), lr=RATE, momentum=MOMENTUM)
     images, labels = tensors(net, data.train)
