@@ -43,9 +43,8 @@ class Shortcut(nn.Module):
 def _modules(net: Network, name: str, back: int) -> int:
     """How many modules the `back` layers before the one of that name have become."""
     at = net.names.index(name)
-    pairs = zip(
-        net.layers[at - back : at], net.names[at - back : at], [net.input_shape, *net.shapes.values()][at - back :]
-    )
+    shapes = [net.input_shape, *net.shapes.values()][at - back : at]
+    pairs = zip(net.layers[at - back : at], net.names[at - back : at], shapes, strict=True)
     return sum(
         len(_modules_of(net, layer, each, shape)) + (getattr(layer, "activation", "") in ACTIVATIONS)
         for layer, each, shape in pairs
