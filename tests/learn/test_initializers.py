@@ -17,13 +17,17 @@ from pellucid.learn.network import Network
     ("text", "deviation", "largest"),
     [
         ("he", np.sqrt(2 / 75), 1),
+        ("xavier", np.sqrt(2 / (75 + 10_000)), 1),
+        ("xavier:3", 3 * np.sqrt(2 / (75 + 10_000)), 1),
+        ("xavier-uniform", np.sqrt(2 / (75 + 10_000)), np.sqrt(6 / (75 + 10_000))),
         ("normal:0.5", 0.5, 4),
         ("uniform:1", 1 / np.sqrt(75) / np.sqrt(3), 1 / np.sqrt(75)),
         ("uniform:0.3", 0.3 / np.sqrt(75) / np.sqrt(3), 0.3 / np.sqrt(75)),
     ],
 )
 def test_weights_have_the_spread_of_the_formula(text, deviation, largest):
-    """Rejects a fan-in without the channels or with the units, and sqrt(1 / n) for sqrt(2 / n)."""
+    """Rejects a fan-in without the channels or with the units, a fan-out without the window or with the channels, and
+    sqrt(1 / n) for sqrt(2 / n)."""
     weights = draw(text, "conv1.weight", (400, 3, 5, 5), np.random.default_rng(0))
     assert weights.dtype == np.float32
     assert weights.std() == pytest.approx(deviation, rel=0.02)
@@ -79,7 +83,9 @@ def test_a_number_that_is_missing_or_none_is_refused(text):
 
 def test_an_unknown_name_lists_the_known_ones():
     """Rejects a silent default."""
-    with pytest.raises(PellucidError, match=r"There is no initialization 'xavier'; choose one of 'he', 'normal:0\.5'"):
-        parse("xavier")
+    with pytest.raises(
+        PellucidError, match=r"There is no initialization 'xavie'; choose one of 'he', 'xavier', 'xavier-uniform', 'n"
+    ):
+        parse("xavie")
     with pytest.raises(PellucidError, match="no kind of layer in an initialization 'pool'; choose one of 'conv'"):
         parse("he/pool=he")

@@ -101,6 +101,48 @@ def test_sigmoid_outputs_agree_with_pytorch_and_with_central_differences(name, c
     assert np.abs(single[1] - gradient).max() < 2e-6 * max(1, scale)
 
 
+def smoothed_loss(name, logits, labels, smoothing):
+    """PyTorch's words for the losses of smoothed labels, of logits (batch, class)."""
+    outputs, classes = torch.nn.functional, logits.shape[1]
+    if name == "cross-entropy":
+        return outputs.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    truth = outputs.one_hot(labels, classes).to(logits.dtype)
+    if name == "log-loss":
+        truth = truth * (1 - smoothing) + smoothing / 2
+        return outputs.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(dim=1)
+    shares = logits.sigmoid() / logits.sigmoid().sum(1, keepdim=True)
+    return -((truth * (1 - smoothing) + smoothing / classes) * shares.log()).sum(dim=1)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(
+    st.integers(1, 9), st.integers(1, 5), st.sampled_from([0.1, 1, 9]), st.sampled_from([0.1, 0.9]), st.integers(0, 9)
+)
+def test_smoothed_labels_are_those_of_pytorch(name, classes, batch, scale, smoothing, seed):
+    """Rejects a share that is spread over the other classes only, and a gradient of the labels as they were."""
+    rng = np.random.default_rng(seed)
+    logits, labels = scale * rng.standard_normal((classes, batch)), rng.integers(0, classes, batch)
+    losses, gradient = LOSSES[name].value_and_gradient(logits, labels, smoothing)
+    theirs = torch.tensor(logits.T, requires_grad=True)
+    each = smoothed_loss(name, theirs, torch.from_numpy(labels), smoothing)
+    each.sum().backward()
+    assert np.abs(losses - each.detach().numpy()).max() < 1e-10 * max(1, scale)
+    assert np.abs(gradient - theirs.grad.numpy().T).max() < 1e-10
+    numeric = differences(
+        lambda: float(LOSSES[name].value_and_gradient(logits, labels, smoothing)[0].sum()), logits, 1e-5
+    )
+    assert np.abs(gradient - numeric).max() < 1e-8 * max(1, scale) ** 2
+    single = LOSSES[name].value_and_gradient(logits.astype(np.float32), labels, smoothing)
+    assert single[0].dtype == single[1].dtype == np.float32
+
+
+def test_a_smoothed_loss_worked_out_by_hand():
+    """Rejects half of a share for one: probabilities 1/4 and 3/4, truth 0.9 and 0.1."""
+    losses, gradient = cross_entropy(np.array([[0], [math.log(3)]], np.float32), np.array([0]), 0.2)
+    np.testing.assert_allclose(losses, [0.9 * math.log(4) + 0.1 * math.log(4 / 3)], rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[0.25 - 0.9], [0.75 - 0.1]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("large", [1e2, 1e30])
 def test_no_loss_overflows(name, large):

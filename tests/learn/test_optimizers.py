@@ -7,10 +7,13 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from beside import distance
+from beside import distance, torch_network
 from pellucid.errors import PellucidError
+from pellucid.learn.layers import Conv, Dense, Flatten
+from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, clip_factor, overflow, ridge_term
 from pellucid.learn.schedules import rate_at, warmup_factor
+from pellucid.learn.train_step import train_step
 from pellucid.settings import TrainSettings
 
 SHAPES = {"conv1.weight": (5, 3, 2, 3), "conv1.bias": (5,), "logits.weight": (3, 7), "logits.bias": (3,)}
@@ -44,7 +47,39 @@ def test_steps_are_those_of_pytorch(kind, momentum, nesterov, ridge, piece, monk
         rival.step()
     for name, value in theirs.items():
         assert distance(ours[name], value.detach().numpy()) < 1e-5
-    assert (optimizer.velocities == {}) == (kind == "sgd")
+    assert (optimizer.memory == {}) == (kind == "sgd")
+
+
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("adam", {}), ("adam", {"ridge": 0.3, "momentum": 0.7}), ("adamw", {}), ("adamw", {"weight_decay": 0.5})],
+)
+def test_twenty_steps_of_adam_are_pytorch_s(kind, settings, count):
+    """Rejects moving averages that are not corrected for their start, 1e-8 under the root, a ridge term beside Adam's
+    averages or AdamW's decay inside them, a decay of biases or without the rate, smoothed labels without a gradient."""
+    plan = [Conv(4, (3, 2), "tanh"), Flatten(), Dense(5, "gelu"), Dense(3, "linear")]
+    ours = Network(plan, input_shape=(3, 7, 5), initialization="xavier").astype(np.float64)
+    rng, wanted = np.random.default_rng(1), TrainSettings(optimizer=kind, **settings)
+    x, labels = rng.random((count, 3, 7, 5), dtype=np.float32), rng.integers(0, 3, count)
+    theirs = {name: torch.tensor(value, requires_grad=True) for name, value in ours.parameters.items()}
+    shrunk = wanted.ridge / count if kind == "adam" else wanted.weight_decay
+    groups = [
+        {"params": [value for name, value in theirs.items() if name.endswith(part)], "weight_decay": decay}
+        for part, decay in (("weight", shrunk), ("bias", 0))
+    ]
+    rules = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    rival = rules[kind](groups, lr=0.01, betas=(wanted.momentum, 0.999))
+    optimizer = Optimizer(wanted, ours.parameters)
+    for _ in range(20):
+        step = train_step(ours, x, labels, smoothing=0.2)
+        optimizer.step(ours.parameters, step.gradients, 0.01, count)
+        rival.zero_grad()
+        logits = torch_network(ours, theirs, torch.from_numpy(x).double())
+        torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels), label_smoothing=0.2).backward()
+        rival.step()
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours.parameters[name], value.detach().numpy(), rtol=0, atol=1e-10)
 
 
 def test_two_steps_of_momentum_worked_out_by_hand():
@@ -55,6 +90,30 @@ def test_two_steps_of_momentum_worked_out_by_hand():
     assert w["a"][0, 0] == pytest.approx(0.8)
     optimizer.step(w, {"a": np.array([[1.0]], np.float32)}, 0.01, batch=1)  # v = -0.1 - 0.01
     assert w["a"][0, 0] == pytest.approx(0.69)
+
+
+def test_two_steps_of_adam_worked_out_by_hand():
+    """Rejects averages that forget nothing or all, and a first step of another length than the rate."""
+    w = {"a.weight": np.array([[1.0]], np.float32)}
+    optimizer = Optimizer(TrainSettings(optimizer="adam"), w)
+    optimizer.step(w, {"a.weight": np.array([[2.0]], np.float32)}, 0.1, batch=1)  # v' = 2, s' = 4
+    assert w["a.weight"][0, 0] == pytest.approx(0.9)
+    optimizer.step(w, {"a.weight": np.array([[1.0]], np.float32)}, 0.1, batch=1)
+    mean, square = (0.9 * 0.2 + 0.1) / (1 - 0.81), (0.999 * 0.004 + 0.001) / (1 - 0.999**2)
+    assert w["a.weight"][0, 0] == pytest.approx(0.9 - 0.1 * mean / math.sqrt(square))
+
+
+def test_adam_has_a_rate_of_its_own():
+    """Rejects a preset's rate for SGD with Adam, where it learns nothing, and one that was given passed over."""
+    sgd, adam = {"learning_rate": 0.1, "learning_rates": (0.1, 0.01)}, {"optimizer": "adam", "learning_rate": 0.02}
+    assert TrainSettings.of(sgd, optimizer="adamw").learning_rate == 0.001
+    assert TrainSettings.of(sgd, optimizer="adamw").learning_rates == ()
+    assert TrainSettings.of(sgd, optimizer="adam", learning_rate=0.3).learning_rate == 0.3
+    assert TrainSettings.of(sgd, optimizer="adam", learning_rates=(0.3,)).learning_rates == (0.3,)
+    assert TrainSettings.of(sgd, optimizer="nesterov").learning_rates == (0.1, 0.01)
+    assert TrainSettings.of(adam, optimizer="adamw").learning_rate == TrainSettings.of(adam).learning_rate == 0.02
+    assert TrainSettings.of(adam, optimizer="sgd").learning_rate == 0.05
+    assert TrainSettings.of({"optimizer": "adam"}).learning_rate == 0.001
 
 
 def test_gradients_in_other_arrays_another_order_or_type_are_those_given():
@@ -129,6 +188,28 @@ def test_schedules_are_their_formulas():
         [0.2, 0.1 * (1 + math.sqrt(0.5)), 0.1, 0.1 * (1 - math.sqrt(0.5)), 0]
     )
     assert rates([0, 1, 4, 5], schedule="linear", decay=0.05) == pytest.approx([0.2, 0.15, 0, 0])
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_falls_of_the_rate_are_those_of_pytorch(epochs):
+    """Rejects a fall inside an epoch or one too late, a wait that goes on after one, an equal loss for a lower one."""
+    asked = {"decay_factor": 0.5, "decay_epochs": epochs}
+    losses = [3.0, 2.0, 2.0, 2.5, 1.5, 1.6, 1.7, 1.8, 1.9, 1.8, 1.7, 1.4, 1.5, 1.5, 1.5]
+    for schedule in ("step", "plateau"):
+        rival = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+        rules = {
+            "step": lambda rival: torch.optim.lr_scheduler.StepLR(rival, epochs, 0.5),
+            "plateau": lambda rival: torch.optim.lr_scheduler.ReduceLROnPlateau(
+                rival, factor=0.5, patience=epochs - 1, threshold=0
+            ),
+        }
+        rule = rules[schedule](rival)
+        settings = TrainSettings(learning_rate=0.2, schedule=schedule, **asked)
+        for epoch, loss in enumerate(losses):
+            for part in (0.0, 0.9):
+                assert rate_at(settings, epoch + part, losses[:epoch]) == pytest.approx(rival.param_groups[0]["lr"])
+            rival.step()
+            rule.step(*([loss] if schedule == "plateau" else []))
 
 
 def test_rates_by_epoch_change_between_epochs_and_the_last_one_stays():

@@ -37,13 +37,13 @@ def timeless(history):
     return table
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
 def test_sixteen_images_can_be_learnt_by_heart(optimizer):
     """Rejects whatever keeps a network from learning: a sign, a step left out, images and labels out of step."""
     few = small.split(16, 0)
     few = Split(few.images, np.random.default_rng(0).permutation(few.labels))
     net = small.network()
-    rate = 0.5 if optimizer == "sgd" else 0.1
+    rate = {"sgd": 0.5, "adam": 0.01, "adamw": 0.01}.get(optimizer, 0.1)
     train(
         net, Data(few, few, few), epochs=80, schedule="constant", optimizer=optimizer, **QUICK | {"learning_rate": rate}
     )
@@ -99,12 +99,65 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(monkeypatch):
     assert not np.array_equal(first, second)
 
 
-def test_every_batch_of_every_epoch_is_shifted_anew(monkeypatch):
-    """Rejects one draw for all batches of an epoch, which would shift the n-th image of each alike."""
+def test_every_batch_of_every_epoch_is_augmented_anew(monkeypatch):
+    """Rejects one draw for all batches of an epoch, which would change the n-th image of each alike."""
     drawn = []
-    monkeypatch.setattr(training, "shift_images", lambda images, most, rng: drawn.append(rng.integers(2**40)) or images)
-    train(small.network(), small.data(), epochs=2, shift=1, **QUICK)
-    assert len(set(drawn)) == len(drawn) == 10
+    monkeypatch.setattr(training, "augment", lambda images, settings, seed: drawn.append(seed) or images)
+    train(small.network(), small.data(), epochs=2, seed=4, **QUICK)
+    assert drawn == [(4, epoch, batch) for epoch in range(2) for batch in range(5)]
+
+
+def hard_to_judge():
+    """Data with wrong labels for a quarter of the dev images: their loss falls, and rises where a network gets sure."""
+    data = small.data()
+    labels = (data.dev.labels + (np.arange(len(data.dev)) % 4 == 0)) % small.CLASSES
+    return Data(data.train, Split(data.dev.images, labels), data.test)
+
+
+def test_a_training_stops_early_with_its_best_weights():
+    """Rejects the last weights, one epoch more or less, and best ones that are no copy and so move on."""
+    course = QUICK | {"schedule": "constant", "optimizer": "adam", "learning_rate": 0.01}
+    net, rival = small.network(), small.network()
+    history = train(net, hard_to_judge(), epochs=40, patience=3, **course)
+    losses = [epoch.dev_loss for epoch in history.epochs]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 3 < 40
+    assert history.final.epoch == best
+    assert evaluate(net, hard_to_judge().dev).loss == losses[best]
+    assert f"accuracy {history.epochs[best].dev_accuracy:.2%}" in repr(history)
+    train(rival, hard_to_judge(), epochs=best + 1, **course)
+    assert small.same(net, rival)
+
+
+def test_the_best_weights_are_kept_where_the_epochs_are_over_first():
+    """Rejects the last weights of a training that was never stopped."""
+    net = small.network()
+    history = train(net, hard_to_judge(), epochs=6, patience=6, **QUICK | {"learning_rate": 0.3})
+    assert len(history.epochs) == 6
+    assert 0 < history.final.epoch < 5
+    assert evaluate(net, hard_to_judge().dev).loss == history.final.dev_loss
+
+
+def test_the_rate_falls_where_the_dev_images_get_no_better():
+    """Rejects a plateau of the training loss, and losses that the schedule never hears of."""
+    course = QUICK | {"learning_rate": 0.1}
+    history = train(small.network(), hard_to_judge(), epochs=12, schedule="plateau", decay_epochs=2, **course)
+    losses, rates = [epoch.dev_loss for epoch in history.epochs], [epoch.rate for epoch in history.epochs]
+    falls = [epoch for epoch in range(1, 12) if rates[epoch] < rates[epoch - 1]]
+    assert falls
+    assert all(min(losses[fall - 2 : fall]) >= min(losses[: fall - 2]) for fall in falls)
+
+
+def test_smoothed_labels_are_trained_with_and_checked():
+    """Rejects labels that are smoothed nowhere, or in the judgement of the dev images too, and a check without them."""
+    nets = [small.network() for _ in range(2)]
+    plain, smooth = (
+        train(net, small.data(), epochs=8, label_smoothing=share, **QUICK | {"check": True})
+        for net, share in zip(nets, (0.0, 0.4), strict=True)
+    )
+    assert smooth.epochs[-1].loss > plain.epochs[-1].loss + 0.3
+    assert smooth.epochs[-1].dev_loss == evaluate(nets[1], small.data().dev).loss
+    assert plain.gradients.rows[0].hand != smooth.gradients.rows[0].hand
 
 
 def test_one_image_and_one_class_are_enough():

@@ -70,6 +70,8 @@ def train(
         if settings.checkpoint is not None:
             print(f"All steps so far are in {settings.checkpoint}; continue with --resume.", file=sys.stderr)
         raise
+    if history.settings.patience > 0 and history.final is not None:
+        print(f"The weights are those after epoch {history.final.epoch + 1}, the best of {len(history.epochs)}.")
     net.provenance["test_accuracy"] = score(net, images.test).accuracy
     net.save(out)
     print(f"Accuracy {net.provenance['test_accuracy']:.2%} on {len(images.test):,} test images of {images.name}.")

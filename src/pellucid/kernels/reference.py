@@ -280,31 +280,39 @@ def softmax(z: Logits) -> Logits:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def cross_entropy(z: Logits, labels: Labels) -> tuple[Losses, Logits]:
+def cross_entropy(z: Logits, labels: Labels, smoothing: float = 0.0) -> tuple[Losses, Logits]:
     """loss = -log p[label] = log(sum over k of exp(z[k] - m)) - (z[label] - m), p = softmax(z);  dz = p - onehot(label)
 
-    From the logits, and not from p, so that nothing has to be added to avoid log 0.
+    From the logits, and not from p, so that nothing has to be added to avoid log 0. Smoothed, a share of the truth is
+    spread evenly over all K classes: q = (1 - smoothing) onehot(label) + smoothing / K,
+
+    loss = -sum over k of q[k] log p[k];  dz = p - q
     """
     image, shifted = np.arange(len(labels)), z - z.max(axis=0)
     losses = np.log(np.exp(shifted).sum(axis=0)) - shifted[labels, image]
     dz = softmax(z)
-    dz[labels, image] -= 1
+    dz[labels, image] -= 1 - smoothing
+    if smoothing > 0:
+        losses += smoothing * (shifted[labels, image] - shifted.mean(axis=0))
+        dz -= smoothing / len(z)
     return losses, dz
 
 
-def sigmoid_cross_entropy(z: Logits, labels: Labels) -> tuple[Losses, Logits]:
+def sigmoid_cross_entropy(z: Logits, labels: Labels, smoothing: float = 0.0) -> tuple[Losses, Logits]:
     """loss = -log(s[label] / sum over k of s[k]), s = sigmoid(z): cross_entropy(log s);  dz = (1 - s) d(log s)"""
-    losses, d_log = cross_entropy(-np.logaddexp(0, -z), labels)
+    losses, d_log = cross_entropy(-np.logaddexp(0, -z), labels, smoothing)
     return losses, d_log * sigmoid(-z)
 
 
-def log_loss(z: Logits, labels: Labels) -> tuple[Losses, Logits]:
+def log_loss(z: Logits, labels: Labels, smoothing: float = 0.0) -> tuple[Losses, Logits]:
     """loss = -log s[label] - sum over other k of log(1 - s[k]), s = sigmoid(z);  dz = s - onehot(label)
 
-    With u = z, but u[label] = -z[label], that is the sum over k of log(1 + exp(u[k])), and |dz| = sigmoid(u).
+    With u = z, but u[label] = -z[label], that is the sum over k of log(1 + exp(u[k])), and |dz| = sigmoid(u). Smoothed,
+    the truth of each class is 1 - smoothing / 2 or smoothing / 2: log(1 + exp(u)) - smoothing / 2 u, and so on.
     """
     sign = np.where(np.arange(len(z))[:, None] == labels, z.dtype.type(-1), z.dtype.type(1))
-    return np.logaddexp(0, sign * z).sum(axis=0), sign * sigmoid(sign * z)
+    u, half = sign * z, z.dtype.type(smoothing / 2)
+    return (np.logaddexp(0, u) - half * u).sum(axis=0), sign * (sigmoid(u) - half)
 
 
 # Scaling of images, (image, channel, height, width) -------------------------------------------------------------------
@@ -341,6 +349,31 @@ def update_parameter(
     v *= w.dtype.type(momentum)
     v -= u
     w += w.dtype.type(momentum) * v - u if nesterov else v
+
+
+def update_by_adam(
+    w: Float[Array, "*shape"],
+    g: Float[Array, "*shape"],
+    v: Float[Array, "*shape"],
+    s: Float[Array, "*shape"],
+    rate: float,
+    step: int,
+    momentum: float = 0.9,
+    decay: float = 0.0,
+    factor: float = 1.0,
+    weight_decay: float = 0.0,
+) -> None:
+    """h = factor g + decay w, and then, in place, in the `step`-th step from 1,
+
+    v = momentum v + (1 - momentum) h;  s = 0.999 s + 0.001 h^2, the moving averages, which begin at 0, and so
+    w = w - rate weight_decay w - rate v' / (sqrt(s') + 1e-8), v' = v / (1 - momentum^step), s' = s / (1 - 0.999^step)
+    """
+    kept, least, real = 0.999, 1e-8, w.dtype.type
+    h = real(factor) * g + real(decay) * w
+    v += real(1 - momentum) * (h - v)
+    s += real(1 - kept) * (h * h - s)
+    w -= real(rate * weight_decay) * w
+    w -= real(rate / (1 - momentum**step)) * v / (np.sqrt(s / real(1 - kept**step)) + real(least))
 
 
 def exceeds(g: Float[Array, "..."], largest: float) -> bool:

@@ -167,10 +167,12 @@ def check_gradients(
     samples: int = 12,
     seed: int = 0,
     ridge: float | None = None,
+    smoothing: float | None = None,
 ) -> GradientReport:
     """Check the step of these images (in [0, 1]), and `samples` entries (at least 1) of every array's gradient.
 
-    The cost has a ridge term of strength `ridge`: the architecture's own, if it is not given.
+    The cost has a ridge term of strength `ridge`, and labels smoothed by `smoothing`: the architecture's own, if these
+    are not given.
 
     Raises GradientError, with its `report`, for the worst parameter, where an entry's relative error beside its central
     difference exceeds 1e-6, or the step's beside the reference 1e-4, and for a layer that is dead for these images;
@@ -182,17 +184,18 @@ def check_gradients(
         raise PellucidError("No images were given to check the gradients with; give at least 1.")
     network.checked_labels(labels, len(images))
     ridge = float(network.recipe.get("ridge", 0.0)) if ridge is None else ridge
+    smoothing = float(network.recipe.get("label_smoothing", 0.0)) if smoothing is None else smoothing
     double = network.astype(np.float64)
     x = double.to_batch_last(double.checked(images))
     rng = np.random.default_rng(seed)
     x = x + NOISE * rng.standard_normal(x.shape)
     trace = double.forward(x, seed=SEED)
-    losses, dlogits = double.loss_function.value_and_gradient(trace.output, labels)
+    losses, dlogits = double.loss_function.value_and_gradient(trace.output, labels, smoothing)
     if not np.isfinite(losses).all():
         raise PellucidError(
             f"Layer '{double.overflowing(images)}' gives NaN or infinity, so no gradient can be checked."
         )
-    errors = _step_errors(network, double, images, labels, ridge)
+    errors = _step_errors(network, double, images, labels, ridge, smoothing)
     gradients, dx = double.backward(trace, dlogits / len(labels))
     gradients = _with_ridge(double, gradients, ridge / len(labels))
     rows = []
@@ -200,7 +203,7 @@ def check_gradients(
         hand = dx if name == "input" else gradients[name]
         assert hand is not None
         entries = rng.choice(value.size, min(TRIES * samples, value.size), replace=False)
-        row = _row(name, _Probe(double, x, labels, trace, value, ridge), hand, entries, samples)
+        row = _row(name, _Probe(double, x, labels, trace, value, ridge, smoothing), hand, entries, samples)
         rows.append(replace(row, step=errors.get(name)))
     report = GradientReport(tuple(rows), _dead_layers(trace))
     if not report.passed:
@@ -208,16 +211,18 @@ def check_gradients(
     return report
 
 
-def _step_errors(network: Network, double: Network, images: Array, labels: Array, ridge: float) -> dict[str, float]:
+def _step_errors(
+    network: Network, double: Network, images: Array, labels: Array, ridge: float, smoothing: float
+) -> dict[str, float]:
     """By how much the step's gradients differ from the reference's, by the largest entry of each layer."""
     with np.errstate(over="ignore", invalid="ignore"):
-        step = train_step(network, images, labels, seed=SEED)
+        step = train_step(network, images, labels, seed=SEED, smoothing=smoothing)
         # From rest and at rate 1 a step's velocities are the gradients that it takes, ridge term and all, but negated.
         copies = {name: value.copy() for name, value in network.trained.items()}
         optimizer = Optimizer(TrainSettings(momentum=0, ridge=ridge), copies)
         optimizer.step(copies, step.gradients, 1.0, len(labels))
         (trace,) = network.forward_shards([network.to_batch_last(images)], SEED)
-    dlogits = network.loss_function.value_and_gradient(trace.output.astype(np.float64), labels)[1]
+    dlogits = network.loss_function.value_and_gradient(trace.output.astype(np.float64), labels, smoothing)[1]
     straight, _ = double.backward(_doubled(trace), dlogits / len(labels), wanted="parameters")
     straight = _with_ridge(double, straight, ridge / len(labels))
     largest: dict[str, float] = {}  # of a layer: before a batch norm, the gradient of a bias is nothing but rounding
@@ -225,7 +230,7 @@ def _step_errors(network: Network, double: Network, images: Array, labels: Array
         layer = name.partition(".")[0]
         largest[layer] = max(largest.get(layer, 0.0), float(np.abs(expected).max()))
     return {
-        name: _largest_error(-optimizer.velocities[name], expected, largest[name.partition(".")[0]])
+        name: _largest_error(-optimizer.memory[f"velocity:{name}"], expected, largest[name.partition(".")[0]])
         for name, expected in straight.items()
     }
 
@@ -258,13 +263,19 @@ def _largest_error(found: Array, expected: Array, whole: float) -> float:
 class _Probe:
     """The cost as a function of one entry of one array, with the switches (signs and winners) that it passed."""
 
-    def __init__(self, network: Network, x: Array, labels: Array, trace: Trace, value: Array, ridge: float) -> None:
+    def __init__(
+        self, network: Network, x: Array, labels: Array, trace: Trace, value: Array, ridge: float, smoothing: float
+    ) -> None:
         # A copy of the parameters, so that nobody else's arrays are nudged.
         self.network = network.with_parameters(
             {k: v.copy() if v is value else v for k, v in network.parameters.items()}
         )
         own = [name for name, v in network.parameters.items() if v is value]
-        self.nudged, self.ridge = {name: self.network.parameters[name] for name in own}, ridge
+        self.nudged, self.ridge, self.smoothing = (
+            {name: self.network.parameters[name] for name in own},
+            ridge,
+            smoothing,
+        )
         self.x = x.copy() if not own else x
         self.flat = (self.network.parameters[own[0]] if own else self.x).reshape(-1)
         self.labels = labels
@@ -277,7 +288,7 @@ class _Probe:
         for sign in (1, -1):
             self.flat[entry] = original + sign * step
             trace = self.network.forward(self.x, seed=SEED)
-            each, _ = self.network.loss_function.value_and_gradient(trace.output, self.labels)
+            each, _ = self.network.loss_function.value_and_gradient(trace.output, self.labels, self.smoothing)
             losses.append(float(each.mean()) + ridge_term(self.nudged, self.ridge, len(self.labels)))
             smooth &= all(np.array_equal(a, b) for a, b in zip(_switches(trace), self.switches, strict=True))
         self.flat[entry] = original

@@ -155,8 +155,15 @@ class History:
         most = 1 + max((batch.number for batch in self.batches), default=0)
         return np.arange(1, len(self.batches) + 1) / (per_epoch or most)
 
+    @property
+    def final(self) -> Epoch | None:
+        """The epoch whose weights a training ends with: the last; with `patience` the first of the lowest dev loss."""
+        if self.settings.patience > 0:
+            return min(self.epochs, key=lambda epoch: epoch.dev_loss, default=None)
+        return self.epochs[-1] if self.epochs else None
+
     def __repr__(self) -> str:
-        dev = f", dev accuracy {self.epochs[-1].dev_accuracy:.2%}" if self.epochs else ""
+        dev = f", dev accuracy {self.final.dev_accuracy:.2%}" if self.final else ""
         return f"History({len(self.epochs)} epochs, {len(self.batches)} batches{dev})"
 
     def _repr_html_(self) -> str:

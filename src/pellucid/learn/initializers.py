@@ -1,10 +1,13 @@
 """Initializations: text, a parameter's name and shape -> numbers to start from.
 
-he          N(0, sqrt(2 / fan_in)), for ReLU (He et al. 2015, "Delving deep into rectifiers"); he:a is a times as wide
-normal:s    N(0, s)
-uniform:c   evenly from -c / sqrt(fan_in) to c / sqrt(fan_in)
+he              N(0, sqrt(2 / fan_in)), for ReLU (He et al. 2015, "Delving deep into rectifiers")
+xavier          N(0, sqrt(2 / (fan_in + fan_out))), for tanh and sigmoid (Glorot & Bengio 2010)
+xavier-uniform  evenly from -a to a, a = sqrt(6 / (fan_in + fan_out)): of the same deviation
+normal:s        N(0, s)
+uniform:c       evenly from -c / sqrt(fan_in) to c / sqrt(fan_in)
 
-fan_in is the number of inputs that one unit sees. A second number is the value of all biases, which else are 0:
+fan_in is the number of inputs that one unit sees, fan_out that of the units that see one input; the first three with a
+number behind, he:0.1, are as many times as wide. A second number is the value of all biases, which else are 0:
 normal:0.5:0.15. One text holds for all layers, or each kind of layer has its own, conv=normal:0.5/dense=normal:0.1;
 "logits" is the last layer, and what no kind is named for holds for all others: he/logits=he:0.1.
 """
@@ -19,6 +22,9 @@ Array = np.ndarray
 
 CALM = "he/logits=he:0.1"
 """He's, but for the logits: from his they are so large that the first loss is up to four times that of guessing."""
+
+NAMED = ("he", "xavier", "xavier-uniform")
+"""Initializations that need no number."""
 
 Rule = tuple[str, float, float]
 """A name, its number, and the biases' value."""
@@ -47,20 +53,20 @@ def draw(text: str, name: str, shape: tuple[int, ...], rng: np.random.Generator)
         return np.full(shape, name.endswith((".weight", ".variance")), np.float32)
     if len(shape) == 1:
         return np.full(shape, bias, np.float32)
-    fan_in = math.prod(shape[1:])
-    if rule == "uniform":
-        bound = scale / math.sqrt(fan_in)
+    fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+    if rule.endswith("uniform"):
+        bound = scale / math.sqrt(fan_in if rule == "uniform" else (fan_in + fan_out) / 6)
         return rng.uniform(-bound, bound, shape).astype(np.float32)
-    deviation = scale * math.sqrt(2 / fan_in) if rule == "he" else scale
-    return (rng.standard_normal(shape) * deviation).astype(np.float32)
+    squares = {"he": 2 / fan_in, "xavier": 2 / (fan_in + fan_out), "normal": 1.0}
+    return (rng.standard_normal(shape) * (scale * math.sqrt(squares[rule]))).astype(np.float32)
 
 
 def _rule(text: str) -> Rule:
     name, *numbers = text.split(":")
-    if name not in ("he", "normal", "uniform"):
-        raise unknown("initialization", text, ("he", "normal:0.5", "uniform:1"))
+    if name not in (*NAMED, "normal", "uniform"):
+        raise unknown("initialization", text, (*NAMED, "normal:0.5", "uniform:1"))
     try:
-        scale, bias, *more = [*map(float, numbers), *([1.0, 0.0] if name == "he" and not numbers else [0.0])]
+        scale, bias, *more = [*map(float, numbers), *([1.0, 0.0] if name in NAMED and not numbers else [0.0])]
     except ValueError:
         scale, bias, more = math.nan, 0.0, []
     if not 0 < scale < math.inf or not math.isfinite(bias) or len(more) > 1:

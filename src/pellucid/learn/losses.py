@@ -25,11 +25,12 @@ Array = np.ndarray
 class Loss(NamedTuple):
     """probabilities: logits (class, batch) -> the outputs, in [0, 1].
 
-    value_and_gradient: logits, labels (batch,) -> losses (batch,) in nats, and their gradients for the logits.
+    value_and_gradient: logits, labels (batch,), label smoothing (0 if not given) -> losses (batch,) in nats, and their
+    gradients for the logits.
     """
 
     probabilities: Callable[[Array], Array]
-    value_and_gradient: Callable[[Array, Array], tuple[Array, Array]]
+    value_and_gradient: Callable[..., tuple[Array, Array]]
 
 
 LOSSES: dict[str, Loss] = {

@@ -3,6 +3,8 @@
 sgd:       w -= rate g
 momentum:  v = momentum v - rate g;  w += v                         (Polyak 1964)
 nesterov:  v = momentum v - rate g;  w += momentum v - rate g       (as Sutskever et al. 2013 rewrite it)
+adam:      by v / sqrt(s), moving averages of g and of g^2           (Kingma & Ba 2015), see kernels/reference.py
+adamw:     and w -= rate weight_decay w for weights, beside that    (Loshchilov & Hutter 2019)
 
 with g = gradient of the mean loss + ridge / batch * w for weights (not biases), which is the gradient of
 ridge / (2 batch) * sum of w^2: the ridge term of the mean loss, or ridge / 2 * sum of w^2 beside the *summed* loss.
@@ -30,13 +32,26 @@ ORDINARY_GRADIENT = 1e3
 """A mean gradient of a bias beyond this is a reason to look closer."""
 
 
+MEMORIES: dict[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("velocity",),
+    "nesterov": ("velocity",),
+    "adam": ("velocity", "square"),
+    "adamw": ("velocity", "square"),
+}
+"""What each optimizer remembers of every parameter, v and s above."""
+
+
 class Optimizer:
-    """Moves parameters against their gradients; `velocities` is its only state, empty for plain SGD."""
+    """Moves parameters against their gradients; its state: `memory`, "velocity:conv1.weight" and so on, and `steps`."""
 
     def __init__(self, settings: TrainSettings, parameters: Parameters) -> None:
-        self.settings = settings
-        plain = settings.optimizer == "sgd"
-        self.velocities = {} if plain else {name: np.zeros_like(value) for name, value in parameters.items()}
+        self.settings, self.steps = settings, 0
+        self.memory: Parameters = {
+            f"{kind}:{name}": np.zeros_like(value)
+            for kind in MEMORIES[settings.optimizer]
+            for name, value in parameters.items()
+        }
 
     def step(self, parameters: Parameters, gradients: Mapping[str, Array], rate: float, batch: int) -> None:
         """One step in place; `rate` is that of this step, `batch` the number of images behind the gradients.
@@ -46,18 +61,20 @@ class Optimizer:
         """
         require_movable(parameters)
         settings, factor = self.settings, clip_factor(gradients, self.settings.clip)
-        for name, g in gradients.items():
+        self.steps += 1
+        for name, gradient in gradients.items():
             w = parameters[name]
-            kernels.update_parameter(
-                w,
-                np.ascontiguousarray(g, w.dtype),
-                self.velocities.get(name),
-                rate,
-                momentum=settings.momentum,
-                decay=settings.ridge / batch if w.ndim > 1 else 0.0,
-                factor=factor,
-                nesterov=settings.optimizer == "nesterov",
+            g, v, s = (
+                np.ascontiguousarray(gradient, w.dtype),
+                *map(self.memory.get, (f"velocity:{name}", f"square:{name}")),
             )
+            decay = settings.ridge / batch if w.ndim > 1 else 0.0
+            if v is None or s is None:
+                nesterov = settings.optimizer == "nesterov"
+                kernels.update_parameter(w, g, v, rate, settings.momentum, decay, factor, nesterov)
+            else:
+                weight_decay = settings.weight_decay if settings.optimizer == "adamw" and w.ndim > 1 else 0.0
+                kernels.update_by_adam(w, g, v, s, rate, self.steps, settings.momentum, decay, factor, weight_decay)
 
 
 def require_movable(parameters: Parameters) -> None:

@@ -1,31 +1,50 @@
-"""Schedules: settings, how far a training is -> its learning rate, and the factor of its warm-up."""
+"""Schedules: settings, how far a training is -> its learning rate, and the factor of its warm-up.
+
+plateaus: losses on the dev images, epoch by epoch -> how often they stopped falling, for rates and for early stopping
+"""
 
 import math
+from collections.abc import Iterable
 
 from pellucid.settings import TrainSettings
 
 
-def rate_at(settings: TrainSettings, progress: float) -> float:
+def rate_at(settings: TrainSettings, progress: float, dev_losses: Iterable[float] = ()) -> float:
     """The learning rate after `progress` epochs (a fraction inside an epoch), as `learning_rates` or `schedule` say.
 
     constant r;  linear r - decay t, not below 0;  inverse r / (1 + decay t);  exponential r exp(-decay t);
-    cosine r (1 + cos(pi t / epochs)) / 2.  Where `learning_rates` are given, the n-th epoch has the n-th of them and
-    every epoch after the last rate keeps it.
+    cosine r (1 + cos(pi t / epochs)) / 2;  step r decay_factor^floor(t / decay_epochs);  plateau r decay_factor^n, n
+    the `plateaus` of decay_epochs in dev_losses, one of each epoch that is over.  Where `learning_rates` are given, the
+    n-th epoch has the n-th of them and every epoch after the last rate keeps it.
     """
     rate, decay = settings.learning_rate, settings.decay
     if settings.learning_rates:
         return settings.learning_rates[min(int(progress), len(settings.learning_rates) - 1)]
     match settings.schedule:
-        case "constant":
-            return rate
         case "linear":
-            return max(rate - decay * progress, 0.0)
+            rate = max(rate - decay * progress, 0.0)
         case "inverse":
-            return rate / (1 + decay * progress)
+            rate /= 1 + decay * progress
         case "exponential":
-            return rate * math.exp(-decay * progress)
+            rate *= math.exp(-decay * progress)
         case "cosine":
-            return rate * (1 + math.cos(math.pi * min(progress / (settings.epochs or 1), 1))) / 2
+            rate = rate * (1 + math.cos(math.pi * min(progress / (settings.epochs or 1), 1))) / 2
+        case "step":
+            rate *= settings.decay_factor ** (int(progress) // settings.decay_epochs)
+        case "plateau":
+            rate *= settings.decay_factor ** plateaus(dev_losses, settings.decay_epochs)
+    return rate
+
+
+def plateaus(losses: Iterable[float], patience: int) -> int:
+    """How often `patience` losses in a row were none below the lowest before them, each counted for one row only."""
+    lowest, waited, found = math.inf, 0, 0
+    for loss in losses:
+        waited = 0 if loss < lowest else waited + 1
+        lowest = min(lowest, loss)
+        if waited == patience:
+            waited, found = 0, found + 1
+    return found
 
 
 def warmup_factor(settings: TrainSettings, step: int) -> float:

@@ -65,11 +65,12 @@ def train_step(
     stats: bool = False,
     perturbation: Perturbation | None = None,
     seed: Sequence[int] = (0,),
+    smoothing: float = 0.0,
 ) -> StepResult:
     """The step of a batch of images in [0, 1].
 
     stats: take layer statistics of the first shard as well.  perturbation: how the images move first, see robust.py.
-    seed: of the random numbers of layers that drop some of theirs.
+    seed: of the random numbers of layers that drop some of theirs.  smoothing: of the labels, see reference.py.
     """
 
     def prepared(part: slice) -> Array:
@@ -78,7 +79,7 @@ def train_step(
 
     parts = network.shards(len(labels))
     traces = network.forward_shards(run_in_order(prepared, parts), seed)
-    judged = [_judged(network, trace, labels[part]) for trace, part in zip(traces, parts, strict=True)]
+    judged = [_judged(network, trace, labels[part], smoothing) for trace, part in zip(traces, parts, strict=True)]
     losses, right, correct = (np.concatenate(found) for found in zip(*(one[:3] for one in judged), strict=True))
     mean = [dlogits / dlogits.dtype.type(len(labels)) for *_, dlogits in judged]
     gradients, *more = network.backward_shards(traces, mean)
@@ -92,9 +93,9 @@ def train_step(
     return StepResult(losses, right, correct, gradients, statistics, forward_seconds, backward_seconds[::-1], *read)
 
 
-def _judged(network: Network, trace: Trace, labels: Array) -> tuple[Array, Array, Array, Array]:
+def _judged(network: Network, trace: Trace, labels: Array, smoothing: float) -> tuple[Array, Array, Array, Array]:
     """(losses, probabilities of the labels, whether the guess is right, gradients of the logits) of a shard."""
-    losses, dlogits = network.loss_function.value_and_gradient(trace.output, labels)
+    losses, dlogits = network.loss_function.value_and_gradient(trace.output, labels, smoothing)
     right = network.loss_function.probabilities(trace.output)[labels, np.arange(len(labels))]
     return losses, right, trace.output.argmax(axis=0) == labels, dlogits
 

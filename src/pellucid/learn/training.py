@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.data.augmentation import shift_images
+from pellucid.data.augmentation import augment
 from pellucid.data.splits import Data, Split
 from pellucid.errors import DivergedError, PellucidError, PellucidWarning
 from pellucid.kernels import single_threaded_blas
@@ -24,11 +24,12 @@ from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, 
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
 from pellucid.learn.layer_stats import gradient_norms, layer_stats, update_ratios
+from pellucid.learn.layers import Parameters
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network, Opened, hand_written
 from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
 from pellucid.learn.robust import Perturbation
-from pellucid.learn.schedules import rate_at, warmup_factor
+from pellucid.learn.schedules import plateaus, rate_at, warmup_factor
 from pellucid.learn.train_step import StepResult, train_step
 from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
@@ -76,8 +77,9 @@ def train(
 class Trainer:
     """The loop with its state: network, data, settings, optimizer, history.
 
-    average: the moving average of the loss so far; for who watches, each an image with its label, before any shift:
+    average: the moving average of the loss so far; for who watches, each an image with its label, as it is in the data:
     fixed, the first dev image, and worst, of the last batch the one of largest loss. filters: those to begin with.
+    best: with `patience`, copies of the parameters after the epoch of the lowest loss on the dev images so far.
     """
 
     def __init__(self, network: Network, data: Data, settings: TrainSettings) -> None:
@@ -87,6 +89,7 @@ class Trainer:
         self.optimizer = Optimizer(self.settings, network.trained)
         self.history = History(self.settings, network.names)
         self.average = math.nan
+        self.best: Parameters = {}
         self.fixed = self.worst = (data.dev.images[0], int(data.dev.labels[0]))
         self.filters = {name: value.copy() for name, value in network.parameters.items() if value.ndim == 4}
         self._average = MovingAverage(settings.ema)
@@ -107,15 +110,31 @@ class Trainer:
             else:
                 train_step(self.network, few.images, few.labels)  # or the first step's seconds would be a compiler's
         self.save()  # what cannot be written shall be found out now
-        for epoch in range(len(self.history.epochs), self.settings.epochs or 0):
-            yield self._epoch(epoch, progress, on_batch)
+        while not self.done:
+            yield self._epoch(len(self.history.epochs), progress, on_batch)
         self.network.provenance |= {"data": self.data.name, "training": self.settings.course()}
         self.save()
+        for name, value in self.best.items():
+            self.network.parameters[name][...] = value
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are over, or the loss on the dev images has not fallen for `patience` of them."""
+        patience, epochs = self.settings.patience, self.history.epochs
+        stopped = patience > 0 and plateaus((epoch.dev_loss for epoch in epochs), patience) > 0
+        return stopped or len(epochs) >= (self.settings.epochs or 0)
 
     def _checked(self, few: Split) -> GradientReport:
         """The gradients' check before the first step; a dead layer does not stop a training, it is told at once."""
         try:
-            return check_gradients(self.network, few.images, few.labels, samples=6, ridge=self.settings.ridge)
+            return check_gradients(
+                self.network,
+                few.images,
+                few.labels,
+                samples=6,
+                ridge=self.settings.ridge,
+                smoothing=self.settings.label_smoothing,
+            )
         except GradientError as error:
             if error.report is None or not error.report.right:
                 raise
@@ -124,7 +143,7 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint now, where there is to be one."""
         if self.settings.checkpoint is not None:
-            state = (self.network, self.optimizer, self.history, self._fingerprint)
+            state = (self.network, self.optimizer, self.history, self._fingerprint, self.best)
             save_checkpoint(self.settings.checkpoint, *state)
             self._saved = (monotonic(), len(self.history.batches))
 
@@ -142,7 +161,8 @@ class Trainer:
             value[...] = checkpoint.network.parameters[name]
         self.network.scaling = checkpoint.network.scaling
         self.network.provenance = checkpoint.network.provenance
-        self.optimizer.velocities = {name: value.copy() for name, value in checkpoint.velocities.items()}
+        self.optimizer.memory = {name: value.copy() for name, value in checkpoint.memory.items()}
+        self.optimizer.steps, self.best = len(checkpoint.history.batches), checkpoint.best
         for batch in checkpoint.history.batches:
             self._add(batch)
         self.history.epochs = checkpoint.history.epochs
@@ -173,6 +193,8 @@ class Trainer:
                     drawn.set_postfix(loss=f"{self.average:.3f}", refresh=False)
             else:
                 self.history.epochs.append(self._record(epoch, len(self.history.batches) - len(batches)))
+                if self.settings.patience > 0 and self.history.final is self.history.epochs[-1]:
+                    self.best = {name: value.copy() for name, value in self.network.parameters.items()}
                 self._warn(symptoms.of_epoch(self.history, self.network))
             if interrupt.raised:
                 self.save()
@@ -199,11 +221,10 @@ class Trainer:
     def _step(self, epoch: int, number: int, batches: list[Array]) -> Batch:
         begin = perf_counter()
         settings, train, chosen = self.settings, self.data.train, batches[number]
-        images = train.images.take(chosen, axis=0)
-        if settings.shift > 0:
-            rng = np.random.default_rng([settings.seed, epoch, number])
-            images = shift_images(images, settings.shift, rng)
-        rate = rate_at(settings, epoch + number / len(batches)) * warmup_factor(settings, epoch * len(batches) + number)
+        images = augment(train.images.take(chosen, axis=0), settings, (settings.seed, epoch, number))
+        dev_losses = (past.dev_loss for past in self.history.epochs)
+        rate = rate_at(settings, epoch + number / len(batches), dev_losses)
+        rate *= warmup_factor(settings, epoch * len(batches) + number)
         judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
         stats = judged or number % STATS_EVERY == 0
         perturbation = self._perturbation(epoch, number, epoch * len(batches) + number, images.shape)
@@ -214,6 +235,7 @@ class Trainer:
             stats=stats,
             perturbation=perturbation,
             seed=(settings.seed, epoch, number, 2),
+            smoothing=settings.label_smoothing,
         )
         worst = chosen[step.losses.argmax()]
         self.worst = (train.images[worst], int(train.labels[worst]))

@@ -3,6 +3,7 @@
 from pellucid.settings.fields import Settings as Settings
 from pellucid.settings.fields import field as field
 from pellucid.settings.fields import sentence as sentence
+from pellucid.settings.learning import AUGMENTATION as AUGMENTATION
 from pellucid.settings.learning import VIEWS as VIEWS
 from pellucid.settings.learning import CallbackSettings as CallbackSettings
 from pellucid.settings.learning import ClusterSettings as ClusterSettings

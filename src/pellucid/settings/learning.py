@@ -15,6 +15,10 @@ VIEWS = 24_000
 """Images that a training sees in all where nothing says how many epochs: the 1,197 digits 21 times, MNIST's once."""
 
 
+AUGMENTATION = ("shift", "flip", "rotate", "crop", "color")
+"""Settings of what is done to training images; the defaults do nothing."""
+
+
 class OptimizationSettings(Settings):
     """How a network is trained; architectures bring their own defaults."""
 
@@ -26,19 +30,46 @@ class OptimizationSettings(Settings):
         le=10_000,
     )
     batch: int = field(128, "images in a batch; the last batch of an epoch may be smaller", ge=1, le=65_536)
-    optimizer: Literal["sgd", "momentum", "nesterov"] = field(
-        "momentum", "update rule of the parameters: plain SGD, SGD with momentum, or with Nesterov's momentum"
+    optimizer: Literal["sgd", "momentum", "nesterov", "adam", "adamw"] = field(
+        "momentum",
+        "update rule of the parameters: plain SGD, SGD with momentum or with Nesterov's momentum, Adam, or AdamW, "
+        "which is Adam and a decay of the weights",
     )
     learning_rate: float = field(
-        0.05, "learning rate: factor of the gradient of a batch's mean loss", was="rate", gt=0, le=100
+        0.05,
+        "learning rate: factor of the gradient of a batch's mean loss; of Adam and AdamW 0.001, if not given",
+        was="rate",
+        gt=0,
+        le=100,
     )
-    momentum: float = field(0.9, "share of the previous update in the next one; not used by SGD", ge=0, lt=1)
-    schedule: Literal["constant", "linear", "inverse", "exponential", "cosine"] = field(
+    momentum: float = field(
+        0.9,
+        "share of the previous update in the next one, Adam's beta1 (its beta2 is 0.999); not used by SGD",
+        ge=0,
+        lt=1,
+    )
+    weight_decay: float = field(
+        0.01,
+        "share of each weight, but of no bias, taken off in a step, times the learning rate; AdamW only",
+        ge=0,
+        le=1,
+    )
+    schedule: Literal["constant", "linear", "inverse", "exponential", "cosine", "step", "plateau"] = field(
         "cosine",
         "learning rate after t epochs, from r at first: constant r, linear r - decay t, inverse r / (1 + decay t), "
-        "exponential r exp(-decay t), cosine half a wave from r to 0",
+        "exponential r exp(-decay t), cosine half a wave from r to 0; times decay_factor every decay_epochs (step), or "
+        "after as many without a lower loss on the dev images (plateau)",
     )
     decay: float = field(0.0, "decay of the learning rate per epoch: linear, inverse, exponential schedules", ge=0)
+    decay_factor: float = field(
+        0.1, "factor of the learning rate at each of its falls: step and plateau schedules", gt=0, le=1
+    )
+    decay_epochs: int = field(
+        5,
+        "epochs from one fall of the learning rate to the next (step schedule), or without a lower loss on the dev "
+        "images until it falls (plateau schedule)",
+        ge=1,
+    )
     learning_rates: tuple[Annotated[float, Field(gt=0, le=100)], ...] = field(
         (), "learning rate of each epoch in turn, the last for all further ones", unset="the schedule's", was="rates"
     )
@@ -58,9 +89,40 @@ class OptimizationSettings(Settings):
         ge=0,
         le=1000,
     )
+    label_smoothing: float = field(
+        0.0, "share of each label that the training loss spreads evenly over all classes; 0 for none", ge=0, lt=1
+    )
+    patience: int = field(
+        0,
+        "early stopping: epochs without a lower loss on the dev images after which a training ends; in the end the "
+        "network has its weights after the best epoch; 0 for no stopping, and the last weights",
+        ge=0,
+    )
     shift: int = field(0, "data augmentation: largest random shift of a training image, in pixels", ge=0, le=16)
+    flip: Literal["none", "horizontal", "vertical", "both"] = field(
+        "none", "data augmentation: mirroring of half of the training images, left to right, top to bottom, or both"
+    )
+    rotate: float = field(
+        0.0, "data augmentation: largest random rotation of a training image, in degrees, either way", ge=0, le=180
+    )
+    crop: float = field(
+        1.0,
+        "data augmentation: least side of the random part of a training image that is enlarged to the whole, as a "
+        "share of the image's; 1 for none",
+        gt=0,
+        le=1,
+    )
+    color: float = field(
+        0.0,
+        "data augmentation: largest random change of a training image's brightness, contrast and saturation, each as a "
+        "share of what it is",
+        ge=0,
+        le=1,
+    )
     seed: int = field(
-        0, "seed of the order and shifts of training images; on the command line of first weights and splits too", ge=0
+        0,
+        "seed of the order and augmentation of training images; on the command line of first weights and splits too",
+        ge=0,
     )
     ema: float = field(
         0.99, "weight of the past in the exponential moving average of the reported loss", was="alpha", ge=0, lt=1
@@ -68,10 +130,18 @@ class OptimizationSettings(Settings):
 
     @classmethod
     def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
-        """As for all settings; but a given rate or schedule puts aside the `learning_rates` of the defaults."""
+        """As for all settings; but a given rate or schedule puts aside the `learning_rates` of the defaults.
+
+        So does an optimizer whose steps are of another size, for the `learning_rate` too: Adam's is 0.001 by itself.
+        """
         defaults, values = cls.renamed(defaults or {}), cls.renamed(values)
-        if values.keys() & {"learning_rate", "schedule", "decay"}:
+        before, after = (table.get("optimizer") in ("adam", "adamw") for table in (defaults, {**defaults, **values}))
+        if before != after:
+            defaults.pop("learning_rate", None)
+        if before != after or values.keys() & {"learning_rate", "schedule", "decay"}:
             defaults.pop("learning_rates", None)
+        if after and "learning_rate" not in {**defaults, **values}:
+            defaults["learning_rate"] = 0.001
         return super().of(defaults, **values)
 
     def for_images(self, count: int) -> Self:
@@ -87,8 +157,9 @@ class NetworkSettings(Settings):
     )
     initialization: str | None = field(
         None,
-        "weights to begin with: he, normal:DEVIATION, or uniform:C for -C to C over the root of a unit's inputs; then "
-        "perhaps the biases, uniform:1:0.1; by kind of layer as conv=normal:0.5/dense=he/logits=he:0.1",
+        "weights to begin with: he, xavier, xavier-uniform, normal:DEVIATION, or uniform:C for -C to C over the root "
+        "of a unit's inputs; then perhaps the biases, uniform:1:0.1; by kind of layer as "
+        "conv=normal:0.5/dense=he/logits=he:0.1",
         unset="the architecture's, with biases of 0",
     )
     scaling: Literal["unit", "standardized", "unit-norm", "features"] | None = field(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
 from learn import small
-from learn.test_training import timeless
+from learn.test_training import hard_to_judge, timeless
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.io import checkpoints
@@ -42,10 +42,24 @@ def killed_after(count):
     return kill
 
 
-@pytest.fixture(scope="module", params=["momentum", "sgd"])
+ALL = {
+    "optimizer": "adamw",
+    "learning_rate": 0.01,
+    "schedule": "plateau",
+    "decay_epochs": 1,
+    "label_smoothing": 0.1,
+    "flip": "both",
+    "rotate": 30,
+    "crop": 0.7,
+    "color": 0.3,
+    "patience": 2,
+}
+
+
+@pytest.fixture(scope="module", params=[{"optimizer": "momentum"}, {"optimizer": "sgd"}, ALL], ids=["mu", "sgd", "all"])
 def whole(request):
     """An uninterrupted training: its settings, network and history."""
-    course = COURSE | {"optimizer": request.param}
+    course = COURSE | request.param
     net = small.network(scaling="features")
     return course, net, timeless(train(net, small.data(), **course))
 
@@ -55,7 +69,8 @@ MOMENTS = [tuple(np.random.default_rng(seed).integers(1, (BATCHES, 5)).tolist())
 
 @pytest.mark.parametrize(("moment", "interval"), MOMENTS)
 def test_an_interruption_at_any_batch_leaves_no_trace(whole, tmp_path, moment, interval):
-    """Rejects velocities, an order of images, a shift or a history that begins anew; also between two checkpoints."""
+    """Rejects an optimizer's memory, an order of images, a shift or a history that begins anew; also between two
+    checkpoints."""
     course, wanted, history = whole
     kept = {"checkpoint": tmp_path / "run.safetensors", "checkpoint_batches": interval, "resume": True}
     with pytest.raises(KilledError):
@@ -67,6 +82,23 @@ def test_an_interruption_at_any_batch_leaves_no_trace(whole, tmp_path, moment, i
     assert timeless(again) == history
     assert net.scaling == wanted.scaling
     assert net.provenance == wanted.provenance
+
+
+@pytest.mark.parametrize("moment", [4, 20, 37, 40, 43, 48, 54])
+def test_an_early_stop_after_an_interruption_leaves_no_trace(tmp_path, moment):
+    """Rejects best weights, an optimizer's step number or waiting epochs that begin anew, and a finished training that
+    goes on from its best weights instead of its last ones."""
+    course = COURSE | {"optimizer": "adam", "learning_rate": 0.01, "schedule": "constant", "epochs": 40, "patience": 3}
+    wanted, kept = small.network(), {"checkpoint": tmp_path / "run.safetensors", "checkpoint_batches": 1}
+    history = train(wanted, hard_to_judge(), **course)
+    assert moment < len(history.batches) < 200
+    with pytest.raises(KilledError):
+        train(small.network(), hard_to_judge(), on_batch=killed_after(moment), **course, **kept)
+    for _ in range(2):  # on to the end, and from there
+        net = small.network()
+        again = train(net, hard_to_judge(), **course, **kept, resume=True)
+        assert small.same(net, wanted)
+        assert timeless(again) == timeless(history)
 
 
 def test_interruptions_one_after_the_other_leave_no_trace(whole, tmp_path):
@@ -235,6 +267,7 @@ def test_a_training_goes_on_with_other_rates_and_says_so(tmp_path):
     [
         ({"batch": 8}, "other setting 'batch', 16 and not 8"),
         ({"optimizer": "sgd"}, "other setting 'optimizer', 'momentum' and not 'sgd'"),
+        ({"patience": 3}, "other setting 'patience', 0 and not 3"),
         ({"seed": 5}, "other setting 'seed', 0 and not 5"),
         ({"resume": False}, "already; go on from it with resume, or remove it"),
         ({"network": lambda: small.network(seed=1)}, "other seed of the weights, 0 and not 1"),

@@ -28,10 +28,13 @@ from pellucid.learn.layers import Conv, Layer, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.learn.validation import plan_of
-from pellucid.settings import ClusterSettings, KMeansSettings, OptimizationSettings, TrainSettings
+from pellucid.settings import AUGMENTATION, ClusterSettings, KMeansSettings, OptimizationSettings, TrainSettings
 
-RECIPE: Mapping[str, Any] = {"epochs": 10, "batch": 200, "learning_rate": 0.7, "shift": 0}
+RECIPE: Mapping[str, Any] = {"epochs": 10, "batch": 200, "learning_rate": 0.7}
 """What suits features where it differs from what suits pixels: an image has few of them, so batches may be larger."""
+
+PLAIN = {name: OptimizationSettings.model_fields[name].default for name in AUGMENTATION}
+"""No augmentation: distances are no images."""
 
 COMPARED = (*OptimizationSettings.model_fields, *ClusterSettings.model_fields, "check")
 """What a comparison may be given."""
@@ -43,7 +46,7 @@ def feature_settings(recipe: Mapping[str, Any], data: Data, wanted: ClusterSetti
     That is the term for pixels (the recipe's, or the one given), scaled by K / pixels.
     """
     if wanted.clustered == "images":
-        recipe, settings = {**TrainSettings.renamed(recipe), **RECIPE}, {**settings, "shift": 0}
+        recipe, settings = {**TrainSettings.renamed(recipe), **RECIPE}, {**settings, **PLAIN}
     own = TrainSettings.of(recipe, **settings)
     return own.model_copy(update={"ridge": own.ridge * wanted.clusters / math.prod(data.input_shape)})
 

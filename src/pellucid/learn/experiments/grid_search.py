@@ -199,7 +199,7 @@ class _Plan:
         try:
             for _ in trainer.run(progress=False):
                 pass
-            run = scored(values, trainer.history.epochs, seconds, self.target)
+            run = scored(values, trainer.history.epochs, seconds, self.target, trainer.history.final)
         except DivergedError as error:
             run = Run(values, note=str(error))
         if path is not None:

@@ -109,9 +109,11 @@ class Study:
         write_rows(path, [header, *rows])
 
 
-def scored(values: Values, epochs: Sequence[Epoch], preparation: float, target: float | None) -> Run:
-    """The run of these epochs, with the seconds before the first step."""
-    last, seconds = epochs[-1], preparation + np.cumsum([epoch.seconds for epoch in epochs])
+def scored(
+    values: Values, epochs: Sequence[Epoch], preparation: float, target: float | None, final: Epoch | None = None
+) -> Run:
+    """The run of these epochs, with the seconds before the first step; final: that of its weights, if not the last."""
+    last, seconds = final or epochs[-1], preparation + np.cumsum([epoch.seconds for epoch in epochs])
     assert last.test_accuracy is not None  # it was asked for
     far = [abs(epoch.cost - last.cost) > NEAR * last.cost for epoch in epochs]
     scores = [last.dev_accuracy, last.test_accuracy, last.train_accuracy, last.loss, float(seconds[-1])]

@@ -1,7 +1,8 @@
 """Checkpoints: the whole state of a training <-> one safetensors file, written beside and renamed.
 
-It is a network's file (see storage.py) with tensors beside the parameters: "velocity:conv1.weight" and so on, the
-history's columns as "batch:loss" and so on, and "state:json", the settings, the data's fingerprint, the epochs' records
+It is a network's file (see description.py) with tensors beside the parameters: "velocity:conv1.weight" and so on, what
+the optimizer remembers; "best:conv1.weight" and so on, the best parameters so far, where early stopping keeps them; the
+history's columns as "batch:loss" and so on; and "state:json", the settings, the data's fingerprint, the epochs' records
 and the gradient check as JSON. Whatever is drawn in a training follows from (seed, epoch, batch), so this is all there
 is to know: a training that goes on from here ends in the same bytes, parameters and history, as one that was never
 interrupted (but for the seconds in the history, which are what they were).
@@ -33,25 +34,28 @@ from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
-FIXED = ("batch", "optimizer", "seed")
-"""Settings that a training keeps: batches and velocities are of them."""
+FIXED = ("batch", "optimizer", "seed", "patience")
+"""Settings that a training keeps: batches, the optimizer's memory and the best weights are of them."""
 
 WHOLE_NUMBERS = ("epoch", "number", "images")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: the network, the optimizer's velocities, the history, the fingerprint of the data."""
+    """What a file holds: network, optimizer's memory, history, best weights so far, the fingerprint of the data."""
 
     network: Network
-    velocities: Parameters
+    memory: Parameters
+    best: Parameters
     history: History
     fingerprint: str
 
 
-def save_checkpoint(path: Path, network: Network, optimizer: Optimizer, history: History, fingerprint: str) -> None:
+def save_checkpoint(
+    path: Path, network: Network, optimizer: Optimizer, history: History, fingerprint: str, best: Parameters
+) -> None:
     """Write the state after the last batch of the history to `path`, whole or not at all."""
-    beside = {f"velocity:{name}": value for name, value in optimizer.velocities.items()}
+    beside = optimizer.memory | {f"best:{name}": value for name, value in best.items()}
     beside |= {f"batch:{item.name}": history.column(item.name) for item in fields(Batch)}
     state = {
         "settings": history.settings.course(),
@@ -85,8 +89,8 @@ def require_same(
 ) -> list[str]:
     """Raise PellucidError where a checkpoint is of another training than the one that is to go on.
 
-    What may change are settings that neither batches nor velocities depend on: which did is returned, in words. More or
-    fewer epochs are no change, unless the rate's way down depends on their number.
+    What may change are settings that neither batches nor what is remembered depend on: which did is returned, in words.
+    More or fewer epochs are no change, unless the rate's way down depends on their number.
     """
     other = checkpoint.network
     facts = {
@@ -131,16 +135,23 @@ def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) ->
         raise PellucidError("Its state is no table with settings; start the training anew.")
     network = Network.of_stored(described(description, tensors))
     settings = TrainSettings.of(state["settings"])
-    parts = {name.removeprefix("velocity:"): value for name, value in tensors.items() if name.startswith("velocity:")}
-    expected = {} if settings.optimizer == "sgd" else network.trained
-    if {name: (value.shape, value.dtype) for name, value in parts.items()} != {
-        name: (value.shape, value.dtype) for name, value in expected.items()
-    }:
-        raise PellucidError("Its velocities do not fit its parameters; start the training anew.")
     history = History(settings, network.names, _batches(tensors, len(network.names)))
     history.epochs.extend(_read(list[Epoch], state.get("epochs"), "epochs"))
     history.gradients = _read(GradientReport | None, state.get("gradients"), "gradient check")
-    return Checkpoint(network, parts, history, str(state.get("fingerprint")))
+    memory = _beside(tensors, Optimizer(settings, network.trained).memory, ("velocity", "square"), "velocities")
+    kept = network.parameters if settings.patience > 0 and history.epochs else {}
+    best = _beside(tensors, {f"best:{name}": value for name, value in kept.items()}, ("best",), "best weights")
+    best = {name.removeprefix("best:"): value for name, value in best.items()}
+    return Checkpoint(network, memory, best, history, str(state.get("fingerprint")))
+
+
+def _beside(tensors: Mapping[str, Array], expected: Parameters, kinds: tuple[str, ...], what: str) -> Parameters:
+    """The tensors of these kinds; raises PellucidError where they are not those expected."""
+    found = {name: value for name, value in tensors.items() if name.partition(":")[0] in kinds}
+    sizes = [{name: (value.shape, value.dtype) for name, value in part.items()} for part in (found, expected)]
+    if sizes[0] != sizes[1]:
+        raise PellucidError(f"Its {what} do not fit its parameters; start the training anew.")
+    return found
 
 
 def _batches(tensors: Mapping[str, Array], layers: int) -> list[Batch]:

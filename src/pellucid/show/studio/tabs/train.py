@@ -96,7 +96,7 @@ class TrainTab:
             raise PellucidError("There is no training to go on with; begin one.")
         if session.running("train"):
             raise PellucidError("The training is running; stop it first.")
-        if len(trainer.history.epochs) >= (trainer.settings.epochs or 0):
+        if trainer.done:
             raise PellucidError("This training has done all its epochs; begin one with more.")
         yield from self._watch(session, lambda job: _run(job, trainer))
 
