@@ -90,4 +90,4 @@ def test_what_is_out_of_range_is_refused_in_a_sentence(group, name, value):
 def test_an_empty_field_means_the_default():
     """Rejects None for a number that needs one."""
     assert controls.changed_settings(DreamSettings, ["steps"], [None]) == {}
-    assert controls.changed_settings(TrainSettings, ["epochs"], [None], all_of_them=True) == {"epochs": 1}
+    assert controls.changed_settings(TrainSettings, ["batch"], [None], all_of_them=True) == {"batch": 128}

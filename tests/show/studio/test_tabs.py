@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pellucid.errors import PellucidError
+from pellucid.learn.architectures import RATES
 from pellucid.learn.network import Network
 from pellucid.see.dream.dream import dream as dreamt
 from pellucid.see.patterns.results import Patterns as Found
@@ -282,7 +283,7 @@ def test_what_was_trained_here_is_in_this_window_only(context):
 
 
 def test_the_settings_shown_suit_the_architecture(context):
-    """Rejects settings of another architecture, and a single look at few images."""
+    """Rejects settings of another architecture, a single look at few images, and SGD's learning rate for Adam."""
     tab = TrainTab(context, [])
     shown = dict(zip(tab._names, tab.recipe(window(), "digits", "mlp-deep")[1:], strict=True))
     assert shown["batch"]["value"] == 32
@@ -290,6 +291,9 @@ def test_the_settings_shown_suit_the_architecture(context):
     assert shown["epochs"]["value"] == 10
     shown = dict(zip(tab._names, tab.recipe(window(), "digits", "cnn-4-4-8-16")[1:], strict=True))
     assert shown["epochs"]["value"] == 21
+    for optimizer, rate, rates in (("adam", 0.001, ""), ("momentum", 0.05, " ".join(map(str, RATES)))):
+        found = [update["value"] for update in tab.rates(window(), "mnist-cnn", optimizer)[1:]]
+        assert found == [rate, rates]
 
 
 @pytest.mark.parametrize("changed", [{"learning_rate": 0}, {"epochs": 0.5}, {"learning_rates": "x"}])

@@ -24,6 +24,7 @@ from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
 
 FIRST = ("epochs", "batch", "learning_rate", "optimizer", "seed")
+RATES = ("learning_rate", "learning_rates")
 BESIDE = ("resume", "checkpoint_batches", "checkpoint_seconds")  # a window keeps its training in memory
 ARCHITECTURE = "cnn-4-4-8-16"
 SECONDS = 0.5  # from one picture of a training to the next
@@ -60,6 +61,8 @@ class TrainTab:
         self._context.connect_stop(halt, "train", status)
         for choice in (self._data, self._architecture):
             connect(choice.input, self.recipe, [self._data, self._architecture], [status, *asked[2:]])
+        optimizer, *rates = (asked[2 + self._names.index(name)] for name in ("optimizer", *RATES))
+        connect(optimizer.input, self.rates, [self._architecture, optimizer], [status, *rates])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `train` takes them."""
@@ -112,6 +115,12 @@ class TrainTab:
         suits = dict(architecture(name).recipe)
         epochs = TrainSettings.of(suits).for_images(len(self._context.data(data).train)).epochs
         return suits | {"seed": self._context.seed, "epochs": epochs}
+
+    def rates(self, request: gr.Request, name: str, optimizer: str) -> list[Any]:
+        """The learning rates that suit an architecture with another optimizer."""
+        del request
+        suits = TrainSettings.of(architecture(name).recipe, optimizer=optimizer)
+        return [gr.skip(), *[gr.update(value=controls.shown_value(getattr(suits, rate))) for rate in RATES]]
 
     def _watch(self, session: Session, work: Any) -> Iterator[tuple[Any, ...]]:
         """Pictures of a training, and at the end the network, for the other tabs."""
