@@ -33,6 +33,16 @@ def test_huge_logits_give_the_exact_loss(large):
     np.testing.assert_allclose(softmax(logits)[:, 0], [1, 0, 0], atol=1e-40)
 
 
+def test_a_sure_network_has_the_exact_gradient():
+    """Rejects p - 1 in float32, of which only rounding is left where p is nearly 1, so that a trained network's check fails."""
+    logits = np.random.default_rng(0).standard_normal((10, 6)).astype(np.float32)
+    labels = np.arange(6)
+    logits[labels, labels] += 14
+    for loss in (cross_entropy, loss_named("sigmoid-cross-entropy").value_and_gradient):
+        exact = loss(logits.astype(np.float64), labels)[1]
+        np.testing.assert_allclose(loss(logits, labels)[1], exact, rtol=1e-5)
+
+
 def test_what_is_no_number_is_not_hidden():
     """Rejects a loss that looks healthy after an overflow."""
     for bad in (np.nan, np.inf):
