@@ -34,7 +34,7 @@ def test_huge_logits_give_the_exact_loss(large):
 
 
 def test_a_sure_network_has_the_exact_gradient():
-    """Rejects p - 1 in float32, of which only rounding is left where p is nearly 1, so that a trained network's check fails."""
+    """Rejects p - 1 in float32, of which only rounding is left where p is nearly 1, and a check that fails so."""
     logits = np.random.default_rng(0).standard_normal((10, 6)).astype(np.float32)
     labels = np.arange(6)
     logits[labels, labels] += 14

@@ -216,7 +216,11 @@ class CallbackSettings(Settings):
         "picture (.png) redrawn during the training: curves, an image in every layer; as .webp, .gif or .mp4 a film",
         unset="none is drawn",
     )
-    live_batches: int = field(50, "batches from one live picture, or one TensorBoard entry, to the next", ge=1)
+    live_batches: int = field(
+        50,
+        "batches from one live picture, or one TensorBoard entry, to the next; fewer in a film of under 16 pictures",
+        ge=1,
+    )
     tensorboard: Path | None = field(
         None, "folder for a TensorBoard log of the training; needs the package tensorboard", unset="no log"
     )

@@ -73,7 +73,7 @@ def test_the_truth_is_green_and_a_wrong_guess_red(told, right):
     label = label if right else (label + 1) % 3
     figure = training_figure(history, trace_backprop(net, image, label), classes=["ape", "bee", "cat"])
     assert (to_rgb(LIGHT.truth) in bars(figure), to_rgb(LIGHT.wrong) in bars(figure)) == (True, not right)
-    assert any(line.startswith(f"a {['ape', 'bee', 'cat'][label]}, ") for line in words(figure))
+    assert any(line.startswith(f"{['ape', 'bee', 'cat'][label]}: ") for line in words(figure))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 40])
@@ -108,6 +108,7 @@ def test_the_curves_are_those_of_the_history(told):
     for line, name in wanted.items():
         told = [100 * getattr(epoch, name) for epoch in history.epochs]
         np.testing.assert_allclose(accuracy.lines[line].get_ydata(), told)
+    assert np.array_equal(accuracy.lines[0].get_ydata(), 100 * history.column("accuracy"))
     np.testing.assert_allclose(error.lines[1].get_ydata(), 100 * history.column("ridge_share"))
     axes = curves_figure(history).axes
     titles = [each.get_title(loc="left") for each in axes[1:]]
@@ -203,11 +204,13 @@ def test_a_notebook_s_picture_is_redrawn_in_its_place(monkeypatch):
 
 
 def test_a_film_holds_the_whole_training_also_where_it_stopped_early(tmp_path, monkeypatch):
-    """Rejects pictures that replace each other, a last state that is missing, and frames without end."""
-    with Live(tmp_path / "run.webp", every=2) as live:
-        train(small.network(), small.data(), on_batch=live.batch, epochs=1, **QUICK)
-    with Image.open(tmp_path / "run.webp") as film:
-        assert film.n_frames == 3  # after batches 2, 4 and 5
+    """Rejects pictures that replace each other, a first or last state that is missing, too many frames, and too few."""
+    monkeypatch.setattr(live_plot, "FEWEST_FRAMES", 4)
+    for every in (2, 50):
+        with Live(tmp_path / "run.webp", every=every) as live:
+            train(small.network(), small.data(), on_batch=live.batch, epochs=2, **QUICK)
+        with Image.open(tmp_path / "run.webp") as film:
+            assert film.n_frames == 6  # after batches 1, 2, 4, 6, 8 and 10
     monkeypatch.setattr(live_plot, "MOST_FRAMES", 4)
 
     def stop(trainer):
@@ -219,7 +222,7 @@ def test_a_film_holds_the_whole_training_also_where_it_stopped_early(tmp_path, m
     with pytest.raises(KeyboardInterrupt), live:
         train(small.network(), small.data(), epochs=2, on_batch=stop, **QUICK)
     with Image.open(tmp_path / "stopped.gif") as film:
-        assert film.n_frames == 4  # after batches 2, 4, 6 (every other one by then) and 7
+        assert film.n_frames == 4  # after batches 1, 3, 6 (every other one by then) and 7
     assert [entry.name for entry in tmp_path.iterdir() if "live" in entry.name] == []
 
 

@@ -80,7 +80,7 @@ def _summary(history: History) -> str:
     batches, epochs, window = len(history.batches), len(history.epochs), history.window
     done = f"{epochs:,} epoch{'s' * (epochs != 1)}, {batches:,} batch{'es' * (batches != 1)}"
     strong = f"the average of the last {window} batches" if window > 1 else "the same"
-    return f"{done}.   Pale: each batch by itself.   Strong: {strong}; of dev and test images: of all of them."
+    return f"{done}.   Pale: each batch.   Strong: {strong}; train accuracy: of an epoch; dev, test: all their images."
 
 
 def _average_line(history: History, column: str, name: str, color: str, form: str) -> Line:
@@ -96,7 +96,7 @@ def loss_lines(history: History, per_epoch: int | None = None) -> list[Line]:
         Line("dev", x, history.column("dev_loss"), COLORS[1], form=".3g"),
     ]
     if history.column("ridge").any():
-        lines.append(Line("+ ridge", x, history.averaged("cost"), COLORS[4], 1.2, form=".3g"))
+        lines.append(Line("with ridge", x, history.averaged("cost"), COLORS[4], 1.2, form=".3g"))
     return lines
 
 
@@ -109,7 +109,7 @@ def accuracy_lines(history: History, per_epoch: int | None = None) -> list[Line]
     train = [np.average(accuracy[one], weights=images[one]) for one in passes]
     told = {name: [getattr(epoch, f"{name}_accuracy") for epoch in history.epochs] for name in ("full", "test")}
     lines = [
-        Line("", x, history.averaged("accuracy"), LIGHT.muted, 0.5),
+        Line("", x, history.column("accuracy"), LIGHT.muted, 0.5),
         Line("train", np.array([x[one].mean() for one in passes]), np.array(train), COLORS[0]),
         Line("all train", ends, np.array(told["full"], float), COLORS[3]),
         Line("dev", x, history.column("dev_accuracy"), COLORS[1]),
@@ -147,6 +147,7 @@ def draw_lines(
     shown = np.concatenate([np.zeros(0), *(line.get_ydata() for line in axes.lines)])
     if log and shown.size:
         log_axis(axes, float(shown.min()), float(shown.max()))
+    axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     name_axis(axes, words, size)
     label_ends(axes, ends, size)
@@ -204,6 +205,7 @@ def _seconds(axes: Axes, history: History) -> None:
     axes.set_yticks(places, history.layers)
     axes.invert_yaxis()
     axes.grid(visible=False)
+    axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     name_axis(axes, "seconds of work, all threads")
 

@@ -28,16 +28,17 @@ from pellucid.show.films import FORMATS, save_film
 from pellucid.show.style import FIGURES
 
 EVERY = 50
-MOST_FRAMES = 64
-"""Of a film, but for its last; an even number. With so many every other one is dropped, and then drawn no more."""
+FEWEST_FRAMES, MOST_FRAMES = 16, 64
+"""Of a film, but for first and last; even numbers. With the most every other one is dropped, and then drawn no more."""
 
 
 class Live:
     """Redraws `path` (.png, .pdf or .svg), or writes a film of all pictures to it at the end (.webp, .gif or .mp4).
 
     Without a path, and with one too, it redraws the picture in the notebook's cell, if there is a notebook. every:
-    batches from one picture to the next; the last state is always drawn. Where a training may stop early, use it in a
-    `with`. Raises PellucidError for another ending, and where it cannot write.
+    batches from one picture to the next, fewer in the film of a short training; the last state is always drawn, of a
+    film the first, too. Where a training may stop early, use it in a `with`. Raises PellucidError for another ending,
+    and where it cannot write.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Live:
             check_output(path, (*FIGURES, *FORMATS))
         self.path = None if path is None else Path(path)
         self.every, self.classes = every, classes
+        self._film = self.path is not None and self.path.suffix.lower() in FORMATS
         self._place: Any = None
         self._trainer: Trainer | None = None
         self._drawn = 0
@@ -57,13 +59,16 @@ class Live:
     def batch(self, trainer: Trainer) -> None:
         """Draw where it is time to; to be called after every batch."""
         self._trainer = trainer
-        done = len(trainer.history.batches)
-        if done == _per_epoch(trainer) * (trainer.settings.epochs or 0):
+        done, last = len(trainer.history.batches), _per_epoch(trainer) * (trainer.settings.epochs or 0)
+        first = self._film and self._drawn == 0
+        if first:
+            self.every = max(1, min(self.every, last // FEWEST_FRAMES))
+        if done == last:
             self.close()
-        elif done % self.every == 0:
+        elif first or done % self.every == 0:
             self.draw(trainer)
             if len(self._frames) == MOST_FRAMES:
-                self._frames, self.every = self._frames[1::2], 2 * self.every
+                self._frames, self.every = self._frames[::2], 2 * self.every
 
     def draw(self, trainer: Trainer) -> None:
         """Draw now: the curves so far, the same image as ever, and the worst of the last batch."""
@@ -72,14 +77,13 @@ class Live:
         classes = (trainer.data.classes if self.classes is None else self.classes)[: len(seen.probabilities)]
         per_epoch = _per_epoch(trainer)
         figure = training_figure(trainer.history, seen, worst, trainer.filters, classes=classes, per_epoch=per_epoch)
-        film = self.path is not None and self.path.suffix.lower() in FORMATS
-        if self.path is not None and not film:
+        if self.path is not None and not self._film:
             with atomic_path(self.path) as temporary:
                 figure.savefig(temporary, format=self.path.suffix[1:].lower(), dpi=DPI)
-        if film or in_notebook():
+        if self._film or in_notebook():
             memory = io.BytesIO()
             figure.savefig(memory, format="png", dpi=DPI)
-            if film:
+            if self._film:
                 self._frames.append(memory.getvalue())
             if in_notebook():
                 self._show(memory.getvalue())

@@ -166,11 +166,11 @@ def _sample(axes: Axes, seen: BackpropTrace, names: Sequence[str], left: int, wo
     draw_image(axes, shown, left, top, max(1, 96 // max(shown.shape[:2])))
     right = "right" if seen.guess == seen.label else f"taken for {names[seen.guess]}"
     colour = LIGHT.truth if seen.guess == seen.label else LIGHT.wrong
-    draw_text(axes, f"a {names[seen.label]}, {right}", left, top + 102, size=9, colour=colour)
-    draw_text(axes, f"loss {seen.loss:.2g}", left, top + 118, size=8, colour=LIGHT.muted)
+    draw_text(axes, f"{names[seen.label]}: {right}", left, top + 102, size=9, colour=colour)
+    draw_text(axes, f"loss {seen.loss:.2g} after the step", left, top + 118, size=8, colour=LIGHT.muted)
     _bars(axes, seen.probabilities, names, seen, (left + 196, top + 60, 350, 50))
     _bars(axes, seen.error, names, seen, (left + 196, top + 118, 350, 26))
-    for place, text in ((top - 4, "100%"), (top + 54, "0"), (top + 88, "+1"), (top + 112, "0"), (top + 138, "-1")):
+    for place, text in ((top + 4, "100%"), (top + 54, "0"), (top + 86, "+1"), (top + 112, "0"), (top + 138, "-1")):
         draw_text(axes, text, left + 188, place, size=7, colour=LIGHT.muted, at="right")
     draw_text(axes, "probability of each class", left + 196, SAMPLES + 2, size=8, colour=LIGHT.muted)
     draw_text(axes, "error: probability - truth", left + 196, top + 146, size=8, colour=LIGHT.muted)
