@@ -283,9 +283,9 @@ def softmax(z: Logits) -> Logits:
 def cross_entropy(z: Logits, labels: Labels, smoothing: float = 0.0) -> tuple[Losses, Logits]:
     """loss = -log p[label] = log(sum over k of exp(z[k] - m)) - (z[label] - m), p = softmax(z);  dz = p - onehot(label)
 
-    From the logits, and not from p, so that nothing has to be added to avoid log 0; p[label] - 1 is minus the sum of the
-    other p, for by itself it is mere rounding where the network is sure. Smoothed, a share of the truth is spread evenly
-    over all K classes: q = (1 - smoothing) onehot(label) + smoothing / K,
+    From the logits, and not from p, so that nothing has to be added to avoid log 0; p[label] - 1 is minus the sum of
+    the others, for by itself it is mere rounding where a network is sure. Smoothed, a share of the truth is spread
+    evenly over all K classes: q = (1 - smoothing) onehot(label) + smoothing / K,
 
     loss = -sum over k of q[k] log p[k];  dz = p - q
     """
