@@ -120,6 +120,21 @@ def test_optimizers(size, seed, kind):
     assert kind == "plain" or np.allclose(v, double[2], atol=1e-6)
 
 
+@settings(max_examples=30)
+@given(st.integers(1, 40), seeds, st.integers(1, 9))
+def test_adam(size, seed, step):
+    """Rejects an average that is moved after the weights, one corrected by the other's start, a decay left out."""
+    w, g, v, s = drawn(seed, (3, size), (3, size), (3, size), (3, size))
+    s = np.abs(s)
+    scalars = {"momentum": 0.8, "decay": 0.01, "factor": 0.5, "weight_decay": 0.3, "beta": 0.99, "least": 1e-3}
+    double = [array.astype(np.float64) for array in (w, g, v, s)]
+    kernels.update_by_adam(w, g, v, s, 0.1, step, **scalars)
+    reference.update_by_adam(*double, 0.1, step, **scalars)
+    assert np.allclose(v, double[2], atol=1e-6)
+    assert np.allclose(s, double[3], atol=1e-6)
+    assert np.allclose(w, double[0], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize("batch", [1, 5, 16])
 def test_nan_wins_a_pool_wherever_it_stands(place, batch):
@@ -163,5 +178,5 @@ def test_every_kernel_with_a_reference_is_compared_here():
     text = Path(__file__).read_text(encoding="utf-8")
     stub = Path(kernels.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
     names = re.findall(r"^from \.(?!reference|threads)\w+ import (\w+)", stub, re.MULTILINE)
-    assert len(names) == 10
+    assert len(names) == 11
     assert not [name for name in names if f'"{name}"' not in text and f".{name}(" not in text]

@@ -103,6 +103,22 @@ def test_two_steps_of_adam_worked_out_by_hand():
     assert w["a.weight"][0, 0] == pytest.approx(0.9 - 0.1 * mean / math.sqrt(square))
 
 
+def test_adam_by_pieces_is_adam_in_one(monkeypatch):
+    """Rejects a piece left out, or one that is moved along another's averages."""
+    ends = []
+    for piece in (2**18, 10):
+        monkeypatch.setattr("pellucid.kernels.update.PIECE", piece)
+        rng = np.random.default_rng(0)
+        w = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+        optimizer = Optimizer(TrainSettings(optimizer="adamw", ridge=0.5), w)
+        for _ in range(3):
+            gradients = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+            optimizer.step(w, gradients, 0.1, batch=7)
+        ends.append({name: value.tobytes() for name, value in {**w, **optimizer.memory}.items()})
+    assert ends[0] == ends[1]
+    assert len(ends[0]) == 3 * len(SHAPES)
+
+
 def test_adam_has_a_rate_of_its_own():
     """Rejects a preset's rate for SGD with Adam, where it learns nothing, and one that was given passed over."""
     sgd, adam = {"learning_rate": 0.1, "learning_rates": (0.1, 0.01)}, {"optimizer": "adam", "learning_rate": 0.02}

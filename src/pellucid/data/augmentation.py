@@ -57,20 +57,22 @@ def resample(images: Images, angle: Each, side: Each, down: Each, right: Each) -
     down, right: the window's middle, in pixels from the image's.  Around the image is black.
     """
     count, channels, height, width = images.shape
-    r, c = (np.arange(n)[None] - (n - 1) / 2 for n in (height, width))
-    cos, sin = ((side * turn)[:, None, None] for turn in (np.cos(angle), np.sin(angle)))
-    rows = cos * r[:, :, None] + sin * c[:, None] + (down + (height - 1) / 2)[:, None, None]
-    columns = cos * c[:, None] - sin * r[:, :, None] + (right + (width - 1) / 2)[:, None, None]
-    padded = np.zeros((count, channels, height + 2, width + 2), images.dtype)  # a pixel of black all around
-    padded[:, :, 1:-1, 1:-1] = images
-    flat, seen = padded.reshape(count, channels, -1), np.zeros((count, channels, height * width), images.dtype)
-    rows, columns = np.clip(rows + 1, 0, height + 1), np.clip(columns + 1, 0, width + 1)
+    r, c = (np.arange(n, dtype=np.float32) - np.float32((n - 1) / 2) for n in (height, width))
+    cos, sin, down, right = (
+        each.astype(np.float32)[:, None, None]
+        for each in (side * np.cos(angle), side * np.sin(angle), down + (height + 1) / 2, right + (width + 1) / 2)
+    )
+    rows = np.clip(cos * r[:, None] + sin * c + down, 0, height + 1)
+    columns = np.clip(cos * c - sin * r[:, None] + right, 0, width + 1)
+    padded = np.zeros((count, height + 2, width + 2, channels), images.dtype)  # a pixel of black all around
+    padded[:, 1:-1, 1:-1] = images.transpose(0, 2, 3, 1)
+    pixels, seen = padded.reshape(-1, channels), np.zeros((count, height, width, channels), images.dtype)
     above, left = np.minimum(rows.astype(int), height), np.minimum(columns.astype(int), width)
+    first = (np.arange(count)[:, None, None] * (height + 2) + above) * (width + 2) + left
     for i, j in np.ndindex(2, 2):
-        weight = (1 - np.abs(rows - above - i)) * (1 - np.abs(columns - left - j))
-        tap = ((above + i) * (width + 2) + left + j).reshape(count, 1, -1)
-        seen += np.take_along_axis(flat, tap, axis=2) * weight.reshape(count, 1, -1).astype(images.dtype)
-    return seen.reshape(images.shape)
+        weight = (1 - np.abs(rows - above.astype(np.float32) - i)) * (1 - np.abs(columns - left.astype(np.float32) - j))
+        seen += pixels.take(first + i * (width + 2) + j, axis=0) * weight[..., None]
+    return np.ascontiguousarray(seen.transpose(0, 3, 1, 2))
 
 
 def recolor(images: Images, brightness: Each, contrast: Each, saturation: Each) -> Images:

@@ -30,9 +30,9 @@ from .reference import sigmoid_gradient as sigmoid_gradient
 from .reference import softmax as softmax
 from .reference import standardize_images as standardize_images
 from .reference import tanh_gradient as tanh_gradient
-from .reference import update_by_adam as update_by_adam
 from .threads import run_in_order as run_in_order
 from .threads import shards as shards
 from .threads import single_threaded_blas as single_threaded_blas
 from .threads import thread_count as thread_count
+from .update import update_by_adam as update_by_adam
 from .update import update_parameter as update_parameter

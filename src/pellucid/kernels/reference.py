@@ -365,18 +365,20 @@ def update_by_adam(
     decay: float = 0.0,
     factor: float = 1.0,
     weight_decay: float = 0.0,
+    beta: float = 0.999,
+    least: float = 1e-8,
 ) -> None:
     """h = factor g + decay w, and then, in place, in the `step`-th step from 1,
 
-    v = momentum v + (1 - momentum) h;  s = 0.999 s + 0.001 h^2, the moving averages, which begin at 0, and so
-    w = w - rate weight_decay w - rate v' / (sqrt(s') + 1e-8), v' = v / (1 - momentum^step), s' = s / (1 - 0.999^step)
+    v = momentum v + (1 - momentum) h;  s = beta s + (1 - beta) h^2, the moving averages, which begin at 0, and so
+    w = w - rate weight_decay w - rate v' / (sqrt(s') + least), v' = v / (1 - momentum^step), s' = s / (1 - beta^step)
     """
-    kept, least, real = 0.999, 1e-8, w.dtype.type
+    real = w.dtype.type
     h = real(factor) * g + real(decay) * w
     v += real(1 - momentum) * (h - v)
-    s += real(1 - kept) * (h * h - s)
+    s += real(1 - beta) * (h * h - s)
     w -= real(rate * weight_decay) * w
-    w -= real(rate / (1 - momentum**step)) * v / (np.sqrt(s / real(1 - kept**step)) + real(least))
+    w -= real(rate / (1 - momentum**step)) * v / (np.sqrt(s / real(1 - beta**step)) + real(least))
 
 
 def exceeds(g: Float[Array, "..."], largest: float) -> bool:

@@ -3,6 +3,8 @@
 Large arrays are moved in pieces, by all threads; what is done with an element does not depend on the piece.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -31,14 +33,39 @@ def update_parameter(
 
     rate (factor g + decay w) is what w loses, or what v loses before w gains v; see the reference.
     """
-    if not w.shape == g.shape == (w if v is None else v).shape:
-        raise ValueError("A parameter, its gradient and its velocities must be of one shape.")
-    arrays = [array.reshape(-1) for array in (w, g, w if v is None else v)]
     numbers = (*map(w.dtype.type, (rate, momentum, decay, factor)), v is not None, nesterov)
-    if w.size <= PIECE:
-        update_flat(*arrays, *numbers)
+    _in_pieces(update_flat, (w, g, w if v is None else v), numbers)
+
+
+@compiled(reference.update_by_adam)
+def update_by_adam(
+    w: Float[Array, "*shape"],
+    g: Float[Array, "*shape"],
+    v: Float[Array, "*shape"],
+    s: Float[Array, "*shape"],
+    rate: float,
+    step: int,
+    momentum: float = 0.9,
+    decay: float = 0.0,
+    factor: float = 1.0,
+    weight_decay: float = 0.0,
+    beta: float = 0.999,
+    least: float = 1e-8,
+) -> None:
+    """Move w, and the averages v of its gradients g and s of their squares, in place; see the reference."""
+    shares = (1 - momentum, 1 - beta, decay, factor)
+    numbers = (*shares, rate * weight_decay, rate / (1 - momentum**step), 1 - beta**step, least)
+    _in_pieces(adam_flat, (w, g, v, s), tuple(map(w.dtype.type, numbers)))
+
+
+def _in_pieces(update: Callable[..., None], arrays: tuple[Array, ...], numbers: tuple[object, ...]) -> None:
+    if len({array.shape for array in arrays}) > 1:
+        raise ValueError("A parameter, its gradient and what is remembered of it must be of one shape.")
+    flat, size = [array.reshape(-1) for array in arrays], arrays[0].size
+    if size <= PIECE:
+        update(*flat, *numbers)
     else:
-        run_in_order(lambda part: update_flat(*(array[part] for array in arrays), *numbers), shards(w.size, PIECE))
+        run_in_order(lambda part: update(*(array[part] for array in flat), *numbers), shards(size, PIECE))
 
 
 @vectorized
@@ -52,3 +79,13 @@ def update_flat(w, g, v, rate, momentum, decay, factor, moving, nesterov):  # ty
         u = rate * (factor * g[i] + decay * w[i])
         v[i] = momentum * v[i] - u
         w[i] += momentum * v[i] - u if nesterov else v[i]
+
+
+@vectorized
+def adam_flat(w, g, v, s, new, new_square, decay, factor, shrink, rate, started, least):  # type: ignore[no-untyped-def]
+    """All flat; new, new_square: what an average takes of what is new; started: 1 - beta^step."""
+    for i in range(len(w)):
+        h = factor * g[i] + decay * w[i]
+        v[i] += new * (h - v[i])
+        s[i] += new_square * (h * h - s[i])
+        w[i] -= shrink * w[i] + rate * v[i] / (np.sqrt(s[i] / started) + least)
