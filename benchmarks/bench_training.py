@@ -5,6 +5,7 @@ here), on the same batches in the same order, and then judge the dev images. The
 learn, or the run stops: times mean nothing where the two do not do the same work. (Later, rounding sends them along
 ways of their own, so that accuracies may differ a little.) The rival gets its images standardized beforehand, ours does
 it batch by batch. PyTorch is tried in its two memory layouts.
+Robust training has no rival: it is timed beside the plain training of the same network, as three passes beside one.
 The loops (see loops.py) take seconds for a batch, so they are timed over two batches, and that is multiplied; their
 gradients must agree with ours, too.
 """
@@ -40,6 +41,7 @@ CASES = (  # and how many images an epoch has, at most
     ("resnet-8", 20_000),
 )
 LOOPED, LOOPED_BATCHES = "cnn-4-4-8-16", 2
+ROBUST, ROBUST_IMAGES, ROBUST_BAR = "mnist-robust", 2_560, 3.5  # robust steps may take so many plain ones' time
 FIRST, AGREE = 5, 1e-5  # the losses of the first steps, and by what share of them they may differ
 LEARNT = 0.8
 # Every field, so that nothing of the architecture's own recipe (a warm-up, a clipped gradient) is left to ours alone.
@@ -57,12 +59,13 @@ class Learnt:
 
 
 def rows() -> Iterator[Row]:
-    """Each network beside PyTorch's default layout and channels-last, then the smaller one beside the loops."""
+    """Each network beside PyTorch in both layouts, robust training beside plain, the smaller network beside loops."""
     data = load_data("mnist" if find_mnist() is not None else "digits")
     for name, images in CASES:
         part = Data(data.train.take(min(images, len(data.train))), data.dev, data.test, name=data.name)
         for layout in (torch.contiguous_format, torch.channels_last):
             yield beside_pytorch(name, part, layout)
+    yield beside_plain(data)
     yield beside_loops(data)
 
 
@@ -83,6 +86,23 @@ def beside_pytorch(name: str, data: Data, layout: torch.memory_format) -> Row:
         threads=thread_count(),
     )
     return replace(row, notes={**row.notes, "dev_accuracies": same_work(found["ours"], found["rival"])})
+
+
+def beside_plain(data: Data) -> Row:
+    """Steps on moved images beside steps on the images as they are."""
+    part = Data(data.train.take(min(ROBUST_IMAGES, len(data.train))), data.dev.take(1), data.test, name=data.name)
+    row = compare(
+        f"robust steps of {ROBUST}, {len(part.train):,} images of {data.name}",
+        lambda: train_ours(ROBUST, part, 1, robust=4.0),
+        lambda: train_ours(ROBUST, part, 1),
+        against="plain steps of the same network",
+        repeats=int(os.environ.get("REPEATS", "3")),
+        batch=BATCH,
+        threads=thread_count(),
+    )
+    assert row.ratio is not None
+    reached = "reached" if row.ratio <= ROBUST_BAR else "NOT REACHED"
+    return replace(row, notes={**row.notes, "bar": f"{ROBUST_BAR}, {reached}"})
 
 
 def beside_loops(data: Data) -> Row:
@@ -133,10 +153,10 @@ def network_of(name: str, data: Data) -> Network:
     return Network(replace(plan, layers=kept), input_shape=data.input_shape, seed=0)
 
 
-def train_ours(name: str, data: Data, epochs: int) -> Learnt:
+def train_ours(name: str, data: Data, epochs: int, **settings: float) -> Learnt:
     """The epochs and the dev accuracy by `learn`."""
     net = network_of(name, data)
-    history = train(net, data, progress=False, epochs=epochs, **SETTINGS)
+    history = train(net, data, progress=False, epochs=epochs, **{**SETTINGS, **settings})
     return Learnt(tuple(batch.loss for batch in history.batches[:FIRST]), history.epochs[-1].dev_accuracy)
 
 

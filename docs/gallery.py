@@ -16,28 +16,28 @@ FOLDER = HERE / "pictures"
 PICTURES = {
     "waves": (
         "flower.jpg",
-        "--layer conv3 --unit 56 --levels 4 --rounds 2 --steps 20 --strength 0.25",
+        "--layer conv3 --unit 121 --levels 4 --rounds 2 --steps 20 --strength 0.25",
         "One map, from the whole picture down to 64 tiles: waves around the flower, and the petals keep their shape.",
     ),
     "currents": (
         "flower.jpg",
         "--layer conv3 --unit auto --levels 4 --rounds 2 --steps 20 --strength 0.25",
-        "Every tile has the map that it excites most already, so strokes follow what is there.",
+        "Every tile has the map that it excites most already: strokes of a pen follow what is there.",
     ),
     "stripes": (
         "flower.jpg",
-        "--layer conv2 --unit 3 --levels 3 --rounds 2 --steps 20",
+        "--layer conv2 --unit 49 --levels 3 --rounds 2 --steps 20",
         "A map of an earlier layer, which likes slanted strokes.",
     ),
     "sky": (
         "china.jpg",
-        "--layer conv3 --unit 56 56 auto auto --levels 4 --rounds 2 --steps 15 --learning-rate 0.015",
+        "--layer conv3 --unit 121 121 auto auto --levels 4 --rounds 2 --steps 15 --learning-rate 0.015",
         "One map for the large strokes, each tile's own for the small ones.",
     ),
-    "ripples": (
+    "rain": (
         "china.jpg",
-        "--layer conv3 --unit 56 --levels 4 --rounds 2 --steps 15 --learning-rate 0.015 --strength 0.25",
-        "The same map as in the waves, on another photograph.",
+        "--layer conv3 --unit 85 --levels 4 --rounds 2 --steps 15 --learning-rate 0.015 --strength 0.25",
+        "A map that answers to long slanted strokes: rain.",
     ),
 }
 SIZE = "--size 480"
@@ -45,7 +45,7 @@ HEAD = """<!-- Written by `make pictures`; change docs/gallery.py, not this page
 
 # Gallery
 
-Dreams of `mnist-cnn`, a network that has seen nothing but handwritten digits, on two photographs that come with
+Dreams of `mnist-robust`, a network that has seen nothing but handwritten digits, on two photographs that come with
 scikit-learn (in the folder `datasets/images` of its installation). Each picture was made by the command below it.
 """
 

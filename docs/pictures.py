@@ -1,7 +1,8 @@
 """`make pictures`: Pellucid's own output, as the README shows it.
 
-wall.png: the patterns of every map of `mnist-cnn`, layer by layer.  photo.jpg, dream.jpg: a photograph, and the dream
-on it that the tour dreams. And the gallery, each of its pictures by the command that its page shows.
+wall.png: the patterns of every map of `mnist-robust`, layer by layer.  robust.png: those of its logits and of some maps
+beside those of `mnist-cnn`, which was trained without perturbations.  photo.jpg: the photograph that the README dreams on.
+And the gallery, each of its pictures by the command that its page shows.
 """
 
 from pathlib import Path
@@ -9,17 +10,18 @@ from pathlib import Path
 import gallery
 
 import pellucid as pc
-from pellucid.data.photos import Photo, bundled_photo, save_photo
+from pellucid.data.photos import bundled_photo
 from pellucid.files import output_folder
+from pellucid.see.dream.dream import limit_size
 from pellucid.see.patterns.api import Patterns
-from pellucid.show.figures.axes import GAP, MARGIN, draw_image, draw_text, pixel_figure, save_figure
-from pellucid.show.figures.patterns import image_tones
-from pellucid.show.style import LIGHT
+from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure, save_figure
+from pellucid.show.figures.wall import image_tones
+from pellucid.show.style import GAP, LIGHT, MARGIN
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
-MODEL, LAYERS = "mnist-cnn", ("conv1", "conv2", "conv3")
-DREAM_LAYER, DREAM_UNIT = "conv3", 56
-ACROSS, SIDE, HEAD = 32, 28, 26
+MODEL, PLAIN, LAYERS = "mnist-robust", "mnist-cnn", ("conv1", "conv2", "conv3")
+ACROSS, SIDE, HEAD, PHOTO_SIZE = 32, 28, 26, 560
+LARGE = 3  # figure pixels for a pixel of a logit's pattern; 2 for one of a map's
 
 
 def wall(found: list[Patterns]) -> Path:
@@ -39,15 +41,26 @@ def wall(found: list[Patterns]) -> Path:
     return save_figure(figure, output_folder(FOLDER) / "wall.png")
 
 
-def before_and_after() -> list[Path]:
-    """Dream on the flower, and save what it was and what it became."""
-    dreamt = pc.dream(bundled_photo("flower.jpg"), MODEL, layer=DREAM_LAYER, unit=DREAM_UNIT, seed=0)
-    return [
-        save_photo(FOLDER / "photo.jpg", Photo(dreamt.before).over()),
-        save_photo(FOLDER / "dream.jpg", Photo(dreamt.image).over()),
-    ]
+def plain_and_robust() -> Path:
+    """Draw the ten logits' patterns of both networks, each with some maps of the deepest convolution beneath."""
+    across, step = 10 * (LARGE * SIDE + GAP) - GAP, LARGE * SIDE + GAP
+    columns, small = (across + GAP) // (2 * SIDE + GAP), 2 * SIDE
+    block = HEAD + step + 2 * (small + GAP)
+    figure, axes = pixel_figure(2 * MARGIN + across, MARGIN // 2 + 2 * (block + MARGIN))
+    for row, (name, words) in enumerate(((PLAIN, "trained on the images"), (MODEL, "trained on perturbed images"))):
+        top = MARGIN + row * (block + MARGIN)
+        draw_text(axes, f"{name}, {words}", MARGIN, top, size=13, colour=LIGHT.ink, serif=True)
+        logits, maps = (pc.patterns(name, layer, image="sphere", seed=0).images for layer in ("logits", LAYERS[-1]))
+        for index, tile in enumerate(image_tones(logits)):
+            draw_image(axes, tile, MARGIN + index * step, top + HEAD, LARGE)
+        for index, tile in enumerate(image_tones(maps[: 2 * columns])):
+            left, down = index % columns * (across - small) // (columns - 1), index // columns * (small + GAP)
+            draw_image(axes, tile, MARGIN + left, top + HEAD + step + down, 2)
+    return save_figure(figure, FOLDER / "robust.png")
 
 
 if __name__ == "__main__":
-    for path in [wall([pc.patterns(MODEL, layer, seed=0) for layer in LAYERS]), *before_and_after(), *gallery.main([])]:
+    found = [pc.patterns(MODEL, layer, seed=0) for layer in LAYERS]
+    photo = limit_size(bundled_photo("flower.jpg"), PHOTO_SIZE).save(FOLDER / "photo.jpg")
+    for path in [wall(found), plain_and_robust(), photo, *gallery.main([])]:
         print(f"Wrote {path}")

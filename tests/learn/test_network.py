@@ -37,7 +37,7 @@ def small(**options):
 
 
 def tensors(net):
-    return {name: torch.tensor(value, requires_grad=True) for name, value in net.parameters.items()}
+    return {name: torch.tensor(value, requires_grad=name in net.trained) for name, value in net.parameters.items()}
 
 
 @pytest.mark.parametrize("count", [1, 5, 70])
@@ -135,7 +135,9 @@ def test_the_presets_are_those_of_the_literature():
     assert sizes["mlp-deep"] == sum(b * (a + 1) for a, b in itertools.pairwise(deep))
     assert sizes["mlp-70-30"] == 70 * 785 + 30 * 71 + 10 * 31
     assert sizes["cnn-4-4-8-16"] == 4 * 26 + 4 * 101 + 8 * 37 + 16 * 73 + 128 * (16 * 7 * 7 + 1) + 10 * 129
-    assert sizes["mnist-cnn"] == 32 * 10 + 64 * 289 + 128 * 577 + 100 * (128 * 9 + 1) + 10 * 101
+    assert (
+        sizes["mnist-cnn"] == sizes["mnist-robust"] == 32 * 10 + 64 * 289 + 128 * 577 + 100 * (128 * 9 + 1) + 10 * 101
+    )
 
 
 def test_the_seed_makes_the_weights():

@@ -9,9 +9,12 @@ from torch.nn import functional
 
 from beside import torch_network
 from learn import small
+from pellucid.learn.architectures import architecture
 from pellucid.learn.robust import STEPS, STRIDE, WARMUP, Perturbation, perturbed
 from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train
+from pellucid.see.models.open import open_model
+from pellucid.see.patterns.api import patterns
 
 DISTANCE = 0.7
 
@@ -108,3 +111,20 @@ def test_without_a_distance_nothing_moves():
     network, x, labels, perturbation = given(5, np.float32)
     still = dataclasses.replace(perturbation, distance=0.0)
     assert np.array_equal(perturbed(network, x, labels, still), x)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_the_bundled_network_shows_of_a_class_another_recognizes(seed):
+    """Rejects the weights of an ordinary training: of mnist-cnn's patterns this network recognizes four of ten."""
+    found = patterns("mnist-robust", "logits", image="sphere", seed=seed)
+    recognized = open_model("mnist-cnn").network.predict(found.images)  # standardized already: scaled to themselves
+    assert np.diag(recognized).min() > 0.95
+
+
+def test_the_bundled_network_was_trained_by_its_preset():
+    """Rejects a recipe that was changed after the file was written, so that the card's command makes another one."""
+    told, preset = open_model("mnist-robust").network, architecture("mnist-robust")
+    assert (told.layers, told.scaling.kind) == (preset.layers, preset.scaling)
+    assert told.provenance["data"] == "mnist"
+    assert preset.recipe.items() <= told.provenance["training"].items()
+    assert told.provenance["test_accuracy"] > 0.988

@@ -31,8 +31,8 @@ def train(
     architecture: Annotated[
         str,
         Parameter(
-            help="architecture, by name (mlp-deep, cnn-4-4-8-16, mnist-cnn, mlp-70-30) or as a TOML file; or the file "
-            "of a network or checkpoint (.safetensors) to go on from"
+            help="architecture, by name (mnist-cnn, mnist-robust, cnn-modern, resnet-8, cnn-4-4-8-16, mlp-deep, "
+            "mlp-70-30) or as a TOML file; or the file of a network or checkpoint (.safetensors) to go on from"
         ),
     ],
     /,

@@ -285,7 +285,7 @@ def dream(
             help="unit, counted from 0, or one for each level; -1 for the whole layer, auto for each tile's strongest"
         ),
     ],
-    model: AnyModel = "mnist-cnn",
+    model: AnyModel = "mnist-robust",
     out: Annotated[
         Path | None,
         Parameter(
@@ -341,7 +341,7 @@ def octaves(
     *,
     layer: Layer,
     unit: Unit = -1,
-    model: AnyModel = "mnist-cnn",
+    model: AnyModel = "mnist-robust",
     guide: Annotated[
         Path | None, Parameter(help="picture whose activations the dream approaches (default: none)")
     ] = None,

@@ -3,7 +3,7 @@
 import pytest
 
 from pellucid.errors import PellucidError
-from pellucid.see.models.open import open_model
+from pellucid.see.models.open import open_model, zoo
 from pellucid.settings import StudioSettings
 from pellucid.show.studio.model_registry import ModelRegistry
 from pellucid.show.studio.sessions import Sessions
@@ -72,7 +72,7 @@ def test_only_what_was_named_can_be_opened(sessions, file, tmp_path):
     """Rejects a name from a window that becomes a path."""
     registry = ModelRegistry([str(file)])
     session = sessions.of("one")
-    assert registry.names(session) == ["small", "mnist-cnn"]
+    assert registry.names(session) == ["small", *zoo()]
     assert registry.model(session, "small").input_shape == (1, 13, 9)
     for name in (str(file), "../small", "/etc/passwd", None):
         with pytest.raises(PellucidError, match="no model"):
@@ -87,6 +87,6 @@ def test_models_that_are_open_already_are_offered_each_under_a_name_of_its_own(f
     """Rejects a registry for files only, and a second model that takes the place of the first."""
     first, second = open_model(str(file)), open_model(str(file))
     registry = ModelRegistry([first, str(file), second, "mnist-cnn"])
-    assert registry.names() == ["small", "small 2", "small 3", "mnist-cnn"]
+    assert registry.names() == ["small", "small 2", "small 3", *zoo()]
     assert registry.model(None, "small") is first
     assert registry.model(None, "small 3") is second

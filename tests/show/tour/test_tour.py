@@ -58,7 +58,7 @@ def by_torch(network: Network, layer: str, images: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 def test_every_map_has_its_activation_and_it_is_that_of_its_image(toured: Path, results: Results):
     """Rejects an activation noted before the image's last change, images saved in another order, and a map left out."""
-    model = open_model("mnist-cnn")
+    model = open_model(pipeline.MODEL)
     assert isinstance(model, NetworkModel)
     assert {layer.layer: len(layer.maps) for layer in results.layers} == MAPS
     with np.load(toured / "patterns.npz") as saved:

@@ -27,7 +27,7 @@ from pellucid.show.tour.page import Pictures, render_page
 from pellucid.show.tour.results import DreamFacts, LayerPatterns, ModelFacts, Results, Test, Training
 from pellucid.show.tour.stages import TracedDigit
 
-MODEL = "mnist-cnn"
+MODEL = "mnist-robust"
 PHOTO_SIZE = 640  # the bundled photograph as it is
 LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "matplotlib")
 
