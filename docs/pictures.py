@@ -1,8 +1,8 @@
 """`make pictures`: Pellucid's own output, as the README shows it.
 
 wall.png: the patterns of every map of `mnist-robust`, layer by layer.  robust.png: those of its logits and of some maps
-beside those of `mnist-cnn`, which was trained without perturbations.  photo.jpg: the photograph that the README dreams on.
-And the gallery, each of its pictures by the command that its page shows.
+beside those of `mnist-cnn`, which was trained without perturbations.  photo.jpg: what the README dreams on. And
+the gallery, each of its pictures by the command that its page shows.
 """
 
 from pathlib import Path
