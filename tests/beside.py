@@ -14,6 +14,7 @@ from pellucid.learn.layers import (
     BatchNorm,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     GlobalPool,
     Layer,
@@ -37,6 +38,7 @@ def _linear(layer: Layer, parameters: dict[str, Tensor], x: Tensor, training: bo
         Pool: lambda layer: POOLS[layer.method](x, layer.window, layer.step),
         GlobalPool: lambda layer: x.mean((2, 3)),
         Flatten: lambda layer: x.flatten(1),
+        Dropout: lambda layer: x,  # as it is used, not as it is trained
         Dense: lambda layer: functional.linear(x, parameters["weight"], parameters["bias"]),
         BatchNorm: lambda layer: _normalized(layer, parameters, x, training),
     }

@@ -166,7 +166,7 @@ def test_no_images_give_no_probabilities():
         (lambda: Network(PLAN, input_shape=(3, 0, 9)), "in whole numbers from 1"),
         (lambda: Network(PLAN, input_shape=(1, 10**6, 10**6)), "too large"),
         (lambda: Network([Flatten(), Dense(2**24), Dense(2, "linear")], input_shape=(1, 99, 99)), "more than 16 GiB"),
-        (lambda: small(initialization="xavier"), "no initialization 'xavier'"),
+        (lambda: small(initialization="lecun"), "no initialization 'lecun'"),
         (lambda: small(seed=-1), "The seed is -1; need a whole number from 0"),
         (lambda: small().forward(small().to_batch_last(IMAGES), upto="conv9"), "There is no layer 'conv9'"),
         (lambda: small().predict(IMAGES[:, :, 1:]), r"Images have shape \(70, 3, 10, 9\)"),
