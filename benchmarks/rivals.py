@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pellucid.learn.layers import BatchNorm, Conv, Flatten, GlobalPool, Layer, Pool, Residual
+from pellucid.learn.layers import BatchNorm, Conv, Flatten, GlobalPool, Layer, Pool, Sum
 from pellucid.learn.network import Network
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -16,7 +16,7 @@ def as_module(net: Network, upto: str | None = None) -> nn.Sequential:
     parts: list[nn.Module] = []
     shapes = [net.input_shape, *net.shapes.values()]
     for layer, name, shape in zip(net.layers, net.names, shapes, strict=False):
-        if isinstance(layer, Residual):
+        if isinstance(layer, Sum):
             parts = [*parts[: -_modules(net, name, layer.back)], Shortcut(parts[-_modules(net, name, layer.back) :])]
         else:
             parts += _modules_of(net, layer, name, shape)

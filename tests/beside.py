@@ -19,7 +19,7 @@ from pellucid.learn.layers import (
     GlobalPool,
     Layer,
     Pool,
-    Residual,
+    Sum,
 )
 from pellucid.learn.network import Network
 
@@ -76,7 +76,7 @@ def torch_network(network: Network, parameters: dict[str, Tensor], x: Tensor, tr
     outputs = [x]
     for layer, name in zip(network.layers, network.names, strict=True):
         own = {key.rpartition(".")[2]: value for key, value in parameters.items() if key.startswith(f"{name}.")}
-        if isinstance(layer, Residual):
+        if isinstance(layer, Sum):
             shortcut, (channels, *size) = outputs[-1 - layer.back], outputs[-1].shape[1:]
             step = math.ceil(shortcut.shape[2] / size[0])
             shortcut = shortcut[:, :, ::step, ::step]

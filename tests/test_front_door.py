@@ -11,7 +11,8 @@ import pellucid
 
 NAMES = [
     *("load_data", "Data", "Split"),
-    *("Network", "Conv", "Pool", "Flatten", "Dense", "train", "evaluate", "check_gradients"),
+    *("Network", "Layer", "Conv", "Pool", "GlobalPool", "Flatten", "Dense", "BatchNorm", "Dropout", "Residual"),
+    *("train", "evaluate", "check_gradients"),
     *("study", "scan_clusters", "cluster_data", "compare_clusters"),
     *("open_model", "patterns", "pattern", "dream", "octaves", "zoom", "inspect", "atlas", "Live"),
     "PellucidError",

@@ -7,10 +7,15 @@ from .learn.experiments.clusters import cluster_data as cluster_data
 from .learn.experiments.clusters import scan_clusters as scan_clusters
 from .learn.experiments.grid_search import study as study
 from .learn.gradient_check import check_gradients as check_gradients
+from .learn.layers import BatchNorm as BatchNorm
 from .learn.layers import Conv as Conv
 from .learn.layers import Dense as Dense
+from .learn.layers import Dropout as Dropout
 from .learn.layers import Flatten as Flatten
+from .learn.layers import GlobalPool as GlobalPool
+from .learn.layers import Layer as Layer
 from .learn.layers import Pool as Pool
+from .learn.layers import Residual as Residual
 from .learn.metrics import evaluate as evaluate
 from .learn.network import Network as Network
 from .learn.training import train as train

@@ -295,7 +295,7 @@ def test_kinds_name_the_layers():
         "conv": "Conv",
         "norm": "BatchNorm",
         "dropout": "Dropout",
-        "residual": "Residual",
+        "sum": "Sum",
         "global_pool": "GlobalPool",
         "pool": "Pool",
         "flatten": "Flatten",

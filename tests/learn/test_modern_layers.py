@@ -13,7 +13,19 @@ from beside import torch_network
 from learn import small
 from pellucid.errors import PellucidError
 from pellucid.learn.gradient_check import check_gradients
-from pellucid.learn.layers import KINDS, BatchNorm, Conv, Dense, Dropout, Flatten, GlobalPool, Layer, Pool, Residual
+from pellucid.learn.layers import (
+    KINDS,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Pool,
+    Residual,
+    Sum,
+)
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer
 from pellucid.learn.train_step import train_step
@@ -31,12 +43,12 @@ PLANS = {
     "pools": [Conv(4, 2), Pool((3, 2), stride=(2, 1)), Pool((2, 3), "average", stride=2), Flatten(), LAST],
     "global pool": [Conv(6, 3, "gelu"), GlobalPool(), LAST],
     "norm": [Conv(4, 3, "linear"), BatchNorm("gelu"), Flatten(), Dense(5, "linear"), BatchNorm("tanh"), LAST],
-    "residual": [Conv(4, 3, padding="same"), Conv(4, 3, "linear", "same"), Residual(1), Flatten(), LAST],
+    "residual": [Conv(4, 3, padding="same"), Conv(4, 3, "linear", "same"), Sum(1), Flatten(), LAST],
     "wider": [
-        Conv(3, 3, padding="same"), Conv(6, 3, "linear", "same", stride=2), BatchNorm("linear"), Residual(2, "gelu"),
-        Conv(6, 1, "linear"), Residual(1), Residual(2, "tanh"), GlobalPool(), LAST,
+        Conv(3, 3, padding="same"), Conv(6, 3, "linear", "same", stride=2), BatchNorm("linear"), Sum(2, "gelu"),
+        Conv(6, 1, "linear"), Sum(1), Sum(2, "tanh"), GlobalPool(), LAST,
     ],
-    "to the image": [Conv(3, 3, "linear", "same"), Residual(1), Pool(2), Flatten(), LAST],
+    "to the image": [Conv(3, 3, "linear", "same"), Sum(1), Pool(2), Flatten(), LAST],
 }  # fmt: skip
 
 
@@ -128,7 +140,7 @@ def test_networks_of_all_layers_are_trained_saved_and_opened(tmp_path, suffix):
     """Rejects a field that a file forgets, running statistics that stay behind, and training that cannot go on."""
     plan = [
         Conv(4, 3, "leaky-relu", "same", stride=(1, 2), dilation=2), BatchNorm("gelu"), Dropout(0.2),
-        Conv(4, 3, "linear", "same"), Residual(1, "tanh"), Pool((2, 1), stride=1), GlobalPool(),
+        Conv(4, 3, "linear", "same"), Sum(1, "tanh"), Pool((2, 1), stride=1), GlobalPool(),
         Dense(small.CLASSES, "linear"),
     ]  # fmt: skip
     net = Network(plan, input_shape=small.SHAPE, scaling="standardized")
@@ -165,10 +177,10 @@ def test_a_training_with_dropout_and_norms_goes_on_to_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        ([Conv(4, 3), Residual(1), Flatten(), LAST], "A residual adds"),
-        ([Conv(4, 3), Residual(7), Flatten(), LAST], "goes back 7 layers, but there are 1 before it"),
+        ([Conv(4, 3), Sum(1), Flatten(), LAST], "A residual adds"),
+        ([Conv(4, 3), Sum(7), Flatten(), LAST], "goes back 7 layers, but there are 1 before it"),
         ([Flatten(), GlobalPool(), LAST], "needs images"),
-        ([Conv(2, 3, stride=50), Flatten(), Dense(3, "linear", ), Residual(1), LAST], "needs images"),
+        ([Conv(2, 3, stride=50), Flatten(), Dense(3, "linear", ), Sum(1), LAST], "needs images"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(plan, said):
@@ -178,12 +190,43 @@ def test_what_does_not_fit_is_refused(plan, said):
 
 
 @pytest.mark.parametrize(
-    "made", [lambda: Dropout(1.0), lambda: BatchNorm(momentum=-1), lambda: Conv(2, 3, stride=0), lambda: Residual(0)]
+    "made", [lambda: Dropout(1.0), lambda: BatchNorm(momentum=-1), lambda: Conv(2, 3, stride=0), lambda: Sum(0)]
 )
 def test_numbers_out_of_range_are_refused(made):
     """Rejects a rate that drops everything, and a stride that stands still."""
     with pytest.raises(PellucidError):
         made()
+
+
+def test_a_block_is_its_layers_in_a_row_and_a_sum(tmp_path):
+    """Rejects a block whose layers hide from view, blocks in blocks that are summed wrongly, and TOML without them."""
+    inner = Residual([Conv(4, 3, padding="same")], "tanh")
+    plan = [Conv(4, 3), Residual([BatchNorm(), inner]), Flatten(), LAST]
+    net = Network(plan, input_shape=SHAPE)
+    assert net.layers[2:5] == (Conv(4, 3, padding="same"), Sum(1, "tanh"), Sum(3, "relu"))
+    assert net.names == ("conv1", "norm1", "conv2", "sum1", "sum2", "flatten", "logits")
+    path = tmp_path / "mine.toml"
+    path.write_text("""
+        [[layers]]
+        kind = "conv"
+        maps = 4
+        kernel = 3
+        [[layers]]
+        kind = "residual"
+        layers = [
+            { kind = "norm" },
+            { kind = "residual", activation = "tanh", layers = [
+                { kind = "conv", maps = 4, kernel = 3, padding = "same" },
+            ] },
+        ]
+        [[layers]]
+        kind = "flatten"
+        [[layers]]
+        kind = "dense"
+        units = 4
+        activation = "linear"
+    """)
+    assert Network(path, input_shape=SHAPE).layers == net.layers
 
 
 @dataclass(frozen=True)

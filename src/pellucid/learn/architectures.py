@@ -49,7 +49,7 @@ def _normed(maps: int, stride: int = 1, activation: Literal["relu", "linear"] = 
 
 
 def _block(maps: int, stride: int) -> tuple[Layer, ...]:
-    return (*_normed(maps, stride), *_normed(maps, 1, "linear"), Residual(4))
+    return Residual((*_normed(maps, stride), *_normed(maps, 1, "linear"))).flat
 
 
 _MODERN = (*_normed(32), *_normed(32, 2), *_normed(64), *_normed(64, 2), *_normed(128))

@@ -29,7 +29,7 @@ from pellucid.learn.features import ClusterFeatures
 from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
-from pellucid.learn.layers import STATISTICS, Batch, Conv, Dense, Layer, Parameters, Wanted
+from pellucid.learn.layers import STATISTICS, Batch, Conv, Dense, Layer, Parameters, Residual, Wanted
 from pellucid.learn.losses import Loss, loss_named
 from pellucid.learn.passes import Trace
 
@@ -62,7 +62,7 @@ class Network:
 
     def __init__(
         self,
-        architecture: str | Path | Architecture | Sequence[Layer],
+        architecture: str | Path | Architecture | Sequence[Layer | Residual],
         *,
         input_shape: tuple[int, int, int] = (1, 28, 28),
         classes: int | None = None,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.kernels import run_in_order
-from pellucid.learn.layers import Batch, Conv, Layer, Parameters, Pool, Residual, Wanted
+from pellucid.learn.layers import Batch, Conv, Layer, Parameters, Pool, Sum, Wanted
 
 Array = np.ndarray
 ParametersOf = Callable[[str], Parameters]
@@ -67,7 +67,7 @@ def forward(
     def run(trace: Trace, begin: int, end: int) -> None:
         for index in range(begin, end):
             layer, now, x = layers[index], perf_counter(), trace.before(index)
-            if isinstance(layer, Residual):
+            if isinstance(layer, Sum):
                 found = layer.joined(x, trace.before(index - layer.back))
             else:
                 found = layer.forward(parameters_of(names[index]), x)
@@ -172,7 +172,7 @@ class _WayBack:
             else:
                 needed = self.needed(index)
                 own, dy = layer.backward(self._parameters_of(self._trace.names[index]), cache, dy, wanted=needed)
-                if isinstance(layer, Residual):
+                if isinstance(layer, Sum):
                     at = index - 1 - layer.back
                     more = layer.shortcut_gradient(cache, dy)
                     self._waiting[at] = self._waiting[at] + more if at in self._waiting else more

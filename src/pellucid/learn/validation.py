@@ -19,7 +19,7 @@ from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName, architecture
 from pellucid.learn.io.config import read_architecture, require_storable
-from pellucid.learn.layers import Dense, Layer, Parameters, Residual, Shape
+from pellucid.learn.layers import Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
 
 Array = np.ndarray
 
@@ -57,7 +57,7 @@ def fitting(shapes: Mapping[str, Shape], parameters: Mapping[str, Array]) -> Par
     return {name: parameters[name] for name in shapes}
 
 
-def plan_of(given: str | Path | Architecture | Sequence[Layer]) -> Architecture:
+def plan_of(given: str | Path | Architecture | Sequence[Layer | Residual]) -> Architecture:
     """The architecture of that name, in that file, or of these layers; raises PellucidError where there is none."""
     if isinstance(given, Architecture):
         plan = given
@@ -66,7 +66,7 @@ def plan_of(given: str | Path | Architecture | Sequence[Layer]) -> Architecture:
     elif isinstance(given, str):
         plan = architecture(given)
     else:
-        plan = Architecture("own", tuple(given))
+        plan = Architecture("own", in_a_row(given))
     for layer in plan.layers:
         if not isinstance(layer, Layer):
             raise PellucidError(f"An architecture is a list of layers, such as Conv(4, 5), not {layer!r:.80}.")
@@ -109,7 +109,7 @@ def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tu
     total, first = 0, shape
     for layer, name in zip(layers, names, strict=True):
         output = layer.output_shape(shape)
-        if isinstance(layer, Residual):
+        if isinstance(layer, Sum):
             layer.require_fit(shape, _shape_before(outputs, layer.back, first))
         own = {f"{name}.{part}": size for part, size in layer.parameter_shapes(shape).items()}
         parameters |= own

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from beside import torch_layer
-from pellucid.learn.layers import BatchNorm, Conv, Dense, Dropout, GlobalPool, Pool, Residual
+from pellucid.learn.layers import BatchNorm, Conv, Dense, Dropout, GlobalPool, Pool, Sum
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
 from pellucid.see.models.receptive_field import field_by_nan
@@ -17,7 +17,7 @@ LAYERS = [
     Conv(4, (3, 2), "linear", "same", dilation=2),
     BatchNorm("leaky-relu"),
     Conv(4, 3, "linear", "same"),
-    Residual(3),
+    Sum(3),
     Pool((3, 2), stride=(1, 2)),
     Dropout(0.5),
     GlobalPool(),
@@ -38,7 +38,7 @@ def in_torch(net, images):
     outputs, x = {}, images
     for layer, name in zip(net.layers, net.names, strict=True):
         own = {k.rpartition(".")[2]: torch.from_numpy(v) for k, v in net.parameters.items() if k.startswith(f"{name}.")}
-        if isinstance(layer, Residual):
+        if isinstance(layer, Sum):
             x = (x + outputs["conv1"]).relu()
         elif not isinstance(layer, Dropout):
             x = torch_layer(layer, own, x)
@@ -66,13 +66,13 @@ def test_every_layer_and_its_gradient_agree_with_pytorch(layer, batch):
 def test_a_pattern_is_the_same_alone_and_in_company():
     """Rejects statistics of a batch of candidates, in which each image depends on the others."""
     model = open_model(network())
-    together = patterns(model, "residual1", steps=6, candidates=32)
-    alone = patterns(model, "residual1", units=[2], steps=6, candidates=32)
+    together = patterns(model, "sum1", steps=6, candidates=32)
+    alone = patterns(model, "sum1", units=[2], steps=6, candidates=32)
     assert np.array_equal(together.images[2], alone.images[0])
     assert not together.dead.any()
 
 
-@pytest.mark.parametrize("layer", ["conv1", "conv2", "residual1", "pool1"])
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "sum1", "pool1"])
 def test_receptive_fields_are_worked_out(layer):
     """Rejects strides and dilations that are left out of the arithmetic."""
     model = open_model(network())

@@ -9,7 +9,7 @@ read_architecture: a TOML file -> Architecture
     loss = "cross-entropy"           # or, for sigmoid outputs, "log-loss", "sigmoid-cross-entropy"
 
     [[layers]]
-    kind = "conv"                    # or "pool", "flatten", "dense"; fields as in layers.py
+    kind = "conv"                    # or "pool", "flatten", "dense"; fields as in layers/
     maps = 8
     kernel = [3, 5]
 
@@ -38,7 +38,7 @@ from pellucid.errors import PellucidError, summary, unknown
 from pellucid.files import read_bytes
 from pellucid.learn import initializers
 from pellucid.learn.architectures import Architecture, ScalingName
-from pellucid.learn.layers import KINDS, Layer
+from pellucid.learn.layers import KINDS, Layer, Residual, in_a_row
 from pellucid.learn.losses import loss_named
 from pellucid.settings import TrainSettings
 
@@ -93,7 +93,17 @@ def layers_from_list(tables: object) -> tuple[Layer, ...]:
     """The layers that a list of tables describes; raises PellucidError for anything else."""
     if not isinstance(tables, list) or not 0 < len(tables) <= MOST_LAYERS:
         raise PellucidError(f"The layers are {tables!r:.80}; need a list of 1 to {MOST_LAYERS} tables.")
-    return tuple(layer_from_dict(table) for table in tables)
+    return in_a_row([_block(table) for table in tables])
+
+
+def _block(table: object) -> Layer | Residual:
+    """A layer, or the block of layers that a table of the kind "residual" holds."""
+    if not isinstance(table, Mapping) or table.get("kind") != "residual":
+        return layer_from_dict(table)
+    for name in table:
+        if name not in ("kind", "layers", "activation"):
+            raise unknown("field of a residual", name, ("layers", "activation"))
+    return Residual(layers_from_list(table.get("layers")), table.get("activation", "relu"))
 
 
 def read_architecture(path: Path) -> Architecture:

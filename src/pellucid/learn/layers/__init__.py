@@ -6,9 +6,9 @@ from pellucid.learn.layers.dense import Dense, Flatten, Groups
 from pellucid.learn.layers.dropout import Dropout
 from pellucid.learn.layers.normalization import STATISTICS, BatchNorm
 from pellucid.learn.layers.pooling import GlobalPool, Pool
-from pellucid.learn.layers.residual import Residual
+from pellucid.learn.layers.residual import Residual, Sum, in_a_row
 
 __all__ = [
     "KINDS", "MOST", "STATISTICS", "Batch", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GlobalPool", "Groups",
-    "Layer", "Parameters", "Pool", "Residual", "Shape", "Wanted",
+    "Layer", "Parameters", "Pool", "Residual", "Shape", "Sum", "Wanted", "in_a_row",
 ]  # fmt: skip

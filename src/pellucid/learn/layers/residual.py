@@ -1,5 +1,10 @@
-"""Residual: what some layers gave, and what came before them -> the sum, so that the layers learn a difference."""
+"""Residuals: what some layers gave, and what came before them -> the sum, so that the layers learn a difference.
 
+Residual: the layers between -> the same, and a Sum: what an architecture is written with
+Sum:      what a network computes with: its layers stand in a row, whatever blocks they were written in
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,16 +26,35 @@ from pellucid.learn.layers.base import (
 
 
 @dataclass(frozen=True)
-class Residual(Layer):
-    """y = activation(x + shortcut), the shortcut being the output of the layer `back` layers before this one's input.
+class Residual:
+    """y = activation(layers(x) + x), a block of layers: not a layer itself, but in the place of some.
 
-    Where the shortcut is larger, every so many of its pixels are taken; where it has fewer channels, zeros stand for
-    the rest (He et al., arXiv:1512.03385, option A): there is nothing to learn in it.
+    Where x is larger, every so many of its pixels are taken; where it has fewer channels, zeros stand for the rest (He
+    et al., arXiv:1512.03385, option A).
     """
+
+    layers: Sequence[Any]
+    activation: activations.Name = "relu"
+
+    @property
+    def flat(self) -> tuple[Layer, ...]:
+        """The layers in a row, and the Sum behind them."""
+        inside = in_a_row(self.layers)
+        return (*inside, Sum(len(inside), self.activation))
+
+
+def in_a_row(layers: Sequence[Any]) -> tuple[Any, ...]:
+    """Layers and blocks of them -> layers alone."""
+    return tuple(flat for layer in layers for flat in (layer.flat if isinstance(layer, Residual) else (layer,)))
+
+
+@dataclass(frozen=True)
+class Sum(Layer):
+    """y = activation(x + shortcut), the shortcut being what the layer `back` layers before this one took."""
 
     back: int
     activation: activations.Name = "relu"
-    kind: ClassVar[str] = "residual"
+    kind: ClassVar[str] = "sum"
 
     def __post_init__(self) -> None:
         require_positive("A residual's number of layers", self.back)
