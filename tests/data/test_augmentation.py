@@ -132,14 +132,14 @@ def test_rotations_reach_both_ways_and_no_further():
 def test_colors_worked_out_by_hand():
     """Rejects contrast about another gray than the image's mean, saturation about the image's instead of the pixel's,
     and pixels beyond 0 and 1."""
-    image = np.array([0.2, 0.4, 0.6, 0.0, 0.4, 0.8], np.float32).reshape(
-        1, 3, 1, 2
-    )  # red 0.2 0.4, green 0.6 0, blue ...
+    red, green, blue = [0.2, 0.2], [0.6, 0.0], [0.4, 0.4]
+    image = np.array([red, green, blue], np.float32).reshape(1, 3, 1, 2)
+    grays = np.broadcast_to(np.float32([0.4, 0.2]), image.shape)
     one, half = np.ones(1), np.full(1, 0.5)
     np.testing.assert_allclose(recolor(image, half, one, one), image / 2, rtol=1e-6)
-    np.testing.assert_allclose(recolor(image, one, half, one), 0.4 + (image - 0.4) / 2, rtol=1e-5)
-    np.testing.assert_allclose(recolor(image, one, one, 0 * one), np.full((1, 3, 1, 2), 0.4), rtol=1e-5)
-    np.testing.assert_allclose(recolor(image, one, one, half)[0, :, 0, 1], [0.4, 0.2, 0.6], rtol=1e-5)
+    np.testing.assert_allclose(recolor(image, one, half, one), 0.3 + (image - 0.3) / 2, rtol=1e-5)
+    np.testing.assert_allclose(recolor(image, one, one, 0 * one), grays, rtol=1e-5)
+    np.testing.assert_allclose(recolor(image, one, one, half)[0, :, 0, 1], [0.2, 0.1, 0.3], rtol=1e-5)
     found = augmented(np.random.default_rng(0).random((50, 3, 4, 5), dtype=np.float32), color=1)
     assert found.min() == 0
     assert found.max() == 1
