@@ -13,6 +13,7 @@ from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.see.patterns.api import Snapshots, patterns
 from pellucid.show import export
+from pellucid.show.figures import patterns as strips
 from pellucid.show.figures.axes import save_figure
 
 LAYERS = [Conv(3, 3), Flatten(), Dense(4, "linear")]
@@ -60,6 +61,18 @@ def test_a_film_has_a_frame_for_every_shot(found, tmp_path, suffix):
         frames = getattr(picture, "n_frames", 1)
         assert suffix == ".png" or picture.size == (36, 21)
     assert frames == (1 if suffix == ".png" else len(found.film.steps))
+
+
+def test_a_strip_says_what_its_numbers_are(found, tmp_path, monkeypatch):
+    """Rejects a percentage that nobody explains, and a result that is called the smoothed start."""
+    one, told = found.one(0), []
+    monkeypatch.setattr(strips, "strip_figure", lambda *given, **named: told.append((given, named)) or Figure())
+    last = Snapshots(one.film.steps[-1:], one.film.images[-1:], one.film.activations[-1:])
+    for film in (one.film, last):
+        export.save_strip(replace(one, film=film, raw_start=one.image), tmp_path / "strip.png")
+    assert told[0][1]["note"] == "below: activation, its change in that step"
+    assert told[0][0][1][:2] == ["raw start", "smoothed"]
+    assert told[1][0][1] == ["raw start", f"step {one.film.steps[-1]}"]
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

@@ -117,7 +117,7 @@ class GradientReport:
             )
         if self.dead_layers:
             first, *more = map(repr, self.dead_layers)
-            beside = f" (so is {', '.join(more)})" if more else ""
+            beside = f" (and so {'are' if more[1:] else 'is'} {', '.join(more)})" if more else ""
             return (
                 f"Layer {first} is dead for these images{beside}: none of its units answers, so all gradients up to it "
                 f"are zero, right or not; draw other weights (another seed, or initialization 'he'), or take more "

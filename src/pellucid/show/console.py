@@ -180,7 +180,7 @@ def study_text(found: Study) -> str:
     for summary in found.summaries():
         mean, spread = summary.mean, summary.spread
         means = [(mean.dev_accuracy, spread.dev_accuracy), (mean.test_accuracy, spread.test_accuracy)]
-        scores = [text for pair in means for text in map("{:.2%}".format, pair)]
+        scores = [text for value, off in means for text in (f"{value:.2%}", f"{off:.2%}" if summary.runs > 1 else "-")]
         numbers = [mean.converged, *(getattr(mean, name) for name in targets), mean.seconds]
         own = [*scores, f"{mean.ridge_share:.2%}", *("-" if math.isnan(n) else f"{n:.2f}" for n in numbers)]
         rows.append(

@@ -106,25 +106,22 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
         from pellucid.show.figures.patterns import strip_figure
 
         last = int(found.history.steps[0])
-        title = f"{found.model}, {found.layer}, unit {found.unit}{_ascent_note(found)}"
+        title = f"{found.model}, {found.layer}, unit {found.unit}"
+        title += "" if found.converged < 0 else f", converged after {found.converged} steps"
+        note = f"below: {found.measure}, its change in that step"
         kept = sum(step < last for step in found.film.steps) + 1  # of a stopped ascent, the last image only once
         steps = [min(step, last) for step in found.film.steps[:kept]]
         activations = [float(value) for value in found.film.activations[:kept, 0]]
         changes = [float(found.history.changes[0, step]) for step in steps]
-        captions = [f"step {step}" for step in steps]
+        captions = [f"step {step}" if step or found.raw_start is None else "smoothed" for step in steps]
         frames = frames[:kept]
         if found.raw_start is not None:
-            frames, captions = np.concatenate([found.raw_start[None], frames]), ["raw start", "smoothed", *captions[1:]]
+            frames, captions = np.concatenate([found.raw_start[None], frames]), ["raw start", *captions]
             activations, changes = [math.nan, *activations], [math.nan, *changes]
-        return save_figure(strip_figure(frames, captions, activations, changes=changes, title=title, tones=tones), path)
+        figure = strip_figure(frames, captions, activations, changes=changes, title=title, note=note, tones=tones)
+        return save_figure(figure, path)
     pixels = np.moveaxis(tone_images(frames, tones), 1, -1)
     return save_film(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, path, milliseconds=400, multiple=multiple)
-
-
-def _ascent_note(found: Pattern) -> str:
-    """What the title of a strip says of the ascent, and of the numbers below its images."""
-    words = "" if found.measure == "activation" else f", {found.measure} below each image"
-    return words if found.converged < 0 else f"{words}, converged after {found.converged} steps"
 
 
 def _require_snapshots(count: int, path: StrPath) -> None:

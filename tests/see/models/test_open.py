@@ -35,9 +35,11 @@ def test_an_unknown_layer_names_the_valid_ones(cnn):
 
 
 def test_an_unknown_name_is_looked_for_in_the_zoo():
-    """Rejects a file error for what was meant as a name."""
+    """Rejects a file error for what was meant as a name, and an architecture that there is called none."""
     with pytest.raises(PellucidError, match="no model 'mnist-cm'"):
         open_model("mnist-cm")
+    with pytest.raises(PellucidError, match=r"without weights; train it \(pellucid train mlp-deep\)"):
+        open_model("mlp-deep")
 
 
 def test_a_file_that_is_missing_is_a_file_error(tmp_path):

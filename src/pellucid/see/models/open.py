@@ -16,6 +16,7 @@ from torch import nn
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
+from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.see.models import factories, keras
 from pellucid.see.models.base import Model
@@ -122,6 +123,10 @@ def _located(source: str) -> tuple[Path, str]:
         )
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path, path.stem  # Network.load says what is wrong with a file
+    if source in ARCHITECTURES:
+        raise PellucidError(
+            f"'{source}' is an architecture without weights; train it (pellucid train {source}) and name its file."
+        )
     raise unknown("model", source, zoo())
 
 

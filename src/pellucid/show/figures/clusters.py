@@ -60,7 +60,7 @@ def _scan(figure: Figure, scan: Scan) -> None:
             mec=LIGHT.wrong,
             clip_on=False,
         )
-        axes.margins(y=0.12)
+        axes.margins(y=0.2)
         if "seconds" in title:
             axes.set_ylim(bottom=0)
         axes.set_xlabel("clusters", size=8, color=LIGHT.muted, loc="right", labelpad=1)

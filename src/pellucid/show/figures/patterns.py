@@ -32,12 +32,13 @@ def strip_figure(
     changes: Sequence[float] = (),
     multiple: int = 4,
     title: str = "",
+    note: str = "",
     tones: Tones = DEVIATIONS,
 ) -> Figure:
     """A film strip: the image at some steps of its ascent, with the activation that it had there (NaN: none known).
 
     captions: of each image, such as "step 9". changes: of the activation in the step before, as shares of it; NaN where
-    there is none to tell.
+    there is none to tell. note: a line below the title, before that of the tones.
     """
     tiles = image_tones(frames, tones)
     count, height, width = tiles.shape[:3]
@@ -48,7 +49,7 @@ def strip_figure(
         )
     labels = [f"{change:+.1%}" if math.isfinite(change) else "" for change in changes] or [""] * count
     step_x = width * multiple + GAP
-    note = tones.note.removeprefix(", ")
+    note = f"{note}{tones.note}" if note else tones.note.removeprefix(", ")
     top = MARGIN + (30 if title else 0) + (14 if note else 0)
     below = 49 if any(labels) else 34
     figure, axes = pixel_figure(2 * MARGIN + count * step_x - GAP, top + height * multiple + below + MARGIN)
