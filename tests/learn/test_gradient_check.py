@@ -218,8 +218,8 @@ def test_the_ridge_term_is_in_the_cost_that_is_checked(monkeypatch):
     assert weights[0] == weights[1] != weights[2]
     update = kernels.update_parameter
 
-    def halved(*given, decay, **how):
-        update(*given, decay=decay / 2, **how)
+    def halved(w, g, v, rate, momentum, decay, *how):
+        update(w, g, v, rate, momentum, decay / 2, *how)
 
     monkeypatch.setattr(kernels, "update_parameter", halved)
     with pytest.raises(GradientError, match=r"The gradient of '.*weight' that would be trained with is wrong"):
