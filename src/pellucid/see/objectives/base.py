@@ -13,7 +13,7 @@ that it has no gradient; these maximize something else instead, mostly the large
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -137,7 +137,29 @@ def require_objective(given: object) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerObjective(Objective):
+class OwnJobs(Objective):
+    """An objective whose jobs are the rows of its field `per_job`; or as many as that says, which are all alike."""
+
+    per_job: ClassVar[str] = "jobs"
+
+    def __post_init__(self) -> None:
+        own = getattr(self, self.per_job)
+        if isinstance(own, int) and own < 0:
+            raise PellucidError(f"An objective was asked for {own} images; give one or more jobs.")
+
+    def __len__(self) -> int:
+        own = getattr(self, self.per_job)
+        return own if isinstance(own, int) else len(own)
+
+    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
+        """The objective of these jobs only."""
+        own = getattr(self, self.per_job)
+        chosen: Any = len(jobs) if isinstance(own, int) else own[jobs.to(own.device)]
+        return replace(self, **{self.per_job: chosen})
+
+
+@dataclass(frozen=True, eq=False)
+class LayerObjective(OwnJobs):
     """An objective of the output of one layer."""
 
     layer: str
@@ -149,7 +171,7 @@ class LayerObjective(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionObjective(Objective):
+class FunctionObjective(OwnJobs):
     """What `function` computes from the activations of `names`, for `jobs` images that differ by where they start."""
 
     names: tuple[str, ...]
@@ -162,19 +184,12 @@ class FunctionObjective(Objective):
                 f"An objective's function is of type {type(self.function).__name__}; give one that takes activations "
                 f"(batch, unit, *position) and returns a tensor (batch,)."
             )
-        require_jobs(self.jobs)
+        super().__post_init__()
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The names."""
         return self.names
-
-    def __len__(self) -> int:
-        return self.jobs
-
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """As many jobs; they are all alike."""
-        return replace(self, jobs=len(jobs))
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """All: of a function's sign nothing is known."""
@@ -305,12 +320,6 @@ class Weighted(Objective):
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         """The weighted sum of the parts' values, or ranks where the weight is positive."""
         return _sum([weight * part.score_all(outputs, rank=rank and weight > 0) for weight, part in self.parts])
-
-
-def require_jobs(jobs: int) -> None:
-    """Raises PellucidError where an objective is given less than no jobs."""
-    if jobs < 0:
-        raise PellucidError(f"An objective was asked for {jobs} images; give one or more jobs.")
 
 
 def _sum(tensors: list[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ for inversion; Olah et al., "The building blocks of interpretability", Distill 2
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -25,7 +25,7 @@ from torch import Tensor
 from pellucid.data.splits import validate_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Model
-from pellucid.see.objectives.base import LayerObjective, Objective, Outputs, Score, WrappedObjective, require_jobs
+from pellucid.see.objectives.base import LayerObjective, Objective, Outputs, Score, WrappedObjective
 from pellucid.see.validation import as_array, to_numpy
 
 LEAST = 1e-12
@@ -107,16 +107,6 @@ class MeanSquare(LayerObjective):
 
     jobs: int = 1
 
-    def __post_init__(self) -> None:
-        require_jobs(self.jobs)
-
-    def __len__(self) -> int:
-        return self.jobs
-
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """As many jobs; they are all alike."""
-        return replace(self, jobs=len(jobs))
-
     def __call__(self, outputs: Outputs) -> Score:
         """The mean square of each image; where all units are silent, their largest pre-activation is maximized."""
         layer = outputs[self.layer]
@@ -138,6 +128,7 @@ class Direction(LayerObjective):
     """The layer's units along a vector for each job, on average over positions."""
 
     vectors: Float[Tensor, "job unit"]
+    per_job: ClassVar[str] = "vectors"
 
     def __post_init__(self) -> None:
         given: Any = self.vectors
@@ -161,13 +152,6 @@ class Direction(LayerObjective):
         """Checksums of the vectors, so that equal jobs have equal keys."""
         return _checksums(self.vectors)
 
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The objective of these jobs only."""
-        return replace(self, vectors=self.vectors[jobs.to(self.vectors.device)])
-
     def __call__(self, outputs: Outputs) -> Score:
         """Image i along vector i."""
         means = outputs[self.layer].unit_means
@@ -189,6 +173,7 @@ class FeatureMatch(LayerObjective):
 
     wanted: Float[Tensor, "job unit *position"]
     caricature: float = 0.0
+    per_job: ClassVar[str] = "wanted"
 
     def require_fit(self, model: Model) -> None:
         """Raises PellucidError where the layer's output has another shape than what is wanted."""
@@ -204,13 +189,6 @@ class FeatureMatch(LayerObjective):
     def rng_keys(self) -> Int64[Tensor, "job"]:
         """Checksums of what is wanted, so that equal jobs have equal keys."""
         return _checksums(self.wanted)
-
-    def __len__(self) -> int:
-        return len(self.wanted)
-
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The objective of these jobs only."""
-        return replace(self, wanted=self.wanted[jobs.to(self.wanted.device)])
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """All: minus a distance is never positive."""

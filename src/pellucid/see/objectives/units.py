@@ -9,8 +9,8 @@ to be woken by. So an ascent may follow a smooth rectifier first, under which ev
 the way (graduated optimization: Blake and Zisserman, "Visual Reconstruction", 1987).
 """
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -30,6 +30,7 @@ class _UnitsOfLayer(LayerObjective):
     """An objective with a unit of one layer for each job."""
 
     units: Int64[Tensor, "job"]
+    per_job: ClassVar[str] = "units"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", as_units(self.units))
@@ -38,13 +39,6 @@ class _UnitsOfLayer(LayerObjective):
     def rng_keys(self) -> Int64[Tensor, "job"]:
         """The units themselves."""
         return self.units
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The objective of these jobs only."""
-        return replace(self, units=self.units[jobs.to(self.units.device)])
 
 
 @dataclass(frozen=True, eq=False)
