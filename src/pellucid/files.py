@@ -84,6 +84,12 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
             os.close(held)
 
 
+def write_text(path: StrPath, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all; raises PellucidError where the disk refuses."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_rows(path: StrPath, rows: Iterable[Iterable[object]]) -> Path:
     """Write a CSV table, its header first, whole or not at all; None and NaN are empty cells.
 
@@ -91,12 +97,10 @@ def write_rows(path: StrPath, rows: Iterable[Iterable[object]]) -> Path:
     disk refuses.
     """
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+        csv.writer(file, lineterminator="\n").writerows(
+            ["" if str(value) == "nan" else value for value in row] for row in rows
+        )
     return Path(path)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None or (text := str(value)) == "nan" else text
 
 
 def require_writable(path: StrPath) -> None:

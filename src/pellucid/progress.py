@@ -75,6 +75,10 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) as the work goes on; the total may grow. An exception that it raises ends the work."""
 
 
+def ignore_progress(done: int, total: int) -> None:
+    """A Progress that shows nothing, where it is told in another way."""
+
+
 class Report:
     """Counts the steps of some work, and shows them on a bar or hands them to a callback."""
 

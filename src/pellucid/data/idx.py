@@ -54,23 +54,14 @@ def _read(file: Path, stream: io.BufferedIOBase, most: int) -> Shaped[np.ndarray
             f"The IDX file '{file}' declares {_times(shape)} numbers ({readable(size)}), more than a file of its size "
             f"can hold; it is cut short or damaged, so fetch it again."
         )
-    content = np.empty(size, np.uint8)
-    filled = 0
-    while filled < size:
-        count = stream.readinto(content.data[filled:])
-        if count == 0:
-            raise PellucidError(
-                f"The IDX file '{file}' ends after {readable(filled)} of the {readable(size)} that its header "
-                f"declares ({_times(shape)}); it is cut short, so fetch it again."
-            )
-        filled += count
-    if stream.read(1):  # at the end of a gzip stream this checks its checksum, too
+    content = stream.read(size + 1)  # at the end of a gzip stream the one too many checks its checksum
+    if len(content) != size:
+        ends = f"ends after {readable(len(content))} of" if len(content) < size else "goes on after"
         raise PellucidError(
-            f"The IDX file '{file}' goes on after the {readable(size)} that its header declares ({_times(shape)}); "
-            f"it is damaged, so fetch it again."
+            f"The IDX file '{file}' {ends} the {readable(size)} that its header declares ({_times(shape)}); it is cut "
+            f"short or damaged, so fetch it again."
         )
-    array = content.view(kind).reshape(shape)
-    return array.astype(kind.newbyteorder("="), copy=False)
+    return np.frombuffer(content, kind).reshape(shape).astype(kind.newbyteorder("="))
 
 
 def _header(file: Path, stream: io.BufferedIOBase) -> tuple[np.dtype, tuple[int, ...]]:

@@ -32,6 +32,7 @@ SUMS = {
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 TRAIN, DEV, TEST, SIDE = 50_000, 10_000, 10_000, 28
+SHAPES = ((TRAIN + DEV, SIDE, SIDE), (TRAIN + DEV,), (TEST, SIDE, SIDE), (TEST,))  # in the files' order
 
 
 def load_mnist(root: StrPath | None = None) -> Data:
@@ -43,11 +44,8 @@ def load_mnist(root: StrPath | None = None) -> Data:
     files = find_mnist(root)
     if files is None:
         files = _download(cache_folder())
-    images, labels, test_images, test_labels = (read_idx(files[name]) for name in SUMS)
-    _check_shape(files["train-images-idx3-ubyte.gz"], images, (TRAIN + DEV, SIDE, SIDE))
-    _check_shape(files["train-labels-idx1-ubyte.gz"], labels, (TRAIN + DEV,))
-    _check_shape(files["t10k-images-idx3-ubyte.gz"], test_images, (TEST, SIDE, SIDE))
-    _check_shape(files["t10k-labels-idx1-ubyte.gz"], test_labels, (TEST,))
+    arrays = [_read(files[name], shape) for name, shape in zip(SUMS, SHAPES, strict=True)]
+    images, labels, test_images, test_labels = arrays
     pixels = unit_pixels(images)[:, None]
     return Data(
         train=Split(pixels[:TRAIN], labels[:TRAIN]),
@@ -102,12 +100,15 @@ def _files_in(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _check_shape(file: Path, array: np.ndarray, shape: tuple[int, ...]) -> None:
+def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The bytes of a file; raises PellucidError where they have another shape."""
+    array = read_idx(file)
     if array.shape != shape or array.dtype != np.uint8:
         raise PellucidError(
             f"The file '{file}' holds {array.dtype} numbers of shape {array.shape}, but MNIST's has bytes of shape "
             f"{shape}; put the original file there, or load the folder by its path."
         )
+    return array
 
 
 def _download(folder: Path) -> dict[str, Path]:

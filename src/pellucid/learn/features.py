@@ -8,9 +8,9 @@ The normalization of the distances matters much (see `ClusterFeatures`): they go
 that is given them as they are takes long to find what is in their differences.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -33,6 +33,9 @@ MEASURED = 10_000
 
 LOOKED_AT = 2_000
 """Training images, at most, by whose gray values a pixel is put into a group."""
+
+calm_threads = partial(threadpool_limits, 1, user_api="blas")
+"""BLAS on one thread, libraries loaded just now included: its threads spin where others want the cores."""
 
 PIECE = 1024
 """Images whose distances are worked out at once, by one thread: these stay in its cache."""
@@ -211,10 +214,3 @@ def require_count(clusters: int, points: int, what: str = "images") -> None:
     """Raise PellucidError where so many images or pixels cannot be put into so many clusters."""
     if not 2 <= clusters < points:
         raise PellucidError(f"{clusters} clusters of {points} {what} were asked for; 2 to {points - 1} are possible.")
-
-
-@contextmanager
-def calm_threads() -> Iterator[None]:
-    """BLAS on one thread, libraries loaded just now included: its threads spin where others want the cores."""
-    with threadpool_limits(1, user_api="blas"):
-        yield

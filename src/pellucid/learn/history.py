@@ -19,7 +19,7 @@ from jaxtyping import Float, Float64, Shaped
 
 from pellucid.data.html import curve_tag, table, text_tag
 from pellucid.errors import PellucidError, unknown
-from pellucid.files import StrPath, atomic_path, write_rows
+from pellucid.files import StrPath, write_rows, write_text
 from pellucid.learn.gradient_check import GradientReport
 from pellucid.settings import TrainSettings
 
@@ -207,8 +207,7 @@ class History:
         if suffix == ".csv":
             write_rows(path, self._rows())
         else:
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps(self.to_dict(), allow_nan=False), encoding="utf-8")
+            write_text(path, json.dumps(self.to_dict(), allow_nan=False))
 
     def _rows(self) -> Iterator[list[Any]]:
         """The rows of a CSV table, its header first."""
@@ -270,8 +269,4 @@ def by_layer(layers: Sequence[str], values: Float[Array, " layer"]) -> dict[str,
 
 def _plain(values: list[Any]) -> list[Any]:
     """NaN as None, at any depth."""
-    return [_plain(value) if isinstance(value, list) else None if _is_nan(value) else value for value in values]
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+    return [_plain(value) if isinstance(value, list) else None if np.isnan(value) else value for value in values]

@@ -23,7 +23,7 @@ from jaxtyping import Float32
 from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, LocalEngine
-from pellucid.files import StrPath, atomic_path, check_output, fill_name, output_folder, read_bytes
+from pellucid.files import StrPath, check_output, fill_name, output_folder, read_bytes, write_text
 from pellucid.progress import Progress
 from pellucid.see.dream.dream import Dream, as_photo
 from pellucid.see.dream.dream import dream as carve
@@ -142,8 +142,7 @@ class DreamManifest:
     def add(self, name: str, photo: Path) -> None:
         """Record this picture as the dream on this photo."""
         self._entries[name] = self._entry(self._folder / name, photo)
-        with atomic_path(self._folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(self._entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_text(self._folder / MANIFEST, json.dumps(self._entries, indent=1, sort_keys=True) + "\n")
 
     def _entry(self, path: Path, photo: Path) -> dict[str, str]:
         digests = [

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Self
 
 # Read when Ray is imported. A cluster with a token lets in nobody without; Ray itself looks for one at "auto" only.
@@ -35,7 +36,7 @@ from threadpoolctl import threadpool_limits
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, Task
 from pellucid.kernels import thread_count
-from pellucid.progress import Progress, bar
+from pellucid.progress import Progress, bar, ignore_progress
 from pellucid.see.models.base import Model
 from pellucid.settings import EngineSettings
 from pellucid.spread.serialization import Payload, deserialize, serialize
@@ -95,7 +96,7 @@ class RayEngine(Engine):
             try:
                 done = 0
                 while True:
-                    for number, item in _at_most(waiting, self._max_in_flight(needs) - len(under_way)):
+                    for number, item in islice(waiting, max(0, self._max_in_flight(needs) - len(under_way))):
                         under_way[remote.remote(payload, item, self._settings.threads)] = number
                     if not under_way:
                         return
@@ -154,15 +155,6 @@ class RayEngine(Engine):
         return result
 
 
-def _at_most(items: Iterator[tuple[int, Any]], most: int) -> Iterator[tuple[int, Any]]:
-    """The next items, at most so many."""
-    for _ in range(most):
-        try:
-            yield next(items)
-        except StopIteration:
-            return
-
-
 def _connect(settings: EngineSettings) -> None:
     """Connect to the cluster at the address, or start one here; raises PellucidError where that fails."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -209,11 +201,7 @@ def _run_task(payload: Payload, item: Any, threads: int) -> tuple[Any, tuple[str
         torch.set_num_threads(threads)  # environment variables reach only libraries that are loaded later
         threadpool_limits(limits=threads)
     task, *shared = _payloads[payload.name]
-    result = task(item, *shared, _ignore_progress)
+    result = task(item, *shared, ignore_progress)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     worker = ray.get_runtime_context().get_node_id(), os.getpid()
     return result, worker, WorkerUsage(most, time.process_time())
-
-
-def _ignore_progress(done: int, total: int) -> None:
-    """The progress callback of tasks in a worker, which has no terminal."""

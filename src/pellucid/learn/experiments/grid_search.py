@@ -22,7 +22,7 @@ from typing import Any
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError, unknown
 from pellucid.executors import Engine, LocalEngine
-from pellucid.files import StrPath, atomic_path, output_folder, read_bytes
+from pellucid.files import StrPath, output_folder, read_bytes, write_text
 from pellucid.learn.architectures import Architecture
 from pellucid.learn.build import network_for
 from pellucid.learn.experiments.cluster_comparison import (
@@ -48,7 +48,7 @@ from pellucid.learn.io.checkpoints import fingerprint
 from pellucid.learn.io.description import describe
 from pellucid.learn.layers import Layer
 from pellucid.learn.training import Trainer
-from pellucid.progress import Progress, bar
+from pellucid.progress import Progress, bar, ignore_progress
 from pellucid.settings import ClusterSettings, NetworkSettings, OptimizationSettings, TrainSettings
 
 GROUPS = (OptimizationSettings, ClusterSettings, NetworkSettings)
@@ -96,7 +96,7 @@ def study(
                 yield values
 
         where = LocalEngine() if engine is None else engine
-        for number, run in where.map(_trained, (plan, folder), begun(), len(missing), progress=_unheard):
+        for number, run in where.map(_trained, (plan, folder), begun(), len(missing), progress=ignore_progress):
             drawn.update()
             done[as_text(missing[number])] = run
             if folder is not None:
@@ -112,10 +112,6 @@ def _trained(values: Values, plan: "_Plan", folder: Path | None, progress: Progr
     del progress
     plan.prepare()
     return plan.run(values, folder if folder is not None and folder.is_dir() else None)
-
-
-def _unheard(done: int, total: int) -> None:
-    """The bar is drawn here: it tells the values of a run."""
 
 
 @dataclass(frozen=True)
@@ -254,8 +250,7 @@ def _resumed(folder: Path, plan: _Plan) -> dict[tuple[str, ...], Run]:
     """
     description, told = plan.description(), folder / "study.json"
     if not told.exists():
-        with atomic_path(told) as temporary:
-            temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        write_text(told, json.dumps(description, indent=1) + "\n")
         return {}
     try:
         known = json.loads(read_bytes(told, "study", LARGEST_TABLE))

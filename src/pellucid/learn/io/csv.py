@@ -24,7 +24,7 @@ from jaxtyping import Float32
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, summary
-from pellucid.files import StrPath, atomic_path, input_file, output_folder, read_bytes
+from pellucid.files import StrPath, atomic_path, input_file, output_folder, read_bytes, write_text
 from pellucid.learn.architectures import Architecture, layer_names
 from pellucid.learn.io.config import layers_from_list
 from pellucid.learn.io.description import LARGEST_JSON, StoredNetwork, describe, described, naming, parsed
@@ -46,8 +46,7 @@ def write_folder(folder: StrPath, network: StoredNetwork) -> Path:
                 rows = value if value.ndim == 1 else value.reshape(len(value), -1).T
                 with atomic_path(target / f"{what}{number}.csv") as temporary:
                     np.savetxt(temporary, rows, fmt="%.9g", delimiter=",", encoding="ascii")
-    with atomic_path(target / "network.json") as temporary:
-        temporary.write_text(json.dumps(describe(network), allow_nan=False), encoding="utf-8")
+    write_text(target / "network.json", json.dumps(describe(network), allow_nan=False))
     return target
 
 

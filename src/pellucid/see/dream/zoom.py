@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from pellucid.data.photos import Photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
-from pellucid.progress import Progress, reporting
+from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream.dream import dream
 from pellucid.see.dream.resampling import resize
 from pellucid.see.models.open import open_model
@@ -52,11 +52,11 @@ def zoom(
     options: dict[str, Any] = {"layer": layer, "unit": unit, **ZOOM_DEFAULTS, **DreamSettings.renamed(settings)}
     with reporting("zoom", progress) as report:
         report.expect(frames)
-        first = dream(photo, opened, progress=_no_progress, **{**options, "rounds": 0})
+        first = dream(photo, opened, progress=ignore_progress, **{**options, "rounds": 0})
         image = first.image
         yield image
         for _ in range(frames):
-            image = dream(_enlarge_middle(image, factor), opened, progress=_no_progress, **options).image
+            image = dream(_enlarge_middle(image, factor), opened, progress=ignore_progress, **options).image
             report.advance(1)
             yield image
 
@@ -69,8 +69,3 @@ def _enlarge_middle(image: Float32[np.ndarray, "channel height width"], factor: 
     middle = torch.from_numpy(image[:, top : top + rows, left : left + columns].copy())
     nearer: np.ndarray = resize(middle, (height, width)).clamp(0, 1).numpy()
     return nearer
-
-
-def _no_progress(done: int, total: int) -> None:
-    """Says nothing: the pictures are counted, not their steps."""
-    del done, total

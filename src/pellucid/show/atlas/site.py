@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from pellucid.data.pixels import tile_sheet
 from pellucid.data.splits import Data
-from pellucid.files import atomic_path, output_folder
+from pellucid.files import output_folder, write_text
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
@@ -48,12 +48,12 @@ def write_site(
         head = {key: value for key, value in layer.items() if key not in ("entries", "class_means")}
         index["layers"].append({**head, **_write_sheets(pictures, at, place, images)})
         more = {"entries": layer["entries"], "class_means": layer.get("class_means")}
-        _write_text(scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_to_script(more)});\n")
+        write_text(scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_to_script(more)});\n")
     if data is not None:
         index["path"] = _write_paths(pictures, model, places, data)
         record["path"] = index["path"]
-    _write_text(folder / "atlas.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    _write_text(folder / "index.html", render_page(index))
+    write_text(folder / "atlas.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_text(folder / "index.html", render_page(index))
     return folder / "index.html"
 
 
@@ -72,11 +72,6 @@ def _to_script(value: Any) -> str:
     """JSON that may stand inside a script element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _write_sheets(folder: Path, at: int, place: AtlasLayer, images: JoinedSplits | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ ends in the same bytes as one that is not; a picture takes about half a second, 
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -132,48 +132,27 @@ class TensorBoardLog:
 
     def batch(self, trainer: Trainer) -> None:
         """Write the last batch's numbers where it is time to; to be called after every batch."""
-        self._steps = len(trainer.history.batches)
-        if self._steps % self.every != 0:
-            return
-        last = trainer.history.batches[-1]
-        numbers = {
-            "batch/loss": last.loss,
-            "batch/loss, moving average": trainer.average,
-            "batch/ridge term": last.ridge,
-            "batch/error": last.error,
-            "batch/accuracy": last.accuracy,
-            "batch/rate": last.rate,
-        }
-        if not math.isnan(last.dev_accuracy):
-            numbers |= {"batch/dev loss": last.dev_loss, "batch/dev accuracy": last.dev_accuracy}
-        taken = next((batch for batch in reversed(trainer.history.batches) if batch.largest is not None), last)
-        for kind in STATS:
-            values = getattr(taken, kind)
-            if values is not None:
-                words = kind.replace("_", " ")
-                numbers |= {
-                    f"{words}/{name}": value for name, value in by_layer(trainer.history.layers, values).items()
-                }
-        self._write(numbers)
+        history = trainer.history
+        self._steps, last = len(history.batches), history.batches[-1]
+        if self._steps % self.every == 0:
+            taken = next((batch for batch in reversed(history.batches) if batch.largest is not None), last)
+            stats = {name: getattr(taken, name) for name in STATS}
+            self._write("batch", {**vars(last), **stats, "average": trainer.average}, history.layers)
 
     def epoch(self, epoch: Epoch) -> None:
         """Write an epoch's numbers; to be called after every epoch."""
-        numbers = {
-            "epoch/loss": epoch.loss,
-            "epoch/dev loss": epoch.dev_loss,
-            "epoch/train accuracy": epoch.train_accuracy,
-            "epoch/dev accuracy": epoch.dev_accuracy,
-            "epoch/ridge share": epoch.ridge_share,
-            "epoch/seconds": epoch.seconds,
-        }
-        numbers |= {} if epoch.test_accuracy is None else {"epoch/test accuracy": epoch.test_accuracy}
-        for kind in ("forward_seconds", "backward_seconds", "largest", "dead"):
-            numbers |= {f"epoch {kind.replace('_', ' ')}/{name}": value for name, value in getattr(epoch, kind).items()}
-        self._write(numbers)
+        self._write("epoch", vars(epoch))
 
-    def _write(self, numbers: dict[str, float]) -> None:
-        for name, number in numbers.items():
-            self._writer.add_scalar(name, number, self._steps)
+    def _write(self, kind: str, numbers: Mapping[str, Any], layers: Sequence[str] = ()) -> None:
+        """Those that are there, such as "batch/dev loss"; those of layers as "batch dead/conv1"."""
+        for name, value in numbers.items():
+            tag = f"{kind}/{name}" if isinstance(value, float) else f"{kind} {name}"
+            by_name = by_layer(layers, value) if isinstance(value, np.ndarray) else value
+            if isinstance(value, float) and not math.isnan(value):
+                self._writer.add_scalar(tag.replace("_", " "), value, self._steps)
+            elif isinstance(by_name, dict):
+                for layer, number in by_name.items():
+                    self._writer.add_scalar(f"{tag.replace('_', ' ')}/{layer}", number, self._steps)
         self._writer.flush()
 
     def __enter__(self) -> Self:

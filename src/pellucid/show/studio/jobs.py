@@ -68,7 +68,7 @@ class Job:
                     self._news.wait_for(lambda: self.done, timeout=self._tick)
             elif self.done:
                 break
-        self._result()
+        _ = self.result
 
     @property
     def done(self) -> bool:
@@ -83,9 +83,6 @@ class Job:
     @property
     def result(self) -> Any:
         """The value that the work returned, once it has ended; None where it was stopped."""
-        return self._result()
-
-    def _result(self) -> Any:
         try:
             return self._future.result()
         except JobStopped:
