@@ -1,8 +1,9 @@
 """The commands of seeing: layers, pattern, patterns, inspect, dream."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -83,35 +84,24 @@ def pattern(
     from pellucid.data.pixels import require_multiple
     from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.models.open import open_model
-    from pellucid.see.patterns.api import pattern as find
     from pellucid.show import export
-    from pellucid.show.console import answers_text, relative_text, report_text, search_text
+    from pellucid.show.console import answers_text
 
     check_output(out, export.PICTURES)
     export.check_patterns_output(out, layer, [unit])
-    if film is not None:
-        export.check_film_output(film, export.FILMS, settings.snapshots)
-    _check_tables(history, answers)
+    _check_beside(film, export.FILMS, settings, history, answers)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
-    found = find(seen, layer, unit, **_keywords(seen, start, history, source, settings))
-    print(
-        f"Unit {unit} of {layer}: {'dead' if found.dead else f'activation {found.activation:.4f}'}{found.tones.note}."
-    )
-    if found.strongest is not None:
-        print(relative_text(found.alone()))
-    print(search_text(found.alone()))
-    if found.history.terms:
-        print(report_text(found.alone()))
+    found = _find(seen, layer, [unit], start, history, source, settings)
     asked = [layer] * whole_layer + ([] if seen.probabilities is None else [seen.probabilities.name])
-    for name, answer in answers_of(seen, asked, found.image[None]).items():
+    for name, answer in answers_of(seen, asked, found.images).items():
         print(answers_text(name, answer[0]))
-    print_written(export.save_patterns(found.alone(), out, multiple))
+    print_written(export.save_patterns(found, out, multiple))
     if film is not None:
-        print_written(export.save_strip(found, film, multiple))
-    _write_tables(seen, found.alone(), history, answers)
+        print_written(export.save_strip(found.one(unit), film, multiple))
+    _write_tables(seen, found, history, answers)
 
 
 @app.command
@@ -143,14 +133,10 @@ def patterns(
     """Find the patterns of all units of a layer at once."""
     from pellucid.data.pixels import require_multiple
     from pellucid.see.models.open import open_model
-    from pellucid.see.patterns.api import patterns as find
     from pellucid.show import export
-    from pellucid.show.console import patterns_text, relative_text, report_text, search_text
 
     check_output(out, export.WALLS)
-    if film is not None:
-        export.check_film_output(film, export.ANIMATIONS, settings.snapshots)
-    _check_tables(history, answers)
+    _check_beside(film, export.ANIMATIONS, settings, history, answers)
     seen = open_model(model_of(model, how))
     chosen = list(units) or list(range(seen.layer(layer).units))
     export.check_patterns_output(out, layer, chosen)
@@ -159,31 +145,41 @@ def patterns(
             raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
         tiles = len(chosen) * (1 if film is None else settings.snapshots)
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
-    found = find(seen, layer, units=chosen, **_keywords(seen, start, history, source, settings))
-    print(patterns_text(found))
-    print(search_text(found))
-    if found.strongest is not None:
-        print(relative_text(found))
-    if found.history.terms:
-        print(report_text(found))
+    found = _find(seen, layer, chosen, start, history, source, settings)
     print_written(export.save_patterns(found, out, multiple))
     if film is not None:
         print_written(export.save_ascents(found, film, multiple))
     _write_tables(seen, found, history, answers)
 
 
-def _keywords(
-    model: "Model", start: str | None, history: Path | None, source: AtlasDataSettings, settings: PatternSettings
-) -> dict[str, Any]:
-    """What the library takes; a history on disk has all of it, and with data patterns are compared with them."""
+def _find(
+    model: "Model",
+    layer: str,
+    units: list[int],
+    start: str | None,
+    history: Path | None,
+    source: AtlasDataSettings,
+    settings: PatternSettings,
+) -> "Patterns":
+    """The patterns, and what there is to say of them; a history on disk has all of it, data are compared with."""
+    from pellucid.see.patterns.api import patterns as find
+    from pellucid.show.console import found_text
+
     asked = {"compare": source.data is not None, **given_options(settings)}
-    asked["start"] = initial_images(start, model, source.data_dir, settings.seed)
-    asked["data"] = optional_data(source, settings.seed)
-    return asked if history is None else {**asked, "report": True}
+    asked |= {} if history is None else {"report": True}
+    initial = initial_images(start, model, source.data_dir, settings.seed)
+    found = find(model, layer, units=units, start=initial, data=optional_data(source, settings.seed), **asked)
+    print(found_text(found))
+    return found
 
 
-def _check_tables(*paths: Path | None) -> None:
-    for path in filter(None, paths):
+def _check_beside(film: Path | None, films: Sequence[str], settings: PatternSettings, *tables: Path | None) -> None:
+    """Raises PellucidError for a film or a table that could not be written."""
+    from pellucid.show.export import check_film_output
+
+    if film is not None:
+        check_film_output(film, films, settings.snapshots)
+    for path in filter(None, tables):
         check_output(path, (".csv",))
 
 
@@ -238,7 +234,8 @@ def inspect(
     from pellucid.show.style import FIGURES
 
     check_output(out, FIGURES)
-    _check_tables(table)
+    if table is not None:
+        check_output(table, (".csv",))
     models = [open_model(model_of(model, how)), *([] if beside is None else [open_model(beside)])]
     image, truth, classes = _image_to_inspect(models[0], picture, index, split, source, random.seed)
     found = [look(one, image) for one in models]

@@ -1,5 +1,6 @@
 """Console: results as lines for a terminal.
 
+found_text: patterns -> all there is to say of them: patterns_text, search_text, relative_text, report_text
 patterns_text, relative_text: patterns -> how many there are, and their activations beside the strongest of the data
 answers_text: a layer's units for one image -> each with its number
 search_text: patterns -> steps, step size, initial images and convergence
@@ -25,8 +26,18 @@ from pellucid.see.optimize.initial_images import candidates_of, mixture_of
 from pellucid.see.patterns.results import Patterns
 
 
+def found_text(found: Patterns) -> str:
+    """How many there are, how they were found, how they compare with data, and their report, where there are these."""
+    lines = [patterns_text(found), search_text(found)]
+    lines += [] if found.strongest is None else [relative_text(found)]
+    return "\n".join(lines + [report_text(found)] * bool(found.history.terms))
+
+
 def patterns_text(found: Patterns) -> str:
-    """How many units have a pattern, and how many have none, in a line."""
+    """The activation of one unit; of several how many have a pattern, and how many have none, in a line."""
+    if len(found) == 1:
+        state = "dead" if found.dead[0] else f"activation {found.activations[0]:.4f}"
+        return f"Unit {found.units[0]} of {found.layer}: {state}{found.tones.note}."
     silent = int(((found.activations == 0) & ~found.dead).sum())
     words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
     if silent > 0:

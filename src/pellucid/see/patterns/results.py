@@ -81,8 +81,28 @@ class Snapshots:
     activations: Float32[np.ndarray, "snapshot unit"]
 
 
+class _Found:
+    """What the patterns of many units and of one have in common."""
+
+    settings: PatternSettings
+    parts: Mapping[str, str]
+    scaling: Scaling
+
+    @property
+    def measure(self) -> str:
+        """What `history` and `film` hold: "activation"; "objective" where penalties, other units or likeness count."""
+        chosen = self.settings
+        weights = (chosen.others, chosen.diversity, chosen.tv, chosen.l1, chosen.l2, chosen.blur)
+        return "objective" if any(weights) or self.parts.keys() & {"penalties", "objective"} else "activation"
+
+    @property
+    def tones(self) -> Tones:
+        """How pictures of these images are drawn."""
+        return Tones.of(self.settings, self.scaling)
+
+
 @dataclass(frozen=True, eq=False)
-class Patterns:
+class Patterns(_Found):
     """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
 
     images: in model space. activations: of these very images, in float32. dead: no start and no training image made the
@@ -123,11 +143,6 @@ class Patterns:
         excited = self.strongest > 0
         return np.where(excited, self.activations / np.where(excited, self.strongest, 1), np.nan).astype(np.float32)
 
-    @property
-    def tones(self) -> Tones:
-        """How pictures of these images are drawn."""
-        return Tones.of(self.settings, self.scaling)
-
     def __len__(self) -> int:
         return len(self.units)
 
@@ -156,7 +171,7 @@ class Patterns:
             return write_table(path, self.images, beside | compared)
         if suffix != ".npz":
             raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
-        arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_LATER, "strongest", "raw_starts")}
+        arrays = {name: getattr(self, name) for name in _PER_UNIT.values()}
         arrays = {name: array for name, array in arrays.items() if array is not None}
         terms = {f"term:{name}": term for name, term in self.history.terms.items()}
         shown = {"film": self.film.images, "shown": self.film.activations, "history": self.history.activations}
@@ -164,11 +179,6 @@ class Patterns:
         about = {"model": self.model, "layer": self.layer, "settings": settings, "parts": dict(self.parts)}
         about["scaling"] = self.scaling.to_dict()
         return write_arrays(path, {**arrays, **terms, **shown, "moments": np.array(self.film.steps, np.int64)}, about)
-
-    @property
-    def measure(self) -> str:
-        """What `history` and `film` hold: "activation"; "objective" where penalties, other units or likeness count."""
-        return measured(self.settings, self.parts)
 
     def save_history(self, path: StrPath) -> Path:
         """Write how the ascents went as a CSV table, a row for each unit and step."""
@@ -181,10 +191,9 @@ class Patterns:
         Raises PellucidError for a file that is missing, damaged, or something else. For the images of a CSV see
         `pellucid.see.patterns.pattern_files.load_images`.
         """
-        names = [*_ARRAYS, "history", "film", "shown", "moments"]
-        arrays, about = read_arrays(
-            path, names, ["strongest", "raw_starts", *_LATER, *(f"term:{name}" for name in TERMS)]
-        )
+        perhaps = {"strongest", "raw_starts", *_LATER}
+        names = [name for name in (*_KINDS, "moments") if name not in perhaps]
+        arrays, about = read_arrays(path, names, [*perhaps, *(f"term:{name}" for name in TERMS)])
         count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
         wrong = [name for name, array in arrays.items() if not _fits(name, array, count)]
         known = isinstance(about.get("settings"), dict) and {"model", "layer"} <= about.keys()
@@ -223,23 +232,15 @@ class Patterns:
 
     def _at(self, i: int) -> "Pattern":
         film = Snapshots(self.film.steps, self.film.images[:, i : i + 1], self.film.activations[:, i : i + 1])
-        shared: dict[str, Any] = {name: int(getattr(self, name)[i]) for name in _COUNTS}
-        shared |= {name: getattr(self, name) for name in _SHARED}
-        return Pattern(
-            unit=int(self.units[i]),
-            image=self.images[i],
-            activation=float(self.activations[i]),
-            strongest=None if self.strongest is None else float(self.strongest[i]),
-            raw_start=None if self.raw_starts is None else self.raw_starts[i],
-            dead=bool(self.dead[i]),
-            history=self.history.of(i),
-            film=film,
-            **shared,
-        )
+        own: dict[str, Any] = {name: getattr(self, name) for name in _SHARED}
+        for name, plural in _PER_UNIT.items():
+            column = getattr(self, plural)
+            own[name] = None if column is None else column[i] if column.ndim > 1 else column[i].item()
+        return Pattern(history=self.history.of(i), film=film, **own)
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class Pattern(_Found):
     """The pattern of one unit: `image` (channel, height, width) in model space; the other fields as in Patterns."""
 
     model: str
@@ -263,19 +264,9 @@ class Pattern:
     scaling: Scaling = field(default_factory=Scaling)
 
     @property
-    def measure(self) -> str:
-        """As that of Patterns."""
-        return measured(self.settings, self.parts)
-
-    @property
     def relative(self) -> float | None:
         """The activation over that of the strongest image; None where no image excites the unit, or none was seen."""
         return self.activation / self.strongest if self.strongest is not None and self.strongest > 0 else None
-
-    @property
-    def tones(self) -> Tones:
-        """How pictures of this image are drawn."""
-        return Tones.of(self.settings, self.scaling)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.image, dtype=dtype, copy=copy)
@@ -298,19 +289,11 @@ class Pattern:
 
     def alone(self) -> Patterns:
         """The same as the patterns of one unit."""
-        shared: dict[str, Any] = {name: np.array([getattr(self, name)]) for name in _COUNTS}
-        shared |= {name: getattr(self, name) for name in _SHARED}
-        return Patterns(
-            units=np.array([self.unit]),
-            images=self.image[None],
-            activations=np.array([self.activation], np.float32),
-            strongest=None if self.strongest is None else np.array([self.strongest], np.float32),
-            raw_starts=None if self.raw_start is None else self.raw_start[None],
-            dead=np.array([self.dead]),
-            history=self.history,
-            film=self.film,
-            **shared,
-        )
+        own: dict[str, Any] = {name: getattr(self, name) for name in _SHARED}
+        for name, plural in _PER_UNIT.items():
+            value = getattr(self, name)
+            own[plural] = None if value is None else np.asarray(value, _KINDS[plural][1])[None]
+        return Patterns(history=self.history, film=self.film, **own)
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """The image on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
@@ -327,22 +310,26 @@ class Pattern:
 _SHARED = ("model", "layer", "settings", "parts", "scaling")  # by all units
 _LATER = ("silent_starts", "start", "converged")  # not in files of the first release
 _COUNTS = ("steps", "tried_starts", "tried_images", *_LATER)
-_ARRAYS = {
-    "units": (1, np.int64),
-    "images": (4, np.float32),
-    "activations": (1, np.float32),
-    "dead": (1, np.bool_),
-    "steps": (1, np.int64),
-    "tried_starts": (1, np.int64),
-    "tried_images": (1, np.int64),
+_PER_UNIT = {  # fields of Pattern and of Patterns
+    "unit": "units",
+    "image": "images",
+    "activation": "activations",
+    "dead": "dead",
+    "strongest": "strongest",
+    "raw_start": "raw_starts",
+    **dict(zip(_COUNTS, _COUNTS, strict=True)),
 }
-_KEPT = {
+_KINDS: dict[str, tuple[int, type[np.generic], int]] = {  # in a file: how many axes, the type, the axis of the units
+    "units": (1, np.int64, 0),
+    "images": (4, np.float32, 0),
+    "activations": (1, np.float32, 0),
+    "dead": (1, np.bool_, 0),
+    "strongest": (1, np.float32, 0),
+    "raw_starts": (4, np.float32, 0),
+    **dict.fromkeys(_COUNTS, (1, np.int64, 0)),
     "history": (2, np.float32, 0),
     "film": (5, np.float32, 1),
     "shown": (2, np.float32, 1),
-    "strongest": (1, np.float32, 0),
-    "raw_starts": (4, np.float32, 0),
-    **dict.fromkeys(_LATER, (1, np.int64, 0)),
 }
 
 
@@ -350,15 +337,8 @@ def _fits(name: str, array: np.ndarray, count: int) -> bool:
     """Whether an array from a file is of the kind that was saved under this name, for so many units."""
     if name == "moments":
         return array.ndim == 1 and array.dtype == np.int64
-    name = "history" if name.startswith("term:") else name
-    axes, dtype, units = _KEPT[name] if name in _KEPT else (*_ARRAYS[name], 0)
+    axes, dtype, units = _KINDS["history" if name.startswith("term:") else name]
     return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
-
-
-def measured(settings: PatternSettings, parts: Mapping[str, str]) -> str:
-    """Whether what an ascent maximizes is the "activation", or another "objective"."""
-    weights = (settings.others, settings.diversity, settings.tv, settings.l1, settings.l2, settings.blur)
-    return "objective" if any(weights) or parts.keys() & {"penalties", "objective"} else "activation"
 
 
 def _texts(found: object) -> dict[str, str]:
