@@ -17,7 +17,7 @@ from typing import Literal, Self
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from pellucid.data.scaling import Scaling, byte_pixels, unit_pixels
+from pellucid.data.scaling import Images, Scaling, byte_pixels, unit_pixels
 from pellucid.errors import PellucidError
 from pellucid.settings import PatternSettings
 
@@ -94,7 +94,7 @@ class Tones:
         """What has to be said of such pictures, for a caption; empty where nothing has."""
         return ", each picture stretched from its smallest to its largest value" if self.values == "stretched" else ""
 
-    def grays(self, images: Float[np.ndarray, "image channel height width"]) -> UInt8[np.ndarray, "..."]:
+    def grays(self, images: Images) -> UInt8[np.ndarray, "..."]:
         """A byte for every value."""
         if self.values == "deviations":
             # In double precision NumPy does it; for a few pictures nothing should have to be compiled.
@@ -106,9 +106,7 @@ class Tones:
 DEVIATIONS = Tones()
 
 
-def tone_images(
-    images: Float[np.ndarray, "image channel height width"], tones: Tones = DEVIATIONS
-) -> UInt8[np.ndarray, "image color height wide"]:
+def tone_images(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, "image color height wide"]:
     """Images as bytes: one channel in gray or a palette, three as colors, else the channels side by side."""
     grays = tones.grays(images)
     count, channels, height, width = grays.shape
@@ -122,11 +120,7 @@ def tone_images(
 
 
 def image_wall(
-    images: Float[np.ndarray, "image channel height width"],
-    tones: Tones = DEVIATIONS,
-    *,
-    multiple: int = 1,
-    columns: int | None = None,
+    images: Images, tones: Tones = DEVIATIONS, *, multiple: int = 1, columns: int | None = None
 ) -> Float32[np.ndarray, "colour tall wide"]:
     """All images in one picture in [0, 1], each pixel a square of `multiple` a side; a single image has no border."""
     tiles = tone_images(images, tones)

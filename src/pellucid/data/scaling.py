@@ -24,6 +24,8 @@ from pellucid.kernels import standardize_images
 
 KINDS = ("unit", "standardized", "unit-norm", "mean-deviation")
 LEAST_DEVIATION = 1 / 255
+Images = Float[np.ndarray, "image channel height width"]
+Images32 = Float32[np.ndarray, "image channel height width"]
 FAINT = 0.1
 """Least deviation of a feature: a pixel lit in one image of ten thousand would enter it at a hundred deviations."""
 
@@ -67,12 +69,7 @@ class Scaling:
         return hash(repr(self.to_dict()))
 
     @classmethod
-    def measured(
-        cls,
-        images: Float32[np.ndarray, "image channel height width"],
-        per: str = "channel",
-        least: float = LEAST_DEVIATION,
-    ) -> Self:
+    def measured(cls, images: Images32, per: str = "channel", least: float = LEAST_DEVIATION) -> Self:
         """The mean-deviation scaling of these images, measured for each channel or each feature (pixel of a channel).
 
         A deviation is at least `least`: what varies by less than one gray level is not blown up, and a feature that is
@@ -85,9 +82,7 @@ class Scaling:
         deviation = np.maximum(images.std(axis=axes, dtype=np.float64), least)
         return cls("mean-deviation", mean, deviation)
 
-    def apply(
-        self, images: Float[np.ndarray, "image channel height width"]
-    ) -> Float32[np.ndarray, "image channel height width"]:
+    def apply(self, images: Images) -> Images32:
         """Images in [0, 1] to model space; "unit" returns float32 images themselves, not a copy.
 
         Raises PellucidError where the numbers of a mean-deviation scaling do not fit the images' shape.
@@ -105,9 +100,7 @@ class Scaling:
         scaled /= self.deviation
         return scaled
 
-    def invert(
-        self, images: Float[np.ndarray, "image channel height width"]
-    ) -> Float32[np.ndarray, "image channel height width"]:
+    def invert(self, images: Images) -> Images32:
         """Images in model space back to the scale of [0, 1], not clipped to it.
 
         Raises PellucidError for "standardized" and "unit-norm", which forget what each image had, and where the
@@ -124,9 +117,7 @@ class Scaling:
         unscaled: np.ndarray = images * self.deviation + self.mean
         return unscaled
 
-    def to_pixels(
-        self, images: Float[np.ndarray, "image channel height width"]
-    ) -> Float32[np.ndarray, "image channel height width"]:
+    def to_pixels(self, images: Images) -> Images32:
         """Images in model space as pixels in [0, 1], clipped, which `apply` takes back to them.
 
         Where it forgets an image's own brightness, the largest pixel becomes 1, and of "standardized" the smallest 0.

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from threadpoolctl import threadpool_limits
 
-from pellucid.data.scaling import FAINT, Scaling
+from pellucid.data.scaling import FAINT, Images32, Scaling
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards
 from pellucid.settings import FeatureSettings, KMeansSettings
@@ -67,14 +67,7 @@ class ClusterFeatures:
     shape: tuple[int, ...]
 
     @classmethod
-    def fit(
-        cls,
-        images: Float32[Array, "image channel height width"],
-        clusters: int,
-        *,
-        seed: int = 0,
-        **settings: Any,
-    ) -> Self:
+    def fit(cls, images: Images32, clusters: int, *, seed: int = 0, **settings: Any) -> Self:
         """Centres and normalization measured on these images, which should be training images and no others.
 
         Keywords are those of `FeatureSettings`. Raises PellucidError for settings that are unknown or out of range, and
@@ -101,7 +94,7 @@ class ClusterFeatures:
         """What a network should apply to the features: back from [0, 1] to deviations."""
         return Scaling("mean-deviation", 0.5, 0.5 / REACH)
 
-    def apply(self, images: Float32[Array, "image channel height width"]) -> Float32[Array, "image cluster 1 1"]:
+    def apply(self, images: Images32) -> Float32[Array, "image cluster 1 1"]:
         """The features of images in [0, 1]; raises PellucidError where their size is not that of the centres."""
         if images.shape[1:] != self.shape:
             raise PellucidError(
@@ -140,9 +133,7 @@ class ClusterFeatures:
             raise PellucidError("Its centres of clusters are not as they are written; make the file anew.") from None
 
 
-def pixel_groups(
-    images: Float32[Array, "image channel height width"], groups: int, *, seed: int = 0, **settings: Any
-) -> Int64[Array, " pixel"]:
+def pixel_groups(images: Images32, groups: int, *, seed: int = 0, **settings: Any) -> Int64[Array, " pixel"]:
     """A group for each pixel, from 0: pixels of one group are bright in the same images.
 
     Keywords are those of `KMeansSettings`. Raises PellucidError for settings that are unknown or out of range, and for
@@ -157,10 +148,7 @@ def pixel_groups(
 
 
 def points_of(
-    images: Float32[Array, "image channel height width"],
-    clustered: Literal["images", "pixels"],
-    wanted: KMeansSettings,
-    seed: int,
+    images: Images32, clustered: Literal["images", "pixels"], wanted: KMeansSettings, seed: int
 ) -> Float32[Array, "point number"]:
     """What is put into clusters: scaled images, or pixels, each with its values in some images."""
     scaling = _pixel_scaling(images, wanted)
@@ -180,7 +168,7 @@ def k_means(
     return MiniBatchKMeans(clusters, random_state=seed, compute_labels=labels, **options).fit(points)
 
 
-def _pixel_scaling(images: Float32[Array, "image channel height width"], wanted: KMeansSettings) -> Scaling:
+def _pixel_scaling(images: Images32, wanted: KMeansSettings) -> Scaling:
     by_feature = wanted.cluster_scaling == "features"
     return Scaling.measured(images, per="feature", least=FAINT) if by_feature else Scaling(wanted.cluster_scaling)
 
@@ -206,7 +194,7 @@ def _whitening(centred: Float32[Array, "image cluster"]) -> Array:
     return matrix
 
 
-def _flat(images: Float32[Array, "image channel height width"]) -> Float32[Array, "image feature"]:
+def _flat(images: Images32) -> Float32[Array, "image feature"]:
     return images.reshape(len(images), -1)
 
 

@@ -12,15 +12,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
 from pellucid.show.style import duotone
 
 Form = Literal["png", "webp", "jpeg"]
 
 
-def average_blocks(
-    images: Float[np.ndarray, "image channel height width"], longest: int = 128
-) -> Float[np.ndarray, "image channel high wide"]:
+def average_blocks(images: Images, longest: int = 128) -> Float[np.ndarray, "image channel high wide"]:
     """Images whose longer side is at most `longest`: square blocks averaged, a remainder at the edge left off."""
     count, channels, height, width = images.shape
     by = -(-max(height, width) // longest)

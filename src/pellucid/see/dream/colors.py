@@ -17,11 +17,14 @@ from torch import Tensor
 
 from pellucid.data.photos import weighted_gray
 
+Picture = Float[Tensor, "channel height width"]
+Change = Float[Tensor, "1 height width"]  # of the luminance
+
 LEAST_ROOM = 1e-6
 BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
 
 
-def luminance(picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "1 height width"]:
+def luminance(picture: Picture) -> Change:
     """0.299 R + 0.587 G + 0.114 B of three channels; their mean for any other number, so one is given back as it is."""
     if len(picture) == 3:
         gray: Tensor = weighted_gray(picture)
@@ -29,9 +32,7 @@ def luminance(picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "
     return picture if len(picture) == 1 else picture.mean(0, keepdim=True)
 
 
-def change_luminance(
-    picture: Float[Tensor, "channel height width"], change: Float[Tensor, "1 height width"]
-) -> Float[Tensor, "channel height width"]:
+def change_luminance(picture: Picture, change: Change) -> Picture:
     """The picture, brighter by `change`, within [0, 1]; luminance + change has to lie there already."""
     wanted = luminance(picture) + change
     moved = picture + change
@@ -48,9 +49,7 @@ def soft_clip(change: Tensor, up: Tensor, down: Tensor) -> Tensor:
     return room * torch.tanh(change / room)
 
 
-def map_bands(
-    function: Callable[..., Tensor], *pictures: Float[Tensor, "_ height width"]
-) -> Float[Tensor, "channel height width"]:
+def map_bands(function: Callable[..., Tensor], *pictures: Float[Tensor, "_ height width"]) -> Picture:
     """function(*pictures), for a function whose every pixel follows from the same pixel of the pictures alone.
 
     All pictures have one height and width. The function sees `BAND_PIXELS` at a time, which bounds its memory.

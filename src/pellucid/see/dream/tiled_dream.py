@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.progress import Report
-from pellucid.see.dream.colors import change_luminance, luminance, map_bands, soft_clip
+from pellucid.see.dream.colors import Change, Picture, change_luminance, luminance, map_bands, soft_clip
 from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.tiles import Tiling, tiling
 from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, preferred_units, score_units
@@ -30,9 +30,6 @@ from pellucid.see.optimize.loop import BUDGET, AscentTask, batch_size_for, objec
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_large, sphere_of, standardized
 from pellucid.settings import DreamSettings
-
-Picture = Float[Tensor, "channel height width"]
-Change = Float[Tensor, "1 height width"]  # of the luminance
 
 LIGHTEN, DARKEN = 0.5, 0.25  # of the way to white, to black: no stroke goes further; dark ones look harsh sooner
 PROFILE_NOISES = 32  # noise images from which the profile of a layer's gradient is measured

@@ -24,6 +24,10 @@ from torch.nn import functional
 
 from pellucid.see.dream.resampling import resize_matrix
 
+Picture = Float[Tensor, "channel height width"]
+Tile = Float[Tensor, "channel tile_height tile_width"]
+SmallTiles = Float[Tensor, "tile channel small_height small_width"]
+
 OVERLAP = 0.48  # the least share of a tile that its neighbor covers as well; at 0.5 the enlarged pixels of both would
 # have their edges in the same places, and show
 ROUNDING = 0.05  # of a step: sides are whole pixels, and a few missing pixels need no further tile
@@ -56,16 +60,12 @@ class Tiling:
         across = [_cell_index(left + self.tile_width / 2, self.width, side) for left in self.lefts]
         return [side * row + column for row in down for column in across]
 
-    def cut(
-        self, picture: Float[Tensor, "channel height width"]
-    ) -> Iterator[Float[Tensor, "channel tile_height tile_width"]]:
+    def cut(self, picture: Picture) -> Iterator[Tile]:
         """The tiles of a picture (views of it), one after another."""
         for top, left in self.corners:
             yield picture[:, top : top + self.tile_height, left : left + self.tile_width]
 
-    def downscale(
-        self, picture: Float[Tensor, "channel height width"], size: tuple[int, int]
-    ) -> Float[Tensor, "tile channel small_height small_width"]:
+    def downscale(self, picture: Picture, size: tuple[int, int]) -> SmallTiles:
         """Every tile of a picture, scaled to this (height, width)."""
         down = resize_matrix(self.tile_height, size[0]).to(picture)
         across = resize_matrix(self.tile_width, size[1]).to(picture).T
@@ -77,9 +77,9 @@ class Tiling:
 
     def upscale(
         self,
-        pieces: Float[Tensor, "tile channel small_height small_width"],
+        pieces: SmallTiles,
         profile: tuple[Float[Tensor, "small_height"], Float[Tensor, "small_width"]] | None = None,
-    ) -> Float[Tensor, "channel height width"]:
+    ) -> Picture:
         """One picture from small tiles: each scaled up to its place, blended with its neighbors.
 
         profile: how strong tiles are on average in each of their rows and columns. Where tiles are weak, and where
@@ -100,9 +100,7 @@ class Tiling:
             total[:, top : top + self.tile_height] += (rows[number][:, None] * up) @ strip
         return total
 
-    def join(
-        self, pieces: Iterable[Float[Tensor, "channel tile_height tile_width"]]
-    ) -> Float[Tensor, "channel height width"]:
+    def join(self, pieces: Iterable[Tile]) -> Picture:
         """One picture from tiles of full size, given one after another: their weighted mean."""
         rows = _blend_weights(self.height, self.tile_height, self.tops)
         columns = _blend_weights(self.width, self.tile_width, self.lefts)

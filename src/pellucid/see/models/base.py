@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pellucid.data.scaling import Scaling
+from pellucid.data.scaling import Images, Scaling
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
@@ -188,7 +188,7 @@ class Model(ABC):
                     f"{layer.shape}, but gives {shape} for an image; correct its LayerInfo."
                 )
 
-    def require_shape(self, images: Float[np.ndarray, "image channel height width"]) -> None:
+    def require_shape(self, images: Images) -> None:
         """Nothing, where the model takes images of this shape; PellucidError otherwise."""
         if images.shape[1:] != self.input_shape:
             raise PellucidError(
@@ -196,9 +196,7 @@ class Model(ABC):
                 f"give images of that (channel, height, width)."
             )
 
-    def prepared(
-        self, images: Float[np.ndarray, "image channel height width"]
-    ) -> Float[Tensor, "image channel height width"]:
+    def prepared(self, images: Images) -> Float[Tensor, "image channel height width"]:
         """Images in [0, 1] as a tensor in model space on the model's device; raises PellucidError for a wrong shape."""
         self.require_shape(images)
         return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(images))).to(self.device)

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
 
 LEAST_WAVE = 1e-12
@@ -90,9 +91,7 @@ class Colors(Basis):
     matrix: Float[Tensor, "channel channel"]
 
     @classmethod
-    def measured(
-        cls, images: Float[np.ndarray, "image channel height width"], device: torch.device | None = None
-    ) -> Self:
+    def measured(cls, images: Images, device: torch.device | None = None) -> Self:
         """The symmetric square root of the channels' covariance in these images, its largest value 1."""
         colors = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1).astype(np.float64)
         values, vectors = np.linalg.eigh(np.cov(colors).reshape(len(colors), len(colors)))

@@ -29,6 +29,8 @@ from pellucid.see.optimize.bases import Spectrum
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_RADIUS, standardized
 from pellucid.settings import Cells, PatternSettings
 
+Chunk = Float32[Tensor, "chunk channel height width"]
+
 CHUNK = 64  # noise images drawn at a time; part of what a seed means, so it never depends on the machine
 FEWEST_CANDIDATES, CANDIDATE_NUMBERS = 16, 2**22
 NORMAL_DEVIATION = 0.1
@@ -42,7 +44,7 @@ def generator(*numbers: int) -> torch.Generator:
 
 def multi_scale_noise(
     shape: InputShape, count: int, seed: Sequence[int], scales: Sequence[Cells], weights: Sequence[float] = ()
-) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+) -> Iterator[Chunk]:
     """`count` standardized noise images of `shape`, in chunks of at most 64 (so that memory stays flat).
 
     scales: cells along the shorter side, one noise each, at most as many as pixels; the longer side has cells of the
@@ -62,9 +64,7 @@ def multi_scale_noise(
         yield standardized(total)
 
 
-def plain_noise(
-    kind: str, shape: InputShape, count: int, seed: Sequence[int]
-) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+def plain_noise(kind: str, shape: InputShape, count: int, seed: Sequence[int]) -> Iterator[Chunk]:
     """`count` noises in deviations (a quarter of the way from black to white) around middle gray, in chunks.
 
     kind: "fourier", a random spectrum times 1 / frequency, standardized; "normal", pixels of N(0.5, 0.1).
@@ -80,9 +80,7 @@ def plain_noise(
             yield NORMAL_DEVIATION * torch.randn(chunk, *shape, generator=stream) / UNIT_RADIUS
 
 
-def smoothed(
-    images: Float32[Tensor, "batch channel height width"], width: float
-) -> Float32[Tensor, "batch channel height width"]:
+def smoothed(images: Chunk, width: float) -> Chunk:
     """Each image smoothed by a Gaussian, with the mean and the deviation that it had before.
 
     width: the Gaussian's deviation in pixels, above 0. The border's pixels are repeated beyond it.
@@ -96,9 +94,7 @@ def smoothed(
     return (soft - soft_mean) * (deviation / soft_deviation.clamp_min(LEAST_DEVIATION)) + mean
 
 
-def noise_of(
-    settings: PatternSettings, shape: InputShape, count: int, attempt: int
-) -> Iterator[Float32[Tensor, "chunk channel height width"]]:
+def noise_of(settings: PatternSettings, shape: InputShape, count: int, attempt: int) -> Iterator[Chunk]:
     """The noise that the settings name, other images for each `attempt`; see `mixture_of`."""
     seed = (settings.seed, attempt)
     if settings.noise == "scales":

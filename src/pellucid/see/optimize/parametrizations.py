@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pellucid.data.scaling import Images as DataImages
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
@@ -248,7 +249,7 @@ class Phases(Parametrization):
     waves: Magnitudes
 
     @classmethod
-    def measured(cls, inner: Sphere, model: Model, images: Float[np.ndarray, "image channel height width"]) -> "Phases":
+    def measured(cls, inner: Sphere, model: Model, images: DataImages) -> "Phases":
         """With waves as strong as they are on average in these images; raises PellucidError where all are even."""
         some = images[:: max(1, len(images) // MOST_MEASURED)]
         if bool((some == some[:, :, :1, :1]).all()):
@@ -293,9 +294,7 @@ def sphere_of(model: Model) -> Sphere:
     return Sphere(low=black, high=white)
 
 
-def parametrization_of(
-    model: Model, settings: PatternSettings, images: Float[np.ndarray, "image channel height width"] | None = None
-) -> Parametrization:
+def parametrization_of(model: Model, settings: PatternSettings, images: DataImages | None = None) -> Parametrization:
     """The parametrization that the settings name.
 
     images: the person's own, in [0, 1], from which decorrelated colors (where no matrix is given), and how strong
@@ -326,9 +325,7 @@ def _box_of(model: Model, settings: PatternSettings) -> Box:
     return Box(model.scaling, *settings.pixel_range, reach=math.inf if settings.optimizer == "gradient" else 1.0)
 
 
-def _colors_of(
-    model: Model, settings: PatternSettings, images: Float[np.ndarray, "image channel height width"] | None
-) -> Colors:
+def _colors_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Colors:
     """How channels vary together: as the settings say, or as in these images."""
     if settings.color_matrix:
         return Colors.given(settings.color_matrix, model.input_shape[0], model.device)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
-from pellucid.data.scaling import unit_pixels
+from pellucid.data.scaling import Images32, unit_pixels
 from pellucid.data.splits import validate_images
 from pellucid.data.tables import read_arrays as read_npz_arrays
 from pellucid.errors import PellucidError, shortened
@@ -63,11 +63,7 @@ def read_arrays(
     return arrays, about
 
 
-def write_table(
-    path: StrPath,
-    images: Float32[np.ndarray, "image channel height width"],
-    beside: Mapping[str, Shaped[np.ndarray, " image"]],
-) -> Path:
+def write_table(path: StrPath, images: Images32, beside: Mapping[str, Shaped[np.ndarray, " image"]]) -> Path:
     """A CSV file with a row for each image: the columns of `beside`, then every pixel."""
     pixels = [f"c{c}y{y}x{x}" for c, y, x in np.ndindex(*images.shape[1:])]
     rows = ([*(column[i] for column in beside.values()), *image.ravel()] for i, image in enumerate(images))
@@ -102,15 +98,13 @@ def write_answers(
     return write_rows(path, [["pattern", "layer", "unit", "activation"], *rows])
 
 
-def load_images(path: StrPath, model: Model | None = None) -> Float32[np.ndarray, "image channel height width"]:
+def load_images(path: StrPath, model: Model | None = None) -> Images32:
     """The images that NPZ or CSV hold, as they are; in model space, if the model is given. Errors as `read_images`."""
     images, are_pixels = read_images(path, None if model is None else model.input_shape)
     return images if model is None or not are_pixels else model.prepared(images).cpu().numpy()
 
 
-def read_images(
-    path: StrPath, shape: tuple[int, ...] | None = None
-) -> tuple[Float32[np.ndarray, "image channel height width"], bool]:
+def read_images(path: StrPath, shape: tuple[int, ...] | None = None) -> tuple[Images32, bool]:
     """The images of an NPZ or CSV file, and whether they are pixels in [0, 1]; else they are in model space.
 
     shape: (channel, height, width) of a row that does not say; a square of one channel, if not given, or not fitting.

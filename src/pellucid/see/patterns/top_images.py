@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from pellucid.data.scaling import Images
 from pellucid.data.splits import equal_images
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Objective
@@ -27,12 +28,7 @@ class TopImages:
     activations: Float32[np.ndarray, "unit"]
 
 
-def top_images(
-    model: Model,
-    layer: str,
-    images: Float[np.ndarray, "image channel height width"],
-    units: Int64[Tensor, "unit"] | None = None,
-) -> TopImages:
+def top_images(model: Model, layer: str, images: Images, units: Int64[Tensor, "unit"] | None = None) -> TopImages:
     """The image that excites each unit most (all units of the layer, if not given).
 
     Raises PellucidError for an unknown layer or images of a wrong shape.
@@ -42,10 +38,7 @@ def top_images(
 
 
 def top_images_for(
-    model: Model,
-    objective: Objective,
-    images: Float[np.ndarray, "image channel height width"],
-    advance: Callable[[int], None] | None = None,
+    model: Model, objective: Objective, images: Images, advance: Callable[[int], None] | None = None
 ) -> TopImages:
     """The image with the largest value for each job of an objective; raises PellucidError for a wrong shape.
 

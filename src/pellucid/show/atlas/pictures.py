@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from pellucid.data.pixels import tile_sheet
-from pellucid.data.scaling import Scaling, byte_pixels
+from pellucid.data.scaling import Images, Scaling, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path
 from pellucid.show import style
@@ -29,12 +29,12 @@ QUALITY = 82  # of pictures of many colours or large tiles
 Tiles = UInt8[np.ndarray, "tile height width *colour"]
 
 
-def pattern_tiles(images: Float[np.ndarray, "image channel height width"]) -> Tiles:
+def pattern_tiles(images: Images) -> Tiles:
     """Images of model space in the one tone of all pictures, whatever their range."""
     return _gray_or_color(style.tone(Scaling("standardized").apply(average_blocks(images))))
 
 
-def photo_tiles(images: Float[np.ndarray, "image channel height width"]) -> Tiles:
+def photo_tiles(images: Images) -> Tiles:
     """Images of the data, in [0, 1], as they are."""
     return _gray_or_color(byte_pixels(average_blocks(images)))
 

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tone_images
+from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path
 from pellucid.show import style
@@ -47,9 +48,7 @@ class Board(ABC):
 B = TypeVar("B", bound=Board)
 
 
-def image_tones(
-    images: Float[np.ndarray, "image channel height width"], tones: Tones = DEVIATIONS
-) -> UInt8[np.ndarray, "image height wide *colour"]:
+def image_tones(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, "image height wide *colour"]:
     """Images as `tone_images` draws them, for a figure: the axis of colors last, if there is one."""
     toned = tone_images(images, tones)
     return toned[:, 0] if toned.shape[1] == 1 else np.moveaxis(toned, 1, -1)

@@ -20,6 +20,7 @@ from markupsafe import escape
 from PIL import Image
 
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
+from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
 from pellucid.show import style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
@@ -141,9 +142,7 @@ def unit_columns(values: Float[np.ndarray, " unit"], layer: str) -> str:
     return f'<div class="columns">{"".join(bars)}</div>'
 
 
-def image_grays(
-    images: Float[np.ndarray, "image channel height width"], tones: Tones = DEVIATIONS
-) -> UInt8[np.ndarray, "image height wide"]:
+def image_grays(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, "image height wide"]:
     """Images in model space as grays; colours are averaged."""
     grays: np.ndarray = np.rint(tone_images(images, replace(tones, palette="gray")).mean(axis=1)).astype(np.uint8)
     return grays
