@@ -32,7 +32,6 @@ SUMS = {
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 TRAIN, DEV, TEST, SIDE = 50_000, 10_000, 10_000, 28
-SHAPES = ((TRAIN + DEV, SIDE, SIDE), (TRAIN + DEV,), (TEST, SIDE, SIDE), (TEST,))  # in the files' order
 
 
 def load_mnist(root: StrPath | None = None) -> Data:
@@ -44,7 +43,8 @@ def load_mnist(root: StrPath | None = None) -> Data:
     files = find_mnist(root)
     if files is None:
         files = _download(cache_folder())
-    arrays = [_read(files[name], shape) for name, shape in zip(SUMS, SHAPES, strict=True)]
+    shapes = ((TRAIN + DEV, SIDE, SIDE), (TRAIN + DEV,), (TEST, SIDE, SIDE), (TEST,))
+    arrays = [_read(files[name], shape) for name, shape in zip(SUMS, shapes, strict=True)]
     images, labels, test_images, test_labels = arrays
     pixels = unit_pixels(images)[:, None]
     return Data(
