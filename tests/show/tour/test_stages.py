@@ -140,7 +140,8 @@ def test_a_layer_is_told_map_by_map(found: Patterns):
 def with_images(found: Patterns, images: np.ndarray, activations: np.ndarray) -> Patterns:
     """Patterns with other images and activations, of units 10, 11, ..."""
     count = len(images)
-    numbers = {name: np.ones(count, np.int64) for name in ("steps", "tried_starts", "tried_images")}
+    told = ("steps", "tried_starts", "tried_images", "silent_starts", "start", "converged")
+    numbers = {name: np.ones(count, np.int64) for name in told}
     return replace(
         found,
         images=images,
