@@ -38,10 +38,7 @@ DEV_SHARE = 6
 
 
 def load_data(
-    name: StrPath | Sequence[StrPath],
-    root: StrPath | None = None,
-    seed: int = 0,
-    sizes: Sequence[int] | None = None,
+    name: StrPath | Sequence[StrPath], root: StrPath | None = None, seed: int = 0, sizes: Sequence[int] | None = None
 ) -> Data:
     """Labelled images by name or path, as train, dev and test; `root` is where MNIST's files are looked for first.
 

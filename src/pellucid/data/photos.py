@@ -156,9 +156,8 @@ def fit_image(
     few = planes[:, ::times, ::times]
     if few.shape[1:] == (height, width) and np.array_equal(few.repeat(times, 1).repeat(times, 2), planes):
         planes = few
-    box = _centered_box(planes.shape[1], planes.shape[2], height / width)
     resized = [
-        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC, box=box))
+        np.asarray(ImageOps.fit(Image.fromarray(plane), (width, height), Image.Resampling.BICUBIC))
         for plane in np.ascontiguousarray(planes)
     ]
     whole = np.clip(np.stack(resized), 0, 1)  # bicubic overshoots at edges
@@ -264,11 +263,3 @@ def _to_pillow(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Im
     return Image.merge("RGBA"[: len(planes)] if len(planes) > 2 else "LA"[: len(planes)], [
         Image.fromarray(byte_pixels(plane)) for plane in planes
     ])  # fmt: skip
-
-
-def _centered_box(height: int, width: int, aspect: float) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of the largest centred box whose height is `aspect` times its width."""
-    tall = min(float(height), width * aspect)
-    wide = min(float(width), height / aspect)
-    left, top = (width - wide) / 2, (height - tall) / 2
-    return left, top, left + wide, top + tall

@@ -95,7 +95,7 @@ class Scaling:
         if self.kind == "unit-norm":
             norms = np.sqrt(np.einsum("ichw,ichw->i", images, images))
             return images / np.where(norms > 0, norms, 1).astype(np.float32)[:, None, None, None]
-        self._check(images.shape[1:])
+        self.require_fit(images.shape[1:])
         scaled: np.ndarray = images - self.mean
         scaled /= self.deviation
         return scaled
@@ -113,7 +113,7 @@ class Scaling:
             raise PellucidError(
                 f"Scaling '{self.kind}' forgets each image's own brightness and contrast, so it cannot be inverted."
             )
-        self._check(images.shape[1:])
+        self.require_fit(images.shape[1:])
         unscaled: np.ndarray = images * self.deviation + self.mean
         return unscaled
 
@@ -145,9 +145,10 @@ class Scaling:
                 raise unknown("field of a scaling", name, ("kind", "mean", "deviation"))
         return cls(fields["kind"], fields.get("mean"), fields.get("deviation"))
 
-    def _check(self, shape: tuple[int, ...]) -> None:
+    def require_fit(self, shape: tuple[int, ...]) -> None:
+        """Raise PellucidError where its numbers do not fit images of this (channel, height, width)."""
         for name, numbers in (("mean", self.mean), ("deviation", self.deviation)):
-            fits = all(n in (1, s) for n, s in zip(numbers.shape, shape, strict=False))
+            fits = all(n in (1, s) for n, s in zip(np.shape(numbers), shape, strict=False))
             if not fits:
                 raise PellucidError(
                     f"The {name} of the scaling has shape {numbers.shape}, which does not fit images of {shape}; "

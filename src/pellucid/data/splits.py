@@ -222,10 +222,9 @@ def validate_images(images: np.ndarray) -> np.ndarray:
         raise PellucidError(f"Images have shape {images.shape}; need (image, channel, height, width), so {hint}.")
     if images.size == 0:
         raise PellucidError(f"Images have shape {images.shape}, so there are none; give at least one of one pixel.")
-    if images.dtype.kind in "iub":
-        raise PellucidError(f"Images have type {images.dtype}; need floats in [0, 1], so divide by the largest value.")
     if images.dtype.kind != "f":
-        raise PellucidError(f"Images have type {images.dtype}; need floats in [0, 1].")
+        hint = ", so divide by the largest value" if images.dtype.kind in "iub" else ""
+        raise PellucidError(f"Images have type {images.dtype}; need floats in [0, 1]{hint}.")
     low, high = float(images.min()), float(images.max())
     if np.isnan(low) or np.isnan(high):
         raise PellucidError("Images hold NaN; every pixel must be a number in [0, 1].")

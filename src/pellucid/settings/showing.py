@@ -30,11 +30,7 @@ class AtlasSettings(Settings):
 class AtlasDataSettings(Settings):
     """Which images go with a model, if any."""
 
-    data: str | None = field(
-        None,
-        IMAGES,
-        unset="none, and what needs images is left out",
-    )
+    data: str | None = field(None, IMAGES, unset="none, and what needs images is left out")
     data_dir: Path | None = field(
         None, "folder of MNIST's files", unset="$PELLUCID_DATA, else the user's cache, with a download"
     )

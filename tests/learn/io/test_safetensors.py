@@ -177,7 +177,7 @@ HOSTILE = {
     "images too large": (content({"input_shape": [1, 10**9, 10**9]}), "too large"),
     "a scaling of another shape": (
         content({"scaling": Scaling("mean-deviation", np.zeros((2, 7, 6)), 1).to_dict()}),
-        "scaling has numbers of shape (2, 7, 6), which do not fit images of (2, 7, 5)",
+        "mean of the scaling has shape (2, 7, 6), which does not fit images of (2, 7, 5)",
     ),
     "a recipe that is none": (content({"recipe": {"speed": 3}}), "there is no training setting 'speed'"),
 }

@@ -102,19 +102,12 @@ def described(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> S
     scaling, provenance = description.get("scaling"), description.get("provenance", {})
     measured = None if scaling is None else Scaling.from_dict(scaling)
     if measured is not None:
-        _require_scaling_fits(measured, sizes)
+        measured.require_fit(sizes)
     features = None if description.get("features") is None else ClusterFeatures.from_dict(description["features"])
     if features is not None and sizes != (len(features.centres), 1, 1):
         raise PellucidError(f"It sees {sizes}, but has the centres of {len(features.centres)} clusters; make it anew.")
     known = provenance if isinstance(provenance, Mapping) else {}
     return StoredNetwork(plan, sizes, seed, measured, known, fitted, features)
-
-
-def _require_scaling_fits(scaling: Scaling, shape: tuple[int, int, int]) -> None:
-    for numbers in (scaling.mean, scaling.deviation):
-        sizes = np.shape(numbers) if numbers is not None else ()
-        if any(size not in (1, whole) for size, whole in zip(sizes, shape, strict=False)):
-            raise PellucidError(f"Its scaling has numbers of shape {sizes}, which do not fit images of {shape}.")
 
 
 @contextmanager

@@ -127,7 +127,9 @@ def dream(
             change=change.cpu().numpy(),
             alpha=shot.alpha,
             frames=tuple(frames),
-            activations=tiled.activations(map_bands(_luminance_gain, image, before)),
+            activations=tiled.activations(
+                map_bands(lambda *both: luminance(both[0]) - luminance(both[1]), image, before)
+            ),
             activations_before=first,
             model=opened.name,
             layer=layer,
@@ -189,10 +191,6 @@ def _film_frame(
     return [
         apply_change(picture, change, contrast, None if area is None else resize(area, size).clamp(0, 1)).cpu().numpy()
     ]
-
-
-def _luminance_gain(image: Tensor, before: Tensor) -> Tensor:
-    return luminance(image) - luminance(before)
 
 
 def _fit_size(height: int, width: int, longest: int) -> tuple[int, int]:

@@ -73,7 +73,9 @@ class TiledDream:
         self._profile = _gradient_profile(model, read, layer)
         _, height, width = picture.shape
         tilings = [tiling(height, width, 2**level, self._small) for level in range(len(choices))]
-        means = self._mean_scores(height, width) if any(has_auto(choice) for choice in choices) else None
+        means = None
+        if any(map(has_auto, choices)):  # of each unit, over tiles of the photo
+            means = self._unit_scores(tiling(height, width, REFERENCE_CELLS, self._small)).mean(0)
         self.levels = [
             self._make_level(tiles, choice, area, means)
             for tiles, choice, area in zip(tilings, choices, areas, strict=True)
@@ -112,10 +114,6 @@ class TiledDream:
         if means is not None and has_auto(choice):
             preferred = preferred_units(self._unit_scores(tiles), means)
         return TileLevel(tiles, dreamt, assign_units(choice, tiles, preferred, device)[dreamt], area)
-
-    def _mean_scores(self, height: int, width: int) -> Float[Tensor, "unit"]:
-        """The mean activation of each unit over tiles of the photo."""
-        return self._unit_scores(tiling(height, width, REFERENCE_CELLS, self._small)).mean(0)
 
     def _unit_scores(self, tiles: Tiling) -> Float[Tensor, "tile unit"]:
         """The activation of every unit for every tile of the photo."""

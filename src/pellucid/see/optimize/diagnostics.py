@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.see.models.base import LayerOutput
-from pellucid.see.objectives.base import Objective, Outputs, Score, WrappedObjective
+from pellucid.see.objectives.base import Outputs, Score, WrappedObjective
 from pellucid.see.objectives.units import WHOLE_LAYER, mean_of_others
 from pellucid.see.optimize.loop import StepCallback
 from pellucid.see.optimize.penalties import Penalty, total_variation
@@ -34,10 +34,6 @@ class Diagnostics:
         self._units: tuple[Tensor, Tensor, Tensor] | None = None  # own, mean of the others, largest of the others
         self._images: Tensor | None = None
         self.table: Float32[Tensor, "job step term"] = torch.empty(0, 0, len(TERMS))
-
-    def observing(self, objective: Objective, layer: str, units: Int64[Tensor, "job"]) -> "Observed":
-        """The objective, which also hands over what the units of `layer` give; `units` are those of its jobs."""
-        return Observed(objective, layer, units, self)
 
     def recording(self, penalties: Penalty | None) -> Penalty:
         """The penalties, which also hand over the images."""

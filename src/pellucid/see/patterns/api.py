@@ -27,7 +27,7 @@ from pellucid.see.objectives.base import Objective, require_objective
 from pellucid.see.objectives.diversity import Diversified
 from pellucid.see.objectives.features import AtPosition, PreActivation
 from pellucid.see.objectives.units import OtherUnits, Units, require_units
-from pellucid.see.optimize.diagnostics import Diagnostics, by_term
+from pellucid.see.optimize.diagnostics import Diagnostics, Observed, by_term
 from pellucid.see.optimize.faults import require_working
 from pellucid.see.optimize.loop import StepCallback, checked_start
 from pellucid.see.optimize.parts import parts_of
@@ -127,22 +127,12 @@ def pattern(
 
 
 def _objective(
-    model: Model,
-    layer: Any,
-    units: ArrayLike | None,
-    settings: PatternSettings,
-    diagnostics: Diagnostics | None,
+    model: Model, layer: Any, units: ArrayLike | None, settings: PatternSettings, diagnostics: Diagnostics | None
 ) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
     """The objective that is asked for, and the numbers under which its jobs are reported."""
     if not isinstance(layer, str):
         require_objective(layer)
-        if (
-            units is not None
-            or settings.at is not None
-            or settings.logit
-            or settings.others > 0
-            or settings.diversity > 0
-        ):
+        if units is not None or settings.at is not None or settings.logit or settings.others or settings.diversity:
             raise PellucidError(
                 "An objective is complete; give units, at, logit, others and diversity with a layer's name only."
             )
@@ -157,7 +147,7 @@ def _objective(
         if bool((jobs < 0).any()):
             raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
         found = found - settings.others * OtherUnits(layer, jobs)
-    found = found if diagnostics is None else diagnostics.observing(found, layer, jobs)
+    found = found if diagnostics is None else Observed(found, layer, jobs, diagnostics)
     found = PreActivation(found) if settings.logit else found
     found = found if settings.at is None else AtPosition(found, settings.at)
     return (Diversified.around(found, layer, settings.diversity) if settings.diversity > 0 else found), numbers

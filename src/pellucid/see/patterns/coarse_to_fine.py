@@ -75,17 +75,13 @@ def coarse_to_fine(image: Parametrization, settings: PatternSettings, noise: Noi
     for number, steps in enumerate(settings.stages):
         starts = noise(number)
         if parts:
-            weight = _weight(settings, number)
+            weights = settings.scale_weights
+            weight = weights[number] / weights[number - 1] if weights else NEXT
             starts = image.from_noise(standardized(parts[-1].images) + weight * standardized(starts))
         made = begins[number]
         inside = tuple(step - made for step in kept if made <= step < begins[number + 1])
         parts.append(ascend(starts, Stage(steps, inside, made)))
     return _joined(parts, kept, settings.keep == "last")
-
-
-def _weight(settings: PatternSettings, number: int) -> float:
-    weights = settings.scale_weights
-    return weights[number] / weights[number - 1] if weights else NEXT
 
 
 def _joined(parts: Sequence[AscentResult], kept: tuple[int, ...], keep_last: bool) -> AscentResult:

@@ -142,7 +142,7 @@ def _collect_layers(
         with clock(f"{info.units} units of {info.name}"):
             arrays = next(found)
         own = {key.partition(":")[2]: array for key, array in stats.items() if key.startswith(f"{index}:")}
-        after = records.layer_after(names, linked, info.name)
+        after = next(((name, link) for name, link in linked.items() if link.before == info.name), None)
         entries.append(AtlasLayer(info, arrays, own, model.receptive_field(info.name), linked.get(info.name), after))
         if "confusion" in stats and index == len(layers) - 1:
             own["confusion"] = stats["confusion"]

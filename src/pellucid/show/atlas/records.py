@@ -7,7 +7,7 @@ digits, and NaN (a class without images) is null.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,11 +147,3 @@ def _data_record(stats: Mapping[str, np.ndarray], unit: int, activation: float, 
         "histogram": {"low": json_number(low), "width": json_number(width), "counts": counts.tolist()},
         "examples": examples,
     }
-
-
-def layer_after(names: Sequence[str], links: Mapping[str, Connection], layer: str) -> tuple[str, Connection] | None:
-    """The layer that reads this one, where its weights are known."""
-    for name in names:
-        if name in links and links[name].before == layer:
-            return name, links[name]
-    return None

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan
 from pellucid.show.figures.axes import add_plot, pixel_figure
+from pellucid.show.figures.curves import name_axis
 from pellucid.show.style import LIGHT, MARGIN
 
 WIDTH, SMALL, TALL = 1080, 180, 280
@@ -38,9 +39,7 @@ def _scan(figure: Figure, scan: Scan) -> None:
     power = max(0, len(f"{largest:.0f}") - 1)
     curves = {
         f"inertia, in $10^{power}$; the ring is the knee": [row.inertia / 10**power for row in scan.rows],
-        f"silhouette, over {scan.sampled:,} {scan.clustered}; dashed: of distances": [
-            row.silhouette for row in scan.rows
-        ],
+        f"silhouette, over {scan.sampled:,} {scan.clustered}; dashed: of distances": [r.silhouette for r in scan.rows],
         "seconds to find the centres": [row.seconds for row in scan.rows],
     }
     for place, (title, values) in enumerate(curves.items()):
@@ -49,21 +48,12 @@ def _scan(figure: Figure, scan: Scan) -> None:
         if "silhouette" in title:
             inside = [row.cluster_silhouette for row in scan.rows]
             axes.plot(counts, inside, color=LIGHT.accent, lw=1.2, ls=(0, (3, 2)))
-        chosen = counts.index(scan.suggested)
-        axes.plot(
-            counts[chosen : chosen + 1],
-            values[chosen : chosen + 1],
-            ls="",
-            marker="o",
-            ms=MARK,
-            mfc="none",
-            mec=LIGHT.wrong,
-            clip_on=False,
-        )
+        knee = values[counts.index(scan.suggested)]
+        axes.plot(scan.suggested, knee, "o", ms=MARK, mfc="none", mec=LIGHT.wrong, clip_on=False)
         axes.margins(y=0.2)
         if "seconds" in title:
             axes.set_ylim(bottom=0)
-        axes.set_xlabel("clusters", size=8, color=LIGHT.muted, loc="right", labelpad=1)
+        name_axis(axes, "clusters")
 
 
 def _compare(figure: Figure, found: Comparison, top: int, target: float) -> None:
@@ -74,8 +64,7 @@ def _compare(figure: Figure, found: Comparison, top: int, target: float) -> None
     for course, colour, place in ((found.pixels, LIGHT.muted, 0), (found.features, LIGHT.accent, 1)):
         _course(axes, course, colour, place, target)
     axes.set_xlim(left=0)
-    words = "seconds; a bar at the foot: before the first step"
-    axes.set_xlabel(words, size=8, color=LIGHT.muted, loc="right", labelpad=1)
+    name_axis(axes, "seconds; a bar at the foot: before the first step")
 
 
 def _course(axes: Axes, course: LearningCurve, colour: str, place: int, target: float) -> None:
@@ -87,7 +76,7 @@ def _course(axes: Axes, course: LearningCurve, colour: str, place: int, target: 
     wanted = f"{round(100 * target, 2):g}%"
     when = f"{wanted} never reached" if reached is None else f"{wanted} after {reached:.3g} s"
     if reached is not None:
-        axes.plot([reached], [100 * course.dev[course.seconds.index(reached)]], ls="", marker="o", ms=9, color=colour)
+        axes.plot(reached, 100 * course.dev[course.seconds.index(reached)], "o", ms=9, color=colour)
     words = f"{course.name}\n{when}\ntest {course.test[-1]:.2%}" if course.test else f"{course.name}\n{when}"
     axes.annotate(
         words, (1.03, 0.92 - 0.3 * place), xycoords="axes fraction", color=colour, size=9, va="top", linespacing=1.5

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from pellucid.errors import PellucidError
 from pellucid.learn.experiments.study_results import Study, Summary, Values
 from pellucid.show.figures.axes import add_plot, draw_text, pixel_figure
-from pellucid.show.figures.curves import COLORS
+from pellucid.show.figures.curves import COLORS, name_axis
 from pellucid.show.style import LIGHT, MARGIN
 
 WIDTH, TALL, ROW = 1080, 300, 22
@@ -63,7 +63,7 @@ def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary])
     for axes in (left, right):
         axes.set_xticks(range(len(values)), [str(value) for value in values])
         axes.set_xlim(-0.4, len(values) - 0.6)
-        axes.set_xlabel(found.varied[0], size=9, color=LIGHT.muted, loc="right", labelpad=2)
+        name_axis(axes, found.varied[0])
     right.margins(y=0.1)
     right.set_ylim(bottom=0)
 

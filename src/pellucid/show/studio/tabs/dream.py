@@ -93,9 +93,10 @@ class DreamTab:
         if found is None:
             yield html.status_line("Stopped; the dream was not finished."), gr.skip(), *nothing
             return
+        words = (f"The dream of {_units(found)} of {found.layer}", "The photograph before")
         yield (
             html.status_line(f"Dreamt by {_units(found)} of {layer}. Pull the line."),
-            _comparison_html(found),
+            html.comparison(html.photo_uri(found.before), html.photo_uri(found.image), words, found.image.shape[1:]),
             *_files(session, found),
         )
 
@@ -166,11 +167,6 @@ def _image_html(image: np.ndarray) -> str:
         f'<img class="photograph" alt="The photograph, as far as it is dreamt" width="{width}" height="{height}" '
         f'src="{html.photo_uri(image)}">'
     )
-
-
-def _comparison_html(found: Dreamt) -> str:
-    words = (f"The dream of {_units(found)} of {found.layer}", "The photograph before")
-    return html.comparison(html.photo_uri(found.before), html.photo_uri(found.image), words, found.image.shape[1:])
 
 
 def _units(found: Dreamt) -> str:
