@@ -121,15 +121,14 @@ def dream(
             if on_round is not None and frames:
                 on_round(number, frames[-1])
         image = apply_change(before, change, chosen.contrast, seen) if chosen.rounds else before
+        gain = map_bands(lambda after, photo: luminance(after) - luminance(photo), image, before)
         return Dream(
             image=image.cpu().numpy(),
             before=shot.image,
             change=change.cpu().numpy(),
             alpha=shot.alpha,
             frames=tuple(frames),
-            activations=tiled.activations(
-                map_bands(lambda *both: luminance(both[0]) - luminance(both[1]), image, before)
-            ),
+            activations=tiled.activations(gain),
             activations_before=first,
             model=opened.name,
             layer=layer,
