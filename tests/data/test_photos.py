@@ -290,8 +290,8 @@ FINE = np.zeros((3, 2, 2), np.float32)
 @pytest.mark.parametrize(
     ("name", "image", "alpha", "words"),
     [
-        ("a.tiff", FINE, None, r"no picture format '\.tiff'; choose one of '\.png', '\.jpg'"),
-        ("a", FINE, None, "no picture format ''"),
+        ("a.tiff", FINE, None, r"its name ends in '\.tiff'; let it end in \.png, \.jpg"),
+        ("a", FINE, None, "its name has no suffix"),
         ("a.png", FINE[0], None, r"shape \(2, 2\); need \(1 or 3, height, width\)"),
         ("a.png", np.zeros((2, 2, 3), np.float32), None, r"shape \(2, 2, 3\); need"),
         ("a.png", FINE[:, :0], None, r"shape \(3, 0, 2\)"),

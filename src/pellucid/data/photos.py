@@ -30,7 +30,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pellucid.data.idx import DEFLATE_RATIO
 from pellucid.data.scaling import byte_pixels, unit_pixels
 from pellucid.errors import PellucidError, unknown
-from pellucid.files import StrPath, atomic_path, bundled_file, read_bytes
+from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")  # none that runs other programs
 GRAY = (0.299, 0.587, 0.114)
@@ -172,10 +172,7 @@ def save_photo(path: StrPath, image: Float[np.ndarray, "..."], alpha: Float[np.n
     Raises PellucidError for another suffix, number of channels, shape or range, for alpha in a JPEG, for sides that
     the format cannot hold, and where the disk refuses.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in WRITERS:
-        raise unknown("picture format", suffix, WRITERS)
-    kind, options = WRITERS[suffix]
+    kind, options = WRITERS[format_of(path, tuple(WRITERS))]
     picture = _to_pillow(path, image, alpha)
     if alpha is not None and kind == "JPEG":
         raise PellucidError(f"'{path}' cannot keep transparency; save a .png or .webp, or lay it over a ground first.")

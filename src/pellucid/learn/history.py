@@ -11,15 +11,14 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
 from pellucid.data.html import curve_tag, table, text_tag
-from pellucid.errors import PellucidError, unknown
-from pellucid.files import StrPath, write_rows, write_text
+from pellucid.errors import unknown
+from pellucid.files import StrPath, format_of, write_rows, write_text
 from pellucid.learn.gradient_check import GradientReport
 from pellucid.settings import TrainSettings
 
@@ -201,10 +200,7 @@ class History:
         In a CSV table numbers of layers are columns such as "dead.conv1", and what only an epoch has stands in the row
         of its last batch. Raises PellucidError for another ending, and where the disk refuses.
         """
-        suffix = Path(path).suffix.lower()
-        if suffix not in (".json", ".csv"):
-            raise PellucidError(f"A history is saved as .json or .csv, not as '{path}'; choose one of these endings.")
-        if suffix == ".csv":
+        if format_of(path, (".json", ".csv")) == ".csv":
             write_rows(path, self._rows())
         else:
             write_text(path, json.dumps(self.to_dict(), allow_nan=False))

@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pellucid.data.pixels import enlarge
-from pellucid.errors import PellucidError, unknown
-from pellucid.files import atomic_path
+from pellucid.errors import PellucidError
+from pellucid.files import atomic_path, format_of
 
 FORMATS = (".gif", ".webp", ".mp4")
 
@@ -35,9 +35,7 @@ def save_film(
     Raises PellucidError for another suffix, an MP4 without imageio-ffmpeg, no frames, or another number of durations
     than of frames.
     """
-    target = Path(path)
-    if target.suffix.lower() not in FORMATS:
-        raise unknown("film format", target.suffix, FORMATS)
+    target, suffix = Path(path), format_of(path, FORMATS)
     if not len(frames):
         raise PellucidError(f"The film '{target}' was given no frames; give at least one.")
     each = [milliseconds] * len(frames) if isinstance(milliseconds, int) else list(milliseconds)
@@ -48,9 +46,9 @@ def save_film(
     tall = enlarge(frames, multiple) if gray else np.moveaxis(enlarge(np.moveaxis(frames, -1, 1), multiple), 1, -1)
     pictures = [Image.fromarray(frame) for frame in tall]
     with atomic_path(target) as temporary:
-        if target.suffix.lower() == ".mp4":
+        if suffix == ".mp4":
             _save_mp4([np.asarray(picture.convert("RGB")) for picture in pictures], temporary, each)
-        elif target.suffix.lower() == ".gif":
+        elif suffix == ".gif":
             pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=each, loop=0)
         else:
             pictures[0].save(

@@ -138,7 +138,7 @@ def test_plots_go_where_they_are_asked_to(found):
 @pytest.mark.parametrize("name", ["patterns.bmp", "patterns"])
 def test_another_suffix_is_refused(found, tmp_path, name):
     """Rejects a file of a guessed format."""
-    with pytest.raises(PellucidError, match="let its name end in"):
+    with pytest.raises(PellucidError, match="let it end in"):
         found.save(tmp_path / name)
     with pytest.raises(PellucidError, match=r"give an \.npz or \.csv"):
         load_images(tmp_path / name)

@@ -30,7 +30,7 @@ def test_windows_are_apart(sessions):
     one.stop("dream")
     assert "photo" not in two.kept
     assert sessions.of("one") is one
-    assert not job.stopped
+    assert not job.stopped.is_set()
     assert one.path("a.png") != two.path("a.png")
 
 
@@ -40,9 +40,9 @@ def test_a_new_job_takes_the_place_of_the_old_one(sessions):
     first = session.begin("dream", forever)
     second = session.begin("dream", forever)
     other = session.begin("train", forever)
-    assert first.stopped
-    assert not second.stopped
-    assert not other.stopped
+    assert first.stopped.is_set()
+    assert not second.stopped.is_set()
+    assert not other.stopped.is_set()
 
 
 def test_a_closed_window_leaves_nothing(sessions, tmp_path):
@@ -64,7 +64,7 @@ def test_the_window_used_least_lately_makes_room(sessions):
     assert sessions.of("one") is one
     sessions.of("three")
     assert len(sessions) == 2
-    assert job.stopped
+    assert job.stopped.is_set()
     assert sessions.of("one") is one
 
 

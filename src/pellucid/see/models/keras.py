@@ -41,6 +41,12 @@ from pellucid.see.models.keras_files import load_model, load_weights
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 Form = Callable[[Tensor], Tensor]  # images (batch, channel, height, width) -> what the model takes
+_FORMS: dict[object, Form] = {  # by whether channels are last, or by what else the model takes
+    False: lambda images: images,
+    True: lambda images: images.movedim(1, -1),
+    "one channel": lambda images: images[:, 0],
+    "row": lambda images: images.movedim(1, -1).flatten(1),
+}
 
 
 def is_model(source: Any) -> bool:
@@ -230,7 +236,7 @@ def _taken(model: Any, name: str, input_shape: Sequence[int] | None, channels_la
             raise PellucidError(
                 f"The Keras model '{name}' does not tell its input; give input_shape=(channel, height, width)."
             )
-        return checked_shape(input_shape), _channels_moved if channels_last else _as_it_is
+        return checked_shape(input_shape), _FORMS[channels_last]
     if not isinstance(own, tuple) or not 2 <= len(own) <= 4 or not all(n is None or isinstance(n, int) for n in own):
         raise PellucidError(
             f"The Keras model '{name}' takes {own}, but only models of one image (batch, height, width, channel) can "
@@ -243,7 +249,7 @@ def _taken(model: Any, name: str, input_shape: Sequence[int] | None, channels_la
     shape = checked_shape(found if input_shape is None and None not in found else _given(name, found, input_shape))
     if any(one is not None and one != other for one, other in zip(found, shape, strict=True)):
         raise PellucidError(f"The Keras model '{name}' takes {found}, not {shape}; leave out input_shape.")
-    return shape, _one_channel if len(sizes) == 2 else _channels_moved if channels_last else _as_it_is
+    return shape, _FORMS["one channel"] if len(sizes) == 2 else _FORMS[channels_last]
 
 
 def _given(name: str, found: Sequence[int | None], input_shape: Sequence[int] | None) -> Sequence[int]:
@@ -265,23 +271,7 @@ def _flat(name: str, count: int | None, input_shape: Sequence[int] | None) -> tu
         shape = checked_shape(input_shape)
         if shape[0] * shape[1] * shape[2] != count:
             raise PellucidError(f"The Keras model '{name}' takes {count} numbers, which images of {shape} have not.")
-    return shape, _flattened
-
-
-def _as_it_is(images: Tensor) -> Tensor:
-    return images
-
-
-def _channels_moved(images: Tensor) -> Tensor:
-    return images.movedim(1, -1)
-
-
-def _one_channel(images: Tensor) -> Tensor:
-    return images[:, 0]
-
-
-def _flattened(images: Tensor) -> Tensor:
-    return images.movedim(1, -1).flatten(1)
+    return shape, _FORMS["row"]
 
 
 def _probe(

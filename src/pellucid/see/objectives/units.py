@@ -32,8 +32,15 @@ class _UnitsOfLayer(LayerObjective):
     units: Int64[Tensor, "job"]
     per_job: ClassVar[str] = "units"
 
+    takes_whole: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", as_units(self.units))
+
+    def require_fit(self, model: Model) -> None:
+        """Raises PellucidError where the layer lacks one of the units, or one stands for the whole layer in vain."""
+        super().require_fit(model)
+        require_units(self.layer, self.units, model.layer(self.layer).units, whole=self.takes_whole)
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
@@ -47,11 +54,6 @@ class Units(_UnitsOfLayer):
 
     A silent image maximizes the unit's largest pre-activation: the shortest way to waking it.
     """
-
-    def require_fit(self, model: Model) -> None:
-        """Raises PellucidError where the layer lacks one of the units."""
-        super().require_fit(model)
-        require_units(self.layer, self.units, model.layer(self.layer).units)
 
     def __call__(self, outputs: Outputs) -> Score:
         """Image i is scored by unit i."""
@@ -94,10 +96,7 @@ class Units(_UnitsOfLayer):
 class OtherUnits(_UnitsOfLayer):
     """The mean over all units of the layer but one, for each image; zero where the layer has one unit."""
 
-    def require_fit(self, model: Model) -> None:
-        """Raises PellucidError where the layer lacks one of the units, or one stands for the whole layer."""
-        super().require_fit(model)
-        require_units(self.layer, self.units, model.layer(self.layer).units, whole=False)
+    takes_whole: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> Score:
         """Image i without unit i."""

@@ -25,7 +25,7 @@ from pellucid.data.scaling import Images32, unit_pixels
 from pellucid.data.splits import validate_images
 from pellucid.data.tables import read_arrays as read_npz_arrays
 from pellucid.errors import PellucidError, shortened
-from pellucid.files import StrPath, atomic_path, read_bytes, write_rows
+from pellucid.files import StrPath, atomic_path, format_of, read_bytes, write_rows
 from pellucid.see.models.base import Model
 
 FORMAT = 1
@@ -74,8 +74,7 @@ def write_history(
     path: StrPath, units: Int64[np.ndarray, "unit"], columns: Mapping[str, Float32[np.ndarray, "unit step"]]
 ) -> Path:
     """A CSV file with a row for each unit and step that it made; raises PellucidError for another suffix."""
-    if Path(path).suffix.lower() != ".csv":
-        raise PellucidError(f"Cannot write '{path}': a history is a table, let its name end in .csv.")
+    format_of(path, (".csv",))
     first = next(iter(columns.values()))
     rows = (
         [unit, step, *(column[row, step] for column in columns.values())]

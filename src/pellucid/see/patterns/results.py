@@ -20,7 +20,7 @@ from pellucid.data.photos import save_photo
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath
+from pellucid.files import StrPath, format_of
 from pellucid.see.optimize.diagnostics import TERMS
 from pellucid.see.patterns.pattern_files import read_arrays, write_arrays, write_history, write_table
 from pellucid.settings import PatternSettings
@@ -162,15 +162,13 @@ class Patterns(_Found):
 
         Nothing is interpolated. Raises PellucidError for another suffix, and where the disk refuses.
         """
-        suffix = Path(path).suffix.lower()
+        suffix = format_of(path, SUFFIXES)
         if suffix == ".png":
             return save_photo(path, image_wall(self.images, self.tones, multiple=multiple))
         if suffix == ".csv":
             beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
             compared = {} if self.strongest is None else {"strongest": self.strongest}
             return write_table(path, self.images, beside | compared)
-        if suffix != ".npz":
-            raise PellucidError(f"Cannot write '{path}': let its name end in {', '.join(SUFFIXES)}.")
         arrays = {name: getattr(self, name) for name in _PER_UNIT.values()}
         arrays = {name: array for name, array in arrays.items() if array is not None}
         terms = {f"term:{name}": term for name, term in self.history.terms.items()}

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
-from torch import Tensor
 
 from pellucid.data.scaling import Images
 from pellucid.data.splits import equal_images
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Objective
-from pellucid.see.objectives.units import Units
 
 CHUNK = 256  # images read at a time
 
@@ -26,15 +24,6 @@ class TopImages:
 
     positions: Int64[np.ndarray, "unit"]
     activations: Float32[np.ndarray, "unit"]
-
-
-def top_images(model: Model, layer: str, images: Images, units: Int64[Tensor, "unit"] | None = None) -> TopImages:
-    """The image that excites each unit most (all units of the layer, if not given).
-
-    Raises PellucidError for an unknown layer or images of a wrong shape.
-    """
-    units = torch.arange(model.layer(layer).units) if units is None else units
-    return top_images_for(model, Units(layer, units), images)
 
 
 def top_images_for(

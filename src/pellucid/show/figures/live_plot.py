@@ -11,8 +11,9 @@ import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,7 +33,7 @@ FEWEST_FRAMES, MOST_FRAMES = 16, 64
 """Of a film, but for first and last; even numbers. With the most every other one is dropped, and then drawn no more."""
 
 
-class Live:
+class Live(AbstractContextManager["Live"]):
     """Redraws `path` (.png, .pdf or .svg), or writes a film of all pictures to it at the end (.webp, .gif or .mp4).
 
     Without a path, and with one too, it redraws the picture in the notebook's cell, if there is a notebook. every:
@@ -97,9 +98,6 @@ class Live:
             save_film(frames, self.path, milliseconds=200, hold=3000)
             self._frames = []
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *error: object) -> None:
         self.close()
 
@@ -113,7 +111,7 @@ class Live:
             self._place.update(picture)
 
 
-class TensorBoardLog:
+class TensorBoardLog(AbstractContextManager["TensorBoardLog"]):
     """Writes the history's numbers as TensorBoard reads them, into a folder that is made; use it in a `with`.
 
     Needs the package tensorboard; raises PellucidError where it is not installed, or the folder cannot be written to.
@@ -154,9 +152,6 @@ class TensorBoardLog:
                 for layer, number in by_name.items():
                     self._writer.add_scalar(f"{tag.replace('_', ' ')}/{layer}", number, self._steps)
         self._writer.flush()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._writer.close()

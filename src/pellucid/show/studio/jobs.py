@@ -22,7 +22,7 @@ class Job:
     """A piece of work in a thread of `executor`, begun at once; `frames` pictures a second at most are seen of it."""
 
     def __init__(self, work: Callable[["Job"], Any], executor: Executor, frames: int = 12) -> None:
-        self._news, self._stop = threading.Condition(), threading.Event()
+        self._news, self.stopped = threading.Condition(), threading.Event()
         self._latest: Any = None
         self._shown = 0
         self._tick = 1 / frames
@@ -32,12 +32,12 @@ class Job:
 
     def stop(self) -> None:
         """End the work at its next `show` or `check`."""
-        self._stop.set()
+        self.stopped.set()
         self._notify()
 
     def check(self) -> None:
         """Raises JobStopped where the job was stopped."""
-        if self._stop.is_set():
+        if self.stopped.is_set():
             raise JobStopped
 
     def show(self, picture: Any) -> None:
@@ -52,7 +52,7 @@ class Job:
         """Wait where the work, of which this share is done, is faster than so many seconds in all."""
         ahead = self._begun + share * seconds - monotonic()
         if ahead > 0:
-            self._stop.wait(ahead)
+            self.stopped.wait(ahead)
         self.check()
 
     def frames(self) -> Iterator[Any]:
@@ -74,11 +74,6 @@ class Job:
     def done(self) -> bool:
         """Whether the work has ended."""
         return self._future.done()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was stopped."""
-        return self._stop.is_set()
 
     @property
     def result(self) -> Any:
