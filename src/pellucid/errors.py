@@ -56,9 +56,9 @@ def shortened(found: object, most: int = 120) -> str:
 
 
 def summary(error: BaseException) -> str:
-    """The first line of what a foreign error says, short; its kind where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return shortened(lines[0], 160) if lines else type(error).__name__
+    """What a foreign error says, in one short line; its kind where it says nothing."""
+    said = " ".join(str(error).split())
+    return shortened(said, 160) if said else type(error).__name__
 
 
 def _quoted(names: list[str]) -> str:

@@ -42,7 +42,9 @@ def load_mnist(root: StrPath | None = None) -> Data:
     """
     files = find_mnist(root)
     if files is None:
-        files = _download(cache_folder())
+        folder = output_folder(cache_folder())
+        files = _files_in(folder)
+        files |= {name: _fetch(folder, name, checksum) for name, checksum in SUMS.items() if name not in files}
     shapes = ((TRAIN + DEV, SIDE, SIDE), (TRAIN + DEV,), (TEST, SIDE, SIDE), (TEST,))
     arrays = [_read(files[name], shape) for name, shape in zip(SUMS, shapes, strict=True)]
     images, labels, test_images, test_labels = arrays
@@ -109,16 +111,6 @@ def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
             f"{shape}; put the original file there, or load the folder by its path."
         )
     return array
-
-
-def _download(folder: Path) -> dict[str, Path]:
-    """Fetch what is missing into the cache, each file from the first mirror that gives the right bytes."""
-    output_folder(folder)
-    files = _files_in(folder)
-    for name, checksum in SUMS.items():
-        if name not in files:
-            files[name] = _fetch(folder, name, checksum)
-    return files
 
 
 def _fetch(folder: Path, name: str, checksum: str) -> Path:

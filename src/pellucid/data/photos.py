@@ -29,7 +29,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pellucid.data.idx import DEFLATE_RATIO
 from pellucid.data.scaling import byte_pixels, unit_pixels
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, summary, unknown
 from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")  # none that runs other programs
@@ -101,7 +101,7 @@ def decode_photo(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) 
         ) from error
     except _BROKEN as error:
         raise PellucidError(
-            f"The photo '{file}' is damaged or cut short ({str(error)[:100]}); fetch it again."
+            f"The photo '{file}' is damaged or cut short ({summary(error)}); fetch it again."
         ) from error
 
 

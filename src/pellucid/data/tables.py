@@ -25,7 +25,7 @@ from jaxtyping import Shaped
 
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Split
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary
 from pellucid.files import StrPath, input_file, too_large
 
 CSV_LIMIT = 2 * 10**9
@@ -105,7 +105,7 @@ def read_arrays(
             return {name: _read_array(file, archive, members[name]) for name in choose(members)}
     except _BROKEN as error:
         raise PellucidError(
-            f"The file '{file}' is no NPZ file, or damaged ({_first_clause(error)}); save it again."
+            f"The file '{file}' is no NPZ file, or damaged ({summary(error)}); save it again."
         ) from error
 
 
@@ -155,7 +155,7 @@ def _fault(file: Path, error: ValueError) -> str:
             for field in fields if fields != [""] else ():
                 if not re.fullmatch(r"\s*[+-]?\d{1,9}\s*", field):
                     return f"row {number} has {field.strip()!r:.40}, but whole numbers are needed"
-    return f"{_first_clause(error)}; need rows of whole numbers: label, p0, p1 and so on"
+    return f"{summary(error)}; need rows of whole numbers: label, p0, p1 and so on"
 
 
 def _find_pairs(file: Path, members: Mapping[str, object]) -> dict[str, tuple[str, str]]:
@@ -206,8 +206,3 @@ def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -
         return Split(np.ascontiguousarray(images), labels)
     except PellucidError as error:
         raise PellucidError(f"'{name}' in the NPZ file '{file}' does not fit: {error}") from error
-
-
-def _first_clause(error: BaseException) -> str:
-    """The first clause of a foreign error, short."""
-    return re.split(r"[.;\n]", str(error), maxsplit=1)[0][:100] or type(error).__name__

@@ -33,7 +33,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 from threadpoolctl import threadpool_limits
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary
 from pellucid.executors import Engine, Task
 from pellucid.kernels import thread_count
 from pellucid.progress import Progress, bar, ignore_progress
@@ -169,7 +169,7 @@ def _connect(settings: EngineSettings) -> None:
     except PellucidError:
         raise
     except Exception as error:  # Ray raises nothing narrower where it does not come up
-        said = " ".join(str(error).split())[:200]
+        said = summary(error)
         if address is None:
             raise PellucidError(
                 f"Ray cannot be started on this machine ({said}); free some memory, or ports."

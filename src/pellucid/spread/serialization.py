@@ -19,7 +19,7 @@ import torch
 from ray import cloudpickle
 
 from pellucid.data.splits import Split
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary
 from pellucid.see.models.base import Model
 
 
@@ -74,7 +74,7 @@ def serialize(name: str, shared: tuple[Any, ...]) -> Payload:
         serializer.dump(shared)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         raise PellucidError(
-            f"The model cannot be sent to other processes ({str(error)[:100]}); make it of what pickle can hold, or "
+            f"The model cannot be sent to other processes ({summary(error)}); make it of what pickle can hold, or "
             f"use the engine 'local'."
         ) from error
     return Payload(name, tuple(sys.path), ray.put(file.getvalue()), tuple(serializer.references))

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pellucid.errors import PellucidError, shortened
+from pellucid.errors import PellucidError, summary
 from pellucid.see.models.base import LayerInfo, LayerOutput, Reader
 from pellucid.see.models.relu_override import ReluOverride
 
@@ -104,7 +104,7 @@ class ForwardRecorder(Reader):
             raise PellucidError(
                 f"The model '{self._name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, though "
                 f"it ran when it was opened; make its forward bear any number of images and gradients. It said: "
-                f"{error_text(error)}"
+                f"{summary(error)}"
             ) from error
         finally:
             self._recording = False
@@ -184,12 +184,6 @@ def probing_noise(shape: tuple[int, int, int], device: torch.device, dtype: torc
     """The probe's images: always the same, different from each other."""
     pixels = torch.rand(PROBED, *shape, generator=torch.Generator().manual_seed(0))
     return pixels.to(device=device, dtype=dtype)
-
-
-def error_text(error: BaseException) -> str:
-    """An exception's message in one line; its type where the message is empty."""
-    said = " ".join(str(error).split())
-    return shortened(said, 200) if said else type(error).__name__
 
 
 def _cast(layer: LayerOutput, dtype: torch.dtype) -> LayerOutput:

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary
 from pellucid.files import StrPath
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
@@ -32,7 +32,6 @@ from pellucid.see.models.hooks import (
     ForwardRecorder,
     LayerProbe,
     LayerSite,
-    error_text,
     evaluating,
     lock,
     probing_noise,
@@ -291,7 +290,7 @@ def _probe(
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
-                f"height, width). It said: {error_text(error)}"
+                f"height, width). It said: {summary(error)}"
             ) from error
     layers, sites = probe.found(lambda layer, output: units_first(layer, output, channels_last))
     if not layers:

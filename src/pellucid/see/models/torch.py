@@ -23,7 +23,7 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, summary
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
 from pellucid.see.models.hooks import (
@@ -31,7 +31,6 @@ from pellucid.see.models.hooks import (
     ForwardRecorder,
     LayerProbe,
     LayerSite,
-    error_text,
     evaluating,
     lock,
     probing_noise,
@@ -229,7 +228,7 @@ def _why(module: nn.Module, name: str, shape: InputShape, error: BaseException) 
     mend = "give its own input_shape=(channel, height, width)"
     if isinstance(error, TypeError):  # such as a second argument that is missing
         mend = "its forward has to take the images, and nothing else, so wrap it in a module that gives it the rest"
-    return f"The module '{name}' does not run on images of shape {shape}{wanted}; {mend}. It said: {error_text(error)}"
+    return f"The module '{name}' does not run on images of shape {shape}{wanted}; {mend}. It said: {summary(error)}"
 
 
 def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtype) -> bool:

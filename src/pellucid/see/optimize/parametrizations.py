@@ -301,7 +301,9 @@ def parametrization_of(model: Model, settings: PatternSettings, images: DataImag
     waves are, are measured. Raises PellucidError where these are needed and not given, where colors to be measured
     are not three, and for a matrix or a range of pixels that does not fit.
     """
-    found: Parametrization = _box_of(model, settings) if settings.image.startswith("box") else sphere_of(model)
+    found: Parametrization = sphere_of(model)
+    if settings.image.startswith("box"):  # which for the plain gradient has no bounds beyond the clip
+        found = Box(model.scaling, *settings.pixel_range, reach=math.inf if settings.optimizer == "gradient" else 1.0)
     if settings.colors == "decorrelated":
         found = InBasis(found, _colors_of(model, settings, images))
     elif settings.color_matrix:
@@ -318,11 +320,6 @@ def parametrization_of(model: Model, settings: PatternSettings, images: DataImag
     if settings.image.endswith("fourier"):
         found = InBasis(found, Spectrum.of(*model.input_shape[1:], device=model.device))
     return found
-
-
-def _box_of(model: Model, settings: PatternSettings) -> Box:
-    """The box of the range that pixels are clipped to; for the plain gradient it has no bounds beyond that."""
-    return Box(model.scaling, *settings.pixel_range, reach=math.inf if settings.optimizer == "gradient" else 1.0)
 
 
 def _colors_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Colors:

@@ -1,6 +1,7 @@
 """Training: a network while it learns -> one figure: curves so far, two images in its eyes, every layer's pictures.
 
 training_figure: history, backprop traces (learn/backprop_trace.py), filters at the start -> figure
+layer_pictures:  a backprop trace, filters at the start -> every layer's pictures and their sizes in words, by HEADS
 
 Of the two images one is the same all the time, and its way through the layers is drawn; the other is the worst of the
 batch. Activations run from dark (nothing) to light (the layer's largest). Gradients (dz, before each activation, and dx
@@ -32,6 +33,7 @@ TILE, NEURON, FILTER = 84, (4, 9), 26  # pixels that a map is brought near to, a
 TALL = 120  # at most, of a layer
 CURVE = (270, 128)  # width and height of a curve's plot
 SAMPLES, BODY = MARGIN + 224, MARGIN + 418  # where the images begin, and the layers
+HEADS = ("activations", "gradient before the activation (dz)", "filters now", "filters at the start")
 NAMED = 24  # classes with names under their bars
 GROUND = 176  # gray between activations, which are dark; black is between what is gray at zero
 
@@ -51,7 +53,7 @@ def training_figure(
     epoch (as many as the history shows, if not given).
     """
     names = [str(index) for index in range(len(seen.probabilities))] if classes is None else list(classes)
-    rows = _rows(seen, len(names), start or {})
+    rows = layer_pictures(seen, len(names), start or {})
     heights = [max(40, *(len(pixels) for pixels, _ in row)) + 14 for row in rows.values()]
     figure, axes = pixel_figure(WIDTH, BODY + 24 + sum(heights) + 2 * GAP * len(heights) + MARGIN)
     _head(axes, history, seen)
@@ -66,8 +68,7 @@ def training_figure(
     _sample(axes, seen, names, MARGIN, "the same image all the time")
     if worst is not None:
         _sample(axes, worst, names, MARGIN + 620, "the worst image of this batch")
-    heads = ("activations", "gradient before the activation (dz)", "filters now", "filters at the start")
-    for left, words in zip(LEFTS, heads if seen.filters else heads[:2], strict=False):
+    for left, words in zip(LEFTS, HEADS if seen.filters else HEADS[:2], strict=False):
         draw_text(axes, words, left, BODY, size=8.5, colour=LIGHT.ink)
     top = BODY + 24
     for (name, row), height in zip(rows.items(), heights, strict=True):
@@ -84,7 +85,7 @@ Picture = tuple[UInt8[np.ndarray, "tall wide *color"], str]
 """Bytes, and the words above them."""
 
 
-def _rows(seen: BackpropTrace, classes: int, start: Mapping[str, np.ndarray]) -> dict[str, list[Picture]]:
+def layer_pictures(seen: BackpropTrace, classes: int, start: Mapping[str, np.ndarray]) -> dict[str, list[Picture]]:
     """The pictures of the image itself and of every layer: as many of its maps, neurons or filters as have room."""
     image = image_bytes(seen.image)
     times = max(1, TILE // max(image.shape[:2]))

@@ -7,21 +7,16 @@ Activations run from dark (nothing) to light (the layer's largest); gradients an
 truth, red a wrong guess, and red is a layer that is silent.
 """
 
-import numpy as np
 from markupsafe import escape
 
 from pellucid.data.scaling import byte_pixels
 from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.history import curve_tags
 from pellucid.learn.training import Trainer
-from pellucid.show import style
-from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
+from pellucid.show.figures.activations_figure import pixel_multiple
+from pellucid.show.figures.training import HEADS, layer_pictures
 from pellucid.show.labels import percent
-from pellucid.show.sprites import average_blocks
 from pellucid.show.studio import html
-
-MOST = 32  # maps of a layer, or filters, that are shown
-TILE, FILTER, NEURON = 57, 21, 9  # pixels that a map, a filter and a neuron are brought near to
 
 
 def summary(trainer: Trainer) -> str:
@@ -51,33 +46,22 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
 
 
 def _layers(trainer: Trainer, seen: BackpropTrace) -> str:
-    """For every layer what went forward, what came back, and its filters."""
+    """For every layer what went forward, what came back, and its filters, as the live figure has them."""
     largest = dict(zip(trainer.history.layers, trainer.history.latest_layer_stats()[0].tolist(), strict=True))
     dead = dict(zip(trainer.history.layers, seen.dead.tolist(), strict=True))
+    pictures = layer_pictures(seen, len(seen.probabilities), trainer.filters)
+    del pictures["input"]  # which stands above already
     rows = []
-    for name, values in layers_to_draw(seen.activations, len(seen.probabilities)).items():
+    for name, strips in pictures.items():
         silent = '<p class="label sorry">silent for this image</p>' if dead[name] == 1 else ""
         cells = [
-            _strip("activations", values, signed=False),
-            _strip("gradient before the activation", seen.gradients[name], signed=True),
+            f'<figure><figcaption>{head}, {words}</figcaption><img class="pixels" alt="" src="{html.gray_uri(pixels)}">'
+            f"</figure>"
+            for head, (pixels, words) in zip(HEADS, strips, strict=False)
         ]
-        if name in seen.filters:
-            filters = seen.filters[name]
-            cells.append(_strip("filters", filters.reshape(-1, *filters.shape[2:]), signed=True))
         rows.append(
             f'<section class="layer"><div><h2>{escape(name)}</h2>'
             f'<p class="label">largest {html.activation_text(largest[name])}</p>{silent}</div>'
             f'<div class="strips">{"".join(cells)}</div></section>'
         )
     return "".join(rows)
-
-
-def _strip(words: str, values: np.ndarray, *, signed: bool) -> str:
-    """Maps, neurons or filters, side by side."""
-    maps = values if values.ndim == 3 else values[:, None, None]
-    maps = average_blocks(np.asarray(maps[: MOST if values.ndim == 3 else 8 * MOST], np.float32)[:, None])[:, 0]
-    grays = style.signed_tones(maps) if signed else style.activation_tones(maps)
-    target = NEURON if values.ndim == 1 else FILTER if words == "filters" else TILE
-    shown = html.tile_gallery(grays, range(len(grays)), [""] * len(grays), target=target)
-    size = f"{np.abs(values).max(initial=0.0):.2g}"
-    return f'<figure class="{words.partition(" ")[0]}"><figcaption>{words}, up to {size}</figcaption>{shown}</figure>'
