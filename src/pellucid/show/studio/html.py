@@ -9,15 +9,12 @@ comparison:     two pictures -> one over the other, with a line to pull
 Every name that comes from outside is escaped. Pixels are only ever repeated whole.
 """
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from markupsafe import escape
-from PIL import Image
 
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
 from pellucid.data.scaling import Images
@@ -30,8 +27,6 @@ from pellucid.show.sprites import average_blocks, data_uri
 MOST_MAPS = 256  # of a layer that are shown, those that answer most
 MAP = 54  # pixels that a map is brought near to
 PHOTO_QUALITY = 85
-
-_TABLE = bytes(style.duotone(np.arange(256, dtype=np.uint8)[None])[0].tobytes())
 
 
 def status_line(words: str, *, moving: bool = False) -> str:
@@ -46,12 +41,8 @@ def error_line(error: PellucidError | str) -> str:
 
 
 def gray_uri(grays: UInt8[np.ndarray, "height width"]) -> str:
-    """Grays in a PNG inside a `data:` address, tinted ink to ivory: one byte a pixel, written fast."""
-    picture = Image.fromarray(np.ascontiguousarray(grays), "L")
-    picture.putpalette(_TABLE)
-    memory = io.BytesIO()
-    picture.save(memory, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(memory.getvalue()).decode('ascii')}"
+    """Grays in a PNG inside a `data:` address, tinted ink to ivory."""
+    return data_uri(grays, "png")
 
 
 def photo_uri(image: Float32[np.ndarray, "channel height width"]) -> str:
@@ -85,7 +76,7 @@ def tile_gallery(
     """Pictures side by side; with a `layer`, each is a button that asks for its unit."""
     count, height, width = grays.shape
     columns = columns_for(count, height=height, width=width)
-    whole = gray_uri(tile_sheet(grays, columns))
+    whole = data_uri(tile_sheet(grays, columns), "png")
     items = []
     for at, (number, caption) in enumerate(zip(numbers, captions, strict=True)):
         where = f"--u:{at % columns};--f:{at // columns}"
@@ -155,9 +146,7 @@ def pattern_picture(
     pixels = tone_images(image[None], tones)[0]
     height, width = pixels.shape[1:]
     times = pixel_multiple((height, width), target)
-    address = (
-        gray_uri(pixels[0]) if len(pixels) == 1 else data_uri(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), "png")
-    )
+    address = data_uri(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1), "png")
     size = f'width="{width * times}" height="{height * times}"'
     return f'<img class="pixels plate" alt="{escape(words)}" {size} src="{address}">'
 
