@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pellucid.cli.app import app
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
-from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, NetworkSettings, Settings, SplitSettings
+from pellucid.settings import DataSettings, ModelSettings, NetworkSettings, Settings, SplitSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +41,6 @@ def data_and_part(source: DataSettings, seed: int, split: str, usual: str) -> "t
     found = data_of(source, seed, split if has_sizes else None)
     name = usual if has_sizes else split
     return found, found.part(name), name
-
-
-def optional_data(source: AtlasDataSettings, seed: int) -> "Data | None":
-    """The images that the options name; None where they name none."""
-    return None if source.data is None else data_of(DataSettings(data=source.data, data_dir=source.data_dir), seed)
 
 
 def class_names(images: "Data", count: int) -> list[str]:

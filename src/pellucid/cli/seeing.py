@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, Layer, Part, Start, Unit, app, print_written
-from pellucid.cli.arguments import data_and_part, given_options, images_of, initial_images, model_of, optional_data
+from pellucid.cli.arguments import data_and_part, data_of, given_options, images_of, initial_images, model_of
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
 from pellucid.settings import (
@@ -167,8 +167,10 @@ def _find(
 
     asked = {"compare": source.data is not None, **given_options(settings)}
     asked |= {} if history is None else {"report": True}
+    if source.data is not None:
+        asked["data"] = data_of(DataSettings(data=source.data, data_dir=source.data_dir), settings.seed)
     initial = initial_images(start, model, source.data_dir, settings.seed)
-    found = find(model, layer, units=units, start=initial, data=optional_data(source, settings.seed), **asked)
+    found = find(model, layer, units=units, start=initial, **asked)
     print(found_text(found))
     return found
 

@@ -76,7 +76,7 @@ class ClusterFeatures:
         wanted = FeatureSettings.of(**settings)
         require_count(clusters, len(images))
         pixels = _pixel_scaling(images, wanted)
-        flat = _flat(pixels.apply(images))
+        flat = pixels.apply(images).reshape(len(images), -1)
         with calm_threads():
             centres = k_means(flat, clusters, seed, wanted, labels=False).cluster_centers_.astype(np.float32)
             chosen = np.random.default_rng(seed).permutation(len(flat))[:MEASURED]
@@ -101,7 +101,7 @@ class ClusterFeatures:
                 f"Images of shape {images.shape[1:]} were given, but the centres are of images of {self.shape}; give "
                 f"such images."
             )
-        flat = _flat(self.pixels.apply(images))
+        flat = self.pixels.apply(images).reshape(len(images), -1)
         with calm_threads():
             pieces = run_in_order(lambda part: self._features(flat[part]), shards(len(flat), PIECE))
         return np.concatenate(pieces)[:, :, None, None]
@@ -153,9 +153,9 @@ def points_of(
     """What is put into clusters: scaled images, or pixels, each with its values in some images."""
     scaling = _pixel_scaling(images, wanted)
     if clustered == "images":
-        return _flat(scaling.apply(images))
+        return scaling.apply(images).reshape(len(images), -1)
     some = np.sort(np.random.default_rng(seed).permutation(len(images))[:LOOKED_AT])
-    return np.ascontiguousarray(_flat(scaling.apply(images[some])).T)
+    return np.ascontiguousarray(scaling.apply(images[some]).reshape(len(some), -1).T)
 
 
 def k_means(
@@ -192,10 +192,6 @@ def _whitening(centred: Float32[Array, "image cluster"]) -> Array:
     variances, axes = np.linalg.eigh(centred.T @ centred / np.float32(len(centred)))
     matrix: Array = axes / np.sqrt(np.maximum(variances, max(FLATTEST * float(variances[-1]), 1e-12)))
     return matrix
-
-
-def _flat(images: Images32) -> Float32[Array, "image feature"]:
-    return images.reshape(len(images), -1)
 
 
 def require_count(clusters: int, points: int, what: str = "images") -> None:

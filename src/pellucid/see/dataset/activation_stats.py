@@ -13,7 +13,7 @@ that the counts are exactly those of a second pass.
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import islice
 from typing import Any
 
@@ -142,10 +142,7 @@ def partial_stats(
 
 def merged(partials: Sequence["PartialStats"], images: JoinedSplits) -> LayerStats:
     """The statistics of all images, from those of all chunks in their order."""
-    whole = partials[0]
-    for partial in partials[1:]:
-        whole = whole.merged_with(partial)
-    found = whole.result()
+    found = reduce(PartialStats.merged_with, partials).result()
     return _ranked_alike(found, images.equals) if images.equals else found
 
 

@@ -187,7 +187,8 @@ class _Ascents:
             chunks.append(images)
             self._report.advance(len(images))
         best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
-        place = _counts_before(objective.rng_keys).to(best.device) % self.candidates
+        keys = objective.rng_keys.to(best.device)
+        place = (keys[:, None] == keys).tril(-1).sum(1) % self.candidates  # how many jobs of the key come before
         chosen_ones = best[place, torch.arange(len(objective), device=best.device)]
         if settings is None or settings.scales == self._settings.scales[:1]:  # of stages, the first
             self.silent_starts[numbers.cpu()] = self.silent_starts[numbers.cpu()] + silent
@@ -382,13 +383,3 @@ def _best_of(found: AscentResult, count: int) -> Jobs:
     """Of each `count` jobs in a row, the one of the highest value."""
     first = torch.arange(0, len(found.values), count, device=found.values.device)
     return found.values.view(-1, count).argmax(1) + first
-
-
-def _counts_before(keys: Jobs) -> Jobs:
-    """How many jobs of the same key come before each."""
-    seen: dict[int, int] = {}
-    counts = []
-    for key in keys.tolist():
-        counts.append(seen.get(key, 0))
-        seen[key] = counts[-1] + 1
-    return torch.tensor(counts, dtype=torch.int64)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Int64
 
 from pellucid.data.splits import Data
 from pellucid.learn.metrics import count_confusion
@@ -232,9 +232,3 @@ def histogram_bins(
     padded = np.zeros(-(-(last - first) // merge) * merge, np.int64)
     padded[: last - first] = counts[first:last]
     return first * width - bound, merge * width, padded.reshape(-1, merge).sum(1)
-
-
-def largest_places(values: Float[np.ndarray, " value"], count: int) -> list[int]:
-    """The places of the largest magnitudes, largest first, without zeros."""
-    order = np.argsort(-np.abs(values), kind="stable")[:count]
-    return [int(place) for place in order if values[place] != 0]

@@ -18,7 +18,7 @@ from pellucid.see.models.base import LayerInfo
 from pellucid.see.models.connections import Connection
 from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.settings import AtlasSettings
-from pellucid.show.atlas.parts import histogram_bins, largest_places
+from pellucid.show.atlas.parts import histogram_bins
 from pellucid.show.result_cache import Arrays
 
 DIGITS = 5
@@ -124,7 +124,9 @@ def order_variants(found: Arrays, unit: int) -> list[int]:
 
 
 def _strongest_links(strengths: np.ndarray, count: int) -> list[list[Any]]:
-    return [[place, json_number(strengths[place])] for place in largest_places(strengths, count)]
+    """The units of the largest weights, largest first, without those of weight 0."""
+    order = np.argsort(-np.abs(strengths), kind="stable")[:count].tolist()
+    return [[unit, json_number(strengths[unit])] for unit in order if strengths[unit] != 0]
 
 
 def _data_record(stats: Mapping[str, np.ndarray], unit: int, activation: float, images: JoinedSplits) -> dict[str, Any]:
