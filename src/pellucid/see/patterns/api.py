@@ -90,15 +90,12 @@ def patterns(
         model=opened.name,
         layer=", ".join(objective.layers),
         units=numbers,
-        images=ascent.images.cpu().numpy(),
         activations=ascent.values.cpu().numpy(),
-        dead=found.dead.cpu().numpy(),
-        steps=ascent.steps.cpu().numpy(),
-        tried_starts=found.tried_starts.cpu().numpy(),
-        tried_images=found.tried_images.cpu().numpy(),
-        silent_starts=found.silent_starts.cpu().numpy(),
-        start=ascent.start.cpu().numpy(),
-        converged=ascent.converged.cpu().numpy(),
+        **{name: getattr(ascent, name).cpu().numpy() for name in ("images", "steps", "start", "converged")},
+        **{
+            name: getattr(found, name).cpu().numpy()
+            for name in ("dead", "tried_starts", "tried_images", "silent_starts")
+        },
         raw_starts=None if found.raw_starts is None else found.raw_starts.cpu().numpy(),
         strongest=found.strongest,
         history=History(history, {} if ascent.terms is None else by_term(ascent.terms)),

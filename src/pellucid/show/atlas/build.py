@@ -12,7 +12,7 @@ import platform
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -206,10 +206,7 @@ def _model_facts(
             "name": model.name,
             "input_shape": list(model.input_shape),
             "scaling": model.scaling.kind,
-            "layers": [
-                {"name": layer.name, "kind": layer.kind, "units": layer.units, "shape": list(layer.shape)}
-                for layer in model.layers
-            ],
+            "layers": [{**asdict(layer), "shape": list(layer.shape)} for layer in model.layers],
         },
     }
     network = model.hand_written

@@ -8,7 +8,7 @@ digits, and NaN (a class without images) is null.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -59,9 +59,7 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
     best = found["activations"].max(0)
     dead = found["dead"]
     record: dict[str, Any] = {
-        "name": info.name,
-        "kind": info.kind,
-        "units": info.units,
+        **asdict(info),
         "shape": list(info.shape),
         "dead": np.flatnonzero(dead).tolist(),
         "mean_activation": json_number(best.mean()),
