@@ -68,6 +68,9 @@ class Batch:
     update_ratio: Float64[Array, " layer"] | None
 
 
+COLUMNS = (*(item.name for item in fields(Batch)), *DERIVED)
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One pass over the training images.
@@ -129,9 +132,8 @@ class History:
             return np.array(self.column("loss", begin) + self.column("ridge", begin))
         if name == "ridge_share":
             return ridge_share(self.column("loss", begin), self.column("ridge", begin))
-        names = [item.name for item in fields(Batch)]
-        if name not in names:
-            raise unknown("column of a history", name, [*names, *DERIVED])
+        if name not in COLUMNS:
+            raise unknown("column of a history", name, COLUMNS)
         values = [getattr(batch, name) for batch in self.batches[begin:]]
         if name not in PER_LAYER:
             return np.array(values, np.int64 if name in ("epoch", "number", "images") else np.float64)
@@ -185,12 +187,11 @@ class History:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON can hold: columns by name, epochs one by one, None where there is no number."""
-        names = [item.name for item in fields(Batch)]
         return {
             "settings": self.settings.course(),
             "layers": list(self.layers),
             "gradients": None if self.gradients is None else asdict(self.gradients),
-            "batches": {name: _plain(self.column(name).tolist()) for name in (*names, *DERIVED)},
+            "batches": {name: _plain(self.column(name).tolist()) for name in COLUMNS},
             "epochs": [asdict(epoch) for epoch in self.epochs],
         }
 
@@ -208,7 +209,7 @@ class History:
     def _rows(self) -> Iterator[list[Any]]:
         """The rows of a CSV table, its header first."""
         columns: dict[str, list[float]] = {}
-        for name in [item.name for item in fields(Batch)] + list(DERIVED):
+        for name in COLUMNS:
             values = self.column(name)
             if values.ndim == 2:
                 columns |= {f"{name}.{layer}": values[:, index].tolist() for index, layer in enumerate(self.layers)}

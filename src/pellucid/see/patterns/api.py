@@ -92,10 +92,8 @@ def patterns(
         units=numbers,
         activations=ascent.values.cpu().numpy(),
         **{name: getattr(ascent, name).cpu().numpy() for name in ("images", "steps", "start", "converged")},
-        **{
-            name: getattr(found, name).cpu().numpy()
-            for name in ("dead", "tried_starts", "tried_images", "silent_starts")
-        },
+        dead=found.dead.cpu().numpy(),
+        **{name: getattr(found, name).cpu().numpy() for name in ("tried_starts", "tried_images", "silent_starts")},
         raw_starts=None if found.raw_starts is None else found.raw_starts.cpu().numpy(),
         strongest=found.strongest,
         history=History(history, {} if ascent.terms is None else by_term(ascent.terms)),
