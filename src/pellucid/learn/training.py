@@ -124,6 +124,11 @@ class Trainer:
         stopped = patience > 0 and plateaus((epoch.dev_loss for epoch in epochs), patience) > 0
         return stopped or len(epochs) >= (self.settings.epochs or 0)
 
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.data.train) // self.settings.batch)
+
     def _checked(self, few: Split) -> GradientReport:
         """The gradients' check before the first step; a dead layer does not stop a training, it is told at once."""
         try:
@@ -156,7 +161,7 @@ class Trainer:
         changed = require_same(checkpoint, path, self.network, settings, self._fingerprint)
         if changed:
             self._warn([("changed", f"The training in '{path}' goes on with other settings: {', '.join(changed)}.")])
-        require_in_order(checkpoint.history, -(-len(self.data.train) // settings.batch), path)
+        require_in_order(checkpoint.history, self.per_epoch, path)
         for name, value in self.network.parameters.items():
             value[...] = checkpoint.network.parameters[name]
         self.network.scaling = checkpoint.network.scaling

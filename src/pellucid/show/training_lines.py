@@ -24,7 +24,7 @@ class TrainingLines:
         self._began = True
         last, every = history.batches[-1], trainer.settings.dev_batches
         if every > 0 and (last.number + 1) % every == 0 and last.largest is not None:
-            of = -(-len(trainer.data.train) // trainer.settings.batch)
+            of = trainer.per_epoch
             print_line(
                 f"  batch {last.number + 1:>{len(str(of))}}/{of}  average loss {trainer.average:.4f}  "
                 f"cost {last.loss + last.ridge:.4f}  batch {last.accuracy:7.2%}  dev {last.dev_accuracy:7.2%}  "

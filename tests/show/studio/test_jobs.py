@@ -85,7 +85,7 @@ def test_pace_waits_only_for_who_is_ahead(executor, monkeypatch):
     monkeypatch.setattr(jobs, "monotonic", lambda: now[0])
 
     def work(job):
-        monkeypatch.setattr(job._stop, "wait", waited.append)
+        monkeypatch.setattr(job.stopped, "wait", waited.append)
         now[0] += 3
         job.throttle(0.5, 8.0)
         job.throttle(0.5, 6.0)

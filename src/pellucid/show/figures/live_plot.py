@@ -60,7 +60,7 @@ class Live(AbstractContextManager["Live"]):
     def batch(self, trainer: Trainer) -> None:
         """Draw where it is time to; to be called after every batch."""
         self._trainer = trainer
-        done, last = len(trainer.history.batches), _per_epoch(trainer) * (trainer.settings.epochs or 0)
+        done, last = len(trainer.history.batches), trainer.per_epoch * (trainer.settings.epochs or 0)
         first = self._film and self._drawn == 0
         if first:
             self.every = max(1, min(self.every, last // FEWEST_FRAMES))
@@ -76,7 +76,7 @@ class Live(AbstractContextManager["Live"]):
         self._drawn = len(trainer.history.batches)
         seen, worst = (trace_backprop(trainer.network, *chosen) for chosen in (trainer.fixed, trainer.worst))
         classes = (trainer.data.classes if self.classes is None else self.classes)[: len(seen.probabilities)]
-        per_epoch = _per_epoch(trainer)
+        per_epoch = trainer.per_epoch
         figure = training_figure(trainer.history, seen, worst, trainer.filters, classes=classes, per_epoch=per_epoch)
         if self.path is not None and not self._film:
             with atomic_path(self.path) as temporary:
@@ -161,7 +161,3 @@ def in_notebook() -> bool:
     """Whether this runs in the kernel of a notebook, which shows pictures; a terminal's IPython does not."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell is not None and hasattr(shell, "kernel") and "IPython.display" in sys.modules
-
-
-def _per_epoch(trainer: Trainer) -> int:
-    return -(-len(trainer.data.train) // trainer.settings.batch)

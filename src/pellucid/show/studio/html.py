@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32, UInt8
 from markupsafe import escape
 
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
-from pellucid.data.scaling import Images
+from pellucid.data.scaling import Images, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.show import style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
@@ -143,11 +143,21 @@ def pattern_picture(
     image: Float[np.ndarray, "channel height width"], words: str, target: int = 280, tones: Tones = DEVIATIONS
 ) -> str:
     """One pattern, large, in the colours that it has."""
-    pixels = tone_images(image[None], tones)[0]
-    height, width = pixels.shape[1:]
-    times = pixel_multiple((height, width), target)
-    address = data_uri(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1), "png")
-    size = f'width="{width * times}" height="{height * times}"'
+    pixels = np.moveaxis(tone_images(image[None], tones)[0], 0, -1)
+    return _plate(pixels[..., 0] if pixels.shape[2] == 1 else pixels, words, target)
+
+
+def received(image: Float32[np.ndarray, "channel height width"], words: str) -> str:
+    """An image in [0, 1] as a network receives it, in gray, with words below it."""
+    picture = _plate(byte_pixels(image.mean(axis=0)), "The image as the network receives it", 112)
+    return f'<figure class="received">{picture}<figcaption>{escape(words)}</figcaption></figure>'
+
+
+def _plate(pixels: UInt8[np.ndarray, "height width *colour"], words: str, target: int) -> str:
+    """A picture, its pixels squares, brought near to `target` pixels a side."""
+    times = pixel_multiple(pixels.shape[:2], target)
+    size = f'width="{pixels.shape[1] * times}" height="{pixels.shape[0] * times}"'
+    address = data_uri(pixels, "png")
     return f'<img class="pixels plate" alt="{escape(words)}" {size} src="{address}">'
 
 

@@ -9,11 +9,9 @@ truth, red a wrong guess, and red is a layer that is silent.
 
 from markupsafe import escape
 
-from pellucid.data.scaling import byte_pixels
 from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.history import curve_tags
 from pellucid.learn.training import Trainer
-from pellucid.show.figures.activations_figure import pixel_multiple
 from pellucid.show.figures.training import HEADS, layer_pictures
 from pellucid.show.labels import percent
 from pellucid.show.studio import html
@@ -33,16 +31,10 @@ def panel(trainer: Trainer, seen: BackpropTrace) -> str:
     """Everything that moves while it trains."""
     names = [str(name) for name in trainer.data.classes][: len(seen.probabilities)]
     names += [str(index) for index in range(len(names), len(seen.probabilities))]
-    image = byte_pixels(seen.image.mean(axis=0))
-    size = pixel_multiple((image.shape[0], image.shape[1]), 112)
-    sample = (
-        f'<div class="answer"><figure class="received"><img class="pixels plate" alt="The image" '
-        f'width="{image.shape[1] * size}" height="{image.shape[0] * size}" src="{html.gray_uri(image)}">'
-        f"<figcaption>the worst image of the last batch: a {escape(names[seen.label])}</figcaption></figure>"
-        f"{html.class_bars(seen.probabilities, names, seen.label)}</div>"
-    )
-    curves = curve_tags(trainer.history, -(-len(trainer.data.train) // trainer.settings.batch))
-    return f'<div class="curves">{curves}</div>{sample}{_layers(trainer, seen)}'
+    image = html.received(seen.image, f"the worst image of the last batch: a {names[seen.label]}")
+    bars = html.class_bars(seen.probabilities, names, seen.label)
+    curves = curve_tags(trainer.history, trainer.per_epoch)
+    return f'<div class="curves">{curves}</div><div class="answer">{image}{bars}</div>{_layers(trainer, seen)}'
 
 
 def _layers(trainer: Trainer, seen: BackpropTrace) -> str:

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from pellucid.data.photos import fit_image
-from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
@@ -146,12 +145,8 @@ def _guess_line(inside: Activations) -> str:
 
 def _answer_html(inside: Activations) -> str:
     """The class bars, large the guess, and what the network received."""
-    image = byte_pixels(inside.image.mean(axis=0))
-    seen = (
-        f'<figure class="received"><img class="pixels plate" alt="The image as the network receives it" width="112" '
-        f'height="{round(112 * image.shape[0] / image.shape[1])}" src="{html.gray_uri(image)}">'
-        f"<figcaption>what the network receives: {image.shape[1]} × {image.shape[0]} pixels</figcaption></figure>"
-    )
+    _, height, width = inside.image.shape
+    seen = html.received(inside.image, f"what the network receives: {width} × {height} pixels")
     if not _classes(inside):
         return seen
     probabilities = inside.probabilities
