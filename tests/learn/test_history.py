@@ -209,7 +209,7 @@ def test_a_csv_table_has_a_row_for_every_batch(told, tmp_path):
 
 def test_another_ending_is_refused(told, tmp_path):
     """Rejects a file in a format that nobody asked for."""
-    with pytest.raises(PellucidError, match=r"saved as \.json or \.csv"):
+    with pytest.raises(PellucidError, match=r"let it end in \.json, \.csv"):
         told[0].save(tmp_path / "history.txt")
     assert list(tmp_path.iterdir()) == []
 
