@@ -330,15 +330,9 @@ def standardize_images(x: Float[Array, "image channel height width"], least: flo
 
 # Optimizers: one step of one parameter array w, in place, against its gradient g --------------------------------------
 def update_parameter(
-    w: Float[Array, "*shape"],
-    g: Float[Array, "*shape"],
-    v: Float[Array, "*shape"] | None,
-    rate: float,
-    momentum: float = 0.0,
-    decay: float = 0.0,
-    factor: float = 1.0,
-    nesterov: bool = False,
-) -> None:
+    w: Float[Array, "*shape"], g: Float[Array, "*shape"], v: Float[Array, "*shape"] | None, rate: float,
+    momentum: float = 0.0, decay: float = 0.0, factor: float = 1.0, nesterov: bool = False,
+) -> None:  # fmt: skip
     """u = rate (factor g + decay w), and then, in place,
 
     plain, without velocities v:  w = w - u                                                            (v is None)
@@ -355,19 +349,10 @@ def update_parameter(
 
 
 def update_by_adam(
-    w: Float[Array, "*shape"],
-    g: Float[Array, "*shape"],
-    v: Float[Array, "*shape"],
-    s: Float[Array, "*shape"],
-    rate: float,
-    step: int,
-    momentum: float = 0.9,
-    decay: float = 0.0,
-    factor: float = 1.0,
-    weight_decay: float = 0.0,
-    beta: float = 0.999,
-    least: float = 1e-8,
-) -> None:
+    w: Float[Array, "*shape"], g: Float[Array, "*shape"], v: Float[Array, "*shape"], s: Float[Array, "*shape"],
+    rate: float, step: int, momentum: float = 0.9, decay: float = 0.0, factor: float = 1.0, weight_decay: float = 0.0,
+    beta: float = 0.999, least: float = 1e-8,
+) -> None:  # fmt: skip
     """h = factor g + decay w, and then, in place, in the `step`-th step from 1,
 
     v = momentum v + (1 - momentum) h;  s = beta s + (1 - beta) h^2, the moving averages, which begin at 0, and so

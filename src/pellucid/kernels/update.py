@@ -20,15 +20,9 @@ PIECE = 2**18
 
 @compiled(reference.update_parameter)
 def update_parameter(
-    w: Float[Array, "*shape"],
-    g: Float[Array, "*shape"],
-    v: Float[Array, "*shape"] | None,
-    rate: float,
-    momentum: float = 0.0,
-    decay: float = 0.0,
-    factor: float = 1.0,
-    nesterov: bool = False,
-) -> None:
+    w: Float[Array, "*shape"], g: Float[Array, "*shape"], v: Float[Array, "*shape"] | None, rate: float,
+    momentum: float = 0.0, decay: float = 0.0, factor: float = 1.0, nesterov: bool = False,
+) -> None:  # fmt: skip
     """Move w, and its velocities v where there are any, against the gradient g, in place; all C-contiguous.
 
     rate (factor g + decay w) is what w loses, or what v loses before w gains v; see the reference.
@@ -39,19 +33,10 @@ def update_parameter(
 
 @compiled(reference.update_by_adam)
 def update_by_adam(
-    w: Float[Array, "*shape"],
-    g: Float[Array, "*shape"],
-    v: Float[Array, "*shape"],
-    s: Float[Array, "*shape"],
-    rate: float,
-    step: int,
-    momentum: float = 0.9,
-    decay: float = 0.0,
-    factor: float = 1.0,
-    weight_decay: float = 0.0,
-    beta: float = 0.999,
-    least: float = 1e-8,
-) -> None:
+    w: Float[Array, "*shape"], g: Float[Array, "*shape"], v: Float[Array, "*shape"], s: Float[Array, "*shape"],
+    rate: float, step: int, momentum: float = 0.9, decay: float = 0.0, factor: float = 1.0, weight_decay: float = 0.0,
+    beta: float = 0.999, least: float = 1e-8,
+) -> None:  # fmt: skip
     """Move w, and the averages v of its gradients g and s of their squares, in place; see the reference."""
     shares = (1 - momentum, 1 - beta, decay, factor)
     numbers = (*shares, rate * weight_decay, rate / (1 - momentum**step), 1 - beta**step, least)

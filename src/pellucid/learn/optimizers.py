@@ -32,14 +32,8 @@ ORDINARY_GRADIENT = 1e3
 """A mean gradient of a bias beyond this is a reason to look closer."""
 
 
-MEMORIES: dict[str, tuple[str, ...]] = {
-    "sgd": (),
-    "momentum": ("velocity",),
-    "nesterov": ("velocity",),
-    "adam": ("velocity", "square"),
-    "adamw": ("velocity", "square"),
-}
-"""What each optimizer remembers of every parameter, v and s above."""
+MEMORIES = {"sgd": (), "adam": ("velocity", "square"), "adamw": ("velocity", "square")}
+"""What an optimizer remembers of every parameter, v and s above; the others v alone."""
 
 
 class Optimizer:
@@ -49,7 +43,7 @@ class Optimizer:
         self.settings, self.steps = settings, 0
         self.memory: Parameters = {
             f"{kind}:{name}": np.zeros_like(value)
-            for kind in MEMORIES[settings.optimizer]
+            for kind in MEMORIES.get(settings.optimizer, ("velocity",))
             for name, value in parameters.items()
         }
 

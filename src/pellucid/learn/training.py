@@ -132,14 +132,8 @@ class Trainer:
     def _checked(self, few: Split) -> GradientReport:
         """The gradients' check before the first step; a dead layer does not stop a training, it is told at once."""
         try:
-            return check_gradients(
-                self.network,
-                few.images,
-                few.labels,
-                samples=6,
-                ridge=self.settings.ridge,
-                smoothing=self.settings.label_smoothing,
-            )
+            ridge, smoothing = self.settings.ridge, self.settings.label_smoothing
+            return check_gradients(self.network, few.images, few.labels, samples=6, ridge=ridge, smoothing=smoothing)
         except GradientError as error:
             if error.report is None or not error.report.right:
                 raise
@@ -233,14 +227,9 @@ class Trainer:
         judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
         stats = judged or number % STATS_EVERY == 0
         perturbation = self._perturbation(epoch, number, epoch * len(batches) + number, images.shape)
+        labels, seed, smoothing = train.labels[chosen], (settings.seed, epoch, number, 2), settings.label_smoothing
         step = train_step(
-            self.network,
-            images,
-            train.labels[chosen],
-            stats=stats,
-            perturbation=perturbation,
-            seed=(settings.seed, epoch, number, 2),
-            smoothing=settings.label_smoothing,
+            self.network, images, labels, stats=stats, perturbation=perturbation, seed=seed, smoothing=smoothing
         )
         worst = chosen[step.losses.argmax()]
         self.worst = (train.images[worst], int(train.labels[worst]))

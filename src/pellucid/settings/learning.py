@@ -36,23 +36,13 @@ class OptimizationSettings(Settings):
         "which is Adam and a decay of the weights",
     )
     learning_rate: float = field(
-        0.05,
-        "learning rate: factor of the gradient of a batch's mean loss; of Adam and AdamW 0.001, if not given",
-        was="rate",
-        gt=0,
-        le=100,
+        0.05, "learning rate: factor of a batch's mean gradient; 0.001 for adam, adamw", was="rate", gt=0, le=100
     )
     momentum: float = field(
-        0.9,
-        "share of the previous update in the next one, Adam's beta1 (its beta2 is 0.999); not used by SGD",
-        ge=0,
-        lt=1,
+        0.9, "share of the previous update in the next one, Adam's beta1; not used by SGD", ge=0, lt=1
     )
     weight_decay: float = field(
-        0.01,
-        "share of each weight, but of no bias, taken off in a step, times the learning rate; AdamW only",
-        ge=0,
-        le=1,
+        0.01, "share of each weight, times the learning rate, that a step takes off; AdamW only", ge=0, le=1
     )
     schedule: Literal["constant", "linear", "inverse", "exponential", "cosine", "step", "plateau"] = field(
         "cosine",
@@ -106,18 +96,10 @@ class OptimizationSettings(Settings):
         0.0, "data augmentation: largest random rotation of a training image, in degrees, either way", ge=0, le=180
     )
     crop: float = field(
-        1.0,
-        "data augmentation: least side of the random part of a training image that is enlarged to the whole, as a "
-        "share of the image's; 1 for none",
-        gt=0,
-        le=1,
+        1.0, "data augmentation: least share of an image's sides that is enlarged to the whole; 1 for none", gt=0, le=1
     )
     color: float = field(
-        0.0,
-        "data augmentation: largest random change of a training image's brightness, contrast and saturation, each as a "
-        "share of what it is",
-        ge=0,
-        le=1,
+        0.0, "data augmentation: largest random change of brightness, contrast, saturation, as a share", ge=0, le=1
     )
     seed: int = field(
         0,
