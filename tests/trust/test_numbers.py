@@ -178,6 +178,7 @@ def test_images_that_are_no_numbers(value: float) -> None:
 
 
 @pytest.mark.parametrize("scaling", ["unit", "standardized", None])
+@pytest.mark.filterwarnings("ignore::pellucid.errors.PellucidWarning")  # standardized, they are black: layers are dead
 def test_images_that_are_all_alike_train(scaling: str | None) -> None:
     """Rejects a deviation of zero as a divisor: nothing can be learnt, and nothing is NaN."""
     even = Split(np.full((12, 1, 6, 5), 0.5, np.float32), np.arange(12) % 3)
