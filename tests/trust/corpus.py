@@ -96,7 +96,7 @@ def make(folder: Path) -> None:
     (folder / "architecture-mine.toml").write_text(TOML)
     net.export_tables(folder / "tables")
     shutil.move(folder / "tables" / "network.json", folder / "folder-network.json")
-    shutil.move(folder / "tables" / "conv1.csv", folder / "weights-conv1.csv")
+    shutil.move(folder / "tables" / "weights0.csv", folder / "weights-conv1.csv")
     shutil.rmtree(folder / "tables")
     found = patterns(open_model(net), "conv1", steps=2, snapshots=2, restarts=4, report=True, progress=lambda *_: None)
     found.save(folder / "patterns-saved.npz")
