@@ -82,19 +82,19 @@ _ALL = (
         _MNIST_CNN,
         scaling="standardized",
         initialization="uniform:1",  # small: what is left of it in the end shows in patterns as grain
-        recipe={"epochs": 3, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.03, "warmup": 100, "robust": 4},
+        recipe={"epochs": 4, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.03, "warmup": 100, "robust": 4},
     ),
     Architecture(
         "cnn-modern",
         (*_MODERN, GlobalPool(), Dropout(0.2), Dense(10, "linear")),
         scaling="standardized",
-        recipe={"epochs": 8, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.1, "warmup": 40, "shift": 2},
+        recipe={"epochs": 14, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.1, "warmup": 40, "shift": 2},
     ),
     Architecture(
         "resnet-8",
         (*_normed(16), *_block(16, 1), *_block(32, 2), *_block(64, 2), GlobalPool(), Dense(10, "linear")),
         scaling="standardized",
-        recipe={"epochs": 8, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.1, "warmup": 40, "shift": 2},
+        recipe={"epochs": 14, "batch": 128, "optimizer": "nesterov", "learning_rate": 0.1, "warmup": 40, "shift": 2},
     ),
     Architecture(
         "mlp-70-30",
