@@ -109,7 +109,7 @@ def folder(file: Path, scratch: Path) -> None:
 def weights(file: Path, scratch: Path) -> None:
     """One table of weights among those of a network."""
     there = corpus.network().export_tables(scratch / "tables")
-    shutil.copyfile(file, there / "conv1.csv")
+    shutil.copyfile(file, there / "weights0.csv")
     _asked(corpus.network().import_tables(there))
 
 

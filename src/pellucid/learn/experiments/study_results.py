@@ -140,6 +140,8 @@ def read_runs(path: Path, names: Sequence[str]) -> dict[tuple[str, ...], Run]:
         if header != expected or any(len(row) != len(expected) for row in rows):
             raise ValueError
         scores = [[math.nan if score == "" else float(score) for score in row[count:-1]] for row in rows]
+        if any(math.isinf(score) for row in scores for score in row):
+            raise ValueError
     except (ValueError, csv.Error):
         raise PellucidError(
             f"The table '{path}' is not as a study writes it, with columns {', '.join(expected)}; give another folder."
