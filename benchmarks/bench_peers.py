@@ -184,18 +184,15 @@ def written_up(
         gradient[unit] = 1
         for (weight, _), total in zip(reversed(weights), reversed(sums), strict=True):
             gradient = weight.T @ (gradient * (total > 0))
-        gradient = gradient * ((x > 0) & (x < 1))
-        x = x + rate * (gradient - tv * variation(x.reshape(height, width)).ravel() - l1 * np.sign(x))
+        gradient = gradient * ((x >= 0) & (x <= 1))  # the clip gates the activation, not the penalties
+        clipped = np.clip(x, 0, 1)
+        x = x + rate * (gradient - tv * variation(clipped.reshape(height, width)).ravel() - l1 * np.sign(clipped))
     return np.clip(x, 0, 1)
 
 
 def variation(picture: np.ndarray) -> np.ndarray:
-    """The gradient of the isotropic total variation, differences beyond the border being zero."""
-    down = np.diff(picture, axis=0, append=picture[-1:])
-    right = np.diff(picture, axis=1, append=picture[:, -1:])
-    length = np.sqrt(down**2 + right**2 + 1e-8)
-    down, right = down / length, right / length
-    slope = -down - right
-    slope[1:] += down[:-1]
-    slope[:, 1:] += right[:, :-1]
+    """The gradient of the sum of |differences| down and across, with zeros around the picture."""
+    framed = np.pad(picture, 1)
+    down, across = (np.sign(np.diff(framed, axis=axis)) for axis in (0, 1))
+    slope: np.ndarray = down[:-1, 1:-1] - down[1:, 1:-1] + across[1:-1, :-1] - across[1:-1, 1:]
     return slope
