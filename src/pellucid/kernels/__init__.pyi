@@ -30,6 +30,7 @@ from .reference import sigmoid_gradient as sigmoid_gradient
 from .reference import softmax as softmax
 from .reference import standardize_images as standardize_images
 from .reference import tanh_gradient as tanh_gradient
+from .threads import keep_freed_memory as keep_freed_memory
 from .threads import run_in_order as run_in_order
 from .threads import shards as shards
 from .threads import single_threaded_blas as single_threaded_blas

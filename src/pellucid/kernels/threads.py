@@ -13,11 +13,15 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 SHARD = 64
 """Images of a shard: enough that the kernels outweigh what lies between them, which only one thread at a time can do;
 few enough that a batch of 128 keeps two cores busy."""
+
+LARGE_BLOCK = 31 * 2**20
+"""Bytes: glibc learns from blocks of up to 32 MiB."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,6 +63,15 @@ if hasattr(os, "register_at_fork"):  # threads do not come along into a process 
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what a step frees for the next one; else it may return it to the system, and ask anew, each time.
+
+    A large block is allocated and freed, untouched: from then on blocks up to its size come from the process' own heap.
+    Training with batch norms takes half the time.
+    """
+    np.empty(LARGE_BLOCK, np.uint8)
 
 
 @contextmanager

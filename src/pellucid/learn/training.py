@@ -17,7 +17,7 @@ import numpy as np
 from pellucid.data.augmentation import augment
 from pellucid.data.splits import Data, Split
 from pellucid.errors import DivergedError, PellucidError, PellucidWarning
-from pellucid.kernels import single_threaded_blas
+from pellucid.kernels import keep_freed_memory, single_threaded_blas
 from pellucid.learn import symptoms
 from pellucid.learn.gradient_check import GradientError, GradientReport, check_gradients
 from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, by_layer, ridge_share
@@ -103,6 +103,7 @@ class Trainer:
 
     def run(self, *, progress: bool = True, on_batch: Callable[["Trainer"], None] | None = None) -> Iterator[Epoch]:
         """Train epoch by epoch; yields each epoch's record once it is done."""
+        keep_freed_memory()
         few = self.data.train.take(min(4, len(self.data.train)))
         with single_threaded_blas(), compiling(first=progress):
             if self.settings.check and self.history.gradients is None:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pellucid.errors import PellucidError
+from pellucid.kernels import keep_freed_memory
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, Score, require_objective
@@ -38,9 +39,6 @@ from pellucid.settings import PatternSettings
 
 MULTIPLE = 16
 LARGEST_BATCH = 128
-LARGE_BLOCK = 31 * 2**20
-"""Bytes, allocated and freed at once, untouched: glibc, which learns from the blocks (up to 32 MiB) that are freed,
-then keeps a step's activations for the next step, where it may else return them to the system each time."""
 BUDGET = 2**26  # numbers that the model's layers hold for a whole batch: 256 MiB
 
 StepCallback = Callable[[Tensor, Tensor, Tensor, Tensor], None]
@@ -161,7 +159,7 @@ def run_ascent(
     step; an exception that it raises ends the ascent. Raises PellucidError where no gradient reaches the image, or the
     model gives NaN or infinity.
     """
-    torch.empty(LARGE_BLOCK, dtype=torch.uint8)
+    keep_freed_memory()
     record = AscentRecord(starts, task.stopping, tuple(snapshot_steps))
     batch, waiting = _first_batch(starts[:0], 0, task), 0
     while True:
