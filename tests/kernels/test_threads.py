@@ -1,6 +1,9 @@
 """Threads that work on items side by side."""
 
 import os
+import platform
+import subprocess
+import sys
 import threading
 import time
 
@@ -91,3 +94,28 @@ def test_threads_are_those_asked_for_else_those_there_are(wanted, threads, monke
     """Rejects a nonsense number that stops everything, or makes no threads at all."""
     monkeypatch.setenv("PELLUCID_THREADS", wanted)
     assert thread_count() == (len(os.sched_getaffinity(0)) if threads is None else threads)
+
+
+STEPS = """
+import resource, sys
+import numpy as np
+from pellucid.kernels import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    blocks = [np.ones(2**19) for _ in range(6)]  # 24 MiB, all of them freed at the end of a step
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's habit that is changed")
+def test_what_a_step_frees_is_kept_for_the_next():
+    """Rejects a block that glibc learns nothing from: every step would ask the system for its memory anew."""
+    faults = {}
+    for kind in ("kept", "returned"):
+        run = subprocess.run([sys.executable, "-c", STEPS, kind], capture_output=True, check=True, text=True)
+        faults[kind] = int(run.stdout)
+    assert faults["kept"] < faults["returned"] / 2
