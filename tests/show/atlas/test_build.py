@@ -12,10 +12,11 @@ from torch import nn
 
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.learn.layers import Conv, Dense, Flatten, Pool
+from pellucid.learn.layers import BatchNorm, Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
+from pellucid.settings import AtlasSettings
 from pellucid.show import style
 from pellucid.show.atlas import build as atlases
 from pellucid.show.atlas import parts, pictures, records
@@ -333,3 +334,24 @@ def test_the_command_is_one_that_works(model, source, said):
         split = Split(np.zeros((1, 1, 2, 2), np.float32), np.zeros(1, np.int64))
         data = Data(split, split, split, name="mnist")
     assert atlases.atlas_command(model, source, data, settings, Path("my atlas")) == said
+
+
+def test_layers_of_one_s_own_network_are_seen_behind_their_norms_and_sums():
+    """Rejects a convolution before its batch norm, whose maps have no rectifier yet, and one behind its own."""
+    model = open_model(Network("resnet-8", input_shape=(3, 12, 10)))
+    names = [layer.name for layer in atlases._choose_layers(model, AtlasSettings())]
+    assert names == ["norm1", "norm2", "sum1", "norm4", "sum2", "norm6", "sum3", "logits"]
+    plain = open_model(Network("mnist-cnn"))
+    assert [layer.name for layer in atlases._choose_layers(plain, AtlasSettings())] == [
+        *("conv1", "conv2", "conv3", "dense", "logits")
+    ]
+
+
+def test_links_lead_through_a_batch_norm():
+    """Rejects a norm's factors taken for the weights of the convolution that it follows."""
+    plan = [Conv(3, 2, "linear"), BatchNorm(), Conv(4, 2, "linear"), BatchNorm(), Flatten(), Dense(2, "linear")]
+    net = Network(plan, input_shape=(1, 6, 5), scaling="unit")
+    model = open_model(net)
+    assert np.array_equal(model.weights_between("norm1", "norm2"), net.parameters["conv2.weight"])
+    assert model.weights_between("conv1", "norm1") is None
+    assert model.weights_between("norm2", "logits") is net.parameters["logits.weight"]

@@ -24,7 +24,7 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers import Conv, Layer, Pool
+from pellucid.learn.layers import BatchNorm, Conv, Layer, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.passes import Trace, forward
 from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader, UnitMeans
@@ -83,9 +83,12 @@ class NetworkModel(Model):
         names, parameters = self.network.names, self.network.parameters
         if layer not in names:
             return None
-        weight, begin, end = parameters.get(f"{layer}.weight"), names.index(before), names.index(layer)
+        begin, end = names.index(before), names.index(layer)
+        if isinstance(self.network.layers[end], BatchNorm):
+            end = max(0, end - 1)  # whose weights are one for each unit of the layer that it follows
+        weight = parameters.get(f"{names[end]}.weight")
         between = any(f"{name}.weight" in parameters for name in names[begin + 1 : end])
-        return None if begin >= end or between else weight
+        return None if begin >= end or between or weight is None or weight.ndim == 1 else weight
 
     def identity(self) -> dict[str, np.ndarray]:
         """The parameters."""

@@ -112,13 +112,21 @@ def _rectifier_after(model: Model, at: int) -> int:
 
     Before the rectifier a map's mean says little, since positive and negative activations cancel.
     """
-    for behind in range(at + 1, min(at + 3, len(model.layers))):
-        kind, same = model.layers[behind].kind, model.layers[behind].shape == model.layers[at].shape
-        if same and kind in RECTIFIERS:
+    for behind in range(at, min(at + 3, len(model.layers))):
+        same = model.layers[behind].shape == model.layers[at].shape
+        if same and _rectifies(model, behind):
             return behind
-        if not (same and "Norm" in kind):
+        if not same or (behind > at and "Norm" not in model.layers[behind].kind):
             break
     return at
+
+
+def _rectifies(model: Model, at: int) -> bool:
+    """Whether a layer is a rectifier, or has one: in a network of `learn` an activation belongs to its layer."""
+    if model.hand_written is None:
+        return model.layers[at].kind in RECTIFIERS
+    own = model.hand_written.layers[at : at + 1]  # none for the probabilities
+    return any(getattr(layer, "activation", "linear") != "linear" for layer in own)
 
 
 def _collect_layers(
