@@ -332,6 +332,17 @@ def test_a_saved_network_is_trained_on_with_other_rates_on_the_same_split(capsys
     assert line == f"'{NET}' has its layers and weights; leave out --hidden, or give an architecture."
 
 
+def test_going_on_with_other_data_is_told(capsys):
+    """Rejects a network of one's own images that goes on with digits without a word."""
+    net = Network("mlp-70-30", scaling="standardized")
+    for name, lines in (("pictures", 1), ("digits", 0)):
+        net.provenance["data"] = name
+        net.save(NET)
+        assert cli.main(["check", NET, "--samples", "1"]) == 0
+        told = capsys.readouterr().err
+        assert told.count("was trained on pictures, and these are digits; give --data.") == lines
+
+
 def test_a_dead_layer_fails_the_check_and_is_told_by_train(capsys):
     """Rejects zeros that pass beside zeros, exit code 0, and an epoch at chance without a word."""
     net = Network("cnn-4-4-8-16")

@@ -122,6 +122,9 @@ def begun(given: str, source: DataSettings, how: NetworkSettings, seeds: Setting
             f"'{given}' has its layers and weights; leave out --{min(options).replace('_', '-')}, or give an "
             f"architecture."
         )
+    before = saved.provenance.get("data", data.name)
+    if before != data.name:
+        print(f"'{given}' was trained on {before!s:.80}, and these are {data.name}; give --data.", file=sys.stderr)
     return saved, data, seed
 
 
