@@ -12,7 +12,7 @@ output of a silent rectifier has no gradient, but its pre-activation has.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,7 @@ class Model(ABC):
 
     name: for people.  input_shape: (channel, height, width).  scaling: images in [0, 1] -> what the model receives.
     layers: every layer with units, in the order in which they run.  device: where its images must be.
+    classes: the names of what the last layer's units stand for; empty where they are not known.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Model(ABC):
     scaling: Scaling
     layers: tuple[LayerInfo, ...]
     device: torch.device
+    classes: tuple[str, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def reading(self, layers: Sequence[str]) -> AbstractContextManager[Reader]:
