@@ -69,7 +69,7 @@ def images_of(words: str, model: "Model", data_dir: Path | None, seed: int) -> "
     the mean of all images of data that the network is sure belong to the class.
     """
     from pellucid.data.load import load_data
-    from pellucid.data.photos import fit_image, read_photo
+    from pellucid.data.photos import read_photo
     from pellucid.see.patterns.pattern_files import SUFFIXES, read_images
 
     named = re.fullmatch(r"(.+):(average|train|dev|test|all):(\d{1,9})", words)
@@ -79,7 +79,7 @@ def images_of(words: str, model: "Model", data_dir: Path | None, seed: int) -> "
     if Path(words).suffix.lower() in SUFFIXES:
         images, are_pixels = read_images(words, model.input_shape)
         return images if are_pixels else model.scaling.to_pixels(images)
-    return fit_image(read_photo(words).over(), model.input_shape)[None]
+    return model.fit(read_photo(words).over())[None]
 
 
 def _mean_image(model: "Model", data: "Data", number: int) -> "np.ndarray":

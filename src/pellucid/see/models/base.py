@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
+from PIL import Image
 from torch import Tensor
 
-from pellucid.data.scaling import Images, Scaling
+from pellucid.data.photos import fit_image
+from pellucid.data.scaling import Images, Scaling, byte_pixels
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
@@ -92,6 +94,7 @@ class Model(ABC):
     name: for people.  input_shape: (channel, height, width).  scaling: images in [0, 1] -> what the model receives.
     layers: every layer with units, in the order in which they run.  device: where its images must be.
     classes: the names of what the last layer's units stand for; empty where they are not known.
+    pipeline: the library's own way from a picture (PIL, RGB) to (channel, height, width) in model space, if it has one.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Model(ABC):
     layers: tuple[LayerInfo, ...]
     device: torch.device
     classes: tuple[str, ...] = field(default=(), kw_only=True)
+    pipeline: Callable[[Any], np.ndarray] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def reading(self, layers: Sequence[str]) -> AbstractContextManager[Reader]:
@@ -197,6 +201,19 @@ class Model(ABC):
                 f"Images have shape {images.shape[1:]}, but '{self.name}' takes {self.input_shape}; "
                 f"give images of that (channel, height, width)."
             )
+
+    def fit(self, image: Float[np.ndarray, "channels rows columns"]) -> Float32[np.ndarray, "channel height width"]:
+        """A picture of any size and one or three channels in [0, 1] as an image of the model's shape, in [0, 1] too.
+
+        Resized and cropped as the library that the model comes from does it, or else as `fit_image` does. Raises
+        PellucidError for another number of channels.
+        """
+        if self.pipeline is None or image.shape[0] not in (1, 3):
+            return fit_image(image, self.input_shape)
+        planes = np.broadcast_to(byte_pixels(image), (3, *image.shape[1:]))
+        given: np.ndarray = self.pipeline(Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0))))
+        fitted: np.ndarray = self.scaling.invert(given[None])[0]
+        return fitted
 
     def prepared(self, images: Images) -> Float[Tensor, "image channel height width"]:
         """Images in [0, 1] as a tensor in model space on the model's device; raises PellucidError for a wrong shape."""

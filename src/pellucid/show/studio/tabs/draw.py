@@ -14,7 +14,6 @@ import gradio as gr
 import numpy as np
 from jaxtyping import Float32
 
-from pellucid.data.photos import fit_image
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
@@ -118,7 +117,7 @@ def session_image(session: Session, model: Model) -> Float32[np.ndarray, "channe
     if photo is not None:
         if model.input_shape[0] == 1:
             return canvas.center_strokes(canvas.light_on_dark(photo), model.input_shape)
-        return fit_image(photo.over(), model.input_shape)
+        return model.fit(photo.over())
     return None if strokes is None else canvas.center_strokes(strokes, model.input_shape)
 
 
