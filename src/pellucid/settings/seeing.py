@@ -24,6 +24,20 @@ Cells = Annotated[int | str, BeforeValidator(_cells)]
 """Cells of a noise along the shorter side of an image, or rows and columns of them: "3x7", (3, 7)."""
 
 
+def _place(given: Any) -> Any:
+    """A place in a map as a tuple of whole numbers and words."""
+    given = () if given is None else given
+    entries = given if isinstance(given, list | tuple) else str(given).split(",")
+    words = [str(entry).strip() for entry in entries]
+    if not all(re.fullmatch(r"\d{1,6}|all", word) for word in words) and words != ["cls"]:
+        raise ValueError("should be a row and a column, such as 4 5, the number of a token, such as 5, or cls")
+    return tuple(int(word) if word.isdigit() else word for word in words)
+
+
+Place = Annotated[tuple[int | str, ...], BeforeValidator(_place)]
+"""Positions along each axis of a unit's map ("all" for the mean along it), the number of a token, or "cls"."""
+
+
 def _rising(given: tuple[float, float]) -> tuple[float, float]:
     if given[0] >= given[1]:
         raise ValueError("should be the lowest and the highest value, such as 0 1")
@@ -118,8 +132,11 @@ class PatternSettings(Settings):
     color_matrix: tuple[float, ...] = field(
         (), "mixing matrix of decorrelated color channels, by rows (nine numbers for RGB)", unset="the data's"
     )
-    at: tuple[int, int] | None = field(
-        None, "row and column of the neuron to maximize in each unit's map", unset="the map's mean is maximized"
+    at: Place = field(
+        (),
+        "neuron to maximize in each unit's map: its row and column (or head and token; all for either), the number of "
+        "a token, or cls",
+        unset="the map's mean is maximized",
     )
     logit: bool = field(
         False, "maximization of what a unit is before its ReLU, sigmoid or softmax: of a class, its logit"

@@ -10,7 +10,7 @@ output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,13 +36,20 @@ UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
 class LayerInfo:
     """A place in a model that has units: its `name`, its `kind` ("Conv2d"), how many `units`, one image's output shape.
 
-    shape is (units,) for a dense layer, (units, height, width) for a convolution.
+    shape is (units,) for a dense layer, (units, height, width) for a convolution; of tokens that are patches in rows
+    and columns it is (units, rows, columns), with `prefix` more tokens before them (CLS, registers).
+    parameters: numbers that the layer, with those inside it, has.  activation: the one that it ends in, where it says.
+    guessed: nothing in the model says along which axis its units are.
     """
 
     name: str
     kind: str
     units: int
     shape: tuple[int, ...]
+    prefix: int = 0
+    parameters: int = 0
+    activation: str = ""
+    guessed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +58,13 @@ class LayerOutput:
     sigmoid (None where there is none, or where it cannot be reached).
 
     smoothing: how far an ascent smooths that rectifier, see `objectives.units.smooth_rectified`; None: not at all.
+    prefix: the tokens that are no patches, where the output's are.
     """
 
     output: Float[Tensor, "batch unit *position"]
     pre_activation: Float[Tensor, "batch unit *place"] | None = None
     smoothing: Float[Tensor, "batch"] | None = None
+    prefix: Float[Tensor, "batch unit token"] | None = None
 
     @property
     def unit_means(self) -> Float[Tensor, "batch unit"]:
@@ -95,6 +104,7 @@ class Model(ABC):
     layers: every layer with units, in the order in which they run.  device: where its images must be.
     classes: the names of what the last layer's units stand for; empty where they are not known.
     pipeline: the library's own way from a picture (PIL, RGB) to (channel, height, width) in model space, if it has one.
+    unlisted: why each module that has weights, but is no layer, is none.
     """
 
     name: str
@@ -104,6 +114,7 @@ class Model(ABC):
     device: torch.device
     classes: tuple[str, ...] = field(default=(), kw_only=True)
     pipeline: Callable[[Any], np.ndarray] | None = field(default=None, kw_only=True)
+    unlisted: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @abstractmethod
     def reading(self, layers: Sequence[str]) -> AbstractContextManager[Reader]:

@@ -1,7 +1,7 @@
 """Hooks: run a PyTorch or Keras model as far as the deepest layer asked for, and record what its layers give.
 
 ForwardRecorder: images -> the model's own forward, stopped after the deepest layer asked for -> {layer: LayerOutput}
-LayerProbe:      one forward -> every layer with units, and where to record it
+LayerProbe:      one forward, or two -> every layer with units, where to record it, and what is no layer, and why
 
 What differs between frameworks is how a layer hands over its output (a forward hook, a wrapped call) and how the model
 runs; what they share is here. The forward is stopped by a BaseException, because models may catch every Exception.
@@ -9,10 +9,10 @@ Random numbers that a model draws while it runs come from a generator of its own
 """
 
 import threading
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,18 +22,19 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError, summary
 from pellucid.see.models.base import LayerInfo, LayerOutput, Reader
 from pellucid.see.models.relu_override import ReluOverride
+from pellucid.see.models.unit_axis import PROBED, Arrangement, Images, Output, arrange, first_tensor, images_by_change
 
-PROBED = 2  # images in the probe: enough to tell the batch from a layer's one unit
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError)
 lock = threading.RLock()  # one reading at a time changes training flags and hooks of a model
 
 
 @dataclass(frozen=True, eq=False)
 class LayerSite:
-    """Where a layer is recorded: the submodule, and which of its runs in one forward (the first is 1)."""
+    """Where a layer is recorded: the submodule, which of its runs in one forward (the first is 1), how it is read."""
 
     module: Any
     run: int
+    arrangement: Arrangement
 
 
 class StopForward(BaseException):
@@ -85,10 +86,6 @@ class ForwardRecorder(Reader):
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
         """Run the model's forward; its layers have to call `record`."""
 
-    @abstractmethod
-    def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
-        """A layer's output as (batch, unit, *position)."""
-
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
         """Runs the model as far as the deepest layer that is asked for; raises PellucidError where that fails."""
         self._runs, self._recorded, self._recording = {}, {}, True
@@ -128,42 +125,117 @@ class ForwardRecorder(Reader):
         self._runs[module] = run = self._runs.get(module, 0) + 1
         for name, site in self._wanted.items():
             if site.module is module and site.run == run:
-                before = self._relus.pre_activation_of(output)
-                if len(self._wanted) > 1:  # the forward continues, and may write into them in place
-                    output, before = output.clone(), None if before is None else before.clone()
-                pre_activation = None if before is None else self.units_first(module, before)
-                self._recorded[name] = LayerOutput(self.units_first(module, output), pre_activation)
+                given = first_tensor(output)
+                if given is None:
+                    raise TypeError(f"its layer '{name}' gave no tensor of floats")
+                self._recorded[name] = self._read(given, site.arrangement)
         if len(self._recorded) == len(self._wanted):
             raise StopForward
 
+    def _read(self, output: Tensor, how: Arrangement) -> LayerOutput:
+        before = self._relus.pre_activation_of(output)
+        if len(self._wanted) > 1:  # the forward continues, and may write into them in place
+            output, before = output.clone(), None if before is None else before.clone()
+        pre_activation = None if before is None else how.units_first(before)
+        return LayerOutput(how.units_first(output), pre_activation, prefix=how.prefix_of(output))
 
-class LayerProbe:
-    """Collects every layer that gives a tensor of units, in the order in which they run."""
+
+class LayerProbe(ABC):
+    """Collects what every module gives in one forward of noise, in the order in which they end.
+
+    A second forward, in which only the second image is another, shows where the images stand in outputs whose first
+    axis is not the batch.
+    """
 
     def __init__(self) -> None:
-        self._recorded: list[tuple[str, LayerSite, Tensor]] = []
+        self._outputs: list[Output] = []
+        self._sites: list[tuple[Any, int]] = []
         self._runs: dict[Any, int] = {}
+        self._unclear: dict[tuple[Any, int], int] = {}
+        self._reasons: dict[str, str] = {}
+        self._asking = False  # while `own_axis` runs a module
 
-    def record(self, path: str, module: Any, output: Any) -> None:
-        """Note the output of the layer at `path`, if it has units."""
-        self._runs[module] = self._runs.get(module, 0) + 1
-        if isinstance(output, Tensor) and 2 <= output.ndim <= 4 and len(output) == PROBED and path:
-            if output.is_complex():  # complex numbers have no order, so none can be maximized
-                return
-            self._recorded.append((path, LayerSite(module, self._runs[module]), output))
+    @abstractmethod
+    def own_axis(self, module: Any, output: Tensor, args: Any, kwargs: Any) -> int | None:
+        """The axis of the units in a module's output, counted from either end, where its weights say."""
 
-    def found(self, units_first: Callable[[Any, Tensor], Tensor]) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
-        """Every layer, and its site by name; "relu:1" is the first of several runs of a module, "relu" the last.
+    @abstractmethod
+    def is_made_of_modules(self, module: Any) -> bool:
+        """Whether other modules run inside it."""
 
-        units_first: a module, its output -> the output as (batch, unit, *position).
+    @abstractmethod
+    def parameters(self, module: Any) -> int:
+        """How many numbers the module and those inside it have."""
+
+    def record(self, path: str, module: Any, output: Any, args: Any = (), kwargs: Any = None) -> None:
+        """Note the output of the module at `path`, and what it was given."""
+        if self._asking or not path:
+            return
+        self._runs[module] = run = self._runs.get(module, 0) + 1
+        tensor = first_tensor(output)
+        if tensor is None:
+            self._reasons[path] = "it gives no floats for the images"
+            return
+        if len(tensor) != PROBED:
+            self._unclear[module, run] = len(self._outputs)
+        self._asking = True
+        axis = self.own_axis(module, tensor, args, kwargs)
+        self._asking = False
+        given = next((one for one in (*args, *(kwargs or {}).values()) if isinstance(one, Tensor)), None)
+        self._sites.append((module, run))
+        self._outputs.append(Output(path, tensor, Images(), given, axis, self.is_made_of_modules(module)))
+
+    def compare(self) -> bool:
+        """Whether a second forward is needed; from here on, `record` is one of `record_changed`."""
+        self._runs = {}
+        return bool(self._unclear)
+
+    def record_changed(self, module: Any, output: Any) -> None:
+        """Find where the images stand, from an output of the second forward."""
+        self._runs[module] = run = self._runs.get(module, 0) + 1
+        at, tensor = self._unclear.get((module, run)), first_tensor(output)
+        if at is not None and tensor is not None:
+            images = images_by_change(self._outputs[at].tensor, tensor)
+            if images is not None:
+                self._outputs[at] = replace(self._outputs[at], images=images)
+                del self._unclear[module, run]
+
+    def found(
+        self, image: tuple[int, int], asked: Mapping[str, int], holders: Mapping[str, Any]
+    ) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite], dict[str, str]]:
+        """Every layer, its site by name, and why those of `holders`, modules with weights, that are no layers are none.
+
+        "relu:1" is the first of several runs of a module, "relu" the last. asked: see `arrange`.
         """
+        for at in self._unclear.values():
+            self._reasons[self._outputs[at].name] = "its output cannot be told apart by image"
+        last = dict(self._sites)
+        clear = [at for at in range(len(self._outputs)) if at not in set(self._unclear.values())]
         layers, sites = [], {}
-        for path, site, output in self._recorded:
-            name = path if site.run == self._runs[site.module] else f"{path}:{site.run}"
-            sizes = tuple(units_first(site.module, output).shape[1:])
-            layers.append(LayerInfo(name, type(site.module).__name__, sizes[0], sizes))
-            sites[name] = site
-        return tuple(layers), sites
+        for at, how in zip(clear, arrange([self._outputs[at] for at in clear], asked, image), strict=True):
+            site, output = self._sites[at], self._outputs[at]
+            module, run = site
+            name = output.name if run == last[module] else f"{output.name}:{run}"
+            shape = tuple(how.units_first(output.tensor).shape[1:])
+            layers.append(
+                LayerInfo(
+                    name,
+                    type(module).__name__,
+                    shape[0],
+                    shape,
+                    how.prefix,
+                    self.parameters(module),
+                    guessed=how.guessed,
+                )
+            )
+            sites[name] = LayerSite(*site, how)
+        listed = {site.module for site in sites.values()}
+        unlisted = {
+            path: self._reasons.get(path, "the forward does not run it, but may use its weights")
+            for path, module in holders.items()
+            if path and module not in listed
+        }
+        return tuple(layers), sites, unlisted
 
 
 @contextmanager
@@ -180,12 +252,18 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             submodule.training = training
 
 
-def probing_noise(shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The probe's images: always the same, different from each other."""
-    pixels = torch.rand(PROBED, *shape, generator=torch.Generator().manual_seed(0))
-    return pixels.to(device=device, dtype=dtype)
+def probing_noise(
+    shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype, *, other: bool = False
+) -> Tensor:
+    """The probe's images: always the same, different from each other; the second may be yet another."""
+    pixels = torch.rand(PROBED + 1, *shape, generator=torch.Generator().manual_seed(0))
+    return pixels[[0, 2] if other else [0, 1]].to(device=device, dtype=dtype)
 
 
 def _cast(layer: LayerOutput, dtype: torch.dtype) -> LayerOutput:
-    before = layer.pre_activation
-    return LayerOutput(layer.output.to(dtype), None if before is None else before.to(dtype))
+    before, prefix = layer.pre_activation, layer.prefix
+    return LayerOutput(
+        layer.output.to(dtype),
+        None if before is None else before.to(dtype),
+        prefix=None if prefix is None else prefix.to(dtype),
+    )

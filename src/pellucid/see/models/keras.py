@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -93,7 +94,6 @@ class KerasModel(Model):
 
     module: Any
     form: Form
-    channels_last: bool
     sites: dict[str, LayerSite] = field(default_factory=dict)
 
     @contextmanager
@@ -114,10 +114,6 @@ class _Reader(ForwardRecorder):
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
         """The model on detached views of its weights, none of which can change."""
         _run(self._model.module, self._model.form(images), self._values)
-
-    def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
-        """The layer's output with its channel axis second."""
-        return units_first(module, output, self._model.channels_last)
 
 
 def open_file(path: StrPath, **asked: Any) -> KerasModel:
@@ -140,8 +136,11 @@ def open_keras(
     scaling: Scaling,
     name: str | None = None,
     device: torch.device | None = None,
+    units_axis: Mapping[str, int] = MappingProxyType({}),
 ) -> KerasModel:
     """A `keras.Model` as a Model. input_shape: (channel, height, width), needed where the model does not fix it.
+
+    units_axis: patterns of layers' names -> the axis of their units, where that is read wrongly.
 
     Raises PellucidError for another backend than PyTorch's, a model that was not built, has several inputs, or does
     not run on one image of that shape, and a device that is not Keras' own.
@@ -160,16 +159,9 @@ def open_keras(
         )
     channels_last = _is_channels_last(model)
     shape, form = _taken(model, name, input_shape, channels_last)
-    layers, sites = _probe(model, name, shape, form, channels_last, home)
+    layers, sites, unlisted = _probe(model, name, shape, form, channels_last, home, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
-    return KerasModel(name, shape, scaling, layers, home, model, form, channels_last, sites)
-
-
-def units_first(layer: Any, output: Tensor, channels_last: bool) -> Float[Tensor, "batch unit *position"]:
-    """A layer's output as (batch, unit, *position); `channels_last` holds for layers without a `data_format`."""
-    own = getattr(layer, "data_format", None)
-    last = channels_last or output.ndim == 3 if own is None else own != "channels_first"
-    return output.movedim(-1, 1) if last and output.ndim > 2 else output
+    return KerasModel(name, shape, scaling, layers, home, model, form, sites, unlisted=unlisted)
 
 
 @contextmanager
@@ -273,26 +265,65 @@ def _flat(name: str, count: int | None, input_shape: Sequence[int] | None) -> tu
     return shape, _FORMS["row"]
 
 
+class _Probe(LayerProbe):
+    """Asks Keras' layers for their units; `channels_last` holds for those that do not say."""
+
+    def __init__(self, channels_last: bool) -> None:
+        super().__init__()
+        self._channels_last = channels_last
+
+    def own_axis(self, module: Any, output: Tensor, args: Any, kwargs: Any) -> int | None:
+        """By its `data_format`; of another layer that has weights of its own, by its `axis`, or else the last."""
+        said = getattr(module, "data_format", None)
+        if said is not None and output.ndim > 2:
+            return 1 if said == "channels_first" else -1
+        axis = getattr(module, "axis", -1)
+        axis = axis[-1] if isinstance(axis, list | tuple) else axis
+        if not self.is_made_of_modules(module) and module.weights and isinstance(axis, int):
+            return axis
+        return None
+
+    def is_made_of_modules(self, module: Any) -> bool:
+        """Whether it holds layers."""
+        return bool(module._flatten_layers(include_self=False))
+
+    def parameters(self, module: Any) -> int:
+        """Of all its weights."""
+        return int(module.count_params())
+
+
 def _probe(
-    model: Any, name: str, shape: InputShape, form: Form, channels_last: bool, device: torch.device
-) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
-    """Every layer with units, and where it is recorded, from one forward; raises PellucidError where that fails."""
-    probe = LayerProbe()
+    model: Any,
+    name: str,
+    shape: InputShape,
+    form: Form,
+    channels_last: bool,
+    device: torch.device,
+    asked: Mapping[str, int],
+) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite], dict[str, str]]:
+    """Every layer with units, where it is recorded, and what is none; raises PellucidError where the forward fails."""
+    probe = _Probe(channels_last)
     paths = {layer: path for path, layer in reversed(list(_layers(model)))}  # of a shared layer, its first
-    with (
-        lock,
-        evaluating(model),
-        recording_calls(set(paths), lambda layer, output: probe.record(paths[layer], layer, output)),
-    ):
+
+    def run(record: Callable[[Any, Any], None], images: Tensor) -> None:
+        with recording_calls(set(paths), record), torch.no_grad(), FixedRng(device):
+            _run(model, form(images), _values(model))
+
+    with lock, evaluating(model):
         try:
-            with torch.no_grad(), FixedRng(device):
-                _run(model, form(probing_noise(shape, device, torch.float32)), _values(model))
+            run(
+                lambda layer, output: probe.record(paths[layer], layer, output),
+                probing_noise(shape, device, torch.float32),
+            )
+            if probe.compare():
+                run(probe.record_changed, probing_noise(shape, device, torch.float32, other=True))
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
                 f"height, width). It said: {summary(error)}"
             ) from error
-    layers, sites = probe.found(lambda layer, output: units_first(layer, output, channels_last))
+    holders = {path: layer for layer, path in paths.items() if layer.weights and not probe.is_made_of_modules(layer)}
+    layers, sites, unlisted = probe.found(shape[1:], asked, holders)
     if not layers:
         raise PellucidError(f"The Keras model '{name}' has no layer that gives numbers for each image; check it.")
-    return layers, sites
+    return layers, sites, unlisted

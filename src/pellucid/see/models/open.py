@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
 
@@ -35,6 +36,7 @@ def open_model(
     scaling: str | Scaling | Mapping[str, Any] | None = None,
     weights: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
+    units_axis: Mapping[str, int] = MappingProxyType({}),
 ) -> Model:
     """A model whose layers can be read, from a name, a file or an object of any framework.
 
@@ -47,6 +49,8 @@ def open_model(
     weights: a file for what a factory makes: .safetensors, or a state dict as .pt or .pth.
     device: "cpu", "cuda", "mps", "auto"; where it is not given, the model's own. A model keeps its own device and
     dtype, and is left as it was.
+    units_axis: patterns of layers' names -> the axis of their units in the layer's own output, for models of PyTorch
+    and Keras: needed only where the listing says that an axis was guessed, and it is the wrong one.
 
     Raises PellucidError for an unknown name (with the nearest), a file that is no model, a model that does not run on
     one image of that shape, and a device that is not there.
@@ -56,15 +60,19 @@ def open_model(
         own = factories.made(source)
         if weights is not None:
             own = keras.loaded(own, weights) if keras.is_model(own) else factories.loaded(_module(own), weights)
-        opened = open_model(own, input_shape=input_shape, scaling=scaling, device=device)
+        opened = open_model(own, input_shape=input_shape, scaling=scaling, device=device, units_axis=units_axis)
         return replace(opened, name=source.rpartition(":")[2])
     if weights is not None:
         raise PellucidError(f"{_described(source)} has its weights; give some for 'package.module:factory' only.")
     if keras.is_model(source) or keras.is_file(source):
         opener = keras.open_keras if keras.is_model(source) else keras.open_file
-        return opener(source, input_shape=input_shape, scaling=as_scaling(scaling), device=place)
+        return opener(
+            source, input_shape=input_shape, scaling=as_scaling(scaling), device=place, units_axis=units_axis
+        )
     if isinstance(source, nn.Module):
-        return open_module(source, input_shape=input_shape, scaling=as_scaling(scaling), device=place)
+        return open_module(
+            source, input_shape=input_shape, scaling=as_scaling(scaling), device=place, units_axis=units_axis
+        )
     if input_shape is not None or scaling is not None:
         raise PellucidError(
             f"{_described(source)} brings its own input shape and scaling; give these for models of PyTorch or Keras."

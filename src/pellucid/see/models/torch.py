@@ -10,9 +10,10 @@ into which it may write; gradients are taken for the images only. On a CPU those
 the module runs so (a `view` of a convolution's output does not), which makes small convolutions about twice as fast.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from pellucid.errors import PellucidError, summary
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
 from pellucid.see.models.hooks import (
+    FAILURES,
     FixedRng,
     ForwardRecorder,
     LayerProbe,
@@ -35,7 +37,10 @@ from pellucid.see.models.hooks import (
     lock,
     probing_noise,
 )
+from pellucid.see.models.unit_axis import axis_of_change, first_tensor
 
+_CHANNELS_SECOND = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
+_LAST = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.RMSNorm, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
 _BETWEEN = 2  # layers that may lie between weights and the layer named: a normalization and a rectifier
 _DISTURBANCE = 1e3  # so large that it passes silent rectifiers
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
@@ -49,6 +54,7 @@ class TorchModel(Model):
     dtype: torch.dtype
     channels_last: bool
     sites: dict[str, LayerSite] = field(default_factory=dict)
+    units_axis: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
@@ -87,7 +93,12 @@ class TorchModel(Model):
     def moved_to(self, device: torch.device) -> "TorchModel":
         """The same module, working on copies of its weights on that device."""
         return open_module(
-            self.module, input_shape=self.input_shape, scaling=self.scaling, name=self.name, device=device
+            self.module,
+            input_shape=self.input_shape,
+            scaling=self.scaling,
+            name=self.name,
+            device=device,
+            units_axis=self.units_axis,
         )
 
 
@@ -99,7 +110,8 @@ class _Reader(ForwardRecorder):
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
         """The module on detached views of its weights, and on a copy of the images."""
         weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
-        functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),))
+        with _slow_attention():
+            functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),))
 
     @property
     def supports_bfloat16(self) -> bool:
@@ -109,11 +121,6 @@ class _Reader(ForwardRecorder):
     def bfloat16(self) -> torch.autocast:
         """PyTorch's autocast, which keeps float32 where sums need it."""
         return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.supports_bfloat16)
-
-    def units_first(self, module: Any, output: Tensor) -> Float[Tensor, "batch unit *position"]:
-        """The output with the unit axis second."""
-        del module
-        return units_first(output)
 
     def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """The forward hook of every layer asked for."""
@@ -128,8 +135,11 @@ def open_module(
     scaling: Scaling,
     name: str | None = None,
     device: torch.device | None = None,
+    units_axis: Mapping[str, int] = MappingProxyType({}),
 ) -> TorchModel:
     """A module as a Model that works on `device` (None: where the module lies); the module itself is not moved.
+
+    units_axis: patterns of layers' names -> the axis of their units, for those that are read along the wrong one.
 
     Raises PellucidError where it does not run on one image of `input_shape`, or holds no numbers ("meta").
     """
@@ -138,10 +148,12 @@ def open_module(
     home, dtype = _home(module, name)
     device = home if device is None else device
     shape = _found_shape(module, name, device, dtype) if input_shape is None else checked_shape(input_shape)
-    layers, sites = _probe(module, name, shape, device, dtype)
+    layers, sites, unlisted = _probe(module, name, shape, device, dtype, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
-    return TorchModel(name, shape, scaling, layers, device, module, dtype, channels_last, sites)
+    return TorchModel(
+        name, shape, scaling, layers, device, module, dtype, channels_last, sites, dict(units_axis), unlisted=unlisted
+    )
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
@@ -158,42 +170,107 @@ def _unwrapped(module: nn.Module) -> nn.Module:
     return module
 
 
-def units_first(output: Tensor) -> Tensor:
-    """A layer's output as (batch, unit, *position); a sequence, (batch, position, unit), is transposed."""
-    return output.transpose(1, 2) if output.ndim == 3 else output
+class _Probe(LayerProbe):
+    """Asks PyTorch's modules for their units."""
+
+    def own_axis(self, module: nn.Module, output: Tensor, args: Any, kwargs: Any) -> int | None:
+        """By its kind; of a person's own kind, by what the first number of a vector of weights changes."""
+        if isinstance(module, _CHANNELS_SECOND):
+            return 1
+        if isinstance(module, nn.Linear) or (
+            isinstance(module, _LAST) and type(module).__module__.startswith("torch.")
+        ):
+            return -1
+        own = dict(module.named_parameters(recurse=False))
+        vectors = {name: one for name, one in own.items() if 1 < one.numel() == max(one.shape)}
+        widths = {one.numel() for one in vectors.values()} | {getattr(module, "out_features", 0)}
+        fitting = [axis for axis in range(1, output.ndim) if output.shape[axis] in widths]
+        if len(fitting) == 1 and isinstance(module, _LAST):
+            return fitting[0]
+        if not fitting or not vectors or self.is_made_of_modules(module):
+            return None
+        return _axis_of_vector(module, *next(iter(vectors.items())), args, kwargs)
+
+    def is_made_of_modules(self, module: nn.Module) -> bool:
+        """Whether it has children."""
+        return next(module.children(), None) is not None
+
+    def parameters(self, module: nn.Module) -> int:
+        """Of all its parameters."""
+        return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _axis_of_vector(module: nn.Module, name: str, vector: Tensor, args: Any, kwargs: Any) -> int | None:
+    """The axis along which the output of a module changes at its start alone, if the start of this weight does."""
+    other = vector.detach().clone()
+    other.view(-1)[0] += 1 + other.abs().max()
+    runs = []
+    for weight in (vector.detach(), other):
+        copied = [one.clone() if isinstance(one, Tensor) else one for one in args]
+        named = {key: one.clone() if isinstance(one, Tensor) else one for key, one in (kwargs or {}).items()}
+        try:
+            runs.append(first_tensor(functional_call(module, {name: weight}, tuple(copied), named)))
+        except FAILURES:  # a person's own code, which may not bear to run twice
+            return None
+    return None if runs[0] is None or runs[1] is None else axis_of_change(runs[0], runs[1])
 
 
 def _probe(
-    module: nn.Module, name: str, shape: InputShape, device: torch.device, dtype: torch.dtype
-) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite]]:
-    """Every layer with units, and where it is recorded, from one forward; raises PellucidError where that fails."""
-    probe = LayerProbe()
+    module: nn.Module,
+    name: str,
+    shape: InputShape,
+    device: torch.device,
+    dtype: torch.dtype,
+    asked: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite], dict[str, str]]:
+    """Every layer with units, where it is recorded, and what is none; raises PellucidError where the forward fails."""
+    probe = _Probe()
 
-    def hook_of(path: str) -> Any:
-        def hook(submodule: nn.Module, inputs: Any, output: Any) -> None:
-            del inputs
-            probe.record(path, submodule, output)
-
-        return hook
-
-    with lock, evaluating(module), FixedRng(device):
-        handles = [submodule.register_forward_hook(hook_of(path)) for path, submodule in module.named_modules()]
+    def run(hook_of: Callable[[str], Any], images: Tensor) -> None:
+        handles = [one.register_forward_hook(hook_of(path), with_kwargs=True) for path, one in module.named_modules()]
         try:
-            with torch.no_grad():
-                images = probing_noise(shape, device, dtype)
+            with torch.no_grad(), _slow_attention(), FixedRng(device):
                 functional_call(module, _weights(module, False, device), (images,))
-        except Exception as error:  # whatever a person's own code raises
-            raise PellucidError(_why(module, name, shape, error)) from error
         finally:
             for handle in handles:
                 handle.remove()
-    layers, sites = probe.found(lambda _, output: units_first(output))
+
+    def recording(path: str) -> Any:
+        return lambda one, args, kwargs, output: probe.record(path, one, output, args, kwargs)
+
+    def comparing(path: str) -> Any:
+        return lambda one, args, kwargs, output: probe.record_changed(one, output)
+
+    with lock, evaluating(module):
+        try:
+            run(recording, probing_noise(shape, device, dtype))
+            if probe.compare():
+                run(comparing, probing_noise(shape, device, dtype, other=True))
+        except Exception as error:  # whatever a person's own code raises
+            raise PellucidError(_why(module, name, shape, error)) from error
+    holders = {path: one for path, one in module.named_modules() if _holds_tensors(one)}
+    layers, sites, unlisted = probe.found(shape[1:], asked, holders)
     if not layers:
         raise PellucidError(
             f"The module '{name}' has no submodule that gives a tensor (batch, units, ...); "
             f"register its layers as attributes, or wrap it in torch.nn.Sequential."
         )
-    return layers, sites
+    return layers, sites, unlisted
+
+
+def _holds_tensors(module: nn.Module) -> bool:
+    return any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
+
+
+@contextmanager
+def _slow_attention() -> Iterator[None]:
+    """PyTorch's fast path for attention runs no submodules; gradients forbid it, so it must not be probed either."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torch.dtype) -> InputShape:

@@ -57,22 +57,36 @@ class _OtherOutputs(WrappedObjective):
 
 @dataclass(frozen=True, eq=False)
 class AtPosition(_OtherOutputs):
-    """An objective at one position of its maps only, (row, column)."""
+    """An objective at one place of its maps only: a neuron.
 
-    position: tuple[int, int]
+    place: a position along each axis of the map, such as (row, column) or (head, token), "all" for the mean along one;
+    or of tokens one number, counted with those before the patches, or "cls", the first of these.
+    """
+
+    place: tuple[int | str, ...]
 
     def _change(self, layer: LayerOutput) -> LayerOutput:
-        size = layer.output.shape[2:]
-        row, column = self.position
-        if len(size) != 2 or not (0 <= row < size[0] and 0 <= column < size[1]):
+        output, before = self._at(layer.output, layer.prefix), layer.pre_activation
+        fits = before is not None and before.shape == layer.output.shape and layer.prefix is None
+        return LayerOutput(output, self._at(before, None) if fits and before is not None else None)
+
+    def _at(self, maps: Tensor, prefix: Tensor | None) -> Tensor:
+        if len(self.place) == 1 and (maps.ndim != 3 or prefix is not None):
+            tokens = maps.flatten(2) if prefix is None else torch.cat([prefix, maps.flatten(2)], 2)
+            wanted = [0 if self.place == ("cls",) and prefix is not None else self.place[0]]
+        else:
+            tokens, wanted = maps, list(self.place)
+        sizes = tokens.shape[2:]
+        fits = [at == "all" or (isinstance(at, int) and at < size) for at, size in zip(wanted, sizes, strict=False)]
+        if not (len(wanted) == len(sizes) and all(fits)):
+            shown = " x ".join(map(str, maps.shape[2:])) or "no"
+            before = "" if prefix is None else f", {prefix.shape[2]} more before them"
             raise PellucidError(
-                f"There is no row {row}, column {column} in the layer's maps of {' x '.join(map(str, size)) or 'no'} "
-                f"positions; choose one that they have."
+                f"There is no place {', '.join(map(str, self.place))} in the layer's maps of {shown} positions{before};"
+                f" choose one that they have, counted from 0."
             )
-        before = layer.pre_activation
-        if before is not None:
-            before = before[:, :, row, column] if before.shape[2:] == size else None
-        return LayerOutput(layer.output[:, :, row, column], before)
+        place: Any = [slice(None) if at == "all" else at for at in wanted]
+        return tokens[(slice(None), slice(None), *place)]
 
 
 @dataclass(frozen=True, eq=False)

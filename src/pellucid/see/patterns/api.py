@@ -127,7 +127,7 @@ def _objective(
     """The objective that is asked for, and the numbers under which its jobs are reported."""
     if not isinstance(layer, str):
         require_objective(layer)
-        if units is not None or settings.at is not None or settings.logit or settings.others or settings.diversity:
+        if units is not None or settings.at or settings.logit or settings.others or settings.diversity:
             raise PellucidError(
                 "An objective is complete; give units, at, logit, others and diversity with a layer's name only."
             )
@@ -144,7 +144,7 @@ def _objective(
         found = found - settings.others * OtherUnits(layer, jobs)
     found = found if diagnostics is None else Observed(found, layer, jobs, diagnostics)
     found = PreActivation(found) if settings.logit else found
-    found = found if settings.at is None else AtPosition(found, settings.at)
+    found = AtPosition(found, settings.at) if settings.at else found
     return (Diversified.around(found, layer, settings.diversity) if settings.diversity > 0 else found), numbers
 
 
