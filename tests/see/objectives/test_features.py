@@ -121,7 +121,7 @@ def test_a_neuron_is_at_its_row_and_column():
     objective = AtPosition(Units("maps", torch.tensor([2, 0, 1, 1])), (1, 3))
     output = given["maps"].output
     assert objective(given).value.tolist() == [output[i, u, 1, 3].item() for i, u in enumerate((2, 0, 1, 1))]
-    with pytest.raises(PellucidError, match="no row 3, column 1 in the layer's maps of 2 x 5"):
+    with pytest.raises(PellucidError, match="no place 3, 1 in the layer's maps of 2 x 5"):
         AtPosition(Units("maps", torch.tensor([0])), (3, 1))(given)
 
 

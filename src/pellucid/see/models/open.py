@@ -66,9 +66,7 @@ def open_model(
         raise PellucidError(f"{_described(source)} has its weights; give some for 'package.module:factory' only.")
     if keras.is_model(source) or keras.is_file(source):
         opener = keras.open_keras if keras.is_model(source) else keras.open_file
-        return opener(
-            source, input_shape=input_shape, scaling=as_scaling(scaling), device=place, units_axis=units_axis
-        )
+        return opener(source, input_shape=input_shape, scaling=as_scaling(scaling), device=place, units_axis=units_axis)
     if isinstance(source, nn.Module):
         return open_module(
             source, input_shape=input_shape, scaling=as_scaling(scaling), device=place, units_axis=units_axis

@@ -375,7 +375,8 @@ def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) ->
     def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         del module, inputs
         output = output.clone()
-        output[:, unit] += _DISTURBANCE
+        how = model.sites[before].arrangement
+        how.images.first(output).movedim(how.axis, 1)[:, unit] += _DISTURBANCE  # views
         return output
 
     images = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(model.device)
@@ -390,8 +391,9 @@ def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) ->
                 disturbing.remove()
         finally:
             recording.remove()
-    if len(inputs_seen) != 2 or inputs_seen[0].ndim not in (2, 4):
+    if len(inputs_seen) != 2:
         return False
-    changed = (inputs_seen[0] != inputs_seen[1]).transpose(0, 1).flatten(1).any(1)
+    axis = -1 if isinstance(model.sites[layer].module, nn.Linear) else 1
+    changed = (inputs_seen[0] != inputs_seen[1]).movedim(axis, 0).flatten(1).any(1)
     own = changed[unit * group : (unit + 1) * group]
     return bool(own.any()) and int(own.sum()) == int(changed.sum())
