@@ -1,8 +1,10 @@
-"""Pages: a template and its values -> the HTML of the tour or an atlas, which asks nothing of the network.
+"""Pages: a template and its values -> HTML of the tour, an atlas or the studio, which asks nothing of the network.
 
 Values from outside (names of classes and layers) are escaped by Jinja2; a value that is missing is an error.
 """
 
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import jinja2
@@ -11,8 +13,9 @@ from markupsafe import Markup
 from pellucid.show import style
 
 
-def render_template(name: str, **values: Any) -> str:
-    """The template of that name with these values, and with the palette, the type and the two ends of a duotone."""
+@cache
+def template(name: str) -> jinja2.Template:
+    """The template of that name; its macros are the attributes of its `module`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pellucid.show"),
         autoescape=True,
@@ -20,7 +23,17 @@ def render_template(name: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name).render(
+    return environment.get_template(name)
+
+
+def template_text(name: str) -> str:
+    """A file that lies among the templates, as it is."""
+    return resources.files("pellucid.show").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def render_template(name: str, **values: Any) -> str:
+    """The template of that name with these values, and with the palette, the type and the two ends of a duotone."""
+    return template(name).render(
         **values,
         light=Markup(style.css_variables(style.LIGHT)),
         dark=Markup(style.css_variables(style.DARK)),

@@ -29,7 +29,8 @@ from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
-from pellucid.show.studio import theme
+from pellucid.show.pages import template_text
+from pellucid.show.studio import html, theme
 from pellucid.show.studio.context import Context
 from pellucid.show.studio.model_registry import ModelRegistry
 from pellucid.show.studio.pattern_stream import Request, stream_patterns
@@ -44,18 +45,6 @@ from pellucid.show.studio.tabs.train import TrainTab
 T = TypeVar("T")
 TURN = 0.0005  # seconds: work that calculates lets the server answer after so long, ten times as soon as usual
 THREADS = 4  # of handlers for each window, at most
-HEAD = """<meta name="color-scheme" content="light dark">
-<script>
-document.addEventListener('input', (event) => {
-  const compared = event.target.closest('.compare');
-  if (compared) compared.style.setProperty('--cut', event.target.value + '%');
-});
-document.addEventListener('click', (event) => {
-  if (event.target.closest('.lights')) document.body.classList.toggle('dark');
-});
-</script>"""
-TITLE = """<header class="head"><h1 class="wordmark">Pellucid<i>studio</i></h1>
-<button type="button" class="lights" aria-label="Dark or light">Dark / light</button></header>"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +109,7 @@ def _mount(outer: FastAPI, blocks: Any, settings: StudioSettings) -> None:
         mcp_server=False,
         theme=theme.theme(),
         css=theme.sheet(),
-        head=HEAD,
+        head=template_text("studio_head.html"),
     )
     blocks.has_launched = blocks.is_running = True
 
@@ -145,7 +134,7 @@ def _blocks(context: Context, browse: AtlasTab) -> Any:
     with gr.Blocks(
         title="Pellucid studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
     ) as blocks:
-        gr.HTML(TITLE, apply_default_css=False)
+        gr.HTML(html.part("title"), apply_default_css=False)
         draw, patterns, dream = DrawTab(context), PatternsTab(context), DreamTab(context)
         pickers: list[Any] = []
         for words, tab in (("Draw", draw), ("Patterns", patterns), ("Dream", dream)):

@@ -1,27 +1,29 @@
-"""HTML: arrays and words -> the parts of the studio's tabs.
+"""HTML: arrays and words -> the parts of the studio's tabs, as templates/studio_parts.html has them.
 
 status_line:    words -> one line of status;  error_line: an error -> the same, in red
-class_bars:     probabilities -> a bar for each class
+class_bars:     probabilities, names, perhaps the truth -> a bar for each class; the guess, right or wrong, is marked
+comparison:     two pictures -> one over the other, with a line to pull, by pointer or by keys
 tile_gallery:   grays (tile, height, width) -> pictures in one sheet, each under its number, which can be clicked
 layer_sections: activations -> every layer, its maps as pictures, its units as bars
-comparison:     two pictures -> one over the other, with a line to pull
 
 Every name that comes from outside is escaped. Pixels are only ever repeated whole.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
-from markupsafe import escape
+from markupsafe import Markup
 
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
 from pellucid.data.scaling import Images, byte_pixels
-from pellucid.errors import PellucidError
 from pellucid.show import style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
 from pellucid.show.labels import short_number
+from pellucid.show.pages import template
 from pellucid.show.sprites import average_blocks, data_uri
 
 MOST_MAPS = 256  # of a layer that are shown, those that answer most
@@ -29,15 +31,14 @@ MAP = 54  # pixels that a map is brought near to
 PHOTO_QUALITY = 85
 
 
-def status_line(words: str, *, moving: bool = False) -> str:
-    """One line of status; read out by screen readers, but for one that changes all the time."""
-    role = "" if moving else ' role="status"'
-    return f'<p class="line"{role}>{escape(words)}</p>'
+def part(name: str, *values: Any, **named: Any) -> Markup:
+    """The macro of that name with these values."""
+    return Markup(getattr(template("studio_parts.html").module, name)(*values, **named))
 
 
-def error_line(error: PellucidError | str) -> str:
-    """What went wrong, in a sentence."""
-    return f'<p class="line sorry" role="alert">{escape(str(error))}</p>'
+status_line, error_line, class_bars, comparison = (
+    partial(part, name) for name in ("status_line", "error_line", "class_bars", "comparison")
+)
 
 
 def gray_uri(grays: UInt8[np.ndarray, "height width"]) -> str:
@@ -50,20 +51,6 @@ def photo_uri(image: Float32[np.ndarray, "channel height width"]) -> str:
     return data_uri(style.image_bytes(image), "jpeg", quality=PHOTO_QUALITY, tinted=False)
 
 
-def class_bars(probabilities: Float[np.ndarray, " class"], names: Sequence[str], truth: int | None = None) -> str:
-    """Bars, the largest (or the truth and a wrong guess) marked."""
-    guess = int(probabilities.argmax())
-    rows = []
-    for index, (name, share) in enumerate(zip(names, probabilities.tolist(), strict=True)):
-        best = "best" if truth is None else "wrong"
-        mark = "truth" if index == truth else best if index == guess else ""
-        rows.append(
-            f'<div class="{mark}"><dt>{escape(name)}</dt><dd class="bar"><i style="--v:{share:.4f}"></i></dd>'
-            f'<dd class="num">{100 * share:.1f}%</dd></div>'
-        )
-    return f'<dl class="bars">{"".join(rows)}</dl>'
-
-
 def tile_gallery(
     grays: UInt8[np.ndarray, "tile height width"],
     numbers: Sequence[int],
@@ -72,65 +59,32 @@ def tile_gallery(
     layer: str | None = None,
     target: int = MAP,
     dead: Sequence[bool] = (),
-) -> str:
+) -> Markup:
     """Pictures side by side; with a `layer`, each is a button that asks for its unit."""
     count, height, width = grays.shape
     columns = columns_for(count, height=height, width=width)
-    whole = data_uri(tile_sheet(grays, columns), "png")
-    items = []
-    for at, (number, caption) in enumerate(zip(numbers, captions, strict=True)):
-        where = f"--u:{at % columns};--f:{at // columns}"
-        inside = f'<span class="tile" style="{where}"></span>'
-        if caption:
-            inside += f'<span class="caption"><span>{number}</span><b>{escape(caption)}</b></span>'
-        kind = "dead" if at < len(dead) and dead[at] else ""
-        if layer is None:
-            items.append(f'<span class="{kind}">{inside}</span>')
-        else:
-            label = escape(f"{layer}, map {number}: show what it looks for")
-            items.append(
-                f'<button type="button" data-layer="{escape(layer)}" data-unit="{number}" aria-label="{label}">'
-                f"{inside}</button>"
-            )
-    times = pixel_multiple((height, width), target)
-    size = f"--w:{width};--h:{height};--n:{columns};--m:{-(-count // columns)};--k:{times}"
-    return f'<div class="maps" style="background-image:url({whole});{size}">{"".join(items)}</div>'
+    sheet = data_uri(tile_sheet(grays, columns), "png")
+    tiles = zip(numbers, captions, dead or [False] * count, strict=True)
+    multiple = pixel_multiple((height, width), target)
+    return part("tiles", sheet, width, height, columns, -(-count // columns), multiple, tiles, layer)
 
 
-def layer_sections(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int) -> str:
-    """Every layer: maps lit by the layer's largest activation, units as bars."""
-    parts = []
+def layer_sections(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int) -> Markup:
+    """Every layer: maps lit by the layer's largest activation, units as upright bars, each a button."""
+    sections = []
     for name, values in layers_to_draw(activations, class_count).items():
-        few = ""
+        few, top = "", float(values.max(initial=0.0))
         if values.ndim == 3:
             units = np.arange(len(values))
             if len(values) > MOST_MAPS:
                 units = np.sort(np.argsort(-values.mean((1, 2)), kind="stable")[:MOST_MAPS])
                 few = f", the {MOST_MAPS} that answer most"
             shown = average_blocks(np.asarray(values[units], np.float32)[:, None])[:, 0]
-            grays = style.activation_tones(shown, float(values.max(initial=0.0)))
-            body = tile_gallery(grays, units.tolist(), [""] * len(units), layer=name)
+            body = tile_gallery(style.activation_tones(shown, top), units.tolist(), [""] * len(units), layer=name)
         else:
-            body = unit_columns(values, name)
-        shape = " × ".join(map(str, values.shape))
-        parts.append(
-            f'<section class="layer"><div><h2>{escape(name)}</h2><p class="label">{shape}{few}</p></div>'
-            f"{body}</section>"
-        )
-    return "".join(parts)
-
-
-def unit_columns(values: Float[np.ndarray, " unit"], layer: str) -> str:
-    """The units of a dense layer as upright bars, each a button."""
-    top = max(float(values.max(initial=0.0)), 1e-12)
-    bars = [
-        f'<button type="button" data-layer="{escape(layer)}" data-unit="{unit}" '
-        f'class="{"" if value > 0 else "silent"}" '
-        f'aria-label="{escape(layer)}, unit {unit}, {value:.2f}: show what it looks for">'
-        f'<i style="--v:{max(value, 0) / top:.3f}"></i></button>'
-        for unit, value in enumerate(values.tolist()[: 4 * MOST_MAPS])
-    ]
-    return f'<div class="columns">{"".join(bars)}</div>'
+            body = part("columns", name, values.tolist()[: 4 * MOST_MAPS], max(top, 1e-12))
+        sections.append(part("layer", name, values.shape, few, body))
+    return Markup("").join(sections)
 
 
 def image_grays(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, "image height wide"]:
@@ -141,40 +95,24 @@ def image_grays(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, 
 
 def pattern_picture(
     image: Float[np.ndarray, "channel height width"], words: str, target: int = 280, tones: Tones = DEVIATIONS
-) -> str:
+) -> Markup:
     """One pattern, large, in the colours that it has."""
     pixels = np.moveaxis(tone_images(image[None], tones)[0], 0, -1)
     return _plate(pixels[..., 0] if pixels.shape[2] == 1 else pixels, words, target)
 
 
-def received(image: Float32[np.ndarray, "channel height width"], words: str) -> str:
+def received(image: Float32[np.ndarray, "channel height width"], words: str) -> Markup:
     """An image in [0, 1] as a network receives it, in gray, with words below it."""
     picture = _plate(byte_pixels(image.mean(axis=0)), "The image as the network receives it", 112)
-    return f'<figure class="received">{picture}<figcaption>{escape(words)}</figcaption></figure>'
+    return part("received", picture, words)
 
 
-def _plate(pixels: UInt8[np.ndarray, "height width *colour"], words: str, target: int) -> str:
+def _plate(pixels: UInt8[np.ndarray, "height width *colour"], words: str, target: int) -> Markup:
     """A picture, its pixels squares, brought near to `target` pixels a side."""
-    times = pixel_multiple(pixels.shape[:2], target)
-    size = f'width="{pixels.shape[1] * times}" height="{pixels.shape[0] * times}"'
-    address = data_uri(pixels, "png")
-    return f'<img class="pixels plate" alt="{escape(words)}" {size} src="{address}">'
+    multiple = pixel_multiple(pixels.shape[:2], target)
+    return part("plate", data_uri(pixels, "png"), pixels.shape[1] * multiple, pixels.shape[0] * multiple, words)
 
 
 def activation_text(number: float) -> str:
     """An activation, briefly."""
     return short_number(number) if abs(number) < 1000 else f"{number:.3g}"
-
-
-def comparison(before: str, after: str, words: tuple[str, str], size: tuple[int, int]) -> str:
-    """One picture over the other; a line can be pulled, by pointer or by keys."""
-    height, width = size
-    return (
-        f'<div class="compare" style="aspect-ratio:{width}/{height};--wide:{width}px">'
-        f'<img src="{after}" width="{width}" height="{height}" alt="{escape(words[0])}">'
-        f'<img src="{before}" width="{width}" height="{height}" alt="{escape(words[1])}">'
-        '<span class="tag" aria-hidden="true">dream</span><span class="tag right" aria-hidden="true">photograph</span>'
-        '<span class="knob" aria-hidden="true">‹ ›</span>'
-        '<input type="range" min="0" max="100" value="62" step="0.5" '
-        'aria-label="How much of the dream is shown, in percent"></div>'
-    )

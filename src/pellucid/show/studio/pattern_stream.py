@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
+from markupsafe import Markup
 from torch import Tensor
 
 from pellucid.data.pixels import Tones
@@ -90,37 +91,30 @@ def stream_patterns(session: Session, name: str, asked: Request, seconds: float)
         yield snapshot(found)
 
 
-def patterns_html(snapshot: Snapshot, asked: Request) -> str:
-    """The patterns as they are now, with their numbers and activations."""
-    numbers = list(range(len(snapshot.images))) if asked.units is None else list(asked.units)
+def patterns_html(snapshot: Snapshot, asked: Request) -> Markup:
+    """The patterns as they are now, with their numbers and activations; of one also the shots of its ascent."""
+    numbers, found = list(range(len(snapshot.images))) if asked.units is None else list(asked.units), snapshot.found
     if len(numbers) > 1:
-        captions = [html.activation_text(value) for value in snapshot.activations.tolist()]
-        dead = [] if snapshot.found is None else snapshot.found.dead.tolist()
-        captions = ["dead" if index < len(dead) and dead[index] else words for index, words in enumerate(captions)]
-        return html.tile_gallery(
-            html.image_grays(snapshot.images, asked.tones), numbers, captions, target=SMALL, dead=dead
-        )
+        dead = [False] * len(numbers) if found is None else found.dead.tolist()
+        values = zip(snapshot.activations.tolist(), dead, strict=True)
+        captions = ["dead" if is_dead else html.activation_text(value) for value, is_dead in values]
+        grays = html.image_grays(snapshot.images, asked.tones)
+        return html.tile_gallery(grays, numbers, captions, target=SMALL, dead=dead)
     title = f"{asked.layer}, the whole layer" if numbers[0] < 0 else f"{asked.layer}, unit {numbers[0]}"
     shown = html.pattern_picture(snapshot.images[0], f"The pattern of {title}", LARGE, asked.tones)
-    film = "" if snapshot.found is None else _film(snapshot.found)
-    return f'<figure class="portrait">{shown}<figcaption>{_caption(snapshot, title)}</figcaption>{film}</figure>'
+    film = None
+    if found is not None and len(found.film.steps) > 1:
+        words = [html.activation_text(value) for value in found.film.activations[:, 0].tolist()]
+        film = html.tile_gallery(
+            html.image_grays(found.film.images[:, 0], found.tones), found.film.steps, words, target=56
+        )
+    return html.part("portrait", shown, title, _caption(snapshot), film)
 
 
-def _caption(snapshot: Snapshot, title: str) -> str:
-    step, value = int(snapshot.steps[0]), float(snapshot.activations[0])
-    if snapshot.found is not None and snapshot.found.dead[0]:
-        return f"<b>{title}</b> is dead: none of {int(snapshot.found.tried_starts[0])} starts made it answer"
-    done = "found in" if snapshot.found is not None else "step"
-    steps = f"{step} steps" if snapshot.found is not None else str(max(0, step))
-    return f"<b>{title}</b> looks for this · activation {html.activation_text(value)} · {done} {steps}"
-
-
-def _film(found: Patterns) -> str:
-    """The shots of the first unit's ascent."""
-    if len(found.film.steps) < 2:
-        return ""
-    words = [html.activation_text(value) for value in found.film.activations[:, 0].tolist()]
-    shots = html.tile_gallery(
-        html.image_grays(found.film.images[:, 0], found.tones), found.film.steps, words, target=56
-    )
-    return f'<div class="film">{shots}</div>'
+def _caption(snapshot: Snapshot) -> str:
+    """What is said of a single unit, behind its name."""
+    step, found = int(snapshot.steps[0]), snapshot.found
+    if found is not None and found.dead[0]:
+        return f"is dead: none of {int(found.tried_starts[0])} starts made it answer"
+    done = f"step {max(0, step)}" if found is None else f"found in {step} steps"
+    return f"looks for this · activation {html.activation_text(float(snapshot.activations[0]))} · {done}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from markupsafe import escape
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -84,10 +83,8 @@ class AtlasTab:
             yield html.status_line("Stopped; nothing was built."), gr.skip()
             return
         units = sum(layer["units"] for layer in made.record["layers"])
-        yield (
-            html.status_line(f"{units} units of {model.name}."),
-            _framed(self._published(made.page.parent), model.name),
-        )
+        site = html.part("site", self._published(made.page.parent), model.name)
+        yield html.status_line(f"{units} units of {model.name}."), site
 
     async def serve(self, request: Request) -> Response:
         """A file of a site that was built here."""
@@ -104,11 +101,3 @@ class AtlasTab:
         key = secrets.token_urlsafe(16)
         self._sites[key] = StaticFiles(directory=folder)
         return f"/atlas/{key}/index.html"
-
-
-def _framed(address: str, name: str) -> str:
-    """The site inside the page, and a way to see it alone."""
-    return (
-        f'<p class="label"><a href="{address}" target="_blank" rel="noopener">Open it in a window of its own</a></p>'
-        f'<iframe class="site" src="{address}" title="The atlas of {escape(name)}"></iframe>'
-    )

@@ -7,7 +7,6 @@ unit, shows what it looks for.
 
 import threading
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import gradio as gr
@@ -17,18 +16,15 @@ from jaxtyping import Float32
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
+from pellucid.show.pages import template_text
 from pellucid.show.studio import canvas, html
 from pellucid.show.studio.context import Context, connect
 from pellucid.show.studio.pattern_stream import Request, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.uploads import dropzone
 
-CLICKS = """element.addEventListener('click', (event) => {
-  const asked = event.target.closest('[data-unit]');
-  if (asked) trigger('look', {layer: asked.dataset.layer, unit: Number(asked.dataset.unit)});
-});"""
 READERS = 2  # drawings that are read at the same time: more would only slow each other, and everything else
-HINT = '<p class="hint">Click on a map, or on the bar of a unit, to see what it looks for.</p>'
+HINT = html.part("hint")
 BEGIN = "Draw a digit: the network reads it while you draw."
 
 
@@ -45,8 +41,8 @@ class DrawTab:
         with gr.Row(elem_classes="sheet"):
             with gr.Column(scale=4, min_width=300):
                 canvas = gr.HTML(
-                    html_template=_template("studio_canvas.html"),
-                    js_on_load=_template("studio_canvas.js"),
+                    html_template=template_text("studio_canvas.html"),
+                    js_on_load=template_text("studio_canvas.js"),
                     apply_default_css=False,
                     elem_classes="look",
                 )
@@ -57,7 +53,12 @@ class DrawTab:
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="which network reads")
                 dropped = dropzone("or drop a picture")
         with gr.Row(elem_classes="beside"):
-            inside = gr.HTML(elem_classes="look layers", apply_default_css=False, js_on_load=CLICKS, elem_id="inside")
+            inside = gr.HTML(
+                elem_classes="look layers",
+                apply_default_css=False,
+                js_on_load=template_text("studio_clicks.js"),
+                elem_id="inside",
+            )
             wanted = gr.HTML(HINT, elem_classes="look aside", apply_default_css=False, elem_id="wanted")
         shown = [status, answer, inside]
         connect(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
@@ -149,10 +150,5 @@ def _answer_html(inside: Activations) -> str:
     if not _classes(inside):
         return seen
     probabilities = inside.probabilities
-    guess = f'<p class="guess" aria-hidden="true">{int(probabilities.argmax())}</p>'
-    bars = html.class_bars(probabilities, [str(index) for index in range(len(probabilities))])
-    return f'<div class="answer"><div>{guess}{seen}</div>{bars}</div>'
-
-
-def _template(name: str) -> str:
-    return resources.files("pellucid.show").joinpath("templates", name).read_text(encoding="utf-8")
+    bars = html.class_bars(probabilities, range(len(probabilities)))
+    return html.part("answer", int(probabilities.argmax()), seen, bars)

@@ -163,10 +163,7 @@ def _photo_html(photo: Photo) -> str:
 
 def _image_html(image: np.ndarray) -> str:
     height, width = image.shape[1:]
-    return (
-        f'<img class="photograph" alt="The photograph, as far as it is dreamt" width="{width}" height="{height}" '
-        f'src="{html.photo_uri(image)}">'
-    )
+    return html.part("photograph", html.photo_uri(image), width, height)
 
 
 def _units(found: Dreamt) -> str:

@@ -193,7 +193,7 @@ def _gallery_html(gallery: list[tuple[str, np.ndarray, float, Tones]]) -> str:
                 html.image_grays(np.stack(images), tones[0]), units, [*map(html.activation_text, values)], target=56
             )
         )
-    return f"<h2>Kept</h2>{''.join(walls)}"
+    return html.part("kept", walls)
 
 
 def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float, Tones]]) -> Any:

@@ -14,11 +14,14 @@ import gradio as gr
 from pellucid.errors import PellucidError
 from pellucid.learn.architectures import ARCHITECTURES, architecture
 from pellucid.learn.backprop_trace import trace_backprop
+from pellucid.learn.history import curve_tags
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.see.models.network import open_network
 from pellucid.settings import DataSettings, TrainSettings
-from pellucid.show.studio import controls, html, training_panel
+from pellucid.show.figures.training import HEADS, layer_pictures
+from pellucid.show.labels import percent
+from pellucid.show.studio import controls, html
 from pellucid.show.studio.context import Context, connect, download
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
@@ -133,7 +136,7 @@ class TrainTab:
             return
         name, file = _register(session, trainer)
         choices = self._context.registry.names(session)
-        words = f"{training_panel.summary(trainer)} The other tabs have it as '{name}'."
+        words = f"{_summary(trainer)} The other tabs have it as '{name}'."
         picked = [gr.Dropdown(choices=choices) for _ in self._pickers]
         yield html.status_line(words), _picture(trainer), gr.DownloadButton(value=str(file), visible=True), *picked
 
@@ -149,15 +152,41 @@ def _run(job: Job, trainer: Trainer) -> None:
         nonlocal last
         job.check()
         if monotonic() - last >= SECONDS:
-            job.show((training_panel.summary(trainer), _picture(trainer)))
+            job.show((_summary(trainer), _picture(trainer)))
             last = monotonic()
 
     for _ in trainer.run(progress=False, on_batch=on_batch):
         job.check()
 
 
+def _summary(trainer: Trainer) -> str:
+    """Epoch, loss and accuracy so far."""
+    history = trainer.history
+    last, epochs = history.batches[-1], trainer.settings.epochs or 0
+    position = f"Epoch {min(last.epoch + 1, epochs)} of {epochs}, batch {last.number + 1}: loss {trainer.average:.3f}."
+    if not history.epochs:
+        return position
+    return f"{position} It reads {percent(history.epochs[-1].dev_accuracy)} of the dev images."
+
+
 def _picture(trainer: Trainer) -> str:
-    return training_panel.panel(trainer, trace_backprop(trainer.network, *trainer.worst))
+    """Curves, the worst image of the last batch with its class bars, and every layer, as the live figure has them."""
+    seen, history = trace_backprop(trainer.network, *trainer.worst), trainer.history
+    names = [str(name) for name in trainer.data.classes][: len(seen.probabilities)]
+    names += [str(index) for index in range(len(names), len(seen.probabilities))]
+    image = html.received(seen.image, f"the worst image of the last batch: a {names[seen.label]}")
+    bars = html.class_bars(seen.probabilities, names, seen.label)
+    largest, _ = history.latest_layer_stats()
+    of_layer = dict(zip(history.layers, zip(largest.tolist(), seen.dead.tolist(), strict=True), strict=True))
+    pictures = layer_pictures(seen, len(names), trainer.filters)
+    del pictures["input"]  # which stands above already
+    layers = [
+        (name, html.activation_text(of_layer[name][0]), of_layer[name][1] == 1, [
+            (f"{head}, {words}", html.gray_uri(pixels)) for head, (pixels, words) in zip(HEADS, strips, strict=False)
+        ])
+        for name, strips in pictures.items()
+    ]  # fmt: skip
+    return html.part("training", curve_tags(history, trainer.per_epoch), image, bars, layers)
 
 
 def _register(session: Session, trainer: Trainer) -> tuple[str, Any]:
