@@ -1,38 +1,8 @@
-"""Labels: numbers, layers and data sets -> the words of the tour's page."""
+"""Labels: numbers -> words, and shades, of pages and figures."""
 
 import math
 
-from pellucid.show.tour.results import LayerActivity, LayerPatterns
-
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-WALLS = {  # of the bundled model, whose windows look at 3, 8 and 18 pixels of the image
-    "conv1": (
-        "The first layer looks through windows of 3 × 3 pixels. That is enough to tell light from dark in one "
-        "direction, and so its maps like stripes of one slant, fine or coarse; a few simply like an even surface."
-    ),
-    "conv2": (
-        "The second layer combines the first; its windows take in 8 × 8 pixels. Now there are single strokes with two "
-        "sides, crossings, ends of lines, and textures of one grain."
-    ),
-    "conv3": (
-        "The third layer takes in 18 × 18 pixels, much of a digit. Here are hooks, arcs, forks, and pieces that could "
-        "belong to a 3, a 5 or an 8, though never a whole digit: a digit is what these parts add up to."
-    ),
-}
-
-MAPS = {
-    "conv1": (
-        "Each map looks through its own little window (drawn above it: light where it wants ink, dark where it does "
-        "not), straight at the digit. One answers to edges from above, say, another to a slant."
-    ),
-    "conv2": "Each map looks at all the maps before it, and finds combinations of what they found.",
-    "pool": (
-        "Of every 2 × 2 points only the brightest is kept: the picture shrinks to half its size, and what was found "
-        "stays."
-    ),
-    "deeper": "Again each map looks at all before it; a point now stands for a larger part of the digit.",
-}
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -90,26 +60,3 @@ def cell_shade(share: float, right: bool) -> float:
     if share >= 0.6:
         return 1.0
     return round(0.15 + 0.4 * share, 3) if right else round(min(0.4, 0.1 + share**0.5), 3)
-
-
-def data_label(name: str) -> str:
-    """What a data set is, for a person."""
-    return {"mnist": "MNIST, a large collection of handwritten digits", "digits": "scikit-learn’s digits"}.get(
-        name, name
-    )
-
-
-def layer_label(layer: LayerPatterns) -> str:
-    """A sentence or two on what one sees on a layer's wall; nothing for a layer of another model."""
-    return WALLS.get(layer.layer, "")
-
-
-def path_label(seen: LayerActivity) -> str:
-    """What a layer did to the digit, in plain words, with the number of maps that stayed dark."""
-    if seen.kind == "units":
-        silent = f"{seen.silent} of them keep silent" if seen.silent else "none keeps silent"
-        return f"Now place no longer counts, only what was found: {seen.shape[0]} units each weigh all, and {silent}."
-    if "pool" in seen.layer:
-        return MAPS["pool"]
-    dark = f" {seen.silent} of {seen.shape[0]} found nothing in this digit and stayed dark." if seen.silent else ""
-    return MAPS.get(seen.layer, MAPS["deeper"]) + dark

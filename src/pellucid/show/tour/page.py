@@ -83,14 +83,7 @@ def render_page(results: Results, pictures: Pictures) -> str:
         frieze=list(frieze_places(results)),
         layer_index={layer.layer: index for index, layer in enumerate(results.layers)},
         longest_stage=max(results.seconds.values()),
-        percent=labels.percent,
-        brief=labels.short_number,
-        scientific=labels.scientific,
-        log_share=labels.log_share,
-        cell_shade=labels.cell_shade,
-        layer_words=labels.layer_label,
-        path_words=labels.path_label,
-        data_words=labels.data_label,
+        labels=labels,
     )
 
 
