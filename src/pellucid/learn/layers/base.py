@@ -27,6 +27,7 @@ MOST = 2**24
 Array = np.ndarray
 Batch = Float[Array, "... batch"]
 Parameters = dict[str, Array]
+Gradients = tuple[Parameters, Batch | None]  # of the parameters and of x; none, and None, where they are not wanted
 Shape = tuple[int, ...]
 Pair = tuple[int, int]  # (height, width)
 
@@ -68,9 +69,7 @@ class Layer(ABC):
         """y, and what `backward` needs."""
 
     @abstractmethod
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: "Wanted" = "both"
-    ) -> tuple[Parameters, Batch | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Any, *, wanted: "Wanted" = "both") -> Gradients:
         """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted).
 
         dy: the gradient of y, of its shape; for a Conv it may be a `kernels.PoolGradient`.
@@ -88,7 +87,7 @@ class Layer(ABC):
 
     def train_backward(
         self, parameters: Parameters, caches: Sequence[Any], dys: Sequence[Any], *, wanted: "Wanted" = "both"
-    ) -> list[tuple[Parameters, Array | None]]:
+    ) -> list[Gradients]:
         """`backward` of what `train_forward` gave."""
         return [self.backward(parameters, *pair, wanted=wanted) for pair in zip(caches, dys, strict=True)]
 

@@ -9,7 +9,7 @@ from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import (
     Array,
-    Batch,
+    Gradients,
     Layer,
     Padding,
     Pair,
@@ -98,9 +98,7 @@ class Conv(Layer):
         y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
         return y, (x, kept)
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Batch | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both") -> Gradients:
         """As Layer's; a PoolGradient is that of the pre-activation, as `Pool.rectified_backward` gives it."""
         x, gradients = cache[0], {}
         size, border = (x.shape[1], x.shape[2]), self.border(x.shape[:3])

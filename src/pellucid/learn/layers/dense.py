@@ -16,6 +16,7 @@ from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import (
     Array,
+    Gradients,
     Layer,
     Parameters,
     Shape,
@@ -37,9 +38,7 @@ class Flatten(Layer):
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         return x.reshape(-1, x.shape[-1]), x.shape
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         return {}, None if wanted == "parameters" else dy.reshape(cache)
 
 
@@ -71,9 +70,7 @@ class Groups(Layer):
         y = np.add.reduceat(x.reshape(-1, x.shape[-1])[order], begin)
         return y / counts[:, None].astype(x.dtype), x.shape
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         if wanted == "parameters":
             return {}, None
         order, _, counts = self._sorted
@@ -117,9 +114,7 @@ class Dense(Layer):
         y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
         return y, (x, kept)
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         x, dz = cache[0], self.pre_activation_gradient(cache, dy)
         gradient, dx = kernels.dense_gradients(parameters["weight"], x, dz, (wanted != "input", wanted != "parameters"))
         return {} if gradient is None else {"weight": gradient, "bias": dz.sum(axis=1)}, dx

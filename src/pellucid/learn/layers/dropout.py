@@ -8,6 +8,7 @@ import numpy as np
 
 from pellucid.learn.layers.base import (
     Array,
+    Gradients,
     Layer,
     Parameters,
     Shape,
@@ -42,7 +43,5 @@ class Dropout(Layer):
         masks = [np.ascontiguousarray(part, x.dtype) for part, x in zip(parts, shards, strict=True)]
         return [(x * mask, mask) for x, mask in zip(shards, masks, strict=True)]
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         return {}, None if wanted == "parameters" else dy if cache is None else dy * cache

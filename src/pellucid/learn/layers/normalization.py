@@ -12,7 +12,7 @@ from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import (
     Array,
-    Batch,
+    Gradients,
     Layer,
     Parameters,
     Shape,
@@ -69,21 +69,19 @@ class BatchNorm(Layer):
         y, kept = ACTIVATIONS[self.activation].run(y)
         return y, (h, mean, variance, count, kept)
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         return self.train_backward(parameters, [cache], [dy], wanted=wanted)[0]
 
     def train_backward(
         self, parameters: Parameters, caches: Sequence[Any], dys: Sequence[Any], *, wanted: Wanted = "both"
-    ) -> list[tuple[Parameters, Array | None]]:
+    ) -> list[Gradients]:
         pairs = list(zip(caches, dys, strict=True))
         dzs = kernels.run_in_order(lambda pair: self.pre_activation_gradient(*pair), pairs)
         shards = list(zip(caches, dzs, strict=True))
         sums = kernels.run_in_order(lambda shard: kernels.normalize_sums(shard[0][0], shard[1]), shards)
         whole = reduce(np.add, sums)
 
-        def back(number: int) -> tuple[Parameters, Batch | None]:
+        def back(number: int) -> Gradients:
             (h, _, variance, count, _), dz = shards[number]
             own = {} if wanted == "input" else {"weight": sums[number][1], "bias": sums[number][0]}
             if wanted == "parameters":

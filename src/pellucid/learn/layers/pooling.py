@@ -10,6 +10,7 @@ from pellucid.errors import PellucidError, unknown
 from pellucid.learn.layers.base import (
     Array,
     Batch,
+    Gradients,
     Layer,
     Pair,
     Parameters,
@@ -75,9 +76,7 @@ class Pool(Layer):
         y, winner = kernels.max_pool(x, self.window, self.step)
         return y, (y, winner, x.shape)
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         _, winner, (_, *shape, _) = cache
         if wanted == "parameters":
             return {}, None
@@ -108,9 +107,7 @@ class GlobalPool(Layer):
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         return np.ascontiguousarray(x.mean(axis=(1, 2))), x.shape
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         if wanted == "parameters":
             return {}, None
         each = dy / dy.dtype.type(cache[1] * cache[2])

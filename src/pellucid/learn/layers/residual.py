@@ -15,6 +15,7 @@ from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import (
     Array,
+    Gradients,
     Layer,
     Parameters,
     Shape,
@@ -88,9 +89,7 @@ class Sum(Layer):
         y, kept = ACTIVATIONS[self.activation].run(z)
         return y, (before.shape, step, kept)
 
-    def backward(
-        self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both"
-    ) -> tuple[Parameters, Array | None]:
+    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
         return {}, self.pre_activation_gradient(cache, dy)
 
     def shortcut_gradient(self, cache: Any, dz: Array) -> Array:

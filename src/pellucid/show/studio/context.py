@@ -1,6 +1,7 @@
 """Context: what every tab of a running studio works with.
 
 Context: settings, the registry of models, the sessions, the images
+look, dropzone, download: words -> the parts that several tabs have
 connect: an event, a handler, inputs, outputs -> the handler called on the event, its errors shown in the first output
 """
 
@@ -93,6 +94,29 @@ def layer_choices(model: Model) -> tuple[list[str], str]:
     maps = [layer.name for layer in model.layers if len(layer.shape) == 3]
     names = [layer.name for layer in model.layers]
     return names, maps[-1] if maps else names[0]
+
+
+def look(content: str = "", *classes: str, **options: Any) -> Any:
+    """HTML of our own, in the style of our pages (studio.css)."""
+    return gr.HTML(content, elem_classes=["look", *classes], apply_default_css=False, **options)
+
+
+def dropzone(words: str) -> Any:
+    """A place to drop a picture; its value is the content of the file.
+
+    A window sends with its requests where its upload lies. Gradio checks whether that is among the uploads (see
+    `_mount` in app.py), but it would fetch an address of the web, which this control refuses.
+    """
+    part = gr.File(label=words, file_types=["image"], type="binary", height=84, elem_classes="drop")
+    inner = part.async_move_resource_to_block_cache
+
+    async def only_uploads(path: Any) -> Any:
+        if "://" in str(path):
+            raise PellucidError("Drop a file; the studio fetches nothing from the web.")
+        return await inner(path)
+
+    part.async_move_resource_to_block_cache = only_uploads
+    return part
 
 
 def download(words: str) -> Any:

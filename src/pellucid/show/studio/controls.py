@@ -9,8 +9,7 @@ is a number to be typed.
 """
 
 import types
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -69,35 +68,24 @@ def shown_value(value: Any) -> Any:
 def changed_settings(
     group: type[Settings], names: Sequence[str], values: Sequence[Any], *, all_of_them: bool = False
 ) -> dict[str, Any]:
-    """What was set otherwise than by default (or `all_of_them`), as keywords; ranges are the library's to refuse."""
+    """What was set otherwise than by default (or `all_of_them`), as keywords; the settings turn words into numbers."""
     asked = {}
     for name, value in zip(names, values, strict=True):
-        field = group.model_fields[name]
-        given = _setting_value(field, value)
-        if all_of_them or given != field.default:
+        default = group.model_fields[name].default
+        given = _setting_value(group.model_fields[name], value)
+        if all_of_them or (given != default and value != shown_value(default)):
             asked[name] = given
     return asked
 
 
 def _setting_value(field: FieldInfo, value: Any) -> Any:
-    """The setting that a control's value stands for."""
+    """The setting that a control's value stands for; an empty one is the default where it cannot be None."""
     kinds = _kinds(field)
     if tuple in kinds:
-        words = str(value or "").replace(",", " ").split()
-        numbers = tuple(_numeral(word) for word in words)
-        return None if not numbers and types.NoneType in kinds else numbers
-    if value in (None, "") and types.NoneType not in kinds:
-        return field.default
-    if int in kinds and float not in kinds and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return None if value == "" else value
-
-
-def _numeral(word: str) -> Any:
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(word)
-    return word  # the settings know what to say of it
+        return tuple(str(value or "").replace(",", " ").split()) or (None if types.NoneType in kinds else ())
+    if value in (None, ""):
+        return None if types.NoneType in kinds else field.default
+    return value
 
 
 def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any]) -> Any:
@@ -125,16 +113,14 @@ def _without_checks(part: Any) -> Any:
 
 def _choices(field: FieldInfo) -> list[Any]:
     """The values of a Literal."""
-    return [value for kind in _parts(field.annotation) if get_origin(kind) is Literal for value in get_args(kind)]
+    return [value for kind in _parts(field) if get_origin(kind) is Literal for value in get_args(kind)]
 
 
 def _kinds(field: FieldInfo) -> set[Any]:
     """The types that a field's value may have: {int, NoneType}, {tuple} ..."""
-    return {get_origin(kind) if get_origin(kind) is not None else kind for kind in _parts(field.annotation)}
+    return {get_origin(kind) or kind for kind in _parts(field)}
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
-    if get_origin(annotation) in (Union, types.UnionType):
-        yield from get_args(annotation)
-    else:
-        yield annotation
+def _parts(field: FieldInfo) -> tuple[Any, ...]:
+    union = get_origin(field.annotation) in (Union, types.UnionType)
+    return get_args(field.annotation) if union else (field.annotation,)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
-from markupsafe import Markup
 
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
 from pellucid.data.scaling import Images, byte_pixels
@@ -31,9 +30,9 @@ MAP = 54  # pixels that a map is brought near to
 PHOTO_QUALITY = 85
 
 
-def part(name: str, *values: Any, **named: Any) -> Markup:
+def part(name: str, *values: Any, **named: Any) -> str:
     """The macro of that name with these values."""
-    return Markup(getattr(template("studio_parts.html").module, name)(*values, **named))
+    return str(getattr(template("studio_parts.html").module, name)(*values, **named))
 
 
 status_line, error_line, class_bars, comparison = (
@@ -59,7 +58,7 @@ def tile_gallery(
     layer: str | None = None,
     target: int = MAP,
     dead: Sequence[bool] = (),
-) -> Markup:
+) -> str:
     """Pictures side by side; with a `layer`, each is a button that asks for its unit."""
     count, height, width = grays.shape
     columns = columns_for(count, height=height, width=width)
@@ -69,7 +68,7 @@ def tile_gallery(
     return part("tiles", sheet, width, height, columns, -(-count // columns), multiple, tiles, layer)
 
 
-def layer_sections(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int) -> Markup:
+def layer_sections(activations: Mapping[str, Float[np.ndarray, "..."]], class_count: int) -> str:
     """Every layer: maps lit by the layer's largest activation, units as upright bars, each a button."""
     sections = []
     for name, values in layers_to_draw(activations, class_count).items():
@@ -84,7 +83,7 @@ def layer_sections(activations: Mapping[str, Float[np.ndarray, "..."]], class_co
         else:
             body = part("columns", name, values.tolist()[: 4 * MOST_MAPS], max(top, 1e-12))
         sections.append(part("layer", name, values.shape, few, body))
-    return Markup("").join(sections)
+    return "".join(sections)
 
 
 def image_grays(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, "image height wide"]:
@@ -95,19 +94,19 @@ def image_grays(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, 
 
 def pattern_picture(
     image: Float[np.ndarray, "channel height width"], words: str, target: int = 280, tones: Tones = DEVIATIONS
-) -> Markup:
+) -> str:
     """One pattern, large, in the colours that it has."""
     pixels = np.moveaxis(tone_images(image[None], tones)[0], 0, -1)
     return _plate(pixels[..., 0] if pixels.shape[2] == 1 else pixels, words, target)
 
 
-def received(image: Float32[np.ndarray, "channel height width"], words: str) -> Markup:
+def received(image: Float32[np.ndarray, "channel height width"], words: str) -> str:
     """An image in [0, 1] as a network receives it, in gray, with words below it."""
     picture = _plate(byte_pixels(image.mean(axis=0)), "The image as the network receives it", 112)
     return part("received", picture, words)
 
 
-def _plate(pixels: UInt8[np.ndarray, "height width *colour"], words: str, target: int) -> Markup:
+def _plate(pixels: UInt8[np.ndarray, "height width *colour"], words: str, target: int) -> str:
     """A picture, its pixels squares, brought near to `target` pixels a side."""
     multiple = pixel_multiple(pixels.shape[:2], target)
     return part("plate", data_uri(pixels, "png"), pixels.shape[1] * multiple, pixels.shape[0] * multiple, words)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
-from markupsafe import Markup
 from torch import Tensor
 
 from pellucid.data.pixels import Tones
@@ -91,7 +90,7 @@ def stream_patterns(session: Session, name: str, asked: Request, seconds: float)
         yield snapshot(found)
 
 
-def patterns_html(snapshot: Snapshot, asked: Request) -> Markup:
+def patterns_html(snapshot: Snapshot, asked: Request) -> str:
     """The patterns as they are now, with their numbers and activations; of one also the shots of its ascent."""
     numbers, found = list(range(len(snapshot.images))) if asked.units is None else list(asked.units), snapshot.found
     if len(numbers) > 1:

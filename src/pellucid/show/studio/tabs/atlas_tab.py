@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from pellucid.settings import AtlasDataSettings, AtlasSettings
 from pellucid.show.atlas.build import Atlas, atlas
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect
+from pellucid.show.studio.context import Context, connect, look
 from pellucid.show.studio.jobs import Job
 
 NONE = "none"
@@ -45,11 +45,11 @@ class AtlasTab:
                 data = gr.Dropdown([NONE, *self._context.data_names], value=NONE, label="Data", info=words)
                 made = controls.settings_panel(AtlasSettings, self._names, len(FIRST), seed=self._context.seed)
             with gr.Column(scale=7, min_width=300):
-                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
+                status = look(html.status_line(BEGIN))
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Build", variant="primary", elem_id="build")
                     halt = gr.Button("Stop", variant="stop")
-        stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="atlas")
+        stage = look("", "stage", elem_id="atlas")
         asked = [self.model, data, *[made[name] for name in self._names]]
         connect(go.click, self.make, asked, [status, stage], concurrency_id="work")
         self._context.connect_stop(halt, "atlas", status)

@@ -18,10 +18,9 @@ from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
 from pellucid.show.pages import template_text
 from pellucid.show.studio import canvas, html
-from pellucid.show.studio.context import Context, connect
+from pellucid.show.studio.context import Context, connect, dropzone, look
 from pellucid.show.studio.pattern_stream import Request, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
-from pellucid.show.studio.uploads import dropzone
 
 READERS = 2  # drawings that are read at the same time: more would only slow each other, and everything else
 HINT = html.part("hint")
@@ -40,26 +39,18 @@ class DrawTab:
         names = self._context.registry.names()
         with gr.Row(elem_classes="sheet"):
             with gr.Column(scale=4, min_width=300):
-                canvas = gr.HTML(
-                    html_template=template_text("studio_canvas.html"),
-                    js_on_load=template_text("studio_canvas.js"),
-                    apply_default_css=False,
-                    elem_classes="look",
+                canvas = look(
+                    html_template=template_text("studio_canvas.html"), js_on_load=template_text("studio_canvas.js")
                 )
             with gr.Column(scale=7, min_width=300):
-                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
-                answer = gr.HTML(elem_classes="look", apply_default_css=False, elem_id="answer")
+                status = look(html.status_line(BEGIN))
+                answer = look(elem_id="answer")
             with gr.Column(scale=3, min_width=220):
                 self.model = gr.Dropdown(names, value=names[0], label="Model", info="which network reads")
                 dropped = dropzone("or drop a picture")
         with gr.Row(elem_classes="beside"):
-            inside = gr.HTML(
-                elem_classes="look layers",
-                apply_default_css=False,
-                js_on_load=template_text("studio_clicks.js"),
-                elem_id="inside",
-            )
-            wanted = gr.HTML(HINT, elem_classes="look aside", apply_default_css=False, elem_id="wanted")
+            inside = look("", "layers", js_on_load=template_text("studio_clicks.js"), elem_id="inside")
+            wanted = look(HINT, "aside", elem_id="wanted")
         shown = [status, answer, inside]
         connect(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
         connect(dropped.upload, self.drop, [dropped, self.model], shown)

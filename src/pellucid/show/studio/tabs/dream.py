@@ -18,10 +18,9 @@ from pellucid.see.models.base import Model
 from pellucid.settings import DreamSettings
 from pellucid.show import dream_export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect, download, offered
+from pellucid.show.studio.context import Context, connect, download, dropzone, look, offered
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
-from pellucid.show.studio.uploads import dropzone
 
 FIRST = ("levels", "rounds", "steps", "strength")
 LEVELS = 8  # as many as DreamSettings allows
@@ -43,14 +42,11 @@ class DreamTab:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
+                status = look(html.status_line(BEGIN))
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Dream", variant="primary", elem_id="dream")
                     halt = gr.Button("Stop", variant="stop")
-                first = bundled_photo(BUNDLED[0])
-                stage = gr.HTML(
-                    _photo_html(first), elem_classes="look stage", apply_default_css=False, elem_id="dreamt"
-                )
+                stage = look(_photo_html(bundled_photo(BUNDLED[0])), "stage", elem_id="dreamt")
                 with gr.Row(elem_classes="buttons"):
                     files = [download("The dream, PNG"), download("Film of the rounds, GIF")]
         connect(go.click, self.dream, asked, [status, stage, *files], concurrency_id="work")

@@ -20,7 +20,7 @@ from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
 from pellucid.show import export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect, download, offered
+from pellucid.show.studio.context import Context, connect, download, look, offered
 from pellucid.show.studio.pattern_stream import Request, Snapshot, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.draw import session_image
@@ -45,15 +45,15 @@ class PatternsTab:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                status = gr.HTML(html.status_line(BEGIN), elem_classes="look", apply_default_css=False)
+                status = look(html.status_line(BEGIN))
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Evolve", variant="primary", elem_id="evolve")
                     halt = gr.Button("Stop", variant="stop")
                     keep = gr.Button("Keep")
-                stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="stage")
+                stage = look("", "stage", elem_id="stage")
                 with gr.Row(elem_classes="buttons"):
                     files = [download("Picture, PNG"), download("Everything, NPZ"), download("Film, GIF")]
-                kept = gr.HTML(elem_classes="look kept", apply_default_css=False, elem_id="kept")
+                kept = look("", "kept", elem_id="kept")
                 with gr.Row(elem_classes="buttons"):
                     every = download("All that was kept, ZIP")
         connect(go.click, self.evolve, asked, [status, stage, *files], concurrency_id="work")

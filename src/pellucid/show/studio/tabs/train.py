@@ -22,7 +22,7 @@ from pellucid.settings import DataSettings, TrainSettings
 from pellucid.show.figures.training import HEADS, layer_pictures
 from pellucid.show.labels import percent
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect, download
+from pellucid.show.studio.context import Context, connect, download, look
 from pellucid.show.studio.jobs import Job
 from pellucid.show.studio.sessions import Session
 
@@ -48,14 +48,12 @@ class TrainTab:
             with gr.Column(scale=4, min_width=300):
                 asked = self._asked()
             with gr.Column(scale=7, min_width=300):
-                status = gr.HTML(
-                    html.status_line(BEGIN), elem_classes="look", apply_default_css=False, elem_id="trained-line"
-                )
+                status = look(html.status_line(BEGIN), elem_id="trained-line")
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Train", variant="primary", elem_id="train")
                     halt = gr.Button("Stop", variant="stop", elem_id="train-stop")
                     on = gr.Button("Go on", elem_id="train-on")
-                stage = gr.HTML(elem_classes="look stage", apply_default_css=False, elem_id="training")
+                stage = look("", "stage", elem_id="training")
                 with gr.Row(elem_classes="buttons"):
                     file = download("The network, safetensors")
         shown = [status, stage, file, *self._pickers]
