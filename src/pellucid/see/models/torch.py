@@ -12,7 +12,7 @@ the module runs so (a `view` of a convolution's output does not), which makes sm
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -92,7 +92,7 @@ class TorchModel(Model):
 
     def moved_to(self, device: torch.device) -> "TorchModel":
         """The same module, working on copies of its weights on that device."""
-        return open_module(
+        moved = open_module(
             self.module,
             input_shape=self.input_shape,
             scaling=self.scaling,
@@ -100,6 +100,7 @@ class TorchModel(Model):
             device=device,
             units_axis=self.units_axis,
         )
+        return replace(moved, classes=self.classes)
 
 
 class _Reader(ForwardRecorder):
