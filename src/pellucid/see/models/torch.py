@@ -100,7 +100,7 @@ class TorchModel(Model):
             device=device,
             units_axis=self.units_axis,
         )
-        return replace(moved, classes=self.classes)
+        return replace(moved, classes=self.classes, pipeline=self.pipeline)
 
 
 class _Reader(ForwardRecorder):
