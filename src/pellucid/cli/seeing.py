@@ -43,16 +43,20 @@ Answers = Annotated[
 
 @app.command
 def layers(
-    model: AnyModel, /, *, how: Flat[ModelSettings] = ModelSettings(), random: Flat[SeedSettings] = SeedSettings()
+    model: AnyModel,
+    block: Annotated[str, Parameter(help="layer that is made of layers: only these are listed")] = "",
+    /,
+    *,
+    everything: Annotated[
+        bool, Parameter(name="all", help="also list identities, dropout, padding, and all that is no layer")
+    ] = False,
+    how: Flat[ModelSettings] = ModelSettings(),
+    random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """List a model's layers: name, kind, units, shape."""
-    from pellucid.data.html import table
+    """List a model's layers: name, kind, units, shape, parameters; of a model of many, its blocks."""
     from pellucid.see.models.open import open_model
 
-    found = open_model(model_of(model, how)).readable
-    shapes = [" x ".join(str(size) for size in layer.shape) for layer in found]
-    rows = [[layer.name, layer.kind, layer.units, shape] for layer, shape in zip(found, shapes, strict=True)]
-    print(table(["layer", "kind", "units", "shape"], rows))
+    print(open_model(model_of(model, how)).listing(block, everything=everything))
 
 
 @app.command

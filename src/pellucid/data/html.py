@@ -42,7 +42,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _is_number(cell: object) -> bool:
     """Whether a cell is a whole number, a share, a decimal fraction, or the dash that stands for one."""
-    if isinstance(cell, str) and "." in cell:
+    if isinstance(cell, str) and ("." in cell or "," in cell):
         return cell.rstrip("%").replace(",", "").replace(".", "").isdigit()
     return isinstance(cell, int) or cell == "-" or (isinstance(cell, str) and cell.endswith("%"))
 

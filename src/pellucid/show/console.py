@@ -40,6 +40,8 @@ def patterns_text(found: Patterns) -> str:
         return f"Unit {found.units[0]} of {found.layer}: {state}{found.tones.note}."
     silent = int(((found.activations == 0) & ~found.dead).sum())
     words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
+    if negative := int((found.activations < 0).sum()):
+        words += f" ({negative} negative for all that was tried)"
     if silent > 0:
         words += f", {silent} answer to other images but not where these settings lead"
     return f"{words}, {int(found.dead.sum())} are dead{found.tones.note}."

@@ -295,3 +295,49 @@ def test_weights_are_found_between_layers_with_their_channels_last():
     assert weights is not None
     assert weights.shape == (320, 6)
     assert model.weights_between("stage.0.block.0", "stage.0.block.5") is None
+
+
+class Deep(nn.Module):
+    """Many blocks of many layers, with what hands on its input."""
+
+    def __init__(self):
+        super().__init__()
+        block = [nn.Conv2d(3, 3, 1), nn.Identity(), nn.Dropout(0.1), nn.ZeroPad2d(0)]
+        self.blocks = nn.Sequential(*[nn.Sequential(*block) for _ in range(40)])
+
+    def forward(self, x):
+        return self.blocks(x)
+
+
+def test_a_model_of_many_layers_is_listed_by_its_blocks():
+    """Rejects two hundred lines, identities among them, and a block that cannot be looked into."""
+    model = open_model(Deep(), input_shape=SHAPE)
+    lines = str(model).splitlines()
+    assert len(lines) == 2 + 41 + 1
+    assert lines[-1] == "160 more layers are not shown; name one to see what is inside it, or ask for all."
+    inside = model.listing("blocks.3").splitlines()
+    assert [line.split()[0] for line in inside[2:-1]] == ["blocks.3.0", "blocks.3"]
+    assert len(model.listing(everything=True).splitlines()) == 2 + 201
+    with pytest.raises(PellucidError, match="no layer 'blocks.40'"):
+        model.listing("blocks.40")
+
+
+def test_a_listing_says_what_was_left_out_and_what_was_guessed():
+    """Rejects silence on either."""
+    assert "table: its output cannot be told apart by image" in str(open_model(Tokens(), input_shape=SHAPE))
+    assert "8 x 4 x 6 + 3" in str(open_model(Tokens(), input_shape=SHAPE))
+    assert "2 x 24 x 24 ?" in str(open_model(Heads(), input_shape=SHAPE))
+    assert "set units_axis" in str(open_model(Heads(), input_shape=SHAPE))
+
+
+def test_a_negative_unit_is_not_dead():
+    """Rejects "dead" for whatever is not positive: no rectifier holds this one at zero."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(15, 2), nn.ReLU())
+    with torch.no_grad():
+        module[1].weight.mul_(0.01)
+        module[1].bias.fill_(-5)
+    model = open_model(module, input_shape=(1, 3, 5))
+    below, rectified = patterns(model, "1", steps=2), patterns(model, "2", steps=2, silent_restarts=0)
+    assert not below.dead.any()
+    assert (below.activations < -4).all()
+    assert rectified.dead.all()

@@ -9,6 +9,7 @@ asks the Reader. A LayerOutput holds a layer's pre-activation as well as its out
 output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,12 +22,15 @@ from jaxtyping import Bool, Float, Float32
 from PIL import Image
 from torch import Tensor
 
+from pellucid.data.html import table
 from pellucid.data.photos import fit_image
 from pellucid.data.scaling import Images, Scaling, byte_pixels
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
 
+MOST_LISTED = 60
+_PASSING = re.compile(r"Identity|Dropout|DropPath|StochasticDepth|Pad\w*$")  # what hands on what it was given
 InputShape = tuple[int, int, int]
 UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
 """images (image, channel, height, width) in [0, 1] -> {layer: (image, unit)}"""
@@ -50,6 +54,12 @@ class LayerInfo:
     parameters: int = 0
     activation: str = ""
     guessed: bool = False
+
+    @property
+    def sizes(self) -> str:
+        """The shape in words; a question mark where the axis of the units is a guess."""
+        before = f" + {self.prefix}" if self.prefix else ""
+        return " x ".join(map(str, self.shape)) + before + (" ?" if self.guessed else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +251,51 @@ class Model(ABC):
         own = (layer for layer in self.layers if layer.name not in wholes)
         return sum(int(np.prod(layer.shape)) for layer in own) + int(np.prod(self.input_shape))
 
+    def listing(self, inside: str = "", *, everything: bool = False) -> str:
+        """The layers as lines of text; of a model of many, its blocks, and those in the block `inside` when asked.
+
+        everything: all of them, identities, dropout and padding too, and every module that is no layer.
+        Raises PellucidError for a block that is none.
+        """
+        shown = [layer for layer in self.layers if everything or not _PASSING.search(layer.kind)]
+        if inside:
+            self.layer(inside)
+            shown = [layer for layer in shown if layer.name == inside or layer.name.startswith(f"{inside}.")]
+        elif not everything:
+            depth = max(layer.name.count(".") for layer in self.layers)
+            while len(shown) > MOST_LISTED and depth > 0:
+                depth -= 1
+                shown = [layer for layer in shown if layer.name.count(".") <= depth]
+        heads = ["layer", "kind", "units", "shape", "parameters", "activation"]
+        rows = [
+            [layer.name, layer.kind, layer.units, layer.sizes, numbers, layer.activation]
+            for layer in shown
+            for numbers in [layer.parameters if layer.parameters < 1000 else f"{layer.parameters:,}"]
+        ]
+        used = [at for at in range(len(heads)) if at < 4 or any(row[at] for row in rows)]
+        size = " x ".join(map(str, self.input_shape))
+        lines = [f"{self.name}: images of {size}, scaling {self.scaling.kind}"]
+        lines += [table([heads[at] for at in used], [[row[at] for at in used] for row in rows])]
+        if len(shown) < len(self.layers):
+            hint = "" if inside else "name one to see what is inside it, or ask for all"
+            lines.append(f"{len(self.layers) - len(shown)} more layers are not shown{hint and f'; {hint}'}.")
+        if any(layer.guessed for layer in shown):
+            lines.append(
+                "? Nothing in the model says along which axis these have their units; set units_axis if wrong."
+            )
+        return "\n".join([*lines, *self._left_out(everything)])
+
+    def _left_out(self, everything: bool) -> list[str]:
+        """A line on each reason for which modules with weights are no layers, with the first of them, or all."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.unlisted.items():
+            reasons.setdefault(reason, []).append(name)
+        few = None if everything else 3
+        return [
+            f"{len(names)} with weights {'is' if len(names) == 1 else 'are'} no layer: {', '.join(names[:few])}"
+            f"{', ...' if len(names[:few]) < len(names) else ''}: {reason}."
+            for reason, names in reasons.items()
+        ]
+
     def __repr__(self) -> str:
-        rows = [f"  {layer.name:<24} {layer.kind:<14} {layer.shape}" for layer in self.layers]
-        return "\n".join([f"{type(self).__name__}('{self.name}', {self.input_shape}, {self.scaling.kind})", *rows])
+        return self.listing()

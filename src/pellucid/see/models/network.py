@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -261,12 +262,15 @@ def open_network(network: Network, *, name: str | None = None) -> NetworkModel:
             f"The network '{network.architecture}' scales each feature as in its training images, which it has not "
             f"seen yet; train it first, or give a scaling."
         )
-    layers = tuple(
-        LayerInfo(layer_name, type(layer).__name__, network.shapes[layer_name][0], tuple(network.shapes[layer_name]))
-        for layer_name, layer in zip(network.names, network.layers, strict=True)
-    )
+    layers = tuple(map(partial(_layer_info, network), network.names, network.layers))
     name = network.architecture if name is None else name
     return NetworkModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
+
+
+def _layer_info(network: Network, name: str, layer: Layer) -> LayerInfo:
+    shape = tuple(network.shapes[name])
+    numbers = sum(array.size for key, array in network.parameters.items() if key.rpartition(".")[0] == name)
+    return LayerInfo(name, type(layer).__name__, shape[0], shape, 0, numbers, getattr(layer, "activation", ""))
 
 
 def _batch_last(array: np.ndarray, dtype: Any) -> np.ndarray:

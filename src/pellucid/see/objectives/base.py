@@ -110,8 +110,8 @@ class Objective(ABC):
         return self
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """Which values of the target show that the job's unit is not silent."""
-        return values > 0
+        """Which values of the target show that the job's unit is not silent; one below zero is not."""
+        return values != 0
 
     def __mul__(self, weight: float | int) -> "Weighted":
         return Weighted(((float(weight), self),))

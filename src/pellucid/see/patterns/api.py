@@ -6,7 +6,7 @@ pattern:  model, layer, unit -> Pattern: one of them
 All units are worked on at once, each in its own row. Each starts where it responds most among many noise images (one
 pass of the noise scores every unit: the precursor). A silent unit maximizes its pre-activation until it wakes; if it
 does not, it gets other starts, and at last the training image that excites it most. Only a unit that no start and no
-training image made positive is called dead, and the result says how many were tried. Images are in model space, what
+training image lifted from zero is called dead, and the result says how many were tried. Images are in model space, what
 the network itself receives, not in [0, 1].
 """
 

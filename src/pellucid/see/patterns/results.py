@@ -105,8 +105,8 @@ class _Found:
 class Patterns(_Found):
     """The patterns of a layer's units, in the order of `units`; as an array, it is its images.
 
-    images: in model space. activations: of these very images, in float32. dead: no start and no training image made the
-    unit positive; `tried_starts` and `tried_images` say how many there were (images are tried for units that no start
+    images: in model space. activations: of these very images, in float32. dead: no start and no training image took the
+    unit from zero; `tried_starts` and `tried_images` say how many there were (images are tried for units that no start
     makes active). steps: made uphill. strongest: each unit's activation for the image of the data that excites it most,
     if `compare` was asked for. silent_starts: how many of the tried starts left the unit silent. start: the number of
     the noise it started from, -1 for another image; see `initial_images.mixture_of`. converged: after how many steps,

@@ -173,7 +173,7 @@
     const parts = [];
     if (layer.dead.length) {
       parts.push(h("section", {}, h("h2", {}, "Dead units, and the proof"),
-        h("p", { class: "note" }, "A unit counts as dead only where no start of an ascent made it positive, nor any training image that was tried."),
+        h("p", { class: "note" }, "A unit counts as dead only where every start of an ascent left it at zero, and every training image that was tried."),
         h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Dead units" }, h("table", { class: "ruled" },
           h("thead", {}, h("tr", {}, ["unit", "starts tried", "images tried", "largest activation"].map((words) => h("th", { scope: "col" }, words)))),
           h("tbody", {}, layer.dead.map((unit) => { const entry = found.entries[unit]; return h("tr", {},
@@ -256,7 +256,7 @@
         h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`),
         h("p", { class: "lede" }, story(at, entry)),
         facts([
-          entry.dead ? ["dead", "nothing made it positive", "dead"] : [short(entry.variants[0].activation), "activation of its pattern"],
+          entry.dead ? ["dead", "nothing wakes it", "dead"] : [short(entry.variants[0].activation), "activation of its pattern"],
           entry.ratio && [`${short(entry.ratio)} ×`, "the activation of the strongest image"],
           entry.active !== undefined && [percent(entry.active), "of the images make it positive"],
           classes && layer.class[unit] !== null && [label(layer.class[unit]), "the class that it prefers"],
@@ -280,7 +280,7 @@
 
   const story = (at, entry) => {
     if (entry.dead) {
-      return `No start made it positive, of ${entry.tried_starts.toLocaleString("en")} tried${entry.tried_images ? `, and none of ${entry.tried_images.toLocaleString("en")} images` : ""}. It is dead; the picture is as near as an ascent came.`;
+      return `No start woke it, of ${entry.tried_starts.toLocaleString("en")} tried${entry.tried_images ? `, and none of ${entry.tried_images.toLocaleString("en")} images` : ""}. It is dead; the picture is as near as an ascent came.`;
     }
     const [low, high] = [entry.film[0], entry.variants[0].activation];
     return `${sees(layers[at])}From noise that moved it to ${short(low)}, an ascent of ${many(entry.variants[0].steps, "step")} reached ${short(high)}.`;
