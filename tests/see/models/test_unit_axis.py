@@ -302,8 +302,12 @@ class Deep(nn.Module):
 
     def __init__(self):
         super().__init__()
-        block = [nn.Conv2d(3, 3, 1), nn.Identity(), nn.Dropout(0.1), nn.ZeroPad2d(0)]
-        self.blocks = nn.Sequential(*[nn.Sequential(*block) for _ in range(40)])
+        self.blocks = nn.Sequential(
+            *[
+                nn.Sequential(nn.Conv2d(3, 3, 1), nn.Identity(), nn.Dropout(0.1), nn.ZeroPad2d(0), nn.ReLU())
+                for _ in range(40)
+            ]
+        )
 
     def forward(self, x):
         return self.blocks(x)
@@ -314,11 +318,11 @@ def test_a_model_of_many_layers_is_listed_by_its_blocks():
     model = open_model(Deep(), input_shape=SHAPE)
     lines = str(model).splitlines()
     assert len(lines) == 2 + 41 + 1
-    assert lines[-1] == "160 more layers are not shown; name one to see what is inside it, or ask for all."
+    assert lines[-1] == "200 more layers are not shown; name one to see what is inside it, or ask for all."
     inside = model.listing("blocks.3").splitlines()
-    assert [line.split()[0] for line in inside[2:-1]] == ["blocks.3.0", "blocks.3"]
-    assert len(model.listing(everything=True).splitlines()) == 2 + 201
-    with pytest.raises(PellucidError, match="no layer 'blocks.40'"):
+    assert [line.split()[0] for line in inside[2:-1]] == ["blocks.3.0", "blocks.3.4", "blocks.3"]
+    assert len(model.listing(everything=True).splitlines()) == 2 + 241
+    with pytest.raises(PellucidError, match=r"layer 'blocks\.40'"):
         model.listing("blocks.40")
 
 

@@ -181,7 +181,7 @@ class _Ascents:
             with torch.no_grad():
                 outputs = self._read(images)
                 ranks.append(objective.score_all(outputs))
-                values = ranks[-1] if target is objective else target.score_all(outputs, rank=False)
+                values = target.score_all(outputs, rank=False)
             self.note_active(target, numbers, values.amax(0))
             silent += (~target.is_active(values.flatten())).view_as(values).sum(0).cpu()
             chunks.append(images)
