@@ -17,8 +17,8 @@ import numpy as np
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.learn import initializers
-from pellucid.learn.architectures import Architecture, ScalingName, architecture
-from pellucid.learn.io.config import read_architecture, require_storable
+from pellucid.learn.architectures import architecture
+from pellucid.learn.io.config import Architecture, ScalingName, read_architecture, require_storable
 from pellucid.learn.layers import Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
 
 Array = np.ndarray

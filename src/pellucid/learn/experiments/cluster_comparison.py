@@ -20,10 +20,10 @@ import numpy as np
 
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError, unknown
-from pellucid.learn.architectures import Architecture
 from pellucid.learn.build import grouped, network_for
 from pellucid.learn.experiments.clusters import cluster_data
 from pellucid.learn.features import ClusterFeatures, pixel_groups, require_count
+from pellucid.learn.io.config import Architecture
 from pellucid.learn.layers import Conv, Layer, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer

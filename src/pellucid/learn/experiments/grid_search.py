@@ -23,7 +23,6 @@ from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError, unknown
 from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder, read_bytes, write_text
-from pellucid.learn.architectures import Architecture
 from pellucid.learn.build import network_for
 from pellucid.learn.experiments.cluster_comparison import (
     RECIPE,
@@ -45,6 +44,7 @@ from pellucid.learn.experiments.study_results import (
 )
 from pellucid.learn.features import ClusterFeatures
 from pellucid.learn.io.checkpoints import fingerprint
+from pellucid.learn.io.config import Architecture
 from pellucid.learn.io.description import describe
 from pellucid.learn.layers import Layer
 from pellucid.learn.training import Trainer

@@ -30,22 +30,38 @@ Whatever else a table holds is refused with the nearest valid names. Sizes are b
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.files import read_bytes
 from pellucid.learn import initializers
-from pellucid.learn.architectures import Architecture, ScalingName
 from pellucid.learn.layers import KINDS, Layer, Residual, in_a_row
 from pellucid.learn.losses import loss_named
 from pellucid.settings import TrainSettings
+
+ScalingName = Literal["unit", "standardized", "unit-norm", "features"]
 
 LARGEST_FILE = 2**18
 MOST_LAYERS = 1000
 MOST_DOTS = 100
 """In a line: a key of many parts, a.a.a.a and so on, keeps the parser of the standard library busy for minutes."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`layers` from image to logits; `scaling` is measured on the training images where it says "features".
+
+    recipe: keywords of TrainSettings that train it well untuned.  loss: see losses.py.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    scaling: ScalingName = "unit"
+    initialization: str = initializers.CALM
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "cross-entropy"
 
 
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
@@ -61,7 +77,7 @@ def layer_from_dict(table: object) -> Layer:
     if kind not in KINDS:
         said = str(unknown("kind of layer", kind, KINDS)).removesuffix(".")
         raise PellucidError(f"{said}, or import the module that defines it first.")
-    known = [field.name for field in fields(KINDS[kind])]
+    known = [item.name for item in fields(KINDS[kind])]
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
     del values["kind"]
     for name in values:

@@ -12,8 +12,9 @@ by side; a layer that `couples` them sees all at once.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, fields
+from types import NoneType
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 from jaxtyping import Float
@@ -30,6 +31,30 @@ Parameters = dict[str, Array]
 Gradients = tuple[Parameters, Batch | None]  # of the parameters and of x; none, and None, where they are not wanted
 Shape = tuple[int, ...]
 Pair = tuple[int, int]  # (height, width)
+
+
+def _require_count(what: str, number: object) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST:
+        raise PellucidError(f"{what} must be whole numbers from 1 to {MOST:,}, not {number!r:.80}.")
+
+
+def _require_size(what: str, given: object) -> None:
+    if not isinstance(given, int) and not (isinstance(given, tuple) and len(given) == 2):
+        raise PellucidError(f"{what} is {given!r:.80}; need a number or (height, width).")
+    for number in given if isinstance(given, tuple) else (given,):
+        _require_count(what, number)
+
+
+def _require_share(what: str, given: object) -> None:
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given < 1:
+        raise PellucidError(f"{what} is {given!r:.80}; need a number from 0 to below 1.")
+
+
+Wanted = Literal["both", "parameters", "input"]
+Padding = Literal["valid", "same"]
+Count = Annotated[int, _require_count]  # a whole number from 1
+Size = Annotated[int | tuple[int, int], _require_size]  # for height and width, or one for each
+Share = Annotated[float, _require_share]  # from 0 to below 1
 
 
 KINDS: dict[str, type["Layer"]] = {}
@@ -53,6 +78,16 @@ class Layer(ABC):
                 raise PellucidError(f"There is a kind of layer '{kind}' already; give yours another name.")
             KINDS[kind] = cls
 
+    def __post_init__(self) -> None:
+        """Raises PellucidError for a field that is not as its type says: a Count, a Size, a Share, a Literal's word."""
+        for item in fields(self):
+            given, kinds = getattr(self, item.name), (item.type, *get_args(item.type))
+            if get_origin(item.type) is Literal and given not in kinds:
+                raise unknown(item.name, given, kinds[1:])
+            checks = [check for kind in kinds for check in getattr(kind, "__metadata__", ())]
+            for check in checks if given is not None or NoneType not in kinds else ():
+                check(f"A {self.kind} layer's {item.name}", given)
+
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one image's output for that of its input, both without the batch.
@@ -69,7 +104,7 @@ class Layer(ABC):
         """y, and what `backward` needs."""
 
     @abstractmethod
-    def backward(self, parameters: Parameters, cache: Any, dy: Any, *, wanted: "Wanted" = "both") -> Gradients:
+    def backward(self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both") -> Gradients:
         """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted).
 
         dy: the gradient of y, of its shape; for a Conv it may be a `kernels.PoolGradient`.
@@ -86,7 +121,7 @@ class Layer(ABC):
         return [self.forward(parameters, x) for x in shards]
 
     def train_backward(
-        self, parameters: Parameters, caches: Sequence[Any], dys: Sequence[Any], *, wanted: "Wanted" = "both"
+        self, parameters: Parameters, caches: Sequence[Any], dys: Sequence[Any], *, wanted: Wanted = "both"
     ) -> list[Gradients]:
         """`backward` of what `train_forward` gave."""
         return [self.backward(parameters, *pair, wanted=wanted) for pair in zip(caches, dys, strict=True)]
@@ -97,39 +132,9 @@ class Layer(ABC):
         return dy if name == "linear" else ACTIVATIONS[name].gradient(cache[-1], dy)
 
 
-Wanted = Literal["both", "parameters", "input"]
-Padding = Literal["valid", "same"]
-
-
 def pair(number: int | tuple[int, int]) -> Pair:
     """One number for height and width, or both."""
     return (number, number) if isinstance(number, int) else number
-
-
-def require_pair(what: str, given: object) -> None:
-    """Raise PellucidError for what is no whole number from 1, and no pair of such."""
-    if not isinstance(given, int) and not (isinstance(given, tuple) and len(given) == 2):
-        raise PellucidError(f"{what} is {given!r:.80}; need a number or (height, width).")
-    require_positive(what, *(given if isinstance(given, tuple) else (given,)))
-
-
-def require_share(what: str, given: object) -> None:
-    """Raise PellucidError for what is no number in [0, 1)."""
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given < 1:
-        raise PellucidError(f"{what} is {given!r:.80}; need a number from 0 to below 1.")
-
-
-def require_positive(what: str, *numbers: object) -> None:
-    """Raise PellucidError for what is no whole number from 1, or too large."""
-    for number in numbers:
-        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST:
-            raise PellucidError(f"{what} must be whole numbers from 1 to {MOST:,}, not {number!r:.80}.")
-
-
-def require_activation(name: object) -> None:
-    """Raise PellucidError for what is no activation."""
-    if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise unknown("activation", name, ACTIVATIONS)
 
 
 def require_image(what: str, shape: Shape) -> None:

@@ -4,23 +4,22 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pellucid import kernels
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import (
     Array,
+    Count,
     Gradients,
     Layer,
     Padding,
     Pair,
     Parameters,
     Shape,
+    Size,
     Wanted,
     pair,
-    require_activation,
     require_image,
-    require_pair,
-    require_positive,
 )
 
 
@@ -33,21 +32,13 @@ class Conv(Layer):
     the next.  dilation: pixels from one tap of the filter to the next.
     """
 
-    maps: int
-    kernel: int | tuple[int, int]
+    maps: Count
+    kernel: Size
     activation: activations.Name = "relu"
     padding: Padding = "valid"
-    stride: int | tuple[int, int] = 1
-    dilation: int | tuple[int, int] = 1
+    stride: Size = 1
+    dilation: Size = 1
     kind: ClassVar[str] = "conv"
-
-    def __post_init__(self) -> None:
-        for name in ("kernel", "stride", "dilation"):
-            require_pair(f"A convolution's {name}", getattr(self, name))
-        require_positive("A convolution's maps", self.maps)
-        require_activation(self.activation)
-        if self.padding not in ("valid", "same"):
-            raise unknown("padding", self.padding, ("valid", "same"))
 
     @property
     def window(self) -> Pair:

@@ -14,16 +14,7 @@ from pellucid import kernels
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers.base import (
-    Array,
-    Gradients,
-    Layer,
-    Parameters,
-    Shape,
-    Wanted,
-    require_activation,
-    require_positive,
-)
+from pellucid.learn.layers.base import Array, Count, Gradients, Layer, Parameters, Shape, Wanted
 
 
 @dataclass(frozen=True)
@@ -90,13 +81,9 @@ class Groups(Layer):
 class Dense(Layer):
     """Every unit sees every feature: y = activation(w x + b)."""
 
-    units: int
+    units: Count
     activation: activations.Name = "relu"
     kind: ClassVar[str] = "dense"
-
-    def __post_init__(self) -> None:
-        require_positive("A dense layer's units", self.units)
-        require_activation(self.activation)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:

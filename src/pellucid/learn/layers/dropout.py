@@ -6,27 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pellucid.learn.layers.base import (
-    Array,
-    Gradients,
-    Layer,
-    Parameters,
-    Shape,
-    Wanted,
-    require_share,
-)
+from pellucid.learn.layers.base import Array, Gradients, Layer, Parameters, Shape, Share, Wanted
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
     """In training each number is zero by the chance `rate`, and the others are divided by 1 - rate; otherwise y = x."""
 
-    rate: float = 0.5
+    rate: Share = 0.5
     kind: ClassVar[str] = "dropout"
     couples: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_share("A dropout's rate", self.rate)
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape

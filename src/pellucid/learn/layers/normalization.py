@@ -10,16 +10,7 @@ import numpy as np
 from pellucid import kernels
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers.base import (
-    Array,
-    Gradients,
-    Layer,
-    Parameters,
-    Shape,
-    Wanted,
-    require_activation,
-    require_share,
-)
+from pellucid.learn.layers.base import Array, Gradients, Layer, Parameters, Shape, Share, Wanted
 
 STATISTICS = ("mean", "variance")
 """Parameters that no gradient moves."""
@@ -35,15 +26,10 @@ class BatchNorm(Layer):
     """
 
     activation: activations.Name = "relu"
-    momentum: float = 0.1
-    least: float = 1e-5
+    momentum: Share = 0.1
+    least: Share = 1e-5
     kind: ClassVar[str] = "norm"
     couples: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_activation(self.activation)
-        require_share("A batch norm's momentum", self.momentum)
-        require_share("A batch norm's least variance", self.least)
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape

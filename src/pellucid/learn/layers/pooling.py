@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from pellucid import kernels
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError
 from pellucid.learn.layers.base import (
     Array,
     Batch,
@@ -15,10 +15,10 @@ from pellucid.learn.layers.base import (
     Pair,
     Parameters,
     Shape,
+    Size,
     Wanted,
     pair,
     require_image,
-    require_pair,
 )
 
 
@@ -31,19 +31,15 @@ class Pool(Layer):
     whole gradient.
     """
 
-    size: int | tuple[int, int] = 2
+    size: Size = 2
     method: Literal["max", "average"] = "max"
-    stride: int | tuple[int, int] | None = None
+    stride: Size | None = None
     kind: ClassVar[str] = "pool"
 
     def __post_init__(self) -> None:
-        require_pair("A pool's size", self.size)
-        if self.stride is not None:
-            require_pair("A pool's stride", self.stride)
+        super().__post_init__()
         if max(self.window) > 15:
             raise PellucidError(f"A pool's size is {self.size}; at most 15 is possible.")
-        if self.method not in ("max", "average"):
-            raise unknown("pooling method", self.method, ("max", "average"))
 
     @property
     def window(self) -> Pair:

@@ -13,17 +13,7 @@ import numpy as np
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers.base import (
-    Array,
-    Gradients,
-    Layer,
-    Parameters,
-    Shape,
-    Wanted,
-    require_activation,
-    require_image,
-    require_positive,
-)
+from pellucid.learn.layers.base import Array, Count, Gradients, Layer, Parameters, Shape, Wanted, require_image
 
 
 @dataclass(frozen=True)
@@ -53,13 +43,9 @@ def in_a_row(layers: Sequence[Any]) -> tuple[Any, ...]:
 class Sum(Layer):
     """y = activation(x + shortcut), the shortcut being what the layer `back` layers before this one took."""
 
-    back: int
+    back: Count
     activation: activations.Name = "relu"
     kind: ClassVar[str] = "sum"
-
-    def __post_init__(self) -> None:
-        require_positive("A residual's number of layers", self.back)
-        require_activation(self.activation)
 
     def output_shape(self, shape: Shape) -> Shape:
         require_image("A residual", shape)
