@@ -1,14 +1,19 @@
 """Fields: a default, a range and one line of help -> a setting; values -> a group of settings, or one sentence.
 
-field: default, help, range -> a keyword of the front door, an option of the command line, a control of the studio. Its
-help is read alone, in `--help` and beside a control: it names the thing and its unit.
+field: default, range -> a keyword of the front door, an option of the command line, a control of the studio. Its help
+is the docstring below it, which is read alone, in `--help` and beside a control: it names the thing and its unit.
 
 `Settings.of(**values)` is how the library builds settings; it raises `PellucidError`, never pydantic's own error.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
 from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,33 +22,50 @@ from pellucid.errors import PellucidError, unknown
 
 
 def field(
-    default: Any,
-    words: str,
-    *,
-    unset: str = "",
-    was: str | None = None,
-    ge: float | int | None = None,
-    gt: float | int | None = None,
-    le: float | int | None = None,
-    lt: float | int | None = None,
+    default: Any, words: str | None = None, *, unset: str = "", was: str | None = None, **limits: float | int
 ) -> Any:
-    """A settings field; its range is appended to its help, and so is what holds where the default is None or ().
+    """A settings field; its help is the docstring below it, if it is not given as `words`.
 
-    unset: that default in words.
+    unset: what holds where the default is None or (), in words; it is told behind the help, after the range.
     was: the name that the field had in the last release, which is still taken; see `Settings.renamed`.
-    ge, gt, le, lt: the limits of a number, as pydantic spells them (>=, >, <=, <).
+    limits: of a number, as pydantic spells them: ge, gt, le, lt (>=, >, <=, <).
     """
-    low = f"at least {ge:g}" if ge is not None else f"above {gt:g}" if gt is not None else ""
-    high = f"at most {le:g}" if le is not None else f"below {lt:g}" if lt is not None else ""
-    notes = "; ".join(filter(None, (", ".join(filter(None, (low, high))), unset and f"default: {unset}")))
-    described = f"{words} ({notes})" if notes else words
-    return Field(default, description=described, ge=ge, gt=gt, le=le, lt=lt, json_schema_extra={"was": was})
+    return Field(default, description=words, json_schema_extra={"was": was, "notes": _notes(limits, unset)}, **limits)  # type: ignore[call-overload]
+
+
+def _notes(limits: Mapping[str, float | int], unset: str) -> str:
+    """The range and what holds where nothing is given, in words."""
+    said = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    parts = ", ".join(f"{words} {limits[name]:g}" for name, words in said.items() if name in limits)
+    return "; ".join(filter(None, (parts, unset and f"default: {unset}")))
+
+
+@cache
+def _docstrings(module: str) -> dict[tuple[str, str], str]:
+    """(class, field) -> the docstring below the field. (pydantic finds these too, in 25 ms at every start.)"""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return {
+        (one.name, ast.unparse(field.target)): str(ast.literal_eval(below.value))
+        for one in classes
+        for field, below in pairwise(one.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
 
 
 class Settings(BaseModel):
     """A frozen group of fields; unknown names and values out of range are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Each field's help in one line, with its notes."""
+        for name in cls.__annotations__.keys() & cls.model_fields.keys():
+            info: Any = cls.model_fields[name]
+            words = info.description or _docstrings(cls.__module__)[cls.__name__, name]
+            notes = info.json_schema_extra["notes"]
+            info.description = " ".join(words.split()) + (f" ({notes})" if notes else "")
 
     @classmethod
     def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:

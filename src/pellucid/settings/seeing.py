@@ -47,191 +47,123 @@ def _rising(given: tuple[float, float]) -> tuple[float, float]:
 class ModelSettings(Settings):
     """How a model of one's own is opened; bundled networks and Pellucid's files know all of it but the device."""
 
-    weights: Path | None = field(
-        None,
-        "weights of a model given as package.module:factory: .safetensors, a state dict (.pt, .pth), or Keras' .h5",
-        unset="those it is made with",
-    )
-    input_shape: str | None = field(
-        None, "shape of the model's input as channels,height,width, such as 3,224,224", unset="found by trying"
-    )
-    scaling: str | None = field(
-        None,
-        "scaling of input images from [0, 1]: 'unit' (as they are), 'standardized' (each by itself), or mean and "
-        "deviation, two numbers or two per channel: 0.485,0.456,0.406,0.229,0.224,0.225",
-        unset="the model's own, or unit",
-    )
-    device: str | None = field(
-        None, "device the model runs on: cpu, cuda, cuda:1, mps, or auto", unset="where its weights lie"
-    )
+    weights: Path | None = field(None, unset="those it is made with")
+    """weights of a model given as package.module:factory: .safetensors, a state dict (.pt, .pth), or Keras' .h5"""
+    input_shape: str | None = field(None, unset="found by trying")
+    """shape of the model's input as channels,height,width, such as 3,224,224"""
+    scaling: str | None = field(None, unset="the model's own, or unit")
+    """scaling of input images from [0, 1]: 'unit' (as they are), 'standardized' (each by itself), or mean and
+    deviation, two numbers or two per channel: 0.485,0.456,0.406,0.229,0.224,0.225"""
+    device: str | None = field(None, unset="where its weights lie")
+    """device the model runs on: cpu, cuda, cuda:1, mps, or auto"""
 
 
 class PatternSettings(Settings):
     """How the pattern of a unit is found."""
 
-    preset: Literal["none", "mlp-deep", "classic"] = field(
-        "none",
-        "set of defaults: Pellucid's own (none), a write-up's on deep dense networks (mlp-deep), or one's on maps: 600 "
-        "small steps along the normalized gradient (classic); given settings override it",
-    )
-    optimizer: Literal["power", "normalized", "adam", "gradient"] = field(
-        "power",
-        "update rule of the image: annealed power ascent, normalized gradient, Adam, or the plain gradient",
-        was="ascent",
-    )
-    steps: int = field(30, "optimization steps of an image", ge=1, le=100_000)
-    initial_step_size: float = field(
-        100.0, "first step of the power optimizer, in standard deviations of the image", was="first", gt=0
-    )
-    final_step_size: float = field(
-        0.1, "last step of the power optimizer, in standard deviations of the image", was="last", gt=0
-    )
-    momentum: float = field(
-        0.5, "share of the previous direction in the power optimizer's next one", was="average", ge=0, lt=1
-    )
-    initial_smoothing: float = field(
-        2.0,
-        "smoothing of a map's rectifier in the power optimizer's first step, in standard deviations before it; it "
-        "falls to 0 over three quarters of the steps; 0 smooths nothing",
-        ge=0,
-        le=100,
-    )
-    learning_rate: float | None = field(
-        None,
-        "step size of the optimizers normalized, adam and gradient",
-        unset="0.01, 0.05 and 0.1, in this order",
-        was="rate",
-        gt=0,
-    )
-    tolerance: float = field(
-        0.0, "relative change of the activation below which a step counts as converged; 0 for never", ge=0, lt=1
-    )
-    patience: int = field(
-        5, "successive steps within the tolerance after which the optimization of an image has converged", ge=1, le=1000
-    )
-    converged: Literal["stop", "report"] = field(
-        "stop", "whether an optimization that has converged stops, or goes on and the step is only reported"
-    )
-    keep: Literal["best", "last"] = field(
-        "best", "image of the optimization that becomes the pattern: the one of highest value, or the last"
-    )
-    restarts: int = field(
-        1, "optimizations of each unit, from different initial images; the best is kept", was="tries", ge=1, le=100
-    )
-    image: Literal["sphere", "box", "fourier", "box-fourier", "maco"] = field(
-        "sphere",
-        "parametrization of the image: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or "
-        "phases of waves as strong as in the data's images (maco)",
-    )
-    pixel_range: Annotated[tuple[float, float], AfterValidator(_rising)] = field(
-        (0.0, 1.0), "lowest and highest value that the pixels of the images box and box-fourier are clipped to"
-    )
-    colors: Literal["plain", "decorrelated"] = field(
-        "plain", "color channels of the image: as they are, or decorrelated as in the data's images"
-    )
-    color_matrix: tuple[float, ...] = field(
-        (), "mixing matrix of decorrelated color channels, by rows (nine numbers for RGB)", unset="the data's"
-    )
-    at: Place = field(
-        (),
-        "neuron to maximize in each unit's map: its row and column (or head and token; all for either), the number of "
-        "a token, or cls",
-        unset="the map's mean is maximized",
-    )
-    logit: bool = field(
-        False, "maximization of what a unit is before its ReLU, sigmoid or softmax: of a class, its logit"
-    )
-    others: float = field(0.0, "penalty weight of the mean activation of the layer's other units", ge=0)
-    tv: float = field(0.0, "penalty weight of the image's total variation, |dx| + |dy| over all pixels", ge=0)
-    l1: float = field(0.0, "penalty weight of the pixels' absolute values (L1)", ge=0)
-    l2: float = field(0.0, "penalty weight of the pixels' squares (L2)", ge=0)
-    blur: float = field(0.0, "penalty weight of the squares of what a blur removes from the image", ge=0)
-    diversity: float = field(
-        0.0, "penalty weight of how alike the images of one unit are, where --units names it several times", ge=0
-    )
-    relative: bool = field(
-        True,
-        "penalties tv, l1, l2, blur as means over pixels times the activation, or (no-relative) as sums over pixels",
-    )
-    jitter: float | None = field(
-        None, "largest random shift of the image at a step, in pixels", unset="4 from 64 pixels a side on, else 0", ge=0
-    )
-    zoom: float | None = field(
-        None,
-        "largest random enlarging or shrinking of the image at a step, so that it is not tied to one size; 0.05 is 5%",
-        unset="0.05 from 64 pixels a side on, else 0",
-        ge=0,
-    )
-    rotate: float | None = field(
-        None,
-        "largest random rotation of the image at a step, in degrees",
-        unset="5 from 64 pixels a side on, else 0",
-        was="turn",
-        ge=0,
-    )
-    pad: float | None = field(None, "width of a gray frame around the image at a step, in pixels", unset="0", ge=0)
-    pixel_noise: float | None = field(
-        None,
-        "standard deviation of noise added to the pixels at a step, in units of the image",
-        unset="0",
-        was="grain",
-        ge=0,
-    )
-    noise: Literal["scales", "fourier", "zero", "normal"] = field(
-        "scales",
-        "initial image: noise of several scales or of a random spectrum, 0.01 everywhere (zero), N(0.5, 0.1) (normal)",
-    )
-    scales: tuple[Cells, ...] = field(
-        (3, 7, 14, 28),
-        "noises that initial images are made of, the coarsest first: cells along the shorter side, or rows x columns "
-        "such as 3x7",
-    )
+    preset: Literal["none", "mlp-deep", "classic"] = field("none")
+    """set of defaults: Pellucid's own (none), a write-up's on deep dense networks (mlp-deep), or one's on maps: 600
+    small steps along the normalized gradient (classic); given settings override it"""
+    optimizer: Literal["power", "normalized", "adam", "gradient"] = field("power", was="ascent")
+    """update rule of the image: annealed power ascent, normalized gradient, Adam, or the plain gradient"""
+    steps: int = field(30, ge=1, le=100_000)
+    """optimization steps of an image"""
+    initial_step_size: float = field(100.0, was="first", gt=0)
+    """first step of the power optimizer, in standard deviations of the image"""
+    final_step_size: float = field(0.1, was="last", gt=0)
+    """last step of the power optimizer, in standard deviations of the image"""
+    momentum: float = field(0.5, was="average", ge=0, lt=1)
+    """share of the previous direction in the power optimizer's next one"""
+    initial_smoothing: float = field(2.0, ge=0, le=100)
+    """smoothing of a map's rectifier in the power optimizer's first step, in standard deviations before it; it falls to
+    0 over three quarters of the steps; 0 smooths nothing"""
+    learning_rate: float | None = field(None, unset="0.01, 0.05 and 0.1, in this order", was="rate", gt=0)
+    """step size of the optimizers normalized, adam and gradient"""
+    tolerance: float = field(0.0, ge=0, lt=1)
+    """relative change of the activation below which a step counts as converged; 0 for never"""
+    patience: int = field(5, ge=1, le=1000)
+    """successive steps within the tolerance after which the optimization of an image has converged"""
+    converged: Literal["stop", "report"] = field("stop")
+    """whether an optimization that has converged stops, or goes on and the step is only reported"""
+    keep: Literal["best", "last"] = field("best")
+    """image of the optimization that becomes the pattern: the one of highest value, or the last"""
+    restarts: int = field(1, was="tries", ge=1, le=100)
+    """optimizations of each unit, from different initial images; the best is kept"""
+    image: Literal["sphere", "box", "fourier", "box-fourier", "maco"] = field("sphere")
+    """parametrization of the image: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or phases of
+    waves as strong as in the data's images (maco)"""
+    pixel_range: Annotated[tuple[float, float], AfterValidator(_rising)] = field((0.0, 1.0))
+    """lowest and highest value that the pixels of the images box and box-fourier are clipped to"""
+    colors: Literal["plain", "decorrelated"] = field("plain")
+    """color channels of the image: as they are, or decorrelated as in the data's images"""
+    color_matrix: tuple[float, ...] = field((), unset="the data's")
+    """mixing matrix of decorrelated color channels, by rows (nine numbers for RGB)"""
+    at: Place = field((), unset="the map's mean is maximized")
+    """neuron to maximize in each unit's map: its row and column (or head and token; all for either), the number of a
+    token, or cls"""
+    logit: bool = field(False)
+    """maximization of what a unit is before its ReLU, sigmoid or softmax: of a class, its logit"""
+    others: float = field(0.0, ge=0)
+    """penalty weight of the mean activation of the layer's other units"""
+    tv: float = field(0.0, ge=0)
+    """penalty weight of the image's total variation, |dx| + |dy| over all pixels"""
+    l1: float = field(0.0, ge=0)
+    """penalty weight of the pixels' absolute values (L1)"""
+    l2: float = field(0.0, ge=0)
+    """penalty weight of the pixels' squares (L2)"""
+    blur: float = field(0.0, ge=0)
+    """penalty weight of the squares of what a blur removes from the image"""
+    diversity: float = field(0.0, ge=0)
+    """penalty weight of how alike the images of one unit are, where --units names it several times"""
+    relative: bool = field(True)
+    """penalties tv, l1, l2, blur as means over pixels times the activation, or (no-relative) as sums over pixels"""
+    jitter: float | None = field(None, unset="4 from 64 pixels a side on, else 0", ge=0)
+    """largest random shift of the image at a step, in pixels"""
+    zoom: float | None = field(None, unset="0.05 from 64 pixels a side on, else 0", ge=0)
+    """largest random enlarging or shrinking of the image at a step, so that it is not tied to one size; 0.05 is 5%"""
+    rotate: float | None = field(None, unset="5 from 64 pixels a side on, else 0", was="turn", ge=0)
+    """largest random rotation of the image at a step, in degrees"""
+    pad: float | None = field(None, unset="0", ge=0)
+    """width of a gray frame around the image at a step, in pixels"""
+    pixel_noise: float | None = field(None, unset="0", was="grain", ge=0)
+    """standard deviation of noise added to the pixels at a step, in units of the image"""
+    noise: Literal["scales", "fourier", "zero", "normal"] = field("scales")
+    """initial image: noise of several scales or of a random spectrum, 0.01 everywhere (zero), N(0.5, 0.1) (normal)"""
+    scales: tuple[Cells, ...] = field((3, 7, 14, 28))
+    """noises that initial images are made of, the coarsest first: cells along the shorter side, or rows x columns such
+    as 3x7"""
     scale_weights: tuple[float, ...] = field(
-        (),
-        "weight of each of the scales of noise, in every initial image",
-        unset="a fifth of the candidates has each of four scales alone, a fifth the sum of all",
-        was="weights",
+        (), unset="a fifth of the candidates has each of four scales alone, a fifth the sum of all", was="weights"
     )
-    smooth: float = field(
-        0.0, "standard deviation of a Gaussian that smooths the initial image, in pixels; 0 for none", ge=0, le=1000
-    )
-    stages: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = field(
-        (),
-        "steps on each of the scales in turn, one number for each, such as 20 40 80 400; a stage adds the next scale's "
-        "noise to the image of the stage before",
-        unset="all scales at once",
-    )
-    candidates: int = field(
-        512, "noise images among which each unit's initial image is chosen, by activation", ge=1, le=65_536
-    )
-    precursor_steps: int = field(
-        0,
-        "steps that a unit's four best candidates make before the initial image is chosen; 0 for none",
-        ge=0,
-        le=10_000,
-    )
-    precision: Literal["float32", "bfloat16", "auto"] = field(
-        "float32", "arithmetic of a PyTorch model's steps, the faster one with auto; the last five are float32"
-    )
-    silent_restarts: int = field(
-        3, "further initial images for a unit that none has activated yet", was="retries", ge=0, le=100
-    )
-    report: bool = field(False, "record of every step's mean and maximum of the other units, TV, L1 and loss")
-    report_ema: float = field(
-        0.9, "share of the past in the moving averages of the printed report; 0 for the numbers themselves", ge=0, lt=1
-    )
-    compare: bool = field(
-        False, "comparison with each unit's strongest image of the data; on the command line, wherever data are given"
-    )
-    snapshots: int = field(8, "images kept of an optimization, at steps that double", was="shots", ge=0, le=1000)
-    tones: Literal["deviations", "true", "stretched"] | None = field(
-        None,
-        "brightness in pictures: deviations from the image's mean, true values, or each image stretched between its "
-        "smallest and its largest value",
-        unset="true for box images, else deviations",
-    )
-    palette: Literal["gray", "viridis"] = field("gray", "colors of pictures of images of one channel")
-    seed: int = field(0, "seed of initial images and random transforms", ge=0)
+    """weight of each of the scales of noise, in every initial image"""
+    smooth: float = field(0.0, ge=0, le=1000)
+    """standard deviation of a Gaussian that smooths the initial image, in pixels; 0 for none"""
+    stages: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = field((), unset="all scales at once")
+    """steps on each of the scales in turn, one number for each, such as 20 40 80 400; a stage adds the next scale's
+    noise to the image of the stage before"""
+    candidates: int = field(512, ge=1, le=65_536)
+    """noise images among which each unit's initial image is chosen, by activation"""
+    precursor_steps: int = field(0, ge=0, le=10_000)
+    """steps that a unit's four best candidates make before the initial image is chosen; 0 for none"""
+    precision: Literal["float32", "bfloat16", "auto"] = field("float32")
+    """arithmetic of a PyTorch model's steps, the faster one with auto; the last five are float32"""
+    silent_restarts: int = field(3, was="retries", ge=0, le=100)
+    """further initial images for a unit that none has activated yet"""
+    report: bool = field(False)
+    """record of every step's mean and maximum of the other units, TV, L1 and loss"""
+    report_ema: float = field(0.9, ge=0, lt=1)
+    """share of the past in the moving averages of the printed report; 0 for the numbers themselves"""
+    compare: bool = field(False)
+    """comparison with each unit's strongest image of the data; on the command line, wherever data are given"""
+    snapshots: int = field(8, was="shots", ge=0, le=1000)
+    """images kept of an optimization, at steps that double"""
+    tones: Literal["deviations", "true", "stretched"] | None = field(None, unset="true for box images, else deviations")
+    """brightness in pictures: deviations from the image's mean, true values, or each image stretched between its
+    smallest and its largest value"""
+    palette: Literal["gray", "viridis"] = field("gray")
+    """colors of pictures of images of one channel"""
+    seed: int = field(0, ge=0)
+    """seed of initial images and random transforms"""
 
     @model_validator(mode="before")
     @classmethod
@@ -264,34 +196,44 @@ PRESETS: Mapping[Any, Mapping[str, Any]] = {
 class DreamSettings(Settings):
     """How a pattern is dreamt into a photograph."""
 
-    size: int = field(560, "longer side of the dream, in pixels; a smaller photo keeps its size", ge=8, le=20_000)
-    levels: int = field(
-        4, "levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64", ge=1, le=8
-    )
-    rounds: int = field(2, "rounds of optimization over all levels of tiles; 0 returns the photo", ge=0, le=100)
-    steps: int = field(20, "optimization steps of each tile in a round", ge=1, le=10_000)
-    learning_rate: float = field(
-        0.02, "size of an optimization step, in standard deviations of the tile's pixels", was="rate", gt=0, le=10
-    )
-    strength: float = field(0.25, "largest change of a pixel's brightness; 1 is from black to white", gt=0, le=1)
-    contrast: float = field(1.1, "contrast of the finished dream, as a factor; 1 leaves it unchanged", ge=1, le=10)
-    color: bool = field(True, "the photo's own colors under the dream's brightness; otherwise a gray dream")
-    frame: int = field(1000, "longer side of the frame kept of each round, in pixels; 0 for no frames", ge=0, le=20_000)
-    seed: int = field(0, "seed of whatever is random in the dream", ge=0)
+    size: int = field(560, ge=8, le=20_000)
+    """longer side of the dream, in pixels; a smaller photo keeps its size"""
+    levels: int = field(4, ge=1, le=8)
+    """levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64"""
+    rounds: int = field(2, ge=0, le=100)
+    """rounds of optimization over all levels of tiles; 0 returns the photo"""
+    steps: int = field(20, ge=1, le=10_000)
+    """optimization steps of each tile in a round"""
+    learning_rate: float = field(0.02, was="rate", gt=0, le=10)
+    """size of an optimization step, in standard deviations of the tile's pixels"""
+    strength: float = field(0.25, gt=0, le=1)
+    """largest change of a pixel's brightness; 1 is from black to white"""
+    contrast: float = field(1.1, ge=1, le=10)
+    """contrast of the finished dream, as a factor; 1 leaves it unchanged"""
+    color: bool = field(True)
+    """the photo's own colors under the dream's brightness; otherwise a gray dream"""
+    frame: int = field(1000, ge=0, le=20_000)
+    """longer side of the frame kept of each round, in pixels; 0 for no frames"""
+    seed: int = field(0, ge=0)
+    """seed of whatever is random in the dream"""
 
 
 class OctaveSettings(Settings):
     """How a classic deep dream is optimized, for models that take images of any size."""
 
-    size: int = field(560, "longer side of the dream, in pixels; a smaller photo keeps its size", ge=8, le=20_000)
-    octaves: int = field(
-        4, "number of image sizes, from small to the full one, that are dreamt at in turn", ge=1, le=20
-    )
-    scale: float = field(1.4, "ratio of each octave's size to that of the one before", gt=1, le=4)
-    steps: int = field(10, "optimization steps at each octave; 0 returns the photo", ge=0, le=10_000)
-    learning_rate: float = field(
-        0.01, "mean change of a pixel in a step; 1 is from black to white", was="rate", gt=0, le=1
-    )
-    jitter: int = field(32, "largest random shift of the image at a step, in pixels", ge=0, le=1000)
-    tile: int = field(400, "side of the tiles whose gradients are computed one by one, in pixels", ge=16, le=10_000)
-    seed: int = field(0, "seed of the random shifts", ge=0)
+    size: int = field(560, ge=8, le=20_000)
+    """longer side of the dream, in pixels; a smaller photo keeps its size"""
+    octaves: int = field(4, ge=1, le=20)
+    """number of image sizes, from small to the full one, that are dreamt at in turn"""
+    scale: float = field(1.4, gt=1, le=4)
+    """ratio of each octave's size to that of the one before"""
+    steps: int = field(10, ge=0, le=10_000)
+    """optimization steps at each octave; 0 returns the photo"""
+    learning_rate: float = field(0.01, was="rate", gt=0, le=1)
+    """mean change of a pixel in a step; 1 is from black to white"""
+    jitter: int = field(32, ge=0, le=1000)
+    """largest random shift of the image at a step, in pixels"""
+    tile: int = field(400, ge=16, le=10_000)
+    """side of the tiles whose gradients are computed one by one, in pixels"""
+    seed: int = field(0, ge=0)
+    """seed of the random shifts"""
