@@ -6,6 +6,7 @@
 #     make bench    the benchmarks; some of them:  make bench NAMES="training patterns"
 #     make fuzz     mutated files through every reader, five minutes;  make kill  commands ended at fifty moments each
 #     make wheel-test  the wheel, alone in an environment of its own: the tour;  make audit  known holes of what we use
+#     make zoo      200 architectures of six libraries: is a unit what it is said to be;  make zoo ARGS="--only timm"
 #     make load     fifty windows at one studio: what they see, what it costs, what is left
 #     make docs     write the generated pages of docs/; make pictures  draw the README's pictures again
 #
@@ -27,7 +28,7 @@ export PELLUCID_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: tour test check format bench load docs pictures clean fuzz kill wheel-test audit
+.PHONY: tour test check format bench load docs pictures clean fuzz kill wheel-test audit zoo
 
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
@@ -54,6 +55,12 @@ bench: $(DEV)
 load: $(DEV)
 	$(BIN)/python -m benchmarks.load_studio $(ARGS)
 
+# In an environment of its own, for torchvision needs a PyTorch of its own version.
+ZOO := .zoo
+
+zoo: $(ZOO)/.ready
+	$(ZOO)/bin/python -m benchmarks.zoo $(ARGS)
+
 docs: $(DEV)
 	$(BIN)/python docs/generate.py
 
@@ -76,7 +83,7 @@ audit: $(DEV)
 	$(BIN)/python tests/trust/audit.py
 
 clean:
-	rm -rf $(VENV) tests/fuzz-found .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(ZOO) tests/fuzz-found .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 .PHONY: venv
 venv: $(DEV)
@@ -88,6 +95,13 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt hatchling editables
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable .
+	@touch $@
+
+$(ZOO)/.ready: pyproject.toml benchmarks/zoo-requirements.txt
+	@echo "Setting up $(ZOO) (minutes the first time, and gigabytes: six libraries of networks)"
+	@test -x $(ZOO)/bin/python || $(PYTHON) -m venv $(ZOO)
+	@$(ZOO)/bin/python -m pip install -qq --requirement benchmarks/zoo-requirements.txt
+	@$(ZOO)/bin/python -m pip install -qq --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): $(READY)
