@@ -181,7 +181,7 @@ class LayerProbe(ABC):
         self._asking = True
         axis = self.own_axis(module, tensor, args, kwargs)
         self._asking = False
-        given = next((one for one in (*args, *(kwargs or {}).values()) if isinstance(one, Tensor)), None)
+        given = _first_given(args, kwargs)
         self._sites.append((module, run))
         self._outputs.append(Output(path, tensor, Images(), given, axis, self.is_made_of_modules(module)))
 
@@ -190,15 +190,19 @@ class LayerProbe(ABC):
         self._runs = {}
         return bool(self._unclear)
 
-    def record_changed(self, module: Any, output: Any) -> None:
-        """Find where the images stand, from an output of the second forward."""
+    def record_changed(self, module: Any, output: Any, args: Any = (), kwargs: Any = None) -> None:
+        """Find where the images stand, from an output of the second forward, or from what the module was given."""
         self._runs[module] = run = self._runs.get(module, 0) + 1
-        at, tensor = self._unclear.get((module, run)), first_tensor(output)
-        if at is not None and tensor is not None:
-            images = images_by_change(self._outputs[at].tensor, tensor)
-            if images is not None:
-                self._outputs[at] = replace(self._outputs[at], images=images)
-                del self._unclear[module, run]
+        at, tensor, given = self._unclear.get((module, run)), first_tensor(output), _first_given(args, kwargs)
+        if at is None or tensor is None:
+            return
+        before = self._outputs[at]
+        images = images_by_change(before.tensor, tensor)
+        if images is None and given is not None and before.given is not None and len(given) == len(tensor):
+            images = images_by_change(before.given, given)  # weights of zero let nothing through
+        if images is not None:
+            self._outputs[at] = replace(before, images=images)
+            del self._unclear[module, run]
 
     def found(
         self, image: tuple[int, int], asked: Mapping[str, int], holders: Mapping[str, Any]
@@ -236,6 +240,10 @@ class LayerProbe(ABC):
             if path and module not in listed
         }
         return tuple(layers), sites, unlisted
+
+
+def _first_given(args: Any, kwargs: Any) -> Tensor | None:
+    return next((one for one in (*args, *(kwargs or {}).values()) if isinstance(one, Tensor) and one.ndim > 1), None)
 
 
 @contextmanager

@@ -240,7 +240,7 @@ def _probe(
         return lambda one, args, kwargs, output: probe.record(path, one, output, args, kwargs)
 
     def comparing(path: str) -> Any:
-        return lambda one, args, kwargs, output: probe.record_changed(one, output)
+        return lambda one, args, kwargs, output: probe.record_changed(one, output, args, kwargs)
 
     with lock, evaluating(module):
         try:

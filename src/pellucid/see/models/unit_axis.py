@@ -151,6 +151,7 @@ class _Axes:
     def __init__(self, asked: Mapping[str, int]) -> None:
         self._asked = asked
         self._found: dict[int, tuple[Tensor, int]] = {}
+        self._stored: dict[int, tuple[Tensor, int]] = {}  # by the memory of an output, which its views share
         self._last: tuple[Tensor, int] | None = None
 
     def of(self, output: Output, first: Tensor) -> tuple[int, bool]:
@@ -159,8 +160,10 @@ class _Axes:
         if axis is None:
             axis = self._inherited(output, first)
         if axis is None:
-            axis, guessed = (first.ndim - 1 if first.ndim == 3 else 1), first.ndim > 2
+            usual = -1 if output.tensor.ndim == 3 else 1  # tokens, or maps and heads
+            axis, guessed = output.images.place(usual, output.tensor), True
         self._found[id(output.tensor)] = self._last = (first, axis)
+        self._stored[output.tensor.untyped_storage().data_ptr()] = self._last
         return axis, guessed
 
     def _said(self, output: Output, first: Tensor) -> int | None:
@@ -185,7 +188,8 @@ class _Axes:
             return self._found[id(output.tensor)][1]
         given = None if output.given is None else self._found.get(id(output.given))
         if given is None and output.given is not None and self._last is not None and not output.inside:
-            given = self._passed(output, self._last)
+            memory = output.given.untyped_storage().data_ptr()
+            given = self._passed(output, self._stored.get(memory, self._last))
         for source in (self._last, given) if output.inside else (given, self._last):
             axis = None if source is None else _handed_on(*source, first)
             if axis is not None:
@@ -209,13 +213,23 @@ def _handed_on(source: Tensor, axis: int, output: Tensor) -> int | None:
     units = source.shape[axis]
     fitting = [place for place in range(1, output.ndim) if output.shape[place] == units]
     if source.numel() == output.numel() and (len(fitting) > 1 or source.shape != output.shape):
-        values = source.movedim(axis, 1).reshape(len(source), units, -1)
+        extremes = _extremes(source, axis)
         for place in fitting:
-            if torch.equal(output.movedim(place, 1).reshape(len(output), units, -1), values):
+            if torch.equal(_extremes(output, place), extremes):  # the same values, in whatever order of positions
                 return place
     if source.shape == output.shape or (source.ndim == output.ndim and axis in fitting):
         return axis
-    return fitting[0] if len(fitting) == 1 else None
+    if len(fitting) == 1:
+        return fitting[0]
+    differing = [
+        place for place in range(output.ndim) if source.shape[place : place + 1] != output.shape[place : place + 1]
+    ]
+    return axis if source.ndim == output.ndim and differing == [axis] else None  # a part of the units, or more of them
+
+
+def _extremes(output: Tensor, axis: int) -> Float[Tensor, "two batch unit"]:
+    values = output.movedim(axis, 1).reshape(len(output), output.shape[axis], -1)
+    return torch.stack([values.amin(-1), values.amax(-1)])
 
 
 def _grid(tokens: int, grids: Sequence[tuple[int, int]], image: tuple[int, int]) -> tuple[tuple[int, int] | None, int]:
