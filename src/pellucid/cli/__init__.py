@@ -20,6 +20,7 @@ from cyclopts import CycloptsError
 
 from pellucid.cli import error_text
 from pellucid.cli import learning as learning
+from pellucid.cli import models as models
 from pellucid.cli import seeing as seeing
 from pellucid.cli import showing as showing
 from pellucid.cli.app import app
@@ -55,7 +56,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except PellucidError as error:
         if (report := getattr(error, "report", None)) is not None:  # a gradient check that failed has more to say
             print(report.table)
-        return _refuse(str(error), debug)
+        return _refuse(error_text.of_library(str(error)), debug)
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)
         return 130

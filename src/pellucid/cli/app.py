@@ -14,7 +14,10 @@ Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options
 Architecture = Annotated[str, Parameter(help="architecture: a name, such as cnn-4-4-8-16, or a TOML file")]
 Model = Annotated[str, Parameter(help="network: a bundled one's name, such as mnist-cnn, or a file")]
 AnyModel = Annotated[
-    str, Parameter(help="model: a bundled network's name, such as mnist-cnn, a file, or package.module:factory")
+    str,
+    Parameter(
+        help="model: a name of `pellucid models`, such as mnist-cnn or timm:resnet50, a file, or package.module:factory"
+    ),
 ]
 Layer = Annotated[str, Parameter(help="name of the layer, as `pellucid layers MODEL` lists it")]
 Unit = Annotated[int, Parameter(help="unit of the layer, counted from 0; -1 for the mean of the whole layer")]

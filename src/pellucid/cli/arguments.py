@@ -15,6 +15,8 @@ from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.settings import DataSettings, ModelSettings, NetworkSettings, Settings, SplitSettings
 
+LARGEST_LIST = 2**22
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -130,13 +132,24 @@ def begun(given: str, source: DataSettings, how: NetworkSettings, seeds: Setting
 
 def model_of(model: str, how: ModelSettings) -> Any:
     """The model, opened with the options; its name alone, where there are none, for the library to open."""
-    options = {name: value for name, value in given_options(how).items() if value is not None}
+    options = model_options(how)
     if not options:
         return model
     from pellucid.see.models.open import open_model
 
+    return open_model(model, **options)
+
+
+def model_options(how: ModelSettings) -> dict[str, Any]:
+    """The options that say how a model is opened, as `open_model` takes them."""
+    from pellucid.files import read_bytes
+
+    options = {name: value for name, value in given_options(how).items() if value is not None}
     if "input_shape" in options:
         options["input_shape"] = _numbers("input-shape", options["input_shape"], int, "channels,height,width")
+    if "classes" in options:
+        lines = read_bytes(options["classes"], "file of classes", LARGEST_LIST).decode("utf-8", "replace").splitlines()
+        options["classes"] = [line.strip() for line in lines if line.strip()]
     if "scaling" in options and "," in options["scaling"]:
         numbers = _numbers("scaling", options["scaling"], float, "mean,deviation")
         if len(numbers) % 2:
@@ -146,7 +159,7 @@ def model_of(model: str, how: ModelSettings) -> Any:
         half = len(numbers) // 2
         mean, deviation = (part[0] if half == 1 else list(part) for part in (numbers[:half], numbers[half:]))
         options["scaling"] = {"kind": "mean-deviation", "mean": mean, "deviation": deviation}
-    return open_model(model, **options)
+    return options
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float], form: str) -> tuple[Any, ...]:

@@ -1,15 +1,29 @@
 """Error text: an error of cyclopts -> one sentence.
 
-sentence: cyclopts' error -> the command or option found, what was expected, the nearest names
+sentence:   cyclopts' error -> the command or option found, what was expected, the nearest names
+of_library: a sentence of the library -> the same in the words of the command line
 
 cyclopts words its errors for a panel of several lines; a shell, a log and a person in a hurry want one.
 """
+
+import re
 
 from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 from pydantic import ValidationError
 
 from pellucid import settings
 from pellucid.errors import PellucidError, unknown
+
+
+def of_library(words: str) -> str:
+    """A sentence of the library with its keywords as options: input_shape=(3, 64, 64) is --input-shape 3,64,64."""
+
+    def option(found: re.Match[str]) -> str:
+        value = "" if found[2] == "True" else " " + found[2].strip("()").replace(", ", ",")
+        return f"--{found[1].replace('_', '-')}{value}"
+
+    names = "|".join(settings.ModelSettings.model_fields)
+    return re.sub(rf"\b({names})=(\([^()]*\)|'[^']*'|\w+)", option, words)
 
 
 def sentence(error: CycloptsError, commands: list[str]) -> str:
@@ -30,5 +44,5 @@ def sentence(error: CycloptsError, commands: list[str]) -> str:
     if isinstance(error.__cause__, ValidationError):
         return settings.sentence(error.__cause__)
     if isinstance(error.__cause__, PellucidError):
-        return str(error.__cause__)
+        return of_library(str(error.__cause__))
     return f"{' '.join(str(error).split())} See `{' '.join(['pellucid', verb]).strip()} --help`."

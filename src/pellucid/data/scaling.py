@@ -23,6 +23,7 @@ from pellucid.errors import PellucidError, unknown
 from pellucid.kernels import standardize_images
 
 KINDS = ("unit", "standardized", "unit-norm", "mean-deviation")
+NAMED = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}  # of RGB, as most networks of photographs have it
 LEAST_DEVIATION = 1 / 255
 Images = Float[np.ndarray, "image channel height width"]
 Images32 = Float32[np.ndarray, "image channel height width"]
@@ -36,8 +37,8 @@ class Scaling:
 
     kind: "unit", "standardized", "unit-norm" or "mean-deviation"; only the last takes `mean` and `deviation`, each a
     number, (channel,), or what broadcasts to (channel, height, width), in units of the [0, 1] pixels. They are kept
-    as float32 arrays of no or three axes. Raises PellucidError for an unknown kind, and for numbers missing, not
-    finite, or a deviation that is not positive.
+    as float32 arrays of no or three axes. "imagenet" is the mean-deviation of ImageNet's colors. Raises PellucidError
+    for an unknown kind, and for numbers missing, not finite, or a deviation that is not positive.
     """
 
     kind: str = "unit"
@@ -45,8 +46,11 @@ class Scaling:
     deviation: Any = None
 
     def __post_init__(self) -> None:
+        if self.kind in NAMED and self.mean is None and self.deviation is None:
+            for name, value in zip(("kind", "mean", "deviation"), ("mean-deviation", *NAMED[self.kind]), strict=True):
+                object.__setattr__(self, name, value)
         if self.kind not in KINDS:
-            raise unknown("scaling", self.kind, KINDS)
+            raise unknown("scaling", self.kind, (*KINDS, *NAMED))
         if self.kind != "mean-deviation":
             if self.mean is not None or self.deviation is not None:
                 raise PellucidError(

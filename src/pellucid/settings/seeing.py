@@ -49,13 +49,17 @@ class ModelSettings(Settings):
 
     weights: Path | None = field(None, unset="those it is made with")
     """weights of a model given as package.module:factory: .safetensors, a state dict (.pt, .pth), or Keras' .h5"""
-    input_shape: str | None = field(None, unset="found by trying")
+    input_shape: str | None = field(None, unset="the model's own")
     """shape of the model's input as channels,height,width, such as 3,224,224"""
     scaling: str | None = field(None, unset="the model's own, or unit")
-    """scaling of input images from [0, 1]: 'unit' (as they are), 'standardized' (each by itself), or mean and
-    deviation, two numbers or two per channel: 0.485,0.456,0.406,0.229,0.224,0.225"""
+    """scaling of input images from [0, 1]: 'unit' (as they are), 'standardized' (each by itself), 'imagenet', or mean
+    and deviation, two numbers or two per channel"""
+    classes: Path | None = field(None, unset="the model's own")
+    """file with the names of the model's classes, a line for each"""
     device: str | None = field(None, unset="where its weights lie")
     """device the model runs on: cpu, cuda, cuda:1, mps, or auto"""
+    trust: bool = field(False)
+    """permission for a model file to run the Python code that it names; it is remembered for this file"""
 
 
 class PatternSettings(Settings):

@@ -16,6 +16,7 @@ if importlib.util.find_spec("keras") is None:  # importing it would choose its b
 
 from pellucid.errors import PellucidError
 from pellucid.see.models import keras as adapter
+from pellucid.see.models.keras_files import load_weights
 from pellucid.see.models.open import open_model
 
 keras = adapter.imported()
@@ -254,12 +255,12 @@ def test_weights_alone_say_so(tmp_path):
     with pytest.raises(PellucidError, match="weights but no description of a model"):
         open_model(path)
     other = keras.models.clone_model(module)
-    adapter.loaded(other, path)
+    load_weights(other, path)
     assert all(np.array_equal(a, b) for a, b in zip(module.get_weights(), other.get_weights(), strict=True))
     with pytest.raises(PellucidError, match="do not fit"):
-        adapter.loaded(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
+        load_weights(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
     with pytest.raises(PellucidError, match="not for a Keras model"):
-        adapter.loaded(other, tmp_path / "x.pt")
+        load_weights(other, tmp_path / "x.pt")
 
 
 def test_a_factory_of_keras_takes_weights_by_name(tmp_path, monkeypatch):

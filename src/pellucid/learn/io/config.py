@@ -124,18 +124,23 @@ def _block(table: object) -> Layer | Residual:
 
 def read_architecture(path: Path) -> Architecture:
     """The architecture in a TOML file; raises PellucidError, naming the file, for whatever else it may hold."""
-    content = read_bytes(path, "architecture", limit=LARGEST_FILE)
-    try:
-        text = content.decode("utf-8")
-        if any(line.count(".") > MOST_DOTS for line in text.split("\n") if not line.lstrip().startswith("#")):
-            raise ValueError(f"a line has more than {MOST_DOTS} dots")
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested too deeply
-        raise PellucidError(f"The architecture '{path}' is no TOML file: {summary(error)}.") from None
+    table = read_toml(path, "architecture")
     try:
         return _architecture(table, default_name=path.stem)
     except PellucidError as error:
         raise PellucidError(f"The architecture '{path}' cannot be used: {error}") from None
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The table in a TOML file; raises PellucidError, which calls the file `what`, where it holds none."""
+    content = read_bytes(path, what, limit=LARGEST_FILE)
+    try:
+        text = content.decode("utf-8")
+        if any(line.count(".") > MOST_DOTS for line in text.split("\n") if not line.lstrip().startswith("#")):
+            raise ValueError(f"a line has more than {MOST_DOTS} dots")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested too deeply
+        raise PellucidError(f"The {what} '{path}' is no TOML file: {summary(error)}.") from None
 
 
 def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:

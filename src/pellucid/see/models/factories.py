@@ -15,7 +15,7 @@ import struct
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+from torch.nn.parameter import is_lazy
 
 from pellucid.errors import PellucidError, shortened, summary, unknown
 from pellucid.files import StrPath, input_file
@@ -34,8 +36,8 @@ LARGEST_FILE = 2**36
 # What PyTorch raises on damaged or hostile bytes; its own reader of pickles takes them to be well formed.
 _BROKEN = (RuntimeError, ValueError, TypeError, EOFError, OSError, LookupError, AttributeError, AssertionError,
            ArithmeticError, MemoryError, struct.error, zipfile.BadZipFile)  # fmt: skip
-_NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts keep it among other things
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
+_USUAL = ("", "state_dict", "model_state_dict", "model")  # where a state dict lies in its file
+DEEPEST = 5  # mappings inside each other
 
 
 def is_named(source: str) -> bool:
@@ -43,8 +45,10 @@ def is_named(source: str) -> bool:
     return NAMED.fullmatch(source) is not None and not Path(source).exists()
 
 
-def made(source: str) -> Any:
+def made(source: str, folder: StrPath = ".") -> Any:
     """What the factory "package.module:factory" returns; if the name is that of a model, the model itself.
+
+    folder: where its module is looked for before the installed packages.
 
     Raises PellucidError for a module or a factory that does not exist (with the nearest), and for one that fails.
     """
@@ -52,7 +56,7 @@ def made(source: str) -> Any:
     if matched is None:
         raise PellucidError(f"'{source}' names no factory; write package.module:factory.")
     path, names = matched.groups()
-    with _from_here():
+    with importing_from(folder):
         found: Any = _imported(path)
         for name in names.split("."):
             if not hasattr(found, name):
@@ -61,13 +65,18 @@ def made(source: str) -> Any:
             found = getattr(found, name)
         if not callable(found) or isinstance(found, nn.Module):
             return found
-        try:
-            return found()
-        except (Exception, SystemExit) as error:  # whatever a person's own code raises
-            raise PellucidError(
-                f"The factory '{source}' failed with {type(error).__name__}: {summary(error)}; "
-                f"let it make the model without arguments."
-            ) from error
+        return called(found, source)
+
+
+def called(factory: Callable[[], Any], source: str) -> Any:
+    """What a factory, or a class, makes; raises PellucidError where it fails."""
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:  # whatever a person's own code raises
+        raise PellucidError(
+            f"The factory '{source}' failed with {type(error).__name__}: {summary(error)}; let it make the model "
+            f"without arguments."
+        ) from error
 
 
 def loaded(module: nn.Module, path: StrPath) -> nn.Module:
@@ -82,13 +91,28 @@ def loaded(module: nn.Module, path: StrPath) -> nn.Module:
             f"The weights '{path}' are of no known kind; give a .safetensors file, or a state dict as .pt or .pth."
         )
     checked = input_file(path, "file of weights", LARGEST_FILE)
-    tensors = _safe_tensors(checked) if suffix == ".safetensors" else _state_dict(checked)
-    for prefix in _PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    _require_fit(module, tensors, checked)
-    module.load_state_dict(tensors)
+    held = _safe_tensors(checked) if suffix == ".safetensors" else unpickled(checked)
+    found, wanted = _tensors_in(held), module.state_dict()
+    for tensors in found.values():
+        _strip(tensors, wanted)
+    fitting = {name: one for name, one in found.items() if not wanted.keys().isdisjoint(one)} or found
+    usual = [name for name in _USUAL if name in fitting]
+    if len(fitting) != 1 and not usual:
+        what = f"state dicts by the names {', '.join(fitting)}" if fitting else f"{type(held).__name__}"
+        raise PellucidError(
+            f"The weights '{path}' hold {what} and not names with tensors; save module.state_dict() alone."
+        )
+    _fill(module, fitting[usual[0] if usual else next(iter(fitting))], checked)
     return module
+
+
+def _strip(tensors: dict[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Take off the prefix that all names have in common ("module.", "_orig_mod.", "model.") until they are known."""
+    while tensors and not any(name in wanted for name in tensors):
+        prefixes = {name.partition(".")[0] if "." in name else "" for name in tensors}
+        if len(prefixes) > 1 or prefixes == {""}:
+            return
+        consume_prefix_in_state_dict_if_present(tensors, f"{prefixes.pop()}.")
 
 
 def _imported(path: str) -> Any:
@@ -109,9 +133,9 @@ def _imported(path: str) -> Any:
 
 
 @contextmanager
-def _from_here() -> Iterator[None]:
-    """Inside the block, the current folder is first on `sys.path`, as for `python -m`."""
-    here = os.getcwd()
+def importing_from(folder: StrPath) -> Iterator[None]:
+    """Inside the block, this folder is first on `sys.path`, as the current one is for `python -m`."""
+    here = os.path.abspath(folder)
     sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
@@ -135,35 +159,76 @@ def _safe_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a state dict; nothing in the file is run."""
+def unpickled(path: Path) -> Any:
+    """What a file of `torch.save` holds, if that is tensors and plain values alone; nothing in the file is run."""
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # of old pickles
-            held = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise PellucidError(
             f"The weights '{path}' are a pickle that asks for more than tensors{_asked_for(error)}, so nothing of it "
             f"was run; save the state dict alone: torch.save(module.state_dict(), ...)."
         ) from error
     except _BROKEN as error:
-        raise PellucidError(
+        raise archive_refused(path) or PellucidError(
             f"The weights '{path}' are no whole state dict ({summary(error)}); save them once more."
         ) from error
-    for name in _NESTED:
-        if isinstance(held, Mapping) and isinstance(held.get(name), Mapping):
-            held = held[name]
-    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise PellucidError(
-            f"The weights '{path}' hold {type(held).__name__} and not names with tensors; save module.state_dict()."
+
+
+def archive_refused(path: Path) -> PellucidError | None:
+    """The sentence for TorchScript and for torch.export's archives, which hold code; None for other files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return None
+    if any("/code/" in name for name in names):
+        return PellucidError(
+            f"The file '{path}' is TorchScript, whose layers take no hooks; give a function that makes the module, "
+            f"package.module:factory, and as its weights the file that this writes: "
+            f"torch.save(torch.jit.load('{path}').state_dict(), 'weights.pt')."
         )
-    return {str(name): value for name, value in held.items()}
+    if any(name.endswith("archive_format") or "/models/" in name for name in names):
+        return PellucidError(
+            f"The file '{path}' is an archive of torch.export, which PyTorch reads by pickle and by evaluating its "
+            f"text, so it can run code; if you trust it, give a function, package.module:factory, that returns "
+            f"torch.export.unflatten(torch.export.load('{path}'))."
+        )
+    return None
 
 
-def _require_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise PellucidError for the first tensor that is missing, has another shape, or is not the module's."""
+def _tensors_in(held: Any, name: str = "", depth: int = 0) -> dict[str, dict[str, Any]]:
+    """The state dicts among nested mappings, by name, as training scripts keep them beside other things."""
+    if not isinstance(held, Mapping) or not held or depth > DEEPEST:
+        return {}
+    if all(isinstance(value, Tensor) or str(key).endswith("_extra_state") for key, value in held.items()):
+        return (
+            {name: held if isinstance(held, dict) else dict(held)} if all(isinstance(key, str) for key in held) else {}
+        )
+    inner = [_tensors_in(value, str(key), depth + 1) for key, value in held.items()]
+    return {key: one for found in inner for key, one in found.items()}
+
+
+def _fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load the weights as strictly as PyTorch itself does; raises PellucidError for the first that does not fit.
+
+    A .safetensors file holds tensors that share their memory once, as `safetensors.torch.save_model` writes them.
+    """
     wanted = module.state_dict()
-    missing = [name for name in wanted if name not in tensors]
-    strange = [name for name in tensors if name not in wanted]
+    for name, value in wanted.items():
+        if name in tensors and isinstance(value, Tensor) and not is_lazy(value) and value.shape != tensors[name].shape:
+            raise PellucidError(
+                f"The weights '{path}' have '{name}' of shape {tuple(tensors[name].shape)}, but the module's is of "
+                f"{tuple(value.shape)}; give those of this very module."
+            )
+    try:
+        found = module.load_state_dict(tensors, strict=False)
+    except _BROKEN as error:
+        raise PellucidError(f"The weights '{path}' do not fit the module: {summary(error)}") from error
+    missing, strange = found.missing_keys, found.unexpected_keys
+    if path.suffix.lower() == ".safetensors":
+        given = {wanted[name].data_ptr() for name in tensors if name in wanted}
+        missing = [name for name in missing if wanted[name].data_ptr() not in given]
     if missing:
         beside = f", but '{shortened(strange[0])}', which the module has not" if strange else ""
         raise PellucidError(
@@ -172,9 +237,3 @@ def _require_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
         )
     if strange:
         raise unknown(f"weight of the module, as '{path}' has it, called", strange[0], wanted)
-    for name, value in wanted.items():
-        if value.shape != tensors[name].shape:
-            raise PellucidError(
-                f"The weights '{path}' have '{name}' of shape {tuple(tensors[name].shape)}, but the module's is of "
-                f"{tuple(value.shape)}; give those of this very module."
-            )

@@ -1,6 +1,6 @@
 """Keras: a `keras.Model` on its PyTorch backend as a Model, without converting it.
 
-open_keras: keras.Model -> Model;  open_file: .keras, .h5 -> Model (see keras_files.py for what is refused)
+open_keras: keras.Model -> Model (keras_files.py reads .keras and .h5)
 
 On that backend a Keras model is differentiable by PyTorch as it is. Layers are recorded by wrapping their `call` while
 a `with` block lasts, and the model runs in Keras' `StatelessScope`, on detached views of its weights, so that nothing
@@ -19,13 +19,13 @@ from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, summary
-from pellucid.files import StrPath
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
 from pellucid.see.models.hooks import (
@@ -37,13 +37,13 @@ from pellucid.see.models.hooks import (
     lock,
     probing_noise,
 )
-from pellucid.see.models.keras_files import load_model, load_weights
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 Form = Callable[[Tensor], Tensor]  # images (batch, channel, height, width) -> what the model takes
 _FORMS: dict[object, Form] = {  # by whether channels are last, or by what else the model takes
     False: lambda images: images,
     True: lambda images: images.movedim(1, -1),
+    "BGR": lambda images: images.flip(1).movedim(1, -1),
     "one channel": lambda images: images[:, 0],
     "row": lambda images: images.movedim(1, -1).flatten(1),
 }
@@ -53,6 +53,11 @@ def is_model(source: Any) -> bool:
     """Whether this is a Keras model, of any backend; imports nothing."""
     kind = getattr(sys.modules.get("keras"), "Model", None)
     return isinstance(kind, type) and isinstance(source, kind)
+
+
+def is_class(source: type) -> bool:
+    """Whether this is a class of Keras models; imports nothing."""
+    return issubclass(source, getattr(sys.modules.get("keras"), "Model", ()))
 
 
 def is_file(source: Any) -> bool:
@@ -116,17 +121,16 @@ class _Reader(ForwardRecorder):
         _run(self._model.module, self._model.form(images), self._values)
 
 
-def open_file(path: StrPath, **asked: Any) -> KerasModel:
-    """The model in a .keras or .h5 file, under the file's name; further arguments are those of `open_keras`.
-
-    Raises PellucidError for a file that is missing or damaged, and one that holds code; see keras_files.py.
-    """
-    return open_keras(load_model(imported(), path), name=Path(path).stem, **asked)
-
-
-def loaded(model: Any, path: StrPath) -> Any:
-    """The model with the weights of a file, .weights.h5 or .h5; raises PellucidError where they do not fit."""
-    return load_weights(model, path)
+def stated_scaling(model: Any) -> Scaling | None:
+    """0 to 255, where the model itself brings such pixels to the usual size; None where it does nothing to them."""
+    for _, layer in _layers(model):
+        if getattr(layer, "kernel", None) is not None:
+            return None
+        offset = getattr(layer, "mean", None) if type(layer).__name__ == "Normalization" else None
+        factor = layer.scale if type(layer).__name__ == "Rescaling" else 1.0
+        if np.max(np.abs(factor)) < 1 / 32 or (offset is not None and float(abs(torch.as_tensor(offset)).max()) > 2):
+            return Scaling("mean-deviation", 0.0, 1 / 255)
+    return None
 
 
 def open_keras(
@@ -136,10 +140,12 @@ def open_keras(
     scaling: Scaling,
     name: str | None = None,
     device: torch.device | None = None,
+    reversed_channels: bool = False,
     units_axis: Mapping[str, int] = MappingProxyType({}),
 ) -> KerasModel:
     """A `keras.Model` as a Model. input_shape: (channel, height, width), needed where the model does not fix it.
 
+    reversed_channels: whether it takes BGR, as some of Keras' own networks do; images are RGB here all the same.
     units_axis: patterns of layers' names -> the axis of their units, where that is read wrongly.
 
     Raises PellucidError for another backend than PyTorch's, a model that was not built, has several inputs, or does
@@ -159,6 +165,7 @@ def open_keras(
         )
     channels_last = _is_channels_last(model)
     shape, form = _taken(model, name, input_shape, channels_last)
+    form = _FORMS["BGR"] if reversed_channels else form
     layers, sites, unlisted = _probe(model, name, shape, form, channels_last, home, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     return KerasModel(name, shape, scaling, layers, home, model, form, sites, unlisted=unlisted)

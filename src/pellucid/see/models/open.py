@@ -1,14 +1,15 @@
 """Opening models: a name, a file or an object of any framework -> a Model.
 
-open_model: zoo name | file | Network | torch.nn.Module | keras.Model | package.module:factory -> Model
+open_model: bundled name | library's name | file | Network | torch.nn.Module | keras.Model | factory -> Model
 """
 
+import copy
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
 
@@ -16,17 +17,18 @@ import torch
 from torch import nn
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, PellucidWarning, unknown
 from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.network import Network
-from pellucid.see.models import factories, keras, wheels
+from pellucid.see.models import factories, keras, keras_files, model_files, names, refusals, wheels
 from pellucid.see.models.base import Model
+from pellucid.see.models.described import Described, stated
 from pellucid.see.models.devices import chosen_device
 from pellucid.see.models.network import open_network
 from pellucid.see.models.torch import open_module
 
 _known: WeakSet[Model] = WeakSet()  # of kinds of a person's own, which give what they declare
-_STATE_DICTS = (".pt", ".pth", ".ckpt")
+_RANDOM = ("timm", "torchvision")  # libraries whose functions make random weights unless told otherwise
 
 
 def open_model(
@@ -35,79 +37,183 @@ def open_model(
     input_shape: Sequence[int] | None = None,
     scaling: str | Scaling | Mapping[str, Any] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    classes: Sequence[str] | None = None,
     device: str | torch.device | None = None,
-    units_axis: Mapping[str, int] = MappingProxyType({}),
+    units_axis: Mapping[str, int] | None = None,
+    trust: bool = False,
 ) -> Model:
     """A model whose layers can be read, from a name, a file or an object of any framework.
 
-    source: a name of the zoo ("mnist-cnn", "efficientnet-lite0"), a Pellucid file, a `Network`, a `torch.nn.Module`, a
-    `keras.Model`, a `.keras` or `.h5` file, "package.module:factory" (a function of the person's that makes one of
-    these), or a Model (as it is).
+    source: a bundled network's name ("mnist-cnn", "efficientnet-lite0"), a library's ("timm:resnet50", "torchvision:",
+    "hf:", "keras:"), a Pellucid file, a model file (.toml), a `.keras` or `.h5` file, a `torch.nn.Module`, a
+    `keras.Model`, a `Network`, "package.module:factory" (a function of the person's that makes one of these), or a
+    Model (as it is).
     input_shape, scaling: for models of PyTorch and Keras, since the others know their own. `input_shape` is (channel,
-    height, width), found by asking or trying where it is not given; `scaling` is "unit" (the default: the model takes
-    images in [0, 1]), "standardized", or a `Scaling`.
-    weights: a file for what a factory makes: .safetensors, or a state dict as .pt or .pth.
+    height, width); where it is not given, what the model says, or else the one that fits. `scaling` is "unit" (the
+    model takes images in [0, 1]), "standardized", "imagenet", or a `Scaling`; where it is not given, what the model or
+    its library says, or else "unit".
+    weights: a file for a module, its class, or what a factory makes: .safetensors, or a state dict as .pt or .pth.
+    classes: names of what the units of the last layer stand for; where they are not given, those of the library.
     device: "cpu", "cuda", "mps", "auto"; where it is not given, the model's own. A model keeps its own device and
     dtype, and is left as it was.
     units_axis: patterns of layers' names -> the axis of their units in the layer's own output, for models of PyTorch
     and Keras: needed only where the listing says that an axis was guessed, and it is the wrong one.
+    trust: whether a model file may run the factory that it names; remembered for this file.
 
     Raises PellucidError for an unknown name (with the nearest), a file that is no model, a model that does not run on
     one image of that shape, and a device that is not there.
     """
     place = chosen_device(device)
-    if isinstance(source, str) and factories.is_named(source) and source not in zoo():
-        own = factories.made(source)
-        if weights is not None:
-            own = keras.loaded(own, weights) if keras.is_model(own) else factories.loaded(_module(own), weights)
-        opened = open_model(own, input_shape=input_shape, scaling=scaling, device=device, units_axis=units_axis)
-        return replace(opened, name=source.rpartition(":")[2])
-    if isinstance(source, str) and source in wheels.WHEELS and weights is None:
-        return wheels.open_wheel(source, input_shape, None if scaling is None else as_scaling(scaling), place)
-    if weights is not None:
-        raise PellucidError(f"{_described(source)} has its weights; give some for 'package.module:factory' only.")
-    if keras.is_model(source) or keras.is_file(source):
-        opener = keras.open_keras if keras.is_model(source) else keras.open_file
-        return opener(source, input_shape=input_shape, scaling=as_scaling(scaling), device=place, units_axis=units_axis)
-    if isinstance(source, nn.Module):
-        return open_module(
-            source, input_shape=input_shape, scaling=as_scaling(scaling), device=place, units_axis=units_axis
-        )
-    if input_shape is not None or scaling is not None:
+    found, options = _described(source, trust)
+    given = {"input_shape": input_shape, "scaling": scaling, "weights": weights, "classes": classes,
+             "units_axis": units_axis}  # fmt: skip
+    options = {**options, **{name: value for name, value in given.items() if value is not None}}
+    if "weights" in options:
+        found = replace(found, model=_with_weights(found, options["weights"], source), random="")
+    if found.random:
+        warnings.warn(f"The weights of {_shown(source)} are random: {found.random}.", PellucidWarning, stacklevel=2)
+    if found.scaling is None:
+        found = _with_statement(found)
+    opened = _opened(source, found, options, place, device == "auto")
+    return _completed(opened, found, options.get("classes"))
+
+
+def _opened(
+    source: Any, found: Described, options: Mapping[str, Any], place: torch.device | None, anywhere: bool
+) -> Model:
+    """The Model of what was found; raises PellucidError where it does not run, or takes no such options."""
+    model = found.model
+    asked = {
+        "input_shape": options.get("input_shape", found.input_shape),
+        "scaling": as_scaling(options.get("scaling", found.scaling)),
+        "name": found.name,
+        "device": place,
+        "units_axis": options.get("units_axis", {}),
+    }
+    if keras.is_model(model):  # which PyTorch takes for modules of its own
+        return keras.open_keras(model, reversed_channels=found.reversed_channels, **asked)
+    if isinstance(model, nn.Module):
+        return open_module(model, **asked)
+    if not isinstance(model, Model | Network | Path):
+        raise refusals.of_object(model)
+    if "input_shape" in options or "scaling" in options:
         raise PellucidError(
-            f"{_described(source)} brings its own input shape and scaling; give these for models of PyTorch or Keras."
+            f"{_shown(source)} brings its own input shape and scaling; give these for models of PyTorch or Keras."
         )
-    opened = _opened(source)
-    if place is not None and place.type != opened.device.type and device != "auto":
+    opened = _ready(model, found.name)
+    if place is not None and place.type != opened.device.type and not anywhere:
         raise PellucidError(
-            f"{_described(source)} works on '{opened.device}' and cannot be moved to '{place}'; leave out the device."
+            f"{_shown(source)} works on '{opened.device}' and cannot be moved to '{place}'; leave out the device."
         )
     return opened
 
 
-def _opened(source: Any) -> Model:
-    """A Model as it is, a network of `learn`, or what a name or a file holds."""
-    if isinstance(source, Model):
-        if not type(source).__module__.startswith("pellucid.") and source not in _known:
-            source.require_declared()
-            _known.add(source)
-        return source
-    if isinstance(source, Network):
-        return open_network(source)
-    if isinstance(source, str | os.PathLike):
-        path, name = _located(os.fspath(source))
-        return open_network(Network.load(path), name=name)
+def _ready(model: Model | Network | Path, name: str | None) -> Model:
+    """A Model as it is, or a network of `learn`, from its file or itself."""
+    if isinstance(model, Model):
+        if not type(model).__module__.startswith("pellucid.") and model not in _known:
+            model.require_declared()
+            _known.add(model)
+        return model
+    return open_network(Network.load(model), name=name) if isinstance(model, Path) else open_network(model)
+
+
+def _completed(opened: Model, found: Described, classes: Sequence[str] | None) -> Model:
+    """The Model with the names of its classes, and with its library's pipeline where shape and scaling are still its.
+
+    Raises PellucidError where names were asked for, and are not as many as the last layer has units.
+    """
+    units = opened.readable[-1].units
+    named = found.classes if classes is None else tuple(map(str, classes))
+    if classes is not None and len(named) != units:
+        raise PellucidError(
+            f"There are {len(named)} names of classes, but the last layer of '{opened.name}' has {units} units; give a "
+            f"name for each."
+        )
+    changes: dict[str, Any] = {"classes": named} if named and len(named) == units else {}
+    if found.pipeline is not None and opened.scaling == found.scaling:
+        changes["pipeline"] = found.pipeline
+    return replace(opened, **changes) if changes else opened
+
+
+def _with_statement(found: Described) -> Described:
+    """The same with what the model itself says of its images."""
+    if keras.is_model(found.model):
+        return replace(found, scaling=keras.stated_scaling(found.model))
+    if isinstance(found.model, nn.Module):
+        return replace(stated(found.model), name=found.name, input_shape=found.input_shape)
+    return found
+
+
+def _described(source: Any, trust: bool) -> tuple[Described, Mapping[str, Any]]:
+    """What is to be opened, and the options that a model file gives; raises PellucidError for what is no model."""
+    if isinstance(source, torch.export.ExportedProgram):
+        return Described(torch.export.unflatten(source)), {}
+    if not isinstance(source, str | os.PathLike):
+        return Described(source), {}
+    path = Path(source)
+    if path.suffix.lower() != model_files.SUFFIX:
+        return _found(os.fspath(source), "."), {}
+    inner, options = model_files.read(path, trust)
+    return replace(_found(inner, path.parent), name=path.stem), options
+
+
+def _found(word: str, folder: str | os.PathLike[str]) -> Described:
+    """What a name or a path means; the module of a factory is looked for in the folder first."""
+    path = Path(word)
+    if word in bundled():
+        return Described(Path(str(resources.files("pellucid") / "zoo" / f"{word}.safetensors")), name=word)
+    if word in wheels.WHEELS:
+        return wheels.described(word)
+    if names.is_named(word):
+        return replace(names.named(word), name=word)
+    if factories.is_named(word):
+        return _made(word, folder)
+    if keras.is_file(word):
+        return Described(keras_files.load_model(keras.imported(), path), name=path.stem, fresh=True)
+    refused = refusals.of_file(path)
+    if refused is not None:
+        raise refused
+    return Described(_located(word), name=path.stem)
+
+
+def _made(factory: str, folder: str | os.PathLike[str]) -> Described:
+    """What a factory makes; of a library that makes random weights unless told otherwise, this is noted."""
+    package, _, function = factory.partition(":")
+    library = package.partition(".")[0]
+    why = f"its library has trained ones as '{library}:{function}', if any" if library in _RANDOM else ""
+    return Described(factories.made(factory, folder), name=function, random=why, fresh=True)
+
+
+def _with_weights(found: Described, weights: str | os.PathLike[str], source: Any) -> Any:
+    """The model with the weights of a file; a module that somebody else may have is copied first.
+
+    Raises PellucidError where they do not fit, and for what takes none.
+    """
+    model = found.model
+    if isinstance(model, type):
+        model = factories.called(model, model.__name__)
+    if keras.is_model(model):
+        if not found.fresh:
+            raise PellucidError("A keras.Model loads its weights itself; open it after model.load_weights(...).")
+        return keras_files.load_weights(model, weights)
+    if isinstance(model, nn.Module):
+        return factories.loaded(model if found.fresh else copy.deepcopy(model), weights)
     raise PellucidError(
-        f"{_described(source)} cannot be opened; give a name of the zoo, a file, a Network, a torch.nn.Module or a "
-        f"keras.Model."
+        f"{_shown(source)} takes no weights; give them for a torch.nn.Module, or for a factory that makes one."
     )
+
+
+def bundled() -> tuple[str, ...]:
+    """The names of the networks of `learn` that come with Pellucid."""
+    folder = resources.files("pellucid") / "zoo"
+    found = [entry.name for entry in folder.iterdir() if entry.name.endswith(".safetensors")]
+    return tuple(sorted(name.removesuffix(".safetensors") for name in found))
 
 
 def zoo() -> tuple[str, ...]:
     """The names of the bundled networks, and of those whose weights an installed package brings."""
-    folder = resources.files("pellucid") / "zoo"
-    names = [entry.name for entry in folder.iterdir() if entry.name.endswith(".safetensors")]
-    return (*sorted(name.removesuffix(".safetensors") for name in names), *wheels.installed())
+    return (*bundled(), *wheels.installed())
 
 
 def as_scaling(scaling: str | Scaling | Mapping[str, Any] | None) -> Scaling:
@@ -119,34 +225,22 @@ def as_scaling(scaling: str | Scaling | Mapping[str, Any] | None) -> Scaling:
     return scaling if isinstance(scaling, Scaling) else Scaling.from_dict({"kind": scaling})
 
 
-def _located(source: str) -> tuple[Path, str]:
-    """The file that a zoo name or a path means, and the model's name; raises PellucidError where there is none."""
-    if source in zoo():
-        return Path(str(resources.files("pellucid") / "zoo" / f"{source}.safetensors")), source
+def _located(source: str) -> Path:
+    """The file that a path means; raises PellucidError where it can only be a name, and there is no such model."""
     path = Path(source)
-    if path.suffix.lower() in _STATE_DICTS and not path.is_dir():
-        raise PellucidError(
-            f"The file '{source}' holds weights without the module that they belong to; name a function that makes it, "
-            f"package.module:factory, and give the file as weights."
-        )
     if path.exists() or path.suffix or len(path.parts) > 1:
-        return path, path.stem  # Network.load says what is wrong with a file
+        return path  # Network.load says what is wrong with a file
     if source in ARCHITECTURES:
         raise PellucidError(
             f"'{source}' is an architecture without weights; train it (pellucid train {source}) and name its file."
         )
-    raise unknown("model", source, zoo())
-
-
-def _module(source: Any) -> nn.Module:
-    """What a factory returned, if it takes weights; raises PellucidError otherwise."""
-    if isinstance(source, nn.Module):
-        return source
     raise PellucidError(
-        f"{_described(source)} takes no weights; let the factory make a torch.nn.Module or keras.Model."
+        f"{unknown('model', source, zoo())} A file, package.module:factory, and a library's name such as timm:{source} "
+        f"are opened, too."
     )
 
 
-def _described(source: Any) -> str:
-    shown = f"'{source}'" if isinstance(source, str | os.PathLike) else f"An object of type {type(source).__name__}"
-    return f"The model {shown}" if shown.startswith("'") else shown
+def _shown(source: Any) -> str:
+    if isinstance(source, str | os.PathLike):
+        return f"The model '{os.fspath(source)}'"
+    return f"An object of type {type(source).__name__}"

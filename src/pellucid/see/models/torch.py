@@ -13,6 +13,7 @@ the module runs so (a `view` of a convolution's output does not), which makes sm
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, summary
+from pellucid.errors import PellucidError
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
 from pellucid.see.models.hooks import (
@@ -37,13 +38,13 @@ from pellucid.see.models.hooks import (
     lock,
     probing_noise,
 )
+from pellucid.see.models.inputs import found_shape, refusal
 from pellucid.see.models.unit_axis import axis_of_change, first_tensor
 
 _CHANNELS_SECOND = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
 _LAST = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.RMSNorm, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
 _BETWEEN = 2  # layers that may lie between weights and the layer named: a normalization and a rectifier
 _DISTURBANCE = 1e3  # so large that it passes silent rectifiers
-_SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,7 +149,8 @@ def open_module(
     name = type(module).__name__ if name is None else name
     home, dtype = _home(module, name)
     device = home if device is None else device
-    shape = _found_shape(module, name, device, dtype) if input_shape is None else checked_shape(input_shape)
+    forward = partial(_forward, device=device, dtype=dtype)
+    shape = found_shape(module, name, forward) if input_shape is None else checked_shape(input_shape)
     layers, sites, unlisted = _probe(module, name, shape, device, dtype, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
@@ -225,13 +227,12 @@ def _probe(
     asked: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite], dict[str, str]]:
     """Every layer with units, where it is recorded, and what is none; raises PellucidError where the forward fails."""
-    probe = _Probe()
+    probe, forward = _Probe(), partial(_forward, device=device, dtype=dtype)
 
     def run(hook_of: Callable[[str], Any], images: Tensor) -> None:
         handles = [one.register_forward_hook(hook_of(path), with_kwargs=True) for path, one in module.named_modules()]
         try:
-            with torch.no_grad(), _slow_attention(), FixedRng(device):
-                functional_call(module, _weights(module, False, device), (images,))
+            forward(module, images)
         finally:
             for handle in handles:
                 handle.remove()
@@ -248,7 +249,7 @@ def _probe(
             if probe.compare():
                 run(comparing, probing_noise(shape, device, dtype, other=True))
         except Exception as error:  # whatever a person's own code raises
-            raise PellucidError(_why(module, name, shape, error)) from error
+            raise refusal(module, name, shape, error, forward) from error
     holders = {path: one for path, one in module.named_modules() if _holds_tensors(one)}
     layers, sites, unlisted = probe.found(shape[1:], asked, holders)
     if not layers:
@@ -274,51 +275,24 @@ def _slow_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _found_shape(module: nn.Module, name: str, device: torch.device, dtype: torch.dtype) -> InputShape:
-    """The (channel, height, width) that a module takes, by trying squares; raises PellucidError unless one fits."""
-    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)), None)
-    if isinstance(first, nn.Linear):
-        sides = [(c, round((first.in_features / c) ** 0.5)) for c in (1, 3)]
-        candidates = [(c, side, side) for c, side in sides if c * side * side == first.in_features]
-    elif isinstance(first, nn.Conv2d):
-        candidates = [(first.in_channels, side, side) for side in _SIDES]
-    else:
-        candidates = []
-    fitting: list[InputShape] = []
-    for shape in candidates:
-        try:
-            _probe(module, name, shape, device, dtype)
-        except PellucidError:
-            continue
-        fitting.append(shape)
-    if len(fitting) != 1:
-        found = "several sizes" if fitting else "none of the usual sizes"
-        raise PellucidError(
-            f"The module '{name}' runs on {found}, so its input is unknown; give input_shape=(channel, height, width)."
-        )
-    return fitting[0]
-
-
-def _why(module: nn.Module, name: str, shape: InputShape, error: BaseException) -> str:
-    """Why a module does not run on one image, in a sentence: its message, and the channels that it seems to take."""
-    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    wanted = f" (its first convolution takes {first.in_channels} channels)" if first is not None else ""
-    mend = "give its own input_shape=(channel, height, width)"
-    if isinstance(error, TypeError):  # such as a second argument that is missing
-        mend = "its forward has to take the images, and nothing else, so wrap it in a module that gives it the rest"
-    return f"The module '{name}' does not run on images of shape {shape}{wanted}; {mend}. It said: {summary(error)}"
+def _forward(
+    module: nn.Module, images: Tensor, *, device: torch.device, dtype: torch.dtype, channels_last: bool = False
+) -> None:
+    """Run the module on these images, floats or bytes, as a Reader does, so that nothing of it changes."""
+    images = images.to(device, dtype if images.is_floating_point() else images.dtype)
+    with lock, evaluating(module), _slow_attention(), FixedRng(device), torch.no_grad():
+        functional_call(module, _weights(module, channels_last, device), (images,))
 
 
 def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtype) -> bool:
     """Whether the module has convolutions, and runs with their weights channels-last."""
     if not any(isinstance(submodule, nn.Conv2d) for submodule in module.modules()):
         return False
-    with lock, evaluating(module), FixedRng(torch.device("cpu")), torch.no_grad():
-        try:
-            images = probing_noise(shape, torch.device("cpu"), dtype)
-            functional_call(module, _weights(module, True, images.device), (images,))
-        except RuntimeError:  # "view size is not compatible with input tensor's size and stride"
-            return False
+    try:
+        cpu = torch.device("cpu")
+        _forward(module, probing_noise(shape, cpu, dtype), device=cpu, dtype=dtype, channels_last=True)
+    except RuntimeError:  # "view size is not compatible with input tensor's size and stride"
+        return False
     return True
 
 

