@@ -17,8 +17,9 @@ from pellucid.settings import ModelSettings
 @app.command
 def models(
     model: Annotated[
-        str, Parameter(help="names to list, such as 'timm:*vit*', or with --save the model (default: what is here)")
-    ] = "",
+        str | None,
+        Parameter(help="names to list, such as 'timm:*vit*', or with --save the model (default: what is here)"),
+    ] = None,
     /,
     *,
     save: Annotated[
@@ -28,23 +29,25 @@ def models(
     how: Flat[ModelSettings] = ModelSettings(),
 ) -> None:
     """List the models that open by a name, on this machine and over the network, or write a model file."""
-    from pellucid.see.models import model_files, names, open as opening
+    from pellucid.see.models import model_files, names
+    from pellucid.see.models import open as opening
 
     if save is not None:
         check_output(save, (model_files.SUFFIX,))
-        if not model:
+        if model is None:
             raise PellucidError("Nothing was named to save; write `pellucid models MODEL --save mine.toml`.")
-        print_written(model_files.save(save, model, **model_options(how)))
+        options = model_options(how)
+        print_written(model_files.save(save, model, opening.open_model(model, **options), **options))
         return
-    here = {name: "comes with Pellucid" for name in opening.zoo()} | dict.fromkeys(names.local(), "on this machine")
-    which, _, _ = model.partition(":")
-    if which in names.LIBRARIES and ":" in model:
+    here = dict.fromkeys(opening.zoo(), "comes with Pellucid") | dict.fromkeys(names.local(), "on this machine")
+    which = (model or "").partition(":")[0]
+    if which in names.LIBRARIES:
         listed = names.LIBRARIES[which].listed(names.imported(which))
         here = dict.fromkeys((f"{which}:{name}" for name in listed), "over the network") | here
     found = {name: where for name, where in here.items() if fnmatch(name, model or "*")}
     for name, where in found.items():
         print(f"{name:<40} {where}")
-    if not model:
+    if model is None:
         print("\nOver the network, with the weights, size, scaling and classes of their library:")
         for which, library in names.LIBRARIES.items():
             there = find_spec(library.package) is not None

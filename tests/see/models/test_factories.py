@@ -203,7 +203,7 @@ def test_weights_are_for_factories_only(here):
     torch.save(made("nets_of_mine:cnn").state_dict(), here / "a.pt")
     with pytest.raises(PellucidError, match="takes no weights"):
         open_model("mnist-cnn", weights=here / "a.pt")
-    with pytest.raises(PellucidError, match="state dict loaded|lack '"):
+    with pytest.raises(PellucidError, match="lack '"):
         open_model(nn.Sequential(nn.Conv2d(1, 4, 3)), weights=here / "a.pt")
     with pytest.raises(PellucidError, match=r"without the module.*package\.module:factory"):
         open_model(here / "a.pt")

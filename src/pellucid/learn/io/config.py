@@ -131,9 +131,9 @@ def read_architecture(path: Path) -> Architecture:
         raise PellucidError(f"The architecture '{path}' cannot be used: {error}") from None
 
 
-def read_toml(path: Path, what: str) -> dict[str, Any]:
+def read_toml(path: Path, what: str, limit: int = LARGEST_FILE) -> dict[str, Any]:
     """The table in a TOML file; raises PellucidError, which calls the file `what`, where it holds none."""
-    content = read_bytes(path, what, limit=LARGEST_FILE)
+    content = read_bytes(path, what, limit)
     try:
         text = content.decode("utf-8")
         if any(line.count(".") > MOST_DOTS for line in text.split("\n") if not line.lstrip().startswith("#")):

@@ -1,6 +1,6 @@
 """Model files: how a model of one's own is opened, written down once, in TOML.
 
-read:  mine.toml -> its entries, checked;   save: entries -> mine.toml
+read:  mine.toml -> its entries, checked;   save: a Model, and how it was opened -> mine.toml
 
     factory = "nets:small"      # or a library's name, "timm:resnet50"; or file = "net.keras" in place of it
     weights = "net.pt"          # paths are seen from the folder of the model file, and so is the factory's module
@@ -22,16 +22,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
 
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, write_text
 from pellucid.learn.io.config import read_toml
 from pellucid.see.models import names
+from pellucid.see.models.base import Model
 from pellucid.see.models.factories import importing_from
 from pellucid.settings.fields import Settings
 
 SUFFIX = ".toml"
+LARGEST_FILE = 2**22
 
 
 class ModelFile(Settings):
@@ -52,7 +55,7 @@ def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
     Raises PellucidError for a file that is missing, damaged or no model file, and for a factory that the person has
     not trusted yet.
     """
-    table = read_toml(path, "model file")
+    table = read_toml(path, "model file", LARGEST_FILE)
     try:
         entries = ModelFile.of(**table)
     except PellucidError as error:
@@ -72,26 +75,45 @@ def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
     return factory, options
 
 
-def save(path: StrPath, source: str, **entries: Any) -> Path:
-    """Write a model file, whole or not at all; paths as they are seen from its folder. Its factory is trusted here.
+def save(path: StrPath, source: str, opened: Model, **asked: Any) -> Path:
+    """Write a model file for what `open_model(source, **asked)` gave, whole or not at all. Its factory is trusted here.
 
-    Raises PellucidError where the disk refuses.
+    Raises PellucidError for a source that needs none, and where the disk refuses.
     """
-    folder = Path(path).resolve().parent
-    is_factory = not Path(source).exists()
-    lines = {"factory" if is_factory else "file": source if is_factory else os.path.relpath(source, folder), **entries}
-    if "weights" in lines:
-        lines["weights"] = os.path.relpath(lines["weights"], folder)
-    text = "".join(f"{name} = {_toml(value)}\n" for name, value in lines.items() if value)
-    write_text(path, text)
-    if is_factory and not names.is_named(source):
+    folder, is_file = Path(path).resolve().parent, Path(source).exists()
+    if Path(source).suffix.lower() == SUFFIX or not (is_file or ":" in source):
+        raise PellucidError(f"'{source}' opens by its name alone; name a factory or a file of your own to save.")
+    entries: dict[str, Any] = {"file": os.path.relpath(source, folder)} if is_file else {"factory": source}
+    if asked.get("weights") is not None:
+        entries["weights"] = os.path.relpath(asked["weights"], folder)
+    if opened.hand_written is None:
+        said = opened.scaling.to_dict()
+        scaling = {name: one if name == "kind" else _short(one) for name, one in said.items()}
+        entries |= {"input_shape": opened.input_shape, "scaling": scaling, "units_axis": asked.get("units_axis")}
+    entries["classes"] = opened.classes
+    write_text(path, "".join(f"{name} = {_toml(value)}\n" for name, value in entries.items() if value))
+    if not is_file and not names.is_named(source):
         _remember(Path(path))
     return Path(path)
 
 
+def _short(numbers: Any) -> list[float]:
+    """float32 numbers by the fewest digits that bring them back."""
+    return [float(str(number)) for number in np.ravel(np.asarray(numbers, np.float32))]
+
+
 def _toml(value: Any) -> str:
+    """A value as TOML has it; JSON's strings, numbers and lists are TOML's, too."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+        return (
+            "{ "
+            + ", ".join(
+                f"{key if key.isidentifier() else json.dumps(key)} = {_toml(one)}" for key, one in value.items()
+            )
+            + " }"
+        )
+    if isinstance(value, tuple) and isinstance(value[0], str):
+        return "[\n" + "".join(f"    {json.dumps(one)},\n" for one in value) + "]"
     return json.dumps(value)
 
 
