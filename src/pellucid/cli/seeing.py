@@ -44,7 +44,9 @@ Answers = Annotated[
 @app.command
 def layers(
     model: AnyModel,
-    block: Annotated[str, Parameter(help="layer that is made of layers: only these are listed")] = "",
+    block: Annotated[
+        str | None, Parameter(help="layer that is made of layers: only these are listed (default: the whole model)")
+    ] = None,
     /,
     *,
     everything: Annotated[
@@ -56,7 +58,7 @@ def layers(
     """List a model's layers: name, kind, units, shape, parameters; of a model of many, its blocks."""
     from pellucid.see.models.open import open_model
 
-    print(open_model(model_of(model, how)).listing(block, everything=everything))
+    print(open_model(model_of(model, how)).listing(block or "", everything=everything))
 
 
 @app.command

@@ -2,13 +2,6 @@
 
 read:  mine.toml -> its entries, checked;   save: a Model, and how it was opened -> mine.toml
 
-    factory = "nets:small"      # or a library's name, "timm:resnet50"; or file = "net.keras" in place of it
-    weights = "net.pt"          # paths are seen from the folder of the model file, and so is the factory's module
-    input_shape = [3, 64, 64]   # channel, height, width
-    scaling = "imagenet"        # or { kind = "mean-deviation", mean = [...], deviation = [...] }
-    classes = ["cat", "dog"]
-    units_axis = { "blocks.*" = -1 }
-
 A file from outside must not run code, and a factory is code: it runs once the person has said so, for a file of this
 content in this place, which is remembered in her folder of settings.
 """
@@ -31,22 +24,29 @@ from pellucid.learn.io.config import read_toml
 from pellucid.see.models import names
 from pellucid.see.models.base import Model
 from pellucid.see.models.factories import importing_from
-from pellucid.settings.fields import Settings
+from pellucid.settings.fields import Settings, field
 
 SUFFIX = ".toml"
 LARGEST_FILE = 2**22
 
 
 class ModelFile(Settings):
-    """The entries of a model file."""
+    """The entries of a model file; its paths, and the factory's module, are looked for in its own folder."""
 
-    factory: str | None = None
-    file: str | None = None
-    weights: str | None = None
-    input_shape: tuple[int, int, int] | None = None
-    scaling: str | dict[str, Any] | None = None
-    classes: tuple[str, ...] | None = None
-    units_axis: dict[str, int] | None = None
+    factory: str | None = field(None)
+    """function that makes the model, "package.module:factory", or a library's name, "timm:resnet50\""""
+    file: str | None = field(None)
+    """file of the model, in place of a factory"""
+    weights: str | None = field(None)
+    """file of weights for what the factory makes"""
+    input_shape: tuple[int, int, int] | None = field(None)
+    """channel, height, width"""
+    scaling: str | dict[str, Any] | None = field(None)
+    """"imagenet", or a table with kind, mean and deviation"""
+    classes: tuple[str, ...] | None = field(None)
+    """names of the classes"""
+    units_axis: dict[str, int] | None = field(None)
+    """patterns of layers' names, and the axis of their units"""
 
 
 def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
