@@ -81,7 +81,10 @@ def images_of(words: str, model: "Model", data_dir: Path | None, seed: int) -> "
     if Path(words).suffix.lower() in SUFFIXES:
         images, are_pixels = read_images(words, model.input_shape)
         return images if are_pixels else model.scaling.to_pixels(images)
-    return model.fit(read_photo(words).over())[None]
+    image, note = model.read_picture(read_photo(words).over())
+    if note:
+        print(note)
+    return image[None]
 
 
 def _mean_image(model: "Model", data: "Data", number: int) -> "np.ndarray":

@@ -246,7 +246,7 @@ def inspect(
         check_output(table, (".csv",))
     models = [open_model(model_of(model, how)), *([] if beside is None else [open_model(beside)])]
     image, truth, classes = _image_to_inspect(models[0], picture, index, split, source, random.seed)
-    found = [look(one, image) for one in models]
+    found = [look(one, image, as_is=True) for one in models]
     for one in found:
         print(f"{one.model}: {verdict(one, truth, classes)}.")
     print_written(save_figure(activations_figure(*found, truth=truth, classes=classes), out))

@@ -16,6 +16,7 @@ import numpy as np
 
 from pellucid.data.augmentation import augment
 from pellucid.data.splits import Data, Split
+from pellucid.data.strokes import are_strokes
 from pellucid.errors import DivergedError, PellucidError, PellucidWarning
 from pellucid.kernels import keep_freed_memory, single_threaded_blas
 from pellucid.learn import symptoms
@@ -113,7 +114,8 @@ class Trainer:
         self.save()  # what cannot be written shall be found out now
         while not self.done:
             yield self._epoch(len(self.history.epochs), progress, on_batch)
-        self.network.provenance |= {"data": self.data.name, "training": self.settings.course()}
+        facts = {"data": self.data.name, "strokes": are_strokes(self.data.train.images)}
+        self.network.provenance |= {**facts, "training": self.settings.course()}
         self.save()
         for name, value in self.best.items():
             self.network.parameters[name][...] = value

@@ -5,6 +5,7 @@ find_wrong: model, labelled images -> the positions of those that it takes for a
 answers: model, layers, images in model space -> {layer: (image, unit)}, means over maps, such as for found patterns
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
 
 from pellucid.data.html import picture_tag, text_tag
+from pellucid.data.photos import read_photo
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
@@ -36,7 +38,7 @@ class Activations:
 
     image: in [0, 1].  received: the same image in model space, after the model's scaling.  activations: by layer,
     (unit,) or (unit, height, width), in the order in which the layers run.  pre_activations: the same before the
-    layer's activation, of layers that have one.
+    layer's activation, of layers that have one.  note: what was done to a picture before, in words; empty if nothing.
     """
 
     model: str
@@ -44,6 +46,7 @@ class Activations:
     received: Float32[np.ndarray, "channel height width"]
     activations: Mapping[str, np.ndarray]
     pre_activations: Mapping[str, np.ndarray]
+    note: str = ""
 
     def save(self, path: StrPath) -> Path:
         """Write a CSV table of what goes into every unit and comes out of it: layer, unit, row, column, input, output.
@@ -76,12 +79,12 @@ class Activations:
         return np.asarray(softmax(last[:, None])[:, 0], dtype=np.float32)
 
     def __repr__(self) -> str:
-        return f"Activations({len(self.activations)} layers of '{self.model}')"
+        last = list(self.activations.values())[-1]
+        says = f"; it says {last.argmax()}, {self.probabilities.max():.1%}" if last.ndim == 1 else ""
+        return f"Activations({len(self.activations)} layers of '{self.model}'{says}){self.note and ' ' + self.note}"
 
     def _repr_html_(self) -> str:
-        last = list(self.activations.values())[-1]
-        guess = f": class {last.argmax()}, {self.probabilities.max():.1%}" if last.ndim == 1 else ""
-        shown, before = text_tag(f"{self!r}{guess}"), self.image
+        shown, before = text_tag(repr(self)), self.image
         for name, values in {"input": self.image, **self.activations}.items():
             repeats = values.ndim == 1 and before.ndim == 3 and values.size == before.size  # a flatten
             before, top = values, max(float(values.max()), 1e-12)
@@ -109,23 +112,28 @@ def answers(
     return {name: _sound(model, name, np.concatenate(parts)) for name, parts in found.items()}
 
 
-def inspect(model: Any, image: ArrayLike) -> Activations:
+def inspect(model: Any, image: ArrayLike | os.PathLike[str], *, as_is: bool = False) -> Activations:
     """Every layer's activations for one image.
 
     model: a Model, or whatever `open_model` takes.  image: in [0, 1], (channel, height, width), or (height, width) for
-    a model of one channel. Raises PellucidError for another shape, for values that are not in [0, 1], and for a model
-    that answers with NaN or infinity.
+    a model of one channel; or the path of a picture of any size. A network of digits is given ink on paper as it learnt
+    digits: light on dark, cropped and centered, which the `note` of the result says.  as_is: not so.
+    Raises PellucidError for another shape, for values that are not in [0, 1], and for a model that answers with NaN or
+    infinity.
     """
     opened = open_model(model)
-    array = np.asarray(image, dtype=np.float32)
+    array = read_photo(image).over() if isinstance(image, str | os.PathLike) else np.asarray(image, dtype=np.float32)
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3:
-        raise PellucidError(f"The image has shape {np.shape(image)}; give one image, (channel, height, width).")
+        raise PellucidError(f"The image has shape {array.shape}; give one image, (channel, height, width).")
     if not (array.min() >= 0 and array.max() <= 1):
         raise PellucidError(
             f"The image's values run from {array.min():g} to {array.max():g}; give values in [0, 1], which the "
             f"model's own scaling then takes to model space."
         )
+    note = ""
+    if isinstance(image, str | os.PathLike) or (opened.reads_strokes and not as_is):
+        array, note = opened.read_picture(array, as_is)
     received = opened.prepared(array[None])
     names = [layer.name for layer in opened.readable]
     with opened.reading(names) as read, torch.no_grad():
@@ -133,7 +141,7 @@ def inspect(model: Any, image: ArrayLike) -> Activations:
     answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
     known = {name: reading.pre_activation for name, reading in readings.items() if reading.pre_activation is not None}
     before = {name: numbers[0].cpu().numpy() for name, numbers in known.items()}
-    return Activations(opened.name, array, received[0].cpu().numpy(), answers, before)
+    return Activations(opened.name, array, received[0].cpu().numpy(), answers, before, note)
 
 
 def find_wrong(model: Model, split: Split) -> Int64[np.ndarray, "wrong"]:

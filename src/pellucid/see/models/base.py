@@ -25,6 +25,7 @@ from torch import Tensor
 from pellucid.data.html import table
 from pellucid.data.photos import fit_image
 from pellucid.data.scaling import Images, Scaling, byte_pixels
+from pellucid.data.strokes import read_strokes
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
@@ -235,6 +236,26 @@ class Model(ABC):
         given: np.ndarray = self.pipeline(Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0))))
         fitted: np.ndarray = self.scaling.invert(given[None])[0]
         return fitted
+
+    @property
+    def reads_strokes(self) -> bool:
+        """Whether it learnt digits such as MNIST's: by the data that it was trained on, else its classes' names."""
+        if self.hand_written is None or self.input_shape[0] != 1:
+            return self.input_shape[0] == 1 and self.classes == tuple("0123456789")
+        trained = self.hand_written.provenance
+        return bool(trained.get("strokes", trained.get("data") in ("digits", "mnist")))
+
+    def read_picture(
+        self, picture: Float[np.ndarray, "channels rows columns"], as_is: bool = False
+    ) -> tuple[Float32[np.ndarray, "channel height width"], str]:
+        """A picture as `fit` gives it, or for a network of digits as these are, and what was done to it, in words.
+
+        as_is: as `fit` gives it in any case.
+        """
+        if as_is or not self.reads_strokes:
+            return self.fit(picture), ""
+        image, done = read_strokes(picture, self.input_shape)
+        return image, f"The picture is {done}, as the digits are that '{self.name}' learnt." if done else ""
 
     def prepared(self, images: Images) -> Float[Tensor, "image channel height width"]:
         """Images in [0, 1] as a tensor in model space on the model's device; raises PellucidError for a wrong shape."""

@@ -110,7 +110,7 @@ def _write_paths(folder: Path, model: Model, places: Sequence[AtlasLayer], data:
     """One test image of each class on its way through the layers: sheets of the strongest maps, numbers of units."""
     labels = data.test.labels
     chosen = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:PATH_IMAGES]]
-    insides = [inspect(model, data.test.images[index]) for index in chosen]
+    insides = [inspect(model, data.test.images[index], as_is=True) for index in chosen]
     pixels = pictures.photo_tiles(data.test.images[chosen])
     pictures.save_sheet(tile_sheet(pixels, len(chosen)), folder / "path.webp")
     facts = []

@@ -51,7 +51,7 @@ def verdict(found: Activations, truth: int | None, classes: Sequence[str] | None
     """The class of the largest probability, and the true one where it is known, in words."""
     names, guess = _names(found, classes), int(found.probabilities.argmax())
     known = "" if truth is None else ", which is right" if truth == guess else f"; the truth is {names[truth]}"
-    return f"guess {names[guess]}, {percent(float(found.probabilities[guess]))}{known}"
+    return f"it says {names[guess]}, {percent(float(found.probabilities[guess]))}{known}"
 
 
 def _names(found: Activations, classes: Sequence[str] | None) -> list[str]:

@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 from jaxtyping import Float32
 
+from pellucid.data.strokes import center_strokes
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
@@ -95,22 +96,27 @@ class DrawTab:
 
     def _read(self, session: Session, name: str) -> tuple[str, str, str]:
         model = self._context.registry.model(session, name)
-        image = session_image(session, model)
+        image, note = session_image(session, model)
         if image is None:
             return html.status_line(BEGIN), "", ""
         with self._turns:
-            inside = inspect(model, image)
-            return _guess_line(inside), _answer_html(inside), html.layer_sections(inside.activations, _classes(inside))
+            inside = inspect(model, image, as_is=True)
+            return (
+                _guess_line(inside, note),
+                _answer_html(inside),
+                html.layer_sections(inside.activations, _classes(inside)),
+            )
 
 
-def session_image(session: Session, model: Model) -> Float32[np.ndarray, "channel height width"] | None:
-    """What is drawn or dropped in this window, as the model takes it, in [0, 1]; None where there is nothing."""
+def session_image(session: Session, model: Model) -> tuple[Float32[np.ndarray, "channel height width"] | None, str]:
+    """What is drawn or dropped in this window, as the model takes it, in [0, 1], and what was done to it, in words.
+
+    None where there is nothing.
+    """
     photo, strokes = session.kept.get("picture"), session.kept.get("strokes")
     if photo is not None:
-        if model.input_shape[0] == 1:
-            return canvas.center_strokes(canvas.light_on_dark(photo), model.input_shape)
-        return model.fit(photo.over())
-    return None if strokes is None else canvas.center_strokes(strokes, model.input_shape)
+        return model.read_picture(photo.over())
+    return None if strokes is None else center_strokes(strokes, model.input_shape), ""
 
 
 def _clicked(event: gr.EventData) -> tuple[str, int]:
@@ -127,11 +133,11 @@ def _classes(inside: Activations) -> int:
     return len(last) if last.ndim == 1 else 0
 
 
-def _guess_line(inside: Activations) -> str:
+def _guess_line(inside: Activations, note: str) -> str:
     if not _classes(inside):
         return html.status_line(f"{inside.model} answers with maps, not with classes.")
     guess = int(inside.probabilities.argmax())
-    return html.status_line(f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%.")
+    return html.status_line(f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%. {note}")
 
 
 def _answer_html(inside: Activations) -> str:

@@ -118,7 +118,7 @@ class PatternsTab:
     def _start(self, session: Session, model: Model, start: str) -> np.ndarray | None:
         """The images that the ascent begins from, in model space; None for noise."""
         if start == DRAWING:
-            image = session_image(session, model)
+            image, _ = session_image(session, model)
             if image is None:
                 raise PellucidError("Nothing is drawn yet; draw something in the first tab, or start from noise.")
             begin: np.ndarray = model.prepared(image[None]).cpu().numpy()[0]
