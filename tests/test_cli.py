@@ -455,11 +455,29 @@ def test_inspect_takes_an_image_of_the_data_or_a_file(capsys, small_net):
     assert Path("one.png").read_bytes() != Path("two.png").read_bytes()
 
 
+def test_her_digit_in_ink_is_read_as_the_networks_are(capsys):
+    """Rejects ink on paper that is read as it is (a 2 was a 1), a turn without a word, and Python apart from it."""
+    import pellucid as pc
+
+    digit = pc.load_data("digits").test.images[0, 0].repeat(5, 0).repeat(5, 1)
+    ink = np.pad(1 - 0.9 * digit, ((30, 60), (12, 90)), constant_values=1)
+    Image.fromarray(np.rint(255 * ink).astype(np.uint8)).save("ink.png")
+    told = done(capsys, "inspect", "mnist-cnn", "ink.png")
+    assert "The picture is inverted, cropped and centered, as the digits are that 'mnist-cnn' learnt." in told
+    by_path, by_array = pc.inspect("mnist-cnn", "ink.png"), pc.inspect("mnist-cnn", ink.astype(np.float32))
+    assert f"it says {by_path.probabilities.argmax()}, " in told
+    assert str(by_path) == str(by_array)
+    assert by_path.probabilities.argmax() == pc.load_data("digits").test.labels[0]
+    left = pc.inspect("mnist-cnn", 1 - by_path.image, as_is=True)
+    assert np.array_equal(left.image, 1 - by_path.image)
+    assert left.note == ""
+
+
 def test_inspect_finds_an_image_that_the_model_gets_wrong_and_says_so(capsys, small_net):
     """Rejects the first image whatever it is, another image at every call, and a truth that is not told."""
     told = done(capsys, "inspect", small_net, "--index", "wrong", "--table", "all.csv", "--beside", "mnist-cnn")
     number = re.match(r"Image (\d+) of test\.\n", told)[1]
-    assert re.search(r"net: guess \d, \d+\.\d%; the truth is \d\.\nmnist-cnn: guess", told)
+    assert re.search(r"net: it says \d, \d+\.\d%; the truth is \d\.\nmnist-cnn: it says", told)
     assert told.endswith("Wrote inspect.png\nWrote all.csv\n")
     again = done(capsys, "inspect", small_net, "--index", number, "--out", "again.png", "--beside", "mnist-cnn")
     assert told.split("\n")[1:3] == again.split("\n")[:2]

@@ -70,7 +70,7 @@ def test_the_probabilities_are_written_out():
     found = seen(np.zeros((3, 8, 9), np.float32), {}, np.array([0.25, 0.75]))
     words = texts(way.activations_figure(found, truth=0, classes=["ape", "bee"]))
     assert words[-4:] == ["ape", "25.0%", "bee", "75.0%"]
-    assert "guess bee, 75.0%; the truth is ape" in words
+    assert "it says bee, 75.0%; the truth is ape" in words
 
 
 def test_layers_tell_their_largest_value_and_maps_their_numbers():
@@ -90,7 +90,7 @@ def test_two_models_stand_side_by_side():
     figure = way.activations_figure(one, other, truth=1)
     placed = {text.get_text(): text.get_position()[0] for text in figure.axes[0].texts}
     assert placed["other"] > placed["90.0%"]
-    assert {"guess 1, 90.0%, which is right", "guess 0, 80.0%; the truth is 1"} <= placed.keys()
+    assert {"it says 1, 90.0%, which is right", "it says 0, 80.0%; the truth is 1"} <= placed.keys()
     assert figure.get_size_inches()[0] > way.activations_figure(one).get_size_inches()[0]
 
 

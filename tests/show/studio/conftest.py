@@ -42,6 +42,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = Network(layers, input_shape=(1, 13, 9), classes=3, scaling="standardized")
     net.parameters["conv1.weight"][2] = 0
     net.parameters["conv1.bias"][2] = -1
+    net.provenance["strokes"] = True
     path = tmp_path_factory.mktemp("models") / f"{NAME}.safetensors"
     net.save(path)
     return path

@@ -137,7 +137,9 @@ def _guess_line(inside: Activations, note: str) -> str:
     if not _classes(inside):
         return html.status_line(f"{inside.model} answers with maps, not with classes.")
     guess = int(inside.probabilities.argmax())
-    return html.status_line(f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%. {note}")
+    return html.status_line(
+        f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%. {note}".rstrip()
+    )
 
 
 def _answer_html(inside: Activations) -> str:
