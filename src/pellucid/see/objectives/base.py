@@ -152,7 +152,6 @@ class OwnJobs(Objective):
         return own if isinstance(own, int) else len(own)
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The objective of these jobs only."""
         own = getattr(self, self.per_job)
         chosen: Any = len(jobs) if isinstance(own, int) else own[jobs.to(own.device)]
         return replace(self, **{self.per_job: chosen})
@@ -166,7 +165,6 @@ class LayerObjective(OwnJobs):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The one layer."""
         return (self.layer,)
 
 
@@ -188,7 +186,6 @@ class FunctionObjective(OwnJobs):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The names."""
         return self.names
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
@@ -231,33 +228,26 @@ class WrappedObjective(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The inner objective's."""
         return self.inner.layers
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
-        """The inner objective's."""
         return self.inner.rng_keys
 
     @property
     def target(self) -> Objective:
-        """The inner objective's."""
         return self.inner.target
 
     def require_fit(self, model: Model) -> None:
-        """As the inner objective."""
         self.inner.require_fit(model)
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The same around these jobs of the inner objective."""
         return replace(self, inner=self.inner.select(jobs))
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """As the inner objective."""
         return self.inner.is_active(values)
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """As the inner objective."""
         return self.inner.score_all(outputs, rank=rank)
 
     def __len__(self) -> int:
@@ -272,17 +262,14 @@ class Weighted(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers of all parts, each once."""
         return tuple(dict.fromkeys(layer for _, part in self.parts for layer in part.layers))
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
-        """The target's."""
         return self.target.rng_keys
 
     @property
     def target(self) -> Objective:
-        """The first part's."""
         return self.parts[0][1].target
 
     def __len__(self) -> int:
@@ -303,7 +290,6 @@ class Weighted(Objective):
     __rmul__ = __mul__
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The sum for these jobs only."""
         return type(self)(tuple((weight, part.select(jobs)) for weight, part in self.parts))
 
     def __call__(self, outputs: Outputs) -> Score:

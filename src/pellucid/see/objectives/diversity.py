@@ -44,7 +44,6 @@ class Diversified(WrappedObjective):
         return tuple(dict.fromkeys((*self.inner.layers, self.layer)))
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The objective of these jobs only."""
         at = jobs.to(self.groups.device)
         return replace(self, inner=self.inner.select(jobs), groups=self.groups[at], numbers=self.numbers[at])
 

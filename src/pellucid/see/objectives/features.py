@@ -41,11 +41,9 @@ class _OtherOutputs(WrappedObjective):
         return self if self.inner.target is self.inner else replace(self, inner=self.inner.target)
 
     def __call__(self, outputs: Outputs) -> Score:
-        """The inner score of the other outputs."""
         return self.inner(self._changed(outputs))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """The inner scores of the other outputs."""
         return self.inner.score_all(self._changed(outputs), rank=rank)
 
     def _changed(self, outputs: Outputs) -> Mapping[str, LayerOutput]:
@@ -132,7 +130,6 @@ class MeanSquare(LayerObjective):
         return Score(value, silent, torch.where(silent, waking, value), torch.zeros_like(silent))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """The same for every job."""
         score = self(outputs)
         return (score.rank if rank else score.value)[:, None].expand(-1, self.jobs)
 
@@ -167,12 +164,10 @@ class Direction(LayerObjective):
         return _checksums(self.vectors)
 
     def __call__(self, outputs: Outputs) -> Score:
-        """Image i along vector i."""
         means = outputs[self.layer].unit_means
         return Score.never_silent((means * self.vectors.to(means.device)).sum(1))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """Each image along each vector."""
         means = outputs[self.layer].unit_means
         return means @ self.vectors.to(means.device).T
 
@@ -209,7 +204,6 @@ class FeatureMatch(LayerObjective):
         return torch.ones_like(values, dtype=torch.bool)
 
     def __call__(self, outputs: Outputs) -> Score:
-        """Image i against the wanted i."""
         return Score.never_silent(self._match(outputs[self.layer].output.flatten(1), self.wanted.flatten(1)))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:

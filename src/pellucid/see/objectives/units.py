@@ -44,7 +44,6 @@ class _UnitsOfLayer(LayerObjective):
 
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
-        """The units themselves."""
         return self.units
 
 
@@ -56,7 +55,6 @@ class Units(_UnitsOfLayer):
     """
 
     def __call__(self, outputs: Outputs) -> Score:
-        """Image i is scored by unit i."""
         layer = outputs[self.layer]
         output = self._of_each(layer.output)
         value, silent = output.mean(1), _is_zero(output)
@@ -70,7 +68,6 @@ class Units(_UnitsOfLayer):
         return Score(value, silent, torch.where(silent, before.amax(1), followed), torch.zeros_like(silent))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """Each image is scored by every unit."""
         layer = outputs[self.layer]
         means = layer.unit_means
         value = _with_whole(means, means.mean(1))[:, self.units]
@@ -99,12 +96,10 @@ class OtherUnits(_UnitsOfLayer):
     takes_whole: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> Score:
-        """Image i without unit i."""
         means = outputs[self.layer].unit_means
         return Score.never_silent(mean_of_others(means, means.gather(1, self.units[:, None]))[:, 0])
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        """Each image without each unit."""
         means = outputs[self.layer].unit_means
         return mean_of_others(means, means[:, self.units])
 

@@ -75,11 +75,9 @@ class Spectrum(Basis):
         return cls(width, torch.as_tensor(scale, dtype=torch.float32, device=device))
 
     def pixels(self, coefficients: Coefficients) -> Pixels:
-        """The inverse transform."""
         return _waves(coefficients, self.scale, self.width)
 
     def coefficients(self, pixels: Pixels) -> Coefficients:
-        """The transform."""
         spectrum = _spectrum(pixels) / self.scale
         return torch.cat([spectrum.real, spectrum.imag], dim=3)
 
@@ -120,11 +118,9 @@ class Colors(Basis):
         return cls(torch.as_tensor(matrix / spreads[0], dtype=torch.float32, device=device))
 
     def pixels(self, coefficients: Coefficients) -> Pixels:
-        """Channels mixed."""
         return torch.einsum("ck,bkhw->bchw", self.matrix, coefficients)
 
     def coefficients(self, pixels: Pixels) -> Coefficients:
-        """Channels taken apart."""
         return torch.einsum("ck,bkhw->bchw", torch.linalg.inv(self.matrix), pixels)
 
 

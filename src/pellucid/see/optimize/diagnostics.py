@@ -86,11 +86,9 @@ class Observed(WrappedObjective):
     diagnostics: Diagnostics
 
     def select(self, jobs: Int64[Tensor, "chosen"]) -> Self:
-        """The objective of these jobs only."""
         return replace(self, inner=self.inner.select(jobs), units=self.units[jobs.to(self.units.device)])
 
     def __call__(self, outputs: Outputs) -> Score:
-        """The inner score."""
         self.diagnostics.record_units(outputs[self.layer], self.units)
         return self.inner(outputs)
 

@@ -79,11 +79,9 @@ class Power(Optimizer):
         require_in_range(self)
 
     def memory(self, points: Points) -> Memory:
-        """No direction yet."""
         return torch.zeros_like(points)
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
-        """A leap at first, a small step in the end."""
         steps = step.tolist()
         direction = standardized(rescale_small(gradient))
         if any(steps):
@@ -112,7 +110,6 @@ class Normalized(Optimizer):
         require_in_range(self, learning_rate=self.size)
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
-        """A small step along the gradient."""
         del step
         gradient = rescale_small(gradient)
         rms = gradient.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
@@ -158,7 +155,6 @@ class PlainGradient(Optimizer):
         require_in_range(self)
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
-        """As far as the gradient is long."""
         del step
         return points + self.learning_rate * gradient, memory
 

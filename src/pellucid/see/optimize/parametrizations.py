@@ -142,7 +142,6 @@ class Sphere(Parametrization):
     high: Tensor | None = None
 
     def images(self, points: Points) -> Images:
-        """center + radius * point, clipped."""
         images = self.for_penalties(points)
         return images if self.low is None else torch.clamp(images, self.low, self.high)
 
@@ -151,11 +150,9 @@ class Sphere(Parametrization):
         return standardized(images)
 
     def project(self, points: Points) -> Points:
-        """Back to the sphere."""
         return standardized(points)
 
     def for_penalties(self, points: Points) -> Images:
-        """center + radius * point, not clipped."""
         return points if (self.center, self.radius) == (0.0, 1.0) else self.center + self.radius * points
 
     def normalize_size(self, coefficients: Points) -> Points:
@@ -214,23 +211,18 @@ class InBasis(Parametrization):
     basis: Basis
 
     def images(self, points: Points) -> Images:
-        """The images of the inner points that have these coefficients."""
         return self.inner.images(self._inner_points(points))
 
     def points(self, images: Images) -> Points:
-        """The coefficients of the inner points."""
         return self.project(self.basis.coefficients(self.inner.points(images)))
 
     def project(self, points: Points) -> Points:
-        """At the size that suits the inner points."""
         return self.inner.normalize_size(points)
 
     def for_penalties(self, points: Points) -> Images:
-        """As the inner parametrization."""
         return self.inner.for_penalties(self._inner_points(points))
 
     def from_noise(self, noise: Images) -> Images:
-        """As the inner parametrization."""
         return self.inner.from_noise(noise)
 
     def _inner_points(self, points: Points) -> Images:
@@ -267,11 +259,9 @@ class Phases(Parametrization):
         return self.waves.phases(standardized(images))
 
     def project(self, points: Points) -> Points:
-        """Back to phases of a real image."""
         return self.waves.phases(self.waves.pixels(points))
 
     def for_penalties(self, points: Points) -> Images:
-        """As the inner sphere."""
         return self.inner.for_penalties(standardized(self.waves.pixels(points)))
 
 
