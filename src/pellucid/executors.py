@@ -15,8 +15,7 @@ from typing import Any
 
 from pellucid.progress import Progress
 
-Task = Callable[..., Any]
-"""task(item, *shared, progress) -> result; progress: a callback (done, total), or None."""
+Task = Callable[..., Any]  # task(item, *shared, progress) -> result; progress: a callback (done, total), or None
 
 PARTS = 1000  # units of progress that one piece counts for
 

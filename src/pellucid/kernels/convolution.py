@@ -22,8 +22,7 @@ from pellucid.kernels.simd import tile
 
 Array = np.ndarray
 
-CHUNK = np.uint64(512)
-"""Elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB."""
+CHUNK = np.uint64(512)  # elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB
 
 TAPS = np.uint64(64)
 """Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""

@@ -33,8 +33,7 @@ DEEP_ROWS, DEEP_COLUMNS = 256, 48
 """Products summed before those of the next rows, where a is read by rows and by columns: so many rows of x, or lines
 of a, stay in the nearest cache."""
 
-PIECE = 2**22
-"""Multiplications of a piece, about: to wake another thread takes as long as two millions."""
+PIECE = 2**22  # multiplications of a piece, about: to wake another thread takes as long as two millions
 
 _ZERO, _ONE, _TWO, _ROWS, _LANES = (np.uint64(number) for number in (0, 1, 2, ROWS, LANES))
 

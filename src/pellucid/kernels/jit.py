@@ -26,14 +26,9 @@ R = TypeVar("R")
 
 _features = getattr(numba.config, "CPU_FEATURES", None) or llvm.get_host_cpu_features().flatten()
 
-WIDE = "+avx512f" in _features.split(",")
-"""Whether there are 32 registers of 16 floats, and not 16 of 8 (as with AVX2)."""
-
-LANES = 16 if WIDE else 8
-"""Elements that a register holds; kernels take so many side by side."""
-
-REFERENCE = os.environ.get("PELLUCID_KERNELS", "") == "reference"
-"""Whether everything runs on the reference."""
+WIDE = "+avx512f" in _features.split(",")  # whether there are 32 registers of 16 floats, and not 16 of 8 (as with AVX2)
+LANES = 16 if WIDE else 8  # elements that a register holds; kernels take so many side by side
+REFERENCE = os.environ.get("PELLUCID_KERNELS", "") == "reference"  # whether everything runs on the reference
 
 
 def _decorator(keeps: bool = True, **options: Any) -> Any:

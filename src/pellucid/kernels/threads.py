@@ -20,8 +20,7 @@ SHARD = 64
 """Images of a shard: enough that the kernels outweigh what lies between them, which only one thread at a time can do;
 few enough that a batch of 128 keeps two cores busy."""
 
-LARGE_BLOCK = 31 * 2**20
-"""Bytes: glibc learns from blocks of up to 32 MiB."""
+LARGE_BLOCK = 31 * 2**20  # bytes: glibc learns from blocks of up to 32 MiB
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -14,8 +14,7 @@ from pellucid.kernels.threads import run_in_order, shards
 
 Array = np.ndarray
 
-PIECE = 2**18
-"""Elements of a piece: to wake another thread takes as long as some ten thousand."""
+PIECE = 2**18  # elements of a piece: to wake another thread takes as long as some ten thousand
 
 
 @compiled(reference.update_parameter)

@@ -18,8 +18,7 @@ from pellucid.files import StrPath, atomic_path, write_rows
 from pellucid.learn.network import Network
 
 NUMBERS = (".npz", ".csv")  # of files that hold the means themselves
-PIECE = 2048
-"""Images worked on at once."""
+PIECE = 2048  # images worked on at once
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,24 +24,14 @@ from pellucid.settings import FeatureSettings, KMeansSettings
 
 Array = np.ndarray
 ARRAYS = ("centres", "mean", "matrix")
-
-REACH = 16.0
-"""Deviations from the mean at which a feature reaches 0 or 1: none comes near."""
-
-MEASURED = 10_000
-"""Training images, at most, over which the normalization is measured."""
-
-LOOKED_AT = 2_000
-"""Training images, at most, by whose gray values a pixel is put into a group."""
+REACH = 16.0  # deviations from the mean at which a feature reaches 0 or 1: none comes near
+MEASURED = 10_000  # training images, at most, over which the normalization is measured
+LOOKED_AT = 2_000  # training images, at most, by whose gray values a pixel is put into a group
+PIECE = 1024  # images whose distances are worked out at once, by one thread: these stay in its cache
+FLATTEST = 1e-3  # share of the largest variance below which a direction is not stretched any further when whitening
 
 calm_threads = partial(threadpool_limits, 1, user_api="blas")
 """BLAS on one thread, libraries loaded just now included: its threads spin where others want the cores."""
-
-PIECE = 1024
-"""Images whose distances are worked out at once, by one thread: these stay in its cache."""
-
-FLATTEST = 1e-3
-"""Share of the largest variance below which a direction is not stretched any further when whitening."""
 
 
 @dataclass(frozen=True, eq=False)

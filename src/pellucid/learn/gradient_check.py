@@ -33,23 +33,12 @@ from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
-BAR = 1e-6
-"""Largest relative error of one entry that is accepted, beside its central difference."""
-
-STEP_BAR = 1e-4
-"""Largest error of the step that trains, by the largest entry of its array: what float32 may round to."""
-
-NOISE = 0.01
-"""Deviation of the noise that parts ties, in model space."""
-
-TRIES = 4
-"""Times as many entries are tried as are wanted, to make up for those at kinks."""
-
-SEED = (0,)
-"""Of the random numbers of a dropout, the same in all that is compared."""
-
-STEPS = (1e-5, 1e-6, 1e-7)
-"""Differences in the parameter's own units, tried in turn until no kink lies between."""
+BAR = 1e-6  # largest relative error of one entry that is accepted, beside its central difference
+STEP_BAR = 1e-4  # largest error of the step that trains, by the largest entry of its array: what float32 may round to
+NOISE = 0.01  # deviation of the noise that parts ties, in model space
+TRIES = 4  # times as many entries are tried as are wanted, to make up for those at kinks
+SEED = (0,)  # of the random numbers of a dropout, the same in all that is compared
+STEPS = (1e-5, 1e-6, 1e-7)  # differences in the parameter's own units, tried in turn until no kink lies between
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,8 @@ from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
-STATS = ("largest", "dead", "gradient_norm", "update_ratio")
-"""What is taken by layer now and then."""
-
-SHOWN = 12
-"""Epochs, the last ones, of the table in a notebook."""
+STATS = ("largest", "dead", "gradient_norm", "update_ratio")  # what is taken by layer now and then
+SHOWN = 12  # epochs, the last ones, of the table in a notebook
 
 PER_LAYER = ("forward_seconds", "backward_seconds", *STATS)
 DERIVED = ("average", "cost", "ridge_share")

@@ -23,11 +23,9 @@ Array = np.ndarray
 CALM = "he/logits=he:0.1"
 """He's, but for the logits: from his they are so large that the first loss is up to four times that of guessing."""
 
-NAMED = ("he", "xavier", "xavier-uniform")
-"""Initializations that need no number."""
+NAMED = ("he", "xavier", "xavier-uniform")  # initializations that need no number
 
-Rule = tuple[str, float, float]
-"""A name, its number, and the biases' value."""
+Rule = tuple[str, float, float]  # a name, its number, and the biases' value
 
 
 def parse(text: str) -> dict[str, Rule]:

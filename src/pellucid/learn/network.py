@@ -37,8 +37,7 @@ from pellucid.learn.passes import Trace
 Array = np.ndarray
 
 
-MOST_SHOWN = 32
-"""Filters or neurons of the first layer that a notebook shows."""
+MOST_SHOWN = 32  # filters or neurons of the first layer that a notebook shows
 
 
 @runtime_checkable

@@ -25,11 +25,8 @@ from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
-LARGEST_GRADIENT = 1e30
-"""A gradient beyond this is taken for infinite: the step that follows would overflow."""
-
-ORDINARY_GRADIENT = 1e3
-"""A mean gradient of a bias beyond this is a reason to look closer."""
+LARGEST_GRADIENT = 1e30  # a gradient beyond this is taken for infinite: the step that follows would overflow
+ORDINARY_GRADIENT = 1e3  # a mean gradient of a bias beyond this is a reason to look closer
 
 
 MEMORIES = {"sgd": (), "adam": ("velocity", "square"), "adamw": ("velocity", "square")}

@@ -16,8 +16,7 @@ AWAY = 100
 EQUAL = 0.01
 STEPS = 100
 
-Symptom = tuple[str, str]
-"""Which it is, and a sentence."""
+Symptom = tuple[str, str]  # which it is, and a sentence
 
 
 def of_batch(history: History, dead_shares: Callable[[], Mapping[str, float]]) -> Iterator[Symptom]:

@@ -37,8 +37,7 @@ from pellucid.settings import TrainSettings
 
 Array = np.ndarray
 
-STATS_EVERY = 10
-"""Batches from one reading of the layer statistics to the next: it costs about a hundredth of a step."""
+STATS_EVERY = 10  # batches from one reading of the layer statistics to the next: it costs about a hundredth of a step
 
 LOOKED_AT = 256
 """Dev images, at most, over which an epoch's layer statistics are taken; at most a hundredth of the training images."""

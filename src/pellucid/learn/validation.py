@@ -23,11 +23,8 @@ from pellucid.learn.layers import Dense, Layer, Parameters, Residual, Shape, Sum
 
 Array = np.ndarray
 
-LARGEST_LAYER = 2**28
-"""Numbers that one image may take in a layer; a batch holds many."""
-
-LARGEST_NETWORK = 2**32
-"""Parameters, 16 GiB of them: more than fits is found out now, and not by an exhausted machine."""
+LARGEST_LAYER = 2**28  # numbers that one image may take in a layer; a batch holds many
+LARGEST_NETWORK = 2**32  # parameters, 16 GiB of them: more than fits is found out now, and not by an exhausted machine
 
 
 def drawn(shapes: Mapping[str, Shape], initialization: str, seed: object) -> Parameters:

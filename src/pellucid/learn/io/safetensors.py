@@ -27,8 +27,7 @@ Array = np.ndarray
 LARGEST_FILE = 4 * 2**30
 LARGEST_HEADER = 2**21
 TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
-NUMBERS = {"scaling": ("mean", "deviation"), "features": ARRAYS}
-"""What of a description is a tensor."""
+NUMBERS = {"scaling": ("mean", "deviation"), "features": ARRAYS}  # what of a description is a tensor
 
 
 def write_network(path: Path, network: StoredNetwork, beside: Mapping[str, Array] | None = None) -> None:

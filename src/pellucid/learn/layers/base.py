@@ -22,8 +22,7 @@ from jaxtyping import Float
 from pellucid.errors import PellucidError, unknown
 from pellucid.learn.activations import ACTIVATIONS
 
-MOST = 2**24
-"""Of whatever a layer has; what is larger is a mistake, or somebody's joke."""
+MOST = 2**24  # of whatever a layer has; what is larger is a mistake, or somebody's joke
 
 Array = np.ndarray
 Batch = Float[Array, "... batch"]

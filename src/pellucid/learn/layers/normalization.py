@@ -12,8 +12,7 @@ from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import Array, Gradients, Layer, Parameters, Shape, Share, Wanted
 
-STATISTICS = ("mean", "variance")
-"""Parameters that no gradient moves."""
+STATISTICS = ("mean", "variance")  # parameters that no gradient moves
 
 
 @dataclass(frozen=True)

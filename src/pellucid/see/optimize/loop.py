@@ -44,8 +44,7 @@ BUDGET = 2**26  # numbers that the model's layers hold for a whole batch: 256 Mi
 StepCallback = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 """Called before every step with (jobs, steps made, images in model space, values), one row for each image."""
 
-ProgressCallback = Callable[[int], None]
-"""Called after every step with the number of images that have made it."""
+ProgressCallback = Callable[[int], None]  # called after every step with the number of images that have made it
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,8 +81,7 @@ def training_figure(
     return figure
 
 
-Picture = tuple[UInt8[np.ndarray, "tall wide *color"], str]
-"""Bytes, and the words above them."""
+Picture = tuple[UInt8[np.ndarray, "tall wide *color"], str]  # bytes, and the words above them
 
 
 def layer_pictures(seen: BackpropTrace, classes: int, start: Mapping[str, np.ndarray]) -> dict[str, list[Picture]]:
