@@ -17,10 +17,8 @@ from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, WIDE, compiled, exact, inlined, vectorized
-from pellucid.kernels.reference import Filters, Images, Maps, Size
+from pellucid.kernels.reference import Array, Filters, Images, Maps, Size
 from pellucid.kernels.simd import tile
-
-Array = np.ndarray
 
 CHUNK = np.uint64(512)  # elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB
 

@@ -18,12 +18,12 @@ from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, WIDE, compiled, exact, inlined
+from pellucid.kernels.reference import Array
 from pellucid.kernels.simd import block
 from pellucid.kernels.threads import run_in_order
 
 _uint = np.uint64
 
-Array = np.ndarray
 Weights = Float[Array, "unit feature"]
 
 ROWS = 12 if WIDE else 6

@@ -20,10 +20,8 @@ from pellucid.kernels import reference
 from pellucid.kernels.convolution import convolve_input_gradient
 from pellucid.kernels.jit import LANES, compiled, exact, inlined
 from pellucid.kernels.pooling import max_pool_gradient
-from pellucid.kernels.reference import PoolGradient
+from pellucid.kernels.reference import Array, PoolGradient
 from pellucid.kernels.simd import scatter
-
-Array = np.ndarray
 
 TOGETHER = 16  # images turned around at once: as many as a line of the cache holds
 LINE = 64  # bytes of such a line

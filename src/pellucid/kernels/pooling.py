@@ -12,10 +12,8 @@ from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, compiled, inlined, vectorized
-from pellucid.kernels.reference import Images, Pooled, Size, Winner
+from pellucid.kernels.reference import Array, Images, Pooled, Size, Winner
 from pellucid.kernels.simd import largest, spread
-
-Array = np.ndarray
 
 _ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
 

@@ -10,9 +10,8 @@ from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import compiled, vectorized
+from pellucid.kernels.reference import Array
 from pellucid.kernels.threads import run_in_order, shards
-
-Array = np.ndarray
 
 PIECE = 2**18  # elements of a piece: to wake another thread takes as long as some ten thousand
 

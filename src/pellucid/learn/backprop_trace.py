@@ -13,10 +13,8 @@ from jaxtyping import Float, Float64
 
 from pellucid.kernels import single_threaded_blas
 from pellucid.learn.layer_stats import layer_stats
-from pellucid.learn.layers import Conv
+from pellucid.learn.layers import Array, Conv
 from pellucid.learn.network import Network
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,10 @@ from jaxtyping import Integer
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.learn.io.config import Architecture
-from pellucid.learn.layers import Dense, Flatten, Groups, Layer
+from pellucid.learn.layers import Array, Dense, Flatten, Groups, Layer
 from pellucid.learn.network import Network
 from pellucid.learn.validation import plan_of
 from pellucid.settings import NetworkSettings
-
-Array = np.ndarray
 
 
 def network_for(

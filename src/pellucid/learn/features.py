@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 from pellucid.data.scaling import FAINT, Images32, Scaling
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards
+from pellucid.learn.layers import Array
 from pellucid.settings import FeatureSettings, KMeansSettings
 
-Array = np.ndarray
 ARRAYS = ("centres", "mean", "matrix")
 REACH = 16.0  # deviations from the mean at which a feature reaches 0 or 1: none comes near
 MEASURED = 10_000  # training images, at most, over which the normalization is measured

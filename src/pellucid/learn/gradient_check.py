@@ -24,14 +24,12 @@ from jaxtyping import Float, Integer
 
 from pellucid.data.html import text_tag
 from pellucid.errors import PellucidError
-from pellucid.learn.layers import Parameters
+from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, ridge_term
 from pellucid.learn.passes import Trace
 from pellucid.learn.train_step import train_step
 from pellucid.settings import TrainSettings
-
-Array = np.ndarray
 
 BAR = 1e-6  # largest relative error of one entry that is accepted, beside its central difference
 STEP_BAR = 1e-4  # largest error of the step that trains, by the largest entry of its array: what float32 may round to

@@ -20,9 +20,8 @@ from pellucid.data.html import curve_tag, table, text_tag
 from pellucid.errors import unknown
 from pellucid.files import StrPath, format_of, write_rows, write_text
 from pellucid.learn.gradient_check import GradientReport
+from pellucid.learn.layers import Array
 from pellucid.settings import TrainSettings
-
-Array = np.ndarray
 
 STATS = ("largest", "dead", "gradient_norm", "update_ratio")  # what is taken by layer now and then
 SHOWN = 12  # epochs, the last ones, of the table in a notebook

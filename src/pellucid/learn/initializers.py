@@ -17,8 +17,7 @@ import math
 import numpy as np
 
 from pellucid.errors import PellucidError, unknown
-
-Array = np.ndarray
+from pellucid.learn.layers import Array
 
 CALM = "he/logits=he:0.1"
 """He's, but for the logits: from his they are so large that the first loss is up to four times that of guessing."""

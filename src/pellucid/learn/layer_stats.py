@@ -15,9 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from pellucid.learn.layers import Layer
-
-Array = np.ndarray
+from pellucid.learn.layers import Array, Layer
 
 
 def layer_stats(

@@ -11,15 +11,12 @@ A loss is taken from the logits and never from probabilities, so that loss and g
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from pellucid import kernels
 from pellucid.errors import unknown
 from pellucid.kernels import cross_entropy, softmax
+from pellucid.learn.layers import Array
 
 __all__ = ["LOSSES", "Loss", "cross_entropy", "loss_named", "softmax"]
-
-Array = np.ndarray
 
 
 class Loss(NamedTuple):

@@ -7,9 +7,8 @@ from jaxtyping import Float, Int64, Integer
 
 from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.splits import Split
+from pellucid.learn.layers import Array
 from pellucid.learn.network import Network, Opened, hand_written
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True, repr=False)

@@ -30,12 +30,9 @@ from pellucid.learn.io.config import Architecture, ScalingName
 from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
-from pellucid.learn.layers import STATISTICS, Batch, Conv, Dense, Layer, Parameters, Residual, Wanted
+from pellucid.learn.layers import STATISTICS, Array, Batch, Conv, Dense, Layer, Parameters, Residual, Wanted
 from pellucid.learn.losses import Loss, loss_named
 from pellucid.learn.passes import Trace
-
-Array = np.ndarray
-
 
 MOST_SHOWN = 32  # filters or neurons of the first layer that a notebook shows
 

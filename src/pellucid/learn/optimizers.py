@@ -20,10 +20,8 @@ import numpy as np
 
 from pellucid import kernels
 from pellucid.errors import PellucidError
-from pellucid.learn.layers import Parameters
+from pellucid.learn.layers import Array, Parameters
 from pellucid.settings import TrainSettings
-
-Array = np.ndarray
 
 LARGEST_GRADIENT = 1e30  # a gradient beyond this is taken for infinite: the step that follows would overflow
 ORDINARY_GRADIENT = 1e3  # a mean gradient of a bias beyond this is a reason to look closer

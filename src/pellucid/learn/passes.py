@@ -12,12 +12,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from pellucid.kernels import run_in_order
-from pellucid.learn.layers import Batch, Conv, Layer, Parameters, Pool, Sum, Wanted
+from pellucid.learn.layers import Array, Batch, Conv, Layer, Parameters, Pool, Sum, Wanted
 
-Array = np.ndarray
 ParametersOf = Callable[[str], Parameters]
 Back = tuple[Parameters, Array | None]
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Integer
 
+from pellucid.learn.layers import Array
 from pellucid.learn.network import Network
-
-Array = np.ndarray
 
 STEPS, STRIDE = 2, 0.75  # ascent steps of a batch, and their length as a share of the distance
 WARMUP = 300  # batches over which the distance grows

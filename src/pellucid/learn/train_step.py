@@ -13,12 +13,10 @@ from jaxtyping import Bool, Float, Float64, Integer
 
 from pellucid.kernels import run_in_order
 from pellucid.learn.layer_stats import layer_stats
-from pellucid.learn.layers import BatchNorm, Parameters
+from pellucid.learn.layers import Array, BatchNorm, Parameters
 from pellucid.learn.network import Network
 from pellucid.learn.passes import Trace
 from pellucid.learn.robust import Perturbation, perturbed
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, 
 from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
 from pellucid.learn.layer_stats import gradient_norms, layer_stats, update_ratios
-from pellucid.learn.layers import Parameters
+from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network, Opened, hand_written
 from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
@@ -34,8 +34,6 @@ from pellucid.learn.schedules import plateaus, rate_at, warmup_factor
 from pellucid.learn.train_step import StepResult, train_step
 from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
-
-Array = np.ndarray
 
 STATS_EVERY = 10  # batches from one reading of the layer statistics to the next: it costs about a hundredth of a step
 

@@ -19,9 +19,7 @@ from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.learn import initializers
 from pellucid.learn.architectures import architecture
 from pellucid.learn.io.config import Architecture, ScalingName, read_architecture, require_storable
-from pellucid.learn.layers import Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
-
-Array = np.ndarray
+from pellucid.learn.layers import Array, Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
 
 LARGEST_LAYER = 2**28  # numbers that one image may take in a layer; a batch holds many
 LARGEST_NETWORK = 2**32  # parameters, 16 GiB of them: more than fits is found out now, and not by an exhausted machine

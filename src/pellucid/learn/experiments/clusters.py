@@ -19,10 +19,9 @@ import numpy as np
 from pellucid.data.augmentation import shift_images
 from pellucid.data.splits import Data, Split
 from pellucid.learn.features import ClusterFeatures, calm_threads, k_means, points_of, require_count
+from pellucid.learn.layers import Array
 from pellucid.progress import bar
 from pellucid.settings import ClusterSettings, KMeansSettings, ScanSettings
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True)

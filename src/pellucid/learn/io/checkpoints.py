@@ -27,12 +27,10 @@ from pellucid.learn.gradient_check import GradientReport
 from pellucid.learn.history import PER_LAYER, STATS, Batch, Epoch, History
 from pellucid.learn.io.description import LARGEST_JSON, described, naming, parsed
 from pellucid.learn.io.safetensors import LARGEST_FILE, read_tensors, write_network
-from pellucid.learn.layers import Parameters
+from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer
 from pellucid.settings import TrainSettings
-
-Array = np.ndarray
 
 FIXED = ("batch", "optimizer", "seed", "patience")
 """Settings that a training keeps: batches, the optimizer's memory and the best weights are of them."""

@@ -21,8 +21,7 @@ from pellucid.errors import PellucidError
 from pellucid.files import atomic_path, read_bytes
 from pellucid.learn.features import ARRAYS
 from pellucid.learn.io.description import BESIDE, FILE, StoredNetwork, damaged, describe, described, naming, parsed
-
-Array = np.ndarray
+from pellucid.learn.layers import Array
 
 LARGEST_FILE = 4 * 2**30
 LARGEST_HEADER = 2**21
