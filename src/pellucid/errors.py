@@ -4,7 +4,7 @@ Every failure that a person can cause or mend is a `PellucidError`; anything els
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class PellucidError(Exception):
@@ -43,6 +43,13 @@ def unknown(kind: str, name: object, valid: Iterable[object]) -> PellucidError:
     close = difflib.get_close_matches(asked, names, n=5, cutoff=0.3)
     near = close if close else names[:5]
     return PellucidError(f"There is no {kind} '{asked}' among {len(names)}; the nearest are {_quoted(near)}.")
+
+
+def require_known(kind: str, names: Iterable[object], valid: Collection[object]) -> None:
+    """Raise PellucidError for the first of the names that does not exist, as `unknown` says it."""
+    for name in names:
+        if name not in valid:
+            raise unknown(kind, name, valid)
 
 
 def shortened(found: object, most: int = 120) -> str:

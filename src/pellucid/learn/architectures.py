@@ -14,7 +14,7 @@ Each is a file in presets/, as anyone may write one (io/config.py).
 from collections.abc import Sequence
 from pathlib import Path
 
-from pellucid.errors import unknown
+from pellucid.errors import require_known
 from pellucid.learn.io.config import Architecture, read_architecture
 from pellucid.learn.layers import Layer
 
@@ -25,8 +25,7 @@ ARCHITECTURES: dict[str, Architecture] = {name: read_architecture(PRESETS / f"{n
 
 def architecture(name: str) -> Architecture:
     """The preset of this name; raises PellucidError with the nearest names otherwise."""
-    if name not in ARCHITECTURES:
-        raise unknown("architecture", name, ARCHITECTURES)
+    require_known("architecture", [name], ARCHITECTURES)
     return ARCHITECTURES[name]
 
 

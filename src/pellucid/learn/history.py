@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
 from pellucid.data.html import curve_tag, table, text_tag
-from pellucid.errors import unknown
+from pellucid.errors import require_known
 from pellucid.files import StrPath, format_of, write_rows, write_text
 from pellucid.learn.gradient_check import GradientReport
 from pellucid.learn.layers import Array
@@ -128,8 +128,7 @@ class History:
             return np.array(self.column("loss", begin) + self.column("ridge", begin))
         if name == "ridge_share":
             return ridge_share(self.column("loss", begin), self.column("ridge", begin))
-        if name not in COLUMNS:
-            raise unknown("column of a history", name, COLUMNS)
+        require_known("column of a history", [name], COLUMNS)
         values = [getattr(batch, name) for batch in self.batches[begin:]]
         if name not in PER_LAYER:
             return np.array(values, np.int64 if name in ("epoch", "number", "images") else np.float64)

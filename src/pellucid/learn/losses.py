@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pellucid import kernels
-from pellucid.errors import unknown
+from pellucid.errors import require_known
 from pellucid.kernels import cross_entropy, softmax
 from pellucid.learn.layers import Array
 
@@ -39,6 +39,5 @@ LOSSES: dict[str, Loss] = {
 
 def loss_named(name: str) -> Loss:
     """The loss of this name; raises PellucidError with the nearest names otherwise."""
-    if name not in LOSSES:
-        raise unknown("loss", name, LOSSES)
+    require_known("loss", [name], LOSSES)
     return LOSSES[name]

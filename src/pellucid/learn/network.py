@@ -20,7 +20,7 @@ from jaxtyping import Float
 from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.scaling import FAINT, Scaling
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, require_known
 from pellucid.files import StrPath
 from pellucid.kernels import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, passes, validation
@@ -339,8 +339,7 @@ class Network:
         return found
 
     def _index(self, name: str) -> int:
-        if name not in self.names:
-            raise unknown("layer", name, self.names)
+        require_known("layer", [name], self.names)
         return self.names.index(name)
 
 

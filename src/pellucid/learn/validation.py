@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, shortened, unknown
+from pellucid.errors import PellucidError, require_known, shortened
 from pellucid.learn import initializers
 from pellucid.learn.architectures import architecture
 from pellucid.learn.io.config import Architecture, ScalingName, read_architecture, require_storable
@@ -39,9 +39,7 @@ def fitting(shapes: Mapping[str, Shape], parameters: Mapping[str, Array]) -> Par
         if name not in parameters or parameters[name].shape != shape:
             found = f"is one of {parameters[name].shape}" if name in parameters else "is none"
             raise PellucidError(f"Parameter '{name}' must have shape {shape}, but there {found}.")
-    for name in parameters:
-        if name not in shapes:
-            raise unknown("parameter", name, shapes)
+    require_known("parameter", parameters, shapes)
     kind = np.dtype(np.float64 if all(value.dtype == np.float64 for value in parameters.values()) else np.float32)
     for name, value in parameters.items():
         if value.dtype != kind:
@@ -73,9 +71,10 @@ def plan_of(given: str | Path | Architecture | Sequence[Layer | Residual]) -> Ar
 
 def scaling_of(given: Scaling | str) -> Scaling:
     """A scaling that needs no numbers, by its name; one that is there already as it is."""
-    if isinstance(given, str) and given not in get_args(ScalingName):
-        raise unknown("scaling", given, get_args(ScalingName))
-    return Scaling(given) if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    require_known("scaling", [given], get_args(ScalingName))
+    return Scaling(given)
 
 
 def checked_shape(shape: object) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, require_known
 
 
 def field(
@@ -75,9 +75,7 @@ class Settings(BaseModel):
         one that is given by its old name and its new one, or a value out of range.
         """
         merged = {**cls.renamed(defaults or {}), **cls.renamed(values)}
-        for name in merged:
-            if name not in cls.model_fields:
-                raise unknown("setting", name, cls.model_fields)
+        require_known("setting", merged, cls.model_fields)
         try:
             return cls(**merged)
         except ValidationError as error:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.data.splits import Data
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, require_known
 from pellucid.learn.build import grouped, network_for
 from pellucid.learn.experiments.clusters import cluster_data
 from pellucid.learn.features import ClusterFeatures, pixel_groups, require_count
@@ -134,9 +134,7 @@ def compare_clusters(
     `feature_settings`. Raises PellucidError for settings that are unknown or out of range.
     """
     settings = TrainSettings.renamed(settings)
-    for name in settings:
-        if name not in COMPARED:
-            raise unknown("setting of a comparison", name, COMPARED)
+    require_known("setting of a comparison", settings, COMPARED)
     own = {name: settings.pop(name) for name in list(settings) if name in ClusterSettings.model_fields}
     wanted, seed = ClusterSettings.of(**own), TrainSettings.of(**settings).seed
     first = network_for(architecture, data, seed=seed)

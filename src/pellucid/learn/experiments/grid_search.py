@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any
 
 from pellucid.data.splits import Data
-from pellucid.errors import DivergedError, PellucidError, unknown
+from pellucid.errors import DivergedError, PellucidError, require_known
 from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder, read_bytes, write_text
 from pellucid.learn.build import network_for
@@ -136,10 +136,8 @@ class _Plan:
     ) -> None:
         grid, shared = TrainSettings.renamed(grid), TrainSettings.renamed(shared)
         self.architecture, self.data, self.shared, self.names = architecture, data, shared, tuple(grid)
-        for what, names, known in (("setting to study", grid, STUDIED), ("setting of a study", shared, SHARED)):
-            for name in names:
-                if name not in known:
-                    raise unknown(what, name, known)
+        require_known("setting to study", grid, STUDIED)
+        require_known("setting of a study", shared, SHARED)
         if twice := sorted(grid.keys() & shared.keys()):
             raise PellucidError(f"Setting '{twice[0]}' is both varied and shared; give it once.")
         self.target = shared.get("target")

@@ -34,7 +34,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pellucid.errors import PellucidError, summary, unknown
+from pellucid.errors import PellucidError, require_known, summary, unknown
 from pellucid.files import read_bytes
 from pellucid.learn import initializers
 from pellucid.learn.layers import KINDS, Layer, Residual, in_a_row
@@ -80,9 +80,7 @@ def layer_from_dict(table: object) -> Layer:
     known = [item.name for item in fields(KINDS[kind])]
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
     del values["kind"]
-    for name in values:
-        if name not in known:
-            raise unknown(f"field of a {kind} layer", name, known)
+    require_known(f"field of a {kind} layer", values, known)
     try:
         return KINDS[kind](**values)
     except TypeError:  # a field that has no default is missing, or a value is of a type that no layer takes
@@ -116,9 +114,7 @@ def _block(table: object) -> Layer | Residual:
     """A layer, or the block of layers that a table of the kind "residual" holds."""
     if not isinstance(table, Mapping) or table.get("kind") != "residual":
         return layer_from_dict(table)
-    for name in table:
-        if name not in ("kind", "layers", "activation"):
-            raise unknown("field of a residual", name, ("layers", "activation"))
+    require_known("field of a residual", [name for name in table if name != "kind"], ("layers", "activation"))
     return Residual(layers_from_list(table.get("layers")), table.get("activation", "relu"))
 
 
@@ -146,9 +142,7 @@ def read_toml(path: Path, what: str, limit: int = LARGEST_FILE) -> dict[str, Any
 def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:
     usual = {"name": default_name, "initialization": initializers.CALM, "loss": "cross-entropy"}
     known = (*usual, "scaling", "layers", "training")
-    for name in table:
-        if name not in known:
-            raise unknown("entry of an architecture", name, known)
+    require_known("entry of an architecture", table, known)
     words: dict[str, Any] = {name: table.get(name, value) for name, value in usual.items()}
     scaling, training = table.get("scaling", "unit"), table.get("training", {})
     for what, value in words.items():
@@ -156,8 +150,7 @@ def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:
             raise PellucidError(f"Its {what} is {value!r:.80}; need a word of at most 80 letters.")
     initializers.parse(words["initialization"])
     loss_named(words["loss"])
-    if scaling not in get_args(ScalingName):
-        raise unknown("scaling", scaling, get_args(ScalingName))
+    require_known("scaling", [scaling], get_args(ScalingName))
     layers, recipe = layers_from_list(table.get("layers")), recipe_from_dict(training)
     return Architecture(layers=layers, scaling=scaling, recipe=recipe, **words)
 
@@ -167,8 +160,6 @@ def recipe_from_dict(table: object) -> dict[str, Any]:
     if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
         raise PellucidError(f"The training settings are {table!r:.80}; need a table such as learning_rate = 0.05.")
     course, table = TrainSettings().course(), TrainSettings.renamed(table)
-    for name in table:
-        if name not in course:  # such as a path to write to, which is for the person to give and not for a file
-            raise unknown("training setting", name, course)
+    require_known("training setting", table, course)  # no path to write to, which is for the person to give
     given = TrainSettings.of(table)
     return {name: getattr(given, name) for name in table}

@@ -18,7 +18,7 @@ import gradio as gr
 from pellucid.data.load import NAMES, load_data
 from pellucid.data.photos import Photo, decode_photo
 from pellucid.data.splits import Data
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, require_known
 from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show.studio import html
@@ -45,8 +45,7 @@ class Context:
 
     def data(self, name: str, seed: int = 0) -> Data:
         """These images; raises PellucidError for a name that is not among them: it never becomes a path."""
-        if name not in self.data_names:
-            raise unknown("data set", name, self.data_names)
+        require_known("data set", [name], self.data_names)
         with self._reading:
             if self._data.get("key") != (name, seed):
                 self._data.update({"key": (name, seed), "data": load_data(name, self.source.data_dir, seed)})
