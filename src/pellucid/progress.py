@@ -112,10 +112,7 @@ StageCallback = Callable[[str, float | None], None]
 
 def print_stage(stage: str, seconds: float | None) -> None:
     """A StageCallback that prints a line as a stage begins and one with its seconds as it ends."""
-    if seconds is None:
-        print(f"{stage} ...", file=sys.stderr, flush=True)
-    else:
-        print(f"{stage}: {seconds:.1f} s", file=sys.stderr, flush=True)
+    print(f"{stage} ..." if seconds is None else f"{stage}: {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 @dataclass

@@ -254,15 +254,10 @@ class _Probe:
         self, network: Network, x: Array, labels: Array, trace: Trace, value: Array, ridge: float, smoothing: float
     ) -> None:
         # A copy of the parameters, so that nobody else's arrays are nudged.
-        self.network = network.with_parameters(
-            {k: v.copy() if v is value else v for k, v in network.parameters.items()}
-        )
+        copies = {name: v.copy() if v is value else v for name, v in network.parameters.items()}
         own = [name for name, v in network.parameters.items() if v is value]
-        self.nudged, self.ridge, self.smoothing = (
-            {name: self.network.parameters[name] for name in own},
-            ridge,
-            smoothing,
-        )
+        self.network, self.ridge, self.smoothing = network.with_parameters(copies), ridge, smoothing
+        self.nudged = {name: self.network.parameters[name] for name in own}
         self.x = x.copy() if not own else x
         self.flat = (self.network.parameters[own[0]] if own else self.x).reshape(-1)
         self.labels = labels

@@ -169,20 +169,15 @@ def comparison_text(found: Comparison, target: float | None = None) -> str:
         scores = [f"{course.test[-1]:.2%}", f"{course.dev[-1]:.2%}"] if course.dev else ["-", "-"]
         times = [course.preparation, course.seconds[-1] if course.seconds else course.preparation, *times]
         rows.append([course.name, *scores, *("-" if time is None else f"{time:.2f}" for time in times)])
-    heads = [
-        "learning from",
-        "test",
-        "dev",
-        "s before the first step",
-        "s in all",
-        f"s to dev {wanted:.2%}",
-        "s to stay",
-    ]
+    heads = ["learning from", "test", "dev", "s before the first step", "s in all"]
+    heads += [f"s to dev {wanted:.2%}", "s to stay"]
     ratio = found.ratio(wanted)
-    comparison = (
-        "" if ratio is None else f"\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
+    lines = table(heads, rows)
+    return (
+        lines
+        if ratio is None
+        else f"{lines}\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
     )
-    return table(heads, rows) + comparison
 
 
 def study_text(found: Study) -> str:

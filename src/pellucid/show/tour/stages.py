@@ -19,19 +19,7 @@ from pellucid.learn.training import train
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
-from pellucid.show.tour.results import (
-    DataFacts,
-    Digit,
-    Epoch,
-    Gradient,
-    LayerActivity,
-    LayerPatterns,
-    MapPattern,
-    Mistake,
-    Strip,
-    Test,
-    Training,
-)
+from pellucid.show.tour import results
 
 ARCHITECTURE = "cnn-4-4-8-16"
 FEWEST_EPOCHS = 3  # of MNIST
@@ -41,20 +29,20 @@ MOST_MISTAKES = 12
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
 
-def data_facts(data: Data) -> DataFacts:
+def data_facts(data: Data) -> results.DataFacts:
     """How many images there are, of what size, and what the classes are called."""
     _, height, width = data.input_shape
     sizes = {name: len(getattr(data, name)) for name in ("train", "dev", "test")}
-    return DataFacts(name=data.name, **sizes, height=height, width=width, classes=data.classes)
+    return results.DataFacts(name=data.name, **sizes, height=height, width=width, classes=data.classes)
 
 
-def check_network(network: Network, data: Data, seed: int) -> tuple[Gradient, ...]:
+def check_network(network: Network, data: Data, seed: int) -> tuple[results.Gradient, ...]:
     """Every parameter's gradient against central differences; raises PellucidError where one is wrong."""
     few = data.train.take(min(4, len(data.train)))
     report = check_gradients(network, few.images, few.labels, seed=seed)
     shapes = {name: value.shape for name, value in network.parameters.items()} | {"input": network.input_shape}
     return tuple(
-        Gradient(
+        results.Gradient(
             parameter=row.name,
             shape=shapes[row.name],
             entries=row.checked,
@@ -67,16 +55,16 @@ def check_network(network: Network, data: Data, seed: int) -> tuple[Gradient, ..
     )
 
 
-def train_network(network: Network, data: Data, seed: int) -> Training:
+def train_network(network: Network, data: Data, seed: int) -> results.Training:
     """Train the network in place; its gradients have been checked before."""
     epochs = max(FEWEST_EPOCHS, math.ceil(VIEWS / len(data.train)))
     history = train(network, data, epochs=epochs, seed=seed, check=False, **RECIPE)
-    return Training(
+    return results.Training(
         architecture=network.architecture,
         layers=network.names,
         parameters=sum(value.size for value in network.parameters.values()),
         epochs=tuple(
-            Epoch(epoch=each.epoch + 1, train_loss=each.loss, **{name: getattr(each, name) for name in SCORES})
+            results.Epoch(epoch=each.epoch + 1, train_loss=each.loss, **{name: getattr(each, name) for name in SCORES})
             for each in history.epochs
         ),
         steps=tuple(range(1, len(history.batches) + 1)),
@@ -84,7 +72,7 @@ def train_network(network: Network, data: Data, seed: int) -> Training:
     )
 
 
-def test_network(network: Network, data: Data) -> tuple[Test, Float32[np.ndarray, "image classes"]]:
+def test_network(network: Network, data: Data) -> tuple[results.Test, Float32[np.ndarray, "image classes"]]:
     """How well the test images are read, the surest mistakes, and what was made of each image."""
     scores = evaluate(network, data.test)
     probabilities = network.predict(data.test.images)
@@ -92,13 +80,13 @@ def test_network(network: Network, data: Data) -> tuple[Test, Float32[np.ndarray
     sure = probabilities[np.arange(len(guesses)), guesses]
     wrong = np.flatnonzero(guesses != data.test.labels)
     surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES]
-    test = Test(
+    test = results.Test(
         accuracy=scores.accuracy,
         right=len(data.test) - len(wrong),
         images=len(data.test),
         confusion=tuple(tuple(int(count) for count in row) for row in scores.confusion),
         mistakes=tuple(
-            Mistake(image=i, truth=int(data.test.labels[i]), guess=int(guesses[i]), probability=float(sure[i]))
+            results.Mistake(image=i, truth=int(data.test.labels[i]), guess=int(guesses[i]), probability=float(sure[i]))
             for i in map(int, surest)
         ),
     )
@@ -109,7 +97,7 @@ def test_network(network: Network, data: Data) -> tuple[Test, Float32[np.ndarray
 class TracedDigit:
     """One test image with every layer's activations (without the axis of the batch)."""
 
-    record: Digit
+    record: results.Digit
     activations: dict[str, np.ndarray]
 
 
@@ -119,7 +107,7 @@ def trace_digit(network: Network, data: Data, probabilities: Float[np.ndarray, "
     index = int(np.abs(probabilities[np.arange(len(labels)), labels] - UNSURE).argmin())
     images = data.test.images[index : index + 1]
     activations = {name: values[0] for name, values in network.activations(images).items()}
-    record = Digit(
+    record = results.Digit(
         image=index,
         truth=int(labels[index]),
         guess=int(probabilities[index].argmax()),
@@ -134,10 +122,10 @@ def trace_digit(network: Network, data: Data, probabilities: Float[np.ndarray, "
     return TracedDigit(record, activations)
 
 
-def _layer_activity(name: str, values: Float[np.ndarray, "..."]) -> LayerActivity:
+def _layer_activity(name: str, values: Float[np.ndarray, "..."]) -> results.LayerActivity:
     maps = values.ndim == 3
     largest = values.reshape(len(values), -1).max(axis=1)
-    return LayerActivity(
+    return results.LayerActivity(
         layer=name,
         kind="maps" if maps else "units",
         shape=values.shape,
@@ -166,11 +154,11 @@ def find_patterns(model: Model, layer: str, data: Data, seed: int) -> Patterns:
     return patterns(model, layer, data=shown, seed=seed)
 
 
-def layer_patterns(found: Patterns, seconds: float) -> LayerPatterns:
+def layer_patterns(found: Patterns, seconds: float) -> results.LayerPatterns:
     """A layer's patterns in numbers."""
     films = film_activations(found)
     maps = tuple(
-        MapPattern(
+        results.MapPattern(
             unit=int(unit),
             activation=float(found.activations[i]),
             dead=bool(found.dead[i]),
@@ -181,7 +169,7 @@ def layer_patterns(found: Patterns, seconds: float) -> LayerPatterns:
         )
         for i, unit in enumerate(found.units)
     )
-    return LayerPatterns(
+    return results.LayerPatterns(
         layer=found.layer,
         seconds=seconds,
         dead=int(found.dead.sum()),
@@ -201,15 +189,15 @@ def film_activations(found: Patterns) -> Float32[np.ndarray, "unit frame"]:
     return np.concatenate([found.film.activations[:-1], found.activations[None]]).T
 
 
-def choose_strips(found: Sequence[Patterns]) -> tuple[Strip, ...]:
+def choose_strips(found: Sequence[Patterns]) -> tuple[results.Strip, ...]:
     """Of each layer two maps worth watching: the strongest, and of the stronger half the one most unlike it."""
-    chosen: list[Strip] = []
+    chosen: list[results.Strip] = []
     for layer in found:
         order = np.argsort(-layer.activations, kind="stable")
         half = order[1 : max(2, len(order) // 2)]
         alike = likeness(layer.images[order[0]], layer.images[half])
         pair = (*order[:1], *half[alike.argsort(kind="stable")[:1]])
-        chosen += [Strip(layer=layer.layer, unit=int(layer.units[index])) for index in pair]
+        chosen += [results.Strip(layer=layer.layer, unit=int(layer.units[index])) for index in pair]
     return tuple(chosen)
 
 
@@ -223,6 +211,6 @@ def likeness(
     return np.asarray(spectra[1:] @ spectra[0])
 
 
-def strongest_map(layer: LayerPatterns) -> int:
+def strongest_map(layer: results.LayerPatterns) -> int:
     """The map that answers most to its own pattern."""
     return max(layer.maps, key=lambda one: one.activation).unit
