@@ -9,6 +9,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def connect(
     outputs: Sequence[Any] = (),
     **options: Any,
 ) -> Any:
-    """Call `handler` on `event`. A PellucidError is shown in the first output; the others stay as they are.
+    """Call `handler` on `event`. A PellucidError is shown in the first output; outputs left out stay as they are.
 
     No handler is offered as an interface to programs, and none draws Gradio's own veil over what it changes.
     """
@@ -144,28 +145,26 @@ def connect(
 
 
 def show_errors(handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
-    """The handler with its PellucidErrors turned into words for the first of its outputs."""
+    """The handler, its PellucidErrors as words in the first output; outputs that it leaves out stay as they are."""
 
-    def sorry(error: PellucidError) -> Any:
-        rest = [gr.skip() for _ in range(outputs - 1)]
-        return (html.error_line(error), *rest) if rest else html.error_line(error)
+    def padded(found: Any) -> Any:
+        given = [*found] if isinstance(found, tuple | list) else [found]
+        whole = [*given, *(gr.skip() for _ in range(outputs - len(given)))]
+        return tuple(whole) if outputs > 1 else whole[0]
 
-    if inspect.isgeneratorfunction(handler):
-
-        @functools.wraps(handler)
-        def steps(*given: Any) -> Iterator[Any]:
-            try:
-                yield from handler(*given)
-            except PellucidError as error:
-                yield sorry(error)
-
-        return steps
+    @functools.wraps(handler)
+    def steps(*given: Any) -> Iterator[Any]:
+        try:
+            with closing(handler(*given)) as found:
+                yield from map(padded, found)
+        except PellucidError as error:
+            yield padded(html.error_line(error))
 
     @functools.wraps(handler)
     def once(*given: Any) -> Any:
         try:
-            return handler(*given)
+            return padded(handler(*given))
         except PellucidError as error:
-            return sorry(error)
+            return padded(html.error_line(error))
 
-    return once
+    return steps if inspect.isgeneratorfunction(handler) else once

@@ -54,7 +54,7 @@ class AtlasTab:
         connect(go.click, self.make, asked, [status, stage], concurrency_id="work")
         self._context.connect_stop(halt, "atlas", status)
 
-    def make(self, request: gr.Request, name: str, data: str, *values: Any) -> Iterator[tuple[Any, Any]]:
+    def make(self, request: gr.Request, name: str, data: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The site, stage by stage."""
         session = self._context.session(request)
         model = self._context.registry.model(session, name)
@@ -77,10 +77,10 @@ class AtlasTab:
 
         with session.watch("atlas", work) as job:
             for words in job.frames():
-                yield html.status_line(words, moving=True), gr.skip()
+                yield (html.status_line(words, moving=True),)
             made: Atlas | None = job.result
         if made is None:
-            yield html.status_line("Stopped; nothing was built."), gr.skip()
+            yield (html.status_line("Stopped; nothing was built."),)
             return
         units = sum(layer["units"] for layer in made.record["layers"])
         site = html.part("site", self._published(made.page.parent), model.name)

@@ -80,14 +80,13 @@ class DreamTab:
         levels = DreamSettings.of(**settings).levels
         units = [{AUTO: "auto", WHOLE: -1}.get(str(unit), unit) for unit in values[:levels]]
         shot = self._chosen(session, photo)
-        nothing = [gr.skip(), gr.skip()]
-        yield html.status_line("Looking at the photograph …"), _photo_html(shot), *nothing
+        yield html.status_line("Looking at the photograph …"), _photo_html(shot)
         with session.watch("dream", lambda job: _run(job, shot, model, layer, units, settings)) as job:
             for words, frame in job.frames():
-                yield html.status_line(words, moving=True), gr.skip() if frame is None else _image_html(frame), *nothing
+                yield html.status_line(words, moving=True), gr.skip() if frame is None else _image_html(frame)
             found: Dreamt | None = job.result
         if found is None:
-            yield html.status_line("Stopped; the dream was not finished."), gr.skip(), *nothing
+            yield (html.status_line("Stopped; the dream was not finished."),)
             return
         words = (f"The dream of {_units(found)} of {found.layer}", "The photograph before")
         yield (

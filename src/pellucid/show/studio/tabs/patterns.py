@@ -80,14 +80,13 @@ class PatternsTab:
         settings = controls.changed_settings(PatternSettings, self._names, values)
         begin = self._start(session, model, start)
         asked = Request(model, layer, parse_units(units, model.layer(layer).units), settings, begin)
-        nothing = [gr.skip()] * 3
-        yield html.status_line("Choosing the best of many starts …"), gr.skip(), *nothing
+        yield (html.status_line("Choosing the best of many starts …"),)
         snapshot = None
         for snapshot in stream_patterns(session, "patterns", asked, self._context.settings.seconds):
             if snapshot.found is None:
-                yield html.status_line(_status(snapshot), moving=True), patterns_html(snapshot, asked), *nothing
+                yield html.status_line(_status(snapshot), moving=True), patterns_html(snapshot, asked)
         if snapshot is None or (snapshot.found is None and snapshot.steps.max() < 0):
-            yield html.status_line("Stopped before the first step."), gr.skip(), *nothing
+            yield (html.status_line("Stopped before the first step."),)
             return
         session.kept["patterns"] = (asked, snapshot)
         yield (

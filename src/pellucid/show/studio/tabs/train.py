@@ -89,7 +89,7 @@ class TrainTab:
             session.kept["trainer"] = Trainer(network, images, settings)
             _run(job, session.kept["trainer"])
 
-        yield html.status_line(f"Reading the images of {data}, and checking the gradients …"), *self._nothing()
+        yield html.status_line(f"Reading the images of {data}, and checking the gradients …"), gr.skip()
         yield from self._watch(session, begin)
 
     def go_on(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
@@ -127,19 +127,16 @@ class TrainTab:
         """Pictures of a training, and at the end the network, for the other tabs."""
         with session.watch("train", work) as job:
             for words, picture in job.frames():
-                yield html.status_line(words, moving=True), picture, *self._nothing()[1:]
+                yield html.status_line(words, moving=True), picture
         trainer = session.kept.get("trainer")
         if trainer is None or not trainer.history.batches:
-            yield html.status_line("Stopped before the first batch."), *self._nothing()
+            yield (html.status_line("Stopped before the first batch."),)
             return
         name, file = _register(session, trainer)
         choices = self._context.registry.names(session)
         words = f"{_summary(trainer)} The other tabs have it as '{name}'."
         picked = [gr.Dropdown(choices=choices) for _ in self._pickers]
         yield html.status_line(words), _picture(trainer), gr.DownloadButton(value=str(file), visible=True), *picked
-
-    def _nothing(self) -> list[Any]:
-        return [gr.skip()] * (2 + len(self._pickers))
 
 
 def _run(job: Job, trainer: Trainer) -> None:
