@@ -151,6 +151,24 @@ def test_a_file_to_train_on_and_one_to_test_on(pair: dict[str, Path]) -> None:
     assert np.array_equal(load_data(both[::-1]).test.images, WHOLE.images[::2])
 
 
+def test_splits_are_found_by_whole_words(tmp_path: Path) -> None:
+    """Rejects "contest" taken for a test, a file that is both splits, and one file to train on and to test on."""
+    write_csv(tmp_path / "train.csv", WHOLE.take(30))
+    write_csv(tmp_path / "contest.csv", WHOLE.take(np.arange(30, 60)))
+    with pytest.raises(PellucidError, match="with the word 'train' in its name and one with 'test'"):
+        load_data(tmp_path)
+    (tmp_path / "contest.csv").rename(tmp_path / "My_Test2.csv")
+    assert sizes(load_data(tmp_path)) == [25, 5, 30]
+    with pytest.raises(PellucidError, match="is given to train on and to test on"):
+        load_data([tmp_path / "train.csv", tmp_path / ".." / tmp_path.name / "train.csv"])
+    (tmp_path / "idx").mkdir()
+    write_idx(tmp_path / "idx" / "train-test-images", BYTES)
+    write_idx(tmp_path / "idx" / "train-test-labels", LABELS.astype(np.uint8))
+    assert sizes(load_data(tmp_path / "idx")) == [48, 6, 6]
+    with pytest.raises(PellucidError, match="is where MNIST's files lie, but the data are 'digits'; give 'mnist'"):
+        load_data("digits", root=tmp_path)
+
+
 def test_a_file_that_is_cut_says_so(paths: dict[str, Path]) -> None:
     """Rejects a test file that is cut in three without a word, and the word where a person chose the sizes."""
     assert "48 for train and 6 for dev and 6 for test" in load_data(paths["csv"]).note

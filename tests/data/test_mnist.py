@@ -12,13 +12,14 @@ import pytest
 from data_files import write_idx
 from pellucid.data import mnist
 from pellucid.data.idx import read_idx
+from pellucid.data.load import load_data
 from pellucid.data.mnist import MIRRORS, SUMS, find_mnist, load_mnist
 from pellucid.errors import PellucidError
 
 RNG = np.random.default_rng(0)
 SMALL = {
-    "train-images-idx3-ubyte": RNG.integers(0, 256, (8, 28, 28), np.uint8),
-    "train-labels-idx1-ubyte": np.arange(8, dtype=np.uint8),
+    "train-images-idx3-ubyte": RNG.integers(0, 256, (12, 28, 28), np.uint8),
+    "train-labels-idx1-ubyte": np.arange(12, dtype=np.uint8) % 10,
     "t10k-images-idx3-ubyte": RNG.integers(0, 256, (3, 28, 28), np.uint8),
     "t10k-labels-idx1-ubyte": np.array([9, 8, 7], np.uint8),
 }
@@ -35,13 +36,24 @@ def put(folder: Path, suffix: str = ".gz", but: str = "") -> Path:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no variable, the small sizes, and no way out to the network."""
+    """An empty cache, no variable, and no way out to the network."""
     monkeypatch.delenv(mnist.VARIABLE, raising=False)
     monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "cache" / "mnist")
-    for name, size in (("TRAIN", 6), ("DEV", 2), ("TEST", 3)):
-        monkeypatch.setattr(mnist, name, size)
     monkeypatch.setattr("pooch.HTTPDownloader", lambda **_: pytest.fail("the network was asked"))
     return tmp_path / "cache" / "mnist"
+
+
+def test_dotted_names_and_a_folder_for_each_file_are_read(tmp_path: Path) -> None:
+    """Rejects names as archives unpack them passed over for another MNIST, and a set of another size."""
+    for name, array in SMALL.items():
+        write_idx(tmp_path / name.replace("-idx", ".idx"), array)
+        (tmp_path / "nested" / name).mkdir(parents=True)
+        write_idx(tmp_path / "nested" / name / name, array)
+        (tmp_path / "nested" / "empty-images").mkdir(exist_ok=True)
+    for folder in (tmp_path, tmp_path / "nested"):
+        for data in (load_mnist(folder), load_data(folder)):
+            assert np.array_equal(data.test.images[:, 0], SMALL["t10k-images-idx3-ubyte"] / np.float32(255))
+            assert sorted(data.part("all").labels.tolist()) == sorted([*range(10), 0, 1, 9, 8, 7])
 
 
 @pytest.mark.parametrize("suffix", [".gz", ""])
@@ -50,8 +62,8 @@ def test_all_four_are_found_flat_or_below_packed_or_not(tmp_path: Path, suffix: 
     """Rejects one layout only, and dev taken from elsewhere than the end of the training files."""
     put(tmp_path / "root" / below, suffix)
     data = load_mnist(tmp_path / "root")
-    assert data.train.labels.tolist() == [0, 1, 2, 3, 4, 5]
-    assert data.dev.labels.tolist() == [6, 7]
+    assert data.train.labels.tolist() == [*range(10)]
+    assert data.dev.labels.tolist() == [0, 1]
     assert data.test.labels.tolist() == [9, 8, 7]
     assert (data.name, data.classes, data.input_shape) == ("mnist", tuple("0123456789"), (1, 28, 28))
     both = np.concatenate([data.train.images, data.dev.images])
@@ -59,13 +71,18 @@ def test_all_four_are_found_flat_or_below_packed_or_not(tmp_path: Path, suffix: 
 
 
 def test_places_are_asked_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """Rejects another order than root, variable, cache, and stopping at a root that is empty."""
+    """Rejects another order than root, variable, cache, and MNIST from elsewhere where a folder was named for it."""
     (tmp_path / "empty").mkdir()
     assert find_mnist() is None
     put(cache)
     assert find_mnist()["train-images-idx3-ubyte.gz"].parent == cache  # type: ignore[index]
     monkeypatch.setenv(mnist.VARIABLE, str(put(tmp_path / "variable")))
-    assert find_mnist(tmp_path / "empty")["train-images-idx3-ubyte.gz"].parent == tmp_path / "variable"  # type: ignore[index]
+    assert find_mnist()["train-images-idx3-ubyte.gz"].parent == tmp_path / "variable"  # type: ignore[index]
+    with pytest.raises(PellucidError, match=r"'.*empty' lacks files of MNIST: train-images-idx3-ubyte, train-labels"):
+        find_mnist(tmp_path / "empty")
+    monkeypatch.setenv(mnist.VARIABLE, str(tmp_path / "empty"))
+    with pytest.raises(PellucidError, match=r"\$PELLUCID_DATA '.*empty' lacks files"):
+        find_mnist()
     put(tmp_path / "root")
     assert find_mnist(tmp_path / "root")["train-images-idx3-ubyte.gz"].parent == tmp_path / "root"  # type: ignore[index]
     monkeypatch.setenv(mnist.VARIABLE, "")
@@ -84,7 +101,7 @@ def test_places_that_are_not_there_are_one_sentence(tmp_path: Path, monkeypatch:
 def test_a_folder_with_some_of_the_files_says_which_is_missing(tmp_path: Path) -> None:
     """Rejects going on to another place, which would mix two data sets or hide a copy cut short."""
     put(tmp_path / "root", but="t10k-labels-idx1-ubyte")
-    with pytest.raises(PellucidError, match=r"holds MNIST's 'train-images.*' but no 't10k-labels-idx1-ubyte\.gz'"):
+    with pytest.raises(PellucidError, match=r"lacks files of MNIST: t10k-labels-idx1-ubyte; put them there"):
         load_mnist(tmp_path / "root")
 
 

@@ -1,6 +1,7 @@
 """IDX: the format of MNIST's four files, packed with gzip or not.
 
-read_idx: file -> array
+read_idx:  file -> array
+idx_files: folder -> its files, by MNIST's spelling of their names
 
 An IDX file is two zero bytes, one byte for the type, one for the number of axes, a big-endian 32-bit size for each
 axis, and the numbers, big-endian, the last axis fastest (http://yann.lecun.com/exdb/mnist, "file formats"). Whether a
@@ -43,6 +44,19 @@ def read_idx(path: StrPath) -> Shaped[np.ndarray, "..."]:
             return _read(file, stream, most)
     except (EOFError, OSError, zlib.error) as error:
         raise PellucidError(f"The IDX file '{file}' cannot be unpacked ({error}); fetch it again.") from error
+
+
+def idx_files(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their names in MNIST's spelling, "train-images-idx3-ubyte", as which others are read.
+
+    Those are dotted names, "train-images.idx3-ubyte", packed files, and files in a folder of the same name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.suffix == ".gz")):
+        inner = path / path.name if path.is_dir() else path
+        if inner.is_file():
+            found.setdefault(path.name.removesuffix(".gz").replace(".idx", "-idx"), inner)
+    return found
 
 
 def _read(file: Path, stream: io.BufferedIOBase, most: int) -> Shaped[np.ndarray, "..."]:

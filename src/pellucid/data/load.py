@@ -16,13 +16,13 @@ has 10,000 of 60,000). A folder of one's own that is called "mnist" is reached a
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pellucid.data.digits import load_digits
-from pellucid.data.idx import read_idx
+from pellucid.data.idx import idx_files, read_idx
 from pellucid.data.mnist import load_mnist
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.shapes import load_shapes
@@ -35,6 +35,7 @@ NAMES = ("digits", "mnist", "shapes")
 TABLES = (".csv", ".npz")
 KINDS = (*NAMES, "FILE.csv", "FILE.npz", "FOLDER")
 DEV_SHARE = 6
+SPLIT_WORDS = {"train": {"train", "training"}, "test": {"test", "testing"}}
 
 
 def load_data(
@@ -50,6 +51,11 @@ def load_data(
     """
     if sizes is not None and len(sizes) != 3:
         raise PellucidError(f"There are {len(sizes)} sizes of splits; give three: for training, dev and test.")
+    if root is not None and name != "mnist":
+        raise PellucidError(
+            f"The folder '{root}' is where MNIST's files lie, but the data are '{name}'; give 'mnist', or the folder "
+            f"itself as the data."
+        )
     if name == "shapes":
         return load_shapes(seed) if sizes is None else load_shapes(seed, sizes)
     if name in NAMES:
@@ -62,7 +68,7 @@ def load_data(
     path, given = Path(several[0]), os.fspath(several[0])
     if len(several) == 2:
         shared = re.sub(r"[-_. ]*train", "", path.stem) or path.stem
-        return _make_splits({"train": _alone(path), "test": _alone(Path(several[1]))}, seed, shared, sizes)
+        return _make_splits(_two_tables(path, Path(several[1])), seed, shared, sizes)
     if len(several) != 1:
         raise PellucidError(f"There are {len(several)} files of data; give one, or one to train on and one to test on.")
     if os.path.isdir(given):
@@ -87,6 +93,13 @@ def _alone(path: Path) -> Split:
     if WHOLE not in splits:
         raise PellucidError(f"The file '{path}' has splits of its own, {', '.join(splits)}; give it alone.")
     return splits[WHOLE]
+
+
+def _two_tables(train: Path, test: Path) -> dict[str, Split]:
+    """One table to train on, and another to test on."""
+    if train.exists() and test.exists() and train.samefile(test):
+        raise PellucidError(f"The file '{train}' is given to train on and to test on; give two files, or it alone.")
+    return {"train": _alone(train), "test": _alone(test)}
 
 
 def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence[int] | None) -> Data:
@@ -126,44 +139,52 @@ def _folder(folder: Path) -> dict[str, Split]:
         raise PellucidError(
             f"The folder '{folder}' cannot be read ({error.strerror}); change its permissions."
         ) from error
-    train, test = _find_pair(names, ("train",)), _find_pair(names, ("t10k", "test"))
-    if train is not None and test is not None:
-        return {which: _idx_split(folder, *pair) for which, pair in (("train", train), ("test", test))}
-    alone = _find_pair(names, ("",))
+    files = idx_files(folder)
+    train, test = _find_pair(files, "train"), _find_pair(files, "test")
+    if train and test and not set(train) & set(test):
+        return {"train": _idx_split(*train), "test": _idx_split(*test)}
+    alone = _find_pair(files, None)
     if alone is not None:
-        return {WHOLE: _idx_split(folder, *alone)}
-    tables = [name for name in names if Path(name).suffix.lower() in TABLES]
-    to_train = [name for name in tables if "train" in name.lower()]
-    to_test = [name for name in tables if name not in to_train and re.search("t10k|test", name.lower())]
+        return {WHOLE: _idx_split(*alone)}
+    tables = [folder / name for name in names if Path(name).suffix.lower() in TABLES]
+    to_train, to_test = ([path for path in tables if _which(path.stem) == which] for which in ("train", "test"))
     if len(to_train) == len(to_test) == 1:
-        return {"train": _alone(folder / to_train[0]), "test": _alone(folder / to_test[0])}
+        return _two_tables(to_train[0], to_test[0])
     raise PellucidError(
         f"The folder '{folder}' holds {len(names)} files, but not one clear pair of IDX files; need names with "
         f"'images' and 'labels', and with 'train' and 't10k' or 'test' where there are two pairs; or one CSV or NPZ "
-        f"file with 'train' in its name and one with 'test'."
+        f"file with the word 'train' in its name and one with 'test'."
     )
 
 
-def _find_pair(names: list[str], words: tuple[str, ...]) -> tuple[str, str] | None:
-    """The names of the one file of images and the one of labels that have one of these words, if there are."""
-    found = []
-    for what in ("images", "labels"):
-        fitting = [name for name in names if what in name and any(word in name for word in words)]
-        unpacked = {name.removesuffix(".gz"): name for name in fitting}  # side by side, packed and unpacked are one
-        found += list(unpacked.values()) if len(unpacked) == 1 else []
-    return (found[0], found[1]) if len(found) == 2 else None
+def _which(name: str) -> str:
+    """The split that the words of a file's name say: "train" or "test"; nothing where they say both or neither."""
+    words = set(re.findall("[a-z]+", name.lower().replace("t10k", "test")))
+    said = [which for which, known in SPLIT_WORDS.items() if words & known]
+    return said[0] if len(said) == 1 else ""
 
 
-def _idx_split(folder: Path, images: str, labels: str) -> Split:
+def _find_pair(files: Mapping[str, Path], which: str | None) -> tuple[Path, Path] | None:
+    """The one file of images and the one of labels of a split, or of all, if there are."""
+    images, labels = (
+        [path for name, path in files.items() if what in name and which in (None, _which(name))]
+        for what in ("images", "labels")
+    )
+    return (images[0], labels[0]) if len(images) == len(labels) == 1 and images != labels else None
+
+
+def _idx_split(images: Path, labels: Path) -> Split:
     """Images of bytes (n, height, width) or (n, channel, height, width), and their labels."""
-    pixels, numbers = read_idx(folder / images), read_idx(folder / labels)
+    pixels, numbers = read_idx(images), read_idx(labels)
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
         raise PellucidError(
-            f"The IDX file '{folder / images}' holds {pixels.dtype} numbers of shape {pixels.shape}; need bytes of "
+            f"The IDX file '{images}' holds {pixels.dtype} numbers of shape {pixels.shape}; need bytes of "
             f"shape (n, height, width)."
         )
     scaled = unit_pixels(pixels)
     try:
         return Split(scaled[:, None] if scaled.ndim == 3 else scaled, numbers)
     except PellucidError as error:
-        raise PellucidError(f"The IDX files '{images}' and '{labels}' in '{folder}' do not fit: {error}") from error
+        raise PellucidError(
+            f"The IDX files '{images.name}' and '{labels.name}' in '{images.parent}' do not fit: {error}"
+        ) from error

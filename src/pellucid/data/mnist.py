@@ -3,20 +3,19 @@
 load_mnist: places -> Data of 50,000 training, 10,000 dev and 10,000 test images
 
 Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. The files are looked for by name, packed or not, in
-`root`, then in $PELLUCID_DATA, then in the user's cache, each time in the folder itself and in its `mnist` subfolder.
-Found nowhere, they are downloaded into the cache and checked against the SHA-256 of the originals. The dev split is
-the last 10,000 training images, as is usual. Files that a person put there are checked by shape, not against these
-sums, since unpacking and packing them again changes the bytes.
+`root`, or else in $PELLUCID_DATA, or else in the user's cache, in the folder itself and in its `mnist` subfolder. A
+folder that is named has to hold them; in the cache they are downloaded where they lack, and checked against the SHA-256
+of the originals. The dev split is the last 10,000 training images, as is usual. Files that a person put there are
+checked by shape, not against these sums, since unpacking and packing them again changes the bytes.
 """
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from pellucid.data.idx import read_idx
+from pellucid.data.idx import idx_files, read_idx
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
@@ -31,11 +30,11 @@ SUMS = {
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-TRAIN, DEV, TEST, SIDE = 50_000, 10_000, 10_000, 28
+DEV_SHARE, SIDE = 6, 28
 
 
 def load_mnist(root: StrPath | None = None) -> Data:
-    """MNIST as images (n, 1, 28, 28) in [0, 1]: 50,000 to train, the last 10,000 of them as dev, and test.
+    """MNIST as images (n, 1, 28, 28) in [0, 1]: 50,000 to train, 10,000 as dev, the last sixth of a file, and test.
 
     Raises PellucidError where `root` or $PELLUCID_DATA is no folder or holds only some of the files, a file is
     damaged or has another shape, or the download fails.
@@ -45,13 +44,13 @@ def load_mnist(root: StrPath | None = None) -> Data:
         folder = output_folder(cache_folder())
         files = _files_in(folder)
         files |= {name: _fetch(folder, name, checksum) for name, checksum in SUMS.items() if name not in files}
-    shapes = ((TRAIN + DEV, SIDE, SIDE), (TRAIN + DEV,), (TEST, SIDE, SIDE), (TEST,))
+    shapes = ((SIDE, SIDE), ()) * 2
     arrays = [_read(files[name], shape) for name, shape in zip(SUMS, shapes, strict=True)]
     images, labels, test_images, test_labels = arrays
-    pixels = unit_pixels(images)[:, None]
+    pixels, rest = unit_pixels(images)[:, None], len(images) - len(images) // DEV_SHARE
     return Data(
-        train=Split(pixels[:TRAIN], labels[:TRAIN]),
-        dev=Split(pixels[TRAIN:], labels[TRAIN:]),
+        train=Split(pixels[:rest], labels[:rest]),
+        dev=Split(pixels[rest:], labels[rest:]),
         test=Split(unit_pixels(test_images)[:, None], test_labels),
         name="mnist",
         classes=tuple("0123456789"),
@@ -59,21 +58,21 @@ def load_mnist(root: StrPath | None = None) -> Data:
 
 
 def find_mnist(root: StrPath | None = None) -> dict[str, Path] | None:
-    """Where MNIST's four files lie, by their original names; None where no place has them.
+    """Where MNIST's four files lie, by their original names; None where the cache lacks them and no folder is named.
 
-    Raises PellucidError where `root` or $PELLUCID_DATA is no folder, or holds only some of the files.
+    Raises PellucidError where `root` or $PELLUCID_DATA is no folder, or does not hold all of the files.
     """
-    for place in _search_folders(root):
-        for folder in (place, place / SUBFOLDER):
-            files = _files_in(folder)
-            if len(files) == len(SUMS):
-                return files
-            if files and folder != cache_folder():  # in the cache, a download goes on where it stopped
-                missing = next(name for name in SUMS if name not in files)
-                raise PellucidError(
-                    f"The folder '{folder}' holds MNIST's '{next(iter(files))}' but no '{missing}'; put it there, too."
-                )
-    return None
+    named, words = (root, "data folder") if root is not None else (os.environ.get(VARIABLE) or None, f"${VARIABLE}")
+    place = cache_folder().parent if named is None else Path(named)
+    if named is not None and not place.is_dir():
+        raise PellucidError(f"The {words} '{place}' is no folder; give the one that holds MNIST's four files.")
+    found = max((_files_in(folder) for folder in (place, place / SUBFOLDER)), key=len)
+    if len(found) == len(SUMS):
+        return found
+    if named is None:
+        return None  # a download begins, or goes on where it stopped
+    missing = ", ".join(name.removesuffix(".gz") for name in SUMS if name not in found)
+    raise PellucidError(f"The {words} '{place}' lacks files of MNIST: {missing}; put them there, or leave it out.")
 
 
 def cache_folder() -> Path:
@@ -83,32 +82,19 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("pellucid") / SUBFOLDER
 
 
-def _search_folders(root: StrPath | None) -> Iterator[Path]:
-    """The folders to look in, first things first."""
-    given = {"data folder": root, f"${VARIABLE}": os.environ.get(VARIABLE, "")}
-    for words, folder in given.items():
-        if folder is None or folder == "":
-            continue
-        if not os.path.isdir(folder):
-            raise PellucidError(f"The {words} '{folder}' is no folder; give the one that holds MNIST's four files.")
-        yield Path(folder)
-    yield cache_folder().parent
-
-
 def _files_in(folder: Path) -> dict[str, Path]:
     """Those of the four files that lie in a folder, packed or not, by their original names."""
-    candidates = {name: (folder / name, folder / name.removesuffix(".gz")) for name in SUMS}
-    found = {name: next((path for path in paths if os.path.isfile(path)), None) for name, paths in candidates.items()}
-    return {name: path for name, path in found.items() if path is not None}
+    files = idx_files(folder) if folder.is_dir() else {}
+    return {name: files[plain] for name in SUMS if (plain := name.removesuffix(".gz")) in files}
 
 
 def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The bytes of a file; raises PellucidError where they have another shape."""
+    """The bytes of a file of any number of items of a shape; raises PellucidError for others."""
     array = read_idx(file)
-    if array.shape != shape or array.dtype != np.uint8:
+    if array.shape[1:] != shape or array.dtype != np.uint8:
         raise PellucidError(
             f"The file '{file}' holds {array.dtype} numbers of shape {array.shape}, but MNIST's has bytes of shape "
-            f"{shape}; put the original file there, or load the folder by its path."
+            f"{(len(array), *shape)}; put the original file there, or load the folder by its path."
         )
     return array
 

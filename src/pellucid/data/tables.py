@@ -1,15 +1,19 @@
 """Tables: labelled images in one file, CSV or NPZ.
 
-read_csv: rows `label,p0,...,pN`, pixels 0 to 255, an optional header -> Split
+read_csv: rows `label,p0,...,pN` or `p0,...,pN,label`, pixels 0 to 255, an optional header -> Split
 read_npz: arrays `images`, `labels`, or a pair for each of train, dev and test -> splits by name
 
-A CSV row is one image, row by row of pixels, channel by channel. Its size is that of the last column's name, where a
+A CSV row is one image, row by row of pixels, channel by channel. Its size is that of the last pixel's name, where a
 header has one such as "28x28" (height x width) or "3x32x32", as the widely passed-around MNIST tables do; else a
-square of one channel. In an NPZ, the names of Keras (x_train, y_train) and MedMNIST (val_images) are known, too.
+square of one channel. Labels are numbers, or words, which name the classes; their column is the one
+that is called so, or the end with fewer gaps and more even counts. pandas' column of row numbers is left out. In an
+NPZ, the names of Keras (x_train, y_train) and MedMNIST (val_images) are known, too.
 Pixels of a CSV and of integer arrays are always 0 to 255, those of floats always 0 to 1; nothing is guessed from the
 values. No pickle is ever read.
 """
 
+import csv
+import itertools
 import math
 import re
 import tokenize
@@ -18,10 +22,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Split
@@ -30,6 +33,10 @@ from pellucid.files import StrPath, input_file, too_large
 
 CSV_LIMIT = 2 * 10**9
 NPZ_LIMIT = 4 * 10**9
+LARGEST = 10**9  # number in a table
+NUMBER = re.compile(r"\s*[+-]?\d{1,9}(\.0*)?\s*")
+LABELS = ("label", "labels", "class", "target", "y")  # names of the column of labels
+INDEX = ("", "unnamed: 0", "index", "id")  # of the column that numbers the rows
 WHOLE = "all"
 NAMES = {
     WHOLE: (("images", "labels"),),
@@ -46,37 +53,32 @@ def read_csv(path: StrPath, shape: tuple[int, int, int] | None = None) -> Split:
     """The labelled images of a CSV table; `shape` is their (channel, height, width), where the table does not say.
 
     Raises PellucidError for a missing, empty or ragged table, entries that are no whole numbers, pixels outside 0 to
-    255, negative labels, and a number of columns that does not fit the shape.
+    255, negative labels, a number of columns that does not fit the shape, and labels that are missing or not clear.
     """
     file = input_file(path, "table", CSV_LIMIT)
-    try:
-        with file.open(encoding="utf-8-sig") as text:
-            header = _header(text)
-            if not any(line.strip() for line in text):
-                raise PellucidError(f"The table '{file}' has no rows; need one for each image: label, then its pixels.")
-        with file.open(encoding="utf-8-sig") as text:
-            numbers = np.loadtxt(
-                text, np.int32, delimiter=",", comments=None, ndmin=2, skiprows=0 if header is None else 1
-            )
-    except ValueError as error:  # UnicodeDecodeError is one
-        raise PellucidError(f"The table '{file}' cannot be read: {_fault(file, error)}.") from error
-    labels, pixels = numbers[:, 0], numbers[:, 1:]
-    if pixels.size == 0:
-        raise PellucidError(f"The table '{file}' has {numbers.shape[1]} column; need label, p0, p1 and so on.")
+    names, numbers, words = _read_columns(file)
+    if numbers.shape[1] == 1:
+        raise PellucidError(f"The table '{file}' has 1 column; need label, p0, p1 and so on.")
+    sized = shape or _shape_named(names)
+    named = [names.index(name) for name in LABELS if name in names]
+    column = named[0] if named else _label_column(file, numbers, sized)
+    pixels = np.delete(numbers, column, axis=1)
     if pixels.min() < 0 or pixels.max() > 255:
         raise PellucidError(
-            f"The pixels of the table '{file}' run from {pixels.min()} to {pixels.max()}; need whole numbers 0 to 255 "
-            f"after the label in the first column."
+            f"The pixels of the table '{file}' run from {pixels.min():.0f} to {pixels.max():.0f}; need whole numbers 0 "
+            f"to 255 beside the label."
         )
-    sized = _image_shape(file, pixels.shape[1], header, shape)
-    return Split(unit_pixels(pixels.astype(np.uint8)).reshape(-1, *sized), labels.astype(np.int64))
+    images = unit_pixels(pixels.astype(np.uint8)).reshape(-1, *_image_shape(file, pixels.shape[1], sized))
+    labels = numbers[:, column].astype(np.int64)
+    return Split(images, labels if words is None else _numbered(words[labels])[0])
 
 
 def read_npz(path: StrPath) -> dict[str, Split]:
     """The splits of an NPZ file: {"all": ...} from `images` and `labels`, or those of "train", "dev" and "test" it has.
 
-    Images are (n, height, width), (n, channel, height, width), or (n, height, width, 1 or 3). Raises PellucidError
-    for a file that is missing, damaged, or no NPZ, arrays that are missing or of the wrong kind, and pickled ones.
+    Images are (n, height, width), (n, channel, height, width), or (n, height, width, channel). Raises
+    PellucidError for a file that is missing, damaged, or no NPZ, arrays that are missing or of the wrong kind or whose
+    axes are not clear, and pickled ones.
     """
     file = input_file(path, "NPZ file", NPZ_LIMIT)
     wanted: dict[str, tuple[str, str]] = {}
@@ -104,33 +106,102 @@ def read_arrays(
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             return {name: _read_array(file, archive, members[name]) for name in choose(members)}
     except _BROKEN as error:
+        if "Object arrays" in str(error):
+            raise PellucidError(
+                f"The file '{file}' holds an array of Python objects, which is not read, since that can run code; save "
+                f"it as numbers, such as labels.astype(int), or as words, labels.astype(str)."
+            ) from error
         raise PellucidError(
             f"The file '{file}' is no NPZ file, or damaged ({summary(error)}); save it again."
         ) from error
 
 
-def _header(text: TextIO) -> str | None:
-    """The name of the last column, where the first line is a header and not a row of numbers."""
-    names = text.readline().strip().split(",")
+def _read_columns(file: Path) -> tuple[list[str], np.ndarray, Shaped[np.ndarray, " word"] | None]:
+    """The names of a table's columns, "" where it has none, its numbers (row, column), and what those of words mean.
+
+    A column of row numbers, as pandas writes one, is left out.
+    """
+    seen: dict[str, int] = {}
+    words: int | None = None
     try:
-        int(names[0])
-    except ValueError:
-        return names[-1].strip().strip('"')
-    text.seek(0)
-    return None
+        with file.open(encoding="utf-8-sig") as text:
+            first = next(csv.reader([text.readline()]), [])
+            has_header = _is_header(first)
+            rows = csv.reader(line for line in text if line.strip())
+            row = first if first and not has_header else next(rows, [])
+        if not row:
+            raise PellucidError(f"The table '{file}' has no rows; need one for each image: label, then its pixels.")
+        if has_header and len(first) != len(row):
+            raise ValueError(f"its first line has {len(first)} names, but its first row {len(row)} columns")
+        names = [field.strip().lower() if has_header else "" for field in (first if has_header else row)]
+        found = [column for column, field in enumerate(row) if not NUMBER.fullmatch(field)]
+        if len(found) == 1 and len(row) > 1 and (found[0] in (0, len(row) - 1) or names[found[0]] in LABELS):
+            words = found[0]
+            names[words] = LABELS[0]
+        with file.open(encoding="utf-8-sig") as text:
+            numbers = np.loadtxt(
+                text, np.float32, delimiter=",", comments=None, ndmin=2, quotechar='"', skiprows=int(has_header),
+                converters=None if words is None else {words: lambda word: seen.setdefault(word.strip(), len(seen))},
+            )  # fmt: skip
+        if not (abs(numbers).max() < LARGEST and np.array_equal(numbers, np.trunc(numbers))):
+            raise ValueError("not every number is whole")
+    except (ValueError, csv.Error) as error:  # UnicodeDecodeError is one
+        raise PellucidError(f"The table '{file}' cannot be read: {_fault(file, error, words)}.") from error
+    if has_header and names[0] in INDEX and (np.diff(numbers[:, 0]) == 1).all():
+        names, numbers = names[1:], numbers[:, 1:]
+    return names, numbers, None if words is None else np.array([*seen])
 
 
-def _image_shape(
-    file: Path, pixels: int, header: str | None, shape: tuple[int, int, int] | None
-) -> tuple[int, int, int]:
+def _is_header(fields: Sequence[str]) -> bool:
+    """Whether these are the names of columns: more than one is no number, or one that is known, or all there is."""
+    words = [field.strip().lower() for field in fields if not NUMBER.fullmatch(field)]
+    return len(words) > 1 or (len(words) == 1 and (len(fields) == 1 or words[0] in (*LABELS, *INDEX)))
+
+
+def _numbered(words: Shaped[np.ndarray, " image"]) -> tuple[Int64[np.ndarray, " image"], tuple[str, ...]]:
+    """Labels that are words as numbers, and what the numbers stand for, in the order of the alphabet."""
+    classes, labels = np.unique(words, return_inverse=True)
+    return labels.astype(np.int64), tuple(map(str, classes))
+
+
+def _label_column(file: Path, numbers: np.ndarray, shape: tuple[int, ...] | None) -> int:
+    """The end, the first or the last column, whose numbers are more like labels."""
+    count = numbers.shape[1]
+    if count == math.prod(shape or (math.isqrt(count), math.isqrt(count))):
+        raise PellucidError(
+            f"The table '{file}' holds {count} pixels a row and no labels, which are needed here; give one that has a "
+            f"column named 'label'."
+        )
+    first, last = (_like_labels(numbers[:, end]) for end in (0, -1))
+    if len(numbers) > 1 and first <= 2 * last and last <= 2 * first:
+        raise PellucidError(
+            f"The labels of the table '{file}' may be its first or its last column; give it a first line of names, "
+            f"with 'label' for theirs."
+        )
+    return 0 if len(numbers) == 1 or first > last else count - 1
+
+
+def _like_labels(column: np.ndarray) -> float:
+    """From 0 to 1: the share of all numbers up to the largest that occur, less where one is nearly all of them."""
+    values, counts = np.unique(column, return_counts=True)
+    span = values[-1] - min(values[0], 1) + 1
+    return 0.0 if values[0] < 0 else float(len(values) / span * (1 - counts.max() / len(column)))
+
+
+def _shape_named(names: Sequence[str]) -> tuple[int, ...] | None:
+    """(channel, height, width) by the name of the last pixel, "28x28" or "3x32x32"; None if not."""
+    ends = [re.fullmatch(r"(?:(\d+)x)?(\d+)x(\d+)", name) for name in names[-2:]]
+    found = [tuple(int(size or 1) for size in sizes.groups()) for sizes in ends if sizes]
+    return found[-1] if found else None
+
+
+def _image_shape(file: Path, pixels: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """(channel, height, width) of a row of so many pixels."""
-    if shape is None and header is not None and (sizes := re.fullmatch(r"(?:(\d+)x)?(\d+)x(\d+)", header)):
-        shape = (int(sizes[1]) if sizes[1] is not None else 1, int(sizes[2]), int(sizes[3]))
     side = math.isqrt(pixels)
     if shape is None and side * side != pixels:
         raise PellucidError(
-            f"The table '{file}' has {pixels} pixels a row, which is no square; name the last column of its header "
-            f"HEIGHTxWIDTH, such as 28x28."
+            f"The table '{file}' has {pixels} pixels a row, which is no square; name the last pixel's column in its "
+            f"header HEIGHTxWIDTH, such as 28x28."
         )
     shape = (1, side, side) if shape is None else shape
     if math.prod(shape) != pixels:
@@ -140,20 +211,20 @@ def _image_shape(
     return shape
 
 
-def _fault(file: Path, error: ValueError) -> str:
+def _fault(file: Path, error: Exception, words: int | None) -> str:
     """What is wrong with a table, with the line; looked for only after it could not be read."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not text; give a CSV table"
     columns = None
     with file.open(encoding="utf-8-sig") as text:
-        _header(text)
-        for number, line in enumerate(text, 1):
-            fields = line.strip().split(",")
-            columns = len(fields) if columns is None else columns
-            if fields != [""] and len(fields) != columns:
+        rows = csv.reader(line for line in text if line.strip())
+        first = next(rows, [])
+        for number, fields in enumerate(rows if _is_header(first) else itertools.chain([first], rows), 1):
+            columns = columns or len(fields)
+            if len(fields) != columns:
                 return f"row {number} has {len(fields)} columns, but the first has {columns}; all need as many"
-            for field in fields if fields != [""] else ():
-                if not re.fullmatch(r"\s*[+-]?\d{1,9}\s*", field):
+            for column, field in enumerate(fields):
+                if column != words and not NUMBER.fullmatch(field):
                     return f"row {number} has {field.strip()!r:.40}, but whole numbers are needed"
     return f"{summary(error)}; need rows of whole numbers: label, p0, p1 and so on"
 
@@ -196,13 +267,28 @@ def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -
                 f"to 255, or floats from 0 to 1."
             )
         images = unit_pixels(images.astype(np.uint8, copy=False))
-    if images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] > 4:
+    if images.ndim == 4 and _channels_are_last(file, name, images.shape[1:]):
         images = images.transpose(0, 3, 1, 2)
     if images.ndim == 3:
         images = images[:, None]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    if labels.ndim == 1 and labels.dtype.kind == "U":
+        labels = _numbered(labels)[0]
     try:
         return Split(np.ascontiguousarray(images), labels)
     except PellucidError as error:
         raise PellucidError(f"'{name}' in the NPZ file '{file}' does not fit: {error}") from error
+
+
+def _channels_are_last(file: Path, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether these are (height, width, channel): of at most 4 channels, or two equal sides and another number."""
+    first, middle, last = shape
+    if first <= 4 or last <= 4:
+        return first > 4
+    if (first == middle) == (middle == last):
+        raise PellucidError(
+            f"'{name}' in the NPZ file '{file}' has images of {shape}, of which the first or the last may be channels; "
+            f"in Python give them as pc.Split(images, labels), in the order (image, channel, height, width)."
+        )
+    return first == middle
