@@ -130,7 +130,7 @@ class PatternSettings(Settings):
     pad: float | None = field(None, unset="0", ge=0)
     """width of a gray frame around the image at a step, in pixels"""
     pixel_noise: float | None = field(None, unset="0", was="grain", ge=0)
-    """standard deviation of noise added to the pixels at a step, in units of the image"""
+    """standard deviation of noise added at a step, in pixels (white is 1) or units of the standardized image"""
     noise: Literal["scales", "fourier", "zero", "normal"] = field("scales")
     """initial image: noise of several scales or of a random spectrum, 0.01 everywhere (zero), N(0.5, 0.1) (normal)"""
     scales: tuple[Cells, ...] = field((3, 7, 14, 28))

@@ -13,7 +13,15 @@ from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.bases import Magnitudes
-from pellucid.see.optimize.parametrizations import Box, Phases, Sphere, parametrization_of, sphere_of, standardized
+from pellucid.see.optimize.parametrizations import (
+    Box,
+    Phases,
+    Sphere,
+    in_pixel_space,
+    parametrization_of,
+    sphere_of,
+    standardized,
+)
 from pellucid.see.patterns.api import patterns
 from pellucid.settings import PatternSettings
 from tests.see.conftest import small_cnn
@@ -53,7 +61,7 @@ def test_every_image_of_the_sphere_is_one_that_the_model_may_receive(scaling):
 
 def test_a_photo_of_the_right_contrast_is_reproduced():
     """Rejects a sphere that loses more than mean and deviation."""
-    space = Sphere(0.5, 0.25, torch.zeros(1, 1, 13, 9), torch.ones(1, 1, 13, 9))
+    space = Sphere(0.5, 0.25, Scaling("unit"))
     photo = (0.5 + 0.25 * standardized(torch.rand(2, 1, 13, 9))).clamp(0, 1)
     again = space.images(space.points(photo))
     torch.testing.assert_close(standardized(again), standardized(photo), atol=0.05, rtol=0)
@@ -61,7 +69,7 @@ def test_a_photo_of_the_right_contrast_is_reproduced():
 
 def test_a_clipped_pixel_has_no_gradient():
     """Rejects clipping behind the gradient's back."""
-    space = Sphere(0.5, 0.25, torch.zeros(1, 1, 1, 3), torch.ones(1, 1, 1, 3))
+    space = Sphere(0.5, 0.25, Scaling("unit"))
     points = torch.tensor([[[[-3.0, 0.0, 3.0]]]], requires_grad=True)
     (gradient,) = torch.autograd.grad(space.images(points).sum(), points)
     assert gradient.flatten().tolist() == [0.0, 0.25, 0.0]
@@ -91,7 +99,8 @@ def test_every_parametrization_can_be_any_photo(image, scaling, colors):
     found = space.images(space.project(space.points(wanted)))
     if image in ("box", "box-fourier"):
         torch.testing.assert_close(found, wanted, atol=1e-3, rtol=0)
-    torch.testing.assert_close(standardized(found), standardized(wanted), atol=0.05, rtol=0)
+    shown, photo = (standardized(in_pixel_space(scaling, each)) for each in (found, wanted))
+    torch.testing.assert_close(shown, photo, atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("image", SPACES)

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite: a table of stages -> torch modules with readable names, images -> logits of 1,000 classes.
+"""EfficientNet-Lite: a table of stages -> torch modules with readable names; images -> logits of 1,000 classes.
 
 stem:     convolution 3 x 3 of stride 2
-blocks.0, blocks.1 ...: inverted bottlenecks: `expand` to more channels, `depthwise` each channel by itself, `project`
-          to few; the input is added where shapes agree, so the sum is what `blocks.3` gives
+blocks.0, blocks.1 ...: `expand` to more channels, `depthwise` each channel by itself, `project` to few; the input is
+          added where shapes agree, and this sum is what the block gives
 head:     convolution 1 x 1 to 1,280 channels, then the mean over all positions
 logits:   dense
 
@@ -12,21 +12,16 @@ as TensorFlow has it, where a stride of 2 puts the odd zero at the far end. Drop
 """
 
 from collections import OrderedDict
-from math import ceil
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-STAGES = (  # blocks, kernel, stride of the first, expansion, channels
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
+"""Of each stage: kernel, stride of its first block, expansion."""
+BLOCKS = (1, 2, 2, 3, 3, 4, 1), (1, 3, 3, 4, 4, 5, 1), (1, 3, 3, 4, 4, 5, 1)
+CHANNELS = (16, 24, 40, 80, 112, 192, 320), (16, 24, 40, 80, 112, 192, 320), (16, 24, 48, 88, 120, 208, 352)
+"""Of each stage, for lite0, lite1 and lite2."""
 STEM, HEAD, CLASSES = 32, 1280, 1000
 EPSILON = 1e-3  # of the batch norms, as they were trained
 
@@ -44,44 +39,34 @@ class Conv2dSame(nn.Conv2d):
         return super().forward(functional.pad(images, ends))
 
 
-class InvertedBottleneck(nn.Sequential):
-    """expand (where there is any), depthwise, project; plus the input where its shape stays the same."""
+class InvertedBottleneck(nn.Module):
+    """expand, depthwise, project; plus the input where its shape stays the same."""
 
     def __init__(self, channels: int, kernel: int, stride: int, expansion: int, units: int) -> None:
+        super().__init__()
         wide = channels * expansion
-        parts = OrderedDict[str, nn.Module]()
-        if expansion > 1:
-            parts["expand"] = _convolution(channels, wide, 1)
-        parts["depthwise"] = _convolution(wide, wide, kernel, stride, groups=wide)
-        parts["project"] = _convolution(wide, units, 1, rectified=False)
-        super().__init__(parts)
+        self.expand = _convolution(channels, wide, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = _convolution(wide, wide, kernel, stride, groups=wide)
+        self.project = _convolution(wide, units, 1)[:2]
         self.adds_input = stride == 1 and channels == units
 
     def forward(self, images: Images) -> Maps:
         """One after the other, and the input."""
-        maps = images
-        for part in self:
-            maps = part(maps)
+        maps: Tensor = self.project(self.depthwise(self.expand(images)))
         return maps + images if self.adds_input else maps
 
 
 class EfficientNetLite(nn.Module):
-    """The network, without weights; `width` and `depth` multiply channels and blocks of all stages but first and last.
+    """lite0, lite1 or lite2, by its number."""
 
-    Takes any size from 32 pixels on.
-    """
-
-    def __init__(self, width: float, depth: float) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__()
-        self.stem = _convolution(3, STEM, 3, 2)
-        blocks, channels = [], STEM
-        for number, (count, kernel, stride, expansion, units) in enumerate(STAGES):
-            for at in range(count if number in (0, len(STAGES) - 1) else ceil(depth * count)):
-                wanted = _rounded(width * units)
-                blocks.append(InvertedBottleneck(channels, kernel, 1 if at else stride, expansion, wanted))
-                channels = wanted
-        self.blocks = nn.ModuleList(blocks)
-        self.head = _convolution(channels, HEAD, 1)
+        self.stem, self.blocks, before = _convolution(3, STEM, 3, 2), nn.ModuleList(), STEM
+        for (kernel, stride, expansion), count, units in zip(STAGES, BLOCKS[number], CHANNELS[number], strict=True):
+            for at in range(count):
+                self.blocks.append(InvertedBottleneck(before, kernel, 1 if at else stride, expansion, units))
+                before = units
+        self.head = _convolution(before, HEAD, 1)
         self.logits = nn.Linear(HEAD, CLASSES)
 
     def forward(self, images: Images) -> Float[Tensor, "image class"]:
@@ -93,20 +78,7 @@ class EfficientNetLite(nn.Module):
         return logits
 
 
-def _convolution(
-    channels: int, units: int, kernel: int, stride: int = 1, groups: int = 1, *, rectified: bool = True
-) -> nn.Sequential:
+def _convolution(channels: int, units: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     kind, padding = (nn.Conv2d, kernel // 2) if stride == 1 else (Conv2dSame, 0)
-    parts = OrderedDict[str, nn.Module](
-        conv=kind(channels, units, kernel, stride, padding, groups=groups, bias=False),
-        norm=nn.BatchNorm2d(units, EPSILON),
-    )
-    if rectified:
-        parts["relu"] = nn.ReLU6()
-    return nn.Sequential(parts)
-
-
-def _rounded(channels: float) -> int:
-    """To a multiple of 8, by at most a tenth down."""
-    near = max(8, int(channels + 4) // 8 * 8)
-    return near + 8 if near < 0.9 * channels else near
+    conv = kind(channels, units, kernel, stride, padding, groups=groups, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(units, EPSILON), relu=nn.ReLU6()))

@@ -1,15 +1,17 @@
 """Parametrizations: points, which an optimizer moves <-> images in model space, which the model receives.
 
 Parametrization: `images` (points -> images) and `points` (images -> points); `project` puts moved points back in place
-Sphere:  points are standardized images (zero mean, unit deviation: a sphere); image = center + radius * point
+Sphere:  points are standardized images (zero mean, unit deviation: a sphere); pixels = center + radius * point
 Box:     points are pixels; image = the pixels clipped to a range, [0, 1] as a rule, then scaled for the model
 Phases:  points are phases of waves, whose strength is that of the person's images
 InBasis: points are coefficients in another basis (bases.py) of the points of a Sphere or a Box
 
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
-standardized images take the points themselves. For others the sphere lies around the middle of what they take, and
-the image is clipped to what black and white are there; a clipped pixel has no gradient until it returns. What penalties
-see has one (`for_penalties`), so that they can bring such a pixel back.
+standardized images take the points themselves. For all others the sphere lies among pixels, around middle gray, and is
+carried through their scaling: a network gives the same patterns whether it is written for [0, 1], 0 to 255 or [-1, 1].
+Only a scaling with numbers for each pixel, as measured in images, says where their middle lies. Pixels are clipped to
+black and white; a clipped one has no gradient until it returns. What penalties see are pixels, too, and these have one
+(`for_penalties`), so that they can come back.
 """
 
 import math
@@ -57,6 +59,13 @@ def in_model_space(scaling: Scaling, pixels: Images) -> Images:
         norms = torch.linalg.vector_norm(pixels.flatten(1), dim=1)
         return pixels / per_image(norms.where(norms > 0, 1), pixels)
     return (pixels - _like(scaling.mean, pixels)) / _like(scaling.deviation, pixels)
+
+
+def in_pixel_space(scaling: Scaling, images: Images) -> Images:
+    """`Scaling.invert` for tensors; images as they are where the scaling forgets what they had."""
+    if scaling.kind != "mean-deviation":
+        return images
+    return images * _like(scaling.deviation, images) + _like(scaling.mean, images)
 
 
 def largest_of(points: Points) -> Float[Tensor, "batch"]:
@@ -134,26 +143,36 @@ class Parametrization(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Sphere(Parametrization):
-    """Standardized images, moved to `center`, scaled by `radius`, clipped to [low, high] (None: not clipped)."""
+    """Standardized images as pixels, center + radius * point, which are clipped to [0, 1] and scaled for the model.
 
-    center: float = 0.0
-    radius: float = 1.0
-    low: Tensor | None = None
-    high: Tensor | None = None
+    scaling: the model's; None where it takes center + radius * point itself, and nothing is clipped.
+    """
+
+    center: float | Tensor = 0.0
+    radius: float | Tensor = 1.0
+    scaling: Scaling | None = None
 
     def images(self, points: Points) -> Images:
-        images = self.for_penalties(points)
-        return images if self.low is None else torch.clamp(images, self.low, self.high)
+        pixels = self.for_penalties(points)
+        return pixels if self.scaling is None else in_model_space(self.scaling, pixels.clamp(0, 1))
 
     def points(self, images: Images) -> Points:
         """The standardized images: mean and deviation are lost."""
-        return standardized(images)
+        return standardized(self.around_center(images))
+
+    def around_center(self, images: Images) -> Images:
+        """How far images lie from the center, in radii."""
+        pixels = images if self.scaling is None else in_pixel_space(self.scaling, images)
+        return (pixels - self.center) / self.radius
 
     def project(self, points: Points) -> Points:
         return standardized(points)
 
     def for_penalties(self, points: Points) -> Images:
-        return points if (self.center, self.radius) == (0.0, 1.0) else self.center + self.radius * points
+        return self.center + self.radius * points
+
+    def from_noise(self, noise: Images) -> Images:
+        return self.images(self.project(noise))
 
     def normalize_size(self, coefficients: Points) -> Points:
         """Each with unit mean square: a standardized image has no size of its own."""
@@ -180,14 +199,12 @@ class Box(Parametrization):
 
     def points(self, images: Images) -> Points:
         """The pixels; of a standardized image, around middle gray, with as much contrast as there is room for."""
-        if self.scaling.kind == "unit":
-            return images.clone()
         if self.scaling.kind == "unit-norm":
             return images / per_image(largest_of(images).clamp_min(1e-12), images)
         if self.scaling.kind == "standardized":
             largest = largest_of(images).clamp_min(1 / UNIT_CENTER)
             return UNIT_CENTER + UNIT_CENTER * images / per_image(largest, images)
-        return images * _like(self.scaling.deviation, images) + _like(self.scaling.mean, images)
+        return in_pixel_space(self.scaling, images)
 
     def project(self, points: Points) -> Points:
         """At most `reach` beyond the range."""
@@ -248,7 +265,7 @@ class Phases(Parametrization):
             raise PellucidError(
                 "The data's images are all even, so they have no waves; give images with something in them."
             )
-        return cls(inner, Magnitudes.measured(model.prepared(some)))
+        return cls(inner, Magnitudes.measured(inner.around_center(model.prepared(some))))
 
     def images(self, points: Points) -> Images:
         """The waves added up, standardized, and to the inner images."""
@@ -256,7 +273,10 @@ class Phases(Parametrization):
 
     def points(self, images: Images) -> Points:
         """The phases of the images; the strength of their waves is lost."""
-        return self.waves.phases(standardized(images))
+        return self.waves.phases(self.inner.points(images))
+
+    def from_noise(self, noise: Images) -> Images:
+        return self.images(self.waves.phases(standardized(noise)))
 
     def project(self, points: Points) -> Points:
         return self.waves.phases(self.waves.pixels(points))
@@ -266,22 +286,18 @@ class Phases(Parametrization):
 
 
 def sphere_of(model: Model) -> Sphere:
-    """The sphere of images that a model receives, from its scaling.
+    """The sphere of images for a model, from its scaling.
 
-    "standardized": the unit sphere itself.  "unit": mean 0.5, deviation 0.25, clipped to [0, 1].  "unit-norm": the
-    same, made to have unit norm.  "mean-deviation": the unit sphere, for data scaled so have about zero mean and unit
-    deviation, clipped to what black and white become.
+    "standardized": the unit sphere itself.  "mean-deviation" with numbers for each pixel: around these means, as far as
+    these deviations.  Any other: pixels of mean 0.5 and deviation 0.25.
     """
-    if model.scaling.kind == "standardized":
+    scaling = model.scaling
+    if scaling.kind == "standardized":
         return Sphere()
-    black = model.prepared(torch.zeros(1, *model.input_shape).numpy())
-    white = model.prepared(torch.ones(1, *model.input_shape).numpy())
-    if model.scaling.kind == "unit":
-        return Sphere(UNIT_CENTER, UNIT_RADIUS, black, white)
-    if model.scaling.kind == "unit-norm":
-        light = 1 / math.sqrt(math.prod(model.input_shape) * (UNIT_CENTER**2 + UNIT_RADIUS**2))
-        return Sphere(light * UNIT_CENTER, light * UNIT_RADIUS, black, black + light)
-    return Sphere(low=black, high=white)
+    if scaling.kind == "mean-deviation" and max(np.shape(scaling.deviation)[1:], default=1) > 1:
+        center, radius = (torch.as_tensor(each, device=model.device) for each in (scaling.mean, scaling.deviation))
+        return Sphere(center, radius, scaling)
+    return Sphere(UNIT_CENTER, UNIT_RADIUS, scaling)
 
 
 def parametrization_of(model: Model, settings: PatternSettings, images: DataImages | None = None) -> Parametrization:

@@ -19,7 +19,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from pellucid.data.scaling import Scaling
 from pellucid.see.models.base import InputShape
+from pellucid.see.optimize.parametrizations import in_model_space, in_pixel_space
 from pellucid.see.validation import require_in_range
 from pellucid.settings import PatternSettings
 
@@ -101,14 +103,20 @@ def in_turn(transforms: Sequence[Transform]) -> Transform:
     return transforms[0] if len(transforms) == 1 else transform
 
 
-def transforms_of(settings: PatternSettings, shape: InputShape) -> Transforms | None:
-    """The transforms that the settings name; where they name none, the usual ones for images of at least 64 pixels."""
+def transforms_of(settings: PatternSettings, shape: InputShape, scaling: Scaling | None = None) -> Transform | None:
+    """The transforms that the settings name; where they name none, the usual ones for images of at least 64 pixels.
+
+    scaling: of the model, through which noise and frame are carried.
+    """
     large = min(shape[1:]) >= LARGE
     amounts = {
         name: (usual if large else 0.0) if getattr(settings, name) is None else float(getattr(settings, name))
         for name, usual in USUAL.items()
     }
-    return Transforms(**amounts) if any(amounts.values()) else None
+    found = Transforms(**amounts)
+    if scaling is not None and scaling.kind == "mean-deviation" and (found.pad or found.pixel_noise):
+        return lambda images, *draws: in_model_space(scaling, found(in_pixel_space(scaling, images), *draws))
+    return found if any(amounts.values()) else None
 
 
 def _moved(images: Tensor, affine: Tensor, beyond: str) -> Tensor:

@@ -77,7 +77,8 @@ def coarse_to_fine(image: Parametrization, settings: PatternSettings, noise: Noi
         if parts:
             weights = settings.scale_weights
             weight = weights[number] / weights[number - 1] if weights else NEXT
-            starts = image.from_noise(standardized(parts[-1].images) + weight * standardized(starts))
+            so_far, added = (image.for_penalties(image.points(each)) for each in (parts[-1].images, starts))  # pixels
+            starts = image.from_noise(standardized(so_far) + weight * standardized(added))
         made = begins[number]
         inside = tuple(step - made for step in kept if made <= step < begins[number + 1])
         parts.append(ascend(starts, Stage(steps, inside, made)))

@@ -150,6 +150,7 @@ class _Ascents:
         self._model, self._read, self._settings, self._parts, self._report = model, read, settings, parts, report
         self._watch, self._diagnostics = watch, diagnostics
         penalties = penalties_of(settings) if parts.penalties is None else parts.penalties
+        transforms = transforms_of(settings, model.input_shape, model.scaling)
         self._task = AscentTask(
             image=parametrization_of(model, settings, images) if parts.image is None else parts.image,
             optimizer=optimizer_of(settings) if parts.optimizer is None else parts.optimizer,
@@ -160,7 +161,7 @@ class _Ascents:
                 keep_last=settings.keep == "last",
                 report_only=settings.converged == "report",
             ),
-            transforms=transforms_of(settings, model.input_shape) if parts.transforms is None else parts.transforms,
+            transforms=transforms if parts.transforms is None else parts.transforms,
             penalties=penalties if diagnostics is None else diagnostics.recording(penalties),
         )
         self.candidates = candidates_of(settings, model.input_shape)
