@@ -49,26 +49,25 @@ _BROKEN = (ValueError, SyntaxError, tokenize.TokenError, EOFError, OSError, KeyE
            RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
-def read_csv(path: StrPath, shape: tuple[int, int, int] | None = None) -> Split:
-    """The labelled images of a CSV table; `shape` is their (channel, height, width), where the table does not say.
+def read_csv(path: StrPath) -> Split:
+    """The labelled images of a CSV table.
 
     Raises PellucidError for a missing, empty or ragged table, entries that are no whole numbers, pixels outside 0 to
-    255, negative labels, a number of columns that does not fit the shape, and labels that are missing or not clear.
+    255, negative labels, a number of columns that makes no shape, and labels that are missing or not clear.
     """
     file = input_file(path, "table", CSV_LIMIT)
     names, numbers, words = _read_columns(file)
     if numbers.shape[1] == 1:
         raise PellucidError(f"The table '{file}' has 1 column; need label, p0, p1 and so on.")
-    sized = shape or _shape_named(names)
     named = [names.index(name) for name in LABELS if name in names]
-    column = named[0] if named else _label_column(file, numbers, sized)
+    column = named[0] if named else _label_column(file, numbers)
     pixels = np.delete(numbers, column, axis=1)
     if pixels.min() < 0 or pixels.max() > 255:
         raise PellucidError(
             f"The pixels of the table '{file}' run from {pixels.min():.0f} to {pixels.max():.0f}; need whole numbers 0 "
             f"to 255 beside the label."
         )
-    images = unit_pixels(pixels.astype(np.uint8)).reshape(-1, *_image_shape(file, pixels.shape[1], sized))
+    images = unit_pixels(pixels.astype(np.uint8)).reshape(-1, *_image_shape(file, names, pixels.shape[1]))
     labels = numbers[:, column].astype(np.int64)
     return Split(images, labels if words is None else _numbered(words[labels])[0])
 
@@ -164,10 +163,10 @@ def _numbered(words: Shaped[np.ndarray, " image"]) -> tuple[Int64[np.ndarray, " 
     return labels.astype(np.int64), tuple(map(str, classes))
 
 
-def _label_column(file: Path, numbers: np.ndarray, shape: tuple[int, ...] | None) -> int:
+def _label_column(file: Path, numbers: np.ndarray) -> int:
     """The end, the first or the last column, whose numbers are more like labels."""
     count = numbers.shape[1]
-    if count == math.prod(shape or (math.isqrt(count), math.isqrt(count))):
+    if count == math.isqrt(count) ** 2:
         raise PellucidError(
             f"The table '{file}' holds {count} pixels a row and no labels, which are needed here; give one that has a "
             f"column named 'label'."
@@ -188,25 +187,16 @@ def _like_labels(column: np.ndarray) -> float:
     return 0.0 if values[0] < 0 else float(len(values) / span * (1 - counts.max() / len(column)))
 
 
-def _shape_named(names: Sequence[str]) -> tuple[int, ...] | None:
-    """(channel, height, width) by the name of the last pixel, "28x28" or "3x32x32"; None if not."""
+def _image_shape(file: Path, names: Sequence[str], pixels: int) -> tuple[int, ...]:
+    """(channel, height, width) of a row: by the name of the last pixel, "28x28" or "3x32x32", or else a square."""
     ends = [re.fullmatch(r"(?:(\d+)x)?(\d+)x(\d+)", name) for name in names[-2:]]
-    found = [tuple(int(size or 1) for size in sizes.groups()) for sizes in ends if sizes]
-    return found[-1] if found else None
-
-
-def _image_shape(file: Path, pixels: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """(channel, height, width) of a row of so many pixels."""
-    side = math.isqrt(pixels)
-    if shape is None and side * side != pixels:
-        raise PellucidError(
-            f"The table '{file}' has {pixels} pixels a row, which is no square; name the last pixel's column in its "
-            f"header HEIGHTxWIDTH, such as 28x28."
-        )
-    shape = (1, side, side) if shape is None else shape
+    named = [tuple(int(size or 1) for size in sizes.groups()) for sizes in ends if sizes]
+    shape = named[-1] if named else (1, math.isqrt(pixels), math.isqrt(pixels))
     if math.prod(shape) != pixels:
+        fault = f"do not make {shape}" if named else "is no square"
         raise PellucidError(
-            f"The table '{file}' has {pixels} pixels a row, which do not make {shape}; mend its header."
+            f"The table '{file}' has {pixels} pixels a row, which {fault}; "
+            f"name the last pixel's column in its header HEIGHTxWIDTH, such as 28x28."
         )
     return shape
 
