@@ -48,13 +48,14 @@ def test_nothing_drawn_is_dark():
 
 
 def paper(ink, height, width, noise=0.0, seed=0):
-    """Ink somewhere on gray paper of another size, in a shadow that deepens to the right, with grain."""
+    """Ink somewhere on gray paper of another size, in a shadow that deepens to the right and the corners, with grain."""
     rng = np.random.default_rng(seed)
     high, wide = ink.shape
     whole = np.zeros((height, width))
     top, left = rng.integers(height - high), rng.integers(width - wide)
     whole[top : top + high, left : left + wide] = ink
-    light = np.linspace(0.85, 0.35, width) * (1 - 0.8 * whole)
+    down, across = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    light = (0.7 - 0.2 * across) * (1 - 0.25 * (down**2 + across**2)) * (1 - 0.8 * whole)
     return np.clip(light + noise * rng.standard_normal(whole.shape), 0, 1).astype(np.float32)[None]
 
 

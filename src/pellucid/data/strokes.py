@@ -6,9 +6,9 @@ center_strokes: strokes, light on dark -> an image of the model's size, as MNIST
     database")
 are_strokes:    images -> whether they are made like that
 
-The ground of a photograph is uneven. Its border says, by a plane through it, whether the strokes are darker or lighter;
-then a closing (the largest, then the smallest of a neighborhood wider than a stroke) gives the paper beneath the ink.
-Light strokes on a dark ground, in the middle, stay as they are, to the bit, and so does what is no drawing: whose light
+The ground of a photograph is uneven. The pixels farthest from the mean around them say whether the strokes are darker
+or lighter; then a closing (the largest, then the smallest of a neighborhood wider than a stroke) gives the paper
+beneath the ink. Light strokes on a dark ground, in the middle, stay as they are, to the bit, and so does what is no drawing: whose light
 and dark deviations from the ground are alike.
 """
 
@@ -21,9 +21,8 @@ from pellucid.data.photos import fit_image, to_gray
 SHARE = 20 / 28
 SHORTEST, LONGEST, OFF = 12 / 28, 23 / 28, 2.5 / 28  # of MNIST's strokes, and how far off the middle they lie
 THICKNESS = 2.5 / 20  # of thin strokes, of their longer side
-ONE_SIDED = (
-    20  # times as much (cubes) on one side of the ground: a drawing has hundreds, noise and most patterns 1 to 10
-)
+AROUND = 0.7  # of the shorter side: what a pixel is compared with, to see whether strokes are darker or lighter
+ONE_SIDED = 8  # times as far (fifth powers) to one side: drawings have more than 20, noise and most patterns 1 to 3
 SIDE, SMOOTH = 280, 1 / 200  # pixels of a photograph that is searched for strokes; deviation of its smoothing
 WINDOW = 1 / 3  # of the shorter side: wider than any stroke
 SPECK = 0.05  # of the largest piece of ink: smaller ones are no strokes
@@ -46,8 +45,8 @@ def read_strokes(
         return fitted, ""
     if own_size and max(strokes[_box(strokes)].shape) < SHORTEST * min(shape[1:]):
         return fitted, ""  # no digit: such as the pattern of a unit that sees little
-    if own_size and inverted and _is_centered(strokes):
-        return strokes[None].repeat(shape[0], 0), "inverted"
+    if own_size and _is_centered(strokes):
+        return (strokes[None].repeat(shape[0], 0), "inverted") if inverted else (fitted, "")
     return center_strokes(strokes, shape), "inverted, cropped and centered" if inverted else "cropped and centered"
 
 
@@ -77,9 +76,9 @@ def _light_on_dark(gray: Gray) -> tuple[Float32[np.ndarray, "rows columns"] | No
     size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))
     small = np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BOX))
     small = ndimage.gaussian_filter(small, min(small.shape) * SMOOTH)
-    apart = small - _plane(small)
-    darker, lighter = float((np.maximum(-apart, 0) ** 3).sum()), float((np.maximum(apart, 0) ** 3).sum())
-    if max(darker, lighter) <= ONE_SIDED * min(darker, lighter) + 1e-6:
+    apart = small - ndimage.uniform_filter(small, max(3, round(AROUND * min(small.shape))), mode="nearest")
+    darker, lighter = float((np.maximum(-apart, 0) ** 5).sum()), float((np.maximum(apart, 0) ** 5).sum())
+    if max(darker, lighter) <= ONE_SIDED * min(darker, lighter) + 1e-9:
         return None, False
     inverted = darker > lighter
     paper = np.clip(small if inverted else 1 - small, 1 / 255, 1)
@@ -93,15 +92,6 @@ def _light_on_dark(gray: Gray) -> tuple[Float32[np.ndarray, "rows columns"] | No
     kept = ndimage.binary_dilation(strokes[pieces], iterations=2)
     darkest = float(np.median(ink[ink > least]))
     return np.where(kept, np.clip((ink - least / 2) / (darkest - least / 2), 0, 1), 0).astype(np.float32), inverted
-
-
-def _plane(gray: Gray) -> Float[np.ndarray, "height width"]:
-    """The plane through the four edges, each at its median, which a stroke that reaches it does not move."""
-    top, bottom = np.median(gray[[0, -1]], axis=1)
-    left, right = np.median(gray[:, [0, -1]], axis=0)
-    down, across = (np.linspace(-0.5, 0.5, size) for size in gray.shape)
-    plane: np.ndarray = (top + bottom + left + right) / 4 + (bottom - top) * down[:, None] + (right - left) * across
-    return plane
 
 
 def _thickened(strokes: Gray) -> Float32[np.ndarray, "taller wider"]:
