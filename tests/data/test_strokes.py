@@ -48,7 +48,7 @@ def test_nothing_drawn_is_dark():
 
 
 def paper(ink, height, width, noise=0.0, seed=0):
-    """Ink somewhere on gray paper of another size, in a shadow that deepens to the right and the corners, with grain."""
+    """Ink somewhere on gray paper of another size, darker to the right and in the corners, with grain."""
     rng = np.random.default_rng(seed)
     high, wide = ink.shape
     whole = np.zeros((height, width))

@@ -8,8 +8,8 @@ are_strokes:    images -> whether they are made like that
 
 The ground of a photograph is uneven. The pixels farthest from the mean around them say whether the strokes are darker
 or lighter; then a closing (the largest, then the smallest of a neighborhood wider than a stroke) gives the paper
-beneath the ink. Light strokes on a dark ground, in the middle, stay as they are, to the bit, and so does what is no drawing: whose light
-and dark deviations from the ground are alike.
+beneath the ink. Light strokes on a dark ground, in the middle, stay as they are, to the bit, and so does what is no
+drawing: whose light and dark deviations from the ground are alike.
 """
 
 import numpy as np
