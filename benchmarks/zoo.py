@@ -8,7 +8,8 @@ for it, wherever they stand: a layer that has as many rows as channels is caught
 its batch only have to come back to their own image. Counted are, for each architecture,
 
 - known: modules whose own weights say which axis their units lie on;  wrong: those of them that are read otherwise;
-- silent: modules that hold tensors and are neither listed nor named with a reason;  named: those with a reason;
+- silent: modules that hold tensors and are neither listed nor named with a reason;  named: those with a reason, and
+  unread: those of them that ran, and whose axis is known;
 - blocks: modules that hand on what a known one gives or takes;  askew: those of them that are read otherwise;
 - guessed: layers whose listing says that their axis is a guess;  touched: what was changed in the model by opening it.
 
@@ -74,6 +75,7 @@ class Result:
     wrong: list[Fault] = field(default_factory=list)
     silent: list[Fault] = field(default_factory=list)
     named: dict[str, str] = field(default_factory=dict)
+    unread: list[Fault] = field(default_factory=list)
     blocks: int = 0
     askew: list[Fault] = field(default_factory=list)
     guessed: int = 0
@@ -97,10 +99,10 @@ def examined(case: Case, *, make: Callable[[Case], Any] = made, open_with: Opene
         except Exception as error:  # noqa: BLE001 - whatever a foreign library raises
             result.state, result.said = "not made", f"{type(error).__name__}: {error}".splitlines()[0]
             return result
+        settle(source, shape := tuple(getattr(source, "zoo_shape", (3, case.size, case.size))))
         before = state_of(source)
         try:
             with timed(result, "opened"):
-                shape = tuple(getattr(source, "zoo_shape", (3, case.size, case.size)))
                 model = open_with(source, input_shape=shape, scaling="unit")
             images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(1))
             with timed(result, "read"), model.reading([layer.name for layer in model.layers]) as read, torch.no_grad():
@@ -143,6 +145,7 @@ def compare(result: Result, model: Any, outputs: dict[str, Tensor], source: Any,
         result.known, result.blocks = result.known + one.known, result.blocks + (not one.known)
         if why is not None:
             (result.wrong if one.known else result.askew).append(fault(one, names[name].shape, why))
+    result.unread = [fault(one, None, unlisted[one.path]) for one in first if one.known and one.path in unlisted]
     result.silent = silent(source, first, {name.partition(":")[0] for name in names} | unlisted.keys())
 
 
@@ -217,6 +220,13 @@ def is_keras(source: Any) -> bool:
     return type(source).__module__.startswith("keras.")
 
 
+def settle(source: Any, shape: tuple[int, ...]) -> None:
+    """Run a model once, for some add hooks and attributes of their own in their first forward."""
+    places_of = keras_places if is_keras(source) else torch_places
+    with contextlib.suppress(Exception):  # of a model that takes no images
+        places_of(source, torch.zeros(1, *shape))
+
+
 def state_of(source: Any) -> dict[str, Any]:
     """All of a model that opening and reading must leave as it was: weights, gradients, flags, hooks, attributes."""
     if not isinstance(source, nn.Module):
@@ -256,7 +266,7 @@ def alone(case: Case) -> Result:
     return examined(case)
 
 
-HEADER = ["layers", "known", "wrong", "silent", "named", "blocks", "askew", "guessed", "touched", "open"]
+HEADER = ["layers", "known", "wrong", "silent", "named", "unread", "blocks", "askew", "guessed", "touched", "open"]
 
 
 def line(result: Result) -> str:
@@ -265,8 +275,8 @@ def line(result: Result) -> str:
     if result.state != "opened":
         return f"{name:<58} {result.state}: {result.said}"
     one = result
-    faults = (len(one.wrong), len(one.silent), len(one.named), one.blocks, len(one.askew), one.guessed)
-    cells = (one.layers, one.known, *faults, len(one.touched))
+    faults = (len(one.wrong), len(one.silent), len(one.named), len(one.unread), one.blocks, len(one.askew))
+    cells = (one.layers, one.known, *faults, one.guessed, len(one.touched))
     shown = "".join(f"{cell:>8}" for cell in cells)
     return f"{'  ' if not one.bad else '* '}{name:<48}{shown}{one.seconds['opened']:>7.1f}s"
 
@@ -278,8 +288,8 @@ def summary(results: Sequence[Result]) -> str:
         own = [one for one in results if library in (one.library, "all")]
         if own and (library != "all" or len({one.library for one in results}) > 1):
             lines.append(f"{library:<14}" + "".join(f"{count(own):>13}" for count in SUMMED.values()))
-    for word, faults in (("wrong", "wrong"), ("silent", "silent"), ("askew", "askew")):
-        kinds = Counter(f"{one.library} {found.kind}" for one in results for found in getattr(one, faults))
+    for word in ("wrong", "silent", "unread", "askew"):
+        kinds = Counter(f"{one.library} {found.kind}" for one in results for found in getattr(one, word))
         lines += [f"{word}: {kind}: {count}" for kind, count in kinds.most_common(12)]
     reasons = Counter(reason for one in results for reason in one.named.values())
     return "\n".join(lines + [f"named: {count} x {reason}" for reason, count in reasons.most_common(12)])
@@ -294,6 +304,7 @@ SUMMED: dict[str, Callable[[Sequence[Result]], int]] = {
     "models wrong": lambda own: sum(bool(one.wrong) for one in own),
     "silent": lambda own: sum(len(one.silent) for one in own),
     "named": lambda own: sum(len(one.named) for one in own),
+    "unread": lambda own: sum(len(one.unread) for one in own),
     "blocks": lambda own: sum(one.blocks for one in own),
     "askew": lambda own: sum(len(one.askew) for one in own),
     "touched": lambda own: sum(bool(one.touched) for one in own),

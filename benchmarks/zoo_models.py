@@ -128,6 +128,8 @@ def _torchvision(name: str, size: int) -> Any:
         more |= {"init_weights": False}
     if "_fpn" in name or name.startswith(("ssd", "deeplab", "fcn", "lraspp")):
         more |= {"weights_backbone": None}
+    if "rcnn_" in name or name.startswith(("fcos", "retinanet")):
+        more |= {"min_size": size, "max_size": 2 * size}  # else 800 px, whatever the image's size
     return torchvision.models.get_model(name, **more)
 
 
