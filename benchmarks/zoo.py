@@ -9,7 +9,7 @@ its batch only have to come back to their own image. Counted are, for each archi
 
 - known: modules whose own weights say which axis their units lie on;  wrong: those of them that are read otherwise;
 - silent: modules that hold tensors and are neither listed nor named with a reason;  named: those with a reason, and
-  unread: those of them that ran, and whose axis is known;
+  unread: those of them whose axis is known, and whose output depends on the image (a table of positions' does not);
 - blocks: modules that hand on what a known one gives or takes;  askew: those of them that are read otherwise;
 - guessed: layers whose listing says that their axis is a guess;  touched: what was changed in the model by opening it.
 
@@ -59,6 +59,7 @@ class Fault:
     output: tuple[int, ...] | None
     listed: tuple[int, ...] | None = None
     true: str = ""
+    guessed: bool = False  # and so it is marked in the listing
 
 
 @dataclass
@@ -140,12 +141,16 @@ def compare(result: Result, model: Any, outputs: dict[str, Tensor], source: Any,
         why = why_wrong(one, other, outputs[name])
         if why is not None and not again:
             again = {(place.path, place.run): place for place in places_of(source, images[:1])}
-        if why is not None and drawn(one, again[one.path, one.run]) and names[name].units == units_of(one):
+        if why is not None and differs(one, again[one.path, one.run]) and names[name].units == units_of(one):
             why = None  # random in every forward, so that only its width can be known
         result.known, result.blocks = result.known + one.known, result.blocks + (not one.known)
         if why is not None:
-            (result.wrong if one.known else result.askew).append(fault(one, names[name].shape, why))
-    result.unread = [fault(one, None, unlisted[one.path]) for one in first if one.known and one.path in unlisted]
+            (result.wrong if one.known else result.askew).append(fault(one, names[name], why))
+    result.unread = [
+        fault(one, None, unlisted[one.path])
+        for one, other in zip(first, second, strict=True)
+        if one.known and one.path in unlisted and differs(one, other)
+    ]
     result.silent = silent(source, first, {name.partition(":")[0] for name in names} | unlisted.keys())
 
 
@@ -187,9 +192,9 @@ def units_of(place: Place) -> int:
     return int(place.output.shape[place.axis])
 
 
-def drawn(one: Place, again: Place) -> bool:
-    """Whether a module gives other numbers each time, for equal images."""
-    return one.output is not None and again.output is not None and not same(one.output, again.output)
+def differs(one: Place, other: Place) -> bool:
+    """Whether a module gave other numbers than in another forward: for another image, or by chance."""
+    return one.output is not None and other.output is not None and not same(one.output, other.output)
 
 
 def silent(source: Any, places: Sequence[Place], said: set[str]) -> list[Fault]:
@@ -207,12 +212,13 @@ def silent(source: Any, places: Sequence[Place], said: set[str]) -> list[Fault]:
     return [fault(given.get(path, Place(path, 1, kind, None)), None) for path, kind in holding if path not in said]
 
 
-def fault(place: Place, listed: tuple[int, ...] | None, true: str = "") -> Fault:
-    """A place as what is written down of it."""
+def fault(place: Place, listed: Any, true: str = "") -> Fault:
+    """A place as what is written down of it, beside the layer that it is listed as, if it is."""
     output = None if place.output is None else tuple(place.output.shape)
     if not true:
         true = "never ran" if output is None else "no axis known" if place.axis is None else f"{units_of(place)} units"
-    return Fault(place.path, place.kind, output, listed, true)
+    shape = None if listed is None else tuple(listed.shape)
+    return Fault(place.path, place.kind, output, shape, true, bool(getattr(listed, "guessed", False)))
 
 
 def is_keras(source: Any) -> bool:

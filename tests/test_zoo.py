@@ -179,15 +179,25 @@ def test_what_cannot_be_made_or_opened_is_said():
 def test_the_table_counts_each_library_and_all(capsys, tmp_path, monkeypatch):
     """Rejects a summary that leaves a library out; the exit code says whether all promises were kept."""
     kinds = {"Channels": Channels, "Drawn": Drawn}
+    hidden: tuple[str, ...] = ()
+
+    def opened(*args, **asked):
+        return Lying(pc.open_model(*args, **asked), hidden=hidden)
+
     own = [Case("timm", "Channels"), Case("keras", "Drawn")]
     monkeypatch.setattr(zoo, "chosen", lambda only: own)
-    monkeypatch.setattr(zoo, "alone", lambda case: zoo.examined(case, make=lambda one: kinds[one.name]()))
+    monkeypatch.setattr(
+        zoo, "alone", lambda case: zoo.examined(case, make=lambda one: kinds[one.name](), open_with=opened)
+    )
     monkeypatch.setattr(zoo.os, "cpu_count", lambda: 1)
     assert zoo.main(["--out", str(tmp_path / "new" / "zoo.json")]) == 0
     told = capsys.readouterr().out
     assert "timm:Channels@64" in told
     assert [row.split()[:2] for row in told.splitlines() if row.startswith("all ")] == [["all", "2"]]
     assert (tmp_path / "new" / "zoo.json").read_text().count('"library"') == 2
+    hidden = ("head",)
+    assert zoo.main(["--out", str(tmp_path / "zoo.json")]) == 1
+    assert "silent: timm Linear: 1" in capsys.readouterr().out
 
 
 def test_at_least_150_architectures_and_unknown_ones_are_named():
