@@ -16,10 +16,10 @@ from .learn.layers import GlobalPool as GlobalPool
 from .learn.layers import Layer as Layer
 from .learn.layers import Pool as Pool
 from .learn.layers import Residual as Residual
-from .learn.metrics import evaluate as evaluate
 from .learn.network import Network as Network
 from .learn.training import train as train
 from .see.dataset.activations import inspect as inspect
+from .see.dataset.fitting import evaluate as evaluate
 from .see.dream.dream import dream as dream
 from .see.dream.octaves import octaves as octaves
 from .see.dream.zoom import zoom as zoom

@@ -14,9 +14,9 @@ import torch
 import pellucid as pc
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
-from pellucid.learn.class_means import average
 from pellucid.learn.experiments.clusters import scan_clusters
 from pellucid.learn.layers import Dense, Flatten
+from pellucid.see.dataset.class_means import average
 from pellucid.see.optimize.parametrizations import SQUARED, rescale_large
 from pellucid.show.atlas.build import atlas
 from trust import corpus

@@ -28,13 +28,12 @@ Start = Annotated[
         "mnist:test:123, or the mean of those taken for a class, such as mnist:average:7 (default: noise)"
     ),
 ]
-Part = Annotated[
-    str,
-    Parameter(
-        help="split of the data that the images are from: train, dev, test or all; or the sizes of the three splits, "
-        "such as 60000,0,10000"
-    ),
-]
+_PART = (
+    "split of the data that the images are from: train, dev, test or all; or the sizes of the three splits, such as "
+    "60000,0,10000 (default: {}; all of images in one piece, for a model that Pellucid did not train)"
+)
+TestPart = Annotated[str | None, Parameter(help=_PART.format("test"))]
+TrainPart = Annotated[str | None, Parameter(help=_PART.format("train"))]
 
 
 def _shown(default: Any) -> str | None:

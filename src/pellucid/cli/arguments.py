@@ -26,28 +26,38 @@ if TYPE_CHECKING:
 
 
 def data_of(source: DataSettings, seed: int, sizes: str | None = None) -> "Data":
-    """The images that the options name; a word on stderr where they were split in a way that nobody asked for."""
+    """The images that the options name; a word on stderr where they were split or sized as nobody asked for."""
     from pellucid.data.load import load_data
+    from pellucid.data.pictures import Pictures
 
     given = source.split if isinstance(source, SplitSettings) else sizes
     counts = None if given is None else _numbers("split", given, int, "train,dev,test")
     found = load_data(source.data, source.data_dir, seed, counts)
     if found.note:
         print(found.note, file=sys.stderr)
+    if isinstance(found.train.images, Pictures):
+        print(f"The pictures are read as {' x '.join(map(str, found.input_shape))}.", file=sys.stderr)
     return found
 
 
-def data_and_part(source: DataSettings, seed: int, split: str, usual: str) -> "tuple[Data, Split, str]":
-    """The images, the split that is asked for by its name, and this name; `usual` where `split` has all sizes."""
-    has_sizes = "," in split
-    found = data_of(source, seed, split if has_sizes else None)
-    name = usual if has_sizes else split
+def data_and_part(
+    model: "Model", source: DataSettings, seed: int, split: str | None, usual: str
+) -> "tuple[Data, Split, str]":
+    """The images in the model's size, the split that is asked for by its name, and this name.
+
+    It is `usual` where none is asked for, or all sizes are; but all of images in one piece, which were not split when a
+    model of another library was trained.
+    """
+    from pellucid.see.dataset.fitting import data_for
+
+    has_sizes = split is not None and "," in split
+    counts = _numbers("split", split, int, "train,dev,test") if split is not None and has_sizes else None
+    found = data_for(model, source.data, source.data_dir, seed, counts)
+    whole = split is None and model.hand_written is None and bool(found.note)
+    if found.note and not whole:
+        print(found.note, file=sys.stderr)
+    name = "all" if whole else usual if split is None or has_sizes else split
     return found, found.part(name), name
-
-
-def class_names(images: "Data", count: int) -> list[str]:
-    """Names for a network's classes, numbers beyond those that the data name."""
-    return [images.classes[index] if index < len(images.classes) else str(index) for index in range(count)]
 
 
 def initial_images(
@@ -70,14 +80,18 @@ def images_of(words: str, model: "Model", data_dir: Path | None, seed: int) -> "
     words: a picture, a file of patterns or pixels, DATA:SPLIT:NUMBER for one image of data, or DATA:average:CLASS for
     the mean of all images of data that the network is sure belong to the class.
     """
-    from pellucid.data.load import load_data
+    import numpy as np
+
     from pellucid.data.photos import read_photo
+    from pellucid.see.dataset.fitting import data_for
     from pellucid.see.patterns.pattern_files import SUFFIXES, read_images
 
     named = re.fullmatch(r"(.+):(average|train|dev|test|all):(\d{1,9})", words)
     if named and not Path(words).exists():
-        data, number = load_data(named[1], data_dir, seed), int(named[3])
-        return _mean_image(model, data, number) if named[2] == "average" else data.part(named[2]).take([number]).images
+        data, number = data_for(model, named[1], data_dir, seed), int(named[3])
+        if named[2] == "average":
+            return _mean_image(model, data, number)
+        return np.asarray(data.part(named[2]).take([number]).images)
     if Path(words).suffix.lower() in SUFFIXES:
         images, are_pixels = read_images(words, model.input_shape)
         return images if are_pixels else model.scaling.to_pixels(images)
@@ -88,12 +102,11 @@ def images_of(words: str, model: "Model", data_dir: Path | None, seed: int) -> "
 
 
 def _mean_image(model: "Model", data: "Data", number: int) -> "np.ndarray":
-    from pellucid.learn.class_means import average
+    from pellucid.see.dataset.class_means import average
 
-    network = network_of(model)
-    if number >= network.classes:
-        raise PellucidError(f"There is no class {number}; the network's are 0 to {network.classes - 1}.")
-    found = average(network, data.part("all"))
+    if number >= model.class_count:
+        raise PellucidError(f"There is no class {number}; the network's are 0 to {model.class_count - 1}.")
+    found = average(model, data.part("all"))
     if found.counts[number] == 0:
         raise PellucidError(f"No image of {data.name} is surely taken for class {number}; start from another image.")
     return found.images[number : number + 1]

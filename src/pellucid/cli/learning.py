@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import Architecture, Flat, Model, Part, app, print_written
-from pellucid.cli.arguments import begun, class_names, data_and_part, data_of, given_options, grid_of, network_of
+from pellucid.cli.app import AnyModel, Architecture, Flat, TestPart, TrainPart, app, print_written
+from pellucid.cli.arguments import begun, data_and_part, data_of, given_options, grid_of, model_of
 from pellucid.errors import PellucidError
 from pellucid.files import check_output, require_writable, write_rows
 from pellucid.settings import (
@@ -17,6 +17,7 @@ from pellucid.settings import (
     EngineSettings,
     FeatureSettings,
     KMeansSettings,
+    ModelSettings,
     NetworkSettings,
     OptimizationSettings,
     ScanSettings,
@@ -81,57 +82,59 @@ def train(
 
 @app.command
 def evaluate(
-    model: Model,
+    model: AnyModel,
     /,
     *,
-    split: Part = "test",
+    split: TestPart = None,
+    how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Print a network's accuracy, and which classes it takes for which."""
-    from pellucid.learn.metrics import evaluate as score
+    """Print a model's accuracy, and which classes it takes for which."""
+    from pellucid.see.dataset.fitting import evaluate as score
+    from pellucid.see.models.open import open_model
     from pellucid.show.console import scores_text
 
-    net = network_of(model)
-    images, chosen, name = data_and_part(source, random.seed, split, "test")
-    scores, name = score(net, chosen), "" if name == "all" else f"{name} "
-    print(f"Accuracy {scores.accuracy:.2%} on {len(chosen):,} {name}images of {images.name}.")
-    print(scores_text(scores, class_names(images, net.classes)))
+    opened = open_model(model_of(model, how))
+    images, chosen, name = data_and_part(opened, source, random.seed, split, "test")
+    scores, name = score(opened, chosen), "" if name == "all" else f"{name} "
+    print(f"Accuracy {scores.accuracy:.2%} on {len(scores.predictions):,} {name}images of {images.name}.")
+    print(scores_text(scores))
 
 
 @app.command
 def average(
-    model: Model,
+    model: AnyModel,
     /,
     *,
     threshold: Annotated[
         float, Parameter(help="probability of a class above which an image counts for it (0 to 1)")
     ] = 0.9,
-    split: Part = "train",
+    split: TrainPart = None,
     out: Annotated[
         Path, Parameter(help="file for a figure (.png, .pdf or .svg) or the mean images themselves (.npz, .csv)")
     ] = Path("average.png"),
+    how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Show, for each class, the mean of the images that a network is sure belong to it."""
-    from pellucid.learn.class_means import NUMBERS
-    from pellucid.learn.class_means import average as mean
+    """Show, for each class, the mean of the images that a model is sure belong to it; labels are not needed."""
+    from pellucid.see.dataset.class_means import NUMBERS
+    from pellucid.see.dataset.class_means import average as mean
+    from pellucid.see.models.open import open_model
     from pellucid.show.style import FIGURES
 
     check_output(out, (*FIGURES, *NUMBERS))
-    net = network_of(model)
-    images, chosen, _ = data_and_part(source, random.seed, split, "train")
-    found = mean(net, chosen, threshold)
-    names = class_names(images, net.classes)
-    print("\n".join(found.sentences(names)))
+    opened = open_model(model_of(model, how))
+    found = mean(opened, data_and_part(opened, source, random.seed, split, "train")[1], threshold)
+    print(found)
     if out.suffix.lower() in NUMBERS:
         print_written(found.save(out))
         return
     from pellucid.show.figures.axes import save_figure
     from pellucid.show.figures.class_means import class_means_figure
 
-    print_written(save_figure(class_means_figure(found, names), out))
+    print_written(save_figure(class_means_figure(found), out))
 
 
 @app.command

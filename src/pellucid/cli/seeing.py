@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import AnyModel, Flat, Layer, Part, Start, Unit, app, print_written
+from pellucid.cli.app import AnyModel, Flat, Layer, Start, TestPart, Unit, app, print_written
 from pellucid.cli.arguments import data_and_part, data_of, given_options, images_of, initial_images, model_of
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
@@ -222,7 +222,7 @@ def inspect(
             "for any that the model takes for another class"
         ),
     ] = 0,
-    split: Part = "test",
+    split: TestPart = None,
     beside: Annotated[
         str | None, Parameter(help="second model, whose layers are shown beside those of the first (default: none)")
     ] = None,
@@ -255,19 +255,22 @@ def inspect(
 
 
 def _image_to_inspect(
-    model: "Model", picture: str | None, index: int | str, split: str, source: DataSettings, seed: int
+    model: "Model", picture: str | None, index: int | str, split: str | None, source: DataSettings, seed: int
 ) -> "tuple[np.ndarray, int | None, tuple[str, ...] | None]":
     """The image, and where they are known its label and the names of the classes."""
     import numpy as np
 
+    from pellucid.learn.metrics import class_names
     from pellucid.see.dataset.activations import find_wrong
+    from pellucid.see.dataset.fitting import split_for
 
     if picture is not None:
         images = images_of(picture, model, source.data_dir, seed)
         if not isinstance(index, int) or not 0 <= index < len(images):
             raise PellucidError(f"There is no image {index} in '{picture}'; give an index of 0 to {len(images) - 1}.")
         return images[index], None, None
-    data, chosen, name = data_and_part(source, seed, split, "test")
+    _, chosen, name = data_and_part(model, source, seed, split, "test")
+    chosen = split_for(model, chosen)
     if isinstance(index, str):
         among = np.arange(len(chosen)) if index == "random" else find_wrong(model, chosen)
         if len(among) == 0:
@@ -275,7 +278,8 @@ def _image_to_inspect(
         index = int(np.random.default_rng(seed).choice(among))
         print(f"Image {index} of {name}.")
     one = chosen.take([index])
-    return one.images[0], int(one.labels[0]), data.classes
+    classes = class_names(chosen.classes, model.class_count) if chosen.classes else None
+    return one.images[0], None if one.given is None else int(one.given[0]), classes
 
 
 @app.command

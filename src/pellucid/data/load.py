@@ -1,4 +1,4 @@
-"""Load: a name or a path -> Data, ready to train on.
+"""Load: a name, a path, or a data set of any library -> Data, ready to train on.
 
 "digits":   scikit-learn's bundled digits (`pellucid.data.digits`)
 "mnist":    MNIST (`pellucid.data.mnist`)
@@ -6,24 +6,32 @@
 FILE.csv:   a table of label and pixels (`pellucid.data.tables`)
 FILE.npz:   arrays `images` and `labels`, or those of train, dev and test
 FILE,FILE:  two tables, the first to train on, the second to test on
-FOLDER:     IDX files whose names hold "images" and "labels", and "train", "t10k" or "test" where there are two pairs;
+PICTURE:    one, without a label
+FOLDER:     pictures (`pellucid.data.folders`);
+            or IDX files with "images" and "labels" in their names, and "train", "t10k" or "test" where there are two
+            pairs;
             or two tables, with "train" and "test" in their names
 
 One's own images are split 80 / 10 / 10, stratified by class, by the seed. Where there is a test split of its own,
 that stays the test split, and a file without a dev split has a sixth of its training images set apart for it (as MNIST
-has 10,000 of 60,000). A folder of one's own that is called "mnist" is reached as "./mnist".
+has 10,000 of 60,000). Images without labels are not split: all of them are there to be looked at. A folder of one's own
+that is called "mnist" is reached as "./mnist".
 """
 
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pellucid.data.datasets import dataset_splits
 from pellucid.data.digits import load_digits
+from pellucid.data.folders import SUFFIXES, picture_splits, split_word
 from pellucid.data.idx import idx_files, read_idx
 from pellucid.data.mnist import load_mnist
+from pellucid.data.pictures import Pictures
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.shapes import load_shapes
 from pellucid.data.splits import PARTS, Data, Split, joined, split_off, split_three_ways
@@ -35,53 +43,78 @@ NAMES = ("digits", "mnist", "shapes")
 TABLES = (".csv", ".npz")
 KINDS = (*NAMES, "FILE.csv", "FILE.npz", "FOLDER")
 DEV_SHARE = 6
-SPLIT_WORDS = {"train": {"train", "training"}, "test": {"test", "testing"}}
 
 
-def load_data(
-    name: StrPath | Sequence[StrPath], root: StrPath | None = None, seed: int = 0, sizes: Sequence[int] | None = None
-) -> Data:
-    """Labelled images by name or path, as train, dev and test; `root` is where MNIST's files are looked for first.
+def load_data(name: Any, root: StrPath | None = None, seed: int = 0, sizes: Sequence[int] | None = None) -> Data:
+    """Images by name or path, as train, dev and test; `root` is where MNIST's files are looked for first.
 
-    name: two paths are a file to train on and one to test on; in one text, a comma stands between them.  seed: chooses
-    the splits, but for MNIST, whose splits are fixed.  sizes: of the three splits; with 0 for dev, the test images
-    stand in for it.
+    name: two paths are a file to train on and one to test on; in one text, a comma stands between them. Or what is
+    there already: Data, a Split, a data set or DataLoader of PyTorch, a data set of Hugging Face, arrays and tensors
+    (alone, or with labels in a tuple), PIL images in a list.  seed: chooses the splits, but for MNIST, whose splits are
+    fixed.  sizes: of the three splits; with 0 for dev, the test images stand in for it.
     Raises PellucidError for an unknown name, for files that are missing, damaged or not what they should be, and for
     sizes that do not fit.
     """
     if sizes is not None and len(sizes) != 3:
         raise PellucidError(f"There are {len(sizes)} sizes of splits; give three: for training, dev and test.")
-    if root is not None and name != "mnist":
+    if isinstance(name, Data):
+        return name
+    named = isinstance(name, str) and name in NAMES
+    if root is not None and not (named and name == "mnist"):
         raise PellucidError(
             f"The folder '{root}' is where MNIST's files lie, but the data are '{name}'; give 'mnist', or the folder "
             f"itself as the data."
         )
-    if name == "shapes":
-        return load_shapes(seed) if sizes is None else load_shapes(seed, sizes)
-    if name in NAMES:
+    if named:
+        if name == "shapes":
+            return load_shapes(seed) if sizes is None else load_shapes(seed, sizes)
         data = load_digits(seed) if name == "digits" else load_mnist(root)
         splits = {"train": data.train, "dev": data.dev, "test": data.test}
-        return data if sizes is None else _make_splits(splits, seed, str(name), sizes)
-    several: Sequence[StrPath] = [name] if isinstance(name, str | os.PathLike) else name
-    if isinstance(name, str) and not os.path.exists(name):
-        several = [part.strip() for part in name.split(",")]
+        return data if sizes is None else _make_splits(splits, seed, name, sizes)
+    splits, called = _found(name)
+    return _make_splits(splits, seed, called, sizes)
+
+
+def load_split(source: Any) -> Split:
+    """The images of whatever `load_data` takes: those of its test, where it has one; of one piece, all of them."""
+    if isinstance(source, Split):
+        return source
+    if isinstance(source, Data) or (isinstance(source, str) and source in NAMES):
+        return load_data(source).part("test")
+    splits = _found(source)[0]
+    return splits[next(name for name in (WHOLE, "test", "dev", "train") if name in splits)]
+
+
+def _found(source: Any) -> tuple[dict[str, Split], str]:
+    """The splits of what is no name of ours, {"all": ...} where they are one, and what they are called."""
+    if not isinstance(source, str | os.PathLike) and not _are_paths(source):
+        return dataset_splits(source), "data"
+    several: Sequence[StrPath] = [source] if isinstance(source, str | os.PathLike) else source
+    if isinstance(source, str) and not os.path.exists(source):
+        several = [part.strip() for part in source.split(",")]
     path, given = Path(several[0]), os.fspath(several[0])
     if len(several) == 2:
         shared = re.sub(r"[-_. ]*train", "", path.stem) or path.stem
-        return _make_splits(_two_tables(path, Path(several[1])), seed, shared, sizes)
+        return _two_tables(path, Path(several[1])), shared
     if len(several) != 1:
         raise PellucidError(f"There are {len(several)} files of data; give one, or one to train on and one to test on.")
     if os.path.isdir(given):
-        return _make_splits(_folder(path), seed, path.name, sizes)
+        return picture_splits(path) or _folder(path), path.resolve().name
     if not os.path.exists(given) and path.suffix.lower() not in TABLES and not set(given) & {os.sep, "/"}:
         raise unknown("data set", given, KINDS)
-    return _make_splits(_table(path), seed, path.stem, sizes)
+    return _table(path), path.stem
+
+
+def _are_paths(several: Any) -> bool:
+    return isinstance(several, list | tuple) and all(isinstance(one, str | os.PathLike) for one in several)
 
 
 def _table(path: Path) -> dict[str, Split]:
     """The splits of a CSV or NPZ file."""
     input_file(path, "data set")
     suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return {WHOLE: Split(Pictures.of([str(path)]))}
     if suffix not in TABLES:
         raise PellucidError(f"The data set '{path}' is neither .csv nor .npz; give one of these, or a folder of files.")
     return {WHOLE: read_csv(path)} if suffix == ".csv" else read_npz(path)
@@ -104,19 +137,23 @@ def _two_tables(train: Path, test: Path) -> dict[str, Split]:
 
 def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence[int] | None) -> Data:
     """Data from the splits that a file has: all in one, or train and test, or these with dev."""
-    brightest = max(float(split.images.max()) for split in splits.values())
+    arrays = [split.images for split in splits.values() if isinstance(split.images, np.ndarray)]
+    brightest = max((float(images.max()) for images in arrays), default=1.0)
     if brightest < 1.5 / 255:
         raise PellucidError(
             f"The brightest pixel of '{name}' is {brightest * 255:.2g} of 255, as if it were scaled twice; save bytes "
             f"from 0 to 255, or floats from 0 to 1."
         )
-    if WHOLE in splits:
-        three = split_three_ways(splits[WHOLE], seed, sizes=sizes, name=name)
+    if len(splits) == 1:
+        whole = next(iter(splits.values()))
+        if whole.given is None and sizes is None:
+            return Data(whole, whole, whole, name=name)  # nothing is learnt from them, so nothing is kept aside
+        three = split_three_ways(whole, seed, sizes=sizes, name=name)
         counts = " and ".join(f"{len(split):,} for {what}" for what, split in zip(PARTS, three, strict=False))
         note = f"The images of '{name}' are in one piece, of which {counts} are taken; give a test file or sizes, too."
         return Data(*three, name=name, note="" if sizes is not None else note)
-    train, test = splits["train"], splits["test"]
     dev: Split | None = splits.get("dev")
+    train, test = (splits[which] if which in splits else splits["dev"] for which in ("train", "test"))
     if sizes is not None:
         train = train if dev is None else joined(train, dev)
         sixth = len(train) // DEV_SHARE
@@ -147,7 +184,7 @@ def _folder(folder: Path) -> dict[str, Split]:
     if alone is not None:
         return {WHOLE: _idx_split(*alone)}
     tables = [folder / name for name in names if Path(name).suffix.lower() in TABLES]
-    to_train, to_test = ([path for path in tables if _which(path.stem) == which] for which in ("train", "test"))
+    to_train, to_test = ([path for path in tables if split_word(path.stem) == which] for which in ("train", "test"))
     if len(to_train) == len(to_test) == 1:
         return _two_tables(to_train[0], to_test[0])
     raise PellucidError(
@@ -157,17 +194,10 @@ def _folder(folder: Path) -> dict[str, Split]:
     )
 
 
-def _which(name: str) -> str:
-    """The split that the words of a file's name say: "train" or "test"; nothing where they say both or neither."""
-    words = set(re.findall("[a-z]+", name.lower().replace("t10k", "test")))
-    said = [which for which, known in SPLIT_WORDS.items() if words & known]
-    return said[0] if len(said) == 1 else ""
-
-
 def _find_pair(files: Mapping[str, Path], which: str | None) -> tuple[Path, Path] | None:
     """The one file of images and the one of labels of a split, or of all, if there are."""
     images, labels = (
-        [path for name, path in files.items() if what in name and which in (None, _which(name))]
+        [path for name, path in files.items() if what in name and which in (None, split_word(name))]
         for what in ("images", "labels")
     )
     return (images[0], labels[0]) if len(images) == len(labels) == 1 and images != labels else None

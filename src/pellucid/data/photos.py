@@ -17,11 +17,11 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -32,6 +32,7 @@ from pellucid.data.scaling import byte_pixels, unit_pixels
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes
 
+T = TypeVar("T")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")  # none that runs other programs
 GRAY = (0.299, 0.587, 0.114)
 MOST_BYTES = 10**9
@@ -87,12 +88,17 @@ def decode_photo(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) 
 
     Raises PellucidError as `read_photo` does.
     """
+    return decoded(content, name, lambda picture: photo_of(picture, name), most_pixels)
+
+
+def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], most_pixels: int = MOST_PIXELS) -> T:
+    """What `make` makes of Pillow's picture, loaded and upright; errors as for `decode_photo`."""
     file = Path(name)
     try:
         with _quietly(), _open(content) as picture:
             _check_size(file, picture, most_pixels, len(content))
             picture.load()
-            return _photo(file, ImageOps.exif_transpose(picture))
+            return make(ImageOps.exif_transpose(picture))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PellucidError(f"The photo '{file}' has too many pixels ({error}); give a smaller one.") from error
     except UnidentifiedImageError as error:
@@ -218,15 +224,15 @@ def _check_size(file: Path, picture: Image.Image, most: int, size: int) -> None:
         )
 
 
-def _photo(file: Path, picture: Image.Image) -> Photo:
-    """Pixels and transparency of an open picture of any mode."""
+def photo_of(picture: Image.Image, name: StrPath = "picture") -> Photo:
+    """Pixels and transparency of an open picture of any mode; `name` is what a sentence calls it."""
     if picture.has_transparency_data and not picture.mode.startswith(("I", "F")):
         colour = np.asarray(picture.convert("RGBA"))
         pixels, alpha = unit_pixels(colour[..., :3]), unit_pixels(colour[..., 3])
         pixels = pixels[..., :1] if picture.mode in ("1", "L", "LA", "La") else pixels
         return Photo(np.ascontiguousarray(pixels.transpose(2, 0, 1)), alpha)
     if picture.mode.startswith(("I", "F")):
-        return Photo(_deep_gray(file, np.asarray(picture))[None])
+        return Photo(_deep_gray(Path(name), np.asarray(picture))[None])
     if picture.mode in ("1", "L"):
         return Photo(unit_pixels(np.asarray(picture.convert("L")))[None])
     return Photo(np.ascontiguousarray(unit_pixels(np.asarray(picture.convert("RGB"))).transpose(2, 0, 1)))

@@ -1,57 +1,149 @@
 """Splits: labelled images, apart for training, for choosing (dev) and for judging (test).
 
-Split: images (image, channel, height, width) in [0, 1] with labels (image,)
+Split: images (image, channel, height, width) in [0, 1] with labels (image,), if there are any, and their names
 Data:  three splits of one shape, with the names of the classes
 equal_images: images -> the positions that each image lies at, of those that are there more than once
 stratified_order: labels -> an order of them in which every stretch holds each class in its overall proportion
 
 summarize: Data -> how many images of which class each split has, their shape and brightness, as lines of text
 
-Both classes check their arrays when they are made, so that no other room has to. Floats of any width become float32
+Both classes check their arrays when they are made, so that no other room has to. Images may also be `Pictures`, which
+are read as they are needed; so who goes through all of them asks for `batches`. Floats of any width become float32
 and integer labels of any width int64 (nothing is lost), but images of integers are refused, since 0 to 255 cannot be
 told from 0 to 1 in a dark image.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import reduce
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from pellucid.data.html import picture_tag, table, text_tag
+from pellucid.data.pictures import Pictures
 from pellucid.data.pixels import Tones, image_wall
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, PellucidWarning, unknown
 
 MOST_CLASSES = 100_000
+BATCH, BATCH_NUMBERS = 2048, 2**23  # images read at a time, and the numbers that they may hold
+FEW_CLASSES = 12  # that stand beside each other in a summary; more of them stand in lines
 MOST_SHOWN, PER_CLASS = 20, 3  # classes, and images of each, that a notebook shows
 PARTS = ("train", "dev", "test", "all")
 
 
 @dataclass(frozen=True, eq=False, init=False)
 class Split:
-    """Labelled images: `images` (image, channel, height, width), float32 in [0, 1]; `labels` (image,), int64, from 0.
+    """Images, labelled or not: `images` (image, channel, height, width), float32 in [0, 1]; `labels` (image,), int64.
 
-    Arrays are taken as they are, without a copy, where their type allows it. Raises PellucidError for a wrong number
-    of axes, integer pixels, values outside [0, 1], NaN, negative labels, different lengths, and no images at all.
+    Arrays are taken as they are, without a copy, where their type allows it; of `Pictures` none is read. classes: the
+    names of the labels 0, 1, ...; empty where they have none.  given: the labels, or None.
+    Raises PellucidError for a wrong number of axes, integer pixels, values outside [0, 1], NaN, negative labels,
+    different lengths, and no images at all; `labels` raises it where there are none.
     """
 
-    images: Float32[np.ndarray, "image channel height width"]
-    labels: Int64[np.ndarray, "image"]
+    images: Any
+    given: Int64[np.ndarray, "image"] | None
+    classes: tuple[str, ...]
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        object.__setattr__(self, "images", validate_images(np.asarray(images)))
-        object.__setattr__(self, "labels", _validate_labels(np.asarray(labels)))
-        if len(self.images) != len(self.labels):
+    def __init__(self, images: Any, labels: Any = None, classes: Any = ()) -> None:
+        images = images if isinstance(images, Pictures) else validate_images(np.asarray(images))
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "given", None if labels is None else _validate_labels(np.asarray(labels)))
+        object.__setattr__(self, "classes", tuple(map(str, classes)))
+        if self.given is not None and len(self.images) != len(self.given):
             raise PellucidError(
-                f"There are {len(self.images)} images but {len(self.labels)} labels; each image needs one label."
+                f"There are {len(self.images)} images but {len(self.given)} labels; each image needs one label."
             )
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
-        return f"Split({len(self)} images of {self.images.shape[1:]})"
+        unlabelled = ", without labels" if self.given is None else ""
+        return f"Split({len(self)} images of {self.images.shape[1:]}{unlabelled})"
+
+    @property
+    def labels(self) -> Int64[np.ndarray, "image"]:
+        """The number of each image's class; raises PellucidError where the images have none."""
+        if self.given is None:
+            raise PellucidError(
+                "The images have no labels, which are needed here; give Split(images, labels), or a folder of pictures "
+                "with a folder for each class."
+            )
+        return self.given
+
+    @property
+    def content(self) -> np.ndarray:
+        """What the images follow from: themselves, or of pictures, which are read as needed, a hash."""
+        content: np.ndarray = self.images.identity if isinstance(self.images, Pictures) else self.images
+        return content
+
+    def read(self, positions: np.ndarray) -> tuple[np.ndarray, Float32[np.ndarray, "read channel height width"]]:
+        """The images at these positions, without those that cannot be read, and the positions of what is left."""
+        if isinstance(self.images, Pictures):
+            return self.images.readable(positions)
+        return positions, np.take(self.images, positions, axis=0)
+
+    def batches(
+        self, size: int = BATCH, begin: int = 0, end: int | None = None
+    ) -> Iterator[tuple[Int64[np.ndarray, "read"], Float32[np.ndarray, "read channel height width"]]]:
+        """(positions, images), `size` at a time (fewer of large ones), of all or of those from `begin` to before `end`.
+
+        Pictures that cannot be read are left out, which a warning says at the end; where none can be, PellucidError.
+        """
+        size = max(1, min(size, BATCH_NUMBERS // math.prod(self.images.shape[1:])))
+        end, count = len(self) if end is None else min(end, len(self)), 0
+        for at in range(begin, end, size):
+            positions = np.arange(at, min(at + size, end))
+            lazy = isinstance(self.images, Pictures)
+            found = self.read(positions) if lazy else (positions, self.images[at : at + len(positions)])
+            count += len(found[0])
+            if len(found[0]) > 0:
+                yield found
+        if isinstance(self.images, Pictures):
+            self.images.tell_skipped()
+            if count == 0 and (begin, end) == (0, len(self)):
+                raise PellucidError(f"None of the {len(self)} pictures can be read; give pictures, PNG or JPEG say.")
+
+    def first(self, count: int) -> "Split":
+        """The first images that can be read, in memory, so many at most."""
+        positions, images = next(self.batches(count))
+        return Split(images, None if self.given is None else self.given[positions], self.classes)
+
+    def some(self) -> Float32[np.ndarray, "some channel height width"]:
+        """Images to measure something on: all that are in memory, of pictures as many as a batch, from all over."""
+        count = min(len(self), max(1, min(BATCH, BATCH_NUMBERS // math.prod(self.images.shape[1:]))))
+        whole = not isinstance(self.images, Pictures)
+        return self.images if whole else self.read(np.linspace(0, len(self) - 1, count).astype(np.int64))[1]
+
+    def resized(self, shape: tuple[int, int, int], fit: Callable[[np.ndarray], np.ndarray] | None = None) -> "Split":
+        """The same with images of this (channel, height, width), resized one by one as they are needed.
+
+        fit: a model's own way to do so.  Of images in memory that are of another shape, a warning says it.
+        """
+        images = self.images
+        if not isinstance(images, Pictures):
+            if images.shape[1:] == shape:
+                return self
+            sizes = (" x ".join(map(str, size)) for size in (images.shape[1:], shape))
+            warnings.warn("Images of {} are resized to {}.".format(*sizes), PellucidWarning, stacklevel=3)
+            images = Pictures.of(images)
+        return Split(replace(images, image_shape=shape, fit=fit), self.given, self.classes)
+
+    def named(self, classes: tuple[str, ...], labels: Int64[np.ndarray, "image"] | None = None) -> "Split":
+        """The same images, whose classes have these names, and, where they are given, these labels."""
+        if labels is None and classes in (self.classes, tuple(map(str, range(len(classes))))):
+            return self
+        named = copy(self)  # the arrays are known to be good
+        object.__setattr__(named, "classes", classes)
+        object.__setattr__(named, "given", self.given if labels is None else labels)
+        return named
 
     def take(self, which: int | Sequence[int] | np.ndarray) -> "Split":
         """The first `which` images, or the images at these positions (0 to len - 1), in their order.
@@ -61,7 +153,7 @@ class Split:
         if isinstance(which, int):
             if not 0 < which <= len(self):
                 raise PellucidError(f"{which} images were asked for; there are {len(self)}, so take 1 to {len(self)}.")
-            return Split(self.images[:which], self.labels[:which])
+            which = range(which)
         positions = np.asarray(which)
         if positions.ndim != 1 or positions.dtype.kind not in "iu" or positions.size == 0:
             raise PellucidError(
@@ -70,13 +162,15 @@ class Split:
         low, high = int(positions.min()), int(positions.max())
         if low < 0 or high >= len(self):
             raise PellucidError(f"Positions run from {low} to {high}; there are only 0 to {len(self) - 1}.")
-        return Split(self.images[positions], self.labels[positions])
+        images = self.images.part(positions) if isinstance(self.images, Pictures) else self.images[positions]
+        return Split(images, None if self.given is None else self.given[positions], self.classes)
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Three splits of one image shape; `classes` names the labels (the numbers up to the largest, if not given).
+    """Three splits of one image shape; `classes` names the labels.
 
+    Where they are not given, they are those of the splits, or else the numbers up to the largest label.
     note: how the splits were made, where a person may take them for others; empty otherwise.
 
     Raises PellucidError where the splits' shapes differ or a label has no class.
@@ -97,35 +191,43 @@ class Data:
                     f"The {which} images of '{self.name}' have shape {split.images.shape[1:]}, but those of train "
                     f"{self.input_shape}; all need the same (channel, height, width)."
                 )
-        largest = max(int(split.labels.max()) for split in splits.values())
-        if not self.classes:
+        largest = max((int(split.given.max()) for split in splits.values() if split.given is not None), default=-1)
+        names = self.classes or next((split.classes for split in splits.values() if split.classes), ())
+        if not names:
             if largest >= MOST_CLASSES:
                 raise PellucidError(
                     f"The largest label of '{self.name}' is {largest}; without class names it must be below "
                     f"{MOST_CLASSES}, so number the classes from 0."
                 )
-            object.__setattr__(self, "classes", tuple(str(label) for label in range(largest + 1)))
-        if largest >= len(self.classes):
+            names = tuple(str(label) for label in range(largest + 1))
+        if largest >= len(names):
             raise PellucidError(
-                f"The largest label of '{self.name}' is {largest}, but there are {len(self.classes)} classes; "
-                f"labels must be 0 to {len(self.classes) - 1}."
+                f"The largest label of '{self.name}' is {largest}, but there are {len(names)} classes; "
+                f"labels must be 0 to {len(names) - 1}."
             )
-        object.__setattr__(self, "classes", tuple(str(label) for label in self.classes))
+        object.__setattr__(self, "classes", tuple(map(str, names)))
+
+    def resized(self, shape: tuple[int, int, int], fit: Callable[[np.ndarray], np.ndarray] | None = None) -> "Data":
+        """The same with images of this (channel, height, width), resized as they are needed, as by `Split.resized`."""
+        parts = {id(split): split.resized(shape, fit) for split in (self.train, self.dev, self.test)}
+        train, dev, test = (parts[id(split)] for split in (self.train, self.dev, self.test))
+        return replace(self, train=train, dev=dev, test=test)
 
     def part(self, name: str) -> Split:
         """The split "train", "dev" or "test", or "all" images, in this order; PellucidError for another name."""
         if name not in PARTS:
             raise unknown("split", name, PARTS)
         parts = dict.fromkeys((self.train, self.dev, self.test))  # one may stand in for another
-        return joined(*parts) if name == "all" else getattr(self, name)
+        return (joined(*parts) if name == "all" else getattr(self, name)).named(self.classes)
 
     def _repr_html_(self) -> str:
         few = self.classes[:MOST_SHOWN]
-        firsts = [np.flatnonzero(self.train.labels == label)[:PER_CLASS] for label in range(len(few))]
+        labels = np.full(len(self.train), -1) if self.train.given is None else self.train.given
+        firsts = [np.flatnonzero(labels == label)[:PER_CLASS] for label in range(len(few))] or [np.arange(PER_CLASS)]
         empty = np.zeros(self.input_shape, np.float32)
         grid = [self.train.images[own[row]] if row < len(own) else empty for row in range(PER_CLASS) for own in firsts]
-        wall = image_wall(np.stack(grid), Tones("true"), columns=len(few))
-        words = f"the first training images of {', '.join(few)}"
+        wall = image_wall(np.stack(grid), Tones("true"), columns=len(firsts))
+        words = f"the first training images{' of ' * bool(few)}{', '.join(few)}"
         return f"{text_tag(summarize(self))}{picture_tag(wall, words, 2)}"
 
     @property
@@ -133,6 +235,11 @@ class Data:
         """(channel, height, width) of every image."""
         _, channel, height, width = self.train.images.shape
         return channel, height, width
+
+
+def contents_of(split: Split) -> Iterable[np.ndarray]:
+    """Of each image what it is known by, the same for the same pictures."""
+    return split.images.contents if isinstance(split.images, Pictures) else split.images
 
 
 def equal_images(images: Iterable[np.ndarray]) -> dict[int, list[int]]:
@@ -179,14 +286,18 @@ def split_three_ways(
         raise PellucidError(
             f"Sizes {train}, {dev} and {test} must be positive and add up to {len(whole)} images; dev alone may be 0."
         )
-    order = stratified_order(whole.labels, seed)
+    order = stratified_order(_strata(whole), seed)
     judged = whole.take(order[train + dev :])
     return whole.take(order[:train]), whole.take(order[train : train + dev]) if dev else judged, judged
 
 
 def joined(*splits: Split) -> Split:
-    """All images of several splits, one after the other."""
-    return Split(np.concatenate([one.images for one in splits]), np.concatenate([one.labels for one in splits]))
+    """All images of several splits, one after the other; without labels, where one has none."""
+    given = [split.given for split in splits if split.given is not None]
+    images = [split.images for split in splits]
+    lazy = all(isinstance(one, Pictures) for one in images)
+    whole = reduce(Pictures.joined, images) if lazy else np.concatenate(images)
+    return Split(whole, np.concatenate(given) if len(given) == len(splits) else None, splits[0].classes)
 
 
 def split_off(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
@@ -196,8 +307,13 @@ def split_off(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
     """
     if not 0 < count < len(whole):
         raise PellucidError(f"{count} of {len(whole)} training images cannot be set apart; give more images.")
-    order = stratified_order(whole.labels, seed)
+    order = stratified_order(_strata(whole), seed)
     return whole.take(order[:-count]), whole.take(order[-count:])
+
+
+def _strata(whole: Split) -> Int64[np.ndarray, "image"]:
+    """The labels; one for all images, where they have none."""
+    return np.zeros(len(whole), np.int64) if whole.given is None else whole.given
 
 
 def summarize(data: Data) -> str:
@@ -208,11 +324,25 @@ def summarize(data: Data) -> str:
     channel, height, width = data.input_shape
     rows: list[list[object]] = []
     for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
-        counts = np.bincount(split.labels, minlength=len(data.classes))
-        mean, deviation = split.images.mean(dtype=np.float64), split.images.std(dtype=np.float64)
-        rows.append([name, len(split), f"{mean:.3f}", f"{deviation:.3f}", *counts.tolist()])
-    head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {len(data.classes)} classes"
-    return f"{head}\n{table(['', 'images', 'mean', 'deviation', *data.classes], rows)}"
+        counts = np.bincount(_strata(split), minlength=len(data.classes))[: len(data.classes)].tolist()
+        moments = [
+            [len(x) * x[0].size, x.sum(dtype=np.float64), np.square(x).sum(dtype=np.float64)]
+            for _, x in split.batches()
+        ]
+        numbers, sums, squares = np.sum(moments, axis=0)
+        mean = sums / numbers
+        deviation = math.sqrt(max(0.0, squares / numbers - mean**2))
+        labelled = counts if split.given is not None else ["-"] * len(data.classes)
+        rows.append([name, len(split), f"{mean:.3f}", f"{deviation:.3f}", *labelled])
+    head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {len(data.classes) or 'no'} classes"
+    if len(data.classes) <= FEW_CLASSES:
+        return f"{head}\n{table(['', 'images', 'mean', 'deviation', *data.classes], rows)}"
+    lines = table(["", "images", "mean", "deviation"], [row[:4] for row in rows])
+    columns = zip(*(row[4:] for row in rows), strict=True)
+    by_class = table(
+        ["class", "train", "dev", "test"], [[name, *own] for name, own in zip(data.classes, columns, strict=True)]
+    )
+    return f"{head}\n{lines}\n{by_class}"
 
 
 def validate_images(images: np.ndarray) -> np.ndarray:

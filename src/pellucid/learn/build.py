@@ -33,13 +33,14 @@ def network_for(
     if wanted.hidden is not None:
         plan = replace(plan, name=f"{plan.name} {wanted.hidden}", layers=_with_hidden(plan.layers, wanted.hidden))
     if wanted.drop_below > 0:
-        kept = data.train.images.std(axis=0, dtype=np.float64).reshape(-1) >= wanted.drop_below
+        kept = data.train.some().std(axis=0, dtype=np.float64).reshape(-1) >= wanted.drop_below
         if not kept.any():
             raise PellucidError(f"No pixel's deviation reaches {wanted.drop_below:g}; drop fewer pixels.")
         plan = replace(plan, layers=grouped(plan.layers, np.where(kept, np.cumsum(kept) - 1, -1)))
     options = wanted.model_dump(exclude={"hidden", "drop_below"})
     network = Network(plan, input_shape=data.input_shape, classes=len(data.classes), seed=seed, **options)
-    network.measure_scaling(data.train.images)
+    if network.scaling is None:
+        network.measure_scaling(data.train.some())
     return network
 
 

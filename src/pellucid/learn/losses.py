@@ -11,12 +11,15 @@ A loss is taken from the logits and never from probabilities, so that loss and g
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 from pellucid import kernels
 from pellucid.errors import require_known
 from pellucid.kernels import cross_entropy, softmax
 from pellucid.learn.layers import Array
 
-__all__ = ["LOSSES", "Loss", "cross_entropy", "loss_named", "softmax"]
+__all__ = ["LOSSES", "Loss", "cross_entropy", "loss_named", "probabilities_of", "softmax"]
 
 
 class Loss(NamedTuple):
@@ -41,3 +44,15 @@ def loss_named(name: str) -> Loss:
     """The loss of this name; raises PellucidError with the nearest names otherwise."""
     require_known("loss", [name], LOSSES)
     return LOSSES[name]
+
+
+def probabilities_of(
+    outputs: Float[Array, "image class"], before: Float[Array, "image class"] | None
+) -> Float[Array, "image class"]:
+    """A last layer's outputs as probabilities: as they are where they are distributions, or sigmoids of what was
+    `before` the layer's activation (if that is known); else their softmax."""
+    if before is not None and np.allclose(outputs, kernels.sigmoid(before), atol=1e-4):
+        return outputs
+    if outputs.min() >= 0 and np.abs(outputs.sum(axis=1) - 1).max() < 1e-4:
+        return outputs
+    return np.ascontiguousarray(softmax(outputs.T).T)

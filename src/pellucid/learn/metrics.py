@@ -1,5 +1,9 @@
-"""Metrics: a network and labelled images -> how often it is right, and what it takes for what."""
+"""Metrics: a network and labelled images -> how often it is right, and what it takes for what.
 
+evaluate: network of `learn`, labelled images -> Scores;  scored: any judge of images -> the same, batch by batch
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +19,8 @@ from pellucid.learn.network import Network, Opened, hand_written
 class Scores:
     """How a network does on a split.
 
-    accuracy in [0, 1]; loss: mean, in nats; confusion[truth, guess] counts images; predictions (image,).
+    accuracy in [0, 1]; loss: mean, in nats; confusion[truth, guess] counts images; predictions (image,), of pictures
+    those that could be read; classes: the names, numbers where they have none.
     precision, recall (class,): NaN where nothing was guessed, or nothing is, of a class.
     """
 
@@ -23,6 +28,7 @@ class Scores:
     loss: float
     confusion: Int64[Array, "truth guess"]
     predictions: Int64[Array, " image"]
+    classes: tuple[str, ...] = ()
 
     @property
     def precision(self) -> Float[Array, " class"]:
@@ -38,8 +44,10 @@ class Scores:
         return f"Scores(accuracy {self.accuracy:.2%}, loss {self.loss:.4g}, {len(self.predictions):,} images)"
 
     def _repr_html_(self) -> str:
-        heads = ["taken for", *map(str, range(len(self.confusion)))]
-        lines = table(heads, [[f"a {truth}", *row] for truth, row in enumerate(self.confusion.tolist())])
+        names = class_names(self.classes, len(self.confusion))
+        lines = table(
+            ["taken for", *names], [[f"a {n}", *row] for n, row in zip(names, self.confusion.tolist(), strict=True)]
+        )
         picture = (self.confusion / np.maximum(1, self.confusion.sum(axis=1, keepdims=True))).astype(np.float32)
         words = "shares of each true class, in rows"
         return text_tag(f"{self!r}\n{lines}") + picture_tag(picture[None], words, 12)
@@ -49,11 +57,33 @@ def evaluate(network: Network | Opened, split: Split) -> Scores:
     """Accuracy, loss and confusion on a split; raises PellucidError where shapes or labels do not fit the network."""
     network = hand_written(network)
     network.checked_labels(split.labels, len(split))
-    logits = network.logits(split.images)
-    predictions = logits.argmax(axis=1)
-    confusion = count_confusion(split.labels, predictions, network.classes)
-    losses, _ = network.loss_function.value_and_gradient(logits.T.astype(np.float64), split.labels)
-    return Scores(float(np.mean(predictions == split.labels)), float(losses.mean()), confusion, predictions)
+
+    def judge(images: Array, labels: Array) -> tuple[Array, Array]:
+        logits = network.logits(images)
+        losses, _ = network.loss_function.value_and_gradient(logits.T.astype(np.float64), labels)
+        return losses, logits.argmax(axis=1)
+
+    return scored(split, network.classes, judge)
+
+
+def scored(split: Split, classes: int, judge: Callable[[Array, Array], tuple[Array, Array]]) -> Scores:
+    """The scores of whatever judges images: images, labels -> (losses, guesses), a batch at a time."""
+    losses: list[Array] = []
+    guesses: list[Array] = []
+    truths: list[Array] = []
+    for positions, images in split.batches():
+        truths.append(split.labels[positions])
+        for found, kept in zip(judge(images, truths[-1]), (losses, guesses), strict=True):
+            kept.append(found)
+    loss, truth, guess = (np.concatenate(parts) for parts in (losses, truths, guesses))
+    confusion = count_confusion(truth, guess, classes)
+    names = class_names(split.classes, classes)
+    return Scores(float(np.mean(guess == truth)), float(loss.mean()), confusion, guess, names)
+
+
+def class_names(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Names for so many classes: numbers beyond those that are named."""
+    return (*names[:count], *map(str, range(len(names), count)))
 
 
 def count_confusion(

@@ -116,9 +116,16 @@ class Network:
         return self.shapes["logits"][0]
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
+    def image_shape(self) -> tuple[int, int, int]:
         """The shape of one image: that of the input, but for a network that sees `features` of images."""
-        return self.input_shape if self.features is None else self.features.shape
+        channel, height, width = self.input_shape if self.features is None else self.features.shape
+        return channel, height, width
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes in the images that it was trained on; empty where they had none."""
+        names = self.provenance.get("classes")
+        return tuple(map(str, names)) if isinstance(names, list) and len(names) == self.classes else ()
 
     @property
     def loss_function(self) -> Loss:

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from pellucid.data.augmentation import augment
+from pellucid.data.load import load_data
+from pellucid.data.pictures import Pictures
 from pellucid.data.splits import Data, Split
-from pellucid.data.strokes import are_strokes
+from pellucid.data.strokes import FEW, are_strokes
 from pellucid.errors import DivergedError, PellucidError, PellucidWarning
 from pellucid.kernels import keep_freed_memory, single_threaded_blas
 from pellucid.learn import symptoms
@@ -43,7 +45,7 @@ LOOKED_AT = 256
 
 def train(
     network: Network | Opened,
-    data: Data,
+    data: Any,
     *,
     progress: bool = True,
     on_batch: Callable[["Trainer"], None] | None = None,
@@ -52,7 +54,8 @@ def train(
 ) -> History:
     """Train in place; keywords are those of `TrainSettings` over the architecture's own defaults.
 
-    network: one of `learn`, itself or as `open_model` gives it, new or trained before.
+    network: one of `learn`, itself or as `open_model` gives it, new or trained before.  data: a Data, or whatever
+    `load_data` takes; pictures, which are read as they are needed, are resized to the network.
     progress: a bar on standard error once it takes over two seconds; on_batch, on_epoch: called after each.
     checkpoint: a file for the state, written every `checkpoint_seconds` or `checkpoint_batches`, at Ctrl-C and at the
     end; with resume=True the training goes on from it, where it is there yet, and ends as if it had never stopped; or
@@ -65,7 +68,7 @@ def train(
     the last checkpoint stays).
     """
     network = hand_written(network)
-    trainer = Trainer(network, data, TrainSettings.of(network.recipe, **settings))
+    trainer = Trainer(network, load_data(data), TrainSettings.of(network.recipe, **settings))
     for epoch in trainer.run(progress=progress, on_batch=on_batch):
         if on_epoch is not None:
             on_epoch(epoch)
@@ -81,14 +84,18 @@ class Trainer:
     """
 
     def __init__(self, network: Network, data: Data, settings: TrainSettings) -> None:
+        if isinstance(data.train.images, Pictures):
+            data = data.resized(network.image_shape)
         require_fit(network, data)
-        network.measure_scaling(data.train.images)
+        if network.scaling is None:
+            network.measure_scaling(data.train.some())
         self.network, self.data, self.settings = network, data, settings.for_images(len(data.train))
         self.optimizer = Optimizer(self.settings, network.trained)
         self.history = History(self.settings, network.names)
         self.average = math.nan
         self.best: Parameters = {}
-        self.fixed = self.worst = (data.dev.images[0], int(data.dev.labels[0]))
+        first = data.dev.first(1)
+        self.fixed = self.worst = (first.images[0], int(first.labels[0]))
         self.filters = {name: value.copy() for name, value in network.parameters.items() if value.ndim == 4}
         self._average = MovingAverage(settings.ema)
         self._saved = (monotonic(), 0)
@@ -102,7 +109,7 @@ class Trainer:
     def run(self, *, progress: bool = True, on_batch: Callable[["Trainer"], None] | None = None) -> Iterator[Epoch]:
         """Train epoch by epoch; yields each epoch's record once it is done."""
         keep_freed_memory()
-        few = self.data.train.take(min(4, len(self.data.train)))
+        few = self.data.train.first(4)
         with single_threaded_blas(), compiling(first=progress):
             if self.settings.check and self.history.gradients is None:
                 self.history.gradients = self._checked(few)
@@ -111,8 +118,10 @@ class Trainer:
         self.save()  # what cannot be written shall be found out now
         while not self.done:
             yield self._epoch(len(self.history.epochs), progress, on_batch)
-        facts = {"data": self.data.name, "strokes": are_strokes(self.data.train.images)}
+        facts = {"data": self.data.name, "strokes": are_strokes(self.data.train.first(FEW).images)}
         self.network.provenance |= {**facts, "training": self.settings.course()}
+        if not all(name.isdecimal() for name in self.data.classes):
+            self.network.provenance["classes"] = list(self.data.classes)
         self.save()
         for name, value in self.best.items():
             self.network.parameters[name][...] = value
@@ -209,7 +218,7 @@ class Trainer:
 
     def _look(self) -> tuple[dict[str, float], dict[str, float]]:
         """(largest, dead) by layer, over some dev images."""
-        few = self.data.dev.images[: min(LOOKED_AT, max(1, len(self.data.train) // 100))]
+        few = self.data.dev.first(min(LOOKED_AT, max(1, len(self.data.train) // 100))).images
         found = layer_stats(self.network.layers, self.network.forward(self.network.to_batch_last(few)).outputs)
         return by_layer(self.history.layers, found[0]), by_layer(self.history.layers, found[1])
 
@@ -219,8 +228,11 @@ class Trainer:
 
     def _step(self, epoch: int, number: int, batches: list[Array]) -> Batch:
         begin = perf_counter()
-        settings, train, chosen = self.settings, self.data.train, batches[number]
-        images = augment(train.images.take(chosen, axis=0), settings, (settings.seed, epoch, number))
+        settings, train = self.settings, self.data.train
+        chosen, plain = train.read(batches[number])
+        if len(chosen) == 0:
+            raise PellucidError(f"No picture of epoch {epoch + 1}, batch {number + 1} can be read; mend the pictures.")
+        images = augment(plain, settings, (settings.seed, epoch, number))
         dev_losses = (past.dev_loss for past in self.history.epochs)
         rate = rate_at(settings, epoch + number / len(batches), dev_losses)
         rate *= warmup_factor(settings, epoch * len(batches) + number)
@@ -231,8 +243,8 @@ class Trainer:
         step = train_step(
             self.network, images, labels, stats=stats, perturbation=perturbation, seed=seed, smoothing=smoothing
         )
-        worst = chosen[step.losses.argmax()]
-        self.worst = (train.images[worst], int(train.labels[worst]))
+        worst = step.losses.argmax()
+        self.worst = (plain[worst], int(labels[worst]))
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
         where = f"in epoch {epoch + 1}, batch {number + 1}, at learning rate {rate:g}"
         self._require_finite(step, ridge, images, where)

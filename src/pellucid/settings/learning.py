@@ -207,8 +207,9 @@ class ScanSettings(Settings):
 
 
 IMAGES = (
-    "images: 'digits', 'mnist', a CSV or NPZ file, one to train on and one to test on with a comma between, or a "
-    "folder of these two or of IDX files"
+    "images: 'digits', 'mnist', a folder of pictures (a folder for each class, train/ and test/ above them if there "
+    "are; or pictures alone), a CSV or NPZ file, one to train on and one to test on with a comma between, or a folder "
+    "of these two or of IDX files"
 )
 
 

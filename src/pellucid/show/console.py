@@ -15,15 +15,18 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from pellucid.data.html import table
 from pellucid.learn.experiments.cluster_comparison import Comparison
 from pellucid.learn.experiments.clusters import Scan, ScanRow
 from pellucid.learn.experiments.study_results import Study
-from pellucid.learn.metrics import Scores
+from pellucid.learn.metrics import Scores, class_names
 from pellucid.see.optimize.initial_images import candidates_of, mixture_of
 from pellucid.see.patterns.results import Patterns
+
+LISTED, COMMONEST = 30, 20  # classes of a confusion matrix; else mistakes and classes that are listed
+WIDE = 100  # letters of the names in a row, from which numbers stand for them
 
 
 def found_text(found: Patterns) -> str:
@@ -125,23 +128,53 @@ def _starts_words(found: Patterns) -> list[str]:
     return [f"from the best of {count} noises ({won}); {tried}"]
 
 
-def scores_text(scores: Scores, names: Sequence[str]) -> str:
-    """What is taken for what, and how much of it rightly; a class without guesses, or without images, has a dash."""
-    matrix = [[name, *row] for name, row in zip(names, scores.confusion.tolist(), strict=True)]
-    counts = scores.confusion.sum(axis=1).tolist()
-    shares = zip(scores.precision.tolist(), scores.recall.tolist(), strict=True)
-    rows = [
-        [name, count, *(f"{share:.2%}" if share >= 0 else "-" for share in both)]
-        for name, count, both in zip(names, counts, shares, strict=True)
+def scores_text(scores: Scores) -> str:
+    """What is taken for what, and how much of it rightly; a class without guesses, or without images, has a dash.
+
+    Of more than 30 classes only those that have images are listed; of more than 30 of these the commonest mistakes,
+    and the classes that are found least.
+    """
+    names, counts = class_names(scores.classes, len(scores.confusion)), scores.confusion.sum(axis=1)
+    shown = np.arange(len(names)) if len(names) <= LISTED else np.flatnonzero(counts)
+    heading = "Precision is the share of right ones among those taken for a class, recall among those that are of it"
+    lines = [_confusion_text(scores, names, shown) if len(shown) <= LISTED else _mistakes_text(scores, names)]
+    if len(shown) > LISTED:
+        shown = shown[np.argsort(scores.recall[shown], kind="stable")][:COMMONEST]
+        heading += f"; the {COMMONEST} classes of least recall"
+    shares = [
+        [f"{share:.2%}" if share >= 0 else "-" for share in (scores.precision[at], scores.recall[at])] for at in shown
     ]
-    return "\n".join(
-        [
-            "Rows are the truth, columns what the network says:",
-            table(["", *names], matrix),
-            "Precision is the share of right ones among those taken for a class, recall among those that are of it:",
-            table(["class", "images", "precision", "recall"], rows),
-        ]
-    )
+    rows = [[names[at], int(counts[at]), *own] for at, own in zip(shown.tolist(), shares, strict=True)]
+    return "\n".join([*lines, f"{heading}:", table(["class", "images", "precision", "recall"], rows)])
+
+
+def _confusion_text(scores: Scores, names: Sequence[str], shown: Int64[np.ndarray, "shown"]) -> str:
+    """The confusion matrix of some classes; where their names are long, columns have the numbers of the rows."""
+    wide = sum(max(len(names[at]), 3) + 2 for at in shown) > WIDE
+    counts = scores.confusion[np.ix_(shown, shown)].tolist()
+    others = scores.confusion[shown].sum(axis=1) - np.sum(counts, axis=1)
+    heads = list(map(str, range(len(shown)))) if wide else [names[at] for at in shown]
+    rows: list[list[object]] = [[names[at], *row] for at, row in zip(shown.tolist(), counts, strict=True)]
+    if wide:
+        rows = [[at, name, *(count or "-" for count in row)] for at, (name, *row) in enumerate(rows)]
+    if others.any():
+        heads, rows = [*heads, "other"], [[*row, int(other)] for row, other in zip(rows, others, strict=True)]
+    numbered = ", by the numbers of the rows" if wide else ""
+    title = f"Rows are the truth, columns what the model says{numbered}:"
+    return f"{title}\n{table([*[''] * (1 + wide), *heads], rows)}"
+
+
+def _mistakes_text(scores: Scores, names: Sequence[str]) -> str:
+    """The commonest mistakes of a model of many classes."""
+    wrong = scores.confusion - np.diag(np.diag(scores.confusion))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:COMMONEST]
+    pairs = [
+        (truth, guess)
+        for truth, guess in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        if wrong[truth, guess]
+    ]
+    rows = [[names[truth], names[guess], int(wrong[truth, guess])] for truth, guess in pairs]
+    return f"The commonest mistakes, of {int(wrong.sum()):,}:\n{table(['class', 'taken for', 'images'], rows)}"
 
 
 def scan_line(row: ScanRow | None) -> str:

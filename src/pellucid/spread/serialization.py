@@ -50,7 +50,7 @@ class _Serializer(cloudpickle.Pickler):  # type: ignore[misc]
             return None
         if id(thing) not in self._numbers:
             self._numbers[id(thing)] = len(self.references)
-            self.references.append(ray.put((thing.images, thing.labels)))
+            self.references.append(ray.put((thing.images, thing.given, thing.classes)))
         return self._numbers[id(thing)]
 
 

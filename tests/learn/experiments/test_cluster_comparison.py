@@ -6,7 +6,6 @@ import pytest
 from learn import small
 from pellucid.errors import PellucidError
 from pellucid.learn.build import network_for
-from pellucid.learn.class_means import average
 from pellucid.learn.experiments.cluster_comparison import (
     Comparison,
     LearningCurve,
@@ -18,6 +17,7 @@ from pellucid.learn.features import ClusterFeatures, pixel_groups
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
+from pellucid.see.dataset.class_means import average
 from pellucid.settings import ClusterSettings, TrainSettings
 
 

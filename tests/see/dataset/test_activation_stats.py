@@ -42,7 +42,7 @@ def network_model() -> Model:
 
 
 def whole(joined: JoinedSplits) -> tuple[np.ndarray, np.ndarray]:
-    batches = list(joined.batches(7))
+    batches = list(joined.batches(0, len(joined), 7))
     return np.concatenate([images for _, images, _ in batches]), np.concatenate([labels for _, _, labels in batches])
 
 
@@ -107,7 +107,7 @@ def test_equal_images_share_their_best_value():
         ([0, up, 2, 0, one, 0], [2, 1, 4]),
     ):
         partial = scans.PartialStats.empty(1, 1, 3)
-        partial.add(np.array(values, np.float32)[:, None], np.zeros(6, np.int64), 0)
+        partial.add(np.array(values, np.float32)[:, None], np.zeros(6, np.int64), np.arange(6))
         said = scans.merged([partial], joined)
         assert said.positions.tolist() == [ranks]
         assert (np.diff(said.values) <= 0).all()
@@ -120,7 +120,7 @@ def test_a_histogram_that_grows_is_that_of_a_second_pass(numbers, batch):
     partial = scans.PartialStats.empty(1, 1, 1)
     for begin in range(0, len(values), batch):
         piece = values[begin : begin + batch]
-        partial.add(piece, np.zeros(len(piece), np.int64), begin)
+        partial.add(piece, np.zeros(len(piece), np.int64), np.arange(begin, begin + len(piece)))
     said = partial.result()
     bound = float(said.bounds[0])
     assert np.abs(values).max() < bound
@@ -184,10 +184,10 @@ def test_histograms_of_other_bounds_come_together():
     labels = np.zeros(3, np.int64)
     for first, second in ((small, large), (large, small)):
         one, two, both = (scans.PartialStats.empty(1, 1, 2) for _ in range(3))
-        one.add(first, labels, 0)
-        two.add(second, labels, 3)
-        both.add(first, labels, 0)
-        both.add(second, labels, 3)
+        one.add(first, labels, np.arange(3))
+        two.add(second, labels, np.arange(3, 6))
+        both.add(first, labels, np.arange(3))
+        both.add(second, labels, np.arange(3, 6))
         said, whole = one.merged_with(two).result(), both.result()
         for name, array in vars(whole).items():
             np.testing.assert_array_equal(getattr(said, name), array, err_msg=name)

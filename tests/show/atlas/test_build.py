@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from pellucid.data.splits import Data, Split
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.layers import BatchNorm, Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
@@ -284,12 +284,11 @@ def test_layers_can_be_chosen_and_misspelt(tmp_path, data):
         make(tmp_path / "b", data, variants=0)
 
 
-def test_data_of_another_shape_is_refused(tmp_path):
-    """Rejects a traceback from the middle of the scan."""
+def test_data_of_another_shape_is_resized(tmp_path):
+    """Rejects a traceback from the middle of the scan, and images that are resized without a word."""
     split = Split(np.zeros((3, 1, 4, 4), np.float32), np.zeros(3, np.int64))
-    with pytest.raises(PellucidError, match=r"shape \(1, 4, 4\)"):
-        make(tmp_path / "c", Data(split, split, split))
-    assert not (tmp_path / "c").exists()
+    with pytest.warns(PellucidWarning, match="Images of 1 x 4 x 4 are resized to 1 x 9 x 7"):
+        assert make(tmp_path / "c", Data(split, split, split)).record["data"]["scanned"] == 3
 
 
 def test_large_images_are_averaged_over_blocks():

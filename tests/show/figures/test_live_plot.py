@@ -15,11 +15,11 @@ from learn import small
 from pellucid.data.html import table
 from pellucid.errors import PellucidError
 from pellucid.learn.backprop_trace import trace_backprop
-from pellucid.learn.class_means import ClassMeans
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.metrics import Scores
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
+from pellucid.see.dataset.class_means import ClassMeans
 from pellucid.settings import CallbackSettings, TrainSettings
 from pellucid.show.callbacks import save_outputs, training_callbacks
 from pellucid.show.console import scores_text
@@ -280,11 +280,19 @@ def test_what_is_asked_for_is_kept(tmp_path, told):
 def test_a_class_without_images_keeps_its_place():
     """Rejects nine pictures for ten classes, and a black picture that looks like an average."""
     images = np.random.default_rng(0).random((3, 1, 9, 7), dtype=np.float32)
-    figure = class_means_figure(ClassMeans(images, np.array([4, 0, 1200]), 0.9), ["ape", "bee", "cat"])
+    figure = class_means_figure(ClassMeans(images, np.array([4, 0, 1200]), 0.9, ("ape", "bee", "cat")))
     assert len(figure.axes[0].images) == 2
     assert words(figure) == ["ape", "of 4", "bee", "none above 0.9", "cat", "of 1,200"]
-    with pytest.raises(PellucidError, match="3 averages but 2 classes"):
-        class_means_figure(ClassMeans(images, np.array([4, 0, 1]), 0.9), ["ape", "bee"])
+
+
+def test_of_many_classes_those_that_have_an_average_are_drawn():
+    """Rejects a thousand places, nearly all of them empty, and the name of the third class under the first picture."""
+    images, counts = np.full((50, 1, 4, 6), 0.5, np.float32), np.zeros(50, np.int64)
+    with pytest.raises(PellucidError, match="No image has a probability above"):
+        class_means_figure(ClassMeans(images, counts, 0.9))
+    counts[[30, 3]] = 2
+    figure = class_means_figure(ClassMeans(images, counts, 0.9, (*map(str, range(30)), "a pasture of long names")))
+    assert words(figure) == ["3", "of 2", "a pasture o...", "of 2"]
 
 
 def test_a_table_aligns_numbers_to_the_right():
@@ -298,5 +306,5 @@ def test_a_table_aligns_numbers_to_the_right():
 
 def test_scores_in_words_have_a_dash_where_there_is_no_share():
     """Rejects nan% for a class that is never guessed."""
-    text = scores_text(Scores(0.5, 1.0, np.array([[1, 0], [1, 0]]), np.array([0, 0])), ["ape", "bee"])
+    text = scores_text(Scores(0.5, 1.0, np.array([[1, 0], [1, 0]]), np.array([0, 0]), ("ape", "bee")))
     assert text.splitlines()[-2:] == ["ape         1     50.00%  100.00%", "bee         1          -    0.00%"]

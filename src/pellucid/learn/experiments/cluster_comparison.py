@@ -68,7 +68,7 @@ def network_on_clusters(
     plan = plan_of(architecture)
     if wanted.clustered == "pixels":
         how = wanted.model_dump(include=set(KMeansSettings.model_fields))
-        groups = pixel_groups(data.train.images, wanted.clusters, seed=seed, **how)
+        groups = pixel_groups(np.asarray(data.train.images), wanted.clusters, seed=seed, **how)
         plan = replace(plan, layers=grouped(plan.layers, groups))
         return network_for(plan, data, seed=seed, **network), data, None
     turned, features = turn(data, shift=shift, seed=seed, **wanted.model_dump(exclude={"clustered"}))

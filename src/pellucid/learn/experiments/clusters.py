@@ -83,7 +83,7 @@ def scan_clusters(
     own = {name: value for name, value in settings.items() if name in KMeansSettings.model_fields}
     wanted = KMeansSettings.of(**own)
     scan = ScanSettings.of(**{name: value for name, value in settings.items() if name not in own})
-    points = points_of(data.train.images, clustered, wanted, seed)
+    points = points_of(np.asarray(data.train.images), clustered, wanted, seed)
     chosen = np.random.default_rng(seed).permutation(len(points))[: scan.sample]
     for count in scan.counts:
         require_count(count, len(chosen), clustered)
@@ -118,12 +118,12 @@ def cluster_data(data: Data, *, shift: int = 1, seed: int = 0, **settings: Any) 
     features cannot do itself), stand beside it in the training split.
     """
     wanted = ClusterSettings.of(**settings)
-    images = data.train.images
+    images = np.asarray(data.train.images)
     how = wanted.model_dump(exclude={"clusters", "clustered"})
     features = ClusterFeatures.fit(images, wanted.clusters, seed=seed, **how)
     parts = [features.apply(images)]
     for copy in range(wanted.copies):
         parts.append(features.apply(shift_images(images, shift, np.random.default_rng([seed, copy]))))
     train = Split(np.concatenate(parts), np.tile(data.train.labels, len(parts)))
-    dev, test = (Split(features.apply(split.images), split.labels) for split in (data.dev, data.test))
+    dev, test = (Split(features.apply(np.asarray(split.images)), split.labels) for split in (data.dev, data.test))
     return Data(train, dev, test, name=f"{data.name}, {wanted.clusters} clusters", classes=data.classes), features

@@ -77,7 +77,7 @@ def fingerprint(data: Data) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for split in (data.train, data.dev, data.test):
         digest.update(repr(split.images.shape).encode())
-        digest.update(np.ascontiguousarray(split.images).data)
+        digest.update(np.ascontiguousarray(split.content).data)
         digest.update(np.ascontiguousarray(split.labels).data)
     return digest.hexdigest()
 

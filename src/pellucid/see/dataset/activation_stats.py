@@ -14,13 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from pellucid.data.splits import Split, equal_images
+from pellucid.data.splits import Split, contents_of, equal_images
 from pellucid.errors import PellucidError
 from pellucid.progress import Progress, reporting
 from pellucid.see.models.base import Model
@@ -60,12 +59,16 @@ class JoinedSplits:
     def __len__(self) -> int:
         return sum(len(split) for split in self._splits.values())
 
-    def batches(self, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """(position of the first image, images, labels), at most `size` of them; no copies."""
+    def batches(self, begin: int, end: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(positions, images, labels) of the images from `begin` to before `end`, at most `size` of them, no copies.
+
+        An image without a label has -1; pictures that cannot be read are left out.
+        """
         before = 0
         for split in self._splits.values():
-            for begin in range(0, len(split), size):
-                yield before + begin, split.images[begin : begin + size], split.labels[begin : begin + size]
+            labels = np.full(len(split), -1) if split.given is None else split.given
+            for positions, images in split.batches(size, max(0, begin - before), end - before):
+                yield positions + before, images, labels[positions]
             before += len(split)
 
     def where(self, position: int) -> tuple[str, int]:
@@ -76,19 +79,26 @@ class JoinedSplits:
             position -= len(split)
         raise IndexError(position)
 
-    def one(self, position: int) -> tuple[Float32[np.ndarray, "channel height width"], int]:
-        """The image at this position, and its label."""
+    def one(self, position: int) -> Float32[np.ndarray, "channel height width"]:
+        """The image at this position."""
         name, index = self.where(position)
-        return self._splits[name].images[index], int(self._splits[name].labels[index])
+        image: np.ndarray = self._splits[name].images[index]
+        return image
+
+    def label(self, position: int) -> int | None:
+        """The label of the image at this position; None where it has none."""
+        name, index = self.where(position)
+        given = self._splits[name].given
+        return None if given is None else int(given[index])
 
     @cached_property
     def equals(self) -> dict[int, list[int]]:
         """Position -> positions of all images of the same pixels, where there are several."""
-        return equal_images(image for split in self._splits.values() for image in split.images)
+        return equal_images(image for split in self._splits.values() for image in contents_of(split))
 
     def take(self, positions: Int64[np.ndarray, "chosen"]) -> Float32[np.ndarray, "chosen channel height width"]:
         """The images at these positions."""
-        return np.stack([self.one(int(position))[0] for position in positions])
+        return np.stack([self.one(int(position)) for position in positions])
 
 
 @dataclass(frozen=True)
@@ -99,16 +109,17 @@ class ImageChunk:
     count: int
     size: int
 
-    def batches(self, images: JoinedSplits) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """(position of the first image, images, labels)."""
-        return islice(images.batches(self.size), self.number * self.count, (self.number + 1) * self.count)
+    def batches(self, images: JoinedSplits) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(positions, images, labels)."""
+        step = self.count * self.size
+        return images.batches(self.number * step, (self.number + 1) * step, self.size)
 
 
 def image_chunks(model: Model, images: JoinedSplits) -> list[ImageChunk]:
     """The chunks that the images are cut into; they follow from the model and the images, not from the machine."""
     size = max(1, min(BATCH, BATCH_NUMBERS // model.cost))
-    count, batches = -(-CHUNK // size), sum(1 for _ in images.batches(size))
-    return [ImageChunk(number, count, size) for number in range(-(-batches // count))]
+    count = -(-CHUNK // size)
+    return [ImageChunk(number, count, size) for number in range(-(-len(images) // (count * size)))]
 
 
 def partial_stats(
@@ -128,14 +139,14 @@ def partial_stats(
     partials = {name: PartialStats.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
     with reporting("scanning the images", progress) as report, model.unit_means(layers) as read:
         report.expect(min(len(images), share.count * share.size))
-        for offset, batch, labels in share.batches(images):
+        for positions, batch, labels in share.batches(images):
             for name, values in read(batch).items():
                 if not np.isfinite(values).all():
                     raise PellucidError(
-                        f"Layer '{name}' of '{model.name}' gives NaN or infinity for an image between {offset} and "
-                        f"{offset + len(batch) - 1}; leave that layer out, or mend the model."
+                        f"Layer '{name}' of '{model.name}' gives NaN or infinity for an image between "
+                        f"{positions[0]} and {positions[-1]}; leave that layer out, or mend the model."
                     )
-                partials[name].add(values, labels, offset)
+                partials[name].add(values, labels, positions)
             report.advance(len(batch))
     return partials
 
@@ -164,15 +175,15 @@ class PartialStats:
     """Running statistics of one layer, over the images seen so far.
 
     top: how many of the strongest images are kept, strongest first, in `values` and `positions`.  sums: of the values
-    of each class.  images: how many of each class.  active: how many with a value above zero.  bounds, counts: the
-    histogram.
+    of each class, and last of images without one.  images: how many of each.  active: how many with a value above zero.
+    bounds, counts: the histogram.
     """
 
     top: int
     values: Float32[np.ndarray, "rank unit"]
     positions: Int64[np.ndarray, "rank unit"]
-    sums: Float64[np.ndarray, "class unit"]
-    images: Int64[np.ndarray, "class"]
+    sums: Float64[np.ndarray, "class_or_none unit"]
+    images: Int64[np.ndarray, "class_or_none"]
     active: Int64[np.ndarray, "unit"]
     bounds: Float64[np.ndarray, "unit"]
     counts: Int64[np.ndarray, "unit bin"]
@@ -184,8 +195,8 @@ class PartialStats:
             top,
             values=np.full((0, units), -np.inf, np.float32),
             positions=np.zeros((0, units), np.int64),
-            sums=np.zeros((classes, units)),
-            images=np.zeros(classes, np.int64),
+            sums=np.zeros((classes + 1, units)),
+            images=np.zeros(classes + 1, np.int64),
             active=np.zeros(units, np.int64),
             bounds=np.full(units, SMALLEST_BOUND),
             counts=np.zeros((units, BINS), np.int64),
@@ -197,14 +208,19 @@ class PartialStats:
         arrays: dict[str, Any] = {name: array for name, array in fields.items() if name != "top"}
         return cls(top=int(fields["top"]), **arrays)
 
-    def add(self, values: Float32[np.ndarray, "batch unit"], labels: Int64[np.ndarray, "batch"], offset: int) -> None:
-        """A further batch, whose first image has the position `offset`."""
+    def add(
+        self,
+        values: Float32[np.ndarray, "batch unit"],
+        labels: Int64[np.ndarray, "batch"],
+        positions: Int64[np.ndarray, "batch"],
+    ) -> None:
+        """A further batch of images at these positions; a label of -1, which is none, has the last row of sums."""
         hot = np.zeros((len(values), len(self.images)), np.float32)
         hot[np.arange(len(values)), labels] = 1
         self.sums += hot.T @ values
-        self.images += np.bincount(labels, minlength=len(self.images))
+        self.images += hot.sum(axis=0).astype(np.int64)
         self.active += (values > 0).sum(0)
-        self._rank(values, np.arange(offset, offset + len(values))[:, None])
+        self._rank(values, positions[:, None])
         self._widen(np.abs(values).max(0))
         bins = np.floor(values * (BINS / 2 / self.bounds)).astype(np.int64) + BINS // 2  # exact: powers of two
         flat = bins + BINS * np.arange(values.shape[1])
@@ -257,7 +273,7 @@ class PartialStats:
             values=np.ascontiguousarray(self.values.T),
             means=(self.sums.sum(0) / total).astype(np.float32),
             active=(self.active / total).astype(np.float32),
-            class_means=class_means.astype(np.float32),
+            class_means=class_means[:, :-1].astype(np.float32),
             bounds=self.bounds.astype(np.float32),
             counts=self.counts,
         )

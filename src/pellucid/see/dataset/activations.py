@@ -22,8 +22,8 @@ from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, write_rows
-from pellucid.kernels import sigmoid
-from pellucid.learn.losses import softmax
+from pellucid.learn.losses import probabilities_of
+from pellucid.learn.metrics import class_names
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.loop import batch_size_for
@@ -39,6 +39,7 @@ class Activations:
     image: in [0, 1].  received: the same image in model space, after the model's scaling.  activations: by layer,
     (unit,) or (unit, height, width), in the order in which the layers run.  pre_activations: the same before the
     layer's activation, of layers that have one.  note: what was done to a picture before, in words; empty if nothing.
+    classes: the model's names of its classes; empty where they are not known.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Activations:
     activations: Mapping[str, np.ndarray]
     pre_activations: Mapping[str, np.ndarray]
     note: str = ""
+    classes: tuple[str, ...] = ()
 
     def save(self, path: StrPath) -> Path:
         """Write a CSV table of what goes into every unit and comes out of it: layer, unit, row, column, input, output.
@@ -73,14 +75,15 @@ class Activations:
         if last.ndim != 1:
             raise PellucidError(f"The last layer '{name}' gives maps of shape {last.shape}, not one number per class.")
         before = self.pre_activations.get(name)
-        are_sigmoids = before is not None and np.allclose(last, sigmoid(before), atol=1e-4)
-        if are_sigmoids or (last.min() >= 0 and abs(float(last.sum()) - 1) < 1e-4):
-            return np.asarray(last, dtype=np.float32)
-        return np.asarray(softmax(last[:, None])[:, 0], dtype=np.float32)
+        return np.asarray(probabilities_of(last[None], None if before is None else before[None])[0], dtype=np.float32)
 
     def __repr__(self) -> str:
         last = list(self.activations.values())[-1]
-        says = f"; it says {last.argmax()}, {self.probabilities.max():.1%}" if last.ndim == 1 else ""
+        says = (
+            f"; it says {class_names(self.classes, len(last))[last.argmax()]}, {self.probabilities.max():.1%}"
+            if last.ndim == 1
+            else ""
+        )
         return f"Activations({len(self.activations)} layers of '{self.model}'{says}){self.note and ' ' + self.note}"
 
     def _repr_html_(self) -> str:
@@ -141,16 +144,15 @@ def inspect(model: Any, image: ArrayLike | os.PathLike[str], *, as_is: bool = Fa
     answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
     known = {name: reading.pre_activation for name, reading in readings.items() if reading.pre_activation is not None}
     before = {name: numbers[0].cpu().numpy() for name, numbers in known.items()}
-    return Activations(opened.name, array, received[0].cpu().numpy(), answers, before, note)
+    return Activations(opened.name, array, received[0].cpu().numpy(), answers, before, note, opened.classes)
 
 
 def find_wrong(model: Model, split: Split) -> Int64[np.ndarray, "wrong"]:
     """The positions of the images whose label is not the class of the model's largest output."""
-    last = model.layers[-1].name
+    labels, last = split.labels, model.layers[-1].name
     with model.unit_means([last]) as read:
-        pieces = [split.images[begin : begin + PIECE] for begin in range(0, len(split), PIECE)]
-        guesses = np.concatenate([read(piece)[last].argmax(axis=1) for piece in pieces])
-    return np.flatnonzero(guesses != split.labels)
+        wrong = [at[read(images)[last].argmax(axis=1) != labels[at]] for at, images in split.batches(PIECE)]
+    return np.concatenate(wrong)
 
 
 def _sound(model: Model, layer: str, activations: np.ndarray) -> np.ndarray:

@@ -27,11 +27,13 @@ from pellucid.data.photos import fit_image
 from pellucid.data.scaling import Images, Scaling, byte_pixels
 from pellucid.data.strokes import read_strokes
 from pellucid.errors import PellucidError, summary, unknown
+from pellucid.learn.losses import probabilities_of
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
 
 MOST_LISTED = 60
 _PASSING = re.compile(r"Identity|Dropout|DropPath|StochasticDepth|Pad\w*$")  # what hands on what it was given
+MOST_PREDICTED, PREDICTED_NUMBERS = 512, 2**26  # images classified at a time, and numbers of their layers
 InputShape = tuple[int, int, int]
 UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
 """images (image, channel, height, width) in [0, 1] -> {layer: (image, unit)}"""
@@ -163,6 +165,40 @@ class Model(ABC):
                     return {name: one.unit_means.cpu().numpy() for name, one in read(self.prepared(images)).items()}
 
             yield means
+
+    @property
+    def image_shape(self) -> InputShape:
+        """The shape of one image in [0, 1]: that of the input, but for a network that sees features of images."""
+        return self.input_shape if self.hand_written is None else self.hand_written.image_shape
+
+    @property
+    def class_count(self) -> int:
+        """How many classes the last layer tells apart; raises PellucidError where it gives no number for each."""
+        last = self.readable[-1]
+        if len(last.shape) != 1:
+            raise PellucidError(
+                f"The last layer '{last.name}' of '{self.name}' gives {last.shape} for an image, not one number for "
+                f"each class; give a model that ends in classes."
+            )
+        return last.units
+
+    def predict(self, images: Images) -> Float[np.ndarray, "image class"]:
+        """The classes' probabilities for images in [0, 1], some at a time; raises PellucidError as `class_count` does,
+        for a wrong shape, and where the model answers with NaN or infinity."""
+        self.class_count  # noqa: B018  # there are classes
+        last, step = self.readable[-1].name, max(1, min(MOST_PREDICTED, PREDICTED_NUMBERS // self.cost))
+        found = []
+        with self.reading([last]) as read, torch.no_grad():
+            for begin in range(0, len(images), step):
+                one = read(self.prepared(images[begin : begin + step]))[last]
+                before = None if one.pre_activation is None else one.pre_activation.float().cpu().numpy()
+                found.append(probabilities_of(one.output.float().cpu().numpy(), before))
+        shares = np.concatenate(found)
+        if not np.isfinite(shares).all():
+            raise PellucidError(
+                f"Layer '{last}' of '{self.name}' gives NaN or infinity; check the model's weights and its scaling."
+            )
+        return shares
 
     def receptive_field(self, layer: str) -> ReceptiveField | None:
         """The pixels that each position of a layer's map can see; None where it has no map, whose units see them all.

@@ -70,6 +70,11 @@ class NetworkModel(Model):
         with single_threaded_blas():
             yield lambda images: _unit_means(self.network, names, images)
 
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The network's own probabilities."""
+        shares: np.ndarray = self.network.predict(images)
+        return shares
+
     def receptive_field(self, layer: str) -> ReceptiveField | None:
         """By arithmetic on the windows of convolutions and pools."""
         if len(self.layer(layer).shape) != 3:
@@ -264,7 +269,8 @@ def open_network(network: Network, *, name: str | None = None) -> NetworkModel:
         )
     layers = tuple(map(partial(_layer_info, network), network.names, network.layers))
     name = network.architecture if name is None else name
-    return NetworkModel(name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
+    shared = (name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
+    return NetworkModel(*shared, classes=network.class_names)
 
 
 def _layer_info(network: Network, name: str, layer: Layer) -> LayerInfo:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy.typing import ArrayLike
 
+from pellucid.data.load import load_split
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.progress import Progress
@@ -46,7 +47,7 @@ def patterns(
     *,
     units: ArrayLike | None = None,
     start: ArrayLike | None = None,
-    data: Data | Split | None = None,
+    data: Any = None,
     progress: Progress | None = None,
     watch: StepCallback | None = None,
     **settings: Any,
@@ -57,7 +58,8 @@ def patterns(
     `Objective.of(layer, function)`), whose jobs then stand for units.  units: one that is named several times gets
     several patterns, from other starts.
     start: an image to start from instead of noise, (channel, height, width) in model space, or one for each unit.
-    data: training images, to prove units alive or dead, and to compare patterns with (`compare`).
+    data: training images, to prove units alive or dead, and to compare patterns with (`compare`): what `load_data`
+    returns or takes, with labels or without, of any size.
     progress: called with (done, total); without it a bar shows on stderr if this takes over two seconds.
     watch: called before every step with (which of the units, how many steps each has made, images in model space,
     activations), all tensors; what it raises ends the work.
@@ -112,7 +114,7 @@ def pattern(
     unit: int,
     *,
     start: ArrayLike | None = None,
-    data: Data | Split | None = None,
+    data: Any = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Pattern:
@@ -158,18 +160,12 @@ def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[n
     return numbers.cpu().numpy()
 
 
-def _checked_images(model: Model, data: object) -> Float32[np.ndarray, "image channel height width"] | None:
-    """The training images of what was given; raises PellucidError where it holds none, or none that the model takes."""
+def _checked_images(model: Model, data: Any) -> Split | None:
+    """The training images of what was given, resized to the model; raises PellucidError where it holds none."""
     if data is None:
         return None
-    if not isinstance(data, Data | Split):
-        raise PellucidError(
-            f"The data are of type {type(data).__name__}; give what pellucid.load_data returns, or a Split of images "
-            f"in [0, 1] and their labels."
-        )
-    images = data.train.images if isinstance(data, Data) else data.images
-    model.require_shape(images)
-    return images
+    split = data.train if isinstance(data, Data) else load_split(data)
+    return split.resized(model.input_shape)
 
 
 def _values_at(history: Float32[np.ndarray, "unit step"], steps: Sequence[int]) -> Float32[np.ndarray, "snapshot unit"]:

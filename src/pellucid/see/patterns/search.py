@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.models.base import Model, Reader
@@ -44,7 +45,6 @@ from pellucid.settings import PatternSettings
 
 Jobs = Int64[Tensor, "job"]
 JobValues = Float32[Tensor, "job"]
-DataImages = Float32[np.ndarray, "image channel height width"]
 
 NEARLY_BLACK = 0.01  # of [0, 1]
 FINALISTS = 4  # noises of each job that make the precursor's steps
@@ -79,7 +79,7 @@ def search(
     parts: Parts,
     *,
     start: JobImages | None = None,
-    images: DataImages | None = None,
+    images: Split | None = None,
     progress: Progress | None = None,
     watch: StepCallback | None = None,
     diagnostics: Diagnostics | None = None,
@@ -140,7 +140,7 @@ class _Ascents:
         settings: PatternSettings,
         parts: Parts,
         report: Report,
-        images: DataImages | None,
+        images: Split | None,
         watch: StepCallback | None,
         diagnostics: Diagnostics | None,
         jobs: int,
@@ -151,8 +151,10 @@ class _Ascents:
         self._watch, self._diagnostics = watch, diagnostics
         penalties = penalties_of(settings) if parts.penalties is None else parts.penalties
         transforms = transforms_of(settings, model.input_shape, model.scaling)
+        measures = settings.image == "maco" or settings.colors == "decorrelated"
+        measured = images.some() if measures and images is not None else None
         self._task = AscentTask(
-            image=parametrization_of(model, settings, images) if parts.image is None else parts.image,
+            image=parametrization_of(model, settings, measured) if parts.image is None else parts.image,
             optimizer=optimizer_of(settings) if parts.optimizer is None else parts.optimizer,
             stopping=StoppingRule(
                 settings.steps,
@@ -324,7 +326,7 @@ class _Ascents:
         found: AscentResult,
         silent: Int64[Tensor, "silent"],
         again: Objective,
-        images: DataImages,
+        images: Split,
         best: TopImages,
     ) -> tuple[AscentResult, Bool[Tensor, "silent"]]:
         """The silent jobs once more, each from the image that excites it most; and which of them some image excites.
@@ -335,7 +337,9 @@ class _Ascents:
         alive = again.target.is_active(torch.from_numpy(best.activations[rows])).to(silent.device)
         if not bool(alive.any()):
             return found, alive
-        return self._from_starts(found, silent, again, alive, self._model.prepared(images[best.positions[rows]])), alive
+        return self._from_starts(
+            found, silent, again, alive, self._model.prepared(images.take(best.positions[rows]).images[:])
+        ), alive
 
     def _from_starts(
         self, found: AscentResult, silent: Tensor, again: Objective, alive: Tensor, starts: Tensor
@@ -353,7 +357,7 @@ class _Ascents:
             return found.values
         return self.objective_values(objective.target, found.images)
 
-    def top_images(self, target: Objective, images: DataImages | None) -> TopImages:
+    def top_images(self, target: Objective, images: Split | None) -> TopImages:
         """The image that excites each job most."""
         if images is None or len(images) == 0:
             raise PellucidError("Patterns are compared with images of one's own; give data, or leave out compare.")

@@ -1,4 +1,4 @@
-"""Top images: a model, a layer, images (image, channel, height, width) in [0, 1] -> for each unit, the strongest image.
+"""Top images: a model, a layer, a Split of images in [0, 1] -> for each unit, the strongest image.
 
 This is what a synthetic pattern is compared with, and what proves a unit alive that no ascent could wake.
 """
@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
-from pellucid.data.scaling import Images
-from pellucid.data.splits import equal_images
+from pellucid.data.splits import Split, contents_of, equal_images
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Objective
 
@@ -27,7 +26,7 @@ class TopImages:
 
 
 def top_images_for(
-    model: Model, objective: Objective, images: Images, advance: Callable[[int], None] | None = None
+    model: Model, objective: Objective, images: Split, advance: Callable[[int], None] | None = None
 ) -> TopImages:
     """The image with the largest value for each job of an objective; raises PellucidError for a wrong shape.
 
@@ -36,13 +35,13 @@ def top_images_for(
     best = torch.full((len(objective),), -torch.inf)
     positions = torch.zeros(len(objective), dtype=torch.int64)
     with model.reading(objective.layers) as read, torch.no_grad():
-        for begin in range(0, len(images), CHUNK):
-            outputs = read(model.prepared(images[begin : begin + CHUNK]))
+        for places, batch in images.batches(CHUNK):
+            outputs = read(model.prepared(batch))
             values, position = (found.cpu() for found in objective.score_all(outputs, rank=False).max(0))
             better = values > best
             best = torch.where(better, values, best)
-            positions = torch.where(better, position + begin, positions)
+            positions = torch.where(better, torch.from_numpy(places)[position], positions)
             if advance is not None:
-                advance(min(CHUNK, len(images) - begin))
-    equals = equal_images(images)  # which of them is strongest may hang on the last bit
+                advance(len(places))
+    equals = equal_images(contents_of(images))  # which of them is strongest may hang on the last bit
     return TopImages(np.array([min(equals.get(at, [at])) for at in positions.tolist()], np.int64), best.numpy())

@@ -17,13 +17,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pellucid.data.load import NAMES, load_data
+from pellucid.data.load import NAMES
 from pellucid.data.splits import Data
-from pellucid.errors import PellucidError
 from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder
 from pellucid.progress import Progress as WorkProgress
 from pellucid.progress import StageCallback, StageTimer, print_stage
+from pellucid.see.dataset.fitting import data_for
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
@@ -53,7 +53,7 @@ class Atlas:
 def atlas(
     model: Any,
     out: StrPath = "atlas",
-    data: Data | StrPath | None = None,
+    data: Any = None,
     *,
     data_dir: StrPath | None = None,
     engine: Engine | None = None,
@@ -63,12 +63,12 @@ def atlas(
 ) -> Atlas:
     """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
 
-    model: a Model, or whatever `open_model` takes.  data: a name or path that `load_data` takes, with `data_dir` as its
-    root, or a `Data`; its train and dev images are scanned.  engine: an executor, this process if there is
-    none; the site is the same.  progress: called with every stage as it begins and ends.  ticks: called with
+    model: a Model, or whatever `open_model` takes.  data: whatever `load_data` takes, with `data_dir` as its root, with
+    labels or without; its train and dev images are scanned, resized to the model.  engine: an executor, this process if
+    there is none; the site is the same.  progress: called with every stage as it begins and ends.  ticks: called with
     (done, total) inside a stage, instead of a bar.  settings: fields of AtlasSettings.
 
-    Raises PellucidError for what cannot be opened or written to, data that does not fit the model, and unknown layers
+    Raises PellucidError for what cannot be opened or written to, images that cannot be read, and unknown layers
     and settings (with the nearest).
     """
     chosen = AtlasSettings.of(**settings)
@@ -78,12 +78,7 @@ def atlas(
     images = None
     if data is not None:
         with clock("reading the images"):
-            images = data if isinstance(data, Data) else load_data(data, data_dir, chosen.seed)
-            if images.input_shape != opened.input_shape:
-                raise PellucidError(
-                    f"The images of '{images.name}' have shape {images.input_shape}, but '{opened.name}' takes "
-                    f"{opened.input_shape}; give data of that (channel, height, width)."
-                )
+            images = data_for(opened, data, data_dir, chosen.seed)
     folder = output_folder(out)
     fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
     cache = ResultCache(
@@ -94,6 +89,9 @@ def atlas(
     with clock("writing the pages"):
         record = _model_facts(opened, chosen, images, entries, atlas_command(model, data, images, chosen, folder))
         record["layers"] = [records.layer_record(entry, chosen, joined) for entry in entries]
+        names = opened.classes or (() if images is None else images.classes)
+        if entries[-1].info.name == opened.layers[-1].name and entries[-1].info.shape == (len(names),):
+            record["layers"][-1]["names"] = list(names)  # of the classes that its units stand for
         page = site.write_site(folder, opened, record, entries, images, joined)
     return Atlas(page, record, cache.resumed)
 
@@ -223,7 +221,7 @@ def _model_facts(
         facts["model"]["parameters"] = sum(int(array.size) for array in network.parameters.values())
         facts["model"]["provenance"] = network.provenance
     if data is not None:
-        facts["data"] = {"name": data.name, "scanned": len(data.train) + len(data.dev), "classes": list(data.classes)}
+        facts["data"] = {"name": data.name, "scanned": len(parts.scanned_images(data)), "classes": list(data.classes)}
         confusion = entries[-1].stats.get("confusion")
         if confusion is not None:
             facts["data"]["test"] = int(confusion.sum())
@@ -232,20 +230,18 @@ def _model_facts(
     return facts
 
 
-def atlas_command(
-    model: Any, data: Data | StrPath | None, images: Data | None, settings: AtlasSettings, out: Path
-) -> str:
+def atlas_command(model: Any, data: Any, images: Data | None, settings: AtlasSettings, out: Path) -> str:
     """The command for the same atlas; for a model or data of a person's own, the Python call."""
     changed = {
         name: value
         for name, value in settings.model_dump(exclude_defaults=True).items()
         if name not in ("resume", "chunk")
     }
-    named = images is None or not isinstance(data, Data) or images.name in NAMES
+    named = images is None or isinstance(data, str | os.PathLike) or images.name in NAMES
     if isinstance(model, str | os.PathLike) and named:
         words = ["pellucid", "atlas", os.fspath(model)]
         if images is not None:
-            words += ["--data", images.name if isinstance(data, Data) or data is None else os.fspath(data)]
+            words += ["--data", os.fspath(data) if isinstance(data, str | os.PathLike) else images.name]
         for name, value in changed.items():
             words += [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
         return shlex.join([*words, "--out", os.fspath(out)])

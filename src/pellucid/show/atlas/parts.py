@@ -29,6 +29,7 @@ from pellucid.see.dataset.activation_stats import (
     merged,
     partial_stats,
 )
+from pellucid.see.dataset.fitting import class_places
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import AtlasSettings
@@ -36,7 +37,7 @@ from pellucid.show.atlas import pictures
 from pellucid.show.result_cache import Arrays, digest
 from pellucid.show.sprites import average_blocks
 
-FORMAT = 2  # of the files of arrays; another one is computed anew
+FORMAT = 3  # of the files of arrays; another one is computed anew
 FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
 
 
@@ -48,7 +49,9 @@ def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers
     if data is not None:
         facts += [data.name, data.classes]
         for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
-            arrays |= {f"{name} images": split.images, f"{name} labels": split.labels}
+            arrays[f"{name} images"] = split.content
+            if split.given is not None:
+                arrays[f"{name} labels"] = split.given
     return digest(facts, arrays)
 
 
@@ -125,18 +128,26 @@ def _dead_units(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.
     return dead
 
 
+def told_classes(model: Model, data: Data) -> Int64[np.ndarray, "class"] | None:
+    """Which of the last layer's units stand for the classes of the data; None where it tells no such classes."""
+    count, places = len(data.classes), class_places(model, data.classes)
+    if count == 0 or len(model.layers[-1].shape) != 1 or (places is None and model.layers[-1].units != count):
+        return None
+    return np.arange(count) if places is None else places
+
+
 def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, ImageChunk]]:
     """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
-    classes, shares of the test (True)."""
+    their classes, shares of the test (True)."""
     found = {f"scan-{share.number:05d}": (False, share) for share in image_chunks(model, scanned_images(data))}
-    if model.layers[-1].shape == (len(data.classes),):
+    if data.test.given is not None and told_classes(model, data) is not None:
         found |= {f"test-{share.number:05d}": (True, share) for share in image_chunks(model, test_images(data))}
     return found
 
 
 def scanned_images(data: Data) -> JoinedSplits:
-    """The training and dev images."""
-    return JoinedSplits({"train": data.train, "dev": data.dev})
+    """The training and dev images; once, where they are the same."""
+    return JoinedSplits({"train": data.train} if data.dev is data.train else {"train": data.train, "dev": data.dev})
 
 
 def test_images(data: Data) -> JoinedSplits:
@@ -206,13 +217,15 @@ def compute_boxes(
 
 
 def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray, "truth guess"]:
-    """Counts of a share of the test images by truth and guess."""
-    counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
-    last = model.layers[-1].name
-    with model.unit_means((last,)) as read:
+    """Counts of a share of the test images by truth and guess; of a model with further classes, these come last."""
+    last, count = model.layers[-1], len(data.classes)
+    own = np.full(last.units, count)
+    own[told_classes(model, data)] = np.arange(count)
+    counts = np.zeros((count + 1, count + 1), np.int64)
+    with model.unit_means((last.name,)) as read:
         for _, batch, labels in share.batches(test_images(data)):
-            counts += count_confusion(labels, read(batch)[last].argmax(1), len(counts))
-    return counts
+            counts += count_confusion(labels, own[read(batch)[last.name].argmax(1)], count + 1)
+    return counts[:count, : count + (last.units > count)]
 
 
 def histogram_bins(

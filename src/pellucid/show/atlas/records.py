@@ -72,9 +72,10 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
     }
     if stats:
         record["active"] = json_number(stats["active"])
-        record["class"] = preferred_classes(stats["class_means"])
         record["mean"] = json_number(stats["means"])
-        record["class_means"] = json_number(stats["class_means"])
+        if stats["class_means"].shape[1] > 0:
+            record["class"] = preferred_classes(stats["class_means"])
+            record["class_means"] = json_number(stats["class_means"])
     record["entries"] = [unit_record(place, unit, settings, images) for unit in range(info.units)]
     return record
 
@@ -134,8 +135,12 @@ def _data_record(stats: Mapping[str, np.ndarray], unit: int, activation: float, 
     examples = []
     for rank, (position, value) in enumerate(zip(stats["positions"][unit], stats["values"][unit], strict=True)):
         split, index = images.where(int(position))
-        label = images.one(int(position))[1]
-        example = {"split": split, "index": index, "label": label, "activation": json_number(value)}
+        example = {
+            "split": split,
+            "index": index,
+            "label": images.label(int(position)),
+            "activation": json_number(value),
+        }
         if "boxes" in stats:
             example["box"] = stats["boxes"][unit, rank].tolist()
         examples.append(example)

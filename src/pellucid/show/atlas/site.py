@@ -16,18 +16,20 @@ import numpy as np
 from markupsafe import Markup
 
 from pellucid.data.pixels import tile_sheet
-from pellucid.data.splits import Data
+from pellucid.data.splits import Data, Split
 from pellucid.files import output_folder, write_text
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.show import style
 from pellucid.show.atlas import pictures
+from pellucid.show.atlas.parts import told_classes
 from pellucid.show.atlas.records import AtlasLayer, json_number, order_variants
 from pellucid.show.pages import render_template
 from pellucid.show.sprites import average_blocks
 
 PATH_IMAGES = 10  # test images whose path is shown, one of each class
+READ = 4  # of each class, in case that some cannot be read
 PATH_MAPS = 32  # maps of a layer shown for each
 PATH_UNITS = 512  # bars
 
@@ -108,16 +110,18 @@ def _write_sheets(folder: Path, at: int, place: AtlasLayer, images: JoinedSplits
 
 def _write_paths(folder: Path, model: Model, places: Sequence[AtlasLayer], data: Data) -> dict[str, Any]:
     """One test image of each class on its way through the layers: sheets of the strongest maps, numbers of units."""
-    labels = data.test.labels
-    chosen = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:PATH_IMAGES]]
+    chosen, classes = _one_of_each(data.test), told_classes(model, data)
     insides = [inspect(model, data.test.images[index], as_is=True) for index in chosen]
-    pixels = pictures.photo_tiles(data.test.images[chosen])
+    pixels = pictures.photo_tiles(np.stack([inside.image for inside in insides]))
     pictures.save_sheet(tile_sheet(pixels, len(chosen)), folder / "path.webp")
     facts = []
     for index, inside in zip(chosen, insides, strict=True):
-        fact: dict[str, Any] = {"index": index, "label": int(labels[index])}
-        if model.layers[-1].shape == (len(data.classes),):
-            fact["probabilities"] = json_number(inside.probabilities)
+        fact: dict[str, Any] = {
+            "index": index,
+            "label": None if data.test.given is None else int(data.test.given[index]),
+        }
+        if classes is not None:
+            fact["probabilities"] = json_number(inside.probabilities[classes])
         facts.append(fact)
     layers = [
         _maps(folder, at, [inside.activations[place.info.name] for inside in insides])
@@ -126,6 +130,13 @@ def _write_paths(folder: Path, model: Model, places: Sequence[AtlasLayer], data:
         for at, place in enumerate(places)
     ]
     return {"images": facts, "tile": list(pixels.shape[1:3]), "layers": layers}
+
+
+def _one_of_each(split: Split) -> list[int]:
+    """The position of the first image of each class that can be read; of the first images, without labels."""
+    labels = np.arange(len(split)) if split.given is None else split.given
+    firsts = (np.flatnonzero(labels == label)[:READ] for label in np.unique(labels)[:PATH_IMAGES])
+    return [int(readable[0]) for few in firsts if len(readable := split.read(few)[0]) > 0]
 
 
 def _maps(folder: Path, at: int, answers: Sequence[np.ndarray]) -> dict[str, Any]:

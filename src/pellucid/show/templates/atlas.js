@@ -2,7 +2,7 @@
 (() => {
   const atlas = window.PELLUCID;
   const layers = atlas.layers;
-  const classes = atlas.data ? atlas.data.classes : null;
+  const classes = atlas.data && atlas.data.classes.length ? atlas.data.classes : null;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -26,6 +26,7 @@
   const percent = (share) => share > 0.9995 && share < 1 ? ">99.9%" : share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.1 || share > 0.995 ? 1 : 0)}%`;
   const many = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
   const label = (at) => at === null || at === undefined ? "–" : classes[at];
+  const nameOf = (at, unit) => layers[at].names ? layers[at].names[unit] : null;
   const kindOf = (layer) => layer.shape.length === 3 ? "map" : "unit";
 
   // Addresses: "#layer", "#layer/unit", "#/path", "#/card".
@@ -78,7 +79,7 @@
   };
   const isDead = (at, unit) => layers[at].gone.has(unit);
   for (const layer of layers) layer.gone = new Set(layer.dead);
-  const saying = (at, unit) => `${layers[at].name}, ${kindOf(layers[at])} ${unit}, ${isDead(at, unit) ? "dead" : `activation ${short(layers[at].activation[unit])}`}`;
+  const saying = (at, unit) => `${layers[at].name}, ${kindOf(layers[at])} ${unit}, ${nameOf(at, unit) === null ? "" : `${nameOf(at, unit)}, `}${isDead(at, unit) ? "dead" : `activation ${short(layers[at].activation[unit])}`}`;
   const mate = (at, unit, k, words, className = "") => h("li", { class: isDead(at, unit) ? "dead" : null },
     h("a", { href: address(at, unit), "aria-label": `${saying(at, unit)}${typeof words === "string" ? `, ${words}` : ""}` }, wallTile(at, unit, k),
       h("span", { class: "caption" }, h("span", {}, String(unit)), h("b", { class: className }, words))));
@@ -101,6 +102,7 @@
     if (isDead(at, unit)) return "dead";
     if (order === "active") return percent(layer.active[unit]);
     if (order === "class") return label(layer.class[unit]);
+    if (order === "index" && nameOf(at, unit) !== null) return nameOf(at, unit);
     return short(layer.activation[unit]);
   };
 
@@ -253,7 +255,7 @@
     if (still || entry.dead) show(shots); else step(0);
     return [
       h("div", { class: "portrait" }, big, h("div", {},
-        h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`),
+        h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`, nameOf(at, unit) === null ? "" : `: ${nameOf(at, unit)}`),
         h("p", { class: "lede" }, story(at, entry)),
         facts([
           entry.dead ? ["dead", "nothing wakes it", "dead"] : [short(entry.variants[0].activation), "activation of its pattern"],
@@ -269,7 +271,7 @@
         h("p", { class: "note" }, "The ascent, step by step; under each picture the step and the activation."), h("div", { class: "mates" }, frames)),
       entry.examples && !(entry.dead && entry.active === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + shots)),
       entry.class_means && h("div", { class: "two" },
-        h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
+        entry.class_means.length > 0 && h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
         h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all ${atlas.data.scanned.toLocaleString("en")} images; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),
       (entry.before || entry.after) && h("div", { class: "two" },
         entry.before && neighbours(named(layer.before), entry.before, "What it is made of", `The units of ${layer.before} that it weighs most; green adds, red takes away.`),
@@ -291,7 +293,7 @@
     const k = within(112, layer.tile);
     const shrink = atlas.model.input_shape[2] / layer.tile[1];
     const wall = h("ol", { class: "examples", style: { "--w": layer.tile[1], "--h": layer.tile[0], "--k": k } }, entry.examples.map((example, index) => {
-      const words = `Image ${example.index} of ${example.split}, class ${label(example.label)}, activation ${short(example.activation)}`;
+      const words = `Image ${example.index} of ${example.split}${example.label === null ? "" : `, class ${label(example.label)}`}, activation ${short(example.activation)}`;
       const whole = h("span", { class: "whole", style: { display: "block" } }, withLabel(unitTile(at, unit, from + index, k), words));
       const parts = [whole];
       if (example.box) {
@@ -305,11 +307,11 @@
           "background-position": `${-((from + index) * layer.tile[1] + left) * scale}px ${-((unit % layer.per_sheet) * layer.tile[0] + top) * scale}px`,
         } }));
       }
-      return h("li", { title: words }, ...parts, h("span", { class: "caption" }, h("span", {}, short(example.activation)), h("b", {}, label(example.label))));
+      return h("li", { title: words }, ...parts, h("span", { class: "caption" }, h("span", {}, short(example.activation)), h("b", {}, example.label === null ? "" : label(example.label))));
     }));
     const words = entry.examples[0].box
-      ? "Each whole, with a frame around what its map saw where it answered most, and that piece alone; under it the activation and the class."
-      : "Under each the activation and the class.";
+      ? "Each whole, with a frame around what its map saw where it answered most, and that piece alone; under it the activation and the class, if it has one."
+      : "Under each the activation and the class, if it has one.";
     return h("div", {}, h("p", { class: "note" }, words), wall);
   };
 
@@ -363,9 +365,9 @@
     };
     const verdict = (image) => {
       const guess = image.probabilities.indexOf(Math.max(...image.probabilities));
-      return classBars(image.probabilities, { percent: true, [guess]: "wrong", [image.label]: "truth" });
+      return classBars(image.probabilities, image.label === null ? { percent: true, [guess]: "best" } : { percent: true, [guess]: "wrong", [image.label]: "truth" });
     };
-    const picks = path.images.map((image, index) => h("button", { type: "button", "aria-pressed": String(index === pick), "aria-label": `Test image ${image.index}, class ${label(image.label)}`, onclick: () => {
+    const picks = path.images.map((image, index) => h("button", { type: "button", "aria-pressed": String(index === pick), "aria-label": `Test image ${image.index}${image.label === null ? "" : `, class ${label(image.label)}`}`, onclick: () => {
       pick = index;
       picks.forEach((button, other) => button.setAttribute("aria-pressed", String(other === index)));
       fill();
@@ -400,7 +402,8 @@
     ].filter(Boolean);
   };
 
-  const confusion = ({ classes: names, confusion: counts }) => {
+  const confusion = ({ classes: own, confusion: counts }) => {
+    const names = counts[0].length > own.length ? [...own, "another"] : own;
     if (names.length > 40) return h("p", { class: "note" }, "The counts are in atlas.json.");
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, h("table", { class: "confusion" },
       h("thead", {}, h("tr", {}, h("td", {}), names.map((name) => h("th", { scope: "col", title: name }, name)))),
@@ -452,11 +455,13 @@
     const found = [];
     const wanted = words.toLowerCase().replace(/\bclass\s+/g, "class:").split(/[\s/,]+/).filter(Boolean);
     if (!wanted.length) return null;
+    const ofClass = (at, unit, word) => [nameOf(at, unit), classes && layers[at].class[unit] !== null ? label(layers[at].class[unit]) : null]
+      .some((name) => name !== null && (name.toLowerCase().startsWith(word) || name.toLowerCase().split(/[^\p{L}\p{N}]+/u).some((part) => part.startsWith(word))));
     const fits = (at, unit, word) => {
-      if (word.startsWith("class:")) return Boolean(classes) && layers[at].class[unit] !== null && label(layers[at].class[unit]).toLowerCase().startsWith(word.slice(6));
+      if (word.startsWith("class:")) return ofClass(at, unit, word.slice(6));
       if (word === "dead") return isDead(at, unit);
       if (/^\d+$/.test(word)) return unit === Number(word) || layers[at].name === word;
-      return layers[at].name.toLowerCase().includes(word) || (Boolean(classes) && layers[at].class[unit] !== null && label(layers[at].class[unit]).toLowerCase() === word);
+      return layers[at].name.toLowerCase().includes(word) || ofClass(at, unit, word);
     };
     layers.forEach((layer, at) => { for (let unit = 0; unit < layer.units; unit++) if (wanted.every((word) => fits(at, unit, word))) found.push([at, unit]); });
     return found;

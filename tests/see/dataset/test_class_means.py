@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from learn import small
+from pellucid.data import splits
 from pellucid.errors import PellucidError
-from pellucid.learn import class_means
-from pellucid.learn.class_means import average
 from pellucid.learn.training import train
+from pellucid.see.dataset.class_means import average
 from pellucid.see.patterns.pattern_files import read_images
 
 
@@ -22,7 +22,7 @@ def trained():
 @pytest.mark.parametrize("piece", [7, 2048])
 def test_averages_are_means_over_the_images_taken_for_a_class(trained, threshold, piece, monkeypatch):
     """Rejects means by label, a mean of means over pieces, and nine classes that share one array."""
-    monkeypatch.setattr(class_means, "PIECE", piece)
+    monkeypatch.setattr(splits, "BATCH_NUMBERS", piece * small.split(1, 0).images.size)
     split = small.split(40, 5)
     found = average(trained, split, threshold)
     probabilities = trained.predict(split.images)
