@@ -49,8 +49,7 @@ def _split(source: Any) -> Split:
         )
     if len(source) == 0:
         raise PellucidError("The data set is empty; give one of at least one picture.")
-    labels, classes = _numbered(_labels(source), _names(source))
-    return Split(Pictures.of(source), labels, classes)
+    return Split(Pictures.of(source), _labels(source), _names(source))
 
 
 def _in_unit(images: Any) -> np.ndarray:
@@ -87,14 +86,3 @@ def _names(source: Any) -> Any:
         return next((names for name in LABELS if (names := getattr(features.get(name), "names", None))), ())
     own = getattr(source, "classes", None)
     return own if own else _names(source.dataset) if hasattr(source, "dataset") else ()
-
-
-def _numbered(labels: Any, names: Any) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Labels as numbers, and the names of the classes: their own words, where labels are words."""
-    if labels is None:
-        return None, ()
-    array = np.asarray(labels)
-    if array.dtype.kind in "UO":
-        words, numbers = np.unique(array.astype(str), return_inverse=True)
-        return numbers.astype(np.int64), tuple(words.tolist())
-    return array, tuple(map(str, names))

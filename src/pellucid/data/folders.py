@@ -22,7 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", "
 WORDS = {
     "train": ("train", "training"),
     "dev": ("dev", "val", "valid", "validation"),
-    "test": ("test", "testing", "t10k"),
+    "test": ("test", "testing"),
 }
 WHOLE = "all"
 
@@ -33,7 +33,7 @@ def split_word(name: str) -> str:
     >>> [split_word(name) for name in ("seg_train", "t10k-images.idx3", "Validation", "test and train", "trainer")]
     ['train', 'test', 'dev', '', '']
     """
-    words = re.findall("[a-z0-9]+", name.lower())
+    words = re.findall("[a-z]+", name.lower().replace("t10k", "test"))
     said = [split for split, own in WORDS.items() if any(word in own for word in words)]
     return said[0] if len(said) == 1 else ""
 

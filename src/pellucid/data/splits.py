@@ -42,7 +42,8 @@ class Split:
     """Images, labelled or not: `images` (image, channel, height, width), float32 in [0, 1]; `labels` (image,), int64.
 
     Arrays are taken as they are, without a copy, where their type allows it; of `Pictures` none is read. classes: the
-    names of the labels 0, 1, ...; empty where they have none.  given: the labels, or None.
+    names of the labels 0, 1, ...; empty where they have none, and labels that are words in the order of the alphabet.
+    given: the labels, or None.
     Raises PellucidError for a wrong number of axes, integer pixels, values outside [0, 1], NaN, negative labels,
     different lengths, and no images at all; `labels` raises it where there are none.
     """
@@ -54,6 +55,8 @@ class Split:
     def __init__(self, images: Any, labels: Any = None, classes: Any = ()) -> None:
         images = images if isinstance(images, Pictures) else validate_images(np.asarray(images))
         object.__setattr__(self, "images", images)
+        if labels is not None and np.asarray(labels).dtype.kind == "U":
+            classes, labels = np.unique(labels, return_inverse=True)
         object.__setattr__(self, "given", None if labels is None else _validate_labels(np.asarray(labels)))
         object.__setattr__(self, "classes", tuple(map(str, classes)))
         if self.given is not None and len(self.images) != len(self.given):

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Shaped
 
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Split
@@ -69,26 +69,28 @@ def read_csv(path: StrPath) -> Split:
         )
     images = unit_pixels(pixels.astype(np.uint8)).reshape(-1, *_image_shape(file, names, pixels.shape[1]))
     labels = numbers[:, column].astype(np.int64)
-    return Split(images, labels if words is None else _numbered(words[labels])[0])
+    return Split(images, labels if words is None else words[labels])
 
 
 def read_npz(path: StrPath) -> dict[str, Split]:
     """The splits of an NPZ file: {"all": ...} from `images` and `labels`, or those of "train", "dev" and "test" it has.
 
-    Images are (n, height, width), (n, channel, height, width), or (n, height, width, channel). Raises
-    PellucidError for a file that is missing, damaged, or no NPZ, arrays that are missing or of the wrong kind or whose
-    axes are not clear, and pickled ones.
+    Images are (n, height, width), (n, channel, height, width), or (n, height, width, channel); `classes` names the
+    labels. Raises PellucidError for a file that is missing, damaged, or no NPZ, arrays that are missing or of the wrong
+    kind or whose axes are not clear, and pickled ones.
     """
     file = input_file(path, "NPZ file", NPZ_LIMIT)
     wanted: dict[str, tuple[str, str]] = {}
 
     def choose(members: Mapping[str, object]) -> list[str]:
         wanted.update(_find_pairs(file, members))
-        return [name for pair in wanted.values() for name in pair]
+        return [name for pair in wanted.values() for name in pair] + ["classes"] * ("classes" in members)
 
     arrays = read_arrays(file, choose)
+    classes = arrays["classes"].astype(str).ravel().tolist() if "classes" in arrays else ()
     return {
-        which: _make_split(file, images, arrays[images], arrays[labels]) for which, (images, labels) in wanted.items()
+        which: _make_split(file, images, arrays[images], arrays[labels], classes)
+        for which, (images, labels) in wanted.items()
     }
 
 
@@ -155,12 +157,6 @@ def _is_header(fields: Sequence[str]) -> bool:
     """Whether these are the names of columns: more than one is no number, or one that is known, or all there is."""
     words = [field.strip().lower() for field in fields if not NUMBER.fullmatch(field)]
     return len(words) > 1 or (len(words) == 1 and (len(fields) == 1 or words[0] in (*LABELS, *INDEX)))
-
-
-def _numbered(words: Shaped[np.ndarray, " image"]) -> tuple[Int64[np.ndarray, " image"], tuple[str, ...]]:
-    """Labels that are words as numbers, and what the numbers stand for, in the order of the alphabet."""
-    classes, labels = np.unique(words, return_inverse=True)
-    return labels.astype(np.int64), tuple(map(str, classes))
 
 
 def _label_column(file: Path, numbers: np.ndarray) -> int:
@@ -248,7 +244,7 @@ def _read_array(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
     return array
 
 
-def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Split:
+def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Split:
     """A split from the arrays of an NPZ file, pixels 0 to 255 where they are bytes."""
     if images.dtype.kind in "iu" and images.size > 0:
         if images.min() < 0 or images.max() > 255:
@@ -263,10 +259,8 @@ def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray) -
         images = images[:, None]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim == 1 and labels.dtype.kind == "U":
-        labels = _numbered(labels)[0]
     try:
-        return Split(np.ascontiguousarray(images), labels)
+        return Split(np.ascontiguousarray(images), labels, classes)
     except PellucidError as error:
         raise PellucidError(f"'{name}' in the NPZ file '{file}' does not fit: {error}") from error
 
