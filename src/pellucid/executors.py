@@ -56,7 +56,6 @@ class LocalEngine(Engine):
         progress: Progress | None = None,
     ) -> Iterator[tuple[int, Any]]:
         """As `Engine.map`; an item is begun when its result is asked for. Each task draws its own progress bar."""
-        del label
         for number, item in enumerate(items):
             yield number, task(item, *shared, None if progress is None else _within(progress, number, count))
 

@@ -109,7 +109,6 @@ def study(
 
 def _trained(values: Values, plan: "_Plan", folder: Path | None, progress: Progress | None) -> Run:
     """One run of the plan, its checkpoint kept in the folder where that can be reached from here."""
-    del progress
     plan.prepare()
     return plan.run(values, folder if folder is not None and folder.is_dir() else None)
 

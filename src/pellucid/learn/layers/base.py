@@ -116,7 +116,6 @@ class Layer(ABC):
 
         seed: what random numbers follow from, with the layer's own number in it.
         """
-        del seed
         return [self.forward(parameters, x) for x in shards]
 
     def train_backward(

@@ -56,7 +56,6 @@ class Optimizer(ABC):
 
     def smoothing(self, step: Steps) -> Float[Tensor, "batch"] | None:
         """How far a unit's rectifier is smoothed in each image's next step, see LayerOutput; None: not at all."""
-        del step
         return None
 
 
@@ -110,7 +109,6 @@ class Normalized(Optimizer):
         require_in_range(self, learning_rate=self.size)
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
-        del step
         gradient = rescale_small(gradient)
         rms = gradient.flatten(1).square().mean(1).sqrt().clamp_min(LEAST_DEVIATION)
         return points + self.size * gradient / per_image(rms, points), memory
@@ -155,7 +153,6 @@ class PlainGradient(Optimizer):
         require_in_range(self)
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
-        del step
         return points + self.learning_rate * gradient, memory
 
 

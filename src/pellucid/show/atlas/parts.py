@@ -195,7 +195,6 @@ def compute_boxes(
     item: tuple[str, Int64[np.ndarray, "unit rank"]], model: Model, data: Data, progress: Progress | None
 ) -> Arrays:
     """Where in its strongest images each unit of a layer looks: (unit, rank, 4), top, left, height, width in pixels."""
-    del progress
     (name, positions), images = item, scanned_images(data)
     field = model.receptive_field(name)
     if field is None:

@@ -9,8 +9,8 @@ import tomllib
 import gradio as gr
 
 from pellucid.show import style
-from pellucid.show.pages import template_text
-from pellucid.show.style import DARK, INK, IVORY, LIGHT
+from pellucid.show.pages import render_template, template_text
+from pellucid.show.style import DARK, LIGHT
 
 
 def theme() -> gr.themes.Base:
@@ -31,7 +31,4 @@ def theme() -> gr.themes.Base:
 
 def sheet() -> str:
     """The style sheet, with the palette as variables."""
-    type_ = f"--serif: {style.SERIF}; --sans: {style.SANS}; --mono: {style.MONO};"
-    tones = f"--tone-ink: rgb{INK}; --tone-ivory: rgb{IVORY};"
-    roots = f":root {{ {style.css_variables(LIGHT)} {type_} {tones} }}\n.dark {{ {style.css_variables(DARK)} }}\n"
-    return roots + template_text("studio.css")
+    return render_template("studio.css")

@@ -116,7 +116,6 @@ class DreamTab:
 
     def levels(self, request: gr.Request, count: int) -> list[Any]:
         """As many choices of units as there are levels."""
-        del request
         return [gr.skip(), *[gr.Dropdown(visible=level < count) for level in range(LEVELS)]]
 
     def _chosen(self, session: Session, name: str) -> Photo:

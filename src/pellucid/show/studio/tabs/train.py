@@ -106,7 +106,6 @@ class TrainTab:
 
     def recipe(self, request: gr.Request, data: str, architecture: str) -> list[Any]:
         """The settings that suit an architecture and images."""
-        del request
         suits = self._suited(data, architecture)
         defaults = {**{name: TrainSettings.model_fields[name].default for name in self._names}, **suits}
         return [gr.skip(), *[gr.update(value=controls.shown_value(defaults[name])) for name in self._names]]
@@ -119,7 +118,6 @@ class TrainTab:
 
     def rates(self, request: gr.Request, name: str, optimizer: str) -> list[Any]:
         """The learning rates that suit an architecture with another optimizer."""
-        del request
         suits = TrainSettings.of(architecture(name).recipe, optimizer=optimizer)
         return [gr.skip(), *[gr.update(value=controls.shown_value(getattr(suits, rate))) for rate in RATES]]
 
