@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +44,12 @@ def _rising(given: tuple[float, float]) -> tuple[float, float]:
     if given[0] >= given[1]:
         raise ValueError("should be the lowest and the highest value, such as 0 1")
     return given
+
+
+@cache
+def _presets() -> dict[str, dict[str, Any]]:
+    """The settings of each preset of patterns."""
+    return tomllib.loads((Path(__file__).parent / "pattern_presets.toml").read_text(encoding="utf-8"))
 
 
 class ModelSettings(Settings):
@@ -174,27 +182,7 @@ class PatternSettings(Settings):
     def _preset(cls, values: Any) -> Any:
         """The preset's settings, where no others are given."""
         preset = values.get("preset") if isinstance(values, Mapping) else None
-        return {**PRESETS[preset], **values} if preset in PRESETS else values
-
-
-PRESETS: Mapping[Any, Mapping[str, Any]] = {
-    # Pixels near black, thirty plain steps, sums of penalties, no choice among starts. Black has the highest value, for
-    # nothing is held against it: the pattern is where the steps end.
-    "mlp-deep": {
-        "optimizer": "gradient",
-        "steps": 30,
-        "learning_rate": 0.1,
-        "image": "box",
-        "tv": 0.256,
-        "l1": 0.0256,
-        "relative": False,
-        "keep": "last",
-        "noise": "zero",
-        "candidates": 1,
-    },
-    # Standardized images, one start of four superposed scales of noise, small normalized steps to the end.
-    "classic": {"optimizer": "normalized", "steps": 600, "learning_rate": 0.01, "keep": "last", "candidates": 1},
-}
+        return {**_presets()[preset], **values} if preset in ("mlp-deep", "classic") else values
 
 
 class DreamSettings(Settings):

@@ -5,7 +5,9 @@ tone: standardized image -> gray in 0..255, where 128 is the image's mean (data/
 Grays are shown as a duotone from ink to ivory: the numbers stay those of the gray image, only the two ends are tinted.
 """
 
+import tomllib
 from dataclasses import dataclass, fields
+from importlib import resources
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -40,26 +42,10 @@ class Palette:
     wrong: str  # a wrong guess, a failed check
 
 
-LIGHT = Palette(
-    paper="#f8f5ee",
-    raised="#fffdf8",
-    ink="#16191d",
-    muted="#625e56",
-    line="#ddd7ca",
-    accent="#0c6068",
-    truth="#24744a",
-    wrong="#b03a2b",
+_TABLE = tomllib.loads(
+    resources.files("pellucid.show").joinpath("templates", "palette.toml").read_text(encoding="utf-8")
 )
-DARK = Palette(
-    paper="#181b20",
-    raised="#21252b",
-    ink="#ece8de",
-    muted="#aaa59a",
-    line="#353a42",
-    accent="#84cbc6",
-    truth="#74c294",
-    wrong="#f08c7b",
-)
+LIGHT, DARK = (Palette(**_TABLE[name]) for name in ("light", "dark"))
 
 
 def css_variables(palette: Palette) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from jinja2.utils import htmlsafe_json_dumps
 
 from pellucid.data.pixels import tile_sheet
 from pellucid.data.splits import Data, Split
@@ -64,7 +64,7 @@ def render_page(index: dict[str, Any]) -> str:
     return render_template(
         "atlas.html",
         index=index,
-        script=Markup(_to_script(index)),
+        script=_to_script(index),
         units=sum(layer["units"] for layer in index["layers"]),
         dead=sum(len(layer["dead"]) for layer in index["layers"]),
     )
@@ -72,8 +72,7 @@ def render_page(index: dict[str, Any]) -> str:
 
 def _to_script(value: Any) -> str:
     """JSON that may stand inside a script element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return htmlsafe_json_dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def _write_sheets(folder: Path, at: int, place: AtlasLayer, images: JoinedSplits | None) -> dict[str, Any]:

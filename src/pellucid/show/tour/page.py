@@ -18,17 +18,6 @@ from pellucid.show import labels, style
 from pellucid.show.pages import render_template
 from pellucid.show.tour.results import Results
 
-CONTENTS = (
-    ("task", "The numbers"),
-    ("gradients", "The slopes"),
-    ("training", "The learning"),
-    ("path", "One digit"),
-    ("wall", "Every map"),
-    ("strips", "Out of noise"),
-    ("dream", "The dream"),
-    ("making", "The making"),
-)
-
 
 @dataclass(frozen=True)
 class SpriteSheet:
@@ -79,7 +68,6 @@ def render_page(results: Results, pictures: Pictures) -> str:
         results=results,
         pictures=pictures,
         walls=walls,
-        contents=CONTENTS,
         frieze=list(frieze_places(results)),
         layer_index={layer.layer: index for index, layer in enumerate(results.layers)},
         longest_stage=max(results.seconds.values()),
