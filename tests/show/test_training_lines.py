@@ -6,7 +6,7 @@ import numpy as np
 
 from learn import small
 from pellucid.learn.training import train
-from pellucid.show.training_lines import TrainingLines
+from pellucid.show.callbacks import TrainingLines
 
 QUICK = {"batch": 16, "learning_rate": 0.1, "progress": False}
 

@@ -53,10 +53,8 @@ class Optimizer:
         self.steps += 1
         for name, gradient in gradients.items():
             w = parameters[name]
-            g, v, s = (
-                np.ascontiguousarray(gradient, w.dtype),
-                *map(self.memory.get, (f"velocity:{name}", f"square:{name}")),
-            )
+            g = np.ascontiguousarray(gradient, w.dtype)
+            v, s = self.memory.get(f"velocity:{name}"), self.memory.get(f"square:{name}")
             decay = settings.ridge / batch if w.ndim > 1 else 0.0
             if v is None or s is None:
                 nesterov = settings.optimizer == "nesterov"

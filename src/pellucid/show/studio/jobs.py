@@ -8,8 +8,9 @@ browser never slows the work.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from time import monotonic
 from typing import Any
 
@@ -22,18 +23,16 @@ class Job:
     """A piece of work in a thread of `executor`, begun at once; `frames` pictures a second at most are seen of it."""
 
     def __init__(self, work: Callable[["Job"], Any], executor: Executor, frames: int = 12) -> None:
-        self._news, self.stopped = threading.Condition(), threading.Event()
-        self._latest: Any = None
-        self._shown = 0
+        self._news, self.stopped = threading.Event(), threading.Event()
+        self._latest: deque[Any] = deque(maxlen=1)
         self._tick = 1 / frames
         self._begun = monotonic()
         self._future: Future[Any] = executor.submit(work, self)
-        self._future.add_done_callback(lambda _: self._notify())
+        self._future.add_done_callback(lambda _: self._news.set())
 
     def stop(self) -> None:
         """End the work at its next `show` or `check`."""
         self.stopped.set()
-        self._notify()
 
     def check(self) -> None:
         """Raises JobStopped where the job was stopped."""
@@ -43,10 +42,8 @@ class Job:
     def show(self, picture: Any) -> None:
         """Show this picture now; raises JobStopped where the job was stopped."""
         self.check()
-        with self._news:
-            self._latest = picture
-            self._shown += 1
-            self._news.notify_all()
+        self._latest.append(picture)
+        self._news.set()
 
     def throttle(self, share: float, seconds: float) -> None:
         """Wait where the work, of which this share is done, is faster than so many seconds in all."""
@@ -57,17 +54,12 @@ class Job:
 
     def frames(self) -> Iterator[Any]:
         """Yields pictures as they are shown, until the work has ended; an error of the work is raised here."""
-        seen = 0
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._shown != seen or self.done)  # noqa: B023
-                fresh, seen, picture = self._shown != seen, self._shown, self._latest
-            if fresh:
-                yield picture
-                with self._news:  # the next picture may be shown after a tick, or where the work has ended
-                    self._news.wait_for(lambda: self.done, timeout=self._tick)
-            elif self.done:
-                break
+        while self._latest or not self.done:
+            self._news.wait()
+            self._news.clear()
+            if self._latest:
+                yield self._latest.pop()
+                wait([self._future], self._tick)  # the next picture is due after a tick, or where the work has ended
         _ = self.result
 
     @property
@@ -82,7 +74,3 @@ class Job:
             return self._future.result()
         except JobStopped:
             return None
-
-    def _notify(self) -> None:
-        with self._news:
-            self._news.notify_all()
