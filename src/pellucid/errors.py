@@ -4,7 +4,8 @@ Every failure that a person can cause or mend is a `PellucidError`; anything els
 """
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class PellucidError(Exception):
@@ -50,6 +51,17 @@ def require_known(kind: str, names: Iterable[object], valid: Collection[object])
     for name in names:
         if name not in valid:
             raise unknown(kind, name, valid)
+
+
+@contextmanager
+def requiring(packages: Collection[str], sentence: str) -> Iterator[None]:
+    """Inside, the lack of one of these packages is a PellucidError of this sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in packages:
+            raise
+        raise PellucidError(sentence) from None
 
 
 def shortened(found: object, most: int = 120) -> str:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, app, print_written
 from pellucid.cli.arguments import given_options, model_of
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, requiring
 from pellucid.settings import (
     AtlasDataSettings,
     AtlasSettings,
@@ -68,14 +68,9 @@ def studio(
     settings: Flat[StudioSettings] = StudioSettings(),
 ) -> None:
     """Open the studio: draw, watch patterns evolve, dream, train, in a browser on this machine."""
-    try:
+    missing = "The studio needs the package gradio; install it: pip install 'pellucid[studio]'."
+    with requiring(("gradio", "fastapi", "uvicorn", "starlette"), missing):
         from pellucid.show.studio.app import serve
-    except ModuleNotFoundError as error:
-        if error.name not in ("gradio", "fastapi", "uvicorn", "starlette"):
-            raise
-        raise PellucidError(
-            "The studio needs the package gradio; install it: pip install 'pellucid[studio]'."
-        ) from None
 
     if given_options(how) and not models:
         option = next(iter(given_options(how))).replace("_", "-")

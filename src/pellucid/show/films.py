@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pellucid.data.pixels import enlarge
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, requiring
 from pellucid.files import atomic_path, format_of
 
 FORMATS = (".gif", ".webp", ".mp4")
@@ -59,12 +59,9 @@ def save_film(
 
 def _save_mp4(frames: Sequence[UInt8[np.ndarray, "height width 3"]], path: Path, each: Sequence[int]) -> None:
     """H.264 of even sides, a border pixel repeated where a side is odd; each frame as often as its milliseconds ask."""
-    try:
+    instead = "run `pip install imageio-ffmpeg`, or write a .gif or .webp"
+    with requiring(["imageio_ffmpeg"], f"An .mp4 needs the package imageio-ffmpeg; {instead}."):
         import imageio_ffmpeg
-    except ModuleNotFoundError as error:
-        raise PellucidError(
-            "An .mp4 needs the package imageio-ffmpeg; run `pip install imageio-ffmpeg`, or write a .gif or .webp."
-        ) from error
     height, width = frames[0].shape[:2]
     tick = math.gcd(*each)
     writer = imageio_ffmpeg.write_frames(

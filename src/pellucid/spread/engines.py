@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, requiring
 from pellucid.executors import Engine, LocalEngine
 from pellucid.settings import EngineSettings
 
@@ -27,13 +27,8 @@ def engine_of(**settings: Any) -> Iterator[Engine]:
             raise PellucidError(f"The address '{chosen.address}' is of a Ray cluster; give --engine ray as well.")
         yield LocalEngine()
         return
-    try:
+    missing = "The engine 'ray' needs the package ray; install it: pip install 'pellucid[spread]'."
+    with requiring(["ray"], missing):
         from pellucid.spread.ray_engine import RayEngine
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "ray":
-            raise
-        raise PellucidError(
-            "The engine 'ray' needs the package ray; install it: pip install 'pellucid[spread]'."
-        ) from None
     with RayEngine(chosen) as engine:
         yield engine

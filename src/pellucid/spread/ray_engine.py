@@ -169,15 +169,13 @@ def _connect(settings: EngineSettings) -> None:
     except PellucidError:
         raise
     except Exception as error:  # Ray raises nothing narrower where it does not come up
-        said = summary(error)
-        if address is None:
-            raise PellucidError(
-                f"Ray cannot be started on this machine ({said}); free some memory, or ports."
-            ) from error
-        raise PellucidError(
-            f"No Ray cluster answers at '{address}' ({said}); start one with: ray start --head, and give this machine "
-            f"its token, if it has one."
-        ) from error
+        why = f"Ray cannot be started on this machine ({summary(error)}); free some memory, or ports."
+        if address is not None:
+            why = (
+                f"No Ray cluster answers at '{address}' ({summary(error)}); start one with: ray start --head, and give "
+                f"this machine its token, if it has one."
+            )
+        raise PellucidError(why) from error
 
 
 def _require_answer(address: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, requiring
 from pellucid.files import StrPath, atomic_path, check_output, output_folder
 from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.history import STATS, Epoch, by_layer
@@ -118,12 +118,9 @@ class TensorBoardLog(AbstractContextManager["TensorBoardLog"]):
     """
 
     def __init__(self, folder: StrPath, *, every: int = EVERY) -> None:
-        try:
+        missing = "TensorBoard's log needs the package tensorboard; install it: pip install 'pellucid[tensorboard]'."
+        with requiring(["tensorboard"], missing):
             from torch.utils.tensorboard import SummaryWriter
-        except ModuleNotFoundError:
-            raise PellucidError(
-                "TensorBoard's log needs the package tensorboard; install it: pip install 'pellucid[tensorboard]'."
-            ) from None
         self.every = every
         self._writer: Any = SummaryWriter(str(output_folder(folder)))
         self._steps = 0
