@@ -21,22 +21,16 @@ from pellucid.learn.robust import Perturbation, perturbed
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """What a batch says before anything is moved.
+    """What a batch says before anything is moved."""
 
-    losses (batch,) in nats; right (batch,): the probability of the label; correct (batch,): whether the largest logit
-    is the label's; gradients, by parameter, of the *mean* loss; statistics: batch norms' running ones after
-    it, by parameter; seconds of each layer, added up over shards; largest,
-    dead (layer,): layer statistics of the first shard, None where they were not asked for.
-    """
-
-    losses: Float[Array, " batch"]
-    right: Float[Array, " batch"]
-    correct: Bool[Array, " batch"]
-    gradients: Parameters
-    statistics: Parameters
-    forward_seconds: Float64[Array, " layer"]
+    losses: Float[Array, " batch"]  # in nats
+    right: Float[Array, " batch"]  # the probability of the label
+    correct: Bool[Array, " batch"]  # whether the largest logit is the label's
+    gradients: Parameters  # of the *mean* loss
+    statistics: Parameters  # batch norms' running ones after it
+    forward_seconds: Float64[Array, " layer"]  # added up over shards
     backward_seconds: Float64[Array, " layer"]
-    largest: Float64[Array, " layer"] | None = None
+    largest: Float64[Array, " layer"] | None = None  # layer statistics of the first shard, where they were asked for
     dead: Float64[Array, " layer"] | None = None
 
     @cached_property

@@ -79,16 +79,12 @@ def network_on_clusters(
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """How one network came along.
-
-    preparation: seconds before its first step (measuring the scaling; finding centres, turning images into features);
-    seconds: from the beginning, preparation included, to the end of each epoch; dev, test: accuracy after each epoch.
-    """
+    """How one network came along."""
 
     name: str
-    preparation: float
-    seconds: tuple[float, ...]
-    dev: tuple[float, ...]
+    preparation: float  # seconds before its first step: measuring the scaling, finding centres, turning images
+    seconds: tuple[float, ...]  # from the beginning, preparation included, to the end of each epoch
+    dev: tuple[float, ...]  # accuracy after each epoch
     test: tuple[float, ...]
 
     def seconds_to(self, target: float, *, stay: bool = False) -> float | None:

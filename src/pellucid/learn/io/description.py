@@ -37,20 +37,15 @@ BESIDE = ":"
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """All of a network, as files hold it.
+    """All of a network, as files hold it."""
 
-    plan: its layers, initialization and recipe.  input_shape: (channel, height, width).  seed: of the first weights.
-    scaling: None where it is still to be measured.  provenance: how it was trained.  parameters: by name.  features:
-    what images become first, None where they are seen as they are.
-    """
-
-    plan: Architecture
-    input_shape: tuple[int, int, int]
-    seed: int
-    scaling: Scaling | None
-    provenance: Mapping[str, Any]
+    plan: Architecture  # its layers, initialization and recipe
+    input_shape: tuple[int, int, int]  # (channel, height, width)
+    seed: int  # of the first weights
+    scaling: Scaling | None  # None where it is still to be measured
+    provenance: Mapping[str, Any]  # how it was trained
     parameters: Parameters
-    features: ClusterFeatures | None = None
+    features: ClusterFeatures | None = None  # what images become first; None where they are seen as they are
 
 
 def describe(network: StoredNetwork) -> dict[str, Any]:

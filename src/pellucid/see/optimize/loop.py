@@ -206,21 +206,16 @@ def objective_values(
 
 @dataclass
 class _Batch:
-    """The state of the images that are worked on, one row each.
-
-    stuck: the last gradient was zero, and rectifiers may pass the next.  woken: the unit has been active, and the
-    optimizer does not lead back to it (Optimizer.rescues).  value: of the last step.  unchanged: in how many successive
-    steps it has hardly changed.
-    """
+    """The state of the images that are worked on, one row each."""
 
     job: Int64[Tensor, "row"]
     step: Int64[Tensor, "row"]
     points: Float[Tensor, "row *point"]
     memory: Float[Tensor, "row ..."]
-    stuck: Bool[Tensor, "row"]
-    woken: Bool[Tensor, "row"]
-    value: Float[Tensor, "row"]
-    unchanged: Int64[Tensor, "row"]
+    stuck: Bool[Tensor, "row"]  # the last gradient was zero, and rectifiers may pass the next
+    woken: Bool[Tensor, "row"]  # the unit was active, and the optimizer does not lead back to it (Optimizer.rescues)
+    value: Float[Tensor, "row"]  # of the last step
+    unchanged: Int64[Tensor, "row"]  # in how many successive steps it has hardly changed
 
     def select(self, rows: Int64[Tensor, "chosen"]) -> "_Batch":
         return _Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})

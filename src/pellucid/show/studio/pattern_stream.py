@@ -46,16 +46,13 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """How far it is: the images in model space and activations of all units, steps made, seconds since the beginning.
-
-    found: the result, at the end; None on the way, and where it was stopped.
-    """
+    """How far it is: images in model space and activations of all units, steps made, seconds since the beginning."""
 
     images: Float32[np.ndarray, "unit channel height width"]
     activations: Float32[np.ndarray, "unit"]
     steps: Int64[np.ndarray, "unit"]
     seconds: float
-    found: Patterns | None = None
+    found: Patterns | None = None  # the result, at the end; None on the way, and where it was stopped
 
 
 def stream_patterns(session: Session, name: str, asked: Request, seconds: float) -> Iterator[Snapshot]:
