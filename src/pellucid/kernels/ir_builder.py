@@ -57,25 +57,16 @@ class Writer:
         """One element of an array of unsigned numbers, as an index."""
         return self._builder.zext(self.scalar(array, index), INDEX)
 
-    def load(self, array: str, index: Any) -> Any:
-        """A vector of elements from there on."""
-        value = self._builder.load(self._place(array, index, self.vector))
-        value.align = self._size
+    def load(self, array: str, index: Any, *, as_bytes: bool = False) -> Any:
+        """A vector of elements, or of bytes, from there on."""
+        value = self._builder.load(self._place(array, index, self.bytes if as_bytes else self.vector))
+        value.align = 1 if as_bytes else self._size
         return value
 
-    def store(self, array: str, index: Any, value: Any) -> None:
-        """A vector of elements to there."""
-        self._builder.store(value, self._place(array, index, self.vector)).align = self._size
-
-    def load_bytes(self, array: str, index: Any) -> Any:
-        """A vector of bytes from there on."""
-        value = self._builder.load(self._place(array, index, self.bytes))
-        value.align = 1
-        return value
-
-    def store_bytes(self, array: str, index: Any, value: Any) -> None:
-        """A vector of bytes to there."""
-        self._builder.store(value, self._place(array, index, self.bytes)).align = 1
+    def store(self, array: str, index: Any, value: Any, *, as_bytes: bool = False) -> None:
+        """A vector of elements, or of bytes, to there."""
+        place = self._place(array, index, self.bytes if as_bytes else self.vector)
+        self._builder.store(value, place).align = 1 if as_bytes else self._size
 
     def byte(self, value: Any) -> Any:
         """An index, which is small, as bytes."""

@@ -69,14 +69,11 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 class Layout(NamedTuple):
-    """How an image lies in memory while filters are added to it, its border around it and its channels last.
+    """How an image lies in memory while filters are added to it, its border around it and its channels last."""
 
-    size: elements of it all.  line: of a row.  first: where the image begins, which has no border.
-    """
-
-    size: int
-    line: int
-    first: int
+    size: int  # elements of it all
+    line: int  # of a row
+    first: int  # where the image begins, which has no border
 
 
 def layout(filters: tuple[int, ...], out: tuple[int, int], border: tuple[int, int]) -> Layout:

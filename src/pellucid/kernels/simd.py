@@ -123,13 +123,13 @@ def largest(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> N
     first = write.load("x", builder.add(given["i"], write.index("places", write.number(0))))
     found = write.loop(write.number(1), given["last"], [first, write.byte(write.number(0))], compare)
     write.store("y", given["o"], found[0])
-    write.store_bytes("winner", given["o"], found[1])
+    write.store("winner", given["o"], found[1], as_bytes=True)
 
 
 @written("lanes values winner o places last y i", 1)
 def spread(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> None:
     """y[i + places[t] + n] = values[o + n] where winner[o + n] is t, else zero, for all t below last, n below lanes."""
-    values, winner = write.load("values", given["o"]), write.load_bytes("winner", given["o"])
+    values, winner = write.load("values", given["o"]), write.load("winner", given["o"], as_bytes=True)
 
     def put(t: Any, _: list[Any]) -> list[Any]:
         own = builder.icmp_unsigned("==", winner, write.byte(t))

@@ -1,14 +1,6 @@
 """Architectures: a name -> layers, input scaling, initialization, and the training settings that suit it.
 
-mlp-deep        784-1250-1000-750-500-250-100-25-10: deep enough to watch what layers make of each other
-cnn-4-4-8-16    four small convolutions; trains in seconds a pass and shows every part of a convolutional network
-mnist-cnn       32-64-128 maps on images standardized one by one, trained to read as well as it can
-mnist-robust    the same layers, trained against small perturbations; the model whose every map the tour shows
-cnn-modern      five convolutions with batch norms, strides in the place of pools, a global pool, dropout
-resnet-8        three residual blocks of 16, 32 and 64 maps, as in the first ResNets for small images
-mlp-70-30       784-70-30-10 with sigmoids and a ridge term; the subject of studies and of learning from clusters
-
-Each is a file in presets/, as anyone may write one (io/config.py).
+Each is a file in presets/, as anyone may write one (io/config.py); its first line says what it is.
 """
 
 from collections.abc import Sequence

@@ -19,19 +19,16 @@ from pellucid.learn.network import Network
 
 @dataclass(frozen=True, eq=False)
 class BackpropTrace:
-    """image: in [0, 1]; activations, gradients: by layer, of one shape, (unit,) or (unit, height, width), and of the
-    gradients "input" too, in model space; filters: the weights of each convolution, (map, channel, kh, kw);
-    probabilities, error (class,); dead (layer,): 1 for a ReLU layer all of which is silent.
-    """
+    """What every layer makes of an image, and what flows back through it."""
 
-    image: Float[Array, "channel height width"]
+    image: Float[Array, "channel height width"]  # in [0, 1]
     label: int
     loss: float
-    activations: dict[str, Array]
-    gradients: dict[str, Array]
-    filters: dict[str, Array]
+    activations: dict[str, Array]  # by layer, (unit,) or (unit, height, width)
+    gradients: dict[str, Array]  # the same, and of "input", in model space
+    filters: dict[str, Array]  # the weights of each convolution, (map, channel, kh, kw)
     probabilities: Float[Array, " class"]
-    dead: Float64[Array, " layer"]
+    dead: Float64[Array, " layer"]  # 1 for a ReLU layer all of which is silent
 
     @property
     def error(self) -> Float[Array, " class"]:

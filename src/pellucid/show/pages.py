@@ -8,7 +8,6 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from pellucid.show import style
 
@@ -32,14 +31,5 @@ def template_text(name: str) -> str:
 
 
 def render_template(name: str, **values: Any) -> str:
-    """The template of that name with these values, and with the palette, the type and the two ends of a duotone."""
-    return template(name).render(
-        **values,
-        light=Markup(style.css_variables(style.LIGHT)),
-        dark=Markup(style.css_variables(style.DARK)),
-        serif=Markup(style.SERIF),
-        sans=Markup(style.SANS),
-        mono=Markup(style.MONO),
-        tone_ink=f"rgb({', '.join(map(str, style.INK))})",
-        tone_ivory=f"rgb({', '.join(map(str, style.IVORY))})",
-    )
+    """The template of that name with these values, and with `style`, the palette and the type of all pages."""
+    return template(name).render(**values, style=style)

@@ -24,13 +24,7 @@ from pellucid.errors import DivergedError, PellucidError, require_known
 from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder, read_bytes, write_text
 from pellucid.learn.build import network_for
-from pellucid.learn.experiments.cluster_comparison import (
-    RECIPE,
-    compile_kernels,
-    feature_settings,
-    network_on_clusters,
-    require_clusters,
-)
+from pellucid.learn.experiments import cluster_comparison as comparison
 from pellucid.learn.experiments.clusters import cluster_data
 from pellucid.learn.experiments.study_results import (
     LARGEST_TABLE,
@@ -152,7 +146,7 @@ class _Plan:
     def prepare(self) -> None:
         """Once in each process, before the first run, so that no seconds that count go into compiling."""
         if not self._prepared:
-            compile_kernels(network_for(self.architecture, self.data), self.data)
+            comparison.compile_kernels(network_for(self.architecture, self.data), self.data)
             self._prepared = True
 
     def ordered(self, done: Mapping[tuple[str, ...], Run]) -> list[Run]:
@@ -169,7 +163,7 @@ class _Plan:
         return {
             "names": list(self.names),
             "settings": {name: value for name, value in fixed.items() if name not in self.names}
-            | {"features": dict(RECIPE)},
+            | {"features": dict(comparison.RECIPE)},
             "layers": describe(network.stored)["layers"],
             "data": fingerprint(self.data),
         }
@@ -180,9 +174,9 @@ class _Plan:
         recipe = network_for(asked.architecture, self.data).recipe
         settings, begin = TrainSettings.of(recipe, **asked.given), perf_counter()
         if asked.clusters.clusters > 0:
-            shift, own = max(1, settings.shift), {"seed": settings.seed, "turn": self._turn, **asked.network}
-            settings = feature_settings(recipe, self.data, asked.clusters, **asked.given)
-            net, data, _ = network_on_clusters(asked.architecture, self.data, asked.clusters, shift=shift, **own)
+            own = {"seed": settings.seed, "shift": max(1, settings.shift), "turn": self._turn, **asked.network}
+            settings = comparison.feature_settings(recipe, self.data, asked.clusters, **asked.given)
+            net, data, _ = comparison.network_on_clusters(asked.architecture, self.data, asked.clusters, **own)
         else:
             net, data = network_for(asked.architecture, self.data, seed=settings.seed, **asked.network), self.data
         seconds = perf_counter() - begin
@@ -219,7 +213,7 @@ class _Plan:
         if training.epochs == 0:
             raise PellucidError("A study of 0 epochs learns nothing; give at least 1.")
         if asked.clusters.clusters > 0:
-            require_clusters(network, asked.clusters, self.data)
+            comparison.require_clusters(network, asked.clusters, self.data)
         held = {**training.model_dump(), **asked.clusters.model_dump(), **asked.network}
         return tuple(str(asked.architecture) if name == "architecture" else held[name] for name in self.names)
 

@@ -3,26 +3,9 @@
 layer_to_dict, layer_from_dict: Conv(4, 5) <-> {"kind": "conv", "maps": 4, "kernel": 5, ...}
 read_architecture: a TOML file -> Architecture
 
-    name = "mine"                    # the file's name, if not given
-    scaling = "standardized"         # or "unit" (if not given), "unit-norm" or "features"
-    initialization = "he"            # or "normal:0.5", "uniform:1"; see initializers.py
-    loss = "cross-entropy"           # or, for sigmoid outputs, "log-loss", "sigmoid-cross-entropy"
-
-    [[layers]]
-    kind = "conv"                    # or "pool", "flatten", "dense"; fields as in layers/
-    maps = 8
-    kernel = [3, 5]
-
-    [[layers]]
-    kind = "flatten"
-
-    [[layers]]
-    kind = "dense"
-    units = 10
-    activation = "linear"            # the last layer: the logits
-
-    [training]                       # settings that suit it
-    learning_rate = 0.05
+Such a file holds `layers`, a list of tables of a kind ("conv", "residual" ...) and the fields of its class in layers/;
+and, if wanted, `name` (the file's, if not given), `scaling` ("unit", if not given), `initialization`, `loss`, and a
+table `training` of settings that suit it. Those in presets/ are examples, and so is the one in docs/learning.md.
 
 Whatever else a table holds is refused with the nearest valid names. Sizes are bounded before anything is made of them.
 """

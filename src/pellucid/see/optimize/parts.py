@@ -41,15 +41,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class _Kind:
-    """wanted: a description of the objects.  fits: whether one is of the kind.  replaces: settings that it stands for.
+    """A kind of objects that settings may be replaced by."""
 
-    joined: one object for several.
-    """
-
-    wanted: str
-    fits: Callable[[Any], bool]
-    replaces: frozenset[str]
-    joined: Callable[[Any], Any] | None = None
+    wanted: str  # a description of the objects
+    fits: Callable[[Any], bool]  # whether one is of the kind
+    replaces: frozenset[str]  # settings that it stands for
+    joined: Callable[[Any], Any] | None = None  # one object for several
 
 
 _KINDS = {
