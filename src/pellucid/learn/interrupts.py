@@ -1,6 +1,6 @@
 """Interrupts: Ctrl-C -> a flag that the loop looks at between two steps.
 
-An exception in the middle of a step would leave some parameters moved and others not. So the first Ctrl-C only raises
+An exception in the middle of a step would leave some parameters moved and others not. So the first Ctrl-C only sets
 the flag, and the second one, for the impatient, is the usual exception at once. Where a program has a handler of its
 own, or outside the main thread, nothing is changed.
 """
@@ -12,26 +12,19 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Flag:
-    """`raised` once Ctrl-C was pressed."""
-
-    def __init__(self) -> None:
-        self.raised = False
-
-
 @contextmanager
-def deferred_interrupts() -> Iterator[Flag]:
-    """Inside, the first Ctrl-C raises the flag and nothing else; what was before is restored at the end."""
-    flag = Flag()
+def deferred_interrupts() -> Iterator[threading.Event]:
+    """Inside, the first Ctrl-C sets the flag and nothing else; what was before is restored at the end."""
+    flag = threading.Event()
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
         yield flag
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if flag.raised:
+        if flag.is_set():
             signal.default_int_handler(number, frame)
-        flag.raised = True
+        flag.set()
 
     signal.signal(signal.SIGINT, handle)
     try:

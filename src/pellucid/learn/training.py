@@ -194,7 +194,7 @@ class Trainer:
                 if on_batch is not None:
                     on_batch(self)
                 self._warn(symptoms.of_batch(self.history, lambda: self._look()[1]))
-                if interrupt.raised:
+                if interrupt.is_set():
                     break
                 drawn.update()
                 if number % shown == shown - 1:
@@ -204,7 +204,7 @@ class Trainer:
                 if self.settings.patience > 0 and self.history.final is self.history.epochs[-1]:
                     self.best = {name: value.copy() for name, value in self.network.parameters.items()}
                 self._warn(symptoms.of_epoch(self.history, self.network))
-            if interrupt.raised:
+            if interrupt.is_set():
                 self.save()
                 raise KeyboardInterrupt
         return self.history.epochs[-1]

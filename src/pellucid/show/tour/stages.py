@@ -16,6 +16,7 @@ from pellucid.learn.gradient_check import BAR, check_gradients
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
+from pellucid.progress import ignore_progress
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
@@ -143,9 +144,7 @@ def convolutions(model: Model) -> list[str]:
 def warm_up(model: Model, seed: int) -> None:
     """One short ascent from the deepest map, after which everything is compiled that an ascent needs."""
     layer = convolutions(model)[-1]
-    patterns(
-        model, layer, units=[0], steps=1, candidates=1, silent_restarts=0, seed=seed, progress=lambda done, total: None
-    )
+    patterns(model, layer, units=[0], steps=1, candidates=1, silent_restarts=0, seed=seed, progress=ignore_progress)
 
 
 def find_patterns(model: Model, layer: str, data: Data, seed: int) -> Patterns:
@@ -156,18 +155,10 @@ def find_patterns(model: Model, layer: str, data: Data, seed: int) -> Patterns:
 
 def layer_patterns(found: Patterns, seconds: float) -> results.LayerPatterns:
     """A layer's patterns in numbers."""
-    films = film_activations(found)
+    facts = ("unit", "activation", "dead", "steps", "tried_starts", "tried_images")
     maps = tuple(
-        results.MapPattern(
-            unit=int(unit),
-            activation=float(found.activations[i]),
-            dead=bool(found.dead[i]),
-            steps=int(found.steps[i]),
-            tried_starts=int(found.tried_starts[i]),
-            tried_images=int(found.tried_images[i]),
-            film_activations=tuple(float(value) for value in films[i]),
-        )
-        for i, unit in enumerate(found.units)
+        results.MapPattern(**{name: getattr(one, name) for name in facts}, film_activations=tuple(film))
+        for one, film in zip(found, film_activations(found).tolist(), strict=True)
     )
     return results.LayerPatterns(
         layer=found.layer,
