@@ -41,8 +41,11 @@ def read_strokes(
     gray = to_gray(picture.astype(np.float32, copy=False))[0]
     own_size = np.array_equal(fitted[0].repeat(len(gray) // shape[1], 0).repeat(len(gray) // shape[1], 1), gray)
     strokes, inverted = _light_on_dark(fitted[0] if own_size else gray)
-    if strokes is None or (not inverted and _is_centered(fitted[0])):
+    if strokes is None:
         return fitted, ""
+    upright = 1 - fitted if inverted else fitted
+    if _is_centered(upright[0]) and (own_size or not inverted):
+        return upright, "inverted" * inverted
     if own_size and max(strokes[_box(strokes)].shape) < SHORTEST * min(shape[1:]):
         return fitted, ""  # no digit: such as the pattern of a unit that sees little
     if own_size and _is_centered(strokes):

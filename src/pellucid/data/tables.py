@@ -61,15 +61,15 @@ def read_csv(path: StrPath) -> Split:
         raise PellucidError(f"The table '{file}' has 1 column; need label, p0, p1 and so on.")
     named = [names.index(name) for name in LABELS if name in names]
     column = named[0] if named else _label_column(file, numbers)
-    pixels = np.delete(numbers, column, axis=1)
+    pixels = numbers if column is None else np.delete(numbers, column, axis=1)
     if pixels.min() < 0 or pixels.max() > 255:
         raise PellucidError(
             f"The pixels of the table '{file}' run from {pixels.min():.0f} to {pixels.max():.0f}; need whole numbers 0 "
             f"to 255 beside the label."
         )
     images = unit_pixels(pixels.astype(np.uint8)).reshape(-1, *_image_shape(file, names, pixels.shape[1]))
-    labels = numbers[:, column].astype(np.int64)
-    return Split(images, labels if words is None else words[labels])
+    labels = None if column is None else numbers[:, column].astype(np.int64)
+    return Split(images, labels if labels is None or words is None else words[labels])
 
 
 def read_npz(path: StrPath) -> dict[str, Split]:
@@ -159,14 +159,11 @@ def _is_header(fields: Sequence[str]) -> bool:
     return len(words) > 1 or (len(words) == 1 and (len(fields) == 1 or words[0] in (*LABELS, *INDEX)))
 
 
-def _label_column(file: Path, numbers: np.ndarray) -> int:
-    """The end, the first or the last column, whose numbers are more like labels."""
+def _label_column(file: Path, numbers: np.ndarray) -> int | None:
+    """The end, the first or the last column, whose numbers are more like labels; None where all make a square."""
     count = numbers.shape[1]
     if count == math.isqrt(count) ** 2:
-        raise PellucidError(
-            f"The table '{file}' holds {count} pixels a row and no labels, which are needed here; give one that has a "
-            f"column named 'label'."
-        )
+        return None
     first, last = (_like_labels(numbers[:, end]) for end in (0, -1))
     if len(numbers) > 1 and first <= 2 * last and last <= 2 * first:
         raise PellucidError(
