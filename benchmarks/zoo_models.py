@@ -3,10 +3,12 @@
 cases: -> every architecture, by library;  made: its name and size -> its library's own object
 
 Weights are random and none of them is left constant (a scale of 1 or 0 would make channels alike), so that one channel
-can be told from another by its numbers. Sizes are 64 px where an architecture runs at that, else the smallest that it
-is usually given.
+can be told from another by its numbers; batch norms hold the statistics of random images, for without them what an
+image is has vanished behind the biases some layers on, as in no trained network. Sizes are 64 px where an architecture
+runs at that, else the smallest that it is usually given.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +108,25 @@ def made(case: Case) -> Any:
         for weight in module.parameters():
             if weight.numel() > 1 and bool((weight == weight.flatten()[0]).all()):
                 weight.add_(0.1 * torch.randn_like(weight))
+        _normalize(module, torch.rand(4, 3, case.size, case.size))
     return module
+
+
+def _normalize(module: Any, images: Any) -> None:
+    """Give a module's batch norms the statistics of these images, each behind those before it."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    flags = [(one, one.training) for one in module.modules()]
+    norms = [(one, one.momentum) for one in module.modules() if isinstance(one, _BatchNorm)]
+    module.eval()
+    for norm, _ in norms:
+        norm.training, norm.momentum = True, 1.0
+    with contextlib.suppress(Exception):  # of a model that takes no images, or has a single number to a channel
+        module(images)
+    for norm, momentum in norms:
+        norm.momentum = momentum
+    for one, training in flags:
+        one.training = training
 
 
 def _timm(name: str, size: int) -> Any:
