@@ -38,6 +38,7 @@ def network_for(
             raise PellucidError(f"No pixel's deviation reaches {wanted.drop_below:g}; drop fewer pixels.")
         plan = replace(plan, layers=grouped(plan.layers, np.where(kept, np.cumsum(kept) - 1, -1)))
     options = wanted.model_dump(exclude={"hidden", "drop_below"})
+    data.train.labels  # noqa: B018 (raises where there are none)
     network = Network(plan, input_shape=data.input_shape, classes=len(data.classes), seed=seed, **options)
     if network.scaling is None:
         network.measure_scaling(data.train.some())
