@@ -230,6 +230,14 @@ def test_a_size_that_is_open_is_asked_for():
         open_model(module, input_shape=(1, 11, 6))
 
 
+def test_a_layer_without_weights_at_the_start_has_channels_as_units():
+    """Rejects rows of pixels as the units of a Rescaling, which nothing comes before."""
+    model = keras.Sequential(
+        [keras.Input((13, 9, 3)), keras.layers.Rescaling(1 / 255, name="scaled"), keras.layers.Conv2D(4, 3, name="c")]
+    )
+    assert open_model(model, scaling="unit").layer("scaled").shape == (3, 13, 9)
+
+
 def test_channels_first_stays_as_it_is():
     """Rejects permuting what is in order: units would be rows."""
     module = keras.Sequential(

@@ -345,3 +345,76 @@ def test_a_negative_unit_is_not_dead():
     assert not below.dead.any()
     assert (below.activations < -4).all()
     assert rectified.dead.all()
+
+
+class Shared(nn.Module):
+    """A submodule that is registered at two places, and a parameter that two submodules share."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+        self.again = nn.Sequential(self.first)
+        self.tied = nn.Conv2d(3, 3, 3, padding=1)
+        self.tied.weight = self.first.weight
+
+    def forward(self, x):
+        return self.tied(self.again(x))
+
+
+def test_a_submodule_registered_twice_keeps_its_parameters():
+    """Rejects weights swapped twice, after which a plain tensor stands where the parameter was."""
+    module = Shared()
+    before = dict(module.named_parameters(remove_duplicate=False))
+    model = open_model(module, input_shape=SHAPE)
+    images = torch.rand(2, *SHAPE)
+    torch.testing.assert_close(answers(model, "tied", images).output, module(images))
+    assert isinstance(module.first.weight, nn.Parameter)
+    after = dict(module.named_parameters(remove_duplicate=False))
+    assert before.keys() == after.keys()
+    assert all(after[name] is one for name, one in before.items())
+
+
+class Response(nn.Module):
+    """A norm of a person's own, over the last axis, on a map of one position."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, 1, width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x):
+        return self.weight * x + self.bias
+
+
+class Gate(nn.Module):
+    """Half of the features times a mixture of the tokens of the other half, as in gMLP."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(24, 24)
+
+    def forward(self, x):
+        kept, other = x.chunk(2, -1)
+        return kept * self.mix(other.transpose(1, 2)).transpose(1, 2)
+
+
+class Parts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.own = Response(3)
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.gate = Gate()
+
+    def forward(self, x):
+        self.own(self.pool(x).permute(0, 2, 3, 1))
+        return self.gate(self.patches(x).flatten(2).transpose(1, 2))
+
+
+def test_units_are_found_where_lengths_mislead():
+    """Rejects an axis of one number for a norm of one's own, and tokens that were mixed for the units of a gate."""
+    torch.manual_seed(0)
+    shapes = {layer.name: layer.shape for layer in open_model(Parts(), input_shape=SHAPE).layers}
+    assert shapes["own"] == (3, 1, 1)
+    assert shapes["gate.mix"] == (24, 4)
+    assert shapes["gate"] == (4, 4, 6)

@@ -160,6 +160,10 @@ class LayerProbe(ABC):
         """The axis of the units in a module's output, counted from either end, where its weights say."""
 
     @abstractmethod
+    def usual_axis(self, output: Tensor) -> int:
+        """The axis of the units in an output of which nothing else is known."""
+
+    @abstractmethod
     def is_made_of_modules(self, module: Any) -> bool:
         """Whether other modules run inside it."""
 
@@ -183,7 +187,9 @@ class LayerProbe(ABC):
         self._asking = False
         given = _first_given(args, kwargs)
         self._sites.append((module, run))
-        self._outputs.append(Output(path, tensor, Images(), given, axis, self.is_made_of_modules(module)))
+        self._outputs.append(
+            Output(path, tensor, Images(), given, axis, self.usual_axis(tensor), self.is_made_of_modules(module))
+        )
 
     def compare(self) -> bool:
         """Whether a second forward is needed; from here on, `record` is one of `record_changed`."""

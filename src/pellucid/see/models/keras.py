@@ -290,6 +290,10 @@ class _Probe(LayerProbe):
             return axis
         return None
 
+    def usual_axis(self, output: Tensor) -> int:
+        """As maps have it."""
+        return -1 if self._channels_last or output.ndim == 3 else 1
+
     def is_made_of_modules(self, module: Any) -> bool:
         """Whether it holds layers."""
         return bool(module._flatten_layers(include_self=False))

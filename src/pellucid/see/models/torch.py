@@ -113,7 +113,7 @@ class _Reader(ForwardRecorder):
         """The module on detached views of its weights, and on a copy of the images."""
         weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
         with _slow_attention():
-            functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),))
+            functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),), tie_weights=False)
 
     @property
     def supports_bfloat16(self) -> bool:
@@ -194,6 +194,10 @@ class _Probe(LayerProbe):
             return None
         return _axis_of_vector(module, *next(iter(vectors.items())), args, kwargs)
 
+    def usual_axis(self, output: Tensor) -> int:
+        """Of tokens the last, of maps and heads the first behind the images."""
+        return -1 if output.ndim == 3 else 1
+
     def is_made_of_modules(self, module: nn.Module) -> bool:
         """Whether it has children."""
         return next(module.children(), None) is not None
@@ -215,7 +219,7 @@ def _axis_of_vector(module: nn.Module, name: str, vector: Tensor, args: Any, kwa
             runs.append(first_tensor(functional_call(module, {name: weight}, tuple(copied), named)))
         except FAILURES:  # a person's own code, which may not bear to run twice
             return None
-    return None if runs[0] is None or runs[1] is None else axis_of_change(runs[0], runs[1])
+    return None if runs[0] is None or runs[1] is None else axis_of_change(runs[0], runs[1], vector.numel())
 
 
 def _probe(
@@ -281,7 +285,7 @@ def _forward(
     """Run the module on these images, floats or bytes, as a Reader does, so that nothing of it changes."""
     images = images.to(device, dtype if images.is_floating_point() else images.dtype)
     with lock, evaluating(module), _slow_attention(), FixedRng(device), torch.no_grad():
-        functional_call(module, _weights(module, channels_last, device), (images,))
+        functional_call(module, _weights(module, channels_last, device), (images,), tie_weights=False)
 
 
 def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtype) -> bool:
@@ -298,12 +302,19 @@ def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtyp
 
 def _weights(module: nn.Module, channels_last: bool, device: torch.device) -> dict[str, Tensor]:
     """Detached views of the module's parameters, copies of its filters where they are to be channels-last, copies of
-    everything that lies on another device or was made in inference mode, and of all buffers."""
+    everything that lies on another device or was made in inference mode, and of all buffers.
+
+    Each submodule's own, under one name: a submodule registered twice would be given its weights twice, and the second
+    time a view would be put back in place of the parameter.
+    """
     weights = {}
-    for name, weight in module.named_parameters():
-        view = weight.detach().to(device, copy=weight.is_inference())
-        weights[name] = view.to(memory_format=torch.channels_last) if channels_last and view.ndim == 4 else view
-    return weights | {name: buffer.detach().to(device, copy=True) for name, buffer in module.named_buffers()}
+    for path, one in module.named_modules():
+        for name, weight in one.named_parameters(path, recurse=False):
+            view = weight.detach().to(device, copy=weight.is_inference())
+            weights[name] = view.to(memory_format=torch.channels_last) if channels_last and view.ndim == 4 else view
+        for name, buffer in one.named_buffers(path, recurse=False):
+            weights[name] = buffer.detach().to(device, copy=True)
+    return weights
 
 
 def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:

@@ -114,8 +114,8 @@ class Arrangement:
 class Output:
     """What one run of a module gave in the probe.
 
-    given: the first tensor that it was given.  own_axis: the axis of its units, where its weights say.  inside: whether
-    it is made of modules, so that it hands on what the last of them gave.
+    given: the first tensor that it was given.  own_axis: the axis of its units, where its weights say.  usual_axis:
+    where nothing does.  inside: whether it is made of modules, so that it hands on what the last of them gave.
     """
 
     name: str
@@ -123,6 +123,7 @@ class Output:
     images: Images
     given: Tensor | None
     own_axis: int | None
+    usual_axis: int
     inside: bool
 
 
@@ -160,8 +161,7 @@ class _Axes:
         if axis is None:
             axis = self._inherited(output, first)
         if axis is None:
-            usual = -1 if output.tensor.ndim == 3 else 1  # tokens, or maps and heads
-            axis, guessed = output.images.place(usual, output.tensor), True
+            axis, guessed = output.images.place(output.usual_axis, output.tensor), True
         self._found[id(output.tensor)] = self._last = (first, axis)
         self._stored[output.tensor.untyped_storage().data_ptr()] = self._last
         return axis, guessed
@@ -190,10 +190,13 @@ class _Axes:
         if given is None and output.given is not None and self._last is not None and not output.inside:
             memory = output.given.untyped_storage().data_ptr()
             given = self._passed(output, self._stored.get(memory, self._last))
-        for source in (self._last, given) if output.inside else (given, self._last):
-            axis = None if source is None else _handed_on(*source, first)
-            if axis is not None:
-                return axis
+        sources = (self._last, given) if output.inside else (given, self._last)
+        behind = 1 + int(output.images.fold > 1)  # no fold has units
+        for surely in (True, False):
+            for source in sources:
+                axis = None if source is None else _handed_on(*source, first, behind, surely=surely)
+                if axis is not None:
+                    return axis
         return None
 
     def _passed(self, output: Output, last: tuple[Tensor, int]) -> tuple[Tensor, int] | None:
@@ -204,27 +207,31 @@ class _Axes:
         if len(output.given) % (PROBED * output.images.fold) != 0 or output.images.axis == 1:
             return None
         given = output.images.first(output.given)
-        axis = _handed_on(*last, given)
+        behind = 1 + int(output.images.fold > 1)
+        axis = _handed_on(*last, given, behind, surely=True)
+        axis = _handed_on(*last, given, behind, surely=False) if axis is None else axis
         return None if axis is None else (given, axis)
 
 
-def _handed_on(source: Tensor, axis: int, output: Tensor) -> int | None:
-    """The axis along which an output has the units that `source` has along `axis`, images first; None if unknown."""
+def _handed_on(source: Tensor, axis: int, output: Tensor, behind: int, *, surely: bool) -> int | None:
+    """The axis, `behind` or later, along which an output has the units that `source` has along `axis`, images first.
+
+    surely: because it has the same values, in whatever order of positions, or the same sizes but along one axis; or
+    else because no other axis has that length. None if unknown.
+    """
     units = source.shape[axis]
-    fitting = [place for place in range(1, output.ndim) if output.shape[place] == units]
+    fitting = [place for place in range(behind, output.ndim) if output.shape[place] == units]
+    if not surely:
+        return fitting[0] if len(fitting) == 1 else None
     if source.numel() == output.numel() and (len(fitting) > 1 or source.shape != output.shape):
         extremes = _extremes(source, axis)
         for place in fitting:
-            if torch.equal(_extremes(output, place), extremes):  # the same values, in whatever order of positions
+            if torch.equal(_extremes(output, place), extremes):
                 return place
-    if source.shape == output.shape or (source.ndim == output.ndim and axis in fitting):
-        return axis
-    if len(fitting) == 1:
-        return fitting[0]
-    differing = [
-        place for place in range(output.ndim) if source.shape[place : place + 1] != output.shape[place : place + 1]
-    ]
-    return axis if source.ndim == output.ndim and differing == [axis] else None  # a part of the units, or more of them
+    if source.ndim != output.ndim:
+        return None
+    same = [one == other for one, other in zip(source.shape, output.shape, strict=True)]
+    return axis if same[axis] or all(same[:axis] + same[axis + 1 :]) else None  # a pool; a part of the units
 
 
 def _extremes(output: Tensor, axis: int) -> Float[Tensor, "two batch unit"]:
@@ -246,13 +253,13 @@ def _grid(tokens: int, grids: Sequence[tuple[int, int]], image: tuple[int, int])
     return None, 0
 
 
-def axis_of_change(output: Tensor, changed: Tensor) -> int | None:
-    """The axis along which an output changed at its start alone, when the first number of a vector of weights did."""
+def axis_of_change(output: Tensor, changed: Tensor, width: int) -> int | None:
+    """The axis of this width along which an output changed at its start alone, when the first number of weights did."""
     if output.shape != changed.shape:
         return None
     where = output != changed
     for axis in range(1, output.ndim):
         rows = where.movedim(axis, 0).flatten(1).any(1)
-        if bool(rows[0]) and not bool(rows[1:].any()):
+        if len(rows) == width and bool(rows[0]) and not bool(rows[1:].any()):
             return axis
     return None
