@@ -187,9 +187,9 @@ class _Axes:
         if id(output.tensor) in self._found:
             return self._found[id(output.tensor)][1]
         given = None if output.given is None else self._found.get(id(output.given))
-        if given is None and output.given is not None and self._last is not None and not output.inside:
-            memory = output.given.untyped_storage().data_ptr()
-            given = self._passed(output, self._stored.get(memory, self._last))
+        if given is None and output.given is not None:
+            origin = self._stored.get(output.given.untyped_storage().data_ptr(), None if output.inside else self._last)
+            given = None if origin is None else self._passed(output, origin)
         sources = (self._last, given) if output.inside else (given, self._last)
         behind = 1 + int(output.images.fold > 1)  # no fold has units
         for surely in (True, False):
