@@ -117,6 +117,7 @@ class Model(ABC):
     layers: every layer with units, in the order in which they run.  device: where its images must be.
     classes: the names of what the last layer's units stand for; empty where they are not known.
     pipeline: the library's own way from a picture (PIL, RGB) to (channel, height, width) in model space, if it has one.
+    takes_bgr: whether what is inside takes its colors in the order BGR; images are RGB here all the same.
     unlisted: why each module that has weights, but is no layer, is none.
     """
 
@@ -127,6 +128,7 @@ class Model(ABC):
     device: torch.device
     classes: tuple[str, ...] = field(default=(), kw_only=True)
     pipeline: Callable[[Any], np.ndarray] | None = field(default=None, kw_only=True)
+    takes_bgr: bool = field(default=False, kw_only=True)
     unlisted: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @abstractmethod

@@ -27,7 +27,7 @@ LARGEST_SIDE = 4096
 class Described:
     """A model, and what is said of it; None or empty where nothing is said.
 
-    model: the object of its library.  name: for people.  reversed_channels: whether it takes BGR.
+    model: the object of its library.  name: for people.  takes_bgr: see `Model.takes_bgr`.
     pipeline: see `Model.pipeline`.  random: why its weights are random, if they are.  fresh: whether nobody else has
     the model, so that weights may be put into it.
     """
@@ -38,7 +38,7 @@ class Described:
     scaling: Scaling | None = None
     classes: tuple[str, ...] = ()
     pipeline: Pipeline | None = None
-    reversed_channels: bool = False
+    takes_bgr: bool = False
     random: str = ""
     fresh: bool = False
 
@@ -103,7 +103,7 @@ def through(model: Any, pipeline: Pipeline | None, classes: Sequence[str] = (), 
     order = slice(None, None, -1 if turned else 1)
     scaling = Scaling("mean-deviation", (-black / span)[order], (1 / span)[order])
     way = (lambda picture: pipeline(picture)[::-1]) if turned else pipeline
-    return replace(plain, input_shape=answers[0].shape, scaling=scaling, pipeline=way, reversed_channels=turned)
+    return replace(plain, input_shape=answers[0].shape, scaling=scaling, pipeline=way, takes_bgr=turned)
 
 
 def _statements(module: nn.Module) -> list[Mapping[str, Any]]:

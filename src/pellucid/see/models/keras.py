@@ -43,7 +43,6 @@ Form = Callable[[Tensor], Tensor]  # images (batch, channel, height, width) -> w
 _FORMS: dict[object, Form] = {  # by whether channels are last, or by what else the model takes
     False: lambda images: images,
     True: lambda images: images.movedim(1, -1),
-    "BGR": lambda images: images.flip(1).movedim(1, -1),
     "one channel": lambda images: images[:, 0],
     "row": lambda images: images.movedim(1, -1).flatten(1),
 }
@@ -118,7 +117,8 @@ class _Reader(ForwardRecorder):
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
         """The model on detached views of its weights, none of which can change."""
-        _run(self._model.module, self._model.form(images), self._values)
+        ordered = images.flip(1) if self._model.takes_bgr else images
+        _run(self._model.module, self._model.form(ordered), self._values)
 
 
 def stated_scaling(model: Any) -> Scaling | None:
@@ -140,12 +140,10 @@ def open_keras(
     scaling: Scaling,
     name: str | None = None,
     device: torch.device | None = None,
-    reversed_channels: bool = False,
     units_axis: Mapping[str, int] = MappingProxyType({}),
 ) -> KerasModel:
     """A `keras.Model` as a Model. input_shape: (channel, height, width), needed where the model does not fix it.
 
-    reversed_channels: whether it takes BGR, as some of Keras' own networks do; images are RGB here all the same.
     units_axis: patterns of layers' names -> the axis of their units, where that is read wrongly.
 
     Raises PellucidError for another backend than PyTorch's, a model that was not built, has several inputs, or does
@@ -165,7 +163,6 @@ def open_keras(
         )
     channels_last = _is_channels_last(model)
     shape, form = _taken(model, name, input_shape, channels_last)
-    form = _FORMS["BGR"] if reversed_channels else form
     layers, sites, unlisted = _probe(model, name, shape, form, channels_last, home, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     return KerasModel(name, shape, scaling, layers, home, model, form, sites, unlisted=unlisted)

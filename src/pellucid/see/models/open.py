@@ -91,7 +91,7 @@ def _opened(
         "units_axis": options.get("units_axis", {}),
     }
     if keras.is_model(model):  # which PyTorch takes for modules of its own
-        return keras.open_keras(model, reversed_channels=found.reversed_channels, **asked)
+        return keras.open_keras(model, **asked)
     if isinstance(model, nn.Module):
         return open_module(model, **asked)
     if not isinstance(model, Model | Network | Path):
@@ -130,7 +130,8 @@ def _completed(opened: Model, found: Described, classes: Sequence[str] | None) -
             f"There are {len(named)} names of classes, but the last layer of '{opened.name}' has {units} units; give a "
             f"name for each."
         )
-    changes: dict[str, Any] = {"classes": named} if named and len(named) == units else {}
+    changes: dict[str, Any] = {"takes_bgr": True} if found.takes_bgr else {}
+    changes |= {"classes": named} if named and len(named) == units else {}
     if found.pipeline is not None and opened.scaling == found.scaling:
         changes["pipeline"] = found.pipeline
     return replace(opened, **changes) if changes else opened

@@ -101,7 +101,7 @@ class TorchModel(Model):
             device=device,
             units_axis=self.units_axis,
         )
-        return replace(moved, classes=self.classes, pipeline=self.pipeline)
+        return replace(moved, classes=self.classes, pipeline=self.pipeline, takes_bgr=self.takes_bgr)
 
 
 class _Reader(ForwardRecorder):
@@ -112,8 +112,11 @@ class _Reader(ForwardRecorder):
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
         """The module on detached views of its weights, and on a copy of the images."""
         weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
+        ordered = images.flip(1) if self._model.takes_bgr else images
         with _slow_attention():
-            functional_call(self._model.module, weights, (images.to(self._model.dtype, copy=True),), tie_weights=False)
+            functional_call(
+                self._model.module, weights, (ordered.to(self._model.dtype, copy=True),), tie_weights=False
+            )
 
     @property
     def supports_bfloat16(self) -> bool:
