@@ -111,7 +111,7 @@ def keras_model(name: str) -> tuple[str, Logits]:
     patch.object(keras.src.utils.file_utils, "get_file", kept).start()
     model = builder(weights="imagenet")
     preprocess = sys.modules[builder.__module__].preprocess_input
-    height, width = model.input_shape[1:3]
+    height, width = (side or 224 for side in model.input_shape[1:3])
 
     def logits(picture: Image.Image) -> np.ndarray:
         resized = keras.utils.img_to_array(picture.resize((width, height), Image.Resampling.BICUBIC))

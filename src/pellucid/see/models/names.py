@@ -159,7 +159,7 @@ def _keras(library: Any, name: str) -> Described:
     builder = builders[name.lower()]
     preprocess = sys.modules[builder.__module__].preprocess_input
     model = builder(weights="imagenet")
-    height, width = model.input_shape[1:3]
+    height, width = (side or 224 for side in model.input_shape[1:3])  # some take any size, and were trained on this
     names = library.applications.imagenet_utils.decode_predictions(np.eye(1000, dtype=np.float32), top=1)
 
     def pipeline(picture: Any) -> np.ndarray:
