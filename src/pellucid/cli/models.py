@@ -1,7 +1,6 @@
 """The command about models themselves: models."""
 
 from fnmatch import fnmatch
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +49,7 @@ def models(
     if model is None:
         print("\nOver the network, with the weights, size, scaling and classes of their library:")
         for which, library in names.LIBRARIES.items():
-            there = find_spec(library.package) is not None
+            there = names.is_installed(library.package)
             print(f"{which}:NAME  " + (f"pellucid models '{which}:*'" if there else f"pip install 'pellucid[{which}]'"))
     elif not found:
         raise PellucidError(f"No model is called '{model}'; `pellucid models` lists what there is.")

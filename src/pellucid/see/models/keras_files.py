@@ -222,6 +222,9 @@ def _require_known(path: Path, part: Mapping[str, Any]) -> None:
     steps = _BACKENDS.sub("", str(module).removeprefix("keras.src.").removeprefix("keras.")).split(".")
     if str(module).split(".")[0] == "keras" and (steps[0] in MODULES or (steps == ["keras"] and name in CLASSES)):
         return
+    own = vars(sys.modules.get(str(module), keras)).get(str(name)) if steps[0] == "applications" else None
+    if isinstance(own, type) and issubclass(own, keras.layers.Layer):  # ConvNeXt's scales; networks are functions there
+        return
     raise PellucidError(
         f"The Keras file '{path}' names '{module!s:.80}.{name!s:.80}', which is no part of Keras' networks, so it was "
         f"not imported; if it is yours, register it by keras.saving.register_keras_serializable first."

@@ -97,9 +97,11 @@ def save(path: StrPath, source: str, opened: Model, **asked: Any) -> Path:
     return Path(path)
 
 
-def _short(numbers: Any) -> list[float]:
-    """float32 numbers by the fewest digits that bring them back."""
-    return [float(str(number)) for number in np.ravel(np.asarray(numbers, np.float32))]
+def _short(numbers: Any) -> Any:
+    """float32 numbers by the fewest digits that bring them back, those of channels in one list."""
+    if not isinstance(numbers, list):
+        return float(str(np.float32(numbers)))
+    return [_short(one[0][0] if np.shape(one) == (1, 1) else one) for one in numbers]
 
 
 def _toml(value: Any) -> str:

@@ -89,6 +89,11 @@ def imported(which: str) -> Any:
         ) from error
 
 
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    return package in sys.modules or find_spec(package) is not None
+
+
 def local() -> Iterator[str]:
     """The names whose weights lie on this machine, as the libraries' own folders tell."""
     for folder in sorted(_hub_folder().glob("models--*--*")):
@@ -98,13 +103,13 @@ def local() -> Iterator[str]:
         elif any(folder.glob("snapshots/*/preprocessor_config.json")):
             yield f"hf:{owner}/{name}"
     files = {file.name for file in _torch_folder().glob("*.pth")}
-    if files and find_spec("torchvision") is not None:
+    if files and is_installed("torchvision"):
         models = importlib.import_module("torchvision.models")
         for name in models.list_models():
             kept = [one.name for one in models.get_model_weights(name) if Path(one.url).name in files]
             yield from (f"torchvision:{name}.{tag}" for tag in kept)
     stems = {re.sub(r"[_-]", "", file.stem.partition("_weights")[0]) for file in _keras_folder().glob("*.h5")}
-    if stems and find_spec("keras") is not None:
+    if stems and is_installed("keras"):
         yield from (f"keras:{name}" for name in _keras_names(keras.imported()) if name.lower() in stems)
 
 
