@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
 
 from pellucid import cli
@@ -122,6 +122,78 @@ def test_weights_come_from_a_file(here, form):
     images = torch.rand(2, 1, 7, 5)
     with model.reading(["out"]) as read, torch.no_grad():
         torch.testing.assert_close(read(images)["out"].output, theirs(images))
+
+
+class Tied(nn.Module):
+    """Two names for one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.second(self.first(x.flatten(1)))
+
+
+def _state(module):
+    return {name: value + 1 for name, value in module.state_dict().items()}
+
+
+def _without_counts(state):
+    """As batch norms were saved before they counted batches."""
+    return {name: value for name, value in state.items() if "num_batches" not in name}
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda state: {"net": state},
+        lambda state: {"epoch": 1, "best": {"weights": state}},
+        lambda state: {"net": state, "optimizer": {"state": {0: {"mean": torch.zeros(2)}}, "param_groups": [{}]}},
+        lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}},
+        lambda state: {f"module._orig_mod.model.{name}": value for name, value in state.items()},
+        _without_counts,
+    ],
+)
+def test_weights_are_found_however_training_scripts_keep_them(here, kept):
+    """Rejects a nesting or a prefix that is not in a list, an optimizer's numbers taken for weights, and more
+    strictness than PyTorch's own; the module that was given stays as it was."""
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    before, state = {name: value.clone() for name, value in module.state_dict().items()}, _state(module)
+    torch.save(kept(state), here / "w.pt")
+    found = open_model(module, weights=here / "w.pt", input_shape=(1, 7, 5)).module.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in _without_counts(state).items())
+    assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())
+
+
+def test_a_prefix_of_the_module_itself_stays(here):
+    """Rejects stripping what the module has, too."""
+    wrapped = nn.Sequential(nn.Sequential(nn.Linear(6, 2)))
+    torch.save(_state(wrapped), here / "w.pt")
+    found = loaded(wrapped, here / "w.pt").state_dict()
+    assert list(found) == ["0.0.weight", "0.0.bias"]
+
+
+def test_several_state_dicts_are_not_chosen_among(here):
+    """Rejects weights of a teacher, or of another epoch, taken by luck; a usual name goes before others."""
+    state = nn.Linear(3, 2).state_dict()
+    torch.save({"student": state, "teacher": state}, here / "two.pt")
+    with pytest.raises(PellucidError, match="student, teacher"):
+        loaded(nn.Linear(3, 2), here / "two.pt")
+    torch.save({"model": _state(nn.Linear(3, 2)), "ema": state}, here / "usual.pt")
+    assert not torch.equal(loaded(nn.Linear(3, 2), here / "usual.pt").weight, state["weight"])
+
+
+def test_tensors_that_share_memory_are_taken_as_safetensors_writes_them(here):
+    """Rejects 'lacks second.weight' for what `save_model` left out, and a PyTorch file that lacks it taken as well."""
+    theirs = Tied()
+    save_model(theirs, str(here / "tied.safetensors"))
+    found = open_model(Tied, weights=here / "tied.safetensors", input_shape=(1, 2, 3)).module
+    assert torch.equal(found.second.weight, theirs.first.weight)
+    torch.save({name: value for name, value in theirs.state_dict().items() if name != "second.weight"}, here / "a.pt")
+    with pytest.raises(PellucidError, match=r"lack 'second\.weight'"):
+        loaded(Tied(), here / "a.pt")
 
 
 RAN = []

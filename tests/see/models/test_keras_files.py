@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import zipfile
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 if importlib.util.find_spec("keras") is None:  # importing it would choose its backend
     pytest.skip("Keras is not installed: pip install 'pellucid[keras]'", allow_module_level=True)
 
+from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.see.models import keras as adapter
 from pellucid.see.models.keras_files import load_weights
@@ -280,3 +282,37 @@ def test_a_factory_of_keras_takes_weights_by_name(tmp_path, monkeypatch):
         torch.testing.assert_close(said, theirs(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
     with pytest.raises(PellucidError, match="not for a Keras model"):
         open_model("keras_nets_of_mine:make", weights="a.pt")
+
+
+def test_layers_of_keras_own_applications_are_let_in(tmp_path):
+    """Rejects Keras' own ConvNeXt, whose scales are no public layer; its functions, which fetch files, stay out."""
+    scales = import_module("keras.src.applications.convnext")
+    inputs = keras.Input((6, 5, 3))
+    module = keras.Model(inputs, keras.layers.Conv2D(4, 3)(scales.LayerScale(0.5, 3)(inputs)))
+    module.save(tmp_path / "a.keras")
+    assert open_model(tmp_path / "a.keras").layers
+    bad = {"class_name": "ConvNeXtTiny", "module": "keras.src.applications.convnext", "config": {"weights": "a.h5"}}
+    with zipfile.ZipFile(tmp_path / "b.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", json.dumps(bad))
+    with pytest.raises(PellucidError, match="no part of Keras' networks"):
+        open_model(tmp_path / "b.keras")
+
+
+@pytest.mark.parametrize(
+    ("first", "bytes_inside"),
+    [
+        (lambda: keras.layers.Rescaling(1 / 255), True),
+        (lambda: keras.layers.Rescaling(1 / 127.5, offset=-1), True),
+        (lambda: keras.layers.Normalization(mean=[120.0, 110.0, 100.0], variance=[900.0, 900.0, 900.0]), True),
+        (lambda: keras.layers.Rescaling(2.0, offset=-1), False),
+        (lambda: keras.layers.Normalization(mean=[0.5, 0.4, 0.3], variance=[0.1, 0.1, 0.1]), False),
+        (lambda: keras.layers.Activation("linear"), False),
+    ],
+)
+def test_a_model_that_rescales_bytes_is_given_bytes(first, bytes_inside):
+    """Rejects [0, 1] for a network that divides by 255 itself, and 0 to 255 for one that does not."""
+    module = keras.Sequential([keras.Input((6, 5, 3)), first(), keras.layers.Conv2D(2, 3)])
+    scaling = open_model(module).scaling
+    assert scaling == (Scaling("mean-deviation", 0.0, 1 / 255) if bytes_inside else Scaling("unit"))
+    assert open_model(module, scaling="standardized").scaling.kind == "standardized"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 from weakref import WeakSet
 
@@ -192,7 +193,7 @@ def _with_weights(found: Described, weights: str | os.PathLike[str], source: Any
     Raises PellucidError where they do not fit, and for what takes none.
     """
     model = found.model
-    if isinstance(model, type):
+    if isinstance(model, type | FunctionType):
         model = factories.called(model, model.__name__)
     if keras.is_model(model):
         if not found.fresh:
