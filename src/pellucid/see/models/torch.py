@@ -114,9 +114,7 @@ class _Reader(ForwardRecorder):
         weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
         ordered = images.flip(1) if self._model.takes_bgr else images
         with _slow_attention():
-            functional_call(
-                self._model.module, weights, (ordered.to(self._model.dtype, copy=True),), tie_weights=False
-            )
+            functional_call(self._model.module, weights, (ordered.to(self._model.dtype, copy=True),), tie_weights=False)
 
     @property
     def supports_bfloat16(self) -> bool:
