@@ -10,8 +10,8 @@ No pyplot and so no state: a figure is returned, nothing is shown, and threads d
 per inch all of it doubles.
 """
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from pellucid.data.figures import ShownFigure
 from pellucid.files import StrPath, atomic_path, format_of
 from pellucid.show import style
-from pellucid.show.figures.wall import Board, Pixels
+from pellucid.show.figures.wall import Pixels
 from pellucid.show.style import FIGURES, LIGHT
 
 DPI = 100
@@ -63,19 +63,12 @@ def draw_text(
     axes.text(left, top, shown, size=size, color=colour, family=family, ha=at, va="top")
 
 
-class FigureBoard(Board):
+class FigureBoard:
     """A board (wall.py) that is a figure."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.figure, self._axes = pixel_figure(width, height)
-
-    def draw_image(self, *given: Any, **named: Any) -> None:
-        """As in Board."""
-        draw_image(self._axes, *given, **named)
-
-    def draw_text(self, *given: Any, **named: Any) -> None:
-        """As in Board."""
-        draw_text(self._axes, *given, **named)
+        self.figure, axes = pixel_figure(width, height)
+        self.draw_image, self.draw_text = partial(draw_image, axes), partial(draw_text, axes)
 
 
 def add_plot(figure: Figure, left: int, top: int, width: int, title: str, height: int) -> Axes:

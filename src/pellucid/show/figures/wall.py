@@ -7,7 +7,6 @@ A wall as PNG is the first thing that most people write, and Matplotlib takes ha
 PyTorch takes to load. So here Pillow draws it, in Matplotlib's fonts and two pixels for one, as a figure is saved.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -29,23 +28,7 @@ SCALE = 2  # pixels of a PNG for one of the layout
 POINT = SCALE * 100 / 72  # pixels of a point
 Pixels = UInt8[np.ndarray, "height width *colour"]
 Side = Literal["left", "right"]
-
-
-class Board(ABC):
-    """Where images and words are drawn, in pixels from the upper left corner."""
-
-    @abstractmethod
-    def draw_image(self, pixels: Pixels, left: int, top: int, multiple: int = 1) -> None:
-        """Draw an image, each pixel a square; grays are tinted from ink to ivory."""
-
-    @abstractmethod
-    def draw_text(
-        self, words: str, left: int, top: int, *, size: float | int, colour: str, serif: bool = False, at: Side = "left"
-    ) -> None:
-        """Words whose upper edge is at `top` and whose left or right edge (`at`) is at `left`."""
-
-
-B = TypeVar("B", bound=Board)
+B = TypeVar("B")
 
 
 def image_tones(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, "image height wide *colour"]:
@@ -66,7 +49,10 @@ def draw_wall(
     title: str = "",
     tones: Tones = DEVIATIONS,
 ) -> B:
-    """Every unit's pattern with its number and activation; `units` numbers them (default: from 0)."""
+    """Every unit's pattern with its number and activation; `units` numbers them (default: from 0).
+
+    kind: width, height -> a board; it draws images and words as PictureBoard does.
+    """
     tiles = image_tones(images, tones)
     count, height, width = tiles.shape[:3]
     names = range(count) if units is None else units
@@ -76,7 +62,7 @@ def draw_wall(
     step_x, step_y = width * multiple + GAP, height * multiple + GAP + 14
     note = tones.note.removeprefix(", ")
     top = MARGIN + (30 if title else 0) + (14 if note else 0)
-    board = kind(
+    board: Any = kind(
         2 * MARGIN + max(across * step_x - GAP, 280 if note else 0), top + MARGIN + -(-count // across) * step_y - GAP
     )
     if title:
@@ -92,18 +78,19 @@ def draw_wall(
         board.draw_text(str(names[index]), left, below, size=6.5, colour=LIGHT.muted)
         colour = LIGHT.wrong if silent else LIGHT.ink
         board.draw_text(value, right, below, size=6.5, colour=colour, at="right")
-    return board
+    found: B = board
+    return found
 
 
-class PictureBoard(Board):
-    """A board of pixels."""
+class PictureBoard:
+    """Where images and words are drawn, in pixels from the upper left corner: a picture."""
 
     def __init__(self, width: int, height: int) -> None:
         self.picture = Image.new("RGB", (SCALE * width, SCALE * height), LIGHT.paper)
         self._pen = ImageDraw.Draw(self.picture)
 
     def draw_image(self, pixels: Pixels, left: int, top: int, multiple: int = 1) -> None:
-        """As in Board."""
+        """Draw an image, each pixel a square; grays are tinted from ink to ivory."""
         colours = style.duotone(pixels) if pixels.ndim == 2 else pixels
         large = colours.repeat(SCALE * multiple, 0).repeat(SCALE * multiple, 1)
         self.picture.paste(Image.fromarray(large), (SCALE * left, SCALE * top))
@@ -111,7 +98,7 @@ class PictureBoard(Board):
     def draw_text(
         self, words: str, left: int, top: int, *, size: float | int, colour: str, serif: bool = False, at: Side = "left"
     ) -> None:
-        """As in Board."""
+        """Words whose upper edge is at `top` and whose left or right edge (`at`) is at `left`."""
         font = _font("STIXGeneral" if serif else "DejaVuSans", size * POINT)
         baseline = SCALE * top - font.getbbox("l", anchor="ls")[1]
         self._pen.text((SCALE * left, baseline), words, colour, font, anchor=f"{at[0]}s")
