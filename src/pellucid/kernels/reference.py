@@ -145,17 +145,13 @@ def average_pool_gradient(dy: Pooled, size: Size, stride: Size, shape: Size) -> 
 
 
 class PoolGradient(NamedTuple):
-    """The gradient for what a pool took the largest pixels of, before `max_pool_gradient` spreads it over all pixels.
+    """The gradient for what a pool took the largest pixels of, before `max_pool_gradient` spreads it over all pixels."""
 
-    values: of each window.  winner: which pixel of a window gets it.  size, stride: of a window.  shape: (height,
-    width) of all pixels.
-    """
-
-    values: Pooled
-    winner: Winner
-    size: Size
+    values: Pooled  # of each window
+    winner: Winner  # which pixel of a window gets it
+    size: Size  # of a window
     stride: Size
-    shape: Size
+    shape: Size  # (height, width) of all pixels
 
 
 def pooled_input_gradient(dy: PoolGradient, w: Filters, size: Size, border: Size = (0, 0)) -> Images:

@@ -157,8 +157,9 @@ class Network:
         linear: leave out the last layer's own activation, so that its output is the pre-activation.  seed: as in
         `forward_shards`.
         """
-        stop = len(self.layers) - 1 if upto is None else self._index(upto)
-        layers = self.layers[: stop + 1]
+        last_name = self.names[-1] if upto is None else upto
+        require_known("layer", [last_name], self.names)
+        layers = self.layers[: self.names.index(last_name) + 1]
         if linear and hasattr(layers[-1], "activation"):
             last: Any = layers[-1]
             layers = (*layers[:-1], replace(last, activation="linear"))
@@ -344,10 +345,6 @@ class Network:
             else:
                 found[part] = value
         return found
-
-    def _index(self, name: str) -> int:
-        require_known("layer", [name], self.names)
-        return self.names.index(name)
 
 
 def hand_written(model: Network | Opened) -> Network:

@@ -21,15 +21,12 @@ Back = tuple[Parameters, Array | None]
 
 @dataclass(frozen=True)
 class Trace:
-    """One pass forward: the layers run, what went in, their outputs, what backward needs, and each layer's seconds.
-
-    coupled: whether it was one of training, in which layers may see the whole batch.
-    """
+    """One pass forward: the layers run, what went in, their outputs, what backward needs, and each layer's seconds."""
 
     layers: tuple[Layer, ...]
     names: tuple[str, ...]
     x: Array
-    coupled: bool = False
+    coupled: bool = False  # whether it was one of training, in which layers may see the whole batch
     outputs: list[Array] = field(default_factory=list)
     caches: list[Any] = field(default_factory=list)
     forward_seconds: list[float] = field(default_factory=list)

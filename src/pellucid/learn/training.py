@@ -238,7 +238,10 @@ class Trainer:
         rate *= warmup_factor(settings, epoch * len(batches) + number)
         judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
         stats = judged or number % STATS_EVERY == 0
-        perturbation = self._perturbation(epoch, number, epoch * len(batches) + number, images.shape)
+        perturbation = None
+        if settings.robust > 0:
+            made, rng = epoch * len(batches) + number, np.random.default_rng([settings.seed, epoch, number, 1])
+            perturbation = Perturbation.of_batch(settings.robust, made, images.shape, rng)
         labels, seed, smoothing = train.labels[chosen], (settings.seed, epoch, number, 2), settings.label_smoothing
         step = train_step(
             self.network, images, labels, stats=stats, perturbation=perturbation, seed=seed, smoothing=smoothing
@@ -258,12 +261,6 @@ class Trainer:
         return Batch(
             epoch, number, len(chosen), *scores, *judged_as, *seconds, *layers, step.largest, step.dead, *moved
         )
-
-    def _perturbation(self, epoch: int, number: int, step: int, shape: tuple[int, ...]) -> Perturbation | None:
-        if self.settings.robust == 0:
-            return None
-        rng = np.random.default_rng([self.settings.seed, epoch, number, 1])
-        return Perturbation.of_batch(self.settings.robust, step, shape, rng)
 
     def _moved(self, step: StepResult, rate: float, count: int, *, stats: bool) -> tuple[Array | None, Array | None]:
         """Take the step; (gradient_norm, update_ratio) of the layers, where they are asked for."""

@@ -48,12 +48,9 @@ def save_film(
     with atomic_path(target) as temporary:
         if suffix == ".mp4":
             _save_mp4([np.asarray(picture.convert("RGB")) for picture in pictures], temporary, each)
-        elif suffix == ".gif":
-            pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=each, loop=0)
         else:
-            pictures[0].save(
-                temporary, "WEBP", save_all=True, append_images=pictures[1:], duration=each, loop=0, lossless=True
-            )
+            options = {"save_all": True, "append_images": pictures[1:], "duration": each, "loop": 0}
+            pictures[0].save(temporary, suffix[1:], **options, **({"lossless": True} if suffix == ".webp" else {}))
     return target
 
 

@@ -40,17 +40,14 @@ def digest(facts: Any, arrays: Arrays) -> str:
 
 @dataclass
 class ResultCache:
-    """Files of arrays in a folder, under one fingerprint; `resumed` counts those that were there already.
-
-    resume: use the files that are there; else everything is computed anew.
-    """
+    """Files of arrays in a folder, under one fingerprint."""
 
     folder: Path
     fingerprint: str
-    resume: bool
+    resume: bool  # use the files that are there; else everything is computed anew
     engine: Engine
     ticks: Progress | None = None
-    resumed: int = 0
+    resumed: int = 0  # how many were there already
 
     def load_part(self, name: str) -> Arrays | None:
         """The arrays of a file that was there already, if they may be taken over."""

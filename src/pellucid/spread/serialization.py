@@ -25,13 +25,10 @@ from pellucid.see.models.base import Model
 
 @dataclass(frozen=True)
 class Payload:
-    """References into Ray's object store: the pickled objects, and the image splits that these name by number.
+    """References into Ray's object store: the pickled objects, and the image splits that these name by number."""
 
-    name: unique to this payload.  paths: the sender's `sys.path`, so that workers can import the person's own modules.
-    """
-
-    name: str
-    paths: tuple[str, ...]
+    name: str  # unique to this payload
+    paths: tuple[str, ...]  # the sender's `sys.path`, so that workers can import the person's own modules
     pickled: Any
     splits: tuple[Any, ...]
 

@@ -23,15 +23,12 @@ LEAST = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Diversified(WrappedObjective):
-    """The inner objective, less `weight` x its value x the similarity to the other images of the same group.
-
-    groups: the unit that each job is an image of.  numbers: of each job, so that no image is compared with a copy.
-    """
+    """The inner objective, less `weight` x its value x the similarity to the other images of the same group."""
 
     layer: str
     weight: float
-    groups: Int64[Tensor, "job"]
-    numbers: Int64[Tensor, "job"]
+    groups: Int64[Tensor, "job"]  # the unit that each job is an image of
+    numbers: Int64[Tensor, "job"]  # of each job, so that no image is compared with a copy
 
     @classmethod
     def around(cls, inner: Objective, layer: str, weight: float) -> Self:

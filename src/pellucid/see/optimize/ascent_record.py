@@ -18,18 +18,13 @@ JobImages = Float32[Tensor, "job channel height width"]
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When an image's ascent is over: after `steps` steps, or once it has converged: its value has changed by less than
-    `tolerance` of itself in `patience` successive steps (tolerance 0: never).
-
-    keep_last: the last image is the result, not the one of the highest value on the way.  report_only: what has
-    converged goes on to the last step.
-    """
+    """When an image's ascent is over: after `steps` steps, or once it has converged."""
 
     steps: int
-    tolerance: float = 0.0
-    patience: int = 5
-    keep_last: bool = False
-    report_only: bool = False
+    tolerance: float = 0.0  # it has converged when its value has changed by less than this share of itself (0: never)
+    patience: int = 5  # in so many successive steps
+    keep_last: bool = False  # the last image is the result, not the one of the highest value on the way
+    report_only: bool = False  # what has converged goes on to the last step
 
 
 @dataclass(frozen=True, eq=False)

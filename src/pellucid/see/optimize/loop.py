@@ -49,17 +49,13 @@ ProgressCallback = Callable[[int], None]  # called after every step with the num
 
 @dataclass(frozen=True, eq=False)
 class AscentTask:
-    """How images ascend.
+    """How images ascend."""
 
-    image: how points become images.  optimizer: the rule that moves points.  transforms: what happens to images before
-    the model receives them.  penalties: what is subtracted from the objective.
-    """
-
-    image: Parametrization
-    optimizer: Optimizer
+    image: Parametrization  # how points become images
+    optimizer: Optimizer  # the rule that moves points
     stopping: StoppingRule
-    transforms: Transform | None = None
-    penalties: Penalty | None = None
+    transforms: Transform | None = None  # what happens to images before the model receives them
+    penalties: Penalty | None = None  # what is subtracted from the objective
 
 
 def snapshot_steps(steps: int, count: int = 8) -> tuple[int, ...]:
