@@ -145,7 +145,7 @@ def average_pool_gradient(dy: Pooled, size: Size, stride: Size, shape: Size) -> 
 
 
 class PoolGradient(NamedTuple):
-    """The gradient for what a pool took the largest pixels of, before `max_pool_gradient` spreads it over all pixels."""
+    """The gradient for what a pool took the largest pixels of, before `max_pool_gradient` spreads it over them all."""
 
     values: Pooled  # of each window
     winner: Winner  # which pixel of a window gets it
