@@ -10,6 +10,6 @@ def activation_stats(
     model: Model, layers: Sequence[str], images: JoinedSplits, *, classes: int, top: int = 16
 ) -> dict[str, LayerStats]:
     """{layer: LayerStats} over all images."""
-    chunks = image_chunks(model, images)
+    chunks = image_chunks(model, layers, images)
     partials = [partial_stats(model, layers, images, chunk, classes=classes, top=top) for chunk in chunks]
     return {name: merged([partial[name] for partial in partials], images) for name in layers}

@@ -85,15 +85,17 @@ class Report:
     def __init__(self, bar: Any, callback: Progress | None) -> None:
         self._bar, self._callback = bar, callback
         self._done = self._total = 0
+        self.times: float = 1  # what is expected now is expected so often; 0 where it was told before
 
     def expect(self, more: int) -> None:
-        """Add `more` steps to the total."""
-        self._total += more
+        """Add `more` steps to the total, or `times` as many."""
+        self._total += round(self.times * more)
         self._bar.total = self._total
 
     def advance(self, number: int) -> None:
         """Count `number` steps as done."""
         self._done += number
+        self._bar.total = self._total = max(self._total, self._done)
         self._bar.update(number)
         if self._callback is not None:
             self._callback(self._done, self._total)

@@ -110,11 +110,3 @@ def test_a_missing_layer_names_the_nearest_ones():
     assert "block7.norm" not in str(caught.value)
     with pytest.raises(PellucidError, match=r"no layer 'relu9'"):
         patterns(model, "relu9")
-
-
-def test_a_layer_made_of_layers_costs_nothing_of_its_own():
-    """Rejects a cost that counts what a block gives once for each module around it, so that batches are smaller."""
-    inner = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
-    model = open_model(nn.Sequential(nn.Sequential(inner), nn.Flatten()), input_shape=(1, 9, 7))
-    assert len(model.layers) == 5  # two wholes, a convolution, a rectifier, a flatten
-    assert model.cost == 9 * 7 + 3 * (4 * 7 * 5)

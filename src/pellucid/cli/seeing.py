@@ -151,6 +151,8 @@ def patterns(
             raise PellucidError(f"'{out}' has no pixels to repeat; write a .png or a folder, or give no multiple.")
         tiles = len(chosen) * (1 if film is None else settings.snapshots)
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
+    if film is not None:  # then snapshots are asked for, whatever memory they take
+        settings = settings.model_copy(update={"snapshots": settings.snapshots})
     found = _find(seen, layer, chosen, start, history, source, settings)
     print_written(export.save_patterns(found, out, multiple))
     if film is not None:
@@ -226,6 +228,10 @@ def inspect(
     beside: Annotated[
         str | None, Parameter(help="second model, whose layers are shown beside those of the first (default: none)")
     ] = None,
+    layers: Annotated[
+        tuple[str, ...],
+        Parameter(help="layers to show, by name, besides the last (default: all; of more than 32, the blocks)"),
+    ] = (),
     out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("inspect.png"),
     table: Annotated[
         Path | None, Parameter(help="table (.csv) of every layer's inputs and outputs, unit by unit (default: none)")
@@ -234,7 +240,7 @@ def inspect(
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Show every map of every layer for one image, and the probabilities of the classes."""
+    """Show the maps of the layers for one image, and the probabilities of the classes."""
     from pellucid.see.dataset.activations import inspect as look
     from pellucid.see.models.open import open_model
     from pellucid.show.figures.activations_figure import activations_figure, verdict
@@ -246,7 +252,7 @@ def inspect(
         check_output(table, (".csv",))
     models = [open_model(model_of(model, how)), *([] if beside is None else [open_model(beside)])]
     image, truth, classes = _image_to_inspect(models[0], picture, index, split, source, random.seed)
-    found = [look(one, image, as_is=True) for one in models]
+    found = [look(one, image, layers or None, as_is=True) for one in models]
     for one in found:
         print(f"{one.model}: {verdict(one, truth, classes)}.")
     print_written(save_figure(activations_figure(*found, truth=truth, classes=classes), out))

@@ -97,8 +97,8 @@ class Tones:
     def grays(self, images: Images) -> UInt8[np.ndarray, "..."]:
         """A byte for every value."""
         if self.values == "deviations":
-            # In double precision NumPy does it; for a few pictures nothing should have to be compiled.
-            return tone(STANDARDIZED.apply(np.asarray(images, np.float64)))
+            # In double precision NumPy does it, one by one to save memory: nothing should have to be compiled.
+            return np.stack([tone(STANDARDIZED.apply(np.asarray(image, np.float64)[None])[0]) for image in images])
         pixels = images if self.scaling.kind == "standardized" else self.scaling.invert(images)
         return byte_pixels(STANDARDIZED.to_pixels(pixels) if self.values == "stretched" else pixels)
 

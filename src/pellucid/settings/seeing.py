@@ -168,7 +168,7 @@ class PatternSettings(Settings):
     compare: bool = field(False)
     """comparison with each unit's strongest image of the data; on the command line, wherever data are given"""
     snapshots: int = field(8, was="shots", ge=0, le=1000)
-    """images kept of an optimization, at steps that double"""
+    """images kept of an optimization, at steps that double; unless given, none where all would take over 1 GiB"""
     tones: Literal["deviations", "true", "stretched"] | None = field(None, unset="true for box images, else deviations")
     """brightness in pictures: deviations from the image's mean, true values, or each image stretched between its
     smallest and its largest value"""

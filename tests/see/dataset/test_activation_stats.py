@@ -165,7 +165,7 @@ def test_shares_come_together_as_one_pass(monkeypatch, model):
     joined, layer = images_of(model.input_shape, 53), model.layers[-1].name
     whole = activation_stats(model, (layer,), joined, classes=CLASSES, top=6)[layer]
     monkeypatch.setattr(scans, "CHUNK", 10)
-    parts = scans.image_chunks(model, joined)
+    parts = scans.image_chunks(model, (layer,), joined)
     assert len(parts) == 5  # 17 + 36 images are 5 + 9 batches of 4, of which 3 make a share
     partials = [scans.partial_stats(model, (layer,), joined, part, classes=CLASSES, top=6)[layer] for part in parts]
     said = scans.merged(partials, joined)

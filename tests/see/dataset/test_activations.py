@@ -88,5 +88,5 @@ def test_the_images_that_a_model_gets_wrong_are_found(monkeypatch):
     images = np.random.default_rng(0).random((7, 1, 28, 28), dtype=np.float32)
     labels = model.hand_written.predict(images).argmax(axis=1)
     labels[[2, 5]] = (labels[[2, 5]] + 1) % 10
-    monkeypatch.setattr("pellucid.see.dataset.activations.PIECE", 3)
+    monkeypatch.setattr("pellucid.see.dataset.activations.LARGEST", 3)
     assert find_wrong(model, Split(images, labels)).tolist() == [2, 5]

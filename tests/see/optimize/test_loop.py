@@ -7,19 +7,16 @@ from hypothesis import strategies as st
 
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Reader
-from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize.ascent_record import StoppingRule
 from pellucid.see.optimize.loop import (
     AscentTask,
-    batch_size_for,
     objective_values,
     run_ascent,
     snapshot_steps,
 )
 from pellucid.see.optimize.optimizers import Normalized, Power
 from pellucid.see.optimize.parametrizations import Sphere, standardized
-from tests.see.conftest import small_cnn
 
 TEMPLATES = standardized(torch.randn(5, 1, 4, 6, generator=torch.Generator().manual_seed(1)))
 STARTS = standardized(torch.randn(5, 1, 4, 6, generator=torch.Generator().manual_seed(2)))
@@ -221,13 +218,3 @@ def test_the_film_strip_s_steps_are_distinct_and_within(steps, count):
     assert len(found) <= count
     assert all(0 <= step < steps for step in found)
     assert not count or found[-1] == steps - 1
-
-
-def test_batches_follow_the_model_and_not_the_machine():
-    """Rejects a batch so large that a large model runs out of memory, and a multiple that does not divide it."""
-    small = open_model(small_cnn(), input_shape=(1, 13, 9))
-    assert batch_size_for(small) == (128, 16)
-    large = open_model(torch.nn.Sequential(torch.nn.Conv2d(1, 64, 3)), input_shape=(1, 400, 400))
-    size, multiple = batch_size_for(large)
-    assert size * large.cost <= 2**26
-    assert size % multiple == 0

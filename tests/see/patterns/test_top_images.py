@@ -11,7 +11,7 @@ from pellucid.see.patterns import top_images
 
 def test_the_strongest_image_of_each_unit(cnn, images, monkeypatch):
     """Rejects the strongest of one chunk only, and positions counted from a chunk's beginning."""
-    monkeypatch.setattr(top_images, "CHUNK", 2)
+    monkeypatch.setattr(top_images, "LARGEST", 2)
     model = open_model(cnn, input_shape=(1, 13, 9))
     found = top_images.top_images_for(model, Units("relu2", torch.arange(model.layer("relu2").units)), Split(images))
     with torch.no_grad():
@@ -24,7 +24,7 @@ def test_the_strongest_image_of_each_unit(cnn, images, monkeypatch):
 
 def test_of_equal_images_the_first_is_taken(cnn, images, monkeypatch):
     """Rejects the one that a model happened to round up in its place of its chunk: the rest are dark or the same."""
-    monkeypatch.setattr(top_images, "CHUNK", 2)
+    monkeypatch.setattr(top_images, "LARGEST", 2)
     model = open_model(cnn, input_shape=(1, 13, 9), scaling="unit")
     many = np.concatenate([np.zeros_like(images[:1]), np.repeat(images[2:3], 6, axis=0)])
     logits = Units("logits", torch.arange(model.layer("logits").units))

@@ -10,6 +10,7 @@ are the same to the last bit. Unlike the usual histogram, this one needs no firs
 that the counts are exactly those of a second pass.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from pellucid.progress import Progress, reporting
 from pellucid.see.models.base import Model
 
 BATCH = 512  # images read at a time
-BATCH_NUMBERS = 2**25  # numbers that the layers of a batch may hold
+BATCH_NUMBERS = 2**26  # numbers that the layers that are read may hold for a batch, and the pass through the others
 CHUNK = 4096  # images of a chunk, about
 BINS = 512  # a multiple of four: half of them are merged in pairs
 SMALLEST_BOUND = 2.0**-20
@@ -115,9 +116,10 @@ class ImageChunk:
         return images.batches(self.number * step, (self.number + 1) * step, self.size)
 
 
-def image_chunks(model: Model, images: JoinedSplits) -> list[ImageChunk]:
-    """The chunks that the images are cut into; they follow from the model and the images, not from the machine."""
-    size = max(1, min(BATCH, BATCH_NUMBERS // model.cost))
+def image_chunks(model: Model, layers: Sequence[str], images: JoinedSplits) -> list[ImageChunk]:
+    """The chunks in which these layers see the images; they follow from both, not from the machine."""
+    held = model.passing + sum(math.prod(model.layer(name).shape) for name in layers)
+    size = max(1, min(BATCH, BATCH_NUMBERS // held))
     count = -(-CHUNK // size)
     return [ImageChunk(number, count, size) for number in range(-(-len(images) // (count * size)))]
 

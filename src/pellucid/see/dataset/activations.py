@@ -1,6 +1,6 @@
-"""Activations of every layer of a model for one image, and of chosen layers for many.
+"""Activations of a model's layers for one image, and of chosen layers for many.
 
-inspect: model, image (channel, height, width) in [0, 1] -> Activations: of every layer, from one forward pass
+inspect: model, image (channel, height, width) in [0, 1] -> Activations: of its layers, from one forward pass
 find_wrong: model, labelled images -> the positions of those that it takes for another class
 answers: model, layers, images in model space -> {layer: (image, unit)}, means over maps, such as for found patterns
 """
@@ -26,15 +26,16 @@ from pellucid.learn.losses import probabilities_of
 from pellucid.learn.metrics import class_names
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
-from pellucid.see.optimize.loop import batch_size_for
+from pellucid.see.optimize.batches import batch_size_for
 
 MOST_SHOWN = 128  # maps or neurons of a layer that a notebook shows
-PIECE = 512  # images worked on at once
+LARGEST = 512  # images worked on at once
+MOST_LAYERS = 32  # that are looked at unless others are named
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Activations of every layer of a model for one image.
+    """Activations of layers of a model for one image.
 
     image: in [0, 1].  received: the same image in model space, after the model's scaling.  activations: by layer,
     (unit,) or (unit, height, width), in the order in which the layers run.  pre_activations: the same before the
@@ -105,7 +106,7 @@ def answers(
     model: Model, layers: Sequence[str], images: Float32[np.ndarray, "image channel height width"]
 ) -> dict[str, Float32[np.ndarray, "image unit"]]:
     """The units' activations for images in model space, such as patterns; of a map, its mean over positions."""
-    rows, _ = batch_size_for(model)
+    rows, _ = batch_size_for(model, layers)
     found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
     with model.reading(list(found)) as read, torch.no_grad():
         for begin in range(0, len(images), rows):
@@ -115,14 +116,18 @@ def answers(
     return {name: _sound(model, name, np.concatenate(parts)) for name, parts in found.items()}
 
 
-def inspect(model: Any, image: ArrayLike | os.PathLike[str], *, as_is: bool = False) -> Activations:
-    """Every layer's activations for one image.
+def inspect(
+    model: Any, image: ArrayLike | os.PathLike[str], layers: Sequence[str] | None = None, *, as_is: bool = False
+) -> Activations:
+    """The layers' activations for one image.
 
     model: a Model, or whatever `open_model` takes.  image: in [0, 1], (channel, height, width), or (height, width) for
     a model of one channel; or the path of a picture of any size. A network of digits is given ink on paper as it learnt
     digits: light on dark, cropped and centered, which the `note` of the result says.  as_is: not so.
-    Raises PellucidError for another shape, for values that are not in [0, 1], and for a model that answers with NaN or
-    infinity.
+    layers: their names; without them all, or of a large model the blocks (`Model.blocks`). The last layer, which tells
+    the classes, is always there.
+    Raises PellucidError for an unknown layer, another shape, values that are not in [0, 1], and a model that answers
+    with NaN or infinity.
     """
     opened = open_model(model)
     array = read_photo(image).over() if isinstance(image, str | os.PathLike) else np.asarray(image, dtype=np.float32)
@@ -138,7 +143,9 @@ def inspect(model: Any, image: ArrayLike | os.PathLike[str], *, as_is: bool = Fa
     if isinstance(image, str | os.PathLike) or (opened.reads_strokes and not as_is):
         array, note = opened.read_picture(array, as_is)
     received = opened.prepared(array[None])
-    names = [layer.name for layer in opened.readable]
+    wanted = opened.blocks(MOST_LAYERS) if layers is None else [opened.layer(name) for name in layers]
+    wanted += opened.readable[len(opened.layers) - 1 :]
+    names = [layer.name for layer in opened.readable if layer in wanted]
     with opened.reading(names) as read, torch.no_grad():
         readings = read(received)
     answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
@@ -150,8 +157,9 @@ def inspect(model: Any, image: ArrayLike | os.PathLike[str], *, as_is: bool = Fa
 def find_wrong(model: Model, split: Split) -> Int64[np.ndarray, "wrong"]:
     """The positions of the images whose label is not the class of the model's largest output."""
     labels, last = split.labels, model.layers[-1].name
+    rows, _ = batch_size_for(model, [last], LARGEST)
     with model.unit_means([last]) as read:
-        wrong = [at[read(images)[last].argmax(axis=1) != labels[at]] for at, images in split.batches(PIECE)]
+        wrong = [at[read(images)[last].argmax(axis=1) != labels[at]] for at, images in split.batches(rows)]
     return np.concatenate(wrong)
 
 

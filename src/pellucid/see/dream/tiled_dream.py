@@ -26,7 +26,8 @@ from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, p
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import WHOLE_LAYER, Units
 from pellucid.see.optimize.ascent_record import StoppingRule
-from pellucid.see.optimize.loop import BUDGET, AscentTask, batch_size_for, objective_values, run_ascent
+from pellucid.see.optimize.batches import batch_size_for
+from pellucid.see.optimize.loop import AscentTask, objective_values, run_ascent
 from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_large, sphere_of, standardized
 from pellucid.settings import DreamSettings
@@ -69,7 +70,7 @@ class TiledDream:
         self._picture, self._light = picture, map_bands(luminance, picture)
         self._total = torch.zeros_like(self._light)
         self._space, self._small = sphere_of(model), model.input_shape[1:]
-        self._rows = max(1, min(MOST_ROWS, BUDGET // model.cost))
+        self._rows = batch_size_for(model, (layer,), MOST_ROWS)[0]
         self._profile = _gradient_profile(model, read, layer)
         _, height, width = picture.shape
         tilings = [tiling(height, width, 2**level, self._small) for level in range(len(choices))]
@@ -190,7 +191,7 @@ def _gradient_profile(model: Model, read: Reader, layer: str) -> tuple[Float[Ten
     generator = torch.Generator().manual_seed(0)
     waves = torch.rand(PROFILE_NOISES, channels, -(-height // 3), -(-width // 3), generator=generator)
     points = standardized(torch.stack([resize(wave, (height, width)) for wave in waves])).to(model.device)
-    space, rows = sphere_of(model), min(PROFILE_NOISES, batch_size_for(model)[0])
+    space, rows = sphere_of(model), min(PROFILE_NOISES, batch_size_for(model, (layer,))[0])
     squares = torch.zeros(height, width)
     for begin in range(0, PROFILE_NOISES, rows):
         some = points[begin : begin + rows].requires_grad_(True)

@@ -22,7 +22,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.dream.tiles import Tiling
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import WHOLE_LAYER, Units
-from pellucid.see.optimize.loop import batch_size_for
+from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
 Unit = int | Literal["auto"]
@@ -70,7 +70,7 @@ def score_units(
     model: Model, read: Reader, layer: str, images: Float[Tensor, "tile channel height width"]
 ) -> Float[Tensor, "tile unit"]:
     """The activation of every unit of a layer for every image."""
-    rows, _ = batch_size_for(model)
+    rows, _ = batch_size_for(model, (layer,))
     every = Units(layer, torch.arange(model.layer(layer).units, device=images.device))
 
     def parts() -> Iterator[Tensor]:

@@ -9,6 +9,7 @@ asks the Reader. A LayerOutput holds a layer's pre-activation as well as its out
 output of a silent rectifier has no gradient, but its pre-activation has.
 """
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Float32
 from PIL import Image
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from pellucid.data.html import table
 from pellucid.data.photos import fit_image
@@ -30,10 +32,11 @@ from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.losses import probabilities_of
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
+from pellucid.see.models.unit_axis import PROBED
 
 MOST_LISTED = 60
 _PASSING = re.compile(r"Identity|Dropout|DropPath|StochasticDepth|Pad\w*$")  # what hands on what it was given
-MOST_PREDICTED, PREDICTED_NUMBERS = 512, 2**26  # images classified at a time, and numbers of their layers
+MOST_PREDICTED, PREDICTED_NUMBERS = 512, 2**26  # images classified at a time, and numbers held for them
 InputShape = tuple[int, int, int]
 UnitMeans = Callable[[np.ndarray], dict[str, np.ndarray]]
 """images (image, channel, height, width) in [0, 1] -> {layer: (image, unit)}"""
@@ -188,7 +191,7 @@ class Model(ABC):
         """The classes' probabilities for images in [0, 1], some at a time; raises PellucidError as `class_count` does,
         for a wrong shape, and where the model answers with NaN or infinity."""
         self.class_count  # noqa: B018  # there are classes
-        last, step = self.readable[-1].name, max(1, min(MOST_PREDICTED, PREDICTED_NUMBERS // self.cost))
+        last, step = self.readable[-1].name, max(1, min(MOST_PREDICTED, PREDICTED_NUMBERS // self.passing))
         found = []
         with self.reading([last]) as read, torch.no_grad():
             for begin in range(0, len(images), step):
@@ -301,14 +304,32 @@ class Model(ABC):
         return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(images))).to(self.device)
 
     @property
-    def cost(self) -> int:
-        """Numbers that all layers hold for one image: what decides how many images are worked on at once.
+    def passing(self) -> int:
+        """Numbers that a pass without gradients holds for an image at once: into a layer, out of it, and between."""
+        return 3 * max(math.prod(shape) for shape in (self.input_shape, *(layer.shape for layer in self.layers)))
 
-        A layer that is made of layers hands on what the last of them gave, so it holds none of its own.
-        """
-        wholes = {layer.name.rpartition(".")[0] for layer in self.layers}
-        own = (layer for layer in self.layers if layer.name not in wholes)
-        return sum(int(np.prod(layer.shape)) for layer in own) + int(np.prod(self.input_shape))
+    def bytes_held(self, layers: Sequence[str]) -> int:
+        """What autograd keeps of one image as far as the deepest of these layers, if PyTorch computes it."""
+        held: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            if tensor.requires_grad or not tensor.is_floating_point():  # others are weights, which all images share
+                held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        images = torch.zeros(PROBED, *self.input_shape, device=self.device, requires_grad=True)
+        with self.reading(layers) as read, torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
+            kept = read(images)  # alive until all is counted, for what is freed gives its address to others
+            return sum(held.values()) // len(images) if kept else 0
+
+    def blocks(self, most: int) -> list[LayerInfo]:
+        """The layers, without identities, dropout and padding; of more than `most`, the blocks of the outer depths."""
+        shown = [layer for layer in self.layers if not _PASSING.search(layer.kind)]
+        depth = max(layer.name.count(".") for layer in self.layers)
+        while len(shown) > most and depth > 0:
+            depth -= 1
+            shown = [layer for layer in shown if layer.name.count(".") <= depth]
+        return shown
 
     def listing(self, inside: str = "", *, everything: bool = False) -> str:
         """The layers as lines of text; of a model of many, its blocks, and those in the block `inside` when asked.
@@ -316,15 +337,10 @@ class Model(ABC):
         everything: all of them, identities, dropout and padding too, and every module that is no layer.
         Raises PellucidError for a block that is none.
         """
-        shown = [layer for layer in self.layers if everything or not _PASSING.search(layer.kind)]
+        shown = list(self.layers) if everything else self.blocks(len(self.layers) if inside else MOST_LISTED)
         if inside:
             self.layer(inside)
             shown = [layer for layer in shown if layer.name == inside or layer.name.startswith(f"{inside}.")]
-        elif not everything:
-            depth = max(layer.name.count(".") for layer in self.layers)
-            while len(shown) > MOST_LISTED and depth > 0:
-                depth -= 1
-                shown = [layer for layer in shown if layer.name.count(".") <= depth]
         heads = ["layer", "kind", "units", "shape", "parameters", "activation"]
         rows = [
             [layer.name, layer.kind, layer.units, layer.sizes, numbers, layer.activation]

@@ -2,17 +2,22 @@
 
 chosen_device: "cpu", "cuda", "cuda:1", "mps", "auto", or nothing -> torch.device, or None for where the model lies
 
+memory_of:     torch.device -> bytes of memory that there are for work on it
+
 A person's own module is never moved: it runs on copies of its weights where these lie on another device. Without a name
 a model works where it lies; "auto" has to be asked for.
 """
 
+import os
 import re
+from pathlib import Path
 
 import torch
 
 from pellucid.errors import PellucidError, unknown
 
 DEVICES = ("cpu", "cuda", "mps", "auto")
+CONTAINER = Path("/sys/fs/cgroup/memory.max")  # where Linux keeps a container's limit, "max" for none
 _NUMBERED = re.compile(r"cuda:(\d{1,3})")
 
 
@@ -37,6 +42,15 @@ def chosen_device(name: str | torch.device | None) -> torch.device | None:
     if text == "cuda":
         return torch.device("cuda", torch.cuda.current_device())
     return device
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes: a card's own memory, or the machine's, unless a container has less."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**33
+    limit = CONTAINER.read_text() if CONTAINER.is_file() else "max"
+    return machine if "max" in limit else min(machine, int(limit))
 
 
 def _has_mps() -> bool:

@@ -28,6 +28,7 @@ from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, Score, require_objective
 from pellucid.see.optimize.ascent_record import AscentRecord, AscentResult, JobImages, StoppingRule
+from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.optimize.faults import no_gradient, require_finite, require_working
 from pellucid.see.optimize.optimizers import Optimizer, Power
 from pellucid.see.optimize.parametrizations import Parametrization, largest_of, rescale_large, sphere_of
@@ -36,10 +37,6 @@ from pellucid.see.optimize.penalties import Penalty
 from pellucid.see.optimize.transforms import Transform
 from pellucid.see.validation import as_array, require_shape
 from pellucid.settings import PatternSettings
-
-MULTIPLE = 16
-LARGEST_BATCH = 128
-BUDGET = 2**26  # numbers that the model's layers hold for a whole batch: 256 MiB
 
 StepCallback = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 """Called before every step with (jobs, steps made, images in model space, values), one row for each image."""
@@ -73,14 +70,6 @@ def snapshot_steps(steps: int, count: int = 8) -> tuple[int, ...]:
     first = max(1, steps // 2 ** (count - 2))
     doubling = takewhile(lambda step: step < steps - 1, (first * 2**k for k in range(count - 2)))
     return tuple(sorted({0, *doubling, steps - 1}))
-
-
-def batch_size_for(model: Model) -> tuple[int, int]:
-    """The largest batch, and the number that divides every batch, from the model's size: never from the machine's."""
-    size = LARGEST_BATCH
-    while size > 1 and size * model.cost > BUDGET:
-        size //= 2
-    return size, min(MULTIPLE, size)
 
 
 def ascend(
@@ -117,21 +106,21 @@ def ascend(
     )
     require_working(opened, image, optimizer)
     starts = checked_start(opened, start, len(objective))
-    size, multiple = batch_size_for(opened)
+    size, multiple = batch_size_for(opened, objective.layers)
     with opened.reading(objective.layers) as read:
         return run_ascent(read, objective, task, starts, batch_size=size, multiple=multiple, watch=watch)
 
 
 def checked_start(model: Model, start: ArrayLike | Tensor, count: int) -> JobImages:
     """The start of each of `count` jobs; raises PellucidError where it does not fit the model, or is not finite."""
-    array = as_array(start, "A start")
+    array = np.array(as_array(start, "A start"))
     if array.shape not in (model.input_shape, (1, *model.input_shape), (count, *model.input_shape)):
         raise PellucidError(
             f"A start has shape {array.shape}; give one image of {model.input_shape}, or one for each of {count} units."
         )
     if not np.isfinite(array).all():
         raise PellucidError("A start holds NaN or infinity; every pixel must be finite.")
-    return torch.from_numpy(np.broadcast_to(array, (count, *model.input_shape)).copy()).to(model.device)
+    return torch.from_numpy(array).to(model.device).expand(count, *model.input_shape)
 
 
 def run_ascent(

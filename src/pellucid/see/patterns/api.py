@@ -3,19 +3,20 @@
 patterns: model, layer, units -> Patterns: images (unit, channel, height, width) with their activations
 pattern:  model, layer, unit -> Pattern: one of them
 
-All units are worked on at once, each in its own row. Each starts where it responds most among many noise images (one
-pass of the noise scores every unit: the precursor). A silent unit maximizes its pre-activation until it wakes; if it
-does not, it gets other starts, and at last the training image that excites it most. Only a unit that no start and no
-training image lifted from zero is called dead, and the result says how many were tried. Images are in model space, what
-the network itself receives, not in [0, 1].
+All units are worked on at once, each in its own row; of large images some at a time (pieces.py). Each starts where it
+responds most among many noise images (one pass of the noise scores every unit: the precursor). A silent unit maximizes
+its pre-activation until it wakes; if it does not, it gets other starts, and at last the training image that excites it
+most. Only a unit that no start and no training image lifted from zero is called dead, and the result says how many
+were tried. Images are in model space, what the network itself receives, not in [0, 1].
 """
 
-from collections.abc import Sequence
+import math
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 from numpy.typing import ArrayLike
 
 from pellucid.data.load import load_split
@@ -28,15 +29,18 @@ from pellucid.see.objectives.base import Objective, require_objective
 from pellucid.see.objectives.diversity import Diversified
 from pellucid.see.objectives.features import AtPosition, PreActivation
 from pellucid.see.objectives.units import OtherUnits, Units, require_units
-from pellucid.see.optimize.diagnostics import Diagnostics, Observed, by_term
+from pellucid.see.optimize.diagnostics import Diagnostics, Observed
 from pellucid.see.optimize.faults import require_working
-from pellucid.see.optimize.loop import StepCallback, checked_start
+from pellucid.see.optimize.loop import StepCallback, checked_start, snapshot_steps
 from pellucid.see.optimize.parts import parts_of
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
-from pellucid.see.patterns.results import History, Pattern, Patterns, Snapshots
+from pellucid.see.patterns.pieces import joined_arrays
+from pellucid.see.patterns.results import UNIT_AXES, History, Pattern, Patterns, Snapshots
 from pellucid.see.patterns.search import search
 from pellucid.see.validation import as_units
 from pellucid.settings import PatternSettings
+
+FILM_NUMBERS = 2**28  # that a film may hold without being asked for: 1 GiB
 
 __all__ = ["History", "Pattern", "Patterns", "Snapshots", "pattern", "patterns"]
 
@@ -52,7 +56,7 @@ def patterns(
     watch: StepCallback | None = None,
     **settings: Any,
 ) -> Patterns:
-    """The patterns of all units of a layer, or of these `units`, in one batch.
+    """The patterns of all units of a layer, or of these `units`.
 
     model: a Model, or whatever `open_model` takes.  layer: its name, or an Objective (such as
     `Objective.of(layer, function)`), whose jobs then stand for units.  units: one that is named several times gets
@@ -65,7 +69,7 @@ def patterns(
     activations), all tensors; what it raises ends the work.
     settings: fields of PatternSettings. Instead of names, `image` takes a Parametrization and `optimizer` an Optimizer;
     `penalties` and `transforms` take functions, or several in a list (see docs/see.md). The same seed gives the same
-    bytes, and a unit's pattern is the same alone.
+    bytes, and a unit's pattern is the same alone. Without `snapshots` no film is kept that would hold over 1 GiB.
 
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
     """
@@ -75,6 +79,9 @@ def patterns(
     require_working(opened, parts.image, parts.optimizer)
     diagnostics = Diagnostics() if chosen.report else None
     objective, numbers = _objective(opened, layer, units, chosen, diagnostics)
+    film = len(numbers) * chosen.snapshots * math.prod(opened.input_shape)
+    if film > FILM_NUMBERS and "snapshots" not in chosen.model_fields_set:
+        chosen = chosen.model_copy(update={"snapshots": 0})
     found = search(
         opened,
         objective,
@@ -86,22 +93,13 @@ def patterns(
         watch=watch,
         diagnostics=diagnostics,
     )
-    ascent = found.ascent
-    history = ascent.history.cpu().numpy()
-    return Patterns(
+    with closing(found):
+        arrays = joined_arrays(found, len(numbers), UNIT_AXES)
+    return Patterns.of(
+        {**arrays, "units": numbers},
+        snapshot_steps(chosen.steps, chosen.snapshots),
         model=opened.name,
         layer=", ".join(objective.layers),
-        units=numbers,
-        activations=ascent.values.cpu().numpy(),
-        **{name: getattr(ascent, name).cpu().numpy() for name in ("images", "steps", "start", "converged")},
-        dead=found.dead.cpu().numpy(),
-        **{name: getattr(found, name).cpu().numpy() for name in ("tried_starts", "tried_images", "silent_starts")},
-        raw_starts=None if found.raw_starts is None else found.raw_starts.cpu().numpy(),
-        strongest=found.strongest,
-        history=History(history, {} if ascent.terms is None else by_term(ascent.terms)),
-        film=Snapshots(
-            ascent.snapshot_steps, ascent.snapshots.cpu().numpy(), _values_at(history, ascent.snapshot_steps)
-        ),
         settings=chosen,
         parts=parts.described | ({} if isinstance(layer, str) else {"objective": type(layer).__name__}),
         scaling=opened.scaling,
@@ -166,10 +164,3 @@ def _checked_images(model: Model, data: Any) -> Split | None:
         return None
     split = data.train if isinstance(data, Data) else load_split(data)
     return split.resized(model.input_shape)
-
-
-def _values_at(history: Float32[np.ndarray, "unit step"], steps: Sequence[int]) -> Float32[np.ndarray, "snapshot unit"]:
-    """The values after so many steps; after a unit's last step, its last."""
-    last, rows = History(history).steps, np.arange(len(history))
-    values = [history[rows, np.minimum(step, last)] for step in steps]
-    return np.array(values, dtype=np.float32).reshape(len(steps), len(history))

@@ -200,15 +200,21 @@ class Patterns(_Found):
                 f"The file '{path}' holds {'no settings' if not wrong else f'a {wrong[0]!r} that does not fit'}; "
                 f"give one that patterns were saved to."
             )
-        film = Snapshots(tuple(arrays.pop("moments").tolist()), arrays.pop("film"), arrays.pop("shown"))
-        terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
-        history = History(arrays.pop("history"), terms)
+        steps = tuple(arrays.pop("moments").tolist())
         settings = PatternSettings.of(**about["settings"])
         shared: dict[str, Any] = {"model": str(about["model"]), "layer": str(about["layer"])}
+        shared |= {"parts": _texts(about.get("parts")), "settings": settings}
         unknown = {name: np.full(count, -1, np.int64) for name in _LATER}
-        shared |= {"parts": _texts(about.get("parts")), **unknown, **arrays}
         scaling = Scaling.from_dict(about.get("scaling", {"kind": "unit"}))
-        return cls(history=history, film=film, settings=settings, scaling=scaling, **shared)
+        return cls.of({**unknown, **arrays}, steps, scaling=scaling, **shared)
+
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray], steps: tuple[int, ...], **shared: Any) -> Self:
+        """From arrays named as in a file, the steps of the film, and what all units share."""
+        film = Snapshots(steps, arrays.pop("film"), arrays.pop("shown"))
+        terms = {name: arrays.pop(f"term:{name}") for name in TERMS if f"term:{name}" in arrays}
+        history = History(arrays.pop("history"), terms)
+        return cls(history=history, film=film, **{**shared, **arrays})
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """All images on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
@@ -329,6 +335,7 @@ _KINDS: dict[str, tuple[int, type[np.generic], int]] = {  # in a file: how many 
     "film": (5, np.float32, 1),
     "shown": (2, np.float32, 1),
 }
+UNIT_AXES = {name: axis for name, (_, _, axis) in _KINDS.items()}
 
 
 def _fits(name: str, array: np.ndarray, count: int) -> bool:

@@ -13,8 +13,9 @@ from jaxtyping import Float32, Int64
 from pellucid.data.splits import Split, contents_of, equal_images
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Objective
+from pellucid.see.optimize.batches import batch_size_for
 
-CHUNK = 256  # images read at a time
+LARGEST = 256  # images read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,9 @@ def top_images_for(
     """
     best = torch.full((len(objective),), -torch.inf)
     positions = torch.zeros(len(objective), dtype=torch.int64)
+    rows, _ = batch_size_for(model, objective.layers, LARGEST)
     with model.reading(objective.layers) as read, torch.no_grad():
-        for places, batch in images.batches(CHUNK):
+        for places, batch in images.batches(rows):
             outputs = read(model.prepared(batch))
             values, position = (found.cpu() for found in objective.score_all(outputs, rank=False).max(0))
             better = values > best

@@ -27,6 +27,7 @@ from pellucid.see.dataset.fitting import data_for
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
+from pellucid.see.patterns.pieces import joined_arrays
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import parts, records, site
 from pellucid.show.atlas.records import AtlasLayer
@@ -161,10 +162,10 @@ def _scan_data(model: Model, names: list[str], settings: AtlasSettings, data: Da
     old = cache.load_part("scan")
     if old is not None:
         return old
-    shares = parts.image_shares(model, data)
+    shares = parts.image_shares(model, names, data)
     for _ in cache.compute_pieces(parts.compute_share, (model, names, settings, data), shares, "scanning the images"):
         pass
-    arrays = parts.join_shares(names, data, [cache.load_piece(name) for name in shares])
+    arrays = parts.join_shares(names, data, (cache.load_piece(name) for name in shares))
     boxes = {f"boxes-{at:03d}": (name, arrays[f"{at}:positions"]) for at, name in enumerate(names)}
     for _ in cache.compute_pieces(parts.compute_boxes, (model, data), boxes, "where units look"):
         pass
@@ -180,7 +181,7 @@ def _find_patterns(
     """Yields the patterns of each layer in turn; chunks of later layers may be computed before earlier ones."""
     old = [cache.load_part(f"layer-{at:03d}") for at in range(len(layers))]
     chunks = [
-        {f"layer-{at:03d}-{c.begin:05d}-{c.end:05d}": c for c in parts.chunks(model, info.name, settings)}
+        {f"layer-{at:03d}-{c[1].start:05d}-{c[1].stop:05d}": c for c in parts.chunks(model, info.name, settings)}
         for at, info in enumerate(layers)
         if old[at] is None
     ]
@@ -195,7 +196,7 @@ def _find_patterns(
         own = next(waiting)
         while not own.keys() <= there:
             there.add(next(stream))
-        found = parts.join_chunks([cache.load_piece(name) for name in own])
+        found = joined_arrays((cache.load_piece(name) for name in own), layers[at].units, parts.AXES)
         cache.save_part(f"layer-{at:03d}", found, list(own))
         yield found
 

@@ -1,6 +1,6 @@
 """Parts of an atlas: its computations, in pieces that an executor runs in any order.
 
-compute_chunk: some units of a layer -> their patterns, as arrays;  join_chunks: all chunks -> the layer
+compute_chunk: some units of a layer -> their patterns, as arrays, whose `AXES` are those of the units
 compute_share: a share of the images -> statistics of every layer;  join_shares: all shares -> all images
 compute_boxes: a layer, its strongest images -> the part of them that each unit's receptive field covers
 fingerprint:   model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
@@ -10,8 +10,7 @@ beyond 128 pixels a side are stored as blocks of averaged pixels, as they are dr
 would fill a disk.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from pellucid.data.splits import Data
 from pellucid.learn.metrics import count_confusion
 from pellucid.progress import Progress
 from pellucid.see.dataset.activation_stats import (
-    BATCH,
     ImageChunk,
     JoinedSplits,
     PartialStats,
@@ -31,14 +29,16 @@ from pellucid.see.dataset.activation_stats import (
 )
 from pellucid.see.dataset.fitting import class_places
 from pellucid.see.models.base import Model
+from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.patterns.api import Patterns, patterns
+from pellucid.see.patterns.pieces import unit_pieces
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import pictures
 from pellucid.show.result_cache import Arrays, digest
 from pellucid.show.sprites import average_blocks
 
+AXES = {"patterns": 1, "activations": 1, "steps": 1, "film_steps": None}
 FORMAT = 3  # of the files of arrays; another one is computed anew
-FILM_NUMBERS = 2**26  # numbers that the films of units found together may hold
 
 
 def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
@@ -55,37 +55,17 @@ def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers
     return digest(facts, arrays)
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Some units of a layer, found together: those from `begin` to before `end`."""
-
-    layer: str
-    begin: int
-    end: int
-
-
-def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[Chunk]:
+def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[tuple[str, slice]]:
     """All units of a layer in chunks, as many together as the settings say and memory allows."""
-    units = model.layer(layer).units
-    room = int(np.prod(model.input_shape)) * (settings.snapshots + 2) * settings.variants
-    step = min(settings.chunk, max(16, FILM_NUMBERS // room))
-    return [Chunk(layer, begin, min(begin + step, units)) for begin in range(0, units, step)]
-
-
-def join_chunks(pieces: Sequence[Arrays]) -> Arrays:
-    """The arrays of a whole layer from those of its chunks, in their order."""
-    whole = {}
-    for name in pieces[0]:
-        units = 1 if name in ("patterns", "activations", "steps") else 0  # the axis of the units
-        whole[name] = np.concatenate([piece[name] for piece in pieces], axis=units)
-    return {**whole, "film_steps": pieces[0]["film_steps"]}  # the same in every chunk
+    held, units = (settings.snapshots + 2) * settings.variants, model.layer(layer).units
+    return [(layer, chunk) for chunk in unit_pieces(units, model.input_shape, held, settings.chunk)]
 
 
 def compute_chunk(
-    chunk: Chunk, model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
+    chunk: tuple[str, slice], model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
 ) -> Arrays:
     """Several patterns of each unit of a chunk, and the film of the strongest."""
-    layer, units = chunk.layer, np.arange(chunk.begin, chunk.end)
+    layer, units = chunk[0], np.arange(chunk[1].start, chunk[1].stop)
     found = [
         patterns(
             model,
@@ -136,13 +116,13 @@ def told_classes(model: Model, data: Data) -> Int64[np.ndarray, "class"] | None:
     return np.arange(count) if places is None else places
 
 
-def image_shares(model: Model, data: Data) -> dict[str, tuple[bool, ImageChunk]]:
+def image_shares(model: Model, layers: Sequence[str], data: Data) -> dict[str, tuple[bool, ImageChunk]]:
     """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
     their classes, shares of the test (True)."""
-    found = {f"scan-{share.number:05d}": (False, share) for share in image_chunks(model, scanned_images(data))}
-    if data.test.given is not None and told_classes(model, data) is not None:
-        found |= {f"test-{share.number:05d}": (True, share) for share in image_chunks(model, test_images(data))}
-    return found
+    tells = data.test.given is not None and told_classes(model, data) is not None
+    tested = image_chunks(model, (model.layers[-1].name,), test_images(data)) if tells else []
+    found = {f"scan-{one.number:05d}": (False, one) for one in image_chunks(model, layers, scanned_images(data))}
+    return found | {f"test-{one.number:05d}": (True, one) for one in tested}
 
 
 def scanned_images(data: Data) -> JoinedSplits:
@@ -176,19 +156,23 @@ def compute_share(
     return {f"{at}:{name}": np.asarray(a) for at, layer in enumerate(layers) for name, a in vars(found[layer]).items()}
 
 
-def join_shares(layers: Sequence[str], data: Data, pieces: Sequence[Arrays]) -> dict[str, np.ndarray]:
+def join_shares(layers: Sequence[str], data: Data, pieces: Iterable[Arrays]) -> dict[str, np.ndarray]:
     """What all images say of every layer (keys `0:means` for the first of `layers`), and the test, from all shares."""
     arrays: dict[str, np.ndarray] = {}
-    images = scanned_images(data)
-    for at in range(len(layers)):
+    partials: list[PartialStats] = []
+    for piece in pieces:  # one is held at a time
+        if "confusion" in piece:
+            arrays["confusion"] = arrays.get("confusion", 0) + piece["confusion"]
+            continue
         own = [
-            {key.partition(":")[2]: array for key, array in piece.items() if key.startswith(f"{at}:")}
-            for piece in pieces
+            PartialStats.of({key.partition(":")[2]: piece[key] for key in piece if key.startswith(f"{at}:")})
+            for at in range(len(layers))
         ]
-        partials = [PartialStats.of(one) for one in own if one]
-        arrays.update({f"{at}:{field}": array for field, array in vars(merged(partials, images)).items()})
-    counts = [piece["confusion"] for piece in pieces if "confusion" in piece]
-    return {**arrays, "confusion": np.sum(counts, axis=0)} if counts else arrays
+        partials = list(map(PartialStats.merged_with, partials, own)) if partials else own
+    for at, partial in enumerate(partials):
+        found = merged([partial], scanned_images(data))
+        arrays.update({f"{at}:{field}": array for field, array in vars(found).items()})
+    return arrays
 
 
 def compute_boxes(
@@ -204,7 +188,7 @@ def compute_boxes(
     places = places.reshape(positions.shape)
     peaks = np.zeros((len(distinct), len(found)), np.int64)
     with model.reading((name,)) as read, torch.no_grad():
-        step = max(1, BATCH // 4)
+        step, _ = batch_size_for(model, (name,))
         for begin in range(0, len(distinct), step):
             output = read(model.prepared(images.take(distinct[begin : begin + step])))[name].output
             peaks[begin : begin + step] = output.flatten(2).argmax(2).cpu().numpy()

@@ -110,7 +110,8 @@ def _write_sheets(folder: Path, at: int, place: AtlasLayer, images: JoinedSplits
 def _write_paths(folder: Path, model: Model, places: Sequence[AtlasLayer], data: Data) -> dict[str, Any]:
     """One test image of each class on its way through the layers: sheets of the strongest maps, numbers of units."""
     chosen, classes = _one_of_each(data.test), told_classes(model, data)
-    insides = [inspect(model, data.test.images[index], as_is=True) for index in chosen]
+    names = [place.info.name for place in places]
+    insides = [inspect(model, data.test.images[index], names, as_is=True) for index in chosen]
     pixels = pictures.photo_tiles(np.stack([inside.image for inside in insides]))
     pictures.save_sheet(tile_sheet(pixels, len(chosen)), folder / "path.webp")
     facts = []

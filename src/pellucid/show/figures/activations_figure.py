@@ -5,28 +5,37 @@ layers_to_draw:     activations by layer -> the same without repetitions
 verdict:            class probabilities, the truth -> words
 
 Each layer is lit by its own largest activation. Dense layers are drawn as bars, the classes as bars with the truth in
-green and a wrong guess in red.
+green and a wrong guess in red. Of a layer of many maps the first are drawn, of many classes the likeliest, and how many
+more there are is told. Maps beyond 84 pixels a side are averaged over square blocks.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from pellucid.data.pixels import enlarge
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
 from pellucid.show.labels import percent
-from pellucid.show.style import GAP, LIGHT, MARGIN, activation_tones, image_bytes
+from pellucid.show.sprites import average_blocks
+from pellucid.show.style import GAP, LIGHT, MARGIN, activation_tones, duotone, image_bytes
 
+PAPER = [round(255 * part) for part in to_rgb(LIGHT.paper)]
 LABEL = 110  # pixels for the names of the layers
+PICTURE = 256  # pixels of the longer side of the image
 TILE = 84  # pixels that a map is brought near to, by a whole multiple
 LEAST_ACROSS, ACROSS = 8, 16  # maps in a row
 NUMBER = 16  # pixels for the numbers of the maps, below them
 BARS = 60  # height of a dense layer's bars
 CLASS = 15  # height of a class
+MOST_MAPS, ALL_MAPS = 128, 1024  # of one layer, of all layers together
+MOST_CLASSES, LIKELIEST = 20, 10  # all classes are drawn, or these
+LETTER = 7  # width of a letter of a class's name
 
 
 def activations_figure(*found: Activations, truth: int | None = None, classes: Sequence[str] | None = None) -> Figure:
@@ -67,56 +76,67 @@ class _Column:
 
     def __init__(self, found: Activations, names: list[str]) -> None:
         self._found, self._names = found, names
-        self._drawn = layers_to_draw(found.activations, len(names))
-        maps = max((len(values) for values in self._drawn.values() if values.ndim == 3), default=0)
-        self._across = min(max(maps, LEAST_ACROSS), ACROSS)
+        self._image = average_blocks(found.image[None], PICTURE)[0]
+        self._top = max(TILE, self._image.shape[1])
+        drawn = layers_to_draw(found.activations, len(names))
+        self._drawn = {name: v.reshape(-1) if v.size == len(v) else v for name, v in drawn.items()}  # maps of one pixel
+        maps = [len(values) for values in self._drawn.values() if values.ndim == 3]
+        self._most = min(MOST_MAPS, max(ACROSS, ALL_MAPS // max(len(maps), 1) // ACROSS * ACROSS))
+        self._across = min(max([*maps, LEAST_ACROSS]), ACROSS)
         self.width = LABEL + self._across * (TILE + GAP) - GAP
         heights = [self._tall(values) for values in self._drawn.values()]
-        self.height = TILE + sum(heights) + CLASS * len(names) + 2 * GAP * (len(heights) + 1)
+        classes = len(names) if len(names) <= MOST_CLASSES else LIKELIEST + 1
+        self.height = self._top + sum(heights) + CLASS * classes + 2 * GAP * (len(heights) + 1)
 
     def draw(self, axes: Axes, left: int, truth: int | None) -> None:
         """Onto axes, the left edge there."""
-        image, top = self._found.image, MARGIN
-        _label(axes, left, top, "input", image.shape)
+        image, top = self._image, MARGIN
+        _label(axes, left, top, "input", self._found.image.shape)
         draw_image(axes, image_bytes(image), left + LABEL, top, pixel_multiple(image.shape))
-        beside = left + LABEL + TILE + 2 * GAP
+        beside = left + LABEL + max(TILE, image.shape[2]) + 2 * GAP
         draw_text(axes, self._found.model, beside, top - 2, size=14, colour=LIGHT.ink, serif=True)
         draw_text(axes, verdict(self._found, truth, self._names), beside, top + 24, size=9, colour=LIGHT.muted)
-        top += TILE + 2 * GAP
+        top += self._top + 2 * GAP
         for name, values in self._drawn.items():
-            _label(axes, left, top, name, values.shape, f"largest {float(values.max()):.3g}")
+            more = f"+{len(values) - self._most} more" if values.ndim == 3 and len(values) > self._most else ""
+            _label(axes, left, top, name, values.shape, f"largest {float(values.max()):.3g}", more)
             if values.ndim == 3:
                 self._maps(axes, values, left + LABEL, top)
             else:
                 _bars(axes, values, left + LABEL, top, self.width - LABEL)
             top += self._tall(values) + 2 * GAP
-        _label(axes, left, top, "classes", (len(self._names),))
+        more = f"+{len(self._names) - LIKELIEST} more" if len(self._names) > MOST_CLASSES else ""
+        _label(axes, left, top, "classes", (len(self._names),), more)
         _classes(axes, self._found.probabilities, self._names, truth, left + LABEL, top)
 
     def _tall(self, values: np.ndarray) -> int:
         if values.ndim == 1:
             return BARS
-        return -(-len(values) // self._across) * _pitch(values)
+        rows = -(-min(len(values), self._most) // self._across)
+        return max(BARS, rows * (len(self._tiles(values[:1])[0]) + NUMBER))
+
+    def _tiles(self, values: np.ndarray) -> UInt8[np.ndarray, "map height width"]:
+        """The maps that are drawn, as they are drawn."""
+        shown = average_blocks(values[: self._most, None], TILE)[:, 0]
+        return enlarge(activation_tones(shown, float(values.max(initial=0.0))), pixel_multiple(shown.shape))
 
     def _maps(self, axes: Axes, values: np.ndarray, left: int, top: int) -> None:
-        times = pixel_multiple(values.shape)
-        for index, tile in enumerate(activation_tones(values)):
-            row, column = divmod(index, self._across)
-            x, y = left + column * (TILE + GAP), top + row * _pitch(values)
-            draw_image(axes, tile, x, y, times)
-            draw_text(axes, str(index), x, y + times * tile.shape[0] + 1, size=6, colour=LIGHT.muted)
-
-
-def _pitch(values: np.ndarray) -> int:
-    """From one row of maps to the next, with the maps' numbers between them."""
-    tall: int = values.shape[1] * pixel_multiple(values.shape)
-    return tall + NUMBER
+        """All in one picture: thousands of pictures would take minutes, and gigabytes."""
+        tiles = self._tiles(values)
+        (count, tall, wide), pitch = tiles.shape, tiles.shape[1] + NUMBER
+        whole = np.full((-(-count // self._across) * pitch, self._across * (TILE + GAP), 3), PAPER, np.uint8)
+        for index, tile in enumerate(tiles):
+            y, x = index // self._across * pitch, index % self._across * (TILE + GAP)
+            whole[y : y + tall, x : x + wide] = duotone(tile)
+            draw_text(axes, str(index), left + x, top + y + tall + 1, size=6, colour=LIGHT.muted)
+        draw_image(axes, whole, left, top)
 
 
 def layers_to_draw(
     activations: Mapping[str, Float[np.ndarray, "..."]], classes: int
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """The layers without a flatten (the same numbers once more) and without the classes' scores and probabilities."""
+    """The layers without those that give the same numbers once more (a flatten, a block that ends as its last layer
+    does), and without the classes' scores and probabilities."""
     drawn = {}
     before: np.ndarray | None = None
     names = list(activations)
@@ -124,7 +144,8 @@ def layers_to_draw(
     for name, values in activations.items():
         if values.ndim not in (1, 3):
             raise PellucidError(f"Layer '{name}' has shape {values.shape}; give (map, height, width) or (unit,).")
-        repeats = before is not None and values.ndim == 1 and before.ndim == 3 and values.size == before.size
+        flat = before is not None and values.size == before.size and values.ndim < before.ndim
+        repeats = flat or (before is not None and bool(values.any()) and np.array_equal(values, before))
         if not repeats and not (name in last and values.shape == (classes,)):
             drawn[name] = values
         before = values
@@ -137,10 +158,10 @@ def pixel_multiple(shape: tuple[int, ...], target: int = TILE) -> int:
     return max(1, target // longer)
 
 
-def _label(axes: Axes, left: int, top: int, name: str, shape: tuple[int, ...], words: str = "") -> None:
+def _label(axes: Axes, left: int, top: int, name: str, shape: tuple[int, ...], *words: str) -> None:
     draw_text(axes, name, left, top - 2, size=11, colour=LIGHT.ink, serif=True)
-    draw_text(axes, " × ".join(map(str, shape)), left, top + 18, size=7.5, colour=LIGHT.muted)
-    draw_text(axes, words, left, top + 32, size=7.5, colour=LIGHT.muted)
+    for line, text in enumerate((" × ".join(map(str, shape)), *words)):
+        draw_text(axes, text, left, top + 18 + 14 * line, size=7.5, colour=LIGHT.muted)
 
 
 def _bars(axes: Axes, values: np.ndarray, left: int, top: int, width: int) -> None:
@@ -154,14 +175,17 @@ def _bars(axes: Axes, values: np.ndarray, left: int, top: int, width: int) -> No
 def _classes(
     axes: Axes, probabilities: np.ndarray, names: Sequence[str], truth: int | None, left: int, top: int
 ) -> None:
-    left, span, guess = left + 40, 320, int(probabilities.argmax())
-    for index, (name, probability) in enumerate(zip(names, probabilities, strict=True)):
-        colour = class_color(index, guess, truth)
-        down = top + index * CLASS
-        draw_text(axes, name, left - 10, down, colour=colour, at="right")
+    guess, drawn = int(probabilities.argmax()), list(range(len(names)))
+    if len(names) > MOST_CLASSES:
+        drawn = np.argsort(-probabilities, kind="stable")[:LIKELIEST].tolist()
+        drawn += [] if truth is None or truth in drawn else [truth]
+    left, span = left + max(40, LETTER * max(len(names[index]) for index in drawn)), 320
+    for place, index in enumerate(drawn):
+        colour, share, down = class_color(index, guess, truth), float(probabilities[index]), top + place * CLASS
+        draw_text(axes, names[index], left - 10, down, colour=colour, at="right")
         axes.barh(down + 6, span, CLASS - 6, left=left, color=LIGHT.line, lw=0)
-        axes.barh(down + 6, span * float(probability), CLASS - 6, left=left, color=colour, lw=0)
-        draw_text(axes, percent(float(probability)), left + span + 10, down, colour=colour)
+        axes.barh(down + 6, span * share, CLASS - 6, left=left, color=colour, lw=0)
+        draw_text(axes, percent(share), left + span + 10, down, colour=colour)
 
 
 def class_color(index: int, guess: int, truth: int | None) -> str:

@@ -7,6 +7,7 @@ A wall as PNG is the first thing that most people write, and Matplotlib takes ha
 PyTorch takes to load. So here Pillow draws it, in Matplotlib's fonts and two pixels for one, as a figure is saved.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -22,8 +23,10 @@ from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, atomic_path
 from pellucid.show import style
+from pellucid.show.sprites import average_blocks
 from pellucid.show.style import GAP, LIGHT, MARGIN
 
+WALL = 2**25  # pixels of all images together, which a PNG repeats
 SCALE = 2  # pixels of a PNG for one of the layout
 POINT = SCALE * 100 / 72  # pixels of a point
 Pixels = UInt8[np.ndarray, "height width *colour"]
@@ -51,10 +54,12 @@ def draw_wall(
 ) -> B:
     """Every unit's pattern with its number and activation; `units` numbers them (default: from 0).
 
-    kind: width, height -> a board; it draws images and words as PictureBoard does.
+    kind: width, height -> a board; it draws images and words as PictureBoard does. Of a wall too large to be looked at,
+    images are repeated less often, or blocks of their pixels are averaged.
     """
-    tiles = image_tones(images, tones)
+    tiles = image_tones(average_blocks(images, max(1, math.isqrt(WALL // len(images)))), tones)
     count, height, width = tiles.shape[:3]
+    multiple = max(1, min(multiple, math.isqrt(WALL // (count * height * width))))
     names = range(count) if units is None else units
     if not len(names) == len(activations) == count:
         raise PellucidError(f"There are {count} images, {len(activations)} activations and {len(names)} units.")

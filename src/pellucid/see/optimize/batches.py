@@ -1,0 +1,28 @@
+"""Batches: a model, the layers that are read -> how many images are worked on at once.
+
+On a processor more than 16 images at once gain little, so more have to fit into 256 MiB.
+"""
+
+import math
+from collections.abc import Sequence
+
+from pellucid.see.models.base import Model
+from pellucid.see.models.devices import memory_of
+
+MULTIPLE, LARGEST_BATCH = 16, 128
+SHARE = 12  # a batch holds at most this part of the memory,
+MOST, USUAL = 5 * 2**27, 2**28  # and on a processor so many bytes; of more images than MULTIPLE the latter
+
+
+def batch_size_for(model: Model, layers: Sequence[str], largest: int = LARGEST_BATCH) -> tuple[int, int]:
+    """The largest batch whose gradients through these layers fit into memory, and the number that divides every batch.
+
+    Of a network of `learn`, whose passes autograd does not see, all layers count; 16 images always fit: its kernels
+    promise equal bits for these and more, on every machine.
+    """
+    own, memory = model.hand_written is not None, memory_of(model.device) // SHARE
+    held = 4 * sum(math.prod(layer.shape) for layer in model.layers) if own else model.bytes_held(layers)
+    few, many = (memory, memory) if model.device.type == "cuda" else (min(memory, MOST), min(memory, USUAL))
+    while largest > (MULTIPLE if own else 1) and largest * held > (many if largest > MULTIPLE else few):
+        largest //= 2
+    return largest, min(MULTIPLE, largest)
