@@ -90,3 +90,19 @@ def test_the_images_that_a_model_gets_wrong_are_found(monkeypatch):
     labels[[2, 5]] = (labels[[2, 5]] + 1) % 10
     monkeypatch.setattr("pellucid.see.dataset.activations.LARGEST", 3)
     assert find_wrong(model, Split(images, labels)).tolist() == [2, 5]
+
+
+def test_of_a_large_model_the_blocks_are_looked_at():
+    """Rejects hundreds of layers nobody asked for, a named layer that is not shown, and one without the last, which
+    tells the classes."""
+    torch.manual_seed(0)
+    block = [
+        (torch.nn.Conv2d(2, 2, 1), torch.nn.BatchNorm2d(2), torch.nn.Identity(), torch.nn.ReLU()) for _ in range(9)
+    ]
+    blocks = torch.nn.Sequential(*(torch.nn.Sequential(*modules) for modules in block))
+    model = open_model(torch.nn.Sequential(blocks, torch.nn.Flatten(), torch.nn.Linear(70, 3)), input_shape=(2, 7, 5))
+    image = np.full((2, 7, 5), 0.5, np.float32)
+    assert list(inspect(model, image).activations) == [*(f"0.{at}" for at in range(9)), "0", "1", "2"]
+    assert list(inspect(model, image, ["0.3.0", "0.1"]).activations) == ["0.1", "0.3.0", "2"]
+    with pytest.raises(PellucidError, match=r"no layer '0\.3\.9'"):
+        inspect(model, image, ["0.3.9"])

@@ -83,6 +83,44 @@ def test_layers_tell_their_largest_value_and_maps_their_numbers():
     assert "17" not in words
 
 
+def test_of_many_large_maps_the_first_are_drawn_small():
+    """Rejects a picture for each of thousands of maps, maps that lie over each other, and a rest that is not told."""
+    rng = np.random.default_rng(0)
+    layers = {f"conv{at}": rng.random((150, 90, 100)).astype(np.float32) for at in range(2)} | {
+        "pool": rng.random((40, 1, 1)).astype(np.float32)
+    }
+    image = np.zeros((3, 300, 200), np.float32)
+    figure = way.activations_figure(seen(image, layers, np.full(2, 0.5)))
+    words = texts(figure)
+    assert words.count("+22 more") == 2
+    assert "127" in words
+    assert "128" not in words
+    pictures = [one.get_extent() for one in figure.axes[0].images]
+    assert len(pictures) == 3
+    assert [left[3] for left in pictures[1:]] >= [left[2] for left in pictures[:2]]  # below each other
+    assert pictures[0][1] - pictures[0][0] == 100
+    wide = figure.get_size_inches()[0] * 100
+    assert wide == 2 * way.MARGIN + way.LABEL + 16 * (way.TILE + way.GAP) - way.GAP
+
+
+def test_of_many_classes_the_likeliest_are_drawn_and_the_truth():
+    """Rejects a thousand bars, and a truth that is nowhere."""
+    shares = np.full(30, 0.01)
+    shares[[4, 17]] = 0.3, 0.42
+    words = texts(way.activations_figure(seen(np.zeros((1, 8, 8), np.float32), {}, shares), truth=29))
+    assert "+20 more" in words
+    assert words[words.index("+20 more") + 1 :: 2][:2] == ["17", "4"]
+    assert words[-2:] == ["29", "1.0%"]
+    assert len(words[words.index("+20 more") + 1 :]) == 2 * 11
+
+
+def test_a_block_that_ends_as_its_last_layer_does_is_drawn_once():
+    """Rejects the same maps twice, and a layer that is left out because it, too, is dead."""
+    maps, dead = np.random.default_rng(3).random((3, 6, 4)).astype(np.float32), np.zeros((3, 6, 4), np.float32)
+    found = {"block.relu": maps, "block": maps.copy(), "dead": dead, "also": dead.copy()}
+    assert list(way.layers_to_draw(found, classes=5)) == ["block.relu", "dead", "also"]
+
+
 def test_two_models_stand_side_by_side():
     """Rejects a second model drawn over the first, and one whose maps are given the first one's numbers."""
     image = np.zeros((1, 8, 8), np.float32)
