@@ -64,7 +64,10 @@ class Fault:
 
 @dataclass
 class Result:
-    """What became of one architecture; `state` is "opened", "refused" (by us) or "not made" (by its own library)."""
+    """What became of one architecture.
+
+    state: "opened", "refused" (by us, in a sentence), "broken" (by us, without one) or "not made" (by its own library).
+    """
 
     library: str
     name: str
@@ -86,7 +89,7 @@ class Result:
     @property
     def bad(self) -> bool:
         """Whether it breaks a promise."""
-        return bool(self.wrong or self.silent or self.askew or self.touched)
+        return bool(self.state == "broken" or self.wrong or self.silent or self.askew or self.touched)
 
 
 def examined(case: Case, *, make: Callable[[Case], Any] = made, open_with: Opener = pc.open_model) -> Result:
@@ -108,8 +111,9 @@ def examined(case: Case, *, make: Callable[[Case], Any] = made, open_with: Opene
             images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(1))
             with timed(result, "read"), model.reading([layer.name for layer in model.layers]) as read, torch.no_grad():
                 outputs = {name: one.output for name, one in read(images).items()}
-        except PellucidError as error:
-            result.state, result.said = "refused", str(error)
+        except Exception as error:  # noqa: BLE001 - the others are still to be examined
+            refused = isinstance(error, PellucidError)
+            result.state, result.said = ("refused", str(error)) if refused else ("broken", repr(error))
         result.touched = [name for name, value in state_of(source).items() if not same(before.get(name), value)]
         if result.state == "opened":
             compare(result, model, outputs, source, images)
@@ -279,7 +283,7 @@ def line(result: Result) -> str:
     """One line of the table."""
     name = f"{result.library}:{result.name}@{result.size}"
     if result.state != "opened":
-        return f"{name:<58} {result.state}: {result.said}"
+        return f"{'* ' if result.bad else '  '}{name:<48} {result.state}: {result.said}"
     one = result
     faults = (len(one.wrong), len(one.silent), len(one.named), len(one.unread), one.blocks, len(one.askew))
     cells = (one.layers, one.known, *faults, one.guessed, len(one.touched))
@@ -305,6 +309,7 @@ SUMMED: dict[str, Callable[[Sequence[Result]], int]] = {
     "tried": len,
     "not made": lambda own: sum(one.state == "not made" for one in own),
     "refused": lambda own: sum(one.state == "refused" for one in own),
+    "broken": lambda own: sum(one.state == "broken" for one in own),
     "known": lambda own: sum(one.known for one in own),
     "wrong": lambda own: sum(len(one.wrong) for one in own),
     "models wrong": lambda own: sum(bool(one.wrong) for one in own),
@@ -336,11 +341,13 @@ def main(words: Sequence[str] | None = None) -> int:
     begun = time.perf_counter()
     print(f"{'architecture':<50}" + "".join(f"{word:>8}" for word in HEADER), flush=True)
     results = []
-    for result in sweep(chosen(asked.only), os.cpu_count() or 1):
-        results.append(result)
-        print(line(result), flush=True)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps([asdict(one) for one in results], indent=1) + "\n", encoding="utf-8")
+    try:
+        for result in sweep(chosen(asked.only), os.cpu_count() or 1):
+            results.append(result)
+            print(line(result), flush=True)
+    finally:  # what was found until a process was killed
+        asked.out.write_text(json.dumps([asdict(one) for one in results], indent=1) + "\n", encoding="utf-8")
     print(f"\n{summary(results)}\n{time.perf_counter() - begun:.0f} s; wrote {asked.out}")
     return int(any(one.bad for one in results))
 

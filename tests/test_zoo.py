@@ -170,10 +170,16 @@ def test_what_cannot_be_made_or_opened_is_said():
 
     result = zoo.examined(Case("own", "broken"), make=broken)
     assert (result.state, result.said) == ("not made", "RuntimeError: no such network")
-    result = zoo.examined(Case("own", "none", 5), make=lambda _: nn.Conv2d(3, 4, 9))
-    assert result.state == "refused"
-    assert result.said.endswith(".") or "It said:" in result.said
+    result = zoo.examined(Case("own", "none", 5), make=lambda _: nn.Sequential(nn.Conv2d(3, 4, 9)))
+    assert (result.state, result.said[:10]) == ("refused", "The module")
     assert "refused" in zoo.line(result)
+    assert not result.bad
+
+    def careless(*_, **__):
+        raise KeyError("stem")
+
+    result = examined(Channels, careless)
+    assert (result.state, result.said, result.bad) == ("broken", "KeyError('stem')", True)
 
 
 def test_the_table_counts_each_library_and_all(capsys, tmp_path, monkeypatch):
