@@ -193,7 +193,8 @@ class _Probe(LayerProbe):
             return fitting[0]
         if not fitting or not vectors or self.is_made_of_modules(module):
             return None
-        return _axis_of_vector(module, *next(iter(vectors.items())), args, kwargs)
+        found = (_axis_of_vector(module, name, one, args, kwargs) for name, one in vectors.items())
+        return next((axis for axis in found if axis is not None), None)
 
     def usual_axis(self, output: Tensor) -> int:
         """Of tokens the last, of maps and heads the first behind the images."""

@@ -132,7 +132,7 @@ def arrange(outputs: Sequence[Output], asked: Mapping[str, int], image: tuple[in
 
     image: the (height, width) of the images. Raises PellucidError for an axis that an output lacks.
     """
-    axes = _Axes(asked)
+    axes = _Axes(asked, outputs)
     grids: list[tuple[int, int]] = []
     for output in outputs:
         first = output.images.first(output.tensor)
@@ -149,8 +149,13 @@ def arrange(outputs: Sequence[Output], asked: Mapping[str, int], image: tuple[in
 class _Axes:
     """Finds the axis of the units, output by output; what was found last is what the next may hand on."""
 
-    def __init__(self, asked: Mapping[str, int]) -> None:
+    def __init__(self, asked: Mapping[str, int], outputs: Sequence[Output]) -> None:
         self._asked = asked
+        self._taken = {  # by a module whose weights say where its own units are, and so those of what it is given
+            id(one.given): one.own_axis
+            for one in outputs
+            if one.own_axis is not None and one.given is not None and one.given.ndim == one.tensor.ndim
+        }
         self._found: dict[int, tuple[Tensor, int]] = {}
         self._stored: dict[int, tuple[Tensor, int]] = {}  # by the memory of an output, which its views share
         self._last: tuple[Tensor, int] | None = None
@@ -181,7 +186,8 @@ class _Axes:
                 return output.images.place(axis, output.tensor)
         if first.ndim == 2:
             return 1
-        return None if output.own_axis is None else output.images.place(output.own_axis, output.tensor)
+        own = self._taken.get(id(output.tensor)) if output.own_axis is None else output.own_axis
+        return None if own is None else output.images.place(own, output.tensor)
 
     def _inherited(self, output: Output, first: Tensor) -> int | None:
         if id(output.tensor) in self._found:
