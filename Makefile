@@ -7,6 +7,7 @@
 #     make fuzz     mutated files through every reader, five minutes;  make kill  commands ended at fifty moments each
 #     make wheel-test  the wheel, alone in an environment of its own: the tour;  make audit  known holes of what we use
 #     make zoo      200 architectures of six libraries: is a unit what it is said to be;  make zoo ARGS="--only timm"
+#     make names    logits of 37 of them, opened by a library's name, beside the library's own pipeline
 #     make load     fifty windows at one studio: what they see, what it costs, what is left
 #     make docs     write the generated pages of docs/; make pictures  draw the README's pictures again
 #
@@ -28,7 +29,7 @@ export PELLUCID_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: tour test check format bench load docs pictures clean fuzz kill wheel-test audit zoo
+.PHONY: tour test check format bench load docs pictures clean fuzz kill wheel-test audit zoo names
 
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
@@ -60,6 +61,10 @@ ZOO := .zoo
 
 zoo: $(ZOO)/.ready
 	$(ZOO)/bin/python -m benchmarks.zoo $(ARGS)
+
+names: $(ZOO)/.ready
+	$(ZOO)/bin/python -m benchmarks.names $(ARGS)
+	$(ZOO)/bin/python -m pytest -q tests/see/models/test_names.py
 
 docs: $(DEV)
 	$(BIN)/python docs/generate.py

@@ -5,8 +5,7 @@ names: architectures -> largest difference of logits, over their largest size, p
 No hub is asked: weights are drawn once, and laid down as each library keeps what it has fetched (timm and Hugging Face
 in the hub's cache, torchvision among PyTorch's checkpoints, Keras in its folder of models; Keras' checksums, which no
 drawn weights have, are passed over). Then the library's own way, from the photograph to logits, is run beside ours.
-Needs the libraries: pip install 'pellucid[timm,torchvision,hf,keras]'. Run `python benchmarks/names.py`, with a part of
-a name for some of them.
+Run `make names`, or `python -m benchmarks.names` where the libraries are installed, with a part of a name for some.
 """
 
 import os

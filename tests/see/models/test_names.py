@@ -270,6 +270,8 @@ def test_what_a_module_states_of_itself_is_taken(channels):
     assert (model.input_shape, model.classes) == ((channels, 40, 44), ("a", "b"))
     assert model.scaling == Scaling("mean-deviation", list(mean), list(deviation))
     assert open_model(net, scaling="standardized").scaling.kind == "standardized"
+    net.pretrained_cfg |= {"mean": (0.2, 0.6), "std": (0.2, 0.4)}  # of as many channels as it had when it was trained
+    assert open_model(net).scaling == Scaling("mean-deviation", 0.4, 0.3)
 
 
 def test_a_configuration_of_hugging_face_is_read():

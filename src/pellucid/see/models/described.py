@@ -64,7 +64,9 @@ def stated(module: nn.Module) -> Described:
         return replace(through(module, pipeline, labels(config)), input_shape=None, fresh=False)
     for cfg in _statements(module):
         if cfg.get("mean") and cfg.get("std"):
-            scaling = Scaling("mean-deviation", list(cfg["mean"]), list(cfg["std"]))
+            fits = len(cfg["mean"]) in channels_of(module)  # timm keeps those of colors for a network of other channels
+            numbers = [list(one) if fits else float(np.mean(one)) for one in (cfg["mean"], cfg["std"])]
+            scaling = Scaling("mean-deviation", *numbers)
             return Described(module, scaling=scaling, classes=tuple(map(str, cfg.get("label_names") or ())))
     return Described(module, classes=labels(config))
 
@@ -106,6 +108,12 @@ def through(model: Any, pipeline: Pipeline | None, classes: Sequence[str] = (), 
     return replace(plain, input_shape=answers[0].shape, scaling=scaling, pipeline=way, takes_bgr=turned)
 
 
+def channels_of(module: nn.Module) -> tuple[int, ...]:
+    """The channels that its first convolution takes; where it has none, those that are likely."""
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return (3, 1) if first is None else (first.in_channels,)
+
+
 def _statements(module: nn.Module) -> list[Mapping[str, Any]]:
-    found = [getattr(module, name, None) for name in STATEMENTS]
+    found = [getattr(part, name, None) for part in (module, getattr(module, "visual", None)) for name in STATEMENTS]
     return [one for one in found if isinstance(one, Mapping)]

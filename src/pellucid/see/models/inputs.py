@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, summary
 from pellucid.see.models.base import InputShape
-from pellucid.see.models.described import stated_sizes
+from pellucid.see.models.described import channels_of, stated_sizes
 
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 299)
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Embedding)
@@ -104,13 +104,8 @@ def _first_weighted(module: nn.Module) -> Any:
     return next((part for part in module.modules() if isinstance(part, _WEIGHTED)), None)
 
 
-def _channels(module: nn.Module) -> Sequence[int]:
-    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
-    return (3, 1) if first is None else (first.in_channels,)
-
-
 def _stated_shapes(module: nn.Module) -> Iterator[InputShape]:
-    shapes = [(channels, *sides) for sides in stated_sizes(module) for channels in _channels(module)]
+    shapes = [(channels, *sides) for sides in stated_sizes(module) for channels in channels_of(module)]
     yield from dict.fromkeys(shapes)
 
 
@@ -122,7 +117,7 @@ def _usual_shapes(module: nn.Module) -> Sequence[InputShape]:
         squares = [(channels, side, side) for channels, side in sides if channels * side * side == first.in_features]
         if squares:
             return squares
-    return [(channels, side, side) for side in _SIDES for channels in _channels(module)[:1]]
+    return [(channels, side, side) for side in _SIDES for channels in channels_of(module)[:1]]
 
 
 def _images(shape: InputShape) -> Tensor:
