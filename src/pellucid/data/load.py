@@ -106,7 +106,8 @@ def _found(source: Any) -> tuple[dict[str, Split], str]:
 
 
 def _are_paths(several: Any) -> bool:
-    return isinstance(several, list | tuple) and all(isinstance(one, str | os.PathLike) for one in several)
+    is_list = isinstance(several, list | tuple) and len(several) > 0
+    return is_list and all(isinstance(one, str | os.PathLike) for one in several)
 
 
 def _table(path: Path) -> dict[str, Split]:

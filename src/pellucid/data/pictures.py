@@ -57,8 +57,8 @@ class Pictures:
         few = {round(at) for at in np.linspace(0, len(made) - 1, min(LOOKED_AT, len(made))).tolist()}
         sizes = np.array([size for at in sorted(few) if (size := made._tried(at, _shape_of)) is not None])
         if len(sizes) == 0:
-            why = next(iter(made.skipped.values()), "there are none")
-            raise PellucidError(f"None of {len(made)} pictures can be read: {why}")
+            name, why = next(iter(made.skipped.items()))
+            raise PellucidError(f"None of {len(made)} pictures can be read, such as {name}: {why.rstrip('.')}.")
         channels, (height, width) = int(sizes[:, 0].max()), np.median(sizes[:, 1:], axis=0).tolist()
         if (sizes != sizes[0]).any() or max(height, width) > LARGEST_OWN:
             height, width = (max(1, round(side * USUAL_SIDE / max(height, width))) for side in (height, width))
@@ -96,9 +96,14 @@ class Pictures:
 
     def readable(self, positions: Int64[Array, "chosen"]) -> tuple[Array, Float32[Array, "read channel height width"]]:
         """Those of these positions that can be read, and their images."""
-        found = {at: image for at in positions.tolist() if (image := self._tried(at, self._fitted)) is not None}
-        images = np.array(list(found.values()), np.float32).reshape(-1, *self.image_shape)
-        return np.array(list(found), np.int64), images
+        images = np.empty((len(positions), *self.image_shape), np.float32)
+        read: list[int] = []
+        for at in positions.tolist():
+            image = self._tried(at, self._fitted)
+            if image is not None:
+                images[len(read)] = image
+                read.append(at)
+        return np.array(read, np.int64), images[: len(read)]
 
     def tell_skipped(self) -> None:
         """Warn of what was left out, of each thing once."""
@@ -141,7 +146,8 @@ class Pictures:
             return self._made(at, make)
         except PellucidError as error:
             item = self._item(at)
-            self.skipped.setdefault(item if isinstance(item, str) else f"item {self.places[at, 1]}", str(error))
+            named = (item, "cannot be read") if isinstance(item, str) else (f"item {self.places[at, 1]}", str(error))
+            self.skipped.setdefault(*named)
             return None
 
     def _fitted(self, picture: Image.Image | Array) -> Float32[Array, "channel height width"]:

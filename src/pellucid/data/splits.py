@@ -31,7 +31,7 @@ from pellucid.data.pixels import Tones, image_wall
 from pellucid.errors import PellucidError, PellucidWarning, unknown
 
 MOST_CLASSES = 100_000
-BATCH, BATCH_NUMBERS = 2048, 2**23  # images read at a time, and the numbers that they may hold
+BATCH, BATCH_NUMBERS, LAZY_NUMBERS = 2048, 2**23, 2**20  # images at a time; numbers that they, or pictures, may hold
 FEW_CLASSES = 12  # that stand beside each other in a summary; more of them stand in lines
 MOST_SHOWN, PER_CLASS = 20, 3  # classes, and images of each, that a notebook shows
 PARTS = ("train", "dev", "test", "all")
@@ -100,11 +100,11 @@ class Split:
 
         Pictures that cannot be read are left out, which a warning says at the end; where none can be, PellucidError.
         """
-        size = max(1, min(size, BATCH_NUMBERS // math.prod(self.images.shape[1:])))
+        lazy, each = isinstance(self.images, Pictures), math.prod(self.images.shape[1:])
+        size = min(size, max(16, LAZY_NUMBERS // each) if lazy else max(1, BATCH_NUMBERS // each))
         end, count = len(self) if end is None else min(end, len(self)), 0
         for at in range(begin, end, size):
             positions = np.arange(at, min(at + size, end))
-            lazy = isinstance(self.images, Pictures)
             found = self.read(positions) if lazy else (positions, self.images[at : at + len(positions)])
             count += len(found[0])
             if len(found[0]) > 0:
