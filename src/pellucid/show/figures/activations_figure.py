@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from pellucid.data.pixels import enlarge
 from pellucid.errors import PellucidError
+from pellucid.learn.metrics import class_names
 from pellucid.see.dataset.activations import Activations
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
 from pellucid.show.labels import percent
@@ -63,18 +64,19 @@ def verdict(found: Activations, truth: int | None, classes: Sequence[str] | None
     return f"it says {names[guess]}, {percent(float(found.probabilities[guess]))}{known}"
 
 
-def _names(found: Activations, classes: Sequence[str] | None) -> list[str]:
+def _names(found: Activations, classes: Sequence[str] | None) -> Sequence[str]:
     count = len(found.probabilities)
-    names = [str(label) for label in range(count)] if classes is None else list(classes)
-    if len(names) != count:
-        raise PellucidError(f"There are {count} probabilities but {len(names)} classes; name each once.")
-    return names
+    if classes is None:
+        return class_names(found.classes, count)
+    if len(classes) != count:
+        raise PellucidError(f"There are {count} probabilities but {len(classes)} classes; name each once.")
+    return classes
 
 
 class _Column:
     """One model's layers from top to bottom; sizes in pixels, without the margins."""
 
-    def __init__(self, found: Activations, names: list[str]) -> None:
+    def __init__(self, found: Activations, names: Sequence[str]) -> None:
         self._found, self._names = found, names
         self._image = average_blocks(found.image[None], PICTURE)[0]
         self._top = max(TILE, self._image.shape[1])
