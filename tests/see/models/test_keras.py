@@ -67,6 +67,12 @@ def test_layers_are_listed_by_their_own_names_with_channels_as_units(channels):
     ]
 
 
+def test_the_listing_says_which_activation_a_layer_ends_in():
+    """Rejects a listing that hides what stands inside a layer."""
+    layers = {layer.name: layer.activation for layer in open_model(small()).layers}
+    assert (layers["conv1"], layers["conv2"], layers["pool"]) == ("relu", "linear", "")
+
+
 def test_a_layer_reads_as_keras_itself_computes_it():
     """Rejects an image that is reshaped instead of permuted, dropout at work, and batch norm in training mode."""
     module = small()

@@ -171,6 +171,11 @@ class LayerProbe(ABC):
     def parameters(self, module: Any) -> int:
         """How many numbers the module and those inside it have."""
 
+    def activation(self, module: Any) -> str:
+        """The activation that a module ends in, where it is no module of its own."""
+        del module
+        return ""
+
     def record(self, path: str, module: Any, output: Any, args: Any = (), kwargs: Any = None) -> None:
         """Note the output of the module at `path`, and what it was given."""
         if self._asking or not path:
@@ -227,17 +232,9 @@ class LayerProbe(ABC):
             module, run = site
             name = output.name if run == last[module] else f"{output.name}:{run}"
             shape = tuple(how.units_first(output.tensor).shape[1:])
-            layers.append(
-                LayerInfo(
-                    name,
-                    type(module).__name__,
-                    shape[0],
-                    shape,
-                    how.prefix,
-                    self.parameters(module),
-                    guessed=how.guessed,
-                )
-            )
+            kind, numbers = type(module).__name__, self.parameters(module)
+            facts = how.prefix, numbers, self.activation(module), how.guessed
+            layers.append(LayerInfo(name, kind, shape[0], shape, *facts))
             sites[name] = LayerSite(*site, how)
         listed = {site.module for site in sites.values()}
         unlisted = {

@@ -299,6 +299,10 @@ class _Probe(LayerProbe):
         """Of all its weights."""
         return int(module.count_params())
 
+    def activation(self, module: Any) -> str:
+        """As the layer says."""
+        return str(getattr(getattr(module, "activation", None), "__name__", ""))
+
 
 def _probe(
     model: Any,
