@@ -132,6 +132,25 @@ def test_truth_sees_tuples_folded_windows_and_what_never_runs():
     assert "unused" not in places
 
 
+def test_a_module_without_weights_has_the_axis_of_whom_it_serves():
+    """Rejects looking at what came before alone: a permutation is seen by the layer that takes its very output."""
+
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.turn, self.head, self.pool = nn.Flatten(2), nn.Linear(12, 12), nn.AvgPool1d(2)
+
+        def forward(self, images):
+            return self.pool(self.head(self.turn(images)))
+
+    places = {place.path: place for place in torch_places(Turned(), torch.rand(1, 12, 3, 4))}
+    assert {path: (place.axis, place.known) for path, place in places.items()} == {
+        "turn": (2, False),
+        "head": (2, True),
+        "pool": (None, False),
+    }
+
+
 def test_windows_come_back_to_their_own_image_in_any_order():
     """Rejects holding a reading against a batch whose windows lie in another order, or images that are mixed up."""
     one, other = (torch.rand(2, 3, 7) for _ in range(2))
