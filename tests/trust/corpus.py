@@ -28,6 +28,13 @@ from pellucid.see.patterns.api import patterns
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 LAYERS = (Conv(2, 3), Pool(2), Flatten(), Dense(3, "linear"))
+MODEL_FILE = """
+file = "net.keras"
+input_shape = [3, 8, 8]
+scaling = { kind = "mean-deviation", mean = [0.5, 0.4, 0.3], deviation = 0.25 }
+classes = ["cat", "dog"]
+units_axis = { "blocks.*" = -1 }
+"""
 TOML = """name = "mine"
 scaling = "standardized"
 initialization = "normal:0.5"
@@ -94,6 +101,7 @@ def make(folder: Path) -> None:
         net, data(), checkpoint=folder / "checkpoint-run.safetensors", epochs=1, batch=10, check=False, progress=False
     )
     (folder / "architecture-mine.toml").write_text(TOML)
+    (folder / "modelfile-mine.toml").write_text(MODEL_FILE)
     net.export_tables(folder / "tables")
     shutil.move(folder / "tables" / "network.json", folder / "folder-network.json")
     shutil.move(folder / "tables" / "weights0.csv", folder / "weights-conv1.csv")

@@ -25,6 +25,7 @@ from pellucid.learn.io.checkpoints import load_checkpoint
 from pellucid.learn.io.config import read_architecture
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
+from pellucid.see.models import model_files
 from pellucid.see.models.base import Model
 from pellucid.see.models.factories import loaded
 from pellucid.see.models.open import open_model
@@ -97,6 +98,11 @@ def architecture(file: Path, _: Path) -> None:
     """An architecture, and a network of it."""
     plan = read_architecture(file)
     Network(plan, input_shape=(1, 6, 5), classes=3)
+
+
+def modelfile(file: Path, _: Path) -> None:
+    """A model file: what it names, which is not run."""
+    model_files.read(file, trust=False)
 
 
 def folder(file: Path, scratch: Path) -> None:
@@ -215,6 +221,7 @@ READERS: dict[str, Reader] = {
     "network": network,
     "checkpoint": checkpoint,
     "architecture": architecture,
+    "modelfile": modelfile,
     "folder": folder,
     "weights": weights,
     "patterns": patterns,

@@ -51,6 +51,15 @@ def test_a_model_file_runs_nothing_before_it_is_trusted(here, mine):
     assert open_model(mine).name == "mine"
 
 
+def test_a_file_is_never_taken_for_a_factory(here, mine, monkeypatch):
+    """Rejects the way round: the name of a factory where that of a file belongs, opened from its own folder."""
+    monkeypatch.chdir(mine.parent)
+    mine.write_text('file = "filed_nets:cnn"\n')
+    with pytest.raises(PellucidError, match="filed_nets:cnn"):
+        open_model("mine.toml")
+    assert not (here / "ran").exists()
+
+
 @pytest.mark.parametrize("change", ["content", "place"])
 def test_trust_is_for_this_file_alone(here, mine, change):
     """Rejects trust by name only, which another content inherits, and by content only, which another folder does."""

@@ -68,7 +68,7 @@ def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
     if entries.file is not None:
         if Path(entries.file).suffix.lower() == SUFFIX:
             raise PellucidError(f"The model file '{path}' names another one, '{entries.file}'; give that one itself.")
-        return str(path.parent / entries.file), options
+        return str(path.resolve().parent / entries.file), options  # a whole path, which is never taken for a factory
     factory = str(entries.factory)
     if not names.is_named(factory):
         _require_trust(path, factory, trust)

@@ -8,6 +8,7 @@ environment variable to refuse every pickle of more than tensors.
 """
 
 import importlib
+import logging
 import os
 import re
 import socket
@@ -60,7 +61,9 @@ def named(source: str) -> Described:
     which, _, name = source.partition(":")
     library = LIBRARIES[which]
     package = imported(which)
+    heard = logging.root.manager.disable
     try:
+        logging.disable(logging.WARNING)  # of tries and retries without a network; the reason is told below
         with patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}):
             return library.named(package, name)
     except PellucidError:
@@ -74,6 +77,8 @@ def named(source: str) -> Described:
         raise PellucidError(
             f"'{source}' cannot be opened ({summary(error)}); `pellucid models '{which}:*'` lists the names there are."
         ) from error
+    finally:
+        logging.disable(heard)
 
 
 def imported(which: str) -> Any:
