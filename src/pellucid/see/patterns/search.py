@@ -299,21 +299,19 @@ class _Ascents:
         alive = self.target.is_active(better.values)
         self.was_active[numbers] |= usual.was_active[numbers] | alive.cpu()
         self.silent_starts[numbers] += usual.silent_starts[numbers]
-        return self._from_starts(found, silent, numbers, alive, better.images), usual.candidates
+        return self._better(found, silent, numbers, alive, better.images), usual.candidates
 
     def from_images(self, found: AscentResult, silent: Jobs, numbers: Jobs) -> tuple[AscentResult, Tensor]:
         """The silent jobs once more, each from the image that excites it most; and which of them some image excites."""
-        assert self.images is not None
         best, rows = self.top_images, numbers.numpy()
         alive = self.target.is_active(torch.from_numpy(best.activations[rows])).to(silent.device)
         if not bool(alive.any()):
             return found, alive
+        assert self.images is not None
         starts = self._model.prepared(self.images.take(best.positions[rows]).images[:])
-        return self._from_starts(found, silent, numbers, alive, starts), alive
+        return self._better(found, silent, numbers, alive, starts), alive
 
-    def _from_starts(
-        self, found: AscentResult, silent: Tensor, numbers: Jobs, alive: Tensor, starts: Tensor
-    ) -> AscentResult:
+    def _better(self, found: AscentResult, silent: Jobs, numbers: Jobs, alive: Tensor, starts: Tensor) -> AscentResult:
         """The result, improved by those of the silent jobs that are alive, each from its own start."""
         waking = torch.nonzero(alive).flatten()
         if len(waking) == 0:
@@ -323,9 +321,8 @@ class _Ascents:
 
     def values(self, found: AscentResult, numbers: Jobs) -> JobValues:
         """The target's value of the images, which is the objective's where nothing is subtracted."""
-        return (
-            found.values if self.target is self._objective else self._values(self.target.select(numbers), found.images)
-        )
+        same = self.target is self._objective
+        return found.values if same else self._values(self.target.select(numbers), found.images)
 
     @cached_property
     def top_images(self) -> TopImages:

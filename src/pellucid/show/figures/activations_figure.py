@@ -36,7 +36,6 @@ BARS = 60  # height of a dense layer's bars
 CLASS = 15  # height of a class
 MOST_MAPS, ALL_MAPS = 128, 1024  # of one layer, of all layers together
 MOST_CLASSES, LIKELIEST = 20, 10  # all classes are drawn, or these
-LETTER = 7  # width of a letter of a class's name
 
 
 def activations_figure(*found: Activations, truth: int | None = None, classes: Sequence[str] | None = None) -> Figure:
@@ -181,7 +180,7 @@ def _classes(
     if len(names) > MOST_CLASSES:
         drawn = np.argsort(-probabilities, kind="stable")[:LIKELIEST].tolist()
         drawn += [] if truth is None or truth in drawn else [truth]
-    left, span = left + max(40, LETTER * max(len(names[index]) for index in drawn)), 320
+    left, span = left + max(40, 7 * max(len(names[index]) for index in drawn)), 320  # pixels, 7 for a letter
     for place, index in enumerate(drawn):
         colour, share, down = class_color(index, guess, truth), float(probabilities[index]), top + place * CLASS
         draw_text(axes, names[index], left - 10, down, colour=colour, at="right")
