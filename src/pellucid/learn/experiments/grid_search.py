@@ -24,7 +24,13 @@ from pellucid.errors import DivergedError, PellucidError, require_known
 from pellucid.executors import Engine, LocalEngine
 from pellucid.files import StrPath, output_folder, read_bytes, write_text
 from pellucid.learn.build import network_for
-from pellucid.learn.experiments import cluster_comparison as comparison
+from pellucid.learn.experiments.cluster_comparison import (
+    RECIPE,
+    compile_kernels,
+    feature_settings,
+    network_on_clusters,
+    require_clusters,
+)
 from pellucid.learn.experiments.clusters import cluster_data
 from pellucid.learn.experiments.study_results import (
     LARGEST_TABLE,
@@ -146,7 +152,7 @@ class _Plan:
     def prepare(self) -> None:
         """Once in each process, before the first run, so that no seconds that count go into compiling."""
         if not self._prepared:
-            comparison.compile_kernels(network_for(self.architecture, self.data), self.data)
+            compile_kernels(network_for(self.architecture, self.data), self.data)
             self._prepared = True
 
     def ordered(self, done: Mapping[tuple[str, ...], Run]) -> list[Run]:
@@ -163,7 +169,7 @@ class _Plan:
         return {
             "names": list(self.names),
             "settings": {name: value for name, value in fixed.items() if name not in self.names}
-            | {"features": dict(comparison.RECIPE)},
+            | {"features": dict(RECIPE)},
             "layers": describe(network.stored)["layers"],
             "data": fingerprint(self.data),
         }
@@ -175,8 +181,8 @@ class _Plan:
         settings, begin = TrainSettings.of(recipe, **asked.given), perf_counter()
         if asked.clusters.clusters > 0:
             own = {"seed": settings.seed, "shift": max(1, settings.shift), "turn": self._turn, **asked.network}
-            settings = comparison.feature_settings(recipe, self.data, asked.clusters, **asked.given)
-            net, data, _ = comparison.network_on_clusters(asked.architecture, self.data, asked.clusters, **own)
+            settings = feature_settings(recipe, self.data, asked.clusters, **asked.given)
+            net, data, _ = network_on_clusters(asked.architecture, self.data, asked.clusters, **own)
         else:
             net, data = network_for(asked.architecture, self.data, seed=settings.seed, **asked.network), self.data
         seconds = perf_counter() - begin
@@ -213,7 +219,7 @@ class _Plan:
         if training.epochs == 0:
             raise PellucidError("A study of 0 epochs learns nothing; give at least 1.")
         if asked.clusters.clusters > 0:
-            comparison.require_clusters(network, asked.clusters, self.data)
+            require_clusters(network, asked.clusters, self.data)
         held = {**training.model_dump(), **asked.clusters.model_dump(), **asked.network}
         return tuple(str(asked.architecture) if name == "architecture" else held[name] for name in self.names)
 
