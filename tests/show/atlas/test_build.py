@@ -165,7 +165,7 @@ def test_dead_is_told_with_its_proof(record):
 def test_a_layer_before_its_rectifier_is_not_called_dead(tmp_path, data):
     """Rejects "dead" for a convolution whose map is negative on average, and positive where it finds its edge."""
     model = open_model(module(), input_shape=SHAPE)
-    assert patterns(model, "0", units=[0], data=data, steps=3).dead[0]
+    assert not patterns(model, "0", units=[0], data=data, steps=3).dead[0]
     assert 0 not in make(tmp_path, data, layers=("0",)).record["layers"][0]["dead"]
 
 

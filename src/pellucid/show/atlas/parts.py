@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from pellucid.data.splits import Data
 from pellucid.learn.metrics import count_confusion
@@ -30,7 +30,7 @@ from pellucid.see.dataset.activation_stats import (
 from pellucid.see.dataset.fitting import class_places
 from pellucid.see.models.base import Model
 from pellucid.see.optimize.batches import batch_size_for
-from pellucid.see.patterns.api import Patterns, patterns
+from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.pieces import unit_pieces
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas import pictures
@@ -86,26 +86,13 @@ def compute_chunk(
         "activations": activations,
         "steps": np.stack([one.steps for one in found]),
         "best": best,
-        "dead": _dead_units(model, layer, found),
+        "dead": np.logical_and.reduce([one.dead for one in found]),
         "tried_starts": np.sum([one.tried_starts for one in found], axis=0),
         "tried_images": np.max([one.tried_images for one in found], axis=0),
         "film_steps": np.array(found[0].film.steps),
         "film": np.stack([pictures.pattern_tiles(found[b].film.images[:, u]) for u, b in enumerate(best)]),
         "film_activations": np.stack([found[b].film.activations[:, u] for u, b in enumerate(best)]),
     }
-
-
-def _dead_units(model: Model, layer: str, found: Sequence[Patterns]) -> Bool[np.ndarray, "unit"]:
-    """Units that no ascent, no start and no image woke. Before its rectifier, a map whose mean is always negative may
-    still be positive somewhere: such a unit is not dead."""
-    dead: np.ndarray = np.logical_and.reduce([one.dead for one in found])
-    suspects = np.flatnonzero(dead)
-    with model.reading((layer,)) as read, torch.no_grad():
-        for one in found:
-            for at in suspects:
-                output = read(torch.from_numpy(one.images[at : at + 1]).to(model.device))[layer].output
-                dead[at] &= not bool((output[0, one.units[at]] > 0).any())
-    return dead
 
 
 def told_classes(model: Model, data: Data) -> Int64[np.ndarray, "class"] | None:
