@@ -12,7 +12,6 @@ from cyclopts import App, Parameter
 T = TypeVar("T")
 Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
 Architecture = Annotated[str, Parameter(help="architecture: a name, such as cnn-4-4-8-16, or a TOML file")]
-Model = Annotated[str, Parameter(help="network: a bundled one's name, such as mnist-cnn, or a file")]
 AnyModel = Annotated[
     str,
     Parameter(

@@ -25,19 +25,24 @@ if TYPE_CHECKING:
     from pellucid.see.models.base import Model
 
 
-def data_of(source: DataSettings, seed: int, sizes: str | None = None) -> "Data":
-    """The images that the options name; a word on stderr where they were split or sized as nobody asked for."""
+def data_of(source: DataSettings, seed: int, network: "Network | None" = None) -> "Data":
+    """The images that the options name; a word on stderr where they were split or sized as nobody asked for.
+
+    network: one that there is already, to whose size pictures are brought.
+    """
     from pellucid.data.load import load_data
     from pellucid.data.pictures import Pictures
 
-    given = source.split if isinstance(source, SplitSettings) else sizes
+    given = source.split if isinstance(source, SplitSettings) else None
     counts = None if given is None else _numbers("split", given, int, "train,dev,test")
     found = load_data(source.data, source.data_dir, seed, counts)
     if found.note:
         print(found.note, file=sys.stderr)
-    if isinstance(found.train.images, Pictures):
+    if not isinstance(found.train.images, Pictures):
+        return found
+    if network is None:
         print(f"The pictures are read as {' x '.join(map(str, found.input_shape))}.", file=sys.stderr)
-    return found
+    return found if network is None else found.resized(network.image_shape)
 
 
 def data_and_part(
@@ -53,10 +58,11 @@ def data_and_part(
     has_sizes = split is not None and "," in split
     counts = _numbers("split", split, int, "train,dev,test") if split is not None and has_sizes else None
     found = data_for(model, source.data, source.data_dir, seed, counts)
-    whole = split is None and model.hand_written is None and bool(found.note)
-    if found.note and not whole:
+    name = usual if split is None or has_sizes else split
+    if split is None and model.hand_written is None and found.note:
+        name = "all"
+    if found.note and name != "all":
         print(found.note, file=sys.stderr)
-    name = "all" if whole else usual if split is None or has_sizes else split
     return found, found.part(name), name
 
 
@@ -132,7 +138,7 @@ def begun(given: str, source: DataSettings, how: NetworkSettings, seeds: Setting
     is_saved = path.suffix == ".safetensors" or (path.exists() and path.suffix != ".toml")
     saved = network_of(given) if is_saved else None
     seed: int = given_options(seeds).get("seed", 0 if saved is None else saved.seed)
-    data = data_of(source, seed)
+    data = data_of(source, seed, saved)
     if saved is None:
         return network_for(given, data, seed=seed, **options), data, seed
     if options:

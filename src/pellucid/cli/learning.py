@@ -151,11 +151,13 @@ def check(
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """Compare every hand-written gradient of a network with central differences."""
+    import numpy as np
+
     from pellucid.learn.gradient_check import check_gradients
 
     net, data, seed = begun(network, source, options, random)
     few = data.train.take(images)
-    print(check_gradients(net, few.images, few.labels, samples=samples, seed=seed))
+    print(check_gradients(net, np.asarray(few.images), few.labels, samples=samples, seed=seed))
 
 
 @app.command

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, Layer, Start, TestPart, Unit, app, print_written
-from pellucid.cli.arguments import data_and_part, data_of, given_options, images_of, initial_images, model_of
+from pellucid.cli.arguments import data_and_part, given_options, images_of, initial_images, model_of
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
 from pellucid.settings import (
@@ -170,13 +170,14 @@ def _find(
     settings: PatternSettings,
 ) -> "Patterns":
     """The patterns, and what there is to say of them; a history on disk has all of it, data are compared with."""
+    from pellucid.see.dataset.fitting import data_for
     from pellucid.see.patterns.api import patterns as find
     from pellucid.show.console import found_text
 
     asked = {"compare": source.data is not None, **given_options(settings)}
     asked |= {} if history is None else {"report": True}
     if source.data is not None:
-        asked["data"] = data_of(DataSettings(data=source.data, data_dir=source.data_dir), settings.seed)
+        asked["data"] = data_for(model, source.data, source.data_dir, settings.seed)
     initial = initial_images(start, model, source.data_dir, settings.seed)
     found = find(model, layer, units=units, start=initial, **asked)
     print(found_text(found))

@@ -145,13 +145,12 @@ def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence
             f"The brightest pixel of '{name}' is {brightest * 255:.2g} of 255, as if it were scaled twice; save bytes "
             f"from 0 to 255, or floats from 0 to 1."
         )
-    names = tuple(sorted({name for split in splits.values() for name in split.classes}))
-    if any(split.classes != next(iter(splits.values())).classes for split in splits.values()):
-        own = {which: np.array([names.index(name) for name in split.classes]) for which, split in splits.items()}
-        splits = {
-            which: split if split.given is None else split.named(names, own[which][split.given])
-            for which, split in splits.items()
-        }
+    if len({split.classes for split in splits.values() if split.classes}) > 1:  # each counts the words that it has
+        names = tuple(sorted({name for split in splits.values() for name in split.classes}))
+        for which, split in splits.items():
+            if split.classes and split.given is not None:
+                own = np.array([names.index(name) for name in split.classes])
+                splits = {**splits, which: split.named(names, own[split.given])}
     if len(splits) == 1:
         whole = next(iter(splits.values()))
         if whole.given is None and sizes is None:
