@@ -96,6 +96,16 @@ def test_a_unit_is_found_opened_and_left_by_its_weights(page):
     assert page.url.endswith("#conv1")
 
 
+def test_a_class_is_found_by_any_word_of_its_name(page):
+    """Rejects a search that knows a class by its whole name or its number alone, and a last layer without names."""
+    page.fill("#search", "logits oner")
+    assert page.locator("#results .mates li").count() == 1
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('logits unit 1: ')")
+    page.fill("#search", "class two logits")
+    assert page.locator("#results .mates li .caption span").all_text_contents().count("2") == 1
+
+
 def test_deep_links_and_keys(page, site):
     """Rejects an address that works only once the page is open, and arrows that leave the layer."""
     page.goto(f"{site.as_uri()}#conv1/5")
