@@ -70,6 +70,7 @@ VERBS = [
     "average",
     "check",
     "layers",
+    "models",
     "pattern",
     "patterns",
     "inspect",

@@ -10,7 +10,7 @@ from pellucid.cli.app import Flat, app, print_written
 from pellucid.cli.arguments import model_options
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
-from pellucid.settings import ModelSettings
+from pellucid.settings import ModelSettings, SeedSettings
 
 
 @app.command
@@ -26,6 +26,7 @@ def models(
         Parameter(help="model file (.toml) that will open this model with these options (default: none is written)"),
     ] = None,
     how: Flat[ModelSettings] = ModelSettings(),
+    random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
     """List the models that open by a name, on this machine and over the network, or write a model file."""
     from pellucid.see.models import model_files, names
