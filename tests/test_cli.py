@@ -299,7 +299,7 @@ def test_layers_lists_names_units_and_shapes(capsys, small_net):
     told = done(capsys, "layers", small_net)
     row = next(line.split() for line in told.splitlines() if line.startswith("conv4"))
     assert row[2] == "16"
-    assert " ".join(row[3:]) == "16 x 14 x 14"
+    assert " ".join(row[3:]) == "16 x 14 x 14 1,168 relu"
 
 
 def test_train_then_evaluate_print_the_same_accuracy(capsys):
