@@ -54,7 +54,7 @@ def test_each_kind_has_its_control():
     [
         (PatternSettings, "scales", "3, 7  14", (3, 7, 14)),
         (PatternSettings, "at", "2 5", (2, 5)),
-        (PatternSettings, "at", "", None),
+        (PatternSettings, "at", "", ()),
         (PatternSettings, "steps", 40.0, 40),
         (PatternSettings, "learning_rate", 0.5, 0.5),
         (TrainSettings, "learning_rates", "0.1 0.01", (0.1, 0.01)),
