@@ -20,6 +20,7 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import multiprocessing
 import os
 import sys
@@ -103,21 +104,28 @@ def examined(case: Case, *, make: Callable[[Case], Any] = made, open_with: Opene
         except Exception as error:  # noqa: BLE001 - whatever a foreign library raises
             result.state, result.said = "not made", f"{type(error).__name__}: {error}".splitlines()[0]
             return result
-        settle(source, shape := tuple(getattr(source, "zoo_shape", (3, case.size, case.size))))
-        before = state_of(source)
         try:
-            with timed(result, "opened"):
-                model = open_with(source, input_shape=shape, scaling="unit")
-            images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(1))
-            with timed(result, "read"), model.reading([layer.name for layer in model.layers]) as read, torch.no_grad():
-                outputs = {name: one.output for name, one in read(images).items()}
+            judge(result, source, open_with)
         except Exception as error:  # noqa: BLE001 - the others are still to be examined
-            refused = isinstance(error, PellucidError)
+            refused = isinstance(error, PellucidError) and "opened" not in result.seconds
             result.state, result.said = ("refused", str(error)) if refused else ("broken", repr(error))
-        result.touched = [name for name, value in state_of(source).items() if not same(before.get(name), value)]
-        if result.state == "opened":
-            compare(result, model, outputs, source, images)
     return result
+
+
+def judge(result: Result, source: Any, open_with: Opener) -> None:
+    """Open a model and read all its layers; see what that changed in it, and hold what was read against the truth."""
+    shape = tuple(getattr(source, "zoo_shape", (3, result.size, result.size)))
+    settle(source, shape)
+    before = state_of(source)
+    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(1))
+    try:
+        with timed(result, "opened"):
+            model = open_with(source, input_shape=shape, scaling="unit")
+        with timed(result, "read"), model.reading([layer.name for layer in model.layers]) as read, torch.no_grad():
+            outputs = {name: one.output for name, one in read(images).items()}
+    finally:
+        result.touched = [name for name, value in state_of(source).items() if not same(before.get(name), value)]
+    compare(result, model, outputs, source, images)
 
 
 @contextlib.contextmanager
@@ -273,6 +281,7 @@ def sweep(wanted: Sequence[Case], processes: int) -> Iterator[Result]:
 def alone(case: Case) -> Result:
     """One case on one thread, since each core has a process of its own."""
     torch.set_num_threads(1)
+    logging.disable(logging.WARNING)  # libraries say that weights are random, which is known
     return examined(case)
 
 

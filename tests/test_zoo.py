@@ -194,11 +194,18 @@ def test_what_cannot_be_made_or_opened_is_said():
     assert "refused" in zoo.line(result)
     assert not result.bad
 
-    def careless(*_, **__):
-        raise KeyError("stem")
 
-    result = examined(Channels, careless)
-    assert (result.state, result.said, result.bad) == ("broken", "KeyError('stem')", True)
+@pytest.mark.parametrize("error", [KeyError("stem"), pc.PellucidError("Layer 'stem' did not run this time.")])
+def test_a_model_that_opens_and_cannot_be_read_is_broken(error):
+    """Rejects a raw exception that ends the sweep, and one that passes for a refusal."""
+
+    class Unreadable(Lying):
+        def reading(self, names):
+            raise error
+
+    result = examined(Channels, lambda *args, **asked: Unreadable(pc.open_model(*args, **asked)))
+    assert (result.state, result.said, result.bad) == ("broken", repr(error), True)
+    assert zoo.line(result).startswith("* own:Channels@64")
 
 
 def test_the_table_counts_each_library_and_all(capsys, tmp_path, monkeypatch):
