@@ -8,7 +8,7 @@ from torch import nn
 from foreign import alike, assert_alike
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.initial_images import multi_scale_noise
@@ -340,7 +340,7 @@ def test_a_result_is_an_array(cnn):
         ({"steps": 0}, "'steps' is 0"),
         ({"start": "photo.png"}, "'photo.png'; give an array"),
         ({"start": [[1.0], [2.0, 3.0]]}, "give an array of real numbers"),
-        ({"data": Split(np.zeros((2, 1, 9, 13), np.float32), np.zeros(2, np.int64))}, r"shape \(1, 9, 13\), but"),
+        ({"data": object()}, "data are of type object; give a path"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(cnn, arguments, message):
@@ -349,10 +349,13 @@ def test_what_is_wrong_is_said_before_any_work(cnn, arguments, message):
         patterns(opened(cnn), **{"layer": "relu2", **arguments})
 
 
-def test_data_are_no_bare_array(cnn):
-    """Rejects an attribute that an array has not."""
-    with pytest.raises(PellucidError, match=r"of type ndarray; give what pellucid\.load_data"):
-        _checked_images(opened(cnn), np.zeros((3, 1, 13, 9), np.float32))
+def test_data_may_be_a_bare_array_of_any_size(cnn):
+    """Rejects images that need labels, and a size that is changed without a word."""
+    found = _checked_images(opened(cnn), np.zeros((3, 1, 13, 9), np.float32))
+    assert found is not None
+    assert found.images.shape == (3, 1, 13, 9)
+    with pytest.warns(PellucidWarning, match="Images of 1 x 9 x 13 are resized to 1 x 13 x 9"):
+        _checked_images(opened(cnn), np.zeros((2, 1, 9, 13), np.float32))
 
 
 def test_progress_reaches_its_total(cnn):
