@@ -285,6 +285,7 @@ def test_images_are_found_by_what_changes_with_them():
     assert (found := images_by_change(one, changed + 1e-6)) is not None
     assert (found.fold, found.interleaved) == (2, True)
     assert images_by_change(one, one) is None
+    assert images_by_change(one[:0], one[:0]) is None  # a detector that found nothing
     assert PROBED == 2
 
 

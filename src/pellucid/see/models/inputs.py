@@ -64,10 +64,21 @@ def refusal(
             f"The module '{name}' takes bytes (uint8), through which no gradient comes back to an image; give the part "
             f"of it that takes floats."
         )
-    if not isinstance(error, _MISUSED) and not isinstance(first, nn.Embedding):
-        channels = first.in_channels if isinstance(first, nn.Conv2d) else shape[0]
-        wanted = f" (its first convolution takes {channels} channels)" if isinstance(first, nn.Conv2d) else ""
-        return PellucidError(f"{begin}{wanted}; give its own, such as input_shape=({channels}, 64, 64). {said}")
+    if not isinstance(error, _MISUSED) and isinstance(first, nn.Conv2d):
+        channels, side = first.in_channels, 224 if shape[1:] == (64, 64) else 64
+        return PellucidError(
+            f"{begin} (its first convolution takes {channels} channels); give the shape that it was made for, such as "
+            f"input_shape=({channels}, {side}, {side}). {said}"
+        )
+    if (
+        isinstance(first, nn.Linear)
+        and shape[0] * shape[1] * shape[2] != first.in_features
+        and len(_usual_shapes(module)) < 3
+    ):
+        return PellucidError(
+            f"{begin}; give as many numbers as its first layer takes, such as input_shape={_usual_shapes(module)[0]}. "
+            f"{said}"
+        )
     return PellucidError(_misused(module, name, begin, shape, forward, said))
 
 
@@ -95,8 +106,8 @@ def _of_other_dimensions(name: str, first: nn.Conv1d | nn.Conv3d) -> PellucidErr
         )
     return PellucidError(
         f"The module '{name}' takes films or volumes (batch, {channels}, depth, height, width); wrap it in a module "
-        f"whose forward gives it images.unflatten(1, ({channels}, -1)), with input_shape=({8 * channels}, 64, 64) for "
-        f"a depth of 8."
+        f"whose forward gives it images.unflatten(1, ({channels}, -1)), with the depth and size that it was made for: "
+        f"input_shape=({16 * channels}, 224, 224) for a depth of 16."
     )
 
 

@@ -70,7 +70,7 @@ class Images:
 
 def images_by_change(first: Tensor, second: Tensor) -> Images | None:
     """Where the second of PROBED images stands, in outputs between which it alone was changed; None if nowhere."""
-    if first.shape != second.shape:
+    if first.shape != second.shape or first.numel() == 0:
         return None
     change = (first - second).abs()
     changed = change > _CHANGED * change.max().nan_to_num()
