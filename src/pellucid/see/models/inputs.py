@@ -70,15 +70,8 @@ def refusal(
             f"{begin} (its first convolution takes {channels} channels); give the shape that it was made for, such as "
             f"input_shape=({channels}, {side}, {side}). {said}"
         )
-    if (
-        isinstance(first, nn.Linear)
-        and shape[0] * shape[1] * shape[2] != first.in_features
-        and len(_usual_shapes(module)) < 3
-    ):
-        return PellucidError(
-            f"{begin}; give as many numbers as its first layer takes, such as input_shape={_usual_shapes(module)[0]}. "
-            f"{said}"
-        )
+    if isinstance(first, nn.Linear) and _error(module, forward, _images(_usual_shapes(module)[0])) is None:
+        return PellucidError(f"{begin}; give input_shape={_usual_shapes(module)[0]}, on which it runs. {said}")
     return PellucidError(_misused(module, name, begin, shape, forward, said))
 
 
