@@ -5,110 +5,126 @@ import pytest
 
 from pellucid.show.tour import images
 from pellucid.show.tour.page import Pictures, SpriteSheet
-from pellucid.show.tour.results import (
-    DataFacts,
-    Digit,
-    DreamFacts,
-    Epoch,
-    Gradient,
-    LayerActivity,
-    LayerPatterns,
-    MapPattern,
-    Mistake,
-    ModelFacts,
-    Results,
-    Strip,
-    Test,
-    Training,
-)
+from pellucid.show.tour.stages import Facts
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
 HEIGHT, WIDTH = 5, 4
 
 
-def invented_layer(name: str, maps: int) -> LayerPatterns:
-    found = tuple(
-        MapPattern(
-            unit=unit,
-            activation=0.0 if unit == 1 else 1.5 + unit,
-            dead=unit == 1,
-            steps=30,
-            tried_starts=512,
-            tried_images=9,
-            film_activations=(0.25, 1.0, 1.5 + unit),
-        )
+def invented_layer(name: str, maps: int) -> Facts:
+    found = [
+        {
+            "unit": unit,
+            "activation": 0.0 if unit == 1 else 1.5 + unit,
+            "dead": unit == 1,
+            "steps": 30,
+            "tried_starts": 512,
+            "tried_images": 9,
+            "film_activations": [0.25, 1.0, 1.5 + unit],
+        }
         for unit in range(maps)
-    )
-    return LayerPatterns(layer=name, seconds=0.5, dead=1, mean_activation=2.0, film_steps=(0, 9), maps=found)
+    ]
+    return {"layer": name, "seconds": 0.5, "dead": 1, "mean_activation": 2.0, "film_steps": [0, 9], "maps": found}
 
 
 @pytest.fixture
-def invented() -> Results:
+def invented() -> Facts:
     """Two layers of three and two maps, three classes with hostile names."""
-    return Results(
-        command="pellucid tour --data 'it'\"'\"'s & <b>.csv' --seed 3",
-        seed=3,
-        threads=2,
-        seconds={"training": 2.0, "dreaming": 1.0},
-        versions={"python": "3.11.2", "<i>odd</i>": "1"},
-        data=DataFacts(name="<u>d</u>", train=1234, dev=7, test=20, height=HEIGHT, width=WIDTH, classes=HOSTILE),
-        gradients=(
-            Gradient(
-                parameter="conv1.weight",
-                shape=(2, 1, 3, 3),
-                entries=12,
-                kinks=0,
-                worst=2e-9,
-                tolerance=1e-6,
-                right=True,
+    return {
+        "command": "pellucid tour --data 'it'\"'\"'s & <b>.csv' --seed 3",
+        "seed": 3,
+        "threads": 2,
+        "seconds": {"training": 2.0, "dreaming": 1.0},
+        "versions": {"python": "3.11.2", "<i>odd</i>": "1"},
+        "data": {
+            "name": "<u>d</u>",
+            "train": 1234,
+            "dev": 7,
+            "test": 20,
+            "height": HEIGHT,
+            "width": WIDTH,
+            "classes": HOSTILE,
+        },
+        "gradients": (
+            {
+                "parameter": "conv1.weight",
+                "shape": (2, 1, 3, 3),
+                "entries": 12,
+                "kinks": 0,
+                "worst": 2e-09,
+                "tolerance": 1e-06,
+                "right": True,
+            },
+            {
+                "parameter": "<b>bias",
+                "shape": (2,),
+                "entries": 2,
+                "kinks": 1,
+                "worst": 0.5,
+                "tolerance": 1e-06,
+                "right": False,
+            },
+        ),
+        "training": {
+            "architecture": "cnn-<b>",
+            "layers": ("conv1", "logits"),
+            "parameters": 4321,
+            "epochs": ({"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5, "dev_loss": 0.9, "dev_accuracy": 0.6},),
+            "steps": (1, 2, 3),
+            "losses": (2.0, 1.0, 0.5),
+        },
+        "test": {
+            "accuracy": 0.85,
+            "right": 17,
+            "images": 20,
+            "confusion": ((6, 1, 0), (0, 5, 2), (0, 0, 6)),
+            "mistakes": ({"image": 4, "truth": 1, "guess": 2, "probability": 0.75},),
+        },
+        "digit": {
+            "image": 2,
+            "truth": 0,
+            "guess": 1,
+            "pixels": tuple(tuple(range(row, row + WIDTH)) for row in range(HEIGHT)),
+            "probabilities": (0.25, 0.7, 0.05),
+            "layers": (
+                {"layer": "conv1", "kind": "maps", "shape": (2, 3, 2), "largest": 2.0, "silent": 1},
+                {
+                    "layer": "dense",
+                    "kind": "units",
+                    "shape": (3,),
+                    "largest": 2.0,
+                    "silent": 1,
+                    "values": (2.0, 0.0, 1.0),
+                },
             ),
-            Gradient(parameter="<b>bias", shape=(2,), entries=2, kinks=1, worst=0.5, tolerance=1e-6, right=False),
-        ),
-        training=Training(
-            architecture="cnn-<b>",
-            layers=("conv1", "logits"),
-            parameters=4321,
-            epochs=(Epoch(epoch=1, train_loss=1.0, train_accuracy=0.5, dev_loss=0.9, dev_accuracy=0.6),),
-            steps=(1, 2, 3),
-            losses=(2.0, 1.0, 0.5),
-        ),
-        test=Test(
-            accuracy=0.85,
-            right=17,
-            images=20,
-            confusion=((6, 1, 0), (0, 5, 2), (0, 0, 6)),
-            mistakes=(Mistake(image=4, truth=1, guess=2, probability=0.75),),
-        ),
-        digit=Digit(
-            image=2,
-            truth=0,
-            guess=1,
-            pixels=tuple(tuple(range(row, row + WIDTH)) for row in range(HEIGHT)),
-            probabilities=(0.25, 0.7, 0.05),
-            layers=(
-                LayerActivity(layer="conv1", kind="maps", shape=(2, 3, 2), largest=2.0, silent=1),
-                LayerActivity(layer="dense", kind="units", shape=(3,), largest=2.0, silent=1, values=(2.0, 0.0, 1.0)),
-            ),
-        ),
-        model=ModelFacts(name="mnist-<b>", layers=("conv1", "conv2"), trained_on="<s>", accuracy=0.9946),
-        layers=(invented_layer("conv1", 3), invented_layer("</script><b>", 2)),
-        strips=(Strip(layer="conv1", unit=2),),
-        dream=DreamFacts(
-            photo="<em>flower", layer="conv1", unit=2, levels=2, rounds=4, steps=30, height=HEIGHT, width=WIDTH
-        ),
-    )
+        },
+        "model": {"name": "mnist-<b>", "layers": ("conv1", "conv2"), "trained_on": "<s>", "accuracy": 0.9946},
+        "layers": (invented_layer("conv1", 3), invented_layer("</script><b>", 2)),
+        "strips": ({"layer": "conv1", "unit": 2},),
+        "dream": {
+            "photo": "<em>flower",
+            "layer": "conv1",
+            "unit": 2,
+            "levels": 2,
+            "rounds": 4,
+            "steps": 30,
+            "height": HEIGHT,
+            "width": WIDTH,
+        },
+    }
 
 
 @pytest.fixture
-def pictures(invented: Results) -> Pictures:
+def pictures(invented: Facts) -> Pictures:
     """Pictures of noise in the invented sizes."""
     rng = np.random.default_rng(5)
     path, path_of = images.map_sheets({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
-    loss, accuracy = images.training_curves(invented.training)
+    loss, accuracy = images.training_curves(invented["training"])
     photo = images.photo_uri(rng.random((3, HEIGHT, WIDTH)))
     return Pictures(
         films=tuple(
-            images.film_sheet(rng.normal(size=(len(layer.maps), 3, 1, HEIGHT, WIDTH))) for layer in invented.layers
+            images.film_sheet(rng.normal(size=(len(layer["maps"]), 3, 1, HEIGHT, WIDTH)))
+            for layer in invented["layers"]
         ),
         samples=SpriteSheet(photo, WIDTH, HEIGHT, 2, 3),
         digit=photo,

@@ -8,7 +8,6 @@ import pytest
 from pellucid.show import labels
 from pellucid.show.pages import template
 from pellucid.show.style import DARK, LIGHT, Palette
-from pellucid.show.tour.results import LayerActivity
 from tests.show.test_style import contrast
 
 
@@ -50,8 +49,8 @@ def mixed(colour: str, paper: str, share: float) -> str:
 def test_silent_maps_are_told_and_none_is_not_mentioned():
     """Rejects '0 of 4 found nothing'."""
     path_words = template("tour_words.html").module.path_words
-    seen = LayerActivity(layer="conv1", kind="maps", shape=(4, 3, 3), largest=1.0, silent=2)
+    seen = {"layer": "conv1", "kind": "maps", "shape": (4, 3, 3), "largest": 1.0, "silent": 2}
     assert "2 of 4 found nothing" in path_words(seen)
-    assert "found nothing" not in path_words(seen.model_copy(update={"silent": 0}))
-    units = LayerActivity(layer="dense", kind="units", shape=(9,), largest=1.0, silent=0)
+    assert "found nothing" not in path_words({**seen, "silent": 0})
+    units = {"layer": "dense", "kind": "units", "shape": (9,), "largest": 1.0, "silent": 0}
     assert "none keeps silent" in path_words(units)

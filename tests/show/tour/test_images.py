@@ -10,7 +10,6 @@ from pellucid.data.scaling import byte_pixels
 from pellucid.data.splits import Split
 from pellucid.show import style
 from pellucid.show.tour import images as tour_images
-from pellucid.show.tour.results import Mistake
 
 
 def opened(uri: str) -> np.ndarray:
@@ -67,7 +66,7 @@ def test_mistakes_show_the_image_that_was_misread():
     """Rejects pictures in the order of the split instead of that of the mistakes."""
     images = np.random.default_rng(4).random((3, 1, 5, 4)).astype(np.float32)
     shown = tour_images.mistake_uris(
-        Split(images, np.zeros(3, np.int64)), [Mistake(image=2, truth=0, guess=1, probability=0.5)]
+        Split(images, np.zeros(3, np.int64)), [{"image": 2, "truth": 0, "guess": 1, "probability": 0.5}]
     )
     np.testing.assert_array_equal(opened(shown[0]), style.duotone(byte_pixels(images[2, 0])))
 

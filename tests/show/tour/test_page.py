@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 from pellucid.show import style
 from pellucid.show.figures import curves
 from pellucid.show.tour.page import Pictures, frieze_places, render_page, themed_svg
-from pellucid.show.tour.results import Results
+from pellucid.show.tour.stages import Facts
 
 VOID = {"meta", "img", "input", "br", "link", "hr", "path", "use"}
 
@@ -52,7 +52,7 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def html(invented: Results, pictures: Pictures) -> str:
+def html(invented: Facts, pictures: Pictures) -> str:
     return render_page(invented, pictures)
 
 
@@ -124,7 +124,7 @@ def test_every_reference_inside_the_page_is_there_once(page: Reader, html: str):
             assert attrs["aria-labelledby"] in ids
 
 
-def test_hostile_names_stay_words(page: Reader, html: str, invented: Results):
+def test_hostile_names_stay_words(page: Reader, html: str, invented: Facts):
     """Rejects a template without autoescape, and JSON that ends its own script element."""
     assert len(page.all("script")) == 2
     assert not [attrs for _, attrs in page.elements if any(name.startswith("on") for name in attrs)]
@@ -132,41 +132,41 @@ def test_hostile_names_stay_words(page: Reader, html: str, invented: Results):
     assert "{{" not in re.sub(r"\{\{ 7 \* 7 \}\}", "", html)
     assert "49 &amp;" not in html
     headers = [text for _, text in page.all("th", scope="row")]
-    for name in invented.data.classes:
+    for name in invented["data"]["classes"]:
         assert name in headers
 
 
-def test_the_confusion_matrix_is_that_of_the_results(page: Reader, invented: Results):
+def test_the_confusion_matrix_is_that_of_the_results(page: Reader, invented: Facts):
     """Rejects truth and guess swapped on the page."""
     cells = [text for attrs, text in page.all("td") if "--shade" in (attrs.get("style") or "")]
     shown = [
         [0 if cells[3 * row + column] == "·" else int(cells[3 * row + column]) for column in range(3)]
         for row in range(3)
     ]
-    assert shown == [list(row) for row in invented.test.confusion]
+    assert shown == [list(row) for row in invented["test"]["confusion"]]
     greens = [attrs for attrs, _ in page.all("td") if "--shade:var(--truth)" in (attrs.get("style") or "")]
     assert len(greens) == 3
 
 
-def test_every_map_hangs_on_the_wall(page: Reader, invented: Results):
+def test_every_map_hangs_on_the_wall(page: Reader, invented: Facts):
     """Rejects a wall with a map left out, a dead one without saying so, and a tile that shows its neighbour."""
     tiles = [attrs for attrs, _ in page.all("li") if attrs.get("data-unit")]
-    expected = [(index, one.unit) for index, layer in enumerate(invented.layers) for one in layer.maps]
+    expected = [(index, one["unit"]) for index, layer in enumerate(invented["layers"]) for one in layer["maps"]]
     assert [(int(attrs["data-layer"]), int(attrs["data-unit"])) for attrs in tiles] == expected
     labels = [attrs["aria-label"] for attrs, _ in page.all("button") if attrs.get("aria-haspopup")]
     assert labels[:3] == ["conv1, map 0, activation 1.50", "conv1, map 1, dead", "conv1, map 2, activation 3.50"]
     assert [attrs.get("class") for attrs in tiles[:3]] == [None, "dead", None]
 
 
-def test_what_the_script_reads_is_what_was_found(page: Reader, invented: Results):
+def test_what_the_script_reads_is_what_was_found(page: Reader, invented: Facts):
     """Rejects an enlarged pattern with other numbers than the wall."""
     told = json.loads(page.all("script", type="application/json")[0][1])
-    assert [layer["layer"] for layer in told] == [layer.layer for layer in invented.layers]
-    for layer, found in zip(told, invented.layers, strict=True):
+    assert [layer["layer"] for layer in told] == [layer["layer"] for layer in invented["layers"]]
+    for layer, found in zip(told, invented["layers"], strict=True):
         assert layer["film_steps"] == ["0", "9", "best"]
-        for one, true in zip(layer["maps"], found.maps, strict=True):
+        for one, true in zip(layer["maps"], found["maps"], strict=True):
             assert len(one["film_activations"]) == len(layer["film_steps"])
-            assert (one["unit"], one["activation"], one["dead"]) == (true.unit, true.activation, true.dead)
+            assert (one["unit"], one["activation"], one["dead"]) == (true["unit"], true["activation"], true["dead"])
 
 
 def test_the_truth_is_green_and_the_wrong_guess_red(page: Reader):
@@ -182,17 +182,16 @@ def test_a_wrong_gradient_is_shown_as_wrong(page: Reader):
     assert [text for attrs, text in page.all("td") if "verdict" in (attrs.get("class") or "")] == ["✓ right", "✗ wrong"]
 
 
-def test_a_missing_number_is_an_error(invented: Results, pictures: Pictures):
+def test_a_missing_number_is_an_error(invented: Facts, pictures: Pictures):
     """Rejects Jinja2's default, which shows nothing where a name is misspelt."""
-    kept = {name: getattr(invented, name) for name in Results.model_fields if name != "command"}
-    broken = Results.model_construct(**kept)
+    broken = {name: value for name, value in invented.items() if name != "command"}
     with pytest.raises(UndefinedError):
         render_page(broken, pictures)
 
 
-def test_the_frieze_mixes_the_layers_and_leaves_out_the_dead(invented: Results):
+def test_the_frieze_mixes_the_layers_and_leaves_out_the_dead(invented: Facts):
     """Rejects a frieze of one layer, and one that shows what no picture wakes."""
-    shown = list(frieze_places(invented))
+    shown = list(frieze_places(invented["layers"]))
     assert sorted(shown) == [(0, 0), (0, 2), (1, 0)]
 
 

@@ -39,19 +39,19 @@ def found(network: Network) -> Patterns:
 def test_facts_count_every_split(data: Data):
     """Rejects height and width swapped, and dev counted as test."""
     facts = stages.data_facts(data)
-    assert (facts.train, facts.dev, facts.test, facts.height, facts.width) == (40, 9, 25, 9, 8)
-    assert facts.classes == ("a", "b", "c")
+    assert (facts["train"], facts["dev"], facts["test"], facts["height"], facts["width"]) == (40, 9, 25, 9, 8)
+    assert facts["classes"] == ["a", "b", "c"]
 
 
 def test_the_gradient_table_has_a_row_for_every_parameter(network: Network, data: Data):
     """Rejects a table of the parameters that happened to be right."""
     rows = stages.check_network(network, data, seed=0)
-    assert [row.parameter for row in rows] == [*network.parameters, "input"]
+    assert [row["parameter"] for row in rows] == [*network.parameters, "input"]
     for row in rows[:-1]:
-        assert row.shape == network.parameters[row.parameter].shape
-        assert row.right
-        assert row.worst <= row.tolerance
-        assert row.entries + row.kinks == min(12, network.parameters[row.parameter].size)
+        assert row["shape"] == list(network.parameters[row["parameter"]].shape)
+        assert row["right"]
+        assert row["worst"] <= row["tolerance"]
+        assert row["entries"] + row["kinks"] == min(12, network.parameters[row["parameter"]].size)
 
 
 def test_training_is_told_step_by_step(network: Network, data: Data, monkeypatch: pytest.MonkeyPatch):
@@ -59,27 +59,27 @@ def test_training_is_told_step_by_step(network: Network, data: Data, monkeypatch
     monkeypatch.setattr(stages, "VIEWS", 100)
     before = {name: value.copy() for name, value in network.parameters.items()}
     told = stages.train_network(network, data, seed=0)
-    assert [epoch.epoch for epoch in told.epochs] == [1, 2, 3]
-    assert told.steps == tuple(range(1, 3 * 2 + 1))
-    assert len(told.losses) == 6
-    assert told.parameters == sum(value.size for value in before.values())
+    assert [epoch["epoch"] for epoch in told["epochs"]] == [1, 2, 3]
+    assert told["steps"] == list(range(1, 3 * 2 + 1))
+    assert len(told["losses"]) == 6
+    assert told["parameters"] == sum(value.size for value in before.values())
     assert any(not np.array_equal(before[name], value) for name, value in network.parameters.items())
 
 
 def test_mistakes_are_real_and_the_surest_come_first(network: Network, data: Data):
     """Rejects right answers among the mistakes, and probabilities of the truth instead of the guess."""
     test, probabilities = stages.test_network(network, data)
-    assert test.right == int((probabilities.argmax(1) == data.test.labels).sum())
-    assert test.accuracy == pytest.approx(test.right / 25)
-    assert np.sum(test.confusion) == test.images == 25
-    assert np.trace(np.array(test.confusion)) == test.right
-    assert 0 < len(test.mistakes) <= stages.MOST_MISTAKES
-    sure = [mistake.probability for mistake in test.mistakes]
+    assert test["right"] == int((probabilities.argmax(1) == data.test.labels).sum())
+    assert test["accuracy"] == pytest.approx(test["right"] / 25)
+    assert np.sum(test["confusion"]) == test["images"] == 25
+    assert np.trace(np.array(test["confusion"])) == test["right"]
+    assert 0 < len(test["mistakes"]) <= stages.MOST_MISTAKES
+    sure = [mistake["probability"] for mistake in test["mistakes"]]
     assert sure == sorted(sure, reverse=True)
-    for mistake in test.mistakes:
-        assert data.test.labels[mistake.image] == mistake.truth != mistake.guess
-        assert probabilities[mistake.image].argmax() == mistake.guess
-        assert mistake.probability == pytest.approx(probabilities[mistake.image].max())
+    for mistake in test["mistakes"]:
+        assert data.test.labels[mistake["image"]] == mistake["truth"] != mistake["guess"]
+        assert probabilities[mistake["image"]].argmax() == mistake["guess"]
+        assert mistake["probability"] == pytest.approx(probabilities[mistake["image"]].max())
 
 
 def test_the_digit_that_is_followed_is_one_to_think_about(network: Network, data: Data):
@@ -87,28 +87,28 @@ def test_the_digit_that_is_followed_is_one_to_think_about(network: Network, data
     probabilities = np.full((25, CLASSES), 0.1, np.float32)
     probabilities[np.arange(25), data.test.labels] = 0.999
     probabilities[7, data.test.labels[7]] = 0.75
-    followed = stages.trace_digit(network, data, probabilities)
-    assert followed.record.image == 7
-    assert followed.record.guess == followed.record.truth == data.test.labels[7]
-    assert np.array(followed.record.pixels).shape == (9, 8)
-    np.testing.assert_array_equal(followed.record.pixels, np.rint(99 * data.test.images[7, 0]))
+    followed, _ = stages.trace_digit(network, data, probabilities)
+    assert followed["image"] == 7
+    assert followed["guess"] == followed["truth"] == data.test.labels[7]
+    assert np.array(followed["pixels"]).shape == (9, 8)
+    np.testing.assert_array_equal(followed["pixels"], np.rint(99 * data.test.images[7, 0]))
 
 
 def test_every_layer_of_the_digit_is_told(network: Network, data: Data):
     """Rejects a flatten shown twice, silent units miscounted, and activations of another image."""
     probabilities = network.predict(data.test.images)
-    followed = stages.trace_digit(network, data, probabilities)
-    assert [seen.layer for seen in followed.record.layers] == ["conv1", "pool1", "dense"]
-    image = data.test.images[followed.record.image][None]
+    followed, activations = stages.trace_digit(network, data, probabilities)
+    assert [seen["layer"] for seen in followed["layers"]] == ["conv1", "pool1", "dense"]
+    image = data.test.images[followed["image"]][None]
     own = network.activations(image)
-    for seen in followed.record.layers:
-        values = own[seen.layer][0]
-        np.testing.assert_array_equal(followed.activations[seen.layer], values)
-        assert seen.shape == values.shape
-        assert seen.largest == values.max()
-        assert seen.silent == sum(unit.max() <= 0 for unit in values)
-    np.testing.assert_allclose(followed.record.layers[-1].values, own["dense"][0])
-    assert followed.record.layers[0].values == ()
+    for seen in followed["layers"]:
+        values = own[seen["layer"]][0]
+        np.testing.assert_array_equal(activations[seen["layer"]], values)
+        assert seen["shape"] == list(values.shape)
+        assert seen["largest"] == values.max()
+        assert seen["silent"] == sum(unit.max() <= 0 for unit in values)
+    np.testing.assert_allclose(followed["layers"][-1]["values"], own["dense"][0])
+    assert followed["layers"][0]["values"] == []
 
 
 def test_only_convolutions_are_asked(network: Network):
@@ -120,21 +120,21 @@ def test_a_film_ends_with_the_pattern_itself(found: Patterns):
     """Rejects a film whose last frame is the last step, which need not be the best."""
     frames, activations = stages.film_frames(found), stages.film_activations(found)
     told = stages.layer_patterns(found, 0.5)
-    assert frames.shape == (3, len(told.film_steps) + 1, 1, 9, 8)
+    assert frames.shape == (3, len(told["film_steps"]) + 1, 1, 9, 8)
     np.testing.assert_array_equal(frames[:, -1], found.images)
     np.testing.assert_array_equal(frames[:, 0], found.film.images[0])
     np.testing.assert_array_equal(activations[:, -1], found.activations)
-    for one, row in zip(told.maps, activations, strict=True):
-        np.testing.assert_allclose(one.film_activations, row)
+    for one, row in zip(told["maps"], activations, strict=True):
+        np.testing.assert_allclose(one["film_activations"], row)
 
 
 def test_a_layer_is_told_map_by_map(found: Patterns):
     """Rejects activations of one map under another's number, and the dead counted as alive."""
     told = stages.layer_patterns(found, 0.5)
-    assert [one.unit for one in told.maps] == found.units.tolist()
-    np.testing.assert_allclose([one.activation for one in told.maps], found.activations)
-    assert [one.dead for one in told.maps] == found.dead.tolist()
-    assert told.dead == found.dead.sum()
+    assert [one["unit"] for one in told["maps"]] == found.units.tolist()
+    np.testing.assert_allclose([one["activation"] for one in told["maps"]], found.activations)
+    assert [one["dead"] for one in told["maps"]] == found.dead.tolist()
+    assert told["dead"] == found.dead.sum()
 
 
 def with_images(found: Patterns, images: np.ndarray, activations: np.ndarray) -> Patterns:
@@ -162,9 +162,12 @@ def test_strips_show_the_strongest_map_and_the_strong_one_most_unlike_it(found: 
     images = np.stack([shifted, across, down, noise, noise, noise, noise, noise])[:, None].astype(np.float32)
     activations = np.array([7.5, 6.0, 8.0, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
     layer = with_images(found, images, activations)
-    assert [(strip.layer, strip.unit) for strip in stages.choose_strips([layer])] == [("conv1", 12), ("conv1", 11)]
+    assert [(strip["layer"], strip["unit"]) for strip in stages.choose_strips([layer])] == [
+        ("conv1", 12),
+        ("conv1", 11),
+    ]
     alone = with_images(found, images[:1], activations[:1])
-    assert [strip.unit for strip in stages.choose_strips([alone])] == [10]
+    assert [strip["unit"] for strip in stages.choose_strips([alone])] == [10]
 
 
 def test_likeness_does_not_ask_where_the_strokes_lie():

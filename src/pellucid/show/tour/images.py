@@ -1,6 +1,7 @@
 """Tour images: the arrays of a tour -> the pictures of its page, as sheets inside `data:` addresses."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +16,6 @@ from pellucid.show.figures import curves
 from pellucid.show.figures.activations_figure import pixel_multiple
 from pellucid.show.sprites import data_uri
 from pellucid.show.tour.page import SpriteSheet, themed_svg
-from pellucid.show.tour.results import Mistake, Training
 
 SAMPLES = 11  # of each class; eleven tiles and their gaps are as wide as a narrow page
 WIDE_MAP, NARROW_MAP = 100, 82  # pixels that a map of the path may take on a wide and on a narrow page
@@ -46,9 +46,9 @@ def gray_tones(image: Float[np.ndarray, "channel height width"]) -> np.ndarray:
     return byte_pixels(image.mean(axis=0))
 
 
-def mistake_uris(split: Split, made: Sequence[Mistake]) -> tuple[str, ...]:
+def mistake_uris(split: Split, made: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The images that were read wrongly."""
-    return tuple(data_uri(gray_tones(split.images[mistake.image])) for mistake in made)
+    return tuple(data_uri(gray_tones(split.images[mistake["image"]])) for mistake in made)
 
 
 def map_sheets(activations: Mapping[str, Float[np.ndarray, "..."]]) -> tuple[tuple[SpriteSheet, ...], dict[str, int]]:
@@ -73,16 +73,14 @@ def filter_sheet(weights: Float[np.ndarray, "..."]) -> SpriteSheet | None:
     return SpriteSheet(data_uri(tile_sheet(style.signed_tones(weights[:, 0]), count)), width, height, count, 1)
 
 
-def training_curves(training: Training) -> tuple[Markup, Markup]:
+def training_curves(training: Mapping[str, Any]) -> tuple[Markup, Markup]:
     """The loss of every batch, and the accuracy after every epoch, as inline SVG."""
-    smoothed = moving_average(np.array(training.losses), SMOOTHING).tolist()
-    epochs = [record.epoch for record in training.epochs]
-    accuracies = {
-        "training": [record.train_accuracy for record in training.epochs],
-        "kept aside": [record.dev_accuracy for record in training.epochs],
-    }
-    falling = curves.loss_curve(training.steps, training.losses, smoothed=smoothed)
-    return themed_svg(falling, "loss"), themed_svg(curves.accuracy_curve(epochs, accuracies), "accuracy")
+    losses, epochs = training["losses"], training["epochs"]
+    names = {"training": "train_accuracy", "kept aside": "dev_accuracy"}
+    accuracies = {name: [each[column] for each in epochs] for name, column in names.items()}
+    falling = curves.loss_curve(training["steps"], losses, moving_average(np.array(losses), SMOOTHING).tolist())
+    rising = curves.accuracy_curve([each["epoch"] for each in epochs], accuracies)
+    return themed_svg(falling, "loss"), themed_svg(rising, "accuracy")
 
 
 def photo_uri(image: Float[np.ndarray, "channel height width"], quality: int = PHOTO_QUALITY) -> str:

@@ -7,8 +7,9 @@ layers) are escaped by Jinja2.
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -16,7 +17,6 @@ from matplotlib.figure import Figure
 
 from pellucid.show import labels, style
 from pellucid.show.pages import render_template
-from pellucid.show.tour.results import Results
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SpriteSheet:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Every picture of the page; the numbers are in `Results`."""
+    """Every picture of the page; the numbers are in the results."""
 
     films: tuple[SpriteSheet, ...]  # of each layer: a column per map, a row per frame, the last row the pattern
     samples: SpriteSheet  # width and height of the whole picture here
@@ -50,38 +50,42 @@ class Pictures:
     rounds: tuple[str, ...]
 
 
-def render_page(results: Results, pictures: Pictures) -> str:
-    """The whole page as one string of HTML."""
+def render_page(results: Mapping[str, Any], pictures: Pictures) -> str:
+    """The whole page as one string of HTML; a number that is not in the results cannot get onto it."""
+    layers, stages = results["layers"], results["seconds"].values()
     walls = [
         {
-            "layer": layer.layer,
-            "film_steps": [*map(str, layer.film_steps), "best"],
+            "layer": layer["layer"],
+            "film_steps": [*map(str, layer["film_steps"]), "best"],
             "maps": [
-                {**one.model_dump(), "film_activations": [round(value, 4) for value in one.film_activations]}
-                for one in layer.maps
+                {**one, "film_activations": [round(value, 4) for value in one["film_activations"]]}
+                for one in layer["maps"]
             ],
         }
-        for layer in results.layers
+        for layer in layers
     ]
     return render_template(
         "tour.html",
         results=results,
         pictures=pictures,
         walls=walls,
-        frieze=list(frieze_places(results)),
-        layer_index={layer.layer: index for index, layer in enumerate(results.layers)},
-        longest_stage=max(results.seconds.values()),
+        frieze=list(frieze_places(layers)),
+        layer_index={layer["layer"]: index for index, layer in enumerate(layers)},
+        maps=sum(len(layer["maps"]) for layer in layers),
+        dead=sum(layer["dead"] for layer in layers),
+        total_seconds=sum(stages),
+        longest_stage=max(stages),
         labels=labels,
     )
 
 
-def frieze_places(results: Results) -> Iterator[tuple[int, int]]:
+def frieze_places(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, int]]:
     """(layer, map) of every living map, the layers mixed evenly, deepest first among equals."""
     places = [
-        ((unit + 0.5) / len(layer.maps), -index, unit)
-        for index, layer in enumerate(results.layers)
-        for unit, found in enumerate(layer.maps)
-        if not found.dead
+        ((unit + 0.5) / len(layer["maps"]), -index, unit)
+        for index, layer in enumerate(layers)
+        for unit, found in enumerate(layer["maps"])
+        if not found["dead"]
     ]
     for _, index, unit in sorted(places):
         yield -index, unit

@@ -4,7 +4,7 @@ Everything heavy (PyTorch, Numba, matplotlib) is imported with this module, whic
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -24,8 +24,7 @@ from pellucid.see.patterns.api import Patterns
 from pellucid.show.sprites import data_uri
 from pellucid.show.tour import images, stages
 from pellucid.show.tour.page import Pictures, render_page
-from pellucid.show.tour.results import DreamFacts, LayerPatterns, ModelFacts, Results, Test, Training
-from pellucid.show.tour.stages import TracedDigit
+from pellucid.show.tour.stages import Facts
 
 MODEL = "mnist-robust"
 PHOTO_SIZE = 640  # the bundled photograph as it is
@@ -36,7 +35,7 @@ LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "m
 class TourOutput:
     """The output of a tour: every number, the page, and each layer's patterns in model space."""
 
-    results: Results
+    results: Facts
     html: str
     patterns: dict[str, Float32[np.ndarray, "unit channel height width"]]
 
@@ -50,7 +49,7 @@ def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> T
         training = stages.train_network(network, images, seed)
     with clock("testing"):
         test, probabilities = stages.test_network(network, images)
-        digit = stages.trace_digit(network, images, probabilities)
+        digit, activations = stages.trace_digit(network, images, probabilities)
     with clock(f"opening {MODEL}"):
         model = open_model(MODEL)
     with clock("compiling what is not compiled yet"):  # else the first layer would count its seconds
@@ -59,31 +58,29 @@ def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> T
     with clock("dreaming"):
         photo, deepest = bundled_photo("flower.jpg"), layers[-1]
         unit = stages.strongest_map(deepest)
-        dreamt = dream(photo.image, model, layer=deepest.layer, unit=unit, size=PHOTO_SIZE, seed=seed)
+        dreamt = dream(photo.image, model, layer=deepest["layer"], unit=unit, size=PHOTO_SIZE, seed=seed)
     with clock("drawing the page"):
-        pictures = _draw_pictures(images, network, training, test, digit, found, dreamt)
-    results = Results(
-        command=command,
-        seed=seed,
-        threads=torch.get_num_threads(),
-        seconds=clock.seconds,
-        versions=versions(),
-        data=stages.data_facts(images),
-        gradients=gradients,
-        training=training,
-        test=test,
-        digit=digit.record,
-        model=_model_facts(model, images),
-        layers=layers,
-        strips=stages.choose_strips(found),
-        dream=_dream_facts(dreamt),
-    )
+        results = {
+            "command": command,
+            "seed": seed,
+            "threads": torch.get_num_threads(),
+            "seconds": clock.seconds,
+            "versions": versions(),
+            "data": stages.data_facts(images),
+            "gradients": gradients,
+            "training": training,
+            "test": test,
+            "digit": digit,
+            "model": _model_facts(model, images),
+            "layers": layers,
+            "strips": stages.choose_strips(found),
+            "dream": _dream_facts(dreamt),
+        }
+        pictures = _draw_pictures(images, network, results, activations, found, dreamt)
     return TourOutput(results, render_page(results, pictures), {one.layer: one.images for one in found})
 
 
-def _pattern_part(
-    model: Model, data: Data, seed: int, clock: StageTimer
-) -> tuple[tuple[Patterns, ...], tuple[LayerPatterns, ...]]:
+def _pattern_part(model: Model, data: Data, seed: int, clock: StageTimer) -> tuple[list[Patterns], list[Facts]]:
     """The pattern of every map of every convolution."""
     found, layers = [], []
     for layer in stages.convolutions(model):
@@ -91,26 +88,25 @@ def _pattern_part(
         with clock(stage):
             found.append(stages.find_patterns(model, layer, data, seed))
         layers.append(stages.layer_patterns(found[-1], clock.seconds[stage]))
-    return tuple(found), tuple(layers)
+    return found, layers
 
 
 def _draw_pictures(
     data: Data,
     network: Network,
-    training: Training,
-    test: Test,
-    digit: TracedDigit,
+    results: Facts,
+    activations: Mapping[str, np.ndarray],
     found: Sequence[Patterns],
     dreamt: Dream,
 ) -> Pictures:
     """Every picture of the page."""
-    path, path_of = images.map_sheets(digit.activations)
-    loss, accuracy = images.training_curves(training)
+    path, path_of = images.map_sheets(activations)
+    loss, accuracy = images.training_curves(results["training"])
     return Pictures(
         films=tuple(images.film_sheet(stages.film_frames(one)) for one in found),
         samples=images.sample_sheet(data.train, len(data.classes)),
-        digit=data_uri(images.gray_tones(data.test.images[digit.record.image])),
-        mistakes=images.mistake_uris(data.test, test.mistakes),
+        digit=data_uri(images.gray_tones(data.test.images[results["digit"]["image"]])),
+        mistakes=images.mistake_uris(data.test, results["test"]["mistakes"]),
         windows=images.filter_sheet(network.parameters["conv1.weight"]),
         path=path,
         path_of=path_of,
@@ -122,15 +118,15 @@ def _draw_pictures(
     )
 
 
-def _model_facts(model: Model, data: Data) -> ModelFacts:
+def _model_facts(model: Model, data: Data) -> Facts:
     """The model that is asked, and how well it reads: measured, where its own test images are at hand."""
     network = model.hand_written
     provenance = {} if network is None else network.provenance
     trained_on, accuracy = provenance.get("data"), provenance.get("test_accuracy")
     if network is not None and data.name == trained_on:
         accuracy = evaluate(network, data.test).accuracy
-    names = tuple(layer.name for layer in model.layers)
-    return ModelFacts(name=model.name, layers=names, accuracy=accuracy, trained_on=trained_on)
+    names = [layer.name for layer in model.layers]
+    return {"name": model.name, "layers": names, "trained_on": trained_on, "accuracy": accuracy}
 
 
 def versions() -> dict[str, str]:
@@ -138,15 +134,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
-def _dream_facts(dreamt: Dream) -> DreamFacts:
+def _dream_facts(dreamt: Dream) -> Facts:
     """How the dream was made."""
     _, height, width = dreamt.image.shape
-    counts = dreamt.settings.model_dump(include={"levels", "rounds", "steps"})
-    return DreamFacts(
-        photo="flower.jpg, which comes with scikit-learn",
-        layer=dreamt.layer,
-        unit=dreamt.units[0],
-        **counts,
-        height=height,
-        width=width,
-    )
+    counts = {name: getattr(dreamt.settings, name) for name in ("levels", "rounds", "steps")}
+    own = {"photo": "flower.jpg, which comes with scikit-learn", "layer": dreamt.layer, "unit": dreamt.units[0]}
+    return {**own, **counts, "height": height, "width": width}

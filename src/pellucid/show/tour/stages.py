@@ -1,11 +1,11 @@
 """Stages: the tour's work, one function a stage, each giving its part of the results and what is drawn from it.
 
 The order is check_gradients -> train -> test -> one digit -> patterns of every map -> dream; `tour.py` runs them.
+Results are tables as JSON can hold them: they stand in `results.json`, and the page is rendered from them and pictures alone.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from pellucid.progress import ignore_progress
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
-from pellucid.show.tour import results
 
+Facts = dict[str, Any]
 ARCHITECTURE = "cnn-4-4-8-16"
 FEWEST_EPOCHS = 3  # of MNIST
 RECIPE: dict[str, Any] = {"batch": 32, "learning_rate": 0.02, "shift": 1}  # few images: gentle steps, none seen twice
@@ -30,110 +30,103 @@ MOST_MISTAKES = 12
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
 
-def data_facts(data: Data) -> results.DataFacts:
+def data_facts(data: Data) -> Facts:
     """How many images there are, of what size, and what the classes are called."""
     _, height, width = data.input_shape
     sizes = {name: len(getattr(data, name)) for name in ("train", "dev", "test")}
-    return results.DataFacts(name=data.name, **sizes, height=height, width=width, classes=data.classes)
+    return {"name": data.name, **sizes, "height": height, "width": width, "classes": list(data.classes)}
 
 
-def check_network(network: Network, data: Data, seed: int) -> tuple[results.Gradient, ...]:
-    """Every parameter's gradient against central differences; raises PellucidError where one is wrong."""
+def check_network(network: Network, data: Data, seed: int) -> list[Facts]:
+    """Every parameter's gradient against central differences; raises PellucidError where one is wrong.
+
+    entries: how many were compared; kinks: how many could not be; worst: relative error.
+    """
     few = data.train.take(min(4, len(data.train)))
     report = check_gradients(network, few.images, few.labels, seed=seed)
     shapes = {name: value.shape for name, value in network.parameters.items()} | {"input": network.input_shape}
-    return tuple(
-        results.Gradient(
-            parameter=row.name,
-            shape=shapes[row.name],
-            entries=row.checked,
-            kinks=row.kinks,
-            worst=row.worst,
-            tolerance=BAR,
-            right=row.passed,
-        )
+    return [
+        {
+            "parameter": row.name,
+            "shape": list(shapes[row.name]),
+            "entries": row.checked,
+            "kinks": row.kinks,
+            "worst": row.worst,
+            "tolerance": BAR,
+            "right": row.passed,
+        }
         for row in report.rows
-    )
+    ]
 
 
-def train_network(network: Network, data: Data, seed: int) -> results.Training:
+def train_network(network: Network, data: Data, seed: int) -> Facts:
     """Train the network in place; its gradients have been checked before."""
     epochs = max(FEWEST_EPOCHS, math.ceil(VIEWS / len(data.train)))
     history = train(network, data, epochs=epochs, seed=seed, check=False, **RECIPE)
-    return results.Training(
-        architecture=network.architecture,
-        layers=network.names,
-        parameters=sum(value.size for value in network.parameters.values()),
-        epochs=tuple(
-            results.Epoch(epoch=each.epoch + 1, train_loss=each.loss, **{name: getattr(each, name) for name in SCORES})
+    return {
+        "architecture": network.architecture,
+        "layers": list(network.names),
+        "parameters": sum(value.size for value in network.parameters.values()),
+        "epochs": [
+            {"epoch": each.epoch + 1, "train_loss": each.loss, **{name: getattr(each, name) for name in SCORES}}
             for each in history.epochs
-        ),
-        steps=tuple(range(1, len(history.batches) + 1)),
-        losses=tuple(batch.loss for batch in history.batches),
-    )
+        ],
+        "steps": list(range(1, len(history.batches) + 1)),
+        "losses": [batch.loss for batch in history.batches],
+    }
 
 
-def test_network(network: Network, data: Data) -> tuple[results.Test, Float32[np.ndarray, "image classes"]]:
-    """How well the test images are read, the surest mistakes, and what was made of each image."""
+def test_network(network: Network, data: Data) -> tuple[Facts, Float32[np.ndarray, "image classes"]]:
+    """How well the test images are read (confusion[truth][guess]), the surest mistakes, and what was made of each."""
     scores = evaluate(network, data.test)
     probabilities = network.predict(data.test.images)
     guesses = scores.predictions
     sure = probabilities[np.arange(len(guesses)), guesses]
     wrong = np.flatnonzero(guesses != data.test.labels)
     surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES]
-    test = results.Test(
-        accuracy=scores.accuracy,
-        right=len(data.test) - len(wrong),
-        images=len(data.test),
-        confusion=tuple(tuple(int(count) for count in row) for row in scores.confusion),
-        mistakes=tuple(
-            results.Mistake(image=i, truth=int(data.test.labels[i]), guess=int(guesses[i]), probability=float(sure[i]))
-            for i in map(int, surest)
-        ),
-    )
-    return test, probabilities
+    mistakes = [
+        {"image": i, "truth": int(data.test.labels[i]), "guess": int(guesses[i]), "probability": float(sure[i])}
+        for i in surest.tolist()
+    ]
+    right = len(data.test) - len(wrong)
+    counts = {"accuracy": scores.accuracy, "right": right, "images": len(data.test)}
+    return {**counts, "confusion": scores.confusion.tolist(), "mistakes": mistakes}, probabilities
 
 
-@dataclass(frozen=True, eq=False)
-class TracedDigit:
-    """One test image with every layer's activations (without the axis of the batch)."""
+def trace_digit(
+    network: Network, data: Data, probabilities: Float[np.ndarray, "image classes"]
+) -> tuple[Facts, dict[str, np.ndarray]]:
+    """The test image that the network read rightly but had to think about, and what each layer made of it.
 
-    record: results.Digit
-    activations: dict[str, np.ndarray]
-
-
-def trace_digit(network: Network, data: Data, probabilities: Float[np.ndarray, "image classes"]) -> TracedDigit:
-    """The test image that the network read rightly but had to think about, and what each layer made of it."""
+    Its pixels are 0 to 99; the activations, (unit or map, ...), are those of every layer.
+    """
     labels = data.test.labels
     index = int(np.abs(probabilities[np.arange(len(labels)), labels] - UNSURE).argmin())
     images = data.test.images[index : index + 1]
     activations = {name: values[0] for name, values in network.activations(images).items()}
-    record = results.Digit(
-        image=index,
-        truth=int(labels[index]),
-        guess=int(probabilities[index].argmax()),
-        pixels=tuple(tuple(int(value) for value in row) for row in np.rint(99 * images[0].mean(axis=0))),
-        probabilities=tuple(float(value) for value in probabilities[index]),
-        layers=tuple(
-            _layer_activity(name, values)
-            for name, values in activations.items()
-            if name.partition(".")[0] not in ("flatten", "logits")
-        ),
-    )
-    return TracedDigit(record, activations)
+    told = [name for name in activations if name.partition(".")[0] not in ("flatten", "logits")]
+    return {
+        "image": index,
+        "truth": int(labels[index]),
+        "guess": int(probabilities[index].argmax()),
+        "pixels": np.rint(99 * images[0].mean(axis=0)).astype(int).tolist(),
+        "probabilities": probabilities[index].tolist(),
+        "layers": [_layer_activity(name, activations[name]) for name in told],
+    }, activations
 
 
-def _layer_activity(name: str, values: Float[np.ndarray, "..."]) -> results.LayerActivity:
+def _layer_activity(name: str, values: Float[np.ndarray, "..."]) -> Facts:
+    """One layer's answer to one image: silent counts the maps (or units) at zero, values are those of units only."""
     maps = values.ndim == 3
     largest = values.reshape(len(values), -1).max(axis=1)
-    return results.LayerActivity(
-        layer=name,
-        kind="maps" if maps else "units",
-        shape=values.shape,
-        largest=float(largest.max()),
-        silent=int((largest <= 0).sum()),
-        values=() if maps else tuple(float(value) for value in values),
-    )
+    return {
+        "layer": name,
+        "kind": "maps" if maps else "units",
+        "shape": list(values.shape),
+        "largest": float(largest.max()),
+        "silent": int((largest <= 0).sum()),
+        "values": [] if maps else values.tolist(),
+    }
 
 
 def convolutions(model: Model) -> list[str]:
@@ -153,21 +146,20 @@ def find_patterns(model: Model, layer: str, data: Data, seed: int) -> Patterns:
     return patterns(model, layer, data=shown, seed=seed)
 
 
-def layer_patterns(found: Patterns, seconds: float) -> results.LayerPatterns:
-    """A layer's patterns in numbers."""
+def layer_patterns(found: Patterns, seconds: float) -> Facts:
+    """A layer's patterns in numbers; a film has a frame at each of `film_steps`, and last the pattern itself."""
     facts = ("unit", "activation", "dead", "steps", "tried_starts", "tried_images")
-    maps = tuple(
-        results.MapPattern(**{name: getattr(one, name) for name in facts}, film_activations=tuple(film))
-        for one, film in zip(found, film_activations(found).tolist(), strict=True)
-    )
-    return results.LayerPatterns(
-        layer=found.layer,
-        seconds=seconds,
-        dead=int(found.dead.sum()),
-        mean_activation=float(found.activations.mean()),
-        film_steps=found.film.steps[:-1],
-        maps=maps,
-    )
+    return {
+        "layer": found.layer,
+        "seconds": seconds,
+        "dead": int(found.dead.sum()),
+        "mean_activation": float(found.activations.mean()),
+        "film_steps": list(found.film.steps[:-1]),
+        "maps": [
+            {**{name: getattr(one, name) for name in facts}, "film_activations": film}
+            for one, film in zip(found, film_activations(found).tolist(), strict=True)
+        ],
+    }
 
 
 def film_frames(found: Patterns) -> Float32[np.ndarray, "unit frame channel height width"]:
@@ -180,16 +172,16 @@ def film_activations(found: Patterns) -> Float32[np.ndarray, "unit frame"]:
     return np.concatenate([found.film.activations[:-1], found.activations[None]]).T
 
 
-def choose_strips(found: Sequence[Patterns]) -> tuple[results.Strip, ...]:
+def choose_strips(found: Sequence[Patterns]) -> list[Facts]:
     """Of each layer two maps worth watching: the strongest, and of the stronger half the one most unlike it."""
-    chosen: list[results.Strip] = []
+    chosen: list[Facts] = []
     for layer in found:
         order = np.argsort(-layer.activations, kind="stable")
         half = order[1 : max(2, len(order) // 2)]
         alike = likeness(layer.images[order[0]], layer.images[half])
         pair = (*order[:1], *half[alike.argsort(kind="stable")[:1]])
-        chosen += [results.Strip(layer=layer.layer, unit=int(layer.units[index])) for index in pair]
-    return tuple(chosen)
+        chosen += [{"layer": layer.layer, "unit": int(layer.units[index])} for index in pair]
+    return chosen
 
 
 def likeness(
@@ -202,6 +194,7 @@ def likeness(
     return np.asarray(spectra[1:] @ spectra[0])
 
 
-def strongest_map(layer: results.LayerPatterns) -> int:
+def strongest_map(layer: Facts) -> int:
     """The map that answers most to its own pattern."""
-    return max(layer.maps, key=lambda one: one.activation).unit
+    unit: int = max(layer["maps"], key=lambda one: one["activation"])["unit"]
+    return unit

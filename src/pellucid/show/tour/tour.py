@@ -8,11 +8,13 @@ older one as it was. PyTorch and the other large libraries are imported inside, 
 seconds on the page are the whole wait, and a wrong name is refused at once.
 """
 
+import json
 import os
 import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,6 @@ from pellucid.data.load import NAMES, load_data
 from pellucid.data.splits import Data
 from pellucid.files import StrPath, atomic_path, output_folder
 from pellucid.progress import StageCallback, StageTimer, print_stage
-from pellucid.show.tour.results import Results
 
 PAGE, NUMBERS, PATTERNS = "index.html", "results.json", "patterns.npz"
 
@@ -30,7 +31,7 @@ class Tour:
     """Where the page lies, and every number on it."""
 
     page: Path
-    results: Results
+    results: dict[str, Any]
 
 
 def run_tour(
@@ -59,7 +60,7 @@ def run_tour(
             files.enter_context(atomic_path(folder / name)) for name in (PAGE, NUMBERS, PATTERNS)
         )
         page.write_text(guided.html, encoding="utf-8")
-        numbers.write_text(guided.results.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        numbers.write_text(json.dumps(guided.results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         np.savez(patterns, **guided.patterns)  # type: ignore[arg-type]
     return Tour(folder / PAGE, guided.results)
 
