@@ -16,7 +16,7 @@ WRITTEN = {
         "wall.png",
         "56.png",
         "56.gif",
-        "maco.png",
+        "natural.png",
         "grown.png",
         "steps.csv",
         "answers.csv",

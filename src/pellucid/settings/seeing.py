@@ -101,9 +101,22 @@ class PatternSettings(Settings):
     """image of the optimization that becomes the pattern: the one of highest value, or the last"""
     restarts: int = field(1, was="tries", ge=1, le=100)
     """optimizations of each unit, from different initial images; the best is kept"""
-    image: Literal["sphere", "box", "fourier", "box-fourier", "maco"] = field("sphere")
-    """parametrization of the image: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or phases of
-    waves as strong as in the data's images (maco)"""
+    image: Literal["sphere", "box", "fourier", "box-fourier", "natural"] = field("sphere")
+    """parametrization of the image: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or images
+    with the spectrum of photographs or of the data (natural)"""
+    bands: Literal["colors", "octaves", "waves", "whole"] = field("colors")
+    """what has a strength of its own in natural images: each color, each octave of a color, each wave of a color, of
+    which only the phase is free (waves: MaCo), or all together (whole)"""
+    exponent: float | None = field(None, unset="the spectrum of the data or of photographs, or else 1.25", ge=0, le=4)
+    """spectrum of natural images: the strength of a wave is 1 / frequency to this power"""
+    saturation: float = field(1.3, gt=0, le=10)
+    """contrast of natural color images, about four times the standard deviation of their pixels"""
+    crop: float = field(1.0, gt=0, le=1)
+    """smallest share of the sides of the random crop that is scored at a step; 1 for the whole image"""
+    views: int = field(1, ge=1, le=64)
+    """randomly changed images of each image that are scored at a step"""
+    grow: bool = field(False)
+    """first steps at half the size and the next ones at three quarters, for models that take images of any size"""
     pixel_range: Annotated[tuple[float, float], AfterValidator(_rising)] = field((0.0, 1.0))
     """lowest and highest value that the pixels of the images box and box-fourier are clipped to"""
     colors: Literal["plain", "decorrelated"] = field("plain")
@@ -182,6 +195,9 @@ class PatternSettings(Settings):
     def _preset(cls, values: Any) -> Any:
         """The preset's settings, where no others are given."""
         preset = values.get("preset") if isinstance(values, Mapping) else None
+        if isinstance(values, Mapping) and values.get("image") in ("natural", "maco"):  # the latter's only spheres are
+            maco = {"image": "natural", "bands": "waves"} if values["image"] == "maco" else {}  # the single waves'
+            values = {**_presets()["natural"], **values, **maco}
         return {**_presets()[preset], **values} if preset in ("mlp-deep", "classic") else values
 
 

@@ -217,7 +217,5 @@ def test_the_command_line_writes_the_tables(tmp_path, monkeypatch, capsys):
     assert out.split("\n  11 ")[1].split()[0] == f"{last:.4f}"
     assert len((tmp_path / "answers.csv").read_text().splitlines()) == 1 + 2 * 52
     capsys.readouterr()
-    assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, "--image", "maco"]) == 2
-    assert "give data" in capsys.readouterr().err
     assert cli.main(["pattern", "mnist-cnn", "conv1", "3", *quick, "--history", "history.txt"]) == 2
     assert "'.txt'" in capsys.readouterr().err

@@ -9,20 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.data.scaling import Scaling
-from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
-from pellucid.see.optimize.bases import Magnitudes
 from pellucid.see.optimize.parametrizations import (
     Box,
-    Phases,
     Sphere,
     in_pixel_space,
     parametrization_of,
     sphere_of,
     standardized,
 )
-from pellucid.see.patterns.api import patterns
 from pellucid.settings import PatternSettings
 from tests.see.conftest import small_cnn
 
@@ -172,46 +168,6 @@ def test_colours_can_be_given():
     ):
         with pytest.raises(PellucidError, match=message):
             asked(numbers, colors)
-
-
-def test_waves_are_as_strong_as_in_the_images_given():
-    """Rejects a spectrum that is accepted and ignored: from the start to the last step every wave keeps the strength
-    that it has in the person's images, and other images give other waves."""
-    model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
-    draws = np.random.default_rng(0)
-    smooth = np.cumsum(np.cumsum(draws.random((40, 1, 13, 9), dtype=np.float32) - 0.5, axis=2), axis=3)
-    smooth = (smooth - smooth.min()) / np.ptp(smooth)
-    found = {}
-    for name, images in (("smooth", smooth), ("rough", draws.random((40, 1, 13, 9), dtype=np.float32))):
-        data = Split(images, np.zeros(40, np.int64))
-        result = patterns(
-            model, "relu2", units=[0, 3], image="maco", data=data, steps=12, candidates=8, silent_restarts=0
-        )
-        wanted = np.abs(np.fft.rfft2(model.scaling.apply(images), norm="ortho")).mean(0)
-        wanted[0, 0, 0] = 0
-        for image in (*result.images, *result.film.images[0]):
-            strength = np.abs(np.fft.rfft2(image, norm="ortho"))
-            ratio = strength / np.where(wanted > 0, wanted, 1)
-            np.testing.assert_allclose(ratio[0].ravel()[1:], ratio[0, 1, 1], rtol=2e-3)
-        assert (result.activations > result.history.activations[:, 0]).all()
-        found[name] = result.images
-    assert np.abs(np.diff(found["smooth"], axis=3)).mean() < 0.75 * np.abs(np.diff(found["rough"], axis=3)).mean()
-
-
-def test_phases_give_back_an_image_whose_waves_are_the_given_ones():
-    """Rejects lost or mirrored phases: an image with exactly the measured waves comes back."""
-    image = standardized(torch.randn(1, 2, 8, 5, generator=torch.Generator().manual_seed(1)))
-    waves = Magnitudes.measured(image)
-    space = Phases(Sphere(), waves)
-    torch.testing.assert_close(space.images(space.points(image)), standardized(_without_mean(image)), atol=1e-5, rtol=0)
-    assert space.points(image[:0]).shape == (0, 2, 8, 6)
-
-
-def test_maco_needs_images():
-    """Rejects waves from nowhere."""
-    model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
-    with pytest.raises(PellucidError, match=r"'maco' takes its waves from images.*give data"):
-        parametrization_of(model, PatternSettings.of(image="maco"))
 
 
 def _without_mean(images):

@@ -121,6 +121,7 @@ class Model(ABC):
     classes: the names of what the last layer's units stand for; empty where they are not known.
     pipeline: the library's own way from a picture (PIL, RGB) to (channel, height, width) in model space, if it has one.
     takes_bgr: whether what is inside takes its colors in the order BGR; images are RGB here all the same.
+    spectrum: the mean strength of the waves of the images that it was made for, where that is known.
     unlisted: why each module that has weights, but is no layer, is none.
     """
 
@@ -133,6 +134,7 @@ class Model(ABC):
     pipeline: Callable[[Any], np.ndarray] | None = field(default=None, kw_only=True)
     takes_bgr: bool = field(default=False, kw_only=True)
     unlisted: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    spectrum: Float[np.ndarray, "color row frequency"] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def reading(self, layers: Sequence[str]) -> AbstractContextManager[Reader]:

@@ -3,8 +3,6 @@
 Spectrum: Fourier coefficients times 1 / frequency, so that a step moves long waves as much as nature has of them
 Colors:   channels that vary together in real images, decorrelated by a square root of their covariance
 
-Magnitudes: phases of waves of a given strength <-> pixels; not linear, so no Basis
-
 (Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.) A basis does not change which images there
 are, only which way is up. Colors are measured in the person's own images, or given as a matrix; ImageNet's, which other
 libraries use, are not built in.
@@ -23,7 +21,6 @@ from torch import Tensor
 from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
 
-LEAST_WAVE = 1e-12
 LEAST_SPREAD = 1e-3  # of a color's deviation: a channel that never varies in the images still can
 
 Pixels = Float[Tensor, "batch channel height width"]
@@ -122,33 +119,3 @@ class Colors(Basis):
 
     def coefficients(self, pixels: Pixels) -> Coefficients:
         return torch.einsum("ck,bkhw->bchw", torch.linalg.inv(self.matrix), pixels)
-
-
-@dataclass(frozen=True, eq=False)
-class Magnitudes:
-    """Waves of a given `strength`; points are their phases, all cosines and then all sines along the last axis.
-
-    The constant is left out, for it has no phase.
-    """
-
-    width: int
-    strength: Float[Tensor, "channel height frequency"]
-
-    @classmethod
-    def measured(cls, images: Float[Tensor, "image channel height width"]) -> Self:
-        """As strong as in these images, on average."""
-        strength = torch.fft.rfft2(images, norm="ortho").abs().mean(0)
-        strength[:, 0, 0] = 0
-        return cls(images.shape[3], strength)
-
-    def pixels(self, points: Coefficients) -> Pixels:
-        """The waves added up; linear in the points, so that each wave has a gradient of its own."""
-        return _waves(points, self.strength, self.width)
-
-    def phases(self, pixels: Pixels) -> Coefficients:
-        """The phases of an image's waves; 0 for a wave of no strength."""
-        spectrum = _spectrum(pixels)
-        length = spectrum.abs()
-        has_phase = length > LEAST_WAVE
-        cosine = torch.where(has_phase, spectrum.real / length.clamp_min(LEAST_WAVE), 1)
-        return torch.cat([cosine, torch.where(has_phase, spectrum.imag / length.clamp_min(LEAST_WAVE), 0)], dim=3)

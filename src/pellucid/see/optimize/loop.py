@@ -26,7 +26,7 @@ from pellucid.errors import PellucidError
 from pellucid.kernels import keep_freed_memory
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.base import Objective, Score, require_objective
+from pellucid.see.objectives.base import Objective, Outputs, Score, require_objective
 from pellucid.see.optimize.ascent_record import AscentRecord, AscentResult, JobImages, StoppingRule
 from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.optimize.faults import no_gradient, require_finite, require_working
@@ -53,6 +53,17 @@ class AscentTask:
     stopping: StoppingRule
     transforms: Transform | None = None  # what happens to images before the model receives them
     penalties: Penalty | None = None  # what is subtracted from the objective
+    views: int = 1  # transformed images of each image that are scored in a step
+    growing: tuple[
+        tuple[float, float], ...
+    ] = ()  # until which share of the steps images have which share of their size
+
+    def share_at(self, step: Int64[Tensor, "row"]) -> float:
+        """Of their size, for images after so many steps, where all have made as many; else they have all of it."""
+        if not self.growing or bool((step != step[0]).any()):
+            return 1.0
+        made = int(step[0]) / self.stopping.steps
+        return next((share for until, share in self.growing if made < until), 1.0)
 
 
 def snapshot_steps(steps: int, count: int = 8) -> tuple[int, ...]:
@@ -238,17 +249,15 @@ def _scored(
     """The images of the points, their score, and, if wanted, the gradient of what is maximized for the points."""
     with torch.set_grad_enabled(gradient):
         points = batch.points.detach().requires_grad_(gradient)
-        images = task.image.images(points)
-        received = images
-        if task.transforms is not None:
-            received = task.transforms(images, objective.rng_keys.to(images.device), batch.step)
-            require_shape("A transform", received, images.shape)
+        share = task.share_at(batch.step) if gradient else 1.0
+        images = task.image.images(points) if share == 1 else task.image.smaller(points, share)
+        received, views = _received(images, objective, task, batch.step)
         with read.bfloat16() if bfloat16 else nullcontext():
             outputs = read(received)
         smoothing = task.optimizer.smoothing(batch.step) if gradient else None
         if smoothing is not None:
-            outputs = {name: replace(layer, smoothing=smoothing) for name, layer in outputs.items()}
-        score = objective(outputs)
+            outputs = {name: replace(layer, smoothing=smoothing.repeat(views)) for name, layer in outputs.items()}
+        score = objective(outputs) if views == 1 else _over_views(objective, outputs, views)
         if task.penalties is not None:
             penalty = task.penalties(task.image.for_penalties(points), score.value)
             require_shape("A penalty", penalty, score.value.shape)
@@ -259,11 +268,35 @@ def _scored(
             score = replace(score, silent=score.silent & ~batch.woken, maximized=followed)
     if not gradient:
         return images.detach(), score.detach(), None
-    read.override_relu(batch.stuck | (score.silent & score.needs_relu_override))
+    read.override_relu((batch.stuck | (score.silent & score.needs_relu_override)).repeat(views))
     found = _gradient(score, points)
     if found is None:
         raise no_gradient(received, outputs)
-    return images.detach(), score.detach(), rescale_large(found)
+    shown = images.detach() if share == 1 else task.image.images(batch.points)
+    return shown, score.detach(), rescale_large(found)
+
+
+def _received(images: Tensor, objective: Objective, task: AscentTask, step: Tensor) -> tuple[Tensor, int]:
+    """What the model receives of these images, one view of all after the other, and how many views."""
+    if task.transforms is None:
+        return images, 1
+    keys, views = objective.rng_keys.to(images.device), []
+    for view in range(task.views):
+        views.append(task.transforms(images, keys, step * task.views + view))
+        require_shape("A transform", views[-1], images.shape)
+    return torch.cat(views) if len(views) > 1 else views[0], len(views)
+
+
+def _over_views(objective: Objective, outputs: Outputs, views: int) -> Score:
+    """The score of each image: the mean over its views; silent where all of them are."""
+    jobs = torch.arange(len(objective), device=objective.rng_keys.device).repeat(views)
+    score = objective.select(jobs)(outputs)
+    fields = score.value, score.silent, score.maximized, score.needs_relu_override
+    value, silent, maximized, override = (one.view(views, -1) for one in fields)
+    asleep = silent.all(0)
+    counted = ~silent | asleep  # a silent view says how to wake it, which is another scale than its value
+    followed = torch.where(counted, maximized, 0).sum(0) / counted.sum(0)
+    return Score(value.mean(0), asleep, followed, override.all(0))
 
 
 def _gradient(score: Score, points: Tensor) -> Tensor | None:
@@ -279,7 +312,8 @@ def _after_step(batch: _Batch, gradient: Tensor | None, score: Score, task: Asce
     """The rows after one step; without a gradient they have made their last one, and only their count goes on."""
     if gradient is None:
         return replace(batch, step=batch.step + 1)
-    points, memory = task.optimizer.step(batch.points, gradient, batch.step, batch.memory)
+    direction = task.image.direction(gradient)
+    points, memory = task.optimizer.step(batch.points, direction, batch.step, batch.memory)
     unchanged, tolerance = batch.unchanged, task.stopping.tolerance
     if tolerance > 0:
         is_small = ((score.value - batch.value).abs() <= tolerance * score.value.abs()) & ~score.silent

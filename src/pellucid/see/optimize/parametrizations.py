@@ -3,7 +3,6 @@
 Parametrization: `images` (points -> images) and `points` (images -> points); `project` puts moved points back in place
 Sphere:  points are standardized images (zero mean, unit deviation: a sphere); pixels = center + radius * point
 Box:     points are pixels; image = the pixels clipped to a range, [0, 1] as a rule, then scaled for the model
-Phases:  points are phases of waves, whose strength is that of the person's images
 InBasis: points are coefficients in another basis (bases.py) of the points of a Sphere or a Box
 
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
@@ -27,13 +26,12 @@ from pellucid.data.scaling import Images as DataImages
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
-from pellucid.see.optimize.bases import Basis, Colors, Magnitudes, Spectrum
+from pellucid.see.optimize.bases import Basis, Colors, Spectrum
 from pellucid.settings import PatternSettings
 
 LEAST_DEVIATION = 1e-12
 SQUARED = 1e12  # numbers up to this can be squared and summed in float32
 SMALL = 1e-6  # an image's largest number, from which on it has a deviation above the least
-MOST_MEASURED = 2000  # images from which the strength of waves is taken
 UNIT_CENTER, UNIT_RADIUS = 0.5, 0.25  # for images in [0, 1]: two deviations reach the ends
 
 Images = Float[Tensor, "batch channel height width"]
@@ -135,6 +133,14 @@ class Parametrization(ABC):
     def from_noise(self, noise: Images) -> Images:
         """The images of noise, which is given in deviations around a middle gray."""
         return self.images(self.points(noise))
+
+    def smaller(self, points: Points, share: float) -> Images:
+        """The images as they are at this share of their size; images that grow need it."""
+        raise NotImplementedError(f"{type(self).__name__} has no smaller images")
+
+    def direction(self, gradient: Points) -> Points:
+        """The gradient for the points, as the optimizer is to take it; as it is, unless overridden."""
+        return gradient
 
     def normalize_size(self, coefficients: Points) -> Points:
         """Coefficients of points in another basis, at the size that an optimizer's steps are meant for."""
@@ -246,45 +252,6 @@ class InBasis(Parametrization):
         return self.inner.project(self.basis.pixels(points))
 
 
-@dataclass(frozen=True, eq=False)
-class Phases(Parametrization):
-    """Points are phases, cosine and sine of each, of waves whose strength is given (Fel et al., "Unlocking feature
-    visualization for deeper networks with magnitude constrained optimization", NeurIPS 2023).
-
-    `project` gives every wave its strength back, however a point was moved; only its phase has changed.
-    """
-
-    inner: Sphere
-    waves: Magnitudes
-
-    @classmethod
-    def measured(cls, inner: Sphere, model: Model, images: DataImages) -> "Phases":
-        """With waves as strong as they are on average in these images; raises PellucidError where all are even."""
-        some = images[:: max(1, len(images) // MOST_MEASURED)]
-        if bool((some == some[:, :, :1, :1]).all()):
-            raise PellucidError(
-                "The data's images are all even, so they have no waves; give images with something in them."
-            )
-        return cls(inner, Magnitudes.measured(inner.around_center(model.prepared(some))))
-
-    def images(self, points: Points) -> Images:
-        """The waves added up, standardized, and to the inner images."""
-        return self.inner.images(standardized(self.waves.pixels(points)))
-
-    def points(self, images: Images) -> Points:
-        """The phases of the images; the strength of their waves is lost."""
-        return self.waves.phases(self.inner.points(images))
-
-    def from_noise(self, noise: Images) -> Images:
-        return self.images(self.waves.phases(standardized(noise)))
-
-    def project(self, points: Points) -> Points:
-        return self.waves.phases(self.waves.pixels(points))
-
-    def for_penalties(self, points: Points) -> Images:
-        return self.inner.for_penalties(standardized(self.waves.pixels(points)))
-
-
 def sphere_of(model: Model) -> Sphere:
     """The sphere of images for a model, from its scaling.
 
@@ -314,13 +281,6 @@ def parametrization_of(model: Model, settings: PatternSettings, images: DataImag
         found = InBasis(found, _colors_of(model, settings, images))
     elif settings.color_matrix:
         raise PellucidError("A color_matrix is for decorrelated colors; set colors to 'decorrelated', or leave it out.")
-    if settings.image == "maco":
-        if images is None or settings.colors == "decorrelated":
-            advice = "leave colors plain" if images is not None else "give data"
-            raise PellucidError(
-                f"The image 'maco' takes its waves from images of one's own, channel by channel; {advice}."
-            )
-        return Phases.measured(sphere_of(model), model, images)
     if settings.pixel_range != (0.0, 1.0) and not settings.image.startswith("box"):
         raise PellucidError("A pixel_range is for pixels that are clipped; set image to 'box', or leave it out.")
     if settings.image.endswith("fourier"):

@@ -34,6 +34,8 @@ Keys and steps are whole numbers from which an image's random numbers follow, as
 """
 
 USUAL = {"jitter": 4.0, "zoom": 0.05, "rotate": 5.0, "pixel_noise": 0.0, "pad": 0.0}
+_DRAWS = 9  # numbers for a view: scale, angle, shift; a crop's share, and four for where its middle is
+_CROP_SPREAD = 0.3  # of the middles of crops, in half sides of the image
 
 
 def uniform(keys: Int64[Tensor, "batch"], step: Int64[Tensor, "batch"], count: int) -> Float[Tensor, "batch count"]:
@@ -50,7 +52,8 @@ class Transforms:
 
     jitter: pixels, each way.  zoom: share of the size, larger or smaller.  rotate: degrees, each way.  pixel_noise:
     deviation of the noise that is added, in units of the image.  pad: pixels of a frame around the image, as gray as
-    the image is on average; the image is scaled down to make room, and nothing is reflected.
+    the image is on average; the image is scaled down to make room, and nothing is reflected.  crop: the smallest share
+    of the sides that a random crop has, which is enlarged to all of the image; 1 for no crop.
     """
 
     jitter: float | int = 0.0
@@ -58,6 +61,7 @@ class Transforms:
     rotate: float | int = 0.0
     pixel_noise: float | int = 0.0
     pad: float | int = 0.0
+    crop: float | int = 1.0
 
     def __post_init__(self) -> None:
         require_in_range(self)
@@ -68,19 +72,15 @@ class Transforms:
         """Each image in its own way, differentiably."""
         if self.pad > 0:
             gray = images.detach().mean((1, 2, 3), keepdim=True)
-            images = gray + _moved(images - gray, self._grid(images, 2 * uniform(keys, step, 4) - 1), "zeros")
-        elif self.jitter > 0 or self.zoom > 0 or self.rotate > 0:
-            images = _moved(images, self._grid(images, 2 * uniform(keys, step, 4) - 1), "reflection")
-        if self.pixel_noise > 0:
-            draws = uniform(keys, step, 4 + 2 * images[0].numel())[:, 4:]
-            one, two = draws.chunk(2, dim=1)
-            normal = (-2 * torch.log1p(-one)).sqrt() * torch.cos(2 * math.pi * two)
-            images = images + self.pixel_noise * normal.view_as(images).to(images.dtype)
-        return images
+            images = gray + _moved(images - gray, self._grid(images, uniform(keys, step, _DRAWS)), "zeros")
+        elif self.jitter > 0 or self.zoom > 0 or self.rotate > 0 or self.crop < 1:
+            images = _moved(images, self._grid(images, uniform(keys, step, _DRAWS)), "reflection")
+        return images + self.pixel_noise * _noise(step, images) if self.pixel_noise > 0 else images
 
-    def _grid(self, images: Tensor, draws: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 2 3"]:
+    def _grid(self, images: Tensor, drawn: Float[Tensor, "batch draw"]) -> Float[Tensor, "batch 2 3"]:
         """The affine map of each image: scale, rotation, then shift, in pixels as long as they are wide."""
         height, width = images.shape[2:]
+        draws = 2 * drawn[:, :4] - 1
         # Not a power of 1 + zoom: of few numbers PyTorch rounds it otherwise than of many.
         factor, angle = torch.exp(math.log1p(self.zoom) * draws[:, 0]), math.radians(self.rotate) * draws[:, 1]
         down, right = self.jitter * draws[:, 2], self.jitter * draws[:, 3]
@@ -89,7 +89,12 @@ class Transforms:
         cos, sin = factor * torch.cos(angle), factor * torch.sin(angle)
         first = torch.stack([cos, -sin * height / width, 2 * right / width], 1) * (1 + 2 * self.pad / width)
         second = torch.stack([sin * width / height, cos, 2 * down / height], 1) * (1 + 2 * self.pad / height)
-        return torch.stack([first, second], 1).to(images.dtype)
+        grid = torch.stack([first, second], 1)
+        if self.crop < 1:  # near the middle more often than not
+            share = (self.crop + (1 - self.crop) * drawn[:, 4, None]).unsqueeze(2)
+            middle = (_CROP_SPREAD * _normal(drawn[:, 5:])).unsqueeze(2).clamp(share - 1, 1 - share)
+            grid = torch.cat([grid[:, :, :2] * share, grid[:, :, 2:] + middle], 2)
+        return grid.to(images.dtype)
 
 
 def in_turn(transforms: Sequence[Transform]) -> Transform:
@@ -113,10 +118,23 @@ def transforms_of(settings: PatternSettings, shape: InputShape, scaling: Scaling
         name: (usual if large else 0.0) if getattr(settings, name) is None else float(getattr(settings, name))
         for name, usual in USUAL.items()
     }
-    found = Transforms(**amounts)
+    found = Transforms(**amounts, crop=settings.crop if large else 1.0)
     if scaling is not None and scaling.kind == "mean-deviation" and (found.pad or found.pixel_noise):
         return lambda images, *draws: in_model_space(scaling, found(in_pixel_space(scaling, images), *draws))
-    return found if any(amounts.values()) else None
+    return found if any(amounts.values()) or found.crop < 1 else None
+
+
+def _noise(step: Int64[Tensor, "batch"], images: Tensor) -> Tensor:
+    """Normal noise for each image that follows from its step alone: to draw it for each key would take too long."""
+    shape, every = images.shape[1:], step.tolist()
+    drawn = {one: torch.randn(shape, generator=torch.Generator().manual_seed(one)) for one in set(every)}
+    return torch.stack([drawn[one] for one in every]).to(images)
+
+
+def _normal(draws: Float[Tensor, "batch two_numbers"]) -> Float[Tensor, "batch number"]:
+    """Normal numbers from twice as many in [0, 1) (Box and Muller, 1958)."""
+    one, two = draws.chunk(2, dim=1)
+    return (-2 * torch.log1p(-one)).sqrt() * torch.cos(2 * math.pi * two)
 
 
 def _moved(images: Tensor, affine: Tensor, beyond: str) -> Tensor:

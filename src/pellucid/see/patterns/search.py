@@ -28,8 +28,8 @@ from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.optimize.diagnostics import Diagnostics, by_term
 from pellucid.see.optimize.initial_images import candidates_of, noise_of
 from pellucid.see.optimize.loop import AscentTask, StepCallback, objective_values, run_ascent, snapshot_steps
+from pellucid.see.optimize.natural import growing_of, image_of
 from pellucid.see.optimize.optimizers import optimizer_of
-from pellucid.see.optimize.parametrizations import parametrization_of
 from pellucid.see.optimize.parts import Parts
 from pellucid.see.optimize.penalties import penalties_of
 from pellucid.see.optimize.precision import bfloat16_steps
@@ -151,10 +151,10 @@ class _Ascents:
         self._watch, self._diagnostics = watch, diagnostics
         penalties = penalties_of(settings) if parts.penalties is None else parts.penalties
         transforms = transforms_of(settings, model.input_shape, model.scaling)
-        measures = settings.image == "maco" or settings.colors == "decorrelated"
+        measures = settings.image == "natural" or settings.colors == "decorrelated"
         measured = images.some() if measures and images is not None else None
         self._task = AscentTask(
-            image=parametrization_of(model, settings, measured) if parts.image is None else parts.image,
+            image=image_of(model, settings, measured) if parts.image is None else parts.image,
             optimizer=optimizer_of(settings) if parts.optimizer is None else parts.optimizer,
             stopping=StoppingRule(
                 *(settings.steps, settings.tolerance, settings.patience),
@@ -163,9 +163,12 @@ class _Ascents:
             ),
             transforms=transforms if parts.transforms is None else parts.transforms,
             penalties=penalties if diagnostics is None else diagnostics.recording(penalties),
+            views=settings.views,
+            growing=growing_of(model, objective.layers, settings) if parts.image is None else (),
         )
         self.candidates = candidates_of(settings, model.input_shape)
-        self._batch_size, self._multiple = batch_size_for(model, objective.layers)
+        size, self._multiple = batch_size_for(model, objective.layers)
+        self._batch_size = max(self._multiple, size // settings.views)
 
     def precursor(self, attempt: int, numbers: Jobs, noise: PatternSettings | None = None) -> tuple[JobImages, Jobs]:
         """For each job the noise that it ranks highest, for the second job of the same key the second, and so on.

@@ -1,7 +1,8 @@
 """Stages: the tour's work, one function a stage, each giving its part of the results and what is drawn from it.
 
 The order is check_gradients -> train -> test -> one digit -> patterns of every map -> dream; `tour.py` runs them.
-Results are tables as JSON can hold them: they stand in `results.json`, and the page is rendered from them and pictures alone.
+Results are tables as JSON can hold them: they stand in `results.json`, and the page is rendered from them and pictures
+alone.
 """
 
 import math

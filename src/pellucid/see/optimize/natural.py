@@ -1,0 +1,250 @@
+"""Natural images: Fourier coefficients whose strength is held band by band <-> images with the spectrum of photographs.
+
+Waves:      the mean strength of waves in photographs, in images of one's own, or 1 / frequency ** exponent
+Natural:    points, coefficients z (batch, color, height, 2 * frequency) <-> images; every band of z has unit rms
+sRGB colors are mixed from three decorrelated ones (COLORS); an image is sigmoid(contrast * mixed waves)
+
+What excites a unit most is confetti to a person: nine tenths of its power lie where photographs have a tenth. Here the
+spectrum is given and the arrangement is free, so what is found is what excites a unit among images that could be
+photographs. A band is one color, one octave of a color, one wave of a color (then only phases are free: Fel et al.,
+"Unlocking feature visualization for deeper networks with magnitude constrained optimization", NeurIPS 2023), or all.
+Each band of the gradient is brought to unit rms, too: neither a network's taste for short waves nor the spectrum's own
+slope decides what is painted. The step is the power method's, on an ellipsoid for each band.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pellucid.data.scaling import Images as DataImages
+from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError
+from pellucid.see.models.base import Model
+from pellucid.see.optimize.parametrizations import (
+    Box,
+    Images,
+    Parametrization,
+    Points,
+    Sphere,
+    in_model_space,
+    parametrization_of,
+    sphere_of,
+    standardized,
+)
+from pellucid.settings import PatternSettings
+
+MOST_MEASURED = 2000  # images from which the strength of waves is taken
+LEAST_POWER, LEAST_STRENGTH = 1e-30, 1e-6
+MOST_SPREAD = 1.5  # of a color, in what its waves have on average
+_PIXELS = 0.01, 0.99  # whose logits are finite
+COLORS = ((0.563, 0.195, 0.043), (0.584, 0.0, -0.108), (0.584, -0.195, 0.065))
+"""Decorrelated colors -> red, green, blue: the root of ImageNet's color covariance (Olah et al., Distill 2017)."""
+
+PHOTOGRAPHS = (
+    (16.62, 15.15, 14.01, 12.78, 11.51, 10.1, 8.55, 6.59, 1.5),
+    (16.67, 15.28, 14.05, 12.76, 11.46, 10.06, 8.43, 6.25, 0.62),
+    (16.26, 14.9, 13.74, 12.47, 11.24, 9.87, 8.37, 6.35, 0.91),
+)
+"""log2 of the mean strength of waves in ImageNet's photographs, of each decorrelated color, at 2 ** -9 to 2 ** -1
+cycles for each pixel (from the spectrum that the package faccent brings, MIT)."""
+SMALLEST = 32  # pixels a side, from which on images of three colors are taken for photographs
+USUAL_EXPONENT = 1.25
+GROWING = ((0.4, 0.5), (0.8, 0.75))  # until this share of the steps, images have this share of their size
+
+Strength = Float[Tensor, "color height frequency"]
+
+
+def frequencies(height: int, width: int) -> Float[np.ndarray, "height frequency"]:
+    """Of every wave of an image of this size, in cycles for each pixel."""
+    found: np.ndarray = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    return found
+
+
+def falling(colors: int, height: int, width: int, exponent: float) -> Strength:
+    """1 / frequency ** exponent in every color."""
+    one = 1 / np.maximum(frequencies(height, width), 1 / max(height, width)) ** exponent
+    return torch.from_numpy(np.broadcast_to(one, (colors, *one.shape)).astype(np.float32).copy())
+
+
+def photographs(height: int, width: int) -> Strength:
+    """As in ImageNet's photographs, the same in every direction."""
+    octaves = np.log2(np.maximum(frequencies(height, width), 2.0**-12))
+    strengths = [2 ** np.interp(octaves, np.arange(-9, 0), color) for color in PHOTOGRAPHS]
+    return torch.from_numpy(np.stack(strengths).astype(np.float32))
+
+
+def measured(images: DataImages, size: tuple[int, int]) -> Float[Tensor, "color other_height other_frequency"]:
+    """The mean strength in these images, in decorrelated colors where they have three, for images of another size.
+
+    Raises PellucidError where all are even.
+    """
+    some = torch.from_numpy(np.ascontiguousarray(images[:: max(1, len(images) // MOST_MEASURED)]))
+    if bool((some == some[:, :, :1, :1]).all()):
+        raise PellucidError(
+            "The data's images are all even, so they have no waves; give images with something in them."
+        )
+    mixed = torch.einsum("kc,bchw->bkhw", torch.linalg.inv(torch.tensor(COLORS)), some) if some.shape[1] == 3 else some
+    return resized(torch.fft.rfft2(mixed, norm="ortho").abs().mean(0), size)
+
+
+def resized(strength: Strength, size: tuple[int, int]) -> Float[Tensor, "color other_height other_frequency"]:
+    """The same strength at every frequency in cycles for each pixel, for images of another (height, width)."""
+    height, width = size
+    if strength.shape[1:] == (height, width // 2 + 1):
+        return strength
+    centered = torch.fft.fftshift(strength.clamp_min(LEAST_STRENGTH).log(), dim=1)[None]
+    wanted = torch.nn.functional.interpolate(centered, (height, width // 2 + 1), mode="bilinear", align_corners=False)
+    found: Tensor = torch.fft.ifftshift(wanted[0].exp(), dim=1)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Natural(Parametrization):
+    """Images of `height` x `width` whose waves are as strong as `strength`, band by band.
+
+    bands: "colors", "octaves", "waves" or "whole".  contrast: 1 gives pixels of a quarter's deviation, about.  inner:
+    for gray images, the sphere that the waves, standardized, are brought to; with three colors there is none.
+    """
+
+    strength: Strength
+    width: int
+    scaling: Scaling
+    bands: str = "colors"
+    contrast: float = 1.3
+    inner: Sphere | None = None
+
+    def __post_init__(self) -> None:
+        strength = self.strength.clone()
+        strength[:, 0, 0] = 0  # the mean has no arrangement
+        power = (strength.square() * self._twice).sum((1, 2), keepdim=True) / (strength.shape[1] * self.width)
+        object.__setattr__(self, "strength", strength / power.sqrt().clamp_min(LEAST_STRENGTH))
+
+    @property
+    def _twice(self) -> Float[Tensor, "frequency"]:
+        """How often each wave of half a spectrum is in the whole."""
+        twice = self.strength.new_full((self.width // 2 + 1,), 2.0)
+        twice[0] = 1
+        twice[-1] = 1 if self.width % 2 == 0 else 2
+        return twice
+
+    def images(self, points: Points) -> Images:
+        """The images of the waves."""
+        return self.smaller(points, 1.0)
+
+    def smaller(self, points: Points, share: float) -> Images:
+        """The images at this share of their size, from their long waves alone."""
+        strength, width = self.strength, self.width
+        real, imaginary = points.chunk(2, dim=3)
+        waves = torch.complex(real * strength, imaginary * strength)
+        height = strength.shape[1]
+        if share < 1:
+            height, width = (max(2, round(side * share)) for side in (height, width))
+            rows = torch.arange(height, device=points.device)
+            rows = torch.where(rows < (height + 1) // 2, rows, rows - height) % strength.shape[1]
+            waves = waves[:, :, rows, : width // 2 + 1] * math.sqrt(height * width / (strength.shape[1] * self.width))
+        pixels = torch.fft.irfft2(waves, s=(height, width), norm="ortho")
+        if self.inner is not None:
+            return self.inner.images(standardized(pixels))
+        spread = pixels.flatten(2).std(2, correction=0)[:, :, None, None]
+        pixels = pixels / (spread / MOST_SPREAD).clamp_min(1)  # all strength in one long wave would be black and white
+        mixed = torch.einsum("ck,bkhw->bchw", torch.tensor(COLORS, device=pixels.device), pixels)
+        return in_model_space(self.scaling, torch.sigmoid(self.contrast * mixed))
+
+    def points(self, images: Images) -> Points:
+        """The coefficients of images, at the strength of their bands."""
+        if len(images) == 0:  # which MKL refuses
+            return images.new_zeros(0, *self.strength.shape[:2], 2 * self.strength.shape[2])
+        pixels = images
+        if self.inner is None:
+            logits = torch.logit(Box(self.scaling).points(images).clamp(*_PIXELS)) / self.contrast
+            pixels = torch.einsum("kc,bchw->bkhw", torch.linalg.inv(torch.tensor(COLORS)).to(images.device), logits)
+        waves = torch.fft.rfft2(pixels, norm="ortho") / self.strength.clamp_min(LEAST_STRENGTH)
+        return self.project(torch.cat([waves.real, waves.imag], dim=3))
+
+    def from_noise(self, noise: Images) -> Images:
+        """The images of white noise: of the noise's waves the phases, all equally strong."""
+        waves = torch.fft.rfft2(standardized(noise), norm="ortho")
+        phases = waves / waves.abs().clamp_min(LEAST_STRENGTH)
+        return self.images(self.project(torch.cat([phases.real, phases.imag], dim=3)))
+
+    def project(self, points: Points) -> Points:
+        """Every band back to unit rms."""
+        return points * self._sizes(points).rsqrt().repeat(1, 1, 1, 2)
+
+    def direction(self, gradient: Points) -> Points:
+        """Every band of the gradient at unit rms; of whole colors divided by the strength, which counts once."""
+        if self.bands in ("colors", "whole"):
+            gradient = gradient / self.strength.clamp_min(LEAST_STRENGTH).repeat(1, 1, 2)
+        return self.project(gradient)
+
+    def _sizes(self, points: Points) -> Float[Tensor, "batch color height frequency"]:
+        """The mean square of the band that each wave is in."""
+        real, imaginary = points.chunk(2, dim=3)
+        power = real.square() + imaginary.square()
+        if self.bands == "waves":
+            return power.clamp_min(LEAST_POWER)
+        weights = self._twice.expand(power.shape[2:])
+        if self.bands == "octaves":
+            height = power.shape[2]
+            octaves = np.log2(np.maximum(frequencies(height, self.width) * max(height, self.width), 1))
+            octave = torch.from_numpy(octaves.astype(np.int64)).to(power.device)
+            member = torch.nn.functional.one_hot(octave).to(power.dtype).flatten(0, 1)
+            sums = (power * weights).flatten(2) @ member / (weights.flatten() @ member)
+            return (sums.clamp_min(LEAST_POWER) @ member.T).view_as(power)
+        axes = (2, 3) if self.bands == "colors" else (1, 2, 3)
+        mean = (power * weights).mean(axes, keepdim=True) / weights.mean()
+        return mean.clamp_min(LEAST_POWER).expand_as(power)
+
+
+def strength_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Strength | None:
+    """The strength of waves in a model's natural images: as asked, the data's, the model's own, or photographs'.
+
+    None where none of these is known: for other than three colors, and for images below SMALLEST pixels a side.
+    """
+    channels, *size = model.input_shape
+    height, width = size
+    if settings.exponent is not None:
+        return falling(channels, height, width, settings.exponent)
+    if images is not None:
+        return measured(images, (height, width))
+    if model.spectrum is not None:
+        return resized(torch.from_numpy(model.spectrum), (height, width))
+    if channels == 3 and min(height, width) >= SMALLEST:
+        return photographs(height, width)
+    return None
+
+
+def image_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Parametrization:
+    """The parametrization that the settings name; its errors are those of `parametrization_of`."""
+    if settings.image == "natural":
+        return natural_of(model, settings, images)
+    return parametrization_of(model, settings, images)
+
+
+def growing_of(model: Model, layers: Sequence[str], settings: PatternSettings) -> tuple[tuple[float, float], ...]:
+    """The stages of growth, see AscentTask: none for images that would be too small, or sizes that a model refuses."""
+    channels, *size = model.input_shape
+    if not settings.grow or GROWING[0][1] * min(size) < SMALLEST:
+        return ()
+    try:
+        with model.reading(layers) as read, torch.no_grad():
+            for _, share in GROWING:
+                read(torch.zeros(1, channels, *(max(2, round(side * share)) for side in size), device=model.device))
+    except PellucidError:
+        return ()
+    return GROWING
+
+
+def natural_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Natural:
+    """The natural images of a model; where no spectrum is known, of one that falls with the frequency."""
+    strength = strength_of(model, settings, images)
+    if strength is None:
+        strength = falling(*model.input_shape, USUAL_EXPONENT)
+    inner = None if model.input_shape[0] == 3 else sphere_of(model)
+    own = settings.bands, settings.saturation, inner
+    return Natural(strength.to(model.device), model.input_shape[2], model.scaling, *own)
