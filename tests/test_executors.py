@@ -2,7 +2,7 @@
 
 import pytest
 
-from pellucid.executors import LocalEngine
+from pellucid.executors import Engine
 
 
 def test_pieces_are_done_in_order_and_when_they_are_asked_for():
@@ -14,7 +14,7 @@ def test_pieces_are_done_in_order_and_when_they_are_asked_for():
         done.append(item)
         return item + one * two
 
-    stream = LocalEngine().map(work, (10, 2), iter([3, 1, 2]), 3)
+    stream = Engine().map(work, (10, 2), iter([3, 1, 2]), 3)
     assert done == []
     assert next(stream) == (0, 23)
     assert done == [3]
@@ -31,11 +31,11 @@ def test_progress_inside_a_piece_is_progress_of_the_whole():
         progress(4, 4)
         return item
 
-    list(LocalEngine().map(work, (), [0, 1], 2, progress=lambda done, total: told.append(done / total)))
+    list(Engine().map(work, (), [0, 1], 2, progress=lambda done, total: told.append(done / total)))
     assert told == [0, 0.25, 0.5, 0.5, 0.75, 1]
 
     def stopped(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(LocalEngine().map(work, (), [0, 1], 2, progress=stopped))
+        list(Engine().map(work, (), [0, 1], 2, progress=stopped))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pellucid.show.tour import images
-from pellucid.show.tour.page import Pictures, SpriteSheet
+from pellucid.show.tour.page import SpriteSheet
 from pellucid.show.tour.stages import Facts
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
@@ -115,26 +115,25 @@ def invented() -> Facts:
 
 
 @pytest.fixture
-def pictures(invented: Facts) -> Pictures:
+def pictures(invented: Facts) -> Facts:
     """Pictures of noise in the invented sizes."""
     rng = np.random.default_rng(5)
-    path, path_of = images.map_sheets({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
+    path = images.map_sheets({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
     loss, accuracy = images.training_curves(invented["training"])
     photo = images.photo_uri(rng.random((3, HEIGHT, WIDTH)))
-    return Pictures(
-        films=tuple(
+    return {
+        "films": [
             images.film_sheet(rng.normal(size=(len(layer["maps"]), 3, 1, HEIGHT, WIDTH)))
             for layer in invented["layers"]
-        ),
-        samples=SpriteSheet(photo, WIDTH, HEIGHT, 2, 3),
-        digit=photo,
-        mistakes=(photo,),
-        windows=images.filter_sheet(rng.normal(size=(2, 1, 3, 3))),
-        path=path,
-        path_of=path_of,
-        loss=loss,
-        accuracy=accuracy,
-        before=photo,
-        after=photo,
-        rounds=(photo, photo),
-    )
+        ],
+        "samples": SpriteSheet(photo, WIDTH, HEIGHT, 2, 3),
+        "digit": photo,
+        "mistakes": [photo],
+        "windows": images.filter_sheet(rng.normal(size=(2, 1, 3, 3))),
+        "path": path,
+        "loss": loss,
+        "accuracy": accuracy,
+        "before": photo,
+        "after": photo,
+        "rounds": [photo, photo],
+    }

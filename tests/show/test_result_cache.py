@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pellucid.executors import LocalEngine
+from pellucid.executors import Engine
 from pellucid.show.result_cache import PIECES, ResultCache
 
 ITEMS = {"a": 1, "b": 2, "c": 3}
@@ -19,7 +19,7 @@ def squared(item, done, ticks):
 
 
 def cache(folder, fingerprint="m", resume=True):
-    return ResultCache(folder, fingerprint, resume, LocalEngine())
+    return ResultCache(folder, fingerprint, resume, Engine())
 
 
 def test_pieces_are_kept_as_they_come(tmp_path):

@@ -19,7 +19,7 @@ import numpy as np
 from pellucid.data.idx import read_idx
 from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
-from pellucid.executors import LocalEngine
+from pellucid.executors import Engine
 from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.io.checkpoints import load_checkpoint
 from pellucid.learn.io.config import read_architecture
@@ -150,7 +150,7 @@ class _MissingError(Exception):
     pass
 
 
-class _Refusing(LocalEngine):
+class _Refusing(Engine):
     def map(self, *args: Any, **kwargs: Any) -> Any:
         if args[3] > 0:
             raise _MissingError
@@ -186,7 +186,7 @@ def kept(file: Path, scratch: Path) -> None:
     there = scratch / "kept"
     there.mkdir(exist_ok=True)
     shutil.copyfile(file, there / "part.npz")
-    ResultCache(there, "mark", True, LocalEngine()).load_part("part")
+    ResultCache(there, "mark", True, Engine()).load_part("part")
 
 
 def state(file: Path, _: Path) -> None:

@@ -28,7 +28,7 @@ from pellucid.cli import main
 from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
 from pellucid.errors import PellucidError
-from pellucid.executors import LocalEngine
+from pellucid.executors import Engine
 from pellucid.learn.network import Network
 from pellucid.see.models.factories import loaded
 from pellucid.see.patterns.pattern_files import load_images
@@ -92,7 +92,7 @@ def test_pickles_inside_npz(pickled: Path) -> None:
         with pytest.raises(PellucidError, match=r"Object arrays cannot be loaded when allow_pickle=False"):
             read(pickled)
     shutil.copyfile(pickled, pickled.parent / "part.npz")
-    assert ResultCache(pickled.parent, "mark", True, LocalEngine()).load_part("part") is None
+    assert ResultCache(pickled.parent, "mark", True, Engine()).load_part("part") is None
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from jaxtyping import Float32
 
 from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
-from pellucid.executors import Engine, LocalEngine
+from pellucid.executors import Engine
 from pellucid.files import StrPath, check_output, fill_name, output_folder, read_bytes, write_text
 from pellucid.progress import Progress
 from pellucid.see.dream.dream import Dream, as_photo
@@ -63,7 +64,7 @@ def save_dreams(
     many = len(photos) > 1 or photos[0] != Path(source)
     if many and (film is not None or panel_path is not None):
         raise PellucidError(f"'{source}' stands for {len(photos)} photos; give one for a film or a panel.")
-    if not many and not (engine is None or isinstance(engine, LocalEngine)):
+    if not many and type(engine) not in (NoneType, Engine):
         raise PellucidError(f"'{source}' is one photo, which is one piece of work; leave out the engine.")
     if zoom and film is None:
         raise PellucidError("A zoom is a film; say where to write it with --film.")
@@ -77,7 +78,7 @@ def save_dreams(
         place = Path("dreams" if out is None else out)
         place = place if "{" in place.name else place / "{photo}.png"
         check_output(output_folder(place.parent) / place.name, tuple(WRITERS))
-        yield from _dream_many(photos, place, opened, LocalEngine() if engine is None else engine, asked)
+        yield from _dream_many(photos, place, opened, Engine() if engine is None else engine, asked)
         return
     dreamt = carve(photos[0], opened, **asked)
     yield dreamt.save(fill_name("dream.png" if out is None else out, [{"photo": photos[0].stem}])[0])

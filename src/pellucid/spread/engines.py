@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pellucid.errors import PellucidError, requiring
-from pellucid.executors import Engine, LocalEngine
+from pellucid.executors import Engine
 from pellucid.settings import EngineSettings
 
 
@@ -25,7 +25,7 @@ def engine_of(**settings: Any) -> Iterator[Engine]:
     if chosen.engine == "local":
         if chosen.address is not None:
             raise PellucidError(f"The address '{chosen.address}' is of a Ray cluster; give --engine ray as well.")
-        yield LocalEngine()
+        yield Engine()
         return
     missing = "The engine 'ray' needs the package ray; install it: pip install 'pellucid[spread]'."
     with requiring(["ray"], missing):

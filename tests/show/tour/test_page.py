@@ -9,7 +9,7 @@ from jinja2 import UndefinedError
 
 from pellucid.show import style
 from pellucid.show.figures import curves
-from pellucid.show.tour.page import Pictures, frieze_places, render_page, themed_svg
+from pellucid.show.tour.page import frieze_places, render_page, themed_svg
 from pellucid.show.tour.stages import Facts
 
 VOID = {"meta", "img", "input", "br", "link", "hr", "path", "use"}
@@ -52,7 +52,7 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def html(invented: Facts, pictures: Pictures) -> str:
+def html(invented: Facts, pictures: Facts) -> str:
     return render_page(invented, pictures)
 
 
@@ -182,7 +182,7 @@ def test_a_wrong_gradient_is_shown_as_wrong(page: Reader):
     assert [text for attrs, text in page.all("td") if "verdict" in (attrs.get("class") or "")] == ["✓ right", "✗ wrong"]
 
 
-def test_a_missing_number_is_an_error(invented: Facts, pictures: Pictures):
+def test_a_missing_number_is_an_error(invented: Facts, pictures: Facts):
     """Rejects Jinja2's default, which shows nothing where a name is misspelt."""
     broken = {name: value for name, value in invented.items() if name != "command"}
     with pytest.raises(UndefinedError):

@@ -21,7 +21,7 @@ from typing import Any
 
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError, require_known
-from pellucid.executors import Engine, LocalEngine
+from pellucid.executors import Engine
 from pellucid.files import StrPath, output_folder, read_bytes, write_text
 from pellucid.learn.build import network_for
 from pellucid.learn.experiments.cluster_comparison import (
@@ -95,7 +95,7 @@ def study(
                 )
                 yield values
 
-        where = LocalEngine() if engine is None else engine
+        where = Engine() if engine is None else engine
         for number, run in where.map(_trained, (plan, folder), begun(), len(missing), progress=ignore_progress):
             drawn.update()
             done[as_text(missing[number])] = run

@@ -19,7 +19,7 @@ from typing import Any
 
 from pellucid.data.load import NAMES
 from pellucid.data.splits import Data
-from pellucid.executors import Engine, LocalEngine
+from pellucid.executors import Engine
 from pellucid.files import StrPath, output_folder
 from pellucid.progress import Progress as WorkProgress
 from pellucid.progress import StageCallback, StageTimer, print_stage
@@ -83,7 +83,7 @@ def atlas(
     folder = output_folder(out)
     fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
     cache = ResultCache(
-        output_folder(folder / "arrays"), fingerprint, chosen.resume, LocalEngine() if engine is None else engine, ticks
+        output_folder(folder / "arrays"), fingerprint, chosen.resume, Engine() if engine is None else engine, ticks
     )
     entries = _collect_layers(opened, layers, chosen, images, cache, clock)
     joined = None if images is None else parts.scanned_images(images)

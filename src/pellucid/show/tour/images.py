@@ -51,18 +51,16 @@ def mistake_uris(split: Split, made: Sequence[Mapping[str, Any]]) -> tuple[str, 
     return tuple(data_uri(gray_tones(split.images[mistake["image"]])) for mistake in made)
 
 
-def map_sheets(activations: Mapping[str, Float[np.ndarray, "..."]]) -> tuple[tuple[SpriteSheet, ...], dict[str, int]]:
-    """A sheet of maps for each layer that has them, lit by the layer's largest activation; layer -> its index."""
-    sheets: list[SpriteSheet] = []
-    index: dict[str, int] = {}
+def map_sheets(activations: Mapping[str, Float[np.ndarray, "..."]]) -> dict[str, SpriteSheet]:
+    """A sheet of maps for each layer that has them, lit by the layer's largest activation."""
+    sheets = {}
     for name, values in activations.items():
         if values.ndim == 3:
             count, height, width = values.shape
             uri = data_uri(tile_sheet(style.activation_tones(values), count))
-            index[name] = len(sheets)
             wide, narrow = pixel_multiple(values.shape, WIDE_MAP), pixel_multiple(values.shape, NARROW_MAP)
-            sheets.append(SpriteSheet(uri, width, height, count, 1, wide, narrow))
-    return tuple(sheets), index
+            sheets[name] = SpriteSheet(uri, width, height, count, 1, wide, narrow)
+    return sheets
 
 
 def filter_sheet(weights: Float[np.ndarray, "..."]) -> SpriteSheet | None:

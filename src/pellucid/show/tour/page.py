@@ -32,25 +32,7 @@ class SpriteSheet:
     small_multiple: int = 1  # and on a narrow one
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Every picture of the page; the numbers are in the results."""
-
-    films: tuple[SpriteSheet, ...]  # of each layer: a column per map, a row per frame, the last row the pattern
-    samples: SpriteSheet  # width and height of the whole picture here
-    digit: str
-    mistakes: tuple[str, ...]
-    windows: SpriteSheet | None  # the first convolution's filters, where it looks straight at a gray image
-    path: tuple[SpriteSheet, ...]
-    path_of: Mapping[str, int]  # layer -> index in `path`
-    loss: Markup
-    accuracy: Markup
-    before: str
-    after: str
-    rounds: tuple[str, ...]
-
-
-def render_page(results: Mapping[str, Any], pictures: Pictures) -> str:
+def render_page(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
     """The whole page as one string of HTML; a number that is not in the results cannot get onto it."""
     layers, stages = results["layers"], results["seconds"].values()
     walls = [

@@ -5,8 +5,8 @@ Everything heavy (PyTorch, Numba, matplotlib) is imported with this module, whic
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import Patterns
 from pellucid.show.sprites import data_uri
 from pellucid.show.tour import images, stages
-from pellucid.show.tour.page import Pictures, render_page
+from pellucid.show.tour.page import render_page
 from pellucid.show.tour.stages import Facts
 
 MODEL = "mnist-robust"
@@ -31,17 +31,13 @@ PHOTO_SIZE = 640  # the bundled photograph as it is
 LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "matplotlib")
 
 
-@dataclass(frozen=True, eq=False)
-class TourOutput:
-    """The output of a tour: every number, the page, and each layer's patterns in model space."""
+def run_stages(
+    images: Data, seed: int, clock: StageTimer, *, command: str
+) -> tuple[Facts, str, dict[str, Float32[np.ndarray, "unit channel height width"]]]:
+    """All stages: every number, the page, and each layer's patterns in model space.
 
-    results: Facts
-    html: str
-    patterns: dict[str, Float32[np.ndarray, "unit channel height width"]]
-
-
-def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> TourOutput:
-    """All stages; `command` is what a person types for the same again."""
+    command: what a person types for the same again.
+    """
     network = Network(stages.ARCHITECTURE, input_shape=images.input_shape, classes=len(images.classes), seed=seed)
     with clock("checking gradients"):
         gradients = stages.check_network(network, images, seed)
@@ -77,7 +73,7 @@ def run_stages(images: Data, seed: int, clock: StageTimer, *, command: str) -> T
             "dream": _dream_facts(dreamt),
         }
         pictures = _draw_pictures(images, network, results, activations, found, dreamt)
-    return TourOutput(results, render_page(results, pictures), {one.layer: one.images for one in found})
+    return results, render_page(results, pictures), {one.layer: one.images for one in found}
 
 
 def _pattern_part(model: Model, data: Data, seed: int, clock: StageTimer) -> tuple[list[Patterns], list[Facts]]:
@@ -98,24 +94,26 @@ def _draw_pictures(
     activations: Mapping[str, np.ndarray],
     found: Sequence[Patterns],
     dreamt: Dream,
-) -> Pictures:
-    """Every picture of the page."""
-    path, path_of = images.map_sheets(activations)
+) -> dict[str, Any]:
+    """Every picture of the page.
+
+    films: of each layer a sheet with a column per map and a row per frame, the last row the pattern; windows: the first
+    convolution's filters, where it looks straight at a gray image; path: layer -> its maps for the digit.
+    """
     loss, accuracy = images.training_curves(results["training"])
-    return Pictures(
-        films=tuple(images.film_sheet(stages.film_frames(one)) for one in found),
-        samples=images.sample_sheet(data.train, len(data.classes)),
-        digit=data_uri(images.gray_tones(data.test.images[results["digit"]["image"]])),
-        mistakes=images.mistake_uris(data.test, results["test"]["mistakes"]),
-        windows=images.filter_sheet(network.parameters["conv1.weight"]),
-        path=path,
-        path_of=path_of,
-        loss=loss,
-        accuracy=accuracy,
-        before=images.photo_uri(dreamt.before),
-        after=images.photo_uri(dreamt.image),
-        rounds=tuple(images.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)),
-    )
+    return {
+        "films": [images.film_sheet(stages.film_frames(one)) for one in found],
+        "samples": images.sample_sheet(data.train, len(data.classes)),
+        "digit": data_uri(images.gray_tones(data.test.images[results["digit"]["image"]])),
+        "mistakes": images.mistake_uris(data.test, results["test"]["mistakes"]),
+        "windows": images.filter_sheet(network.parameters["conv1.weight"]),
+        "path": images.map_sheets(activations),
+        "loss": loss,
+        "accuracy": accuracy,
+        "before": images.photo_uri(dreamt.before),
+        "after": images.photo_uri(dreamt.image),
+        "rounds": [images.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)],
+    }
 
 
 def _model_facts(model: Model, data: Data) -> Facts:

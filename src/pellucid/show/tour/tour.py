@@ -54,15 +54,15 @@ def run_tour(
     folder = output_folder(out)
     with clock("opening the libraries"):
         from pellucid.show.tour.pipeline import run_stages
-    guided = run_stages(images, seed, clock, command=tour_command(data, seed))
+    results, html, arrays = run_stages(images, seed, clock, command=tour_command(data, seed))
     with ExitStack() as files:
         page, numbers, patterns = (
             files.enter_context(atomic_path(folder / name)) for name in (PAGE, NUMBERS, PATTERNS)
         )
-        page.write_text(guided.html, encoding="utf-8")
-        numbers.write_text(json.dumps(guided.results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        np.savez(patterns, **guided.patterns)  # type: ignore[arg-type]
-    return Tour(folder / PAGE, guided.results)
+        page.write_text(html, encoding="utf-8")
+        numbers.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        np.savez(patterns, **arrays)  # type: ignore[arg-type]
+    return Tour(folder / PAGE, results)
 
 
 def tour_command(data: Data | StrPath, seed: int) -> str:
