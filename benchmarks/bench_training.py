@@ -26,7 +26,7 @@ from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data, Split
 from pellucid.kernels import thread_count
-from pellucid.learn.architectures import architecture
+from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.layers import BatchNorm, Dropout
 from pellucid.learn.network import Network
 from pellucid.learn.train_step import train_step
@@ -73,7 +73,7 @@ def rows() -> Iterator[Row]:
 def beside_pytorch(name: str, data: Data, layout: torch.memory_format) -> Row:
     """An epoch of both (20 of the digits)."""
     epochs = 1 if data.name == "mnist" else 20
-    least = SLOW if any(isinstance(layer, BatchNorm) for layer in architecture(name).layers) else LEARNT
+    least = SLOW if any(isinstance(layer, BatchNorm) for layer in ARCHITECTURES[name].layers) else LEARNT
     found: dict[str, Learnt] = {}
     train_ours(name, few(data), 1)  # compiles the kernels
     train_rival(name, few(data), 1, layout)
@@ -150,7 +150,7 @@ def few(data: Data) -> Data:
 
 def network_of(name: str, data: Data) -> Network:
     """The architecture without its dropouts, by which no two libraries do the same."""
-    plan = architecture(name)
+    plan = ARCHITECTURES[name]
     kept = tuple(layer for layer in plan.layers if not isinstance(layer, Dropout))
     return Network(replace(plan, layers=kept), input_shape=data.input_shape, seed=0)
 

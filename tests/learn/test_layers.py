@@ -271,7 +271,7 @@ def test_nan_is_not_hidden(layer):
         (lambda: Conv(4, 3, padding="full"), "There is no padding 'full'; choose one of 'valid', 'same'"),
         (lambda: Conv(4, 3, "swish"), "There is no activation 'swish'; choose one of 'relu', 'sigmoid', 'tanh'"),
         (lambda: Pool(16), "at most 15"),
-        (lambda: Pool(2, "median"), "There is no pooling method 'median'"),
+        (lambda: Pool(2, "median"), "There is no method 'median'"),
         (lambda: Dense(0), "whole numbers from 1"),
         (lambda: Conv(4, (3, 6)).output_shape((1, 9, 5)), "3 x 6 filter does not fit an image of 9 x 5"),
         (lambda: Pool(3).output_shape((4, 9, 2)), "3 x 3 does not fit an image of 9 x 2"),

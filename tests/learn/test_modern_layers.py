@@ -177,14 +177,18 @@ def test_a_training_with_dropout_and_norms_goes_on_to_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        ([Conv(4, 3), Sum(1), Flatten(), LAST], "A residual adds"),
+        ([Conv(4, 3), Sum(1), Flatten(), LAST], r"cannot add what comes in, \(3, 11, 9\), to .* \(4, 9, 7\); give"),
+        ([Residual([Conv(4, 3, padding="same", stride=(2, 1))]), GlobalPool(), LAST], "one stride for height and"),
+        ([Residual([]), GlobalPool(), LAST], r"The layers are \[\]; need a list of one or more"),
+        ([Residual(Conv(3, 3)), GlobalPool(), LAST], r"The layers are Conv\(.*; need a list of one or more"),
+        ([Conv(4, 3, dilation=(6, 1)), Flatten(), LAST], "A 13 x 3 filter does not fit an image of 11 x 9; .*dilation"),
         ([Conv(4, 3), Sum(7), Flatten(), LAST], "goes back 7 layers, but there are 1 before it"),
         ([Flatten(), GlobalPool(), LAST], "needs images"),
         ([Conv(2, 3, stride=50), Flatten(), Dense(3, "linear", ), Sum(1), LAST], "needs images"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(plan, said):
-    """Rejects NumPy's own words."""
+    """Rejects NumPy's own words, a filter as large as its taps, and advice on a residual that was followed already."""
     with pytest.raises(PellucidError, match=said):
         Network(plan, input_shape=SHAPE)
 
@@ -294,3 +298,58 @@ def test_a_layer_that_no_file_could_hold_is_refused_at_once():
             Network([layer, Flatten(), LAST], input_shape=SHAPE)
     with pytest.raises(PellucidError, match="There is a kind of layer 'conv' already"):
         type("Mine", (Layer,), {"kind": "conv"})
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 7), (2, 2, 5), (3, 9, 1)])
+def test_a_residual_takes_images_of_one_row(shape):
+    """Rejects a step of the shortcut that is found from the height alone, where one row says nothing of it."""
+    net = Network([Residual([Conv(4, 3, padding="same", stride=3)]), GlobalPool(), LAST], input_shape=shape)
+    rng = np.random.default_rng(0)
+    assert check_gradients(net, rng.random((5, *shape), np.float32), np.arange(5) % CLASSES).passed
+
+
+@pytest.fixture
+def shift():
+    """A layer of one's own that has no weight; its kind is forgotten afterwards."""
+    with mock.patch.dict(KINDS):
+
+        @dataclass(frozen=True)
+        class Shift(Layer):
+            """y = x + bias"""
+
+            kind: ClassVar[str] = "test-shift"
+
+            def output_shape(self, shape):
+                return shape
+
+            def parameter_shapes(self, shape):
+                return {"bias": shape[:1]}
+
+            def forward(self, parameters, x):
+                return x + parameters["bias"][:, None, None, None], None
+
+            def backward(self, parameters, cache, dy, *, wanted="both"):
+                return {"bias": dy.sum(axis=(1, 2, 3))}, dy
+
+        yield Shift
+
+
+def test_a_layer_of_one_s_own_that_has_a_bias_alone_learns(shift):
+    """Rejects a way back that ends at the lowest weight, so that the bias below it stays zero, unchecked."""
+    net = Network([shift(), Flatten(), Dense(small.CLASSES, "linear")], input_shape=small.SHAPE)
+    train(net, small.data(), epochs=1, batch=16, progress=False)
+    assert net.parameters["test-shift1.bias"].all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"forward": lambda self, parameters, x: x}, r"does not give \(y, what backward needs\)"),
+        ({"forward": lambda self, parameters, x: (x[:, 1:], None)}, r"y of shape \(3, 11, 9, 1\) for a batch of one"),
+        ({"parameter_shapes": lambda self, shape: {"slope": (1,)}}, "no parameter of a layer 'slope'; choose one of"),
+    ],
+)
+def test_a_layer_of_one_s_own_that_breaks_its_word_is_refused_at_once(shift, wrong, said):
+    """Rejects words of NumPy about the layer after it, in the middle of a training."""
+    with mock.patch.multiple(shift, **wrong), pytest.raises(PellucidError, match=said):
+        Network([shift(), Flatten(), LAST], input_shape=SHAPE)

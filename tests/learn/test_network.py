@@ -160,7 +160,7 @@ def test_no_images_give_no_probabilities():
             lambda: Network("cnn-4-4-8"),
             r"There is no architecture 'cnn-4-4-8'; choose one of 'mlp-deep', 'cnn-4-4-8-16'",
         ),
-        (lambda: Network([]), "The last layer must be Dense"),
+        (lambda: Network([]), "need a list of one or more"),
         (lambda: Network([Flatten(), Dense(3)]), "The last layer must be Dense"),
         (lambda: Network([Dense(3, "linear")]), "put a Flatten before it"),
         (lambda: Network(PLAN, input_shape=(3, 0, 9)), "in whole numbers from 1"),

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from beside import torch_network
 from learn import small
-from pellucid.learn.architectures import architecture
+from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.robust import STEPS, STRIDE, WARMUP, Perturbation, perturbed
 from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train
@@ -123,7 +123,7 @@ def test_what_the_bundled_network_shows_of_a_class_another_recognizes(seed):
 
 def test_the_bundled_network_was_trained_by_its_preset():
     """Rejects a recipe that was changed after the file was written, so that the card's command makes another one."""
-    told, preset = open_model("mnist-robust").network, architecture("mnist-robust")
+    told, preset = open_model("mnist-robust").network, ARCHITECTURES["mnist-robust"]
     assert (told.layers, told.scaling.kind) == (preset.layers, preset.scaling)
     assert told.provenance["data"] == "mnist"
     assert preset.recipe.items() <= told.provenance["training"].items()

@@ -70,11 +70,11 @@ def test_classes_that_stay_equally_likely_are_told_after_a_hundred_steps():
 
 
 def test_activations_that_run_away_are_told():
-    """Rejects numbers that grow a thousandfold without a word as long as they are finite."""
+    """Rejects numbers that grow a thousandfold without a word while they are finite, and a word for every layer."""
     net = Network([Flatten(), Dense(9), Dense(small.CLASSES, "linear")], input_shape=small.SHAPE)
     found = told(net, epochs=1, learning_rate=20, dev_batches=1)
     assert "Activations run away: the largest of layer '" in found[0][1]
-    assert len({sentence.partition(" is ")[0] for _, sentence in found}) == len(found)
+    assert sum("run away" in sentence for _, sentence in found) == 1
 
 
 def test_nothing_is_said_of_a_training_that_is_well():

@@ -23,6 +23,7 @@ from .reference import log_loss as log_loss
 from .reference import normalize as normalize
 from .reference import normalize_gradient as normalize_gradient
 from .reference import normalize_sums as normalize_sums
+from .reference import reach as reach
 from .reference import relu as relu
 from .reference import sigmoid as sigmoid
 from .reference import sigmoid_cross_entropy as sigmoid_cross_entropy

@@ -6,19 +6,12 @@ Each is a file in presets/, as anyone may write one (io/config.py); its first li
 from collections.abc import Sequence
 from pathlib import Path
 
-from pellucid.errors import require_known
 from pellucid.learn.io.config import Architecture, read_architecture
 from pellucid.learn.layers import Layer
 
 PRESETS = Path(__file__).parent / "presets"
 NAMES = ("mlp-deep", "cnn-4-4-8-16", "mnist-cnn", "mnist-robust", "cnn-modern", "resnet-8", "mlp-70-30")
 ARCHITECTURES: dict[str, Architecture] = {name: read_architecture(PRESETS / f"{name}.toml") for name in NAMES}
-
-
-def architecture(name: str) -> Architecture:
-    """The preset of this name; raises PellucidError with the nearest names otherwise."""
-    require_known("architecture", [name], ARCHITECTURES)
-    return ARCHITECTURES[name]
 
 
 def layer_names(layers: Sequence[Layer]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from pellucid.learn.io.config import Architecture, ScalingName
 from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network
-from pellucid.learn.layers import STATISTICS, Array, Batch, Conv, Dense, Layer, Parameters, Residual, Wanted
+from pellucid.learn.layers import PARTS, STATISTICS, Array, Batch, Conv, Dense, Layer, Parameters, Residual, Wanted
 from pellucid.learn.losses import Loss, loss_named
 from pellucid.learn.passes import Trace
 
@@ -90,6 +90,7 @@ class Network:
             if parameters is None
             else validation.fitting(self._parameter_shapes, parameters)
         )
+        self._require_outputs()
 
     def __repr__(self) -> str:
         numbers = sum(parameter.size for parameter in self.parameters.values())
@@ -329,6 +330,18 @@ class Network:
                     return name
         return self.names[-1]
 
+    def _require_outputs(self) -> None:
+        """Raise PellucidError where a layer of one's own does not give what it says, tried with a blank image."""
+        for layer, name, shape in zip(self.layers, self.names, [self.input_shape, *self.shapes.values()], strict=False):
+            if not type(layer).__module__.startswith("pellucid."):
+                found: object = layer.forward(self.parameters_of(name), np.zeros((*shape, 1), self.dtype))
+                wanted = (*self.shapes[name], 1)
+                if not isinstance(found, tuple) or len(found) != 2 or np.shape(found[0]) != wanted:
+                    raise PellucidError(
+                        f"Layer '{name}' does not give (y, what backward needs) with y of shape {wanted} for a batch "
+                        f"of one, as its output_shape says; mend its forward, or that."
+                    )
+
     def parameters_of(self, name: str) -> Parameters:
         """The parameters of a layer, by "weight" and "bias"; none for a layer that has none.
 
@@ -336,7 +349,7 @@ class Network:
         what lies beside it.
         """
         found: Parameters = {}
-        for part in ("weight", "bias", *STATISTICS):
+        for part in PARTS:
             shape, value = self._parameter_shapes.get(f"{name}.{part}"), self.parameters.get(f"{name}.{part}")
             if value is None and shape is None:
                 continue

@@ -1,10 +1,7 @@
 """Optimizers: gradient -> step of the parameters, in place.
 
-sgd:       w -= rate g
-momentum:  v = momentum v - rate g;  w += v                         (Polyak 1964)
-nesterov:  v = momentum v - rate g;  w += momentum v - rate g       (as Sutskever et al. 2013 rewrite it)
-adam:      by v / sqrt(s), moving averages of g and of g^2           (Kingma & Ba 2015), see kernels/reference.py
-adamw:     and w -= rate weight_decay w for weights, beside that    (Loshchilov & Hutter 2019)
+sgd, momentum (Polyak 1964), nesterov (as Sutskever et al. 2013 rewrite it), adam (Kingma & Ba 2015) and adamw
+(Loshchilov & Hutter 2019), whose formulas are in kernels/reference.py,
 
 with g = gradient of the mean loss + ridge / batch * w for weights (not biases), which is the gradient of
 ridge / (2 batch) * sum of w^2: the ridge term of the mean loss, or ridge / 2 * sum of w^2 beside the *summed* loss.
@@ -26,9 +23,8 @@ from pellucid.settings import TrainSettings
 LARGEST_GRADIENT = 1e30  # a gradient beyond this is taken for infinite: the step that follows would overflow
 ORDINARY_GRADIENT = 1e3  # a mean gradient of a bias beyond this is a reason to look closer
 
-
 MEMORIES = {"sgd": (), "adam": ("velocity", "square"), "adamw": ("velocity", "square")}
-"""What an optimizer remembers of every parameter, v and s above; the others v alone."""
+"""What an optimizer remembers of every parameter, v and s; the others v alone."""
 
 
 class Optimizer:

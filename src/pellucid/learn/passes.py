@@ -128,7 +128,7 @@ class _WayBack:
         self.dy: Any = dy
         self._parameters_of, self._trace, self._wanted, self._outputs = parameters_of, trace, wanted, outputs
         self._waiting: dict[int, Array] = {}  # by the number of the layer whose output's gradient they are part of
-        learns = (index for index, name in enumerate(trace.names) if "weight" in parameters_of(name))
+        learns = (index for index, name in enumerate(trace.names) if parameters_of(name))
         self._lowest = next(learns, 0)
 
     def needed(self, index: int) -> Wanted:

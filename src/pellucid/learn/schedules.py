@@ -12,10 +12,7 @@ from pellucid.settings import TrainSettings
 def rate_at(settings: TrainSettings, progress: float, dev_losses: Iterable[float] = ()) -> float:
     """The learning rate after `progress` epochs (a fraction inside an epoch), as `learning_rates` or `schedule` say.
 
-    constant r;  linear r - decay t, not below 0;  inverse r / (1 + decay t);  exponential r exp(-decay t);
-    cosine r (1 + cos(pi t / epochs)) / 2;  step r decay_factor^floor(t / decay_epochs);  plateau r decay_factor^n, n
-    the `plateaus` of decay_epochs in dev_losses, one of each epoch that is over.  Where `learning_rates` are given, the
-    n-th epoch has the n-th of them and every epoch after the last rate keeps it.
+    dev_losses: one of each epoch that is over.
     """
     rate, decay = settings.learning_rate, settings.decay
     if settings.learning_rates:

@@ -31,14 +31,14 @@ def of_batch(history: History, dead_shares: Callable[[], Mapping[str, float]]) -
         if shares[name] == 1:
             yield _dead(name, when)
     began = max(1.0, float(first.max()))  # of all layers: logits begin small, and grow a hundredfold as they should
-    for name, largest in zip(history.layers, last.largest.tolist(), strict=True):
-        if largest > AWAY * began:
-            words = (
-                f"Activations run away: the largest of layer '{name}' is {largest:.3g} {when}, and {began:.3g} was "
-                f"that of any layer in the first batch; train again with a smaller learning rate, or a limit of the "
-                f"gradient (clip)."
-            )
-            yield f"away {name}", words
+    peak, largest = int(last.largest.argmax()), float(last.largest.max())
+    if largest > AWAY * began:
+        words = (
+            f"Activations run away: the largest of layer '{history.layers[peak]}' is {largest:.3g} {when}, and "
+            f"{began:.3g} was that of any layer in the first batch; train again with a smaller learning rate, or a "
+            f"limit of the gradient (clip)."
+        )
+        yield "away", words
 
 
 def of_epoch(history: History, network: Network) -> Iterator[Symptom]:

@@ -81,7 +81,12 @@ def train_step(
     forward_seconds = np.sum([trace.forward_seconds for trace in traces], axis=0)
     backward_seconds = np.sum([trace.backward_seconds for trace in traces], axis=0)
     read = layer_stats(traces[0].layers, traces[0].outputs) if stats else (None, None)
-    statistics = _moved_statistics(network, traces[0])
+    statistics = {
+        f"{name}.{part}": value
+        for layer, name, cache in zip(traces[0].layers, traces[0].names, traces[0].caches, strict=True)
+        if isinstance(layer, BatchNorm)
+        for part, value in layer.moved_statistics(network.parameters_of(name), cache).items()
+    }
     return StepResult(losses, right, correct, gradients, statistics, forward_seconds, backward_seconds[::-1], *read)
 
 
@@ -90,13 +95,3 @@ def _judged(network: Network, trace: Trace, labels: Array, smoothing: float) -> 
     losses, dlogits = network.loss_function.value_and_gradient(trace.output, labels, smoothing)
     right = network.loss_function.probabilities(trace.output)[labels, np.arange(len(labels))]
     return losses, right, trace.output.argmax(axis=0) == labels, dlogits
-
-
-def _moved_statistics(network: Network, trace: Trace) -> Parameters:
-    """The running statistics after the step, by parameter."""
-    return {
-        f"{name}.{part}": value
-        for layer, name, cache in zip(trace.layers, trace.names, trace.caches, strict=True)
-        if isinstance(layer, BatchNorm)
-        for part, value in layer.moved_statistics(network.parameters_of(name), cache).items()
-    }

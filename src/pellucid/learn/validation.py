@@ -17,9 +17,9 @@ import numpy as np
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, require_known, shortened
 from pellucid.learn import initializers
-from pellucid.learn.architectures import architecture
+from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.io.config import Architecture, ScalingName, read_architecture, require_storable
-from pellucid.learn.layers import Array, Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
+from pellucid.learn.layers import PARTS, Array, Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
 
 LARGEST_LAYER = 2**28  # numbers that one image may take in a layer; a batch holds many
 LARGEST_NETWORK = 2**32  # parameters, 16 GiB of them: more than fits is found out now, and not by an exhausted machine
@@ -57,7 +57,8 @@ def plan_of(given: str | Path | Architecture | Sequence[Layer | Residual]) -> Ar
     elif isinstance(given, Path) or (isinstance(given, str) and given.endswith(".toml")):
         plan = read_architecture(Path(given))
     elif isinstance(given, str):
-        plan = architecture(given)
+        require_known("architecture", [given], ARCHITECTURES)
+        plan = ARCHITECTURES[given]
     else:
         plan = Architecture("own", in_a_row(given))
     for layer in plan.layers:
@@ -106,6 +107,7 @@ def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tu
         if isinstance(layer, Sum):
             layer.require_fit(shape, _shape_before(outputs, layer.back, first))
         own = {f"{name}.{part}": size for part, size in layer.parameter_shapes(shape).items()}
+        require_known("parameter of a layer", [part.rpartition(".")[2] for part in own], PARTS)
         parameters |= own
         total += sum(map(math.prod, own.values()))
         if math.prod(output) > LARGEST_LAYER or total > LARGEST_NETWORK:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pellucid.errors import PellucidError
-from pellucid.learn.architectures import architecture
+from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.see.dream.dream import dream as dreamt
 from pellucid.see.patterns.results import Patterns as Found
@@ -293,7 +293,7 @@ def test_the_settings_shown_suit_the_architecture(context):
     assert shown["epochs"]["value"] == 10
     shown = dict(zip(tab._names, tab.recipe(window(), "digits", "cnn-4-4-8-16")[1:], strict=True))
     assert shown["epochs"]["value"] == 21
-    own = " ".join(map(str, architecture("mnist-cnn").recipe["learning_rates"]))
+    own = " ".join(map(str, ARCHITECTURES["mnist-cnn"].recipe["learning_rates"]))
     for optimizer, rate, rates in (("adam", 0.001, ""), ("momentum", 0.05, own)):
         found = [update["value"] for update in tab.rates(window(), "mnist-cnn", optimizer)[1:]]
         assert found == [rate, rates]

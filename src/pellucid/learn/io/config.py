@@ -58,8 +58,8 @@ def layer_from_dict(table: object) -> Layer:
         raise PellucidError(f"A layer is described as {table!r:.80}; need a table with a kind, such as 'conv'.")
     kind = table["kind"]
     if kind not in KINDS:
-        said = str(unknown("kind of layer", kind, KINDS)).removesuffix(".")
-        raise PellucidError(f"{said}, or import the module that defines it first.")
+        said = str(unknown("kind of layer", kind, (*KINDS, "residual"))).removesuffix(".")
+        raise PellucidError(f"{said}, or in Python import the module that defines it first.")
     known = [item.name for item in fields(KINDS[kind])]
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
     del values["kind"]

@@ -4,11 +4,11 @@ from pellucid.learn.layers.base import KINDS, MOST, Array, Batch, Layer, Paramet
 from pellucid.learn.layers.convolution import Conv
 from pellucid.learn.layers.dense import Dense, Flatten, Groups
 from pellucid.learn.layers.dropout import Dropout
-from pellucid.learn.layers.normalization import STATISTICS, BatchNorm
+from pellucid.learn.layers.normalization import PARTS, STATISTICS, BatchNorm
 from pellucid.learn.layers.pooling import GlobalPool, Pool
 from pellucid.learn.layers.residual import Residual, Sum, in_a_row
 
 __all__ = [
-    "Array", "KINDS", "MOST", "STATISTICS", "Batch", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GlobalPool",
-    "Groups", "Layer", "Parameters", "Pool", "Residual", "Shape", "Sum", "Wanted", "in_a_row",
+    "Array", "KINDS", "MOST", "PARTS", "STATISTICS", "Batch", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten",
+    "GlobalPool", "Groups", "Layer", "Parameters", "Pool", "Residual", "Shape", "Sum", "Wanted", "in_a_row",
 ]  # fmt: skip

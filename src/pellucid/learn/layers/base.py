@@ -39,7 +39,7 @@ def _require_count(what: str, number: object) -> None:
 
 def _require_size(what: str, given: object) -> None:
     if not isinstance(given, int) and not (isinstance(given, tuple) and len(given) == 2):
-        raise PellucidError(f"{what} is {given!r:.80}; need a number or (height, width).")
+        raise PellucidError(f"{what} is {given!r:.80}; need a whole number (int), or two as (height, width).")
     for number in given if isinstance(given, tuple) else (given,):
         _require_count(what, number)
 

@@ -62,9 +62,10 @@ class Conv(Layer):
         else:
             height, width = kernels.fitting_places(size, self.window, *self.steps)
         if min(height, width) < 1:
+            down, across = kernels.reach((1, 1), self.window, *self.steps)
             raise PellucidError(
-                f"A {self.window[0]} x {self.window[1]} filter does not fit an image of {shape[1]} x {shape[2]}; "
-                f"use a smaller one, padding 'same', or fewer pools before it."
+                f"A {down} x {across} filter does not fit an image of {shape[1]} x {shape[2]}; use a smaller one, less "
+                f"dilation, padding 'same', or fewer pools before it."
             )
         return height, width
 

@@ -13,6 +13,7 @@ from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import Array, Gradients, Layer, Parameters, Shape, Share, Wanted
 
 STATISTICS = ("mean", "variance")  # parameters that no gradient moves
+PARTS = ("weight", "bias", *STATISTICS)  # all that a layer's parameters are called
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from pellucid import kernels
-from pellucid.errors import PellucidError, require_known
+from pellucid.errors import PellucidError
 from pellucid.learn.layers.base import (
     Array,
     Batch,
@@ -37,7 +37,6 @@ class Pool(Layer):
     kind: ClassVar[str] = "pool"
 
     def __post_init__(self) -> None:
-        require_known("pooling method", [self.method], ("max", "average"))
         super().__post_init__()
         if max(self.window) > 15:
             raise PellucidError(f"A pool's size is {self.size}; at most 15 is possible.")

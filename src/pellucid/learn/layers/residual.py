@@ -4,7 +4,7 @@ Residual: the layers between -> the same, and a Sum: what an architecture is wri
 Sum:      what a network computes with: its layers stand in a row, whatever blocks they were written in
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,9 +34,12 @@ class Residual:
         return (*inside, Sum(len(inside), self.activation))
 
 
-def in_a_row(layers: Sequence[Any]) -> tuple[Any, ...]:
-    """Layers and blocks of them -> layers alone."""
-    return tuple(flat for layer in layers for flat in (layer.flat if isinstance(layer, Residual) else (layer,)))
+def in_a_row(layers: object) -> tuple[Any, ...]:
+    """Layers and blocks of them -> layers alone; raises PellucidError where there is no list of them."""
+    row = tuple(layers) if isinstance(layers, Iterable) else ()
+    if not row:
+        raise PellucidError(f"The layers are {layers!r:.80}; need a list of one or more, such as [Conv(4, 3)].")
+    return tuple(flat for layer in row for flat in (layer.flat if isinstance(layer, Residual) else (layer,)))
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class Sum(Layer):
             or any(-(-n // step) != m for n, m in zip(before[1:], shape[1:], strict=True))
         ):
             raise PellucidError(
-                f"A residual adds {before} to {shape}; it takes as many channels or fewer, and as many pixels or a "
-                f"whole number of times as many: use padding 'same' in between."
+                f"A residual cannot add what comes in, {before}, to what its layers give, {shape}; give them padding "
+                f"'same', one stride for height and width, and as many maps as come in or more."
             )
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
@@ -88,4 +91,4 @@ class Sum(Layer):
         return gradient
 
     def _step(self, before: Shape, shape: Shape) -> int:
-        return max(1, -(-before[1] // shape[1])) if len(before) > 1 else 1
+        return max((-(-n // m) for n, m in zip(before[1:3], shape[1:3], strict=False)), default=1)

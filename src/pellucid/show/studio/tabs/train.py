@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from pellucid.errors import PellucidError
-from pellucid.learn.architectures import ARCHITECTURES, architecture
+from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.history import curve_tags
 from pellucid.learn.network import Network
@@ -112,13 +112,13 @@ class TrainTab:
 
     def _suited(self, data: str, name: str) -> dict[str, Any]:
         """The architecture's own settings, with as many epochs as suit the images."""
-        suits = dict(architecture(name).recipe)
+        suits = dict(ARCHITECTURES[name].recipe)
         epochs = TrainSettings.of(suits).for_images(len(self._context.data(data).train)).epochs
         return suits | {"seed": self._context.seed, "epochs": epochs}
 
     def rates(self, request: gr.Request, name: str, optimizer: str) -> list[Any]:
         """The learning rates that suit an architecture with another optimizer."""
-        suits = TrainSettings.of(architecture(name).recipe, optimizer=optimizer)
+        suits = TrainSettings.of(ARCHITECTURES[name].recipe, optimizer=optimizer)
         return [gr.skip(), *[gr.update(value=controls.shown_value(getattr(suits, rate))) for rate in RATES]]
 
     def _watch(self, session: Session, work: Any) -> Iterator[tuple[Any, ...]]:
