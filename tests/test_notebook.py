@@ -73,7 +73,7 @@ def test_other_shapes_show_themselves_too(channels, classes):
     images = np.random.default_rng(0).random((6, channels, 5, 9), dtype=np.float32)
     split = small.Split(images, np.arange(6) % classes)
     data = small.Data(split, split, split, name="<mine>", classes=tuple(f"<{label}>" for label in range(classes)))
-    history = train(net, data, progress=False, check=False)
+    history = train(net, data, epochs=2, progress=False, check=False)
     for shown in (net, data, history, pc.evaluate(net, split), pc.inspect(net, images[0])):
         assert "<mine>" not in shown._repr_html_()
         Reader(shown._repr_html_())
