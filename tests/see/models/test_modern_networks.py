@@ -8,7 +8,6 @@ from beside import torch_layer
 from pellucid.learn.layers import BatchNorm, Conv, Dense, Dropout, GlobalPool, Pool, Sum
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
-from pellucid.see.models.receptive_field import field_by_nan
 from pellucid.see.patterns.api import patterns
 
 SHAPE = (3, 13, 10)
@@ -72,14 +71,11 @@ def test_a_pattern_is_the_same_alone_and_in_company():
     assert not together.dead.any()
 
 
-@pytest.mark.parametrize("layer", ["conv1", "conv2", "sum1", "pool1"])
-def test_receptive_fields_are_worked_out(layer):
-    """Rejects strides and dilations that are left out of the arithmetic."""
-    model = open_model(network())
-    worked = model.receptive_field(layer)
-    with model.reading([layer]) as read:
-        asked = field_by_nan(lambda images: read(images)[layer].output, SHAPE, model.device)
-    # NaN shows what lies behind the gaps of a dilated filter as well, so what it shows lies within what is worked out.
-    assert (worked.rows[:, 0] <= asked.rows[:, 0]).all()
-    assert (worked.rows[:, 1] >= asked.rows[:, 1]).all()
-    assert worked.size[0] == asked.size[0]
+@pytest.mark.parametrize(
+    ("layer", "size"), [("conv1", (3, 3)), ("conv2", (11, 7)), ("sum1", (13, 10)), ("pool1", (13, 10))]
+)
+def test_receptive_fields_are_those_of_the_windows(layer, size):
+    """Rejects kernels that lose NaN, and strides and dilations that are forgotten: 2 (2 (3 - 1)) + 3 rows of conv2."""
+    field = open_model(network()).receptive_field(layer)
+    assert field is not None
+    assert field.size == size

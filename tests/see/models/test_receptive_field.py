@@ -1,4 +1,4 @@
-"""Receptive fields: arithmetic, NaN and gradients must agree."""
+"""Receptive fields: networks of learn, those of PyTorch, and gradients must agree."""
 
 import numpy as np
 import pytest
@@ -21,15 +21,15 @@ def twin() -> nn.Sequential:
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("conv1", "0"), ("pool1", "2"), ("conv2", "5")])
-def test_arithmetic_and_nan_agree(ours, theirs):
+def test_fields_of_the_same_network_agree(ours, theirs):
     """Rejects a wrong border of "same", a swapped height and width, and a stride that is forgotten."""
     network = open_model(Network(LAYERS, input_shape=SHAPE, classes=2, scaling="unit"))
-    worked = network.receptive_field(ours)
+    own = network.receptive_field(ours)
     asked = open_model(twin(), input_shape=SHAPE).receptive_field(theirs)
-    assert worked is not None
+    assert own is not None
     assert asked is not None
-    np.testing.assert_array_equal(worked.rows, asked.rows)
-    np.testing.assert_array_equal(worked.columns, asked.columns)
+    np.testing.assert_array_equal(own.rows, asked.rows)
+    np.testing.assert_array_equal(own.columns, asked.columns)
 
 
 def test_a_gradient_stays_inside_the_field_and_fills_it():

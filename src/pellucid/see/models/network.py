@@ -25,11 +25,10 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers import BatchNorm, Conv, Layer, Pool
+from pellucid.learn.layers import BatchNorm, Layer
 from pellucid.learn.network import Network
 from pellucid.learn.passes import Trace, forward
 from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader, UnitMeans
-from pellucid.see.models.receptive_field import ReceptiveField, Window, field_of_windows
 
 FEW, SHARD = 16, 64  # images; more and fewer come out the same, as tests hold: kernels treat every image alike
 MEANS_SHARD = 32  # images of a shard where only means over maps are wanted
@@ -74,15 +73,6 @@ class NetworkModel(Model):
         """The network's own probabilities."""
         shares: np.ndarray = self.network.predict(images)
         return shares
-
-    def receptive_field(self, layer: str) -> ReceptiveField | None:
-        """By arithmetic on the windows of convolutions and pools."""
-        if len(self.layer(layer).shape) != 3:
-            return None
-        stop = self.network.names.index(layer) + 1
-        shapes = [self.input_shape, *self.network.shapes.values()]
-        windows = list(map(_window, self.network.layers[:stop], shapes, shapes[1:]))
-        return field_of_windows(*self.input_shape[1:], windows)
 
     def weights_between(self, before: str, layer: str) -> np.ndarray | None:
         """The layer's weights, where only pools and flattens lie between the two."""
@@ -240,18 +230,6 @@ def _unit_means(network: Network, names: Sequence[str], images: np.ndarray) -> d
 
     found = run_in_order(run, parts)
     return {name: np.concatenate([one[name].T for one in found]).astype(np.float32, copy=False) for name in names}
-
-
-def _window(layer: Layer, before: tuple[int, ...], shape: tuple[int, ...]) -> Window:
-    """The window of a layer that makes `shape` (unit, height, width) of `before`."""
-    count = (shape[1], shape[2])
-    if isinstance(layer, Conv):
-        stride, dilation = layer.steps
-        height, width = (d * (k - 1) + 1 for k, d in zip(layer.window, dilation, strict=True))
-        return Window((height, width), stride, layer.border(before), count)
-    if isinstance(layer, Pool):
-        return Window(layer.window, layer.step, (0, 0), count)
-    return Window((1, 1), (1, 1), (0, 0), count)
 
 
 def _shard(count: int) -> int:

@@ -1,14 +1,12 @@
 """Receptive fields: which pixels each position of a map can see at all.
 
-field_of_windows: the windows of all layers up to a map -> ReceptiveField, by arithmetic
-field_by_nan:     images -> a map, by running the model  -> ReceptiveField, by asking
+field_by_nan: images -> a map, by running the model -> ReceptiveField
 
-The second works for any model: a row of pixels is set to NaN, and every position that becomes NaN depends on it. Unlike
-a gradient, NaN passes maxima, silent rectifiers and weights of zero, so the result is what the architecture sees, not
-what one image happened to use.
+A row of pixels is set to NaN, and every position that becomes NaN depends on it. Unlike a gradient, NaN passes maxima,
+silent rectifiers and weights of zero, so the result is what the architecture sees, not what one image happened to use.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,35 +33,6 @@ class ReceptiveField:
     def size(self) -> tuple[int, int]:
         """(height, width) of the largest."""
         return int(np.ptp(self.rows, axis=1).max()), int(np.ptp(self.columns, axis=1).max())
-
-
-@dataclass(frozen=True)
-class Window:
-    """The window of a convolution or pool, each entry for (height, width), in positions of the map before it.
-
-    Output position i sees the input positions i * stride - border to i * stride - border + size - 1, as far as they
-    exist; `border` is the padding before the first position, `count` the number of output positions.
-    """
-
-    size: tuple[int, int]
-    stride: tuple[int, int]
-    border: tuple[int, int]
-    count: tuple[int, int]
-
-
-def field_of_windows(height: int, width: int, windows: Sequence[Window]) -> ReceptiveField:
-    """The receptive field behind these windows, the first of which lies on an image of height x width pixels."""
-    return ReceptiveField(_seen(height, windows, 0), _seen(width, windows, 1))
-
-
-def _seen(pixels: int, windows: Sequence[Window], axis: int) -> Int64[np.ndarray, "position 2"]:
-    """(first, last + 1) pixel that each position sees, along the height (axis 0) or the width (1)."""
-    first, last = np.arange(pixels), np.arange(pixels) + 1
-    for window in windows:
-        begin = np.arange(window.count[axis]) * window.stride[axis] - window.border[axis]
-        end = (begin + window.size[axis] - 1).clip(max=len(last) - 1)
-        first, last = first[begin.clip(0)], last[end]
-    return np.stack([first, last], axis=1)
 
 
 Run = Callable[[Float[Tensor, "batch channel height width"]], Float[Tensor, "batch unit row column"]]
