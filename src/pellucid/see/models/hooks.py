@@ -10,7 +10,7 @@ Random numbers that a model draws while it runs come from a generator of its own
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, summary
-from pellucid.see.models.base import LayerInfo, LayerOutput, Reader
+from pellucid.see.models.base import InputShape, LayerInfo, LayerOutput, Reader
 from pellucid.see.models.relu_override import ReluOverride
 from pellucid.see.models.unit_axis import PROBED, Arrangement, Images, Output, arrange, first_tensor, images_by_change
 
@@ -81,6 +81,7 @@ class ForwardRecorder(Reader):
         self._recorded: dict[str, LayerOutput] = {}
         self._rng: FixedRng | None = None
         self._recording = False  # another Reader of the same module may run while this one waits
+        self._dtype = torch.float32
 
     @abstractmethod
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
@@ -88,7 +89,7 @@ class ForwardRecorder(Reader):
 
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
         """Runs the model as far as the deepest layer that is asked for; raises PellucidError where that fails."""
-        self._runs, self._recorded, self._recording = {}, {}, True
+        self._runs, self._recorded, self._recording, self._dtype = {}, {}, True, images.dtype
         self._rng = FixedRng(images.device) if self._rng is None else self._rng
         try:
             with self._relus, self._rng:
@@ -112,7 +113,7 @@ class ForwardRecorder(Reader):
                     f"Layer '{name}' of '{self._name}' did not run this time, though it did when the model was "
                     f"opened; choose a layer that always runs."
                 )
-        return {name: _cast(self._recorded[name], images.dtype) for name in self._wanted}
+        return {name: self._recorded[name] for name in self._wanted}
 
     def override_relu(self, images: Bool[Tensor, "batch"]) -> None:
         """For these images, the next backward pass takes rectifiers as the identity."""
@@ -133,10 +134,10 @@ class ForwardRecorder(Reader):
             raise StopForward
 
     def _read(self, output: Tensor, how: Arrangement) -> LayerOutput:
+        copy = len(self._wanted) > 1  # the forward continues, and may write into them in place
         before = self._relus.pre_activation_of(output)
-        if len(self._wanted) > 1:  # the forward continues, and may write into them in place
-            output, before = output.clone(), None if before is None else before.clone()
-        pre_activation = None if before is None else how.units_first(before)
+        pre_activation = None if before is None else how.units_first(before.to(self._dtype, copy=copy))
+        output = output.to(self._dtype, copy=copy)
         return LayerOutput(how.units_first(output), pre_activation, prefix=how.prefix_of(output))
 
 
@@ -154,6 +155,7 @@ class LayerProbe(ABC):
         self._unclear: dict[tuple[Any, int], int] = {}
         self._reasons: dict[str, str] = {}
         self._asking = False  # while `own_axis` runs a module
+        self._is_second = False  # of the two forwards
 
     @abstractmethod
     def own_axis(self, module: Any, output: Tensor, args: Any, kwargs: Any) -> int | None:
@@ -176,12 +178,24 @@ class LayerProbe(ABC):
         del module
         return ""
 
-    def record(self, path: str, module: Any, output: Any, args: Any = (), kwargs: Any = None) -> None:
+    def look(self, run: Callable[[Tensor], None], shape: InputShape, device: torch.device, dtype: torch.dtype) -> None:
+        """One forward, or two, by `run`, which has to give the output of every module to `record`."""
+        pixels = torch.rand(PROBED + 1, *shape, generator=torch.Generator().manual_seed(0))
+        run(pixels[[0, 1]].to(device, dtype))
+        if self._unclear:
+            self._runs, self._is_second = {}, True
+            run(pixels[[0, 2]].to(device, dtype))
+
+    def record(self, path: str, module: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Note the output of the module at `path`, and what it was given."""
         if self._asking or not path:
             return
         self._runs[module] = run = self._runs.get(module, 0) + 1
         tensor = first_tensor(output)
+        given = next((one for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.ndim > 1), None)
+        if self._is_second:
+            self._compare((module, run), tensor, given)
+            return
         if tensor is None:
             self._reasons[path] = "it gives no floats for the images"
             return
@@ -190,21 +204,14 @@ class LayerProbe(ABC):
         self._asking = True
         axis = self.own_axis(module, tensor, args, kwargs)
         self._asking = False
-        given = _first_given(args, kwargs)
         self._sites.append((module, run))
         self._outputs.append(
             Output(path, tensor, Images(), given, axis, self.usual_axis(tensor), self.is_made_of_modules(module))
         )
 
-    def compare(self) -> bool:
-        """Whether a second forward is needed; from here on, `record` is one of `record_changed`."""
-        self._runs = {}
-        return bool(self._unclear)
-
-    def record_changed(self, module: Any, output: Any, args: Any = (), kwargs: Any = None) -> None:
+    def _compare(self, site: tuple[Any, int], tensor: Tensor | None, given: Tensor | None) -> None:
         """Find where the images stand, from an output of the second forward, or from what the module was given."""
-        self._runs[module] = run = self._runs.get(module, 0) + 1
-        at, tensor, given = self._unclear.get((module, run)), first_tensor(output), _first_given(args, kwargs)
+        at = self._unclear.get(site)
         if at is None or tensor is None:
             return
         before = self._outputs[at]
@@ -213,7 +220,7 @@ class LayerProbe(ABC):
             images = images_by_change(before.given, given)  # weights of zero let nothing through
         if images is not None:
             self._outputs[at] = replace(before, images=images)
-            del self._unclear[module, run]
+            del self._unclear[site]
 
     def found(
         self, image: tuple[int, int], asked: Mapping[str, int], holders: Mapping[str, Any]
@@ -245,10 +252,6 @@ class LayerProbe(ABC):
         return tuple(layers), sites, unlisted
 
 
-def _first_given(args: Any, kwargs: Any) -> Tensor | None:
-    return next((one for one in (*args, *(kwargs or {}).values()) if isinstance(one, Tensor) and one.ndim > 1), None)
-
-
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """The module in eval mode inside the block; afterwards every submodule's flag as it was, mixed as they may be."""
@@ -261,20 +264,3 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for submodule, training in flags:
             submodule.training = training
-
-
-def probing_noise(
-    shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype, *, other: bool = False
-) -> Tensor:
-    """The probe's images: always the same, different from each other; the second may be yet another."""
-    pixels = torch.rand(PROBED + 1, *shape, generator=torch.Generator().manual_seed(0))
-    return pixels[[0, 2] if other else [0, 1]].to(device=device, dtype=dtype)
-
-
-def _cast(layer: LayerOutput, dtype: torch.dtype) -> LayerOutput:
-    before, prefix = layer.pre_activation, layer.prefix
-    return LayerOutput(
-        layer.output.to(dtype),
-        None if before is None else before.to(dtype),
-        prefix=None if prefix is None else prefix.to(dtype),
-    )

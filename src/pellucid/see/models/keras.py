@@ -35,7 +35,6 @@ from pellucid.see.models.hooks import (
     LayerSite,
     evaluating,
     lock,
-    probing_noise,
 )
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -317,18 +316,16 @@ def _probe(
     probe = _Probe(channels_last)
     paths = {layer: path for path, layer in reversed(list(_layers(model)))}  # of a shared layer, its first
 
-    def run(record: Callable[[Any, Any], None], images: Tensor) -> None:
+    def run(images: Tensor) -> None:
         with recording_calls(set(paths), record), torch.no_grad(), FixedRng(device):
             _run(model, form(images), _values(model))
 
+    def record(layer: Any, output: Any) -> None:
+        probe.record(paths[layer], layer, (), {}, output)
+
     with lock, evaluating(model):
         try:
-            run(
-                lambda layer, output: probe.record(paths[layer], layer, output),
-                probing_noise(shape, device, torch.float32),
-            )
-            if probe.compare():
-                run(probe.record_changed, probing_noise(shape, device, torch.float32, other=True))
+            probe.look(run, shape, device, torch.float32)
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "

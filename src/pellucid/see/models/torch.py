@@ -10,7 +10,7 @@ into which it may write; gradients are taken for the images only. On a CPU those
 the module runs so (a `view` of a convolution's output does not), which makes small convolutions about twice as fast.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,10 +36,9 @@ from pellucid.see.models.hooks import (
     LayerSite,
     evaluating,
     lock,
-    probing_noise,
 )
 from pellucid.see.models.inputs import found_shape, refusal
-from pellucid.see.models.unit_axis import axis_of_change, first_tensor
+from pellucid.see.models.unit_axis import PROBED, axis_of_change, first_tensor
 
 _CHANNELS_SECOND = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
 _LAST = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.RMSNorm, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
@@ -216,7 +215,7 @@ def _axis_of_vector(module: nn.Module, name: str, vector: Tensor, args: Any, kwa
     runs = []
     for weight in (vector.detach(), other):
         copied = [one.clone() if isinstance(one, Tensor) else one for one in args]
-        named = {key: one.clone() if isinstance(one, Tensor) else one for key, one in (kwargs or {}).items()}
+        named = {key: one.clone() if isinstance(one, Tensor) else one for key, one in kwargs.items()}
         try:
             runs.append(first_tensor(functional_call(module, {name: weight}, tuple(copied), named)))
         except FAILURES:  # a person's own code, which may not bear to run twice
@@ -235,25 +234,18 @@ def _probe(
     """Every layer with units, where it is recorded, and what is none; raises PellucidError where the forward fails."""
     probe, forward = _Probe(), partial(_forward, device=device, dtype=dtype)
 
-    def run(hook_of: Callable[[str], Any], images: Tensor) -> None:
-        handles = [one.register_forward_hook(hook_of(path), with_kwargs=True) for path, one in module.named_modules()]
+    def run(images: Tensor) -> None:
+        hooks = [(one, partial(probe.record, path)) for path, one in module.named_modules()]
+        handles = [one.register_forward_hook(hook, with_kwargs=True) for one, hook in hooks]
         try:
             forward(module, images)
         finally:
             for handle in handles:
                 handle.remove()
 
-    def recording(path: str) -> Any:
-        return lambda one, args, kwargs, output: probe.record(path, one, output, args, kwargs)
-
-    def comparing(path: str) -> Any:
-        return lambda one, args, kwargs, output: probe.record_changed(one, output, args, kwargs)
-
     with lock, evaluating(module):
         try:
-            run(recording, probing_noise(shape, device, dtype))
-            if probe.compare():
-                run(comparing, probing_noise(shape, device, dtype, other=True))
+            probe.look(run, shape, device, dtype)
         except Exception as error:  # whatever a person's own code raises
             raise refusal(module, name, shape, error, forward) from error
     holders = {path: one for path, one in module.named_modules() if _holds_tensors(one)}
@@ -296,7 +288,7 @@ def _bears_channels_last(module: nn.Module, shape: InputShape, dtype: torch.dtyp
         return False
     try:
         cpu = torch.device("cpu")
-        _forward(module, probing_noise(shape, cpu, dtype), device=cpu, dtype=dtype, channels_last=True)
+        _forward(module, torch.zeros(PROBED, *shape), device=cpu, dtype=dtype, channels_last=True)
     except RuntimeError:  # "view size is not compatible with input tensor's size and stride"
         return False
     return True
