@@ -7,6 +7,7 @@ alone (a red disc, a green disc), some in texture, so that a network has to lear
 and ground are drawn for every image.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -50,33 +51,25 @@ def _ring(pen: Pen, rng: np.random.Generator) -> None:
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=255, width=round(0.35 * radius))
 
 
-def _stripes(pen: Pen, rng: np.random.Generator) -> None:
-    _texture(pen, rng, lambda i, j: i % 2 == 0)
-
-
-def _checks(pen: Pen, rng: np.random.Generator) -> None:
-    _texture(pen, rng, lambda i, j: (i + j) % 2 == 0)
-
-
-def _dots(pen: Pen, rng: np.random.Generator) -> None:
-    _texture(pen, rng, lambda i, j: True, dots=True)
-
-
-def _texture(pen: Pen, rng: np.random.Generator, filled: Callable[[int, int], bool], dots: bool = False) -> None:
+def _texture(filled: Callable[[int, int], bool], dots: bool = False) -> Callable[[Pen, np.random.Generator], None]:
     """A lattice over the whole image, of one width and turn, some of whose cells are filled."""
-    width, turn = FINE * rng.uniform(3, 5), rng.uniform(0, math.pi)
-    across, up = width * math.cos(turn), width * math.sin(turn)
-    begin = FINE * rng.uniform(0, SIDE, 2)
-    reach = math.ceil(1.5 * SIDE * FINE / width)
-    for i in range(-reach, reach):
-        for j in range(-reach, reach):
-            if filled(i, j):
-                x, y = begin[0] + i * across - j * up, begin[1] + i * up + j * across
-                if dots:
-                    pen.ellipse((x - 0.3 * width, y - 0.3 * width, x + 0.3 * width, y + 0.3 * width), fill=255)
-                else:
-                    corners = ((0, 0), (across, up), (across - up, up + across), (-up, across))
-                    pen.polygon([(x + dx, y + dy) for dx, dy in corners], fill=255)
+
+    def draw(pen: Pen, rng: np.random.Generator) -> None:
+        width, turn = FINE * rng.uniform(3, 5), rng.uniform(0, math.pi)
+        across, up = width * math.cos(turn), width * math.sin(turn)
+        begin = FINE * rng.uniform(0, SIDE, 2)
+        reach = range(-math.ceil(1.5 * SIDE * FINE / width), math.ceil(1.5 * SIDE * FINE / width))
+        for i, j in itertools.product(reach, reach):
+            if not filled(i, j):
+                continue
+            x, y = begin[0] + i * across - j * up, begin[1] + i * up + j * across
+            if dots:
+                pen.ellipse((x - 0.3 * width, y - 0.3 * width, x + 0.3 * width, y + 0.3 * width), fill=255)
+            else:
+                corners = ((0, 0), (across, up), (across - up, up + across), (-up, across))
+                pen.polygon([(x + dx, y + dy) for dx, dy in corners], fill=255)
+
+    return draw
 
 
 CLASSES: dict[str, tuple[Callable[[Pen, np.random.Generator], None], float | None]] = {
@@ -87,9 +80,9 @@ CLASSES: dict[str, tuple[Callable[[Pen, np.random.Generator], None], float | Non
     "triangle": (_polygon(3), None),
     "star": (_polygon(5, 0.45), None),
     "ring": (_ring, None),
-    "stripes": (_stripes, None),
-    "checks": (_checks, None),
-    "dots": (_dots, None),
+    "stripes": (_texture(lambda i, j: i % 2 == 0), None),
+    "checks": (_texture(lambda i, j: (i + j) % 2 == 0), None),
+    "dots": (_texture(lambda i, j: True, dots=True), None),
 }
 """Name -> how its mask is drawn, and its hue; None: any."""
 
