@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pellucid.data.folders import WHOLE, splits_named
+from pellucid.data.folders import splits_named
 from pellucid.data.pictures import Pictures
 from pellucid.data.scaling import unit_pixels
-from pellucid.data.splits import Split
+from pellucid.data.splits import WHOLE, Split
 from pellucid.errors import PellucidError
 
 LABELS = ("label", "labels", "fine_label", "target", "class")

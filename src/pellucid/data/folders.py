@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pellucid.data.pictures import Pictures
-from pellucid.data.splits import Split
+from pellucid.data.splits import WHOLE, Split
 from pellucid.errors import PellucidError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
@@ -24,7 +24,6 @@ WORDS = {
     "dev": ("dev", "val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-WHOLE = "all"
 
 
 def split_word(name: str) -> str:

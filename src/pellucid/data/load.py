@@ -34,8 +34,8 @@ from pellucid.data.mnist import load_mnist
 from pellucid.data.pictures import Pictures
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.shapes import load_shapes
-from pellucid.data.splits import PARTS, Data, Split, joined, split_off, split_three_ways
-from pellucid.data.tables import WHOLE, read_csv, read_npz
+from pellucid.data.splits import PARTS, WHOLE, Data, Split, joined, split_off, split_three_ways
+from pellucid.data.tables import read_csv, read_npz
 from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.files import StrPath, input_file
 
@@ -177,12 +177,7 @@ def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence
 
 def _folder(folder: Path) -> dict[str, Split]:
     """The splits of a folder of IDX files, or of CSV and NPZ tables, by what their names say."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise PellucidError(
-            f"The folder '{folder}' cannot be read ({error.strerror}); change its permissions."
-        ) from error
+    names = sorted(os.listdir(folder))
     files = idx_files(folder)
     train, test = _find_pair(files, "train"), _find_pair(files, "test")
     if train and test and not set(train) & set(test):

@@ -34,7 +34,8 @@ MOST_CLASSES = 100_000
 BATCH, BATCH_NUMBERS, LAZY_NUMBERS = 2048, 2**23, 2**20  # images at a time; numbers that they, or pictures, may hold
 FEW_CLASSES = 12  # that stand beside each other in a summary; more of them stand in lines
 MOST_SHOWN, PER_CLASS = 20, 3  # classes, and images of each, that a notebook shows
-PARTS = ("train", "dev", "test", "all")
+WHOLE = "all"
+PARTS = ("train", "dev", "test", WHOLE)
 
 
 @dataclass(frozen=True, eq=False, init=False)

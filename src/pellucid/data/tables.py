@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pellucid.data.scaling import unit_pixels
-from pellucid.data.splits import Split
+from pellucid.data.splits import WHOLE, Split
 from pellucid.errors import PellucidError, summary
 from pellucid.files import StrPath, input_file, too_large
 
@@ -37,7 +37,6 @@ LARGEST = 10**9  # number in a table
 NUMBER = re.compile(r"\s*[+-]?\d{1,9}(\.0*)?\s*")
 LABELS = ("label", "labels", "class", "target", "y")  # names of the column of labels
 INDEX = ("", "unnamed: 0", "index", "id")  # of the column that numbers the rows
-WHOLE = "all"
 NAMES = {
     WHOLE: (("images", "labels"),),
     "train": (("train_images", "train_labels"), ("x_train", "y_train")),
