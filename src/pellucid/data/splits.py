@@ -88,6 +88,11 @@ class Split:
         content: np.ndarray = self.images.identity if isinstance(self.images, Pictures) else self.images
         return content
 
+    @property
+    def contents(self) -> Iterable[np.ndarray]:
+        """Of each image what it is known by, the same for the same pictures."""
+        return self.images.contents if isinstance(self.images, Pictures) else self.images
+
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, Float32[np.ndarray, "read channel height width"]]:
         """The images at these positions, without those that cannot be read, and the positions of what is left."""
         if isinstance(self.images, Pictures):
@@ -222,7 +227,7 @@ class Data:
         if name not in PARTS:
             raise unknown("split", name, PARTS)
         parts = dict.fromkeys((self.train, self.dev, self.test))  # one may stand in for another
-        return (joined(*parts) if name == "all" else getattr(self, name)).named(self.classes)
+        return (joined(*parts) if name == WHOLE else getattr(self, name)).named(self.classes)
 
     def _repr_html_(self) -> str:
         few = self.classes[:MOST_SHOWN]
@@ -239,11 +244,6 @@ class Data:
         """(channel, height, width) of every image."""
         _, channel, height, width = self.train.images.shape
         return channel, height, width
-
-
-def contents_of(split: Split) -> Iterable[np.ndarray]:
-    """Of each image what it is known by, the same for the same pictures."""
-    return split.images.contents if isinstance(split.images, Pictures) else split.images
 
 
 def equal_images(images: Iterable[np.ndarray]) -> dict[int, list[int]]:

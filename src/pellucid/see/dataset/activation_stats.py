@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from pellucid.data.splits import Split, contents_of, equal_images
+from pellucid.data.splits import Split, equal_images
 from pellucid.errors import PellucidError
 from pellucid.progress import Progress, reporting
 from pellucid.see.models.base import Model
@@ -55,10 +56,10 @@ class JoinedSplits:
     """Several splits as one sequence of images; position 0 is the first image of the first split."""
 
     def __init__(self, splits: Mapping[str, Split]) -> None:
-        self._splits = dict(splits)
+        self.splits = dict(splits)
 
     def __len__(self) -> int:
-        return sum(len(split) for split in self._splits.values())
+        return sum(len(split) for split in self.splits.values())
 
     def batches(self, begin: int, end: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(positions, images, labels) of the images from `begin` to before `end`, at most `size` of them, no copies.
@@ -66,7 +67,7 @@ class JoinedSplits:
         An image without a label has -1; pictures that cannot be read are left out.
         """
         before = 0
-        for split in self._splits.values():
+        for split in self.splits.values():
             labels = np.full(len(split), -1) if split.given is None else split.given
             for positions, images in split.batches(size, max(0, begin - before), end - before):
                 yield positions + before, images, labels[positions]
@@ -74,32 +75,21 @@ class JoinedSplits:
 
     def where(self, position: int) -> tuple[str, int]:
         """The name of the split that an image lies in, and its position there."""
-        for name, split in self._splits.items():
+        for name, split in self.splits.items():
             if position < len(split):
                 return name, position
             position -= len(split)
         raise IndexError(position)
 
-    def one(self, position: int) -> Float32[np.ndarray, "channel height width"]:
-        """The image at this position."""
-        name, index = self.where(position)
-        image: np.ndarray = self._splits[name].images[index]
-        return image
-
-    def label(self, position: int) -> int | None:
-        """The label of the image at this position; None where it has none."""
-        name, index = self.where(position)
-        given = self._splits[name].given
-        return None if given is None else int(given[index])
-
     @cached_property
     def equals(self) -> dict[int, list[int]]:
         """Position -> positions of all images of the same pixels, where there are several."""
-        return equal_images(image for split in self._splits.values() for image in contents_of(split))
+        return equal_images(chain(*(split.contents for split in self.splits.values())))
 
     def take(self, positions: Int64[np.ndarray, "chosen"]) -> Float32[np.ndarray, "chosen channel height width"]:
         """The images at these positions."""
-        return np.stack([self.one(int(position)) for position in positions])
+        places = map(self.where, positions.tolist())
+        return np.stack([self.splits[name].images[index] for name, index in places])
 
 
 @dataclass(frozen=True)

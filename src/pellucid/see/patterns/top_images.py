@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
-from pellucid.data.splits import Split, contents_of, equal_images
+from pellucid.data.splits import Split, equal_images
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Objective
 from pellucid.see.optimize.batches import batch_size_for
@@ -45,5 +45,5 @@ def top_images_for(
             positions = torch.where(better, torch.from_numpy(places)[position], positions)
             if advance is not None:
                 advance(len(places))
-    equals = equal_images(contents_of(images))  # which of them is strongest may hang on the last bit
+    equals = equal_images(images.contents)  # which of them is strongest may hang on the last bit
     return TopImages(np.array([min(equals.get(at, [at])) for at in positions.tolist()], np.int64), best.numpy())

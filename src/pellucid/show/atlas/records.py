@@ -135,12 +135,9 @@ def _data_record(stats: Mapping[str, np.ndarray], unit: int, activation: float, 
     examples = []
     for rank, (position, value) in enumerate(zip(stats["positions"][unit], stats["values"][unit], strict=True)):
         split, index = images.where(int(position))
-        example = {
-            "split": split,
-            "index": index,
-            "label": images.label(int(position)),
-            "activation": json_number(value),
-        }
+        given = images.splits[split].given
+        label = None if given is None else int(given[index])
+        example = {"split": split, "index": index, "label": label, "activation": json_number(value)}
         if "boxes" in stats:
             example["box"] = stats["boxes"][unit, rank].tolist()
         examples.append(example)
