@@ -16,6 +16,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +58,20 @@ CODE = {
 MODULES = ["activations", "constraints", "dtype_policies", "initializers", "layers", "losses", "metrics", "models",
            "ops", "optimizers", "quantizers", "random", "regularizers"]  # fmt: skip
 _BACKENDS = re.compile(r"^backend\.\w+\.(?=optimizers\.)")  # each has optimizers of its own
-CLASSES = [
-    "Sequential",
-    "Model",
-    "Functional",
-    "DTypePolicy",
-    "FloatDTypePolicy",
-    "Variable",
-    "KerasTensor",
-    "Function",
-]
+CLASSES = ("Sequential", "Model", "Functional", "DTypePolicy", "FloatDTypePolicy", "Variable", "KerasTensor",
+           "Function")  # fmt: skip
+# What Keras, zipfile, json and h5py raise on damaged or hostile bytes.
+_BROKEN = (*FAILURES, OSError, ImportError, RecursionError, zipfile.BadZipFile)
+
+
+@contextmanager
+def _refusing(what: str, fix: str = "save it by model.save()") -> Iterator[None]:
+    """Inside, whatever a damaged file raises is a PellucidError that says what is wrong, the reason, and the fix."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
+            yield
+    except _BROKEN as error:
+        raise PellucidError(f"{what} ({summary(error)}); {fix}.") from error
 
 
 def load_model(keras: Any, path: StrPath) -> Any:
@@ -74,11 +79,8 @@ def load_model(keras: Any, path: StrPath) -> Any:
     checked = input_file(path, "model", LARGEST_FILE)
     _require_survivable(checked)
     _require_plain(checked, _zipped(checked) if checked.suffix.lower() == ".keras" else _hdf5(checked))
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
-            return keras.saving.load_model(checked, compile=False, safe_mode=True)
-    except (*FAILURES, OSError, ImportError, zipfile.BadZipFile) as error:
-        raise PellucidError(f"'{path}' is no model that Keras can open: {summary(error)}") from error
+    with _refusing(f"'{path}' is no model that Keras can open"):
+        return keras.saving.load_model(checked, compile=False, safe_mode=True)
 
 
 def load_weights(model: Any, path: StrPath) -> Any:
@@ -88,37 +90,29 @@ def load_weights(model: Any, path: StrPath) -> Any:
     checked = input_file(path, "file of weights", LARGEST_FILE)
     _require_survivable(checked)
     _hdf5(checked)
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
-            model.load_weights(checked)
-    except (*FAILURES, OSError) as error:
-        raise PellucidError(f"The weights '{path}' do not fit the Keras model: {summary(error)}") from error
+    with _refusing(f"The weights '{path}' do not fit the Keras model", "give those of this very model"):
+        model.load_weights(checked)
     return model
 
 
 def _zipped(path: Path) -> Any:
     """The JSON description in a .keras file; raises PellucidError where another part of the file is refused."""
-    try:
-        with zipfile.ZipFile(path) as held:
-            names = [info.filename for info in held.infolist() if not info.is_dir()]
-            strange = [name for name in names if name not in PARTS]
-            if strange or "config.json" not in names:
-                what = f"holds '{strange[0]:.80}'" if strange else "holds no 'config.json'"
-                raise PellucidError(
-                    f"The Keras file '{path}' {what}, so it is no plain network; save it by model.save('x.keras')."
-                )
-            sizes = {info.filename: info.file_size for info in held.infolist()}
-            if sizes["config.json"] > LARGEST_CONFIG or sum(sizes.values()) > LARGEST_FILE:
-                size = readable(sum(sizes.values()))
-                raise PellucidError(f"The Keras file '{path}' unpacks to {size}, too large for a network.")
-            if "model.weights.h5" in names:
-                with held.open("model.weights.h5") as weights:
-                    _hdf5(path, weights)
-            return _parsed(path, held.read("config.json"))
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-        raise PellucidError(
-            f"The Keras file '{path}' is damaged or something else ({summary(error)}); save it by model.save()."
-        ) from error
+    with _refusing(f"The Keras file '{path}' is damaged or something else"), zipfile.ZipFile(path) as held:
+        names = [info.filename for info in held.infolist() if not info.is_dir()]
+        strange = [name for name in names if name not in PARTS]
+        if strange or "config.json" not in names:
+            what = f"holds '{strange[0]:.80}'" if strange else "holds no 'config.json'"
+            raise PellucidError(
+                f"The Keras file '{path}' {what}, so it is no plain network; save it by model.save('x.keras')."
+            )
+        sizes = {info.filename: info.file_size for info in held.infolist()}
+        if sizes["config.json"] > LARGEST_CONFIG or sum(sizes.values()) > LARGEST_FILE:
+            size = readable(sum(sizes.values()))
+            raise PellucidError(f"The Keras file '{path}' unpacks to {size}, too large for a network.")
+        if "model.weights.h5" in names:
+            with held.open("model.weights.h5") as weights:
+                _hdf5(path, weights)
+        return json.loads(held.read("config.json"))
 
 
 def _hdf5(path: Path, content: Any = None) -> Any:
@@ -127,18 +121,14 @@ def _hdf5(path: Path, content: Any = None) -> Any:
         import h5py
     except ImportError as error:
         raise PellucidError("Keras files need the package h5py; pip install 'pellucid[keras]'.") from error
-    try:
-        with h5py.File(path if content is None else content, "r") as file:
-            for name, where in _leading_out(h5py, file):
-                raise PellucidError(
-                    f"The Keras file '{path}' has '{name:.80}', which {where}; save the model once more, whole."
-                )
-            config = file.attrs.get("model_config")
-            return None if config is None else _parsed(path, config)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise PellucidError(
-            f"The Keras file '{path}' is damaged or something else ({summary(error)}); save it by model.save()."
-        ) from error
+    what = f"The Keras file '{path}' is damaged or something else"
+    with _refusing(what), h5py.File(path if content is None else content, "r") as file:
+        for name, where in _leading_out(h5py, file):
+            raise PellucidError(
+                f"The Keras file '{path}' has '{name:.80}', which {where}; save the model once more, whole."
+            )
+        config = file.attrs.get("model_config")
+        return None if config is None else json.loads(config)
 
 
 def _require_survivable(path: Path) -> None:
@@ -179,13 +169,6 @@ def _leading_out(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
                     yield inside, "lies in another file"
                 elif numbers > LARGEST_FILE:
                     yield inside, f"claims to have {readable(numbers)}"
-
-
-def _parsed(path: Path, text: Any) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError, TypeError) as error:
-        raise PellucidError(f"The description in the Keras file '{path}' is no JSON ({summary(error)}).") from error
 
 
 def _require_plain(path: Path, config: Any) -> None:
