@@ -12,7 +12,7 @@ here. This file itself imports Keras only when a model is opened.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -49,8 +49,7 @@ _FORMS: dict[object, Form] = {  # by whether channels are last, or by what else 
 
 def is_model(source: Any) -> bool:
     """Whether this is a Keras model, of any backend; imports nothing."""
-    kind = getattr(sys.modules.get("keras"), "Model", None)
-    return isinstance(kind, type) and isinstance(source, kind)
+    return isinstance(source, getattr(sys.modules.get("keras"), "Model", ()))
 
 
 def is_class(source: type) -> bool:
@@ -170,19 +169,16 @@ def open_keras(
 @contextmanager
 def recording_calls(layers: set[Any], record: Callable[[Any, Any], None]) -> Iterator[None]:
     """Inside the block, each layer calls `record(layer, output)` after it ran; afterwards it is as it was."""
-    before: list[tuple[Any, str, Any]] = []
-    for layer in layers:
-        method = "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
-        before.append((layer, method, vars(layer).get(method)))
-        vars(layer)[method] = _recorded_call(layer, getattr(layer, method), record)  # past Keras' own __setattr__
-    try:
-        yield
-    finally:
-        for layer, method, own in before:
-            if own is None:
-                del vars(layer)[method]
+    with ExitStack() as after:
+        for layer in layers:
+            method = "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
+            own, call = vars(layer), getattr(layer, method)  # past Keras' own __setattr__
+            if method in own:
+                after.callback(own.__setitem__, method, call)
             else:
-                vars(layer)[method] = own
+                after.callback(own.pop, method)
+            own[method] = _recorded_call(layer, call, record)
+        yield
 
 
 def _recorded_call(layer: Any, call: Callable[..., Any], record: Callable[[Any, Any], None]) -> Callable[..., Any]:
@@ -240,19 +236,14 @@ def _taken(model: Any, name: str, input_shape: Sequence[int] | None, channels_la
     if len(sizes) == 1:
         return _flat(name, sizes[0], input_shape)
     found = (1, *sizes) if len(sizes) == 2 else (sizes[2], *sizes[:2]) if channels_last else sizes
-    shape = checked_shape(found if input_shape is None and None not in found else _given(name, found, input_shape))
+    if input_shape is None and None in found:
+        raise PellucidError(
+            f"The Keras model '{name}' takes images of any size, {found}; give input_shape=(channel, height, width)."
+        )
+    shape = checked_shape(found if input_shape is None else input_shape)
     if any(one is not None and one != other for one, other in zip(found, shape, strict=True)):
         raise PellucidError(f"The Keras model '{name}' takes {found}, not {shape}; leave out input_shape.")
     return shape, _FORMS["one channel"] if len(sizes) == 2 else _FORMS[channels_last]
-
-
-def _given(name: str, found: Sequence[int | None], input_shape: Sequence[int] | None) -> Sequence[int]:
-    if input_shape is None:
-        raise PellucidError(
-            f"The Keras model '{name}' takes images of any size, {tuple(found)}; give input_shape=(channel, height, "
-            f"width)."
-        )
-    return input_shape
 
 
 def _flat(name: str, count: int | None, input_shape: Sequence[int] | None) -> tuple[InputShape, Form]:

@@ -11,7 +11,7 @@ the module runs so (a `view` of a convolution's output does not), which makes sm
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -60,14 +60,11 @@ class TorchModel(Model):
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; inside the block the module is in eval mode and carries forward hooks."""
         wanted = {self.layer(name).name: self.sites[name] for name in layers}
-        with lock, evaluating(self.module):
+        with lock, evaluating(self.module), ExitStack() as hooks:
             reader = _Reader(self, wanted, _weights(self.module, self.channels_last, self.device))
-            handles = [module.register_forward_hook(reader.hook) for module in {p.module for p in wanted.values()}]
-            try:
-                yield reader
-            finally:
-                for handle in handles:
-                    handle.remove()
+            for module in {site.module for site in wanted.values()}:
+                hooks.enter_context(module.register_forward_hook(reader.hook))
+            yield reader
 
     def weights_between(self, before: str, layer: str) -> np.ndarray | None:
         """The weights of a convolution or linear layer, where `before` is found to feed it unit by unit."""
@@ -235,13 +232,10 @@ def _probe(
     probe, forward = _Probe(), partial(_forward, device=device, dtype=dtype)
 
     def run(images: Tensor) -> None:
-        hooks = [(one, partial(probe.record, path)) for path, one in module.named_modules()]
-        handles = [one.register_forward_hook(hook, with_kwargs=True) for one, hook in hooks]
-        try:
+        with ExitStack() as hooks:
+            for path, one in module.named_modules():
+                hooks.enter_context(one.register_forward_hook(partial(probe.record, path), with_kwargs=True))
             forward(module, images)
-        finally:
-            for handle in handles:
-                handle.remove()
 
     with lock, evaluating(module):
         try:
@@ -360,17 +354,11 @@ def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) ->
         return output
 
     images = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    with model.reading((layer,)) as read, torch.no_grad():
-        recording = model.sites[layer].module.register_forward_pre_hook(record)
-        try:
+    recording = model.sites[layer].module.register_forward_pre_hook(record)
+    with model.reading((layer,)) as read, torch.no_grad(), recording:
+        read(images)
+        with model.sites[before].module.register_forward_hook(disturb):
             read(images)
-            disturbing = model.sites[before].module.register_forward_hook(disturb)
-            try:
-                read(images)
-            finally:
-                disturbing.remove()
-        finally:
-            recording.remove()
     if len(inputs_seen) != 2:
         return False
     axis = -1 if isinstance(model.sites[layer].module, nn.Linear) else 1

@@ -174,16 +174,14 @@ class _Axes:
     def _said(self, output: Output, first: Tensor) -> int | None:
         for pattern, axis in self._asked.items():
             if fnmatchcase(output.name, pattern):
-                if (
-                    not -output.tensor.ndim <= axis < output.tensor.ndim
-                    or output.images.place(axis, output.tensor) == 0
-                ):
+                place = output.images.place(axis, output.tensor)
+                if not -output.tensor.ndim <= axis < output.tensor.ndim or place == 0:
                     shape = tuple(output.tensor.shape)
                     raise PellucidError(
                         f"units_axis has {axis} for '{output.name}', whose output has the shape {shape}, with images "
                         f"along axis {output.images.axis}; give another of its axes."
                     )
-                return output.images.place(axis, output.tensor)
+                return place
         if first.ndim == 2:
             return 1
         own = self._taken.get(id(output.tensor)) if output.own_axis is None else output.own_axis
@@ -198,12 +196,7 @@ class _Axes:
             given = None if origin is None else self._passed(output, origin)
         sources = (self._last, given) if output.inside else (given, self._last)
         behind = 1 + int(output.images.fold > 1)  # no fold has units
-        for surely in (True, False):
-            for source in sources:
-                axis = None if source is None else _handed_on(*source, first, behind, surely=surely)
-                if axis is not None:
-                    return axis
-        return None
+        return _handed_on([source for source in sources if source is not None], first, behind)
 
     def _passed(self, output: Output, last: tuple[Tensor, int]) -> tuple[Tensor, int] | None:
         """What a module was given, where a function made that of what the last module gave."""
@@ -214,21 +207,28 @@ class _Axes:
             return None
         given = output.images.first(output.given)
         behind = 1 + int(output.images.fold > 1)
-        axis = _handed_on(*last, given, behind, surely=True)
-        axis = _handed_on(*last, given, behind, surely=False) if axis is None else axis
+        axis = _handed_on([last], given, behind)
         return None if axis is None else (given, axis)
 
 
-def _handed_on(source: Tensor, axis: int, output: Tensor, behind: int, *, surely: bool) -> int | None:
-    """The axis, `behind` or later, along which an output has the units that `source` has along `axis`, images first.
+def _handed_on(sources: Sequence[tuple[Tensor, int]], output: Tensor, behind: int) -> int | None:
+    """The axis, `behind` or later, along which an output has the units that a source has along its axis, images first.
 
-    surely: because it has the same values, in whatever order of positions, or the same sizes but along one axis; or
-    else because no other axis has that length. None if unknown.
+    The first source of which that is sure; or else the first whose number of units no other axis has. None if unknown.
     """
-    units = source.shape[axis]
-    fitting = [place for place in range(behind, output.ndim) if output.shape[place] == units]
-    if not surely:
-        return fitting[0] if len(fitting) == 1 else None
+    for source, axis in sources:
+        if (found := _same_units(source, axis, output, behind)) is not None:
+            return found
+    for source, axis in sources:
+        fitting = [place for place in range(behind, output.ndim) if output.shape[place] == source.shape[axis]]
+        if len(fitting) == 1:
+            return fitting[0]
+    return None
+
+
+def _same_units(source: Tensor, axis: int, output: Tensor, behind: int) -> int | None:
+    """The same where it has the same values, in whatever order of positions, or the same sizes but along one axis."""
+    fitting = [place for place in range(behind, output.ndim) if output.shape[place] == source.shape[axis]]
     if source.numel() == output.numel() and (len(fitting) > 1 or source.shape != output.shape):
         extremes = _extremes(source, axis)
         for place in fitting:
