@@ -4,8 +4,18 @@ Every failure that a person can cause or mend is a `PellucidError`; anything els
 """
 
 import difflib
+import struct
+import tokenize
+import warnings
+import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+
+DAMAGE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, EOFError,
+          ImportError, MemoryError, RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
+          zlib.error)  # fmt: skip
+"""What NumPy, Pillow, PyTorch, Keras, h5py and the standard library raise on damaged or hostile bytes."""
 
 
 class PellucidError(Exception):
@@ -62,6 +72,20 @@ def requiring(packages: Collection[str], sentence: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] not in packages:
             raise
         raise PellucidError(sentence) from None
+
+
+@contextmanager
+def refusing(what: str, fix: str, *also: type[Exception]) -> Iterator[None]:
+    """Inside, what a reader raises on damaged bytes is a PellucidError: what is wrong, the reason, how to mend it.
+
+    also: further errors of that reader.  Its warnings (of old files, or of parts that nobody needs here) are not heard.
+    """
+    expected: tuple[type[Exception], ...] = (*DAMAGE, *also)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except expected as error:
+        raise PellucidError(f"{what} ({summary(error)}); {fix}.") from error
 
 
 def shortened(found: object, most: int = 120) -> str:

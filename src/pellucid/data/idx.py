@@ -13,13 +13,12 @@ import gzip
 import io
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, refusing
 from pellucid.files import StrPath, input_file, readable
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -35,15 +34,11 @@ def read_idx(path: StrPath) -> Shaped[np.ndarray, "..."]:
     Raises PellucidError for a file that is missing, no IDX file, cut short, too long or damaged.
     """
     file = input_file(path, "IDX file")
-    try:
-        with file.open("rb") as raw:
-            packed = raw.read(2) == _GZIP
-            raw.seek(0)
-            stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
-            most = file.stat().st_size * (DEFLATE_RATIO if packed else 1)
-            return _read(file, stream, most)
-    except (EOFError, OSError, zlib.error) as error:
-        raise PellucidError(f"The IDX file '{file}' cannot be unpacked ({error}); fetch it again.") from error
+    with refusing(f"The IDX file '{file}' cannot be unpacked", "fetch it again"), file.open("rb") as raw:
+        packed = raw.read(2) == _GZIP
+        raw.seek(0)
+        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
+        return _read(file, stream, file.stat().st_size * (DEFLATE_RATIO if packed else 1))
 
 
 def idx_files(folder: Path) -> dict[str, Path]:

@@ -13,12 +13,8 @@ refused, where Pillow itself would warn and read up to twice as many.
 
 import io
 import os
-import struct
 import threading
-import warnings
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +25,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pellucid.data.idx import DEFLATE_RATIO
 from pellucid.data.scaling import byte_pixels, unit_pixels
-from pellucid.errors import PellucidError, summary, unknown
+from pellucid.errors import PellucidError, refusing, unknown
 from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes
 
 T = TypeVar("T")
@@ -45,9 +41,6 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"quality": 95}),
 }
 LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
-# What Pillow's decoders raise on damaged or hostile files.
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError,
-           AttributeError, MemoryError, struct.error, zlib.error)  # fmt: skip
 _one_at_a_time = threading.Lock()  # Python's warning filters are global
 
 
@@ -94,21 +87,18 @@ def decode_photo(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) 
 def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], most_pixels: int = MOST_PIXELS) -> T:
     """What `make` makes of Pillow's picture, loaded and upright; errors as for `decode_photo`."""
     file = Path(name)
-    try:
-        with _quietly(), _open(content) as picture:
-            _check_size(file, picture, most_pixels, len(content))
-            picture.load()
-            return make(ImageOps.exif_transpose(picture))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PellucidError(f"The photo '{file}' has too many pixels ({error}); give a smaller one.") from error
-    except UnidentifiedImageError as error:
-        raise PellucidError(
-            f"The file '{file}' is no picture that can be read; give one of {', '.join(FORMATS)}."
-        ) from error
-    except _BROKEN as error:
-        raise PellucidError(
-            f"The photo '{file}' is damaged or cut short ({summary(error)}); fetch it again."
-        ) from error
+    with _one_at_a_time, refusing(f"The photo '{file}' is damaged or cut short", "fetch it again"):
+        try:
+            with _open(content) as picture:
+                _check_size(file, picture, most_pixels, len(content))
+                picture.load()
+                return make(ImageOps.exif_transpose(picture))
+        except Image.DecompressionBombError as error:
+            raise PellucidError(f"The photo '{file}' has too many pixels ({error}); give a smaller one.") from error
+        except UnidentifiedImageError as error:
+            raise PellucidError(
+                f"The file '{file}' is no picture that can be read; give one of {', '.join(FORMATS)}."
+            ) from error
 
 
 def bundled_photo(name: str) -> Photo:
@@ -190,16 +180,6 @@ def save_photo(path: StrPath, image: Float[np.ndarray, "..."], alpha: Float[np.n
     with atomic_path(path) as temporary:
         picture.save(temporary, format=kind, **options)
     return Path(path)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Pillow's warnings are not heard: of many pixels, which `_check_size` refuses, and of notes beside the pixels
-    (EXIF, the frames after the first) that are damaged."""
-    with _one_at_a_time, warnings.catch_warnings():
-        for kind in (Image.DecompressionBombWarning, UserWarning):
-            warnings.simplefilter("ignore", kind)
-        yield
 
 
 def _open(content: bytes) -> Image.Image:

@@ -16,10 +16,7 @@ import csv
 import itertools
 import math
 import re
-import tokenize
-import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +25,7 @@ from jaxtyping import Shaped
 
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import WHOLE, Split
-from pellucid.errors import PellucidError, summary
+from pellucid.errors import PellucidError, refusing, summary
 from pellucid.files import StrPath, input_file, too_large
 
 CSV_LIMIT = 2 * 10**9
@@ -43,9 +40,6 @@ NAMES = {
     "dev": (("dev_images", "dev_labels"), ("val_images", "val_labels")),
     "test": (("test_images", "test_labels"), ("x_test", "y_test")),
 }
-# What NumPy, ast and zipfile raise on damaged or hostile bytes.
-_BROKEN = (ValueError, SyntaxError, tokenize.TokenError, EOFError, OSError, KeyError, TypeError, OverflowError,
-           RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 def read_csv(path: StrPath) -> Split:
@@ -101,19 +95,9 @@ def read_arrays(
     Raises PellucidError for a file that is missing, damaged, or no NPZ, and for pickled arrays; what `choose` raises.
     """
     file = input_file(path, "NPZ file", NPZ_LIMIT)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            return {name: _read_array(file, archive, members[name]) for name in choose(members)}
-    except _BROKEN as error:
-        if "Object arrays" in str(error):
-            raise PellucidError(
-                f"The file '{file}' holds an array of Python objects, which is not read, since that can run code; save "
-                f"it as numbers, such as labels.astype(int), or as words, labels.astype(str)."
-            ) from error
-        raise PellucidError(
-            f"The file '{file}' is no NPZ file, or damaged ({summary(error)}); save it again."
-        ) from error
+    with refusing(f"The file '{file}' is no NPZ file, or damaged", "save it again"), zipfile.ZipFile(file) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        return {name: _read_array(file, archive, members[name]) for name in choose(members)}
 
 
 def _read_columns(file: Path) -> tuple[list[str], np.ndarray, Shaped[np.ndarray, " word"] | None]:
@@ -235,8 +219,16 @@ def _read_array(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
         raise too_large("NPZ file", f"{file}: {member.filename}", member.file_size, NPZ_LIMIT)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise PellucidError(f"The NPZ file '{file}' is packed in a way that NumPy does not write; save it again.")
-    with archive.open(member) as stream, warnings.catch_warnings(action="ignore"):  # of old and odd ones
-        array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+    with archive.open(member) as stream:
+        try:
+            array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        except ValueError as error:
+            if "Object arrays" not in str(error):
+                raise
+            raise PellucidError(
+                f"The file '{file}' holds an array of Python objects, which is not read, since that can run code; save "
+                f"it as numbers, such as labels.astype(int), or as words, labels.astype(str)."
+            ) from error
     return array
 
 

@@ -11,9 +11,7 @@ import importlib
 import os
 import pickle
 import re
-import struct
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,15 +25,12 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torch.nn.parameter import is_lazy
 
-from pellucid.errors import PellucidError, shortened, summary, unknown
+from pellucid.errors import PellucidError, refusing, shortened, summary, unknown
 from pellucid.files import StrPath, input_file
 
 NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 LARGEST_FILE = 2**36
-# What PyTorch raises on damaged or hostile bytes; its own reader of pickles takes them to be well formed.
-_BROKEN = (RuntimeError, ValueError, TypeError, EOFError, OSError, LookupError, AttributeError, AssertionError,
-           ArithmeticError, MemoryError, struct.error, zipfile.BadZipFile)  # fmt: skip
 _USUAL = ("", "state_dict", "model_state_dict", "model")  # where a state dict lies in its file
 DEEPEST = 5  # mappings inside each other
 
@@ -91,7 +86,11 @@ def loaded(module: nn.Module, path: StrPath) -> nn.Module:
             f"The weights '{path}' are of no known kind; give a .safetensors file, or a state dict as .pt or .pth."
         )
     checked = input_file(path, "file of weights", LARGEST_FILE)
-    held = _safe_tensors(checked) if suffix == ".safetensors" else unpickled(checked)
+    if suffix == ".safetensors":
+        with refusing(f"The weights '{path}' are no whole safetensors file", "save them once more", SafetensorError):
+            held: Any = load_file(checked)
+    else:
+        held = unpickled(checked)
     found, wanted = _tensors_in(held), module.state_dict()
     for tensors in found.values():
         _strip(tensors, wanted)
@@ -150,29 +149,18 @@ def _asked_for(error: pickle.UnpicklingError) -> str:
     return "" if found is None else f" (it names '{found[1]}')"
 
 
-def _safe_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError, OSError, OverflowError) as error:
-        raise PellucidError(
-            f"The weights '{path}' are no whole safetensors file ({summary(error)}); save them once more."
-        ) from error
-
-
 def unpickled(path: Path) -> Any:
     """What a file of `torch.save` holds, if that is tensors and plain values alone; nothing in the file is run."""
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of old pickles
+        with refusing(f"The weights '{path}' are no whole state dict", "save them once more"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise PellucidError(
             f"The weights '{path}' are a pickle that asks for more than tensors{_asked_for(error)}, so nothing of it "
             f"was run; save the state dict alone: torch.save(module.state_dict(), ...)."
         ) from error
-    except _BROKEN as error:
-        raise archive_refused(path) or PellucidError(
-            f"The weights '{path}' are no whole state dict ({summary(error)}); save them once more."
-        ) from error
+    except PellucidError as error:
+        raise archive_refused(path) or error from error.__cause__
 
 
 def archive_refused(path: Path) -> PellucidError | None:
@@ -221,10 +209,8 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
                 f"The weights '{path}' have '{name}' of shape {tuple(tensors[name].shape)}, but the module's is of "
                 f"{tuple(value.shape)}; give those of this very module."
             )
-    try:
+    with refusing(f"The weights '{path}' do not fit the module", "give those of this very module"):
         found = module.load_state_dict(tensors, strict=False)
-    except _BROKEN as error:
-        raise PellucidError(f"The weights '{path}' do not fit the module: {summary(error)}") from error
     missing, strange = found.missing_keys, found.unexpected_keys
     if path.suffix.lower() == ".safetensors":
         given = {wanted[name].data_ptr() for name in tensors if name in wanted}

@@ -13,16 +13,13 @@ import json
 import re
 import subprocess
 import sys
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import PellucidError, summary
+from pellucid.errors import PellucidError, refusing
 from pellucid.files import StrPath, input_file, readable
-from pellucid.see.models.hooks import FAILURES
 
 LARGEST_FILE, LARGEST_CONFIG = 2**35, 2**26
 PARTS = ("metadata.json", "config.json", "model.weights.h5")
@@ -60,18 +57,7 @@ MODULES = ["activations", "constraints", "dtype_policies", "initializers", "laye
 _BACKENDS = re.compile(r"^backend\.\w+\.(?=optimizers\.)")  # each has optimizers of its own
 CLASSES = ("Sequential", "Model", "Functional", "DTypePolicy", "FloatDTypePolicy", "Variable", "KerasTensor",
            "Function")  # fmt: skip
-# What Keras, zipfile, json and h5py raise on damaged or hostile bytes.
-_BROKEN = (*FAILURES, OSError, ImportError, RecursionError, zipfile.BadZipFile)
-
-
-@contextmanager
-def _refusing(what: str, fix: str = "save it by model.save()") -> Iterator[None]:
-    """Inside, whatever a damaged file raises is a PellucidError that says what is wrong, the reason, and the fix."""
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of optimizers, which nobody needs here
-            yield
-    except _BROKEN as error:
-        raise PellucidError(f"{what} ({summary(error)}); {fix}.") from error
+SAVE = "save it by model.save()"
 
 
 def load_model(keras: Any, path: StrPath) -> Any:
@@ -79,7 +65,7 @@ def load_model(keras: Any, path: StrPath) -> Any:
     checked = input_file(path, "model", LARGEST_FILE)
     _require_survivable(checked)
     _require_plain(checked, _zipped(checked) if checked.suffix.lower() == ".keras" else _hdf5(checked))
-    with _refusing(f"'{path}' is no model that Keras can open"):
+    with refusing(f"'{path}' is no model that Keras can open", SAVE):
         return keras.saving.load_model(checked, compile=False, safe_mode=True)
 
 
@@ -90,14 +76,14 @@ def load_weights(model: Any, path: StrPath) -> Any:
     checked = input_file(path, "file of weights", LARGEST_FILE)
     _require_survivable(checked)
     _hdf5(checked)
-    with _refusing(f"The weights '{path}' do not fit the Keras model", "give those of this very model"):
+    with refusing(f"The weights '{path}' do not fit the Keras model", "give those of this very model"):
         model.load_weights(checked)
     return model
 
 
 def _zipped(path: Path) -> Any:
     """The JSON description in a .keras file; raises PellucidError where another part of the file is refused."""
-    with _refusing(f"The Keras file '{path}' is damaged or something else"), zipfile.ZipFile(path) as held:
+    with refusing(f"The Keras file '{path}' is damaged or something else", SAVE), zipfile.ZipFile(path) as held:
         names = [info.filename for info in held.infolist() if not info.is_dir()]
         strange = [name for name in names if name not in PARTS]
         if strange or "config.json" not in names:
@@ -121,8 +107,10 @@ def _hdf5(path: Path, content: Any = None) -> Any:
         import h5py
     except ImportError as error:
         raise PellucidError("Keras files need the package h5py; pip install 'pellucid[keras]'.") from error
-    what = f"The Keras file '{path}' is damaged or something else"
-    with _refusing(what), h5py.File(path if content is None else content, "r") as file:
+    with (
+        refusing(f"The Keras file '{path}' is damaged or something else", SAVE),
+        h5py.File(path if content is None else content, "r") as file,
+    ):
         for name, where in _leading_out(h5py, file):
             raise PellucidError(
                 f"The Keras file '{path}' has '{name:.80}', which {where}; save the model once more, whole."
