@@ -34,11 +34,11 @@ def chosen_device(name: str | torch.device | None) -> torch.device | None:
     if text not in DEVICES and _NUMBERED.fullmatch(text) is None:
         raise unknown("device", text, [*DEVICES, "cuda:0"])
     device = torch.device(text)
-    numbered = _NUMBERED.fullmatch(text)
-    if device.type == "cuda" and (int(numbered[1]) if numbered else 0) >= torch.cuda.device_count():
-        raise PellucidError(f"There is no device '{text}' that PyTorch can use here; choose {_there()}.")
-    if device.type == "mps" and not _has_mps():
-        raise PellucidError(f"There is no device 'mps' that PyTorch can use here; choose {_there()}.")
+    lacks_card = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if lacks_card or (device.type == "mps" and not _has_mps()):
+        cards = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        there = " or ".join(f"'{one}'" for one in ("cpu", *cards, *["mps"] * _has_mps(), "auto"))
+        raise PellucidError(f"There is no device '{text}' that PyTorch can use here; choose {there}.")
     if text == "cuda":
         return torch.device("cuda", torch.cuda.current_device())
     return device
@@ -55,8 +55,3 @@ def memory_of(device: torch.device) -> int:
 
 def _has_mps() -> bool:
     return torch.backends.mps.is_available()
-
-
-def _there() -> str:
-    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return " or ".join(f"'{name}'" for name in ["cpu", *cuda, *(["mps"] if _has_mps() else []), "auto"])

@@ -107,13 +107,8 @@ def _short(numbers: Any) -> Any:
 def _toml(value: Any) -> str:
     """A value as TOML has it; JSON's strings, numbers and lists are TOML's, too."""
     if isinstance(value, Mapping):
-        return (
-            "{ "
-            + ", ".join(
-                f"{key if key.isidentifier() else json.dumps(key)} = {_toml(one)}" for key, one in value.items()
-            )
-            + " }"
-        )
+        pairs = (f"{key if key.isidentifier() else json.dumps(key)} = {_toml(one)}" for key, one in value.items())
+        return f"{{ {', '.join(pairs)} }}"
     if isinstance(value, tuple) and isinstance(value[0], str):
         return "[\n" + "".join(f"    {json.dumps(one)},\n" for one in value) + "]"
     return json.dumps(value)

@@ -73,8 +73,10 @@ def open_model(
         found = replace(found, model=_with_weights(found, options["weights"], source), random="")
     if found.random:
         warnings.warn(f"The weights of {_shown(source)} are random: {found.random}.", PellucidWarning, stacklevel=2)
-    if found.scaling is None:
-        found = _with_statement(found)
+    if found.scaling is None and keras.is_model(found.model):
+        found = replace(found, scaling=keras.stated_scaling(found.model))
+    elif found.scaling is None and isinstance(found.model, nn.Module):
+        found = replace(stated(found.model), name=found.name, input_shape=found.input_shape)
     opened = _opened(source, found, options, place, device == "auto")
     return _completed(opened, found, options.get("classes"))
 
@@ -101,22 +103,18 @@ def _opened(
         raise PellucidError(
             f"{_shown(source)} brings its own input shape and scaling; give these for models of PyTorch or Keras."
         )
-    opened = _ready(model, found.name)
+    if isinstance(model, Model):
+        opened = model
+        if not type(model).__module__.startswith("pellucid.") and model not in _known:
+            model.require_declared()
+            _known.add(model)
+    else:
+        opened = open_network(Network.load(model), name=found.name) if isinstance(model, Path) else open_network(model)
     if place is not None and place.type != opened.device.type and not anywhere:
         raise PellucidError(
             f"{_shown(source)} works on '{opened.device}' and cannot be moved to '{place}'; leave out the device."
         )
     return opened
-
-
-def _ready(model: Model | Network | Path, name: str | None) -> Model:
-    """A Model as it is, or a network of `learn`, from its file or itself."""
-    if isinstance(model, Model):
-        if not type(model).__module__.startswith("pellucid.") and model not in _known:
-            model.require_declared()
-            _known.add(model)
-        return model
-    return open_network(Network.load(model), name=name) if isinstance(model, Path) else open_network(model)
 
 
 def _completed(opened: Model, found: Described, classes: Sequence[str] | None) -> Model:
@@ -136,15 +134,6 @@ def _completed(opened: Model, found: Described, classes: Sequence[str] | None) -
     if found.pipeline is not None and opened.scaling == found.scaling:
         changes["pipeline"] = found.pipeline
     return replace(opened, **changes) if changes else opened
-
-
-def _with_statement(found: Described) -> Described:
-    """The same with what the model itself says of its images."""
-    if keras.is_model(found.model):
-        return replace(found, scaling=keras.stated_scaling(found.model))
-    if isinstance(found.model, nn.Module):
-        return replace(stated(found.model), name=found.name, input_shape=found.input_shape)
-    return found
 
 
 def _described(source: Any, trust: bool) -> tuple[Described, Mapping[str, Any]]:
@@ -170,21 +159,16 @@ def _found(word: str, folder: str | os.PathLike[str]) -> Described:
     if names.is_named(word):
         return replace(names.named(word), name=word)
     if factories.is_named(word):
-        return _made(word, folder)
+        package, _, function = word.partition(":")
+        library = package.partition(".")[0]
+        why = f"its library has trained ones as '{library}:{function}', if any" if library in _RANDOM else ""
+        return Described(factories.made(word, folder), name=function, random=why, fresh=True)
     if keras.is_file(word):
         return Described(keras_files.load_model(keras.imported(), path), name=path.stem, fresh=True)
     refused = refusals.of_file(path)
     if refused is not None:
         raise refused
     return Described(_located(word), name=path.stem)
-
-
-def _made(factory: str, folder: str | os.PathLike[str]) -> Described:
-    """What a factory makes; of a library that makes random weights unless told otherwise, this is noted."""
-    package, _, function = factory.partition(":")
-    library = package.partition(".")[0]
-    why = f"its library has trained ones as '{library}:{function}', if any" if library in _RANDOM else ""
-    return Described(factories.made(factory, folder), name=function, random=why, fresh=True)
 
 
 def _with_weights(found: Described, weights: str | os.PathLike[str], source: Any) -> Any:
