@@ -14,7 +14,7 @@ from PIL import Image
 
 from pellucid.data.folders import splits_named
 from pellucid.data.pictures import Pictures
-from pellucid.data.scaling import unit_pixels
+from pellucid.data.scaling import unit_images
 from pellucid.data.splits import WHOLE, Split
 from pellucid.errors import PellucidError
 
@@ -41,7 +41,7 @@ def _split(source: Any) -> Split:
     source = [source] if isinstance(source, Image.Image) else source
     pair = (source,) if hasattr(source, "ndim") else getattr(source, "tensors", source)
     if isinstance(pair, tuple) and len(pair) in (1, 2) and getattr(pair[0], "ndim", 0) > 2:
-        return Split(_in_unit(pair[0]), *(np.asarray(labels) for labels in pair[1:]))
+        return Split(unit_images(np.asarray(pair[0])), *(np.asarray(labels) for labels in pair[1:]))
     if not hasattr(source, "__len__") or not hasattr(source, "__getitem__") or isinstance(source, Mapping):
         raise PellucidError(
             f"The data are of type {type(source).__name__}; give a path, a data set with a length whose items are "
@@ -50,13 +50,6 @@ def _split(source: Any) -> Split:
     if len(source) == 0:
         raise PellucidError("The data set is empty; give one of at least one picture.")
     return Split(Pictures.of(source), _labels(source), _names(source))
-
-
-def _in_unit(images: Any) -> np.ndarray:
-    """Arrays and tensors, bytes as [0, 1]; Split judges them."""
-    array = np.asarray(images)
-    array = array[:, None] if array.ndim == 3 else array
-    return unit_pixels(array) if array.dtype == np.uint8 else array
 
 
 def _labels(source: Any) -> Any:

@@ -32,7 +32,7 @@ from pellucid.data.folders import SUFFIXES, picture_splits, split_word
 from pellucid.data.idx import idx_files, read_idx
 from pellucid.data.mnist import load_mnist
 from pellucid.data.pictures import Pictures
-from pellucid.data.scaling import unit_pixels
+from pellucid.data.scaling import unit_images
 from pellucid.data.shapes import load_shapes
 from pellucid.data.splits import PARTS, WHOLE, Data, Split, joined, split_off, split_three_ways
 from pellucid.data.tables import read_csv, read_npz
@@ -213,9 +213,8 @@ def _idx_split(images: Path, labels: Path) -> Split:
             f"The IDX file '{images}' holds {pixels.dtype} numbers of shape {pixels.shape}; need bytes of "
             f"shape (n, height, width)."
         )
-    scaled = unit_pixels(pixels)
     try:
-        return Split(scaled[:, None] if scaled.ndim == 3 else scaled, numbers)
+        return Split(unit_images(pixels), numbers)
     except PellucidError as error:
         raise PellucidError(
             f"The IDX files '{images.name}' and '{labels.name}' in '{images.parent}' do not fit: {error}"

@@ -166,6 +166,12 @@ def unit_pixels(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*sh
     return scaled
 
 
+def unit_images(array: np.ndarray) -> np.ndarray:
+    """Images with an axis for channels, (image, height, width) being gray, and in [0, 1] where they are bytes."""
+    array = array[:, None] if array.ndim == 3 else array
+    return unit_pixels(array) if array.dtype == np.uint8 else array
+
+
 def byte_pixels(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Pixels in [0, 1] as the nearest bytes 0 to 255, clipped; what `unit_pixels` made comes back exactly."""
     return np.asarray(np.rint(np.clip(pixels, 0, 1) * np.float32(255)), np.uint8)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from pellucid.data.scaling import unit_pixels
+from pellucid.data.scaling import unit_images, unit_pixels
 from pellucid.data.splits import WHOLE, Split
 from pellucid.errors import PellucidError, refusing, summary
 from pellucid.files import StrPath, input_file, too_large
@@ -240,15 +240,13 @@ def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray, c
                 f"'{name}' in the NPZ file '{file}' runs from {images.min()} to {images.max()}; need whole numbers 0 "
                 f"to 255, or floats from 0 to 1."
             )
-        images = unit_pixels(images.astype(np.uint8, copy=False))
+        images = images.astype(np.uint8, copy=False)
     if images.ndim == 4 and _channels_are_last(file, name, images.shape[1:]):
         images = images.transpose(0, 3, 1, 2)
-    if images.ndim == 3:
-        images = images[:, None]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     try:
-        return Split(np.ascontiguousarray(images), labels, classes)
+        return Split(np.ascontiguousarray(unit_images(images)), labels, classes)
     except PellucidError as error:
         raise PellucidError(f"'{name}' in the NPZ file '{file}' does not fit: {error}") from error
 
