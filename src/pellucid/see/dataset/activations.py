@@ -156,10 +156,8 @@ def inspect(
 
 def find_wrong(model: Model, split: Split) -> Int64[np.ndarray, "wrong"]:
     """The positions of the images whose label is not the class of the model's largest output."""
-    labels, last = split.labels, model.layers[-1].name
-    rows, _ = batch_size_for(model, [last], LARGEST)
-    with model.unit_means([last]) as read:
-        wrong = [at[read(images)[last].argmax(axis=1) != labels[at]] for at, images in split.batches(rows)]
+    labels = split.labels
+    wrong = [at[model.predict(images).argmax(axis=1) != labels[at]] for at, images in split.batches(LARGEST)]
     return np.concatenate(wrong)
 
 

@@ -48,19 +48,15 @@ class ClassMeans:
 
     def sentences(self) -> list[str]:
         """What there is to say of each class, by its name; of many, only of those that images are taken for."""
-        names, none = (
-            class_names(self.classes, len(self.counts)),
-            f"no image has a probability above {self.threshold:g}",
-        )
-        seen = [
-            f"class '{name}': the mean of {count:,} image{'s' if count > 1 else ''}"
-            if count > 0
-            else f"class '{name}': {none}"
+        names = class_names(self.classes, len(self.counts))
+        none = f"no image has a probability above {self.threshold:g}"
+        said = [
+            (name, f"the mean of {count:,} image{'s' * (count > 1)}" if count else none)
             for name, count in zip(names, self.counts.tolist(), strict=True)
-            if count > 0 or len(names) <= MANY
+            if count or len(names) <= MANY
         ]
-        rest = len(names) - len(seen)
-        return [*seen, f"{rest:,} other classes: {none}"] if rest else seen
+        rest = [f"{len(names) - len(said):,} other classes: {none}"] * (len(said) < len(names))
+        return [f"class '{name}': {words}" for name, words in said] + rest
 
 
 def average(model: Any, images: Any, threshold: float = 0.9) -> ClassMeans:

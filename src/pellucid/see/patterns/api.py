@@ -135,7 +135,9 @@ def _objective(
             raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
         layer.require_fit(model)
         return layer, np.arange(len(layer))
-    numbers = _checked_units(model, layer, units)
+    count = model.layer(layer).units
+    numbers = np.arange(count) if units is None else as_units(units).cpu().numpy()
+    require_units(layer, torch.from_numpy(numbers), count)
     jobs = torch.from_numpy(numbers).to(model.device)
     found: Objective = Units(layer, jobs)
     if settings.others > 0:
@@ -146,16 +148,6 @@ def _objective(
     found = PreActivation(found) if settings.logit else found
     found = AtPosition(found, settings.at) if settings.at else found
     return (Diversified.around(found, layer, settings.diversity) if settings.diversity > 0 else found), numbers
-
-
-def _checked_units(model: Model, layer: str, units: ArrayLike | None) -> Int64[np.ndarray, "unit"]:
-    """The units as numbers of the layer; raises PellucidError for one that it does not have, or for none at all."""
-    count = model.layer(layer).units
-    if units is None:
-        return np.arange(count)
-    numbers = as_units(units)
-    require_units(layer, numbers, count)
-    return numbers.cpu().numpy()
 
 
 def _checked_images(model: Model, data: Any) -> Split | None:
