@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,8 @@ def _hdf5(path: Path, content: Any = None) -> Any:
         refusing(f"The Keras file '{path}' is damaged or something else", SAVE),
         h5py.File(path if content is None else content, "r") as file,
     ):
-        for name, where in _leading_out(h5py, file):
-            raise PellucidError(
-                f"The Keras file '{path}' has '{name:.80}', which {where}; save the model once more, whole."
-            )
+        if (found := _leading_out(h5py, file)) is not None:
+            raise PellucidError(f"The Keras file '{path}' has {found}; save the model once more, whole.")
         config = file.attrs.get("model_config")
         return None if config is None else json.loads(config)
 
@@ -133,30 +131,23 @@ def _require_survivable(path: Path) -> None:
         )
 
 
-def _leading_out(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
-    """Links to other files, data stored in other files, and data too large to be weights."""
-    waiting, seen, numbers = [("", file)], set(), 0
-    while waiting:
-        path, group = waiting.pop()
-        for name in group:
-            link, inside = group.get(name, getlink=True), f"{path}/{name}"
-            if isinstance(link, h5py.ExternalLink):
-                yield inside, "is a link to another file"
-                continue
-            if not isinstance(link, h5py.HardLink):
-                continue
-            found = group[name]
-            if isinstance(found, h5py.Group):
-                address = h5py.h5o.get_info(found.id).addr
-                if address not in seen:
-                    seen.add(address)
-                    waiting.append((inside, found))
-            elif isinstance(found, h5py.Dataset):
-                numbers += found.nbytes
-                if found.external or found.is_virtual:
-                    yield inside, "lies in another file"
-                elif numbers > LARGEST_FILE:
-                    yield inside, f"claims to have {readable(numbers)}"
+def _leading_out(h5py: Any, file: Any) -> str | None:
+    """The first link to another file, data stored in another file, or data too large to be weights; None without."""
+    numbers = 0
+
+    def judged(name: str, link: Any) -> str | None:
+        nonlocal numbers
+        if isinstance(link, h5py.ExternalLink):
+            return f"'/{name:.80}', which is a link to another file"
+        found = file[name] if isinstance(link, h5py.HardLink) else None
+        if not isinstance(found, h5py.Dataset):
+            return None
+        if found.external or found.is_virtual:
+            return f"'/{name:.80}', which lies in another file"
+        numbers += found.nbytes
+        return f"'/{name:.80}', which claims to have {readable(numbers)}" if numbers > LARGEST_FILE else None
+
+    return file.visititems_links(judged)  # type: ignore[no-any-return]
 
 
 def _require_plain(path: Path, config: Any) -> None:
