@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Float32
-from PIL import Image
 
-from pellucid.data.scaling import byte_pixels
+from pellucid.data.scaling import pillow_of
 
 WIDE, HIGH = 360, 150  # of a curve, in the units of its own drawing
 POINTS = 240  # of a curve
@@ -54,10 +53,9 @@ def text_tag(text: str) -> str:
 
 def picture_tag(picture: Float32[np.ndarray, "colour tall wide"], words: str, scale: int = 1) -> str:
     """A picture as an HTML `<img>` that carries its own bytes, shown `scale` times as large, pixel by pixel."""
-    pixels = np.moveaxis(byte_pixels(picture), 0, -1)
     memory = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(memory, "PNG", optimize=True)
-    height, width = pixels.shape[:2]
+    pillow_of(picture).save(memory, "PNG", optimize=True)
+    height, width = picture.shape[1:]
     return (
         f'<img alt="{html.escape(words, quote=True)}" width="{scale * width}" height="{scale * height}" '
         f'style="image-rendering: pixelated" '

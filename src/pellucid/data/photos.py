@@ -24,7 +24,7 @@ from jaxtyping import Float, Float32
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pellucid.data.idx import DEFLATE_RATIO
-from pellucid.data.scaling import byte_pixels, unit_pixels
+from pellucid.data.scaling import pillow_of, unit_pixels
 from pellucid.errors import PellucidError, refusing, unknown
 from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes
 
@@ -206,16 +206,14 @@ def _check_size(file: Path, picture: Image.Image, most: int, size: int) -> None:
 
 def photo_of(picture: Image.Image, name: StrPath = "picture") -> Photo:
     """Pixels and transparency of an open picture of any mode; `name` is what a sentence calls it."""
-    if picture.has_transparency_data and not picture.mode.startswith(("I", "F")):
-        colour = np.asarray(picture.convert("RGBA"))
-        pixels, alpha = unit_pixels(colour[..., :3]), unit_pixels(colour[..., 3])
-        pixels = pixels[..., :1] if picture.mode in ("1", "L", "LA", "La") else pixels
-        return Photo(np.ascontiguousarray(pixels.transpose(2, 0, 1)), alpha)
     if picture.mode.startswith(("I", "F")):
         return Photo(_deep_gray(Path(name), np.asarray(picture))[None])
-    if picture.mode in ("1", "L"):
-        return Photo(unit_pixels(np.asarray(picture.convert("L")))[None])
-    return Photo(np.ascontiguousarray(unit_pixels(np.asarray(picture.convert("RGB"))).transpose(2, 0, 1)))
+    channels, alpha = 1 if picture.mode in ("1", "L", "LA", "La") else 3, None
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        alpha = unit_pixels(np.asarray(picture)[..., 3])
+    pixels = unit_pixels(np.asarray(picture.convert("RGB"))[..., :channels])
+    return Photo(np.ascontiguousarray(pixels.transpose(2, 0, 1)), alpha)
 
 
 def _deep_gray(file: Path, pixels: np.ndarray) -> np.ndarray:
@@ -237,12 +235,8 @@ def _to_pillow(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Im
         raise PellucidError(
             f"The alpha for '{path}' has shape {alpha.shape}; need that of the picture, {image.shape[1:]}."
         )
-    planes = [*image] if alpha is None else [*image, alpha]
-    for plane in planes:
-        if not (plane.min() >= 0 and plane.max() <= 1):
-            raise PellucidError(
-                f"Pixels for '{path}' run from {plane.min():g} to {plane.max():g}; need [0, 1], so rescale them."
-            )
-    return Image.merge("RGBA"[: len(planes)] if len(planes) > 2 else "LA"[: len(planes)], [
-        Image.fromarray(byte_pixels(plane)) for plane in planes
-    ])  # fmt: skip
+    planes = image if alpha is None else np.concatenate([image, alpha[None]])
+    low, high = planes.min(), planes.max()
+    if not (low >= 0 and high <= 1):
+        raise PellucidError(f"Pixels for '{path}' run from {low:g} to {high:g}; need [0, 1], so rescale them.")
+    return pillow_of(planes)

@@ -155,9 +155,8 @@ class Pictures:
         channels, height, width = self.image_shape
         if isinstance(picture, Image.Image):
             if self.fit is None and picture.mode in ("L", "RGB") and channels in PIXELS:
-                fitting = ImageOps.fit(picture.convert(PIXELS[channels]), (width, height), Image.Resampling.BICUBIC)
-                pixels = unit_pixels(np.asarray(fitting)).reshape(height, width, channels)
-                return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+                picture = picture.convert(PIXELS[channels])
+                return photos.photo_of(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)).image
             picture = photos.photo_of(picture).over()
         if self.fit is not None:
             return self.fit(picture)

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
+from PIL import Image
 
 from pellucid.errors import PellucidError, unknown
 from pellucid.kernels import standardize_images
@@ -175,6 +176,12 @@ def unit_images(array: np.ndarray) -> np.ndarray:
 def byte_pixels(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Pixels in [0, 1] as the nearest bytes 0 to 255, clipped; what `unit_pixels` made comes back exactly."""
     return np.asarray(np.rint(np.clip(pixels, 0, 1) * np.float32(255)), np.uint8)
+
+
+def pillow_of(picture: Float[np.ndarray, "channel height width"]) -> Image.Image:
+    """A picture in [0, 1] as Pillow's, of bytes: gray, gray and alpha, RGB or RGBA, by its channels."""
+    pixels = np.moveaxis(byte_pixels(picture), 0, -1)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
 
 
 def _constants(name: str, numbers: Any) -> Float32[np.ndarray, "..."]:

@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
-from PIL import Image
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from pellucid.data.html import table
 from pellucid.data.photos import fit_image
-from pellucid.data.scaling import Images, Scaling, byte_pixels
+from pellucid.data.scaling import Images, Scaling, pillow_of
 from pellucid.data.strokes import read_strokes
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.losses import probabilities_of
@@ -275,8 +274,7 @@ class Model(ABC):
         """
         if self.pipeline is None or image.shape[0] not in (1, 3):
             return fit_image(image, self.input_shape)
-        planes = np.broadcast_to(byte_pixels(image), (3, *image.shape[1:]))
-        given: np.ndarray = self.pipeline(Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0))))
+        given: np.ndarray = self.pipeline(pillow_of(np.broadcast_to(image, (3, *image.shape[1:]))))
         fitted: np.ndarray = self.scaling.invert(given[None])[0]
         return fitted
 
