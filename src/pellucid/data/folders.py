@@ -59,7 +59,8 @@ def picture_splits(folder: Path) -> dict[str, Split] | None:
         files, folders = _entries(folder)
     named = splits_named(folders)
     roots = {WHOLE: folder} if named is None else {split: folder / name for split, name in named.items()}
-    by_class = sorted({name for root in roots.values() for name in _entries(root)[1] if _holds_pictures(root / name)})
+    holding = {name for root in roots.values() for name in _entries(root)[1] if any(_pictures(root / name, {}))}
+    by_class = sorted(holding)
     skipped: dict[str, str] = {}
     found: dict[str, tuple[list[str], list[int]]] = {}  # paths and labels
     for split, root in roots.items():
@@ -68,7 +69,7 @@ def picture_splits(folder: Path) -> dict[str, Split] | None:
         if classes:
             beside = [name for name in os.listdir(root) if (root / name).is_file()]
             skipped |= {str(root / name): "beside the classes' folders" for name in beside}
-        elif named is not None or _mostly_pictures(files):
+        elif named is not None or sum(map(_is_picture, files)) * 2 > len(files):  # not tables with a picture beside
             paths += _pictures(root, skipped)
         for name in classes:
             own = list(_pictures(root / name, skipped))
@@ -111,14 +112,5 @@ def _pictures(folder: Path, skipped: dict[str, str]) -> Iterator[str]:
                 yield path
 
 
-def _holds_pictures(folder: Path) -> bool:
-    return next(_pictures(folder, {}), None) is not None
-
-
 def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _mostly_pictures(files: Sequence[str]) -> bool:
-    """Whether a folder is one of pictures, and not of tables or IDX files with a picture beside them."""
-    return sum(map(_is_picture, files)) * 2 > len(files)

@@ -87,9 +87,10 @@ def load_split(source: Any) -> Split:
 
 def _found(source: Any) -> tuple[dict[str, Split], str]:
     """The splits of what is no name of ours, {"all": ...} where they are one, and what they are called."""
-    if not isinstance(source, str | os.PathLike) and not _are_paths(source):
+    several: Any = [source] if isinstance(source, str | os.PathLike) else source
+    are_paths = isinstance(several, list | tuple) and all(isinstance(one, str | os.PathLike) for one in several)
+    if not (are_paths and several):
         return dataset_splits(source), "data"
-    several: Sequence[StrPath] = [source] if isinstance(source, str | os.PathLike) else source
     if isinstance(source, str) and not os.path.exists(source):
         several = [part.strip() for part in source.split(",")]
     path, given = Path(several[0]), os.fspath(several[0])
@@ -103,11 +104,6 @@ def _found(source: Any) -> tuple[dict[str, Split], str]:
     if not os.path.exists(given) and path.suffix.lower() not in TABLES and not set(given) & {os.sep, "/"}:
         raise unknown("data set", given, KINDS)
     return _table(path), path.stem
-
-
-def _are_paths(several: Any) -> bool:
-    is_list = isinstance(several, list | tuple) and len(several) > 0
-    return is_list and all(isinstance(one, str | os.PathLike) for one in several)
 
 
 def _table(path: Path) -> dict[str, Split]:

@@ -89,7 +89,10 @@ def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], mos
     file = Path(name)
     with _one_at_a_time, refusing(f"The photo '{file}' is damaged or cut short", "fetch it again"):
         try:
-            with _open(content) as picture:
+            Image.init()  # not every build of Pillow knows every format
+            known = [name for name in FORMATS if name in Image.OPEN]
+            # From memory, for Pillow maps files, and one that another program cuts short meanwhile would end this one.
+            with Image.open(io.BytesIO(content), formats=known) as picture:
                 _check_size(file, picture, most_pixels, len(content))
                 picture.load()
                 return make(ImageOps.exif_transpose(picture))
@@ -182,15 +185,6 @@ def save_photo(path: StrPath, image: Float[np.ndarray, "..."], alpha: Float[np.n
     return Path(path)
 
 
-def _open(content: bytes) -> Image.Image:
-    """Pillow's picture, its header read.
-
-    From memory, for Pillow maps files, and one that another program cuts short meanwhile would end this one.
-    """
-    Image.init()  # not every build of Pillow knows every format
-    return Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
-
-
 def _check_size(file: Path, picture: Image.Image, most: int, size: int) -> None:
     if picture.width * picture.height > most:
         raise PellucidError(
@@ -236,7 +230,7 @@ def _to_pillow(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Im
             f"The alpha for '{path}' has shape {alpha.shape}; need that of the picture, {image.shape[1:]}."
         )
     planes = image if alpha is None else np.concatenate([image, alpha[None]])
-    low, high = planes.min(), planes.max()
-    if not (low >= 0 and high <= 1):
-        raise PellucidError(f"Pixels for '{path}' run from {low:g} to {high:g}; need [0, 1], so rescale them.")
+    for low, high in [(plane.min(), plane.max()) for plane in planes]:
+        if not (low >= 0 and high <= 1):
+            raise PellucidError(f"Pixels for '{path}' run from {low:g} to {high:g}; need [0, 1], so rescale them.")
     return pillow_of(planes)
