@@ -113,7 +113,7 @@ def answers(
             readings = read(torch.from_numpy(images[begin : begin + rows]).to(model.device))
             for name, parts in found.items():
                 parts.append(readings[name].unit_means.cpu().numpy())
-    return {name: _sound(model, name, np.concatenate(parts)) for name, parts in found.items()}
+    return {name: model.finite(name, np.concatenate(parts)) for name, parts in found.items()}
 
 
 def inspect(
@@ -148,7 +148,7 @@ def inspect(
     names = [layer.name for layer in opened.readable if layer in wanted]
     with opened.reading(names) as read, torch.no_grad():
         readings = read(received)
-    answers = {name: _sound(opened, name, readings[name].output[0].cpu().numpy()) for name in names}
+    answers = {name: opened.finite(name, readings[name].output[0].cpu().numpy()) for name in names}
     known = {name: reading.pre_activation for name, reading in readings.items() if reading.pre_activation is not None}
     before = {name: numbers[0].cpu().numpy() for name, numbers in known.items()}
     return Activations(opened.name, array, received[0].cpu().numpy(), answers, before, note, opened.classes)
@@ -159,12 +159,3 @@ def find_wrong(model: Model, split: Split) -> Int64[np.ndarray, "wrong"]:
     labels = split.labels
     wrong = [at[model.predict(images).argmax(axis=1) != labels[at]] for at, images in split.batches(LARGEST)]
     return np.concatenate(wrong)
-
-
-def _sound(model: Model, layer: str, activations: np.ndarray) -> np.ndarray:
-    """The activations, known to be finite: what would be drawn of others looks like any picture."""
-    if not np.isfinite(activations).all():
-        raise PellucidError(
-            f"Layer '{layer}' of '{model.name}' gives NaN or infinity; check the model's weights and its scaling."
-        )
-    return activations

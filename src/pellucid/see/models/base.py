@@ -199,12 +199,15 @@ class Model(ABC):
                 one = read(self.prepared(images[begin : begin + step]))[last]
                 before = None if one.pre_activation is None else one.pre_activation.float().cpu().numpy()
                 found.append(probabilities_of(one.output.float().cpu().numpy(), before))
-        shares = np.concatenate(found)
-        if not np.isfinite(shares).all():
+        return self.finite(last, np.concatenate(found))
+
+    def finite(self, layer: str, numbers: np.ndarray) -> np.ndarray:
+        """What a layer answered, known to be finite: what would be drawn of other numbers looks like any picture."""
+        if not np.isfinite(numbers).all():
             raise PellucidError(
-                f"Layer '{last}' of '{self.name}' gives NaN or infinity; check the model's weights and its scaling."
+                f"Layer '{layer}' of '{self.name}' gives NaN or infinity; check the model's weights and its scaling."
             )
-        return shares
+        return numbers
 
     def receptive_field(self, layer: str) -> ReceptiveField | None:
         """The pixels that each position of a layer's map can see; None where it has no map, whose units see them all.

@@ -143,20 +143,16 @@ def importing_from(folder: StrPath) -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _asked_for(error: pickle.UnpicklingError) -> str:
-    """The global that a refused pickle names, as PyTorch's error gives it; its advice to load anyway is left out."""
-    found = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
-    return "" if found is None else f" (it names '{found[1]}')"
-
-
 def unpickled(path: Path) -> Any:
     """What a file of `torch.save` holds, if that is tensors and plain values alone; nothing in the file is run."""
     try:
         with refusing(f"The weights '{path}' are no whole state dict", "save them once more"):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except pickle.UnpicklingError as error:  # whose advice, to load it anyway, is left out
+        named = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
+        asked = f" (it names '{named[1]}')" if named else ""
         raise PellucidError(
-            f"The weights '{path}' are a pickle that asks for more than tensors{_asked_for(error)}, so nothing of it "
+            f"The weights '{path}' are a pickle that asks for more than tensors{asked}, so nothing of it "
             f"was run; save the state dict alone: torch.save(module.state_dict(), ...)."
         ) from error
     except PellucidError as error:

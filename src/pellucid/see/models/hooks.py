@@ -24,7 +24,6 @@ from pellucid.see.models.base import InputShape, LayerInfo, LayerOutput, Reader
 from pellucid.see.models.relu_override import ReluOverride
 from pellucid.see.models.unit_axis import PROBED, Arrangement, Images, Output, arrange, first_tensor, images_by_change
 
-FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError)
 lock = threading.RLock()  # one reading at a time changes training flags and hooks of a model
 
 

@@ -29,7 +29,6 @@ from pellucid.errors import PellucidError
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
 from pellucid.see.models.hooks import (
-    FAILURES,
     FixedRng,
     ForwardRecorder,
     LayerProbe,
@@ -215,7 +214,7 @@ def _axis_of_vector(module: nn.Module, name: str, vector: Tensor, args: Any, kwa
         named = {key: one.clone() if isinstance(one, Tensor) else one for key, one in kwargs.items()}
         try:
             runs.append(first_tensor(functional_call(module, {name: weight}, tuple(copied), named)))
-        except FAILURES:  # a person's own code, which may not bear to run twice
+        except Exception:  # noqa: BLE001  # a person's own code, which may not bear to run twice
             return None
     return None if runs[0] is None or runs[1] is None else axis_of_change(runs[0], runs[1], vector.numel())
 
@@ -242,7 +241,11 @@ def _probe(
             probe.look(run, shape, device, dtype)
         except Exception as error:  # whatever a person's own code raises
             raise refusal(module, name, shape, error, forward) from error
-    holders = {path: one for path, one in module.named_modules() if _holds_tensors(one)}
+    holders = {
+        path: one
+        for path, one in module.named_modules()
+        if [*one.parameters(recurse=False), *one.buffers(recurse=False)]
+    }
     layers, sites, unlisted = probe.found(shape[1:], asked, holders)
     if not layers:
         raise PellucidError(
@@ -250,10 +253,6 @@ def _probe(
             f"register its layers as attributes, or wrap it in torch.nn.Sequential."
         )
     return layers, sites, unlisted
-
-
-def _holds_tensors(module: nn.Module) -> bool:
-    return any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
 
 
 @contextmanager

@@ -203,7 +203,9 @@ class Patterns(_Found):
         steps = tuple(arrays.pop("moments").tolist())
         settings = PatternSettings.of(**about["settings"])
         shared: dict[str, Any] = {"model": str(about["model"]), "layer": str(about["layer"])}
-        shared |= {"parts": _texts(about.get("parts")), "settings": settings}
+        parts = about.get("parts")
+        texts = {str(name): str(text) for name, text in parts.items()} if isinstance(parts, Mapping) else {}
+        shared |= {"parts": texts, "settings": settings}
         unknown = {name: np.full(count, -1, np.int64) for name in _LATER}
         scaling = Scaling.from_dict(about.get("scaling", {"kind": "unit"}))
         return cls.of({**unknown, **arrays}, steps, scaling=scaling, **shared)
@@ -344,11 +346,6 @@ def _fits(name: str, array: np.ndarray, count: int) -> bool:
         return array.ndim == 1 and array.dtype == np.int64
     axes, dtype, units = _KINDS["history" if name.startswith("term:") else name]
     return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
-
-
-def _texts(found: object) -> dict[str, str]:
-    """Names and descriptions from a file; none where there are none."""
-    return {str(name): str(text) for name, text in found.items()} if isinstance(found, Mapping) else {}
 
 
 def _plotted(wall: Float32[np.ndarray, "colour tall wide"], title: str, axes: "Axes | None") -> "Axes":
