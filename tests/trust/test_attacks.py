@@ -89,7 +89,7 @@ def pickled(tmp_path: Path) -> Path:
 def test_pickles_inside_npz(pickled: Path) -> None:
     """Rejects `np.load(..., allow_pickle=True)` in any of the four places where NPZ files are read."""
     for read in (load_data, Patterns.load, load_images):
-        with pytest.raises(PellucidError, match=r"Object arrays cannot be loaded when allow_pickle=False"):
+        with pytest.raises(PellucidError, match=r"array of Python objects, which is not read"):
             read(pickled)
     shutil.copyfile(pickled, pickled.parent / "part.npz")
     assert ResultCache(pickled.parent, "mark", True, Engine()).load_part("part") is None
@@ -122,7 +122,7 @@ def test_pickles_of_pytorch_are_refused_by_name(tmp_path: Path, suffix: str) -> 
     path.write_bytes(bomb())
     with pytest.raises(PellucidError, match=r"nothing of it was run"):
         loaded(corpus.module(), path)
-    with pytest.raises(PellucidError, match=r"holds weights without the module|is no network that Pellucid can open"):
+    with pytest.raises(PellucidError, match=r"nothing of it was run|is no network that Pellucid can open"):
         pc.open_model(path)
 
 

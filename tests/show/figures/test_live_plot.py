@@ -237,7 +237,8 @@ def test_what_cannot_be_drawn_is_refused_before_the_work(options, sentence):
 
 def test_without_tensorboard_a_sentence_says_what_to_install(tmp_path, monkeypatch):
     """Rejects an ImportError."""
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(PellucidError, match=r"install it: pip install 'pellucid\[tensorboard\]'"):
         TensorBoardLog(tmp_path / "log")
     assert list(tmp_path.iterdir()) == []
