@@ -17,7 +17,8 @@ QUOTE = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTAL
 def pages() -> dict[Path, str]:
     """Each generated page and what it must say."""
     with patch.object(sys, "argv", ["pellucid"]):  # else `python -m pytest` gets into the usage lines
-        commands = NOTE + app.generate_docs().rstrip() + "\n"
+        written = re.sub(r"\n {4}(?=\S)", " ", app.generate_docs())  # the help of an option is one line
+        commands = NOTE + written.rstrip() + "\n"
     learning = HERE / "learning.md"
     return {HERE / "cli.md": commands, learning: QUOTE.sub(quoted, learning.read_text(encoding="utf-8"))}
 

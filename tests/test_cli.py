@@ -95,7 +95,7 @@ def test_every_verb_explains_itself_and_takes_a_seed(capsys, verb):
     told = done(capsys, verb, "--help")
     assert "--seed" in told
     assert cli.app[verb].help.strip()
-    for argument in cli.app[verb].assemble_argument_collection():
+    for argument in cli.app[verb].assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help or not argument.parse or argument.children, argument.name
 
 

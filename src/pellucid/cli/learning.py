@@ -29,23 +29,11 @@ from pellucid.settings import (
 
 @app.command
 def train(
-    architecture: Annotated[
-        str,
-        Parameter(
-            help="architecture, by name (mnist-cnn, mnist-robust, cnn-modern, resnet-8, cnn-4-4-8-16, mlp-deep, "
-            "mlp-70-30) or as a TOML file; or the file of a network or checkpoint (.safetensors) to go on from"
-        ),
-    ],
+    architecture: str,
     /,
     *,
-    out: Annotated[Path, Parameter(help="file (.safetensors) for the network")] = Path("net.safetensors"),
-    verbose: Annotated[
-        bool,
-        Parameter(
-            name=("--verbose", "-v"),
-            help="lines with each layer's largest activation and share of silent units after every epoch",
-        ),
-    ] = False,
+    out: Path = Path("net.safetensors"),
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False,
     source: Flat[SplitSettings] = SplitSettings(),
     network: Flat[NetworkSettings] = NetworkSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
@@ -56,6 +44,12 @@ def train(
     An architecture brings its own defaults for some of these options; options that are given override them. With a
     checkpoint, the same command and --resume continue a training that was interrupted, to the same bytes in the end;
     other rates than before may be given.
+
+    Args:
+        architecture: architecture, by name (mnist-cnn, mnist-robust, cnn-modern, resnet-8, cnn-4-4-8-16, mlp-deep,
+            mlp-70-30) or as a TOML file; or the file of a network or checkpoint (.safetensors) to go on from
+        out: file (.safetensors) for the network
+        verbose: lines with each layer's largest activation and share of silent units after every epoch
     """
     from pellucid.learn.metrics import evaluate as score
     from pellucid.learn.training import train as fit
@@ -107,18 +101,19 @@ def average(
     model: AnyModel,
     /,
     *,
-    threshold: Annotated[
-        float, Parameter(help="probability of a class above which an image counts for it (0 to 1)")
-    ] = 0.9,
+    threshold: float = 0.9,
     split: TrainPart = None,
-    out: Annotated[
-        Path, Parameter(help="file for a figure (.png, .pdf or .svg) or the mean images themselves (.npz, .csv)")
-    ] = Path("average.png"),
+    out: Path = Path("average.png"),
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Show, for each class, the mean of the images that a model is sure belong to it; labels are not needed."""
+    """Show, for each class, the mean of the images that a model is sure belong to it; labels are not needed.
+
+    Args:
+        threshold: probability of a class above which an image counts for it (0 to 1)
+        out: file for a figure (.png, .pdf or .svg) or the mean images themselves (.npz, .csv)
+    """
     from pellucid.see.dataset.class_means import NUMBERS
     from pellucid.see.dataset.class_means import average as mean
     from pellucid.see.models.open import open_model
@@ -139,18 +134,22 @@ def average(
 
 @app.command
 def check(
-    network: Annotated[
-        str, Parameter(help="network or architecture: a bundled one's name, a network's file, or a TOML file")
-    ],
+    network: str,
     /,
     *,
-    images: Annotated[int, Parameter(help="number of training images in the loss whose gradients are checked")] = 4,
-    samples: Annotated[int, Parameter(help="number of entries of each array that are compared")] = 12,
+    images: int = 4,
+    samples: int = 12,
     source: Flat[SplitSettings] = SplitSettings(),
     options: Flat[NetworkSettings] = NetworkSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Compare every hand-written gradient of a network with central differences."""
+    """Compare every hand-written gradient of a network with central differences.
+
+    Args:
+        network: network or architecture: a bundled one's name, a network's file, or a TOML file
+        images: number of training images in the loss whose gradients are checked
+        samples: number of entries of each array that are compared
+    """
     import numpy as np
 
     from pellucid.learn.gradient_check import check_gradients
@@ -165,33 +164,12 @@ def clusters(
     architecture: Architecture = "mlp-70-30",
     /,
     *,
-    of: Annotated[
-        Literal["images", "pixels"],
-        Parameter(
-            help="what is put into clusters: images, or pixels, whose groups a network then sees the means of; no more "
-            "of these than there are pixels"
-        ),
-    ] = "images",
-    clusters: Annotated[
-        int | None, Parameter(help="number of cluster centres to learn from (default: the number that is suggested)")
-    ] = None,
-    target: Annotated[
-        float | None,
-        Parameter(
-            help="dev accuracy (0 to 1) up to which training times are compared (default: the best that both reach)"
-        ),
-    ] = None,
-    out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("clusters.png"),
-    table: Annotated[
-        Path | None, Parameter(help="file (.csv) for the numbers of each K (default: none is written)")
-    ] = None,
-    network: Annotated[
-        Path | None,
-        Parameter(
-            help="file (.safetensors) for the network that learnt from clusters, their centres and all normalization "
-            "included: it takes images (default: none is written)"
-        ),
-    ] = None,
+    of: Literal["images", "pixels"] = "images",
+    clusters: int | None = None,
+    target: float | None = None,
+    out: Path = Path("clusters.png"),
+    table: Path | None = None,
+    network: Path | None = None,
     source: Flat[SplitSettings] = SplitSettings(),
     scan: Flat[ScanSettings] = ScanSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
@@ -201,6 +179,16 @@ def clusters(
 
     The architecture is one of dense layers. Settings of the training hold for both networks; on the distances, one
     that is not given may differ from that on pixels, and the ridge term is scaled to their number.
+
+    Args:
+        of: what is put into clusters: images, or pixels, whose groups a network then sees the means of; no more of
+            these than there are pixels
+        clusters: number of cluster centres to learn from (default: the number that is suggested)
+        target: dev accuracy (0 to 1) up to which training times are compared (default: the best that both reach)
+        out: file for the figure: .png, .pdf or .svg
+        table: file (.csv) for the numbers of each K (default: none is written)
+        network: file (.safetensors) for the network that learnt from clusters, their centres and all normalization
+            included: it takes images (default: none is written)
     """
     from pellucid.learn.build import network_for
     from pellucid.learn.experiments.cluster_comparison import compare_clusters, require_clusters
@@ -245,23 +233,10 @@ def study(
     architecture: Architecture,
     /,
     *,
-    over: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="setting to vary and its values, such as ridge=0.01,0.1 or hidden=70-30,100-50; repeat it for more; "
-            "seed, clusters and architecture too"
-        ),
-    ],
-    out: Annotated[Path, Parameter(help="folder for the tables and the figure; a study in it is continued")] = Path(
-        "study"
-    ),
-    clusters: Annotated[
-        int, Parameter(help="number of cluster centres whose distances are the features; 0 for pixels")
-    ] = 0,
-    target: Annotated[
-        float | None,
-        Parameter(help="dev accuracy (0 to 1) for which epochs and seconds are told (default: for none)"),
-    ] = None,
+    over: tuple[str, ...],
+    out: Path = Path("study"),
+    clusters: int = 0,
+    target: float | None = None,
     source: Flat[SplitSettings] = SplitSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
     network: Flat[NetworkSettings] = NetworkSettings(),
@@ -271,6 +246,13 @@ def study(
     """Train a network for every combination of some settings' values: a table, and a figure.
 
     The same command continues a study that was interrupted, within the training it was in; values may be added.
+
+    Args:
+        over: setting to vary and its values, such as ridge=0.01,0.1 or hidden=70-30,100-50; repeat it for more; seed,
+            clusters and architecture too
+        out: folder for the tables and the figure; a study in it is continued
+        clusters: number of cluster centres whose distances are the features; 0 for pixels
+        target: dev accuracy (0 to 1) for which epochs and seconds are told (default: for none)
     """
     from pellucid.learn.experiments.grid_search import study as run
     from pellucid.show.console import study_text

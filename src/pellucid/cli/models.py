@@ -2,9 +2,6 @@
 
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pellucid.cli.app import Flat, app, print_written
 from pellucid.cli.arguments import model_options
@@ -15,20 +12,19 @@ from pellucid.settings import ModelSettings, SeedSettings
 
 @app.command
 def models(
-    model: Annotated[
-        str | None,
-        Parameter(help="names to list, such as 'timm:*vit*', or with --save the model (default: what is here)"),
-    ] = None,
+    model: str | None = None,
     /,
     *,
-    save: Annotated[
-        Path | None,
-        Parameter(help="model file (.toml) that will open this model with these options (default: none is written)"),
-    ] = None,
+    save: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """List the models that open by a name, on this machine and over the network, or write a model file."""
+    """List the models that open by a name, on this machine and over the network, or write a model file.
+
+    Args:
+        model: names to list, such as 'timm:*vit*', or with --save the model (default: what is here)
+        save: model file (.toml) that will open this model with these options (default: none is written)
+    """
     from pellucid.see.models import model_files, names
     from pellucid.see.models import open as opening
 

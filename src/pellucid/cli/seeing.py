@@ -44,18 +44,19 @@ Answers = Annotated[
 @app.command
 def layers(
     model: AnyModel,
-    block: Annotated[
-        str | None, Parameter(help="layer that is made of layers: only these are listed (default: the whole model)")
-    ] = None,
+    block: str | None = None,
     /,
     *,
-    everything: Annotated[
-        bool, Parameter(name="all", help="also list identities, dropout, padding, and all that is no layer")
-    ] = False,
+    everything: Annotated[bool, Parameter(name="all")] = False,
     how: Flat[ModelSettings] = ModelSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """List a model's layers: name, kind, units, shape, parameters; of a model of many, its blocks."""
+    """List a model's layers: name, kind, units, shape, parameters; of a model of many, its blocks.
+
+    Args:
+        block: layer that is made of layers: only these are listed (default: the whole model)
+        everything: also list identities, dropout, padding, and all that is no layer
+    """
     from pellucid.see.models.open import open_model
 
     print(open_model(model_of(model, how)).listing(block or "", everything=everything))
@@ -68,25 +69,25 @@ def pattern(
     unit: Unit,
     /,
     *,
-    out: Annotated[
-        Path, Parameter(help="file for the pattern: .png, .npz or .csv; its name may hold {layer} {unit} {activation}")
-    ] = Path("pattern.png"),
-    multiple: Annotated[int, Parameter(help="side of the square that each pixel of the image becomes, in pixels")] = 8,
-    film: Annotated[
-        Path | None,
-        Parameter(help="film of the optimization: .gif, .webp, or a strip as .png, .pdf, .svg (default: none)"),
-    ] = None,
+    out: Path = Path("pattern.png"),
+    multiple: int = 8,
+    film: Path | None = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
-    whole_layer: Annotated[
-        bool, Parameter(help="print what every unit of the layer answers to the pattern, not the classes alone")
-    ] = False,
+    whole_layer: bool = False,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
-    """Find the image that activates one unit most."""
+    """Find the image that activates one unit most.
+
+    Args:
+        out: file for the pattern: .png, .npz or .csv; its name may hold {layer} {unit} {activation}
+        multiple: side of the square that each pixel of the image becomes, in pixels
+        film: film of the optimization: .gif, .webp, or a strip as .png, .pdf, .svg (default: none)
+        whole_layer: print what every unit of the layer answers to the pattern, not the classes alone
+    """
     from pellucid.data.pixels import require_multiple
     from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.models.open import open_model
@@ -116,19 +117,10 @@ def patterns(
     layer: Layer,
     /,
     *,
-    units: Annotated[tuple[int, ...], Parameter(help="units of the layer, counted from 0 (default: all of them)")] = (),
-    out: Annotated[
-        Path,
-        Parameter(
-            help="file for the patterns: .png, .pdf or .svg for a wall of all, .npz, .csv, or a folder; or a name such "
-            "as {layer}-{unit}-{activation}.png, for a file a unit"
-        ),
-    ] = Path("patterns.png"),
-    multiple: Annotated[
-        int | None,
-        Parameter(help="side of each pixel's square in a .png (then without labels), folder or film (default: to fit)"),
-    ] = None,
-    film: Annotated[Path | None, Parameter(help="film of all optimizations: .gif or .webp (default: none)")] = None,
+    units: tuple[int, ...] = (),
+    out: Path = Path("patterns.png"),
+    multiple: int | None = None,
+    film: Path | None = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
@@ -136,7 +128,15 @@ def patterns(
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
 ) -> None:
-    """Find the patterns of all units of a layer at once."""
+    """Find the patterns of all units of a layer at once.
+
+    Args:
+        units: units of the layer, counted from 0 (default: all of them)
+        out: file for the patterns: .png, .pdf or .svg for a wall of all, .npz, .csv, or a folder; or a name such as
+            {layer}-{unit}-{activation}.png, for a file a unit
+        multiple: side of each pixel's square in a .png (then without labels), folder or film (default: to fit)
+        film: film of all optimizations: .gif or .webp (default: none)
+    """
     from pellucid.data.pixels import require_multiple
     from pellucid.see.models.open import open_model
     from pellucid.show import export
@@ -210,38 +210,30 @@ def _write_tables(model: "Model", found: "Patterns", history: Path | None, answe
 @app.command
 def inspect(
     model: AnyModel,
-    picture: Annotated[
-        str | None,
-        Parameter(
-            help="image to show: a picture, or a file of pixels or patterns, .npz or .csv (default: of the data)"
-        ),
-    ] = None,
+    picture: str | None = None,
     /,
     *,
-    index: Annotated[
-        int | Literal["random", "wrong"],
-        Parameter(
-            help="number of the image in its split of the data, or in its file, counted from 0; random for any, wrong "
-            "for any that the model takes for another class"
-        ),
-    ] = 0,
+    index: int | Literal["random", "wrong"] = 0,
     split: TestPart = None,
-    beside: Annotated[
-        str | None, Parameter(help="second model, whose layers are shown beside those of the first (default: none)")
-    ] = None,
-    layers: Annotated[
-        tuple[str, ...],
-        Parameter(help="layers to show, by name, besides the last (default: all; of more than 32, the blocks)"),
-    ] = (),
-    out: Annotated[Path, Parameter(help="file for the figure: .png, .pdf or .svg")] = Path("inspect.png"),
-    table: Annotated[
-        Path | None, Parameter(help="table (.csv) of every layer's inputs and outputs, unit by unit (default: none)")
-    ] = None,
+    beside: str | None = None,
+    layers: tuple[str, ...] = (),
+    out: Path = Path("inspect.png"),
+    table: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Show the maps of the layers for one image, and the probabilities of the classes."""
+    """Show the maps of the layers for one image, and the probabilities of the classes.
+
+    Args:
+        picture: image to show: a picture, or a file of pixels or patterns, .npz or .csv (default: of the data)
+        index: number of the image in its split of the data, or in its file, counted from 0; random for any, wrong for
+            any that the model takes for another class
+        beside: second model, whose layers are shown beside those of the first (default: none)
+        layers: layers to show, by name, besides the last (default: all; of more than 32, the blocks)
+        out: file for the figure: .png, .pdf or .svg
+        table: table (.csv) of every layer's inputs and outputs, unit by unit (default: none)
+    """
     from pellucid.see.dataset.activations import inspect as look
     from pellucid.see.models.open import open_model
     from pellucid.show.figures.activations_figure import activations_figure, verdict
@@ -291,43 +283,19 @@ def _image_to_inspect(
 
 @app.command
 def dream(
-    photo: Annotated[str, Parameter(help="photograph; for many a folder, or a glob in quotes")],
+    photo: str,
     /,
     *,
     layer: Layer,
-    unit: Annotated[
-        tuple[int | Literal["auto"], ...],
-        Parameter(
-            help="unit, counted from 0, or one for each level; -1 for the whole layer, auto for each tile's strongest"
-        ),
-    ],
+    unit: tuple[int | Literal["auto"], ...],
     model: AnyModel = "mnist-robust",
-    out: Annotated[
-        Path | None,
-        Parameter(
-            help="file for the dream: .png, .jpg or .webp; for many photos a folder, or a name such as "
-            "dreams/{photo}-deep.jpg (default: dream.png, or dreams)"
-        ),
-    ] = None,
-    film: Annotated[Path | None, Parameter(help="film of the rounds: .gif, .webp or .mp4 (default: none)")] = None,
-    zoom: Annotated[
-        int, Parameter(help="number of dreams, each nearer than the last, that the film shows; 0 for the rounds")
-    ] = 0,
-    panel: Annotated[
-        Path | None, Parameter(help="figure of photo, gray photo, dream and contrast side by side (default: none)")
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        Parameter(help="picture that masks the dream: white where to dream, black where not (default: everywhere)"),
-    ] = None,
-    area: Annotated[
-        tuple[int, int, int, int] | None,
-        Parameter(help="rectangle to dream in: left top right bottom, in pixels (default: everywhere)"),
-    ] = None,
-    tiles: Annotated[
-        tuple[int, ...],
-        Parameter(help="tiles of the last level to dream in, counted from 0 row by row (default: all of them)"),
-    ] = (),
+    out: Path | None = None,
+    film: Path | None = None,
+    zoom: int = 0,
+    panel: Path | None = None,
+    mask: Path | None = None,
+    area: tuple[int, int, int, int] | None = None,
+    tiles: tuple[int, ...] = (),
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),
     execution: Flat[EngineSettings] = EngineSettings(),
@@ -336,6 +304,18 @@ def dream(
 
     Of many photographs, dreams that lie in the folder already, by the same settings, are kept. An engine other than
     local is for many photographs only.
+
+    Args:
+        photo: photograph; for many a folder, or a glob in quotes
+        unit: unit, counted from 0, or one for each level; -1 for the whole layer, auto for each tile's strongest
+        out: file for the dream: .png, .jpg or .webp; for many photos a folder, or a name such as
+            dreams/{photo}-deep.jpg (default: dream.png, or dreams)
+        film: film of the rounds: .gif, .webp or .mp4 (default: none)
+        zoom: number of dreams, each nearer than the last, that the film shows; 0 for the rounds
+        panel: figure of photo, gray photo, dream and contrast side by side (default: none)
+        mask: picture that masks the dream: white where to dream, black where not (default: everywhere)
+        area: rectangle to dream in: left top right bottom, in pixels (default: everywhere)
+        tiles: tiles of the last level to dream in, counted from 0 row by row (default: all of them)
     """
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
@@ -352,20 +332,24 @@ def dream(
 
 @app.command
 def octaves(
-    photo: Annotated[Path, Parameter(help="photograph to dream on")],
+    photo: Path,
     /,
     *,
     layer: Layer,
     unit: Unit = -1,
     model: AnyModel = "mnist-robust",
-    guide: Annotated[
-        Path | None, Parameter(help="picture whose activations the dream approaches (default: none)")
-    ] = None,
-    out: Annotated[Path, Parameter(help="file for the dream: .png, .jpg or .webp")] = Path("octaves.png"),
+    guide: Path | None = None,
+    out: Path = Path("octaves.png"),
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[OctaveSettings] = OctaveSettings(),
 ) -> None:
-    """Dream the classic way, from a small image to a large one, for models that take images of any size."""
+    """Dream the classic way, from a small image to a large one, for models that take images of any size.
+
+    Args:
+        photo: photograph to dream on
+        guide: picture whose activations the dream approaches (default: none)
+        out: file for the dream: .png, .jpg or .webp
+    """
     from pellucid.data.photos import WRITERS
     from pellucid.see.dream.octaves import octaves as dream_deep
 

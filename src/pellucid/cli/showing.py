@@ -1,9 +1,6 @@
 """The commands of showing: tour, atlas, studio."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, app, print_written
 from pellucid.cli.arguments import given_options, model_of
@@ -22,11 +19,15 @@ from pellucid.settings import (
 @app.command
 def tour(
     *,
-    out: Annotated[Path, Parameter(help="folder for the page")] = Path("tour"),
+    out: Path = Path("tour"),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
 ) -> None:
-    """Train a network, open another, see its maps, dream: write one page of it all."""
+    """Train a network, open another, see its maps, dream: write one page of it all.
+
+    Args:
+        out: folder for the page
+    """
     from pellucid.show.tour.tour import run_tour
 
     print_written(run_tour(out, source.data, data_dir=source.data_dir, seed=random.seed).page)
@@ -37,7 +38,7 @@ def atlas(
     model: AnyModel,
     /,
     *,
-    out: Annotated[Path, Parameter(help="folder for the site")] = Path("atlas"),
+    out: Path = Path("atlas"),
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[AtlasSettings] = AtlasSettings(),
@@ -46,6 +47,9 @@ def atlas(
     """Write a site that shows every unit of a model: its patterns, its strongest images, its neighbours.
 
     The same command continues an atlas that was interrupted, on the same engine or another.
+
+    Args:
+        out: folder for the site
     """
     from pellucid.show.atlas.build import atlas as make
     from pellucid.spread.engines import engine_of
@@ -59,15 +63,17 @@ def atlas(
 
 @app.command
 def studio(
-    *models: Annotated[
-        str, Parameter(help="models of your own to open in it (default: those that come with Pellucid)")
-    ],
+    *models: str,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),
     settings: Flat[StudioSettings] = StudioSettings(),
 ) -> None:
-    """Open the studio: draw, watch patterns evolve, dream, train, in a browser on this machine."""
+    """Open the studio: draw, watch patterns evolve, dream, train, in a browser on this machine.
+
+    Args:
+        models: models of your own to open in it (default: those that come with Pellucid)
+    """
     missing = "The studio needs the package gradio; install it: pip install 'pellucid[studio]'."
     with requiring(("gradio", "fastapi", "uvicorn", "starlette"), missing):
         from pellucid.show.studio.app import serve
