@@ -45,8 +45,8 @@ def test_test_images_stand_in_for_dev():
     assert data.dev is data.test
 
 
-@pytest.mark.parametrize("sizes", [(0, 1, 1), (1, -1, 1), (1, 1, 0)])
+@pytest.mark.parametrize("sizes", [(0, 1, 1), (1, -1, 1), (1, 1, 0), (10**12, 1, 1)])
 def test_sizes_that_make_no_splits_are_refused(sizes):
-    """Rejects NumPy's own words for arrays of no size."""
+    """Rejects NumPy's own words for arrays of no size, and for one that no memory holds."""
     with pytest.raises(PellucidError, match="sizes of the splits"):
         load_data("shapes", sizes=sizes)

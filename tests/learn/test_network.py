@@ -172,6 +172,7 @@ def test_no_images_give_no_probabilities():
         (lambda: small().predict(IMAGES[:, :, 1:]), r"Images have shape \(70, 3, 10, 9\)"),
         (lambda: small().predict(np.full_like(IMAGES[:2], np.nan)), "The images hold NaN or infinity"),
         (lambda: Network("mlp-70-30").predict(RNG.random((1, 1, 28, 28))), "train it first, or give a scaling"),
+        (lambda: small().save("net.pt"), r"let it end in \.safetensors"),
         (lambda: small().with_parameters({}), r"'conv1\.weight' must have shape \(5, 3, 2, 3\), but there is none"),
         (lambda: small().with_parameters({**small().parameters, "extra": IMAGES}), "There is no parameter 'extra'"),
     ],

@@ -55,7 +55,7 @@ def train(
     from pellucid.learn.training import train as fit
     from pellucid.show.callbacks import save_outputs, training_callbacks
 
-    require_writable(out)
+    check_output(out, (".safetensors",))
     net, images, seed = begun(architecture, source, network, settings)
     course = {**given_options(settings), "seed": seed}
     try:
@@ -199,8 +199,10 @@ def clusters(
     from pellucid.show.style import FIGURES
 
     check_output(out, FIGURES)
-    for path in filter(None, (table, network)):
-        require_writable(path)
+    if table is not None:
+        require_writable(table)
+    if network is not None:
+        check_output(network, (".safetensors",))
     if target is not None and not 0 < target <= 1:
         raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
     images, own = data_of(source, settings.seed), given_options(features)

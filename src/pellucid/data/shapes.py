@@ -24,7 +24,7 @@ Pen = ImageDraw.ImageDraw
 Points = list[tuple[float, float]]
 
 SIDE, FINE = 32, 4  # pixels of an image, and finer pixels of the mask that each is the mean of
-SIZES = (6000, 1000, 1000)
+SIZES, MOST = (6000, 1000, 1000), 10**6
 RED, YELLOW, GREEN, BLUE = 0.0, 0.14, 0.36, 0.62  # hues, in turns
 
 
@@ -92,8 +92,8 @@ def load_shapes(seed: int = 0, sizes: Sequence[int] = SIZES) -> Data:
 
     Raises PellucidError where there are none to train on, or to test on.
     """
-    if sizes[0] < 1 or sizes[1] < 0 or sizes[2] < 1:
-        raise PellucidError(f"The sizes of the splits are {tuple(sizes)}; give 1 or more for training and for test.")
+    if sizes[0] < 1 or sizes[1] < 0 or sizes[2] < 1 or max(sizes) > MOST:
+        raise PellucidError(f"The sizes of the splits are {tuple(sizes)}; give 1 to {MOST:,}, or 0 for the second.")
     with bar(total=sum(sizes), desc="drawing shapes", unit="image", delay=2) as drawn:
         parts = [_split(count, (seed, number), drawn.update) for number, count in enumerate(sizes) if count > 0]
     return Data(parts[0], parts[1], parts[-1], name="shapes", classes=tuple(CLASSES))

@@ -21,7 +21,7 @@ from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.scaling import FAINT, Scaling
 from pellucid.errors import PellucidError, require_known
-from pellucid.files import StrPath
+from pellucid.files import StrPath, format_of
 from pellucid.kernels import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, passes, validation
 from pellucid.learn.architectures import layer_names
@@ -284,7 +284,8 @@ class Network:
         return network
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file: parameters, architecture, scaling and provenance."""
+        """Write one safetensors file, by that ending: parameters, architecture, scaling and provenance."""
+        format_of(path, (".safetensors",))
         write_network(Path(path), self.stored)
 
     @classmethod

@@ -341,7 +341,7 @@ def require_fit(network: Network, data: Data) -> None:
     if data.input_shape not in (network.input_shape, network.image_shape):
         raise PellucidError(
             f"The images of '{data.name}' have shape {data.input_shape}, but the network sees {network.input_shape}; "
-            f"make it with input_shape={data.input_shape}."
+            f"give images of that shape, or make a new network for these."
         )
     for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
         if int(split.labels.max()) >= network.classes:

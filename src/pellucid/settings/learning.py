@@ -14,7 +14,6 @@ from pellucid.settings.fields import Settings, field
 VIEWS = 24_000
 """Images that a training sees in all where nothing says how many epochs: the 1,197 digits 21 times, MNIST's once."""
 
-
 AUGMENTATION = ("shift", "flip", "rotate", "crop", "color")
 """Settings of what is done to training images; the defaults do nothing."""
 

@@ -3,6 +3,7 @@
 import io
 import sys
 from dataclasses import replace
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -284,6 +285,14 @@ def test_a_class_without_images_keeps_its_place():
     figure = class_means_figure(ClassMeans(images, np.array([4, 0, 1200]), 0.9, ("ape", "bee", "cat")))
     assert len(figure.axes[0].images) == 2
     assert words(figure) == ["ape", "of 4", "bee", "none above 0.9", "cat", "of 1,200"]
+
+
+def test_the_name_of_a_class_is_not_written_over_its_number():
+    """Rejects both on one line, where a name of two words is as wide as its picture."""
+    images = np.full((2, 3, 4, 6), 0.5, np.float32)
+    figure = class_means_figure(ClassMeans(images, np.array([683, 1200]), 0.9, ("yellow square", "www wwww wwwww")))
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_of_many_classes_those_that_have_an_average_are_drawn():

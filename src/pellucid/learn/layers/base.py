@@ -55,7 +55,6 @@ Count = Annotated[int, _require_count]  # a whole number from 1
 Size = Annotated[int | tuple[int, int], _require_size]  # for height and width, or one for each
 Share = Annotated[float, _require_share]  # from 0 to below 1
 
-
 KINDS: dict[str, type["Layer"]] = {}
 """Every kind of layer by its name; one of your own is here as soon as its class is made."""
 

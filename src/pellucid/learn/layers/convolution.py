@@ -84,9 +84,8 @@ class Conv(Layer):
         shape = x.shape[:3]
         rectify = self.activation == "relu"
         y = kernels.convolve(
-            x, parameters["weight"], parameters["bias"], rectify, self.border(shape), self.places(shape),
-            *self.steps,
-        )  # fmt: skip
+            x, parameters["weight"], parameters["bias"], rectify, self.border(shape), self.places(shape), *self.steps
+        )
         y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
         return y, (x, kept)
 

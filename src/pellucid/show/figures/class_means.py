@@ -29,7 +29,7 @@ def class_means_figure(found: ClassMeans) -> Figure:
             f"No image has a probability above {found.threshold:g} for any class; give a lower threshold."
         )
     across = min(ACROSS, len(shown))
-    step_x, step_y = TILE + 2 * GAP, TILE + 2 * GAP + 30
+    step_x, step_y = TILE + 2 * GAP, TILE + 2 * GAP + 36
     width = 2 * MARGIN + across * step_x - 2 * GAP
     figure, axes = pixel_figure(width, 2 * MARGIN + -(-len(shown) // across) * step_y - 2 * GAP)
     for index, label in enumerate(shown.tolist()):
@@ -39,5 +39,5 @@ def class_means_figure(found: ClassMeans) -> Figure:
             draw_image(axes, image_bytes(image), left, top, pixel_multiple(image.shape, TILE))
         words = f"of {count:,}" if count > 0 else f"none above {found.threshold:g}"
         draw_text(axes, shortened(names[label], LONGEST), left, top + TILE + 4, size=12, colour=LIGHT.ink, serif=True)
-        draw_text(axes, words, left + TILE, top + TILE + 8, size=8, colour=LIGHT.muted, at="right")
+        draw_text(axes, words, left, top + TILE + 22, size=8, colour=LIGHT.muted)
     return figure
