@@ -51,18 +51,6 @@ def test_enlarging_repeats_and_never_interpolates(multiple: int, height: int, wi
             np.testing.assert_array_equal(tall[:, down::multiple, across::multiple], image)
 
 
-def test_a_film_sheet_has_a_column_for_each_unit_and_a_row_for_each_frame():
-    """Rejects frames and units swapped: the page would play a neighbour instead of the next step."""
-    frames = numbers(3, 4, 2, 5)  # unit, frame, height, width
-    whole = sprites.film_sheet(frames)
-    assert whole.shape == (4 * 2, 3 * 5)
-    for unit in range(3):
-        for frame in range(4):
-            np.testing.assert_array_equal(
-                whole[frame * 2 : frame * 2 + 2, unit * 5 : unit * 5 + 5], frames[unit, frame]
-            )
-
-
 @pytest.mark.parametrize("form", ["png", "webp"])
 def test_a_data_address_holds_every_gray_exactly(form: sprites.Form):
     """Rejects a lossy default: WebP and Pillow would gladly smear a 28-pixel pattern."""

@@ -31,11 +31,6 @@ def average_blocks(images: Images, longest: int = 128) -> Float[np.ndarray, "ima
     return np.asarray(blocks.mean(axis=(3, 5)), images.dtype)
 
 
-def film_sheet(frames: UInt8[np.ndarray, "unit frame height width"]) -> UInt8[np.ndarray, "tall wide"]:
-    """One column per unit, one row per frame: a page shows a unit by its column and plays it down the rows."""
-    return np.ascontiguousarray(frames.transpose(1, 2, 0, 3).reshape(frames.shape[1] * frames.shape[2], -1))
-
-
 def data_uri(
     pixels: UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"],
     form: Form = "webp",

@@ -10,7 +10,6 @@ PyTorch takes to load. So here Pillow draws it, in Matplotlib's fonts and two pi
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tone_images
 from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, atomic_path
+from pellucid.files import StrPath, atomic_path, bundled_file
 from pellucid.show import style
 from pellucid.show.sprites import average_blocks
 from pellucid.show.style import GAP, LIGHT, MARGIN
@@ -118,6 +117,4 @@ class PictureBoard:
 @cache
 def _font(name: str, size: float | int) -> Any:
     """A font that comes with Matplotlib, which is not loaded for it."""
-    spec = find_spec("matplotlib")
-    assert spec is not None  # Pellucid requires it
-    return ImageFont.truetype(Path(str(spec.origin)).parent / "mpl-data" / "fonts" / "ttf" / f"{name}.ttf", size)
+    return ImageFont.truetype(bundled_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf"), size)

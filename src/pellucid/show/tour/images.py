@@ -25,10 +25,13 @@ ROUND_SIZE = 256  # pixels of the longer side of a round's small picture
 
 
 def film_sheet(frames: Float[np.ndarray, "unit frame channel height width"]) -> SpriteSheet:
-    """All maps' films as one sheet, a column per map; the channels of a map's images are averaged."""
+    """All maps' films as one sheet: a page shows a map by its column and plays it down the rows.
+
+    The channels of a map's images are averaged.
+    """
     units, count, _, height, width = frames.shape
-    grays = style.tone(frames.mean(axis=2))
-    return SpriteSheet(data_uri(sprites.film_sheet(grays)), width, height, units, count)
+    grays = style.tone(frames.mean(axis=2)).swapaxes(0, 1).reshape(-1, height, width)
+    return SpriteSheet(data_uri(tile_sheet(grays, units)), width, height, units, count)
 
 
 def sample_sheet(split: Split, classes: int) -> SpriteSheet:
