@@ -828,3 +828,20 @@ def test_a_pattern_begins_from_a_picture(capsys):
     assert begun[:, [0, 1, 2, 3, 24, 25, 26, 27]].max() < -0.5
     Path("broken.png").write_bytes(b"no picture")
     assert "broken.png" in refused(capsys, *asked, "--start", "broken.png")
+
+
+def test_a_warning_is_said_once(capsys, tmp_path):
+    """Rejects the same line for each split, and one that is left out in the next command."""
+    images = np.random.default_rng(0).random((12, 1, 8, 7), dtype=np.float32)
+    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(12) % 10)
+    for _ in range(2):
+        cli.main(["evaluate", "mnist-cnn", "--data", str(tmp_path / "small.npz")])
+        assert capsys.readouterr().err.count("are resized to 1 x 28 x 28") == 1
+
+
+def test_where_no_library_has_such_a_model_all_of_its_are_named(capsys, monkeypatch):
+    """Rejects advice to list what is on this machine, where the names of a library were asked for."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    pytest.importorskip("keras")
+    assert cli.main(["models", "keras:zzz"]) == 2
+    assert "`pellucid models 'keras:*'` lists what there is" in capsys.readouterr().err

@@ -91,6 +91,16 @@ def test_pictures_alone_have_no_labels_until_one_asks(tmp_path):
     assert len(load_data(tmp_path / "0.png").train) == 1
 
 
+def test_two_pictures_are_looked_at_whole(tmp_path):
+    """Rejects a refusal, for want of a split to learn from, where a model is only to be judged by them."""
+    for name in ("ape", "bee"):
+        (tmp_path / name).mkdir()
+        picture((9, 0, 0)).save(tmp_path / name / "0.png")
+    data = load_data(tmp_path)
+    assert data.part("all").labels.tolist() == data.test.labels.tolist() == [0, 1]
+    assert "so few images (2) that each split is all of them" in data.note
+
+
 def test_what_cannot_be_read_is_left_out_and_named(tmp_path):
     """Rejects a stop at a broken picture, a gap without a word, labels moved by one, and the same said twice."""
     by_class(tmp_path)

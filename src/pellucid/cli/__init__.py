@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning  # type: ignore[assignment]
-            warnings.simplefilter("always", PellucidWarning)
+            warnings.simplefilter("default", PellucidWarning)
             app(
                 renamed([token for token in tokens if token != "--debug"]),
                 exit_on_error=False,

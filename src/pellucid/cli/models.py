@@ -49,4 +49,5 @@ def models(
             there = names.is_installed(library.package)
             print(f"{which}:NAME  " + (f"pellucid models '{which}:*'" if there else f"pip install 'pellucid[{which}]'"))
     elif not found:
-        raise PellucidError(f"No model is called '{model}'; `pellucid models` lists what there is.")
+        all_of_them = f" '{which}:*'" if which in names.LIBRARIES else ""
+        raise PellucidError(f"No model is called '{model}'; `pellucid models{all_of_them}` lists what there is.")

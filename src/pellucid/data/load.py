@@ -149,8 +149,9 @@ def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence
                 splits = {**splits, which: split.named(names, own[split.given])}
     if len(splits) == 1:
         whole = next(iter(splits.values()))
-        if whole.given is None and sizes is None:
-            return Data(whole, whole, whole, name=name)  # nothing is learnt from them, so nothing is kept aside
+        if sizes is None and (whole.given is None or len(whole) < 3):  # nothing is learnt from them
+            few = f"'{name}' has so few images ({len(whole)}) that each split is all of them."
+            return Data(whole, whole, whole, name=name, note="" if whole.given is None else few)
         three = split_three_ways(whole, seed, sizes=sizes, name=name)
         counts = " and ".join(f"{len(split):,} for {what}" for what, split in zip(PARTS, three, strict=False))
         note = f"The images of '{name}' are in one piece, of which {counts} are taken; give a test file or sizes, too."

@@ -104,5 +104,6 @@ def test_of_a_large_model_the_blocks_are_looked_at():
     image = np.full((2, 7, 5), 0.5, np.float32)
     assert list(inspect(model, image).activations) == [*(f"0.{at}" for at in range(9)), "0", "1", "2"]
     assert list(inspect(model, image, ["0.3.0", "0.1"]).activations) == ["0.1", "0.3.0", "2"]
+    assert list(inspect(model, image, "0.1").activations) == ["0.1", "2"]  # and not its letters
     with pytest.raises(PellucidError, match=r"no layer '0\.3\.9'"):
         inspect(model, image, ["0.3.9"])

@@ -135,3 +135,5 @@ def test_names_of_classes_are_as_many_as_the_units(mine):
     """Rejects names that stand beside the wrong class."""
     with pytest.raises(PellucidError, match=r"3 names of classes, but the last layer .* has 2 units"):
         open_model(mine, trust=True, classes=["a", "b", "c"])
+    with pytest.raises(PellucidError, match=r"Classes are 'ab'; give a list of their names, 2 in all"):
+        open_model(mine, trust=True, classes="ab")

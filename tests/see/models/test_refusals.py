@@ -218,8 +218,13 @@ class Dictionary(nn.Module):
         ),
         (
             nn.Sequential(nn.Flatten(), nn.Linear(12 * 12, 5)),
-            r"give input_shape=\(1, 12, 12\), on which it runs",
+            r"takes 144 numbers.*such as input_shape=\(1, 12, 12\), on which it runs",
             lambda net: open_model(net, input_shape=(1, 12, 12)),
+        ),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 10, 5)),
+            r"takes 180 numbers.*such as input_shape=\(1, 1, 180\), on",
+            lambda net: open_model(net, input_shape=(1, 1, 180)) and open_model(net, input_shape=(3, 6, 10)),
         ),
         (Bytes(), r"takes bytes \(uint8\).*part", lambda net: open_model(net.inner, input_shape=(3, 20, 24))),
         (Words(), "numbers of words.*cannot be opened", lambda net: True),

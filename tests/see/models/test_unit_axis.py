@@ -191,6 +191,8 @@ def test_one_token_can_be_asked_for():
         patterns(model, "act", units=[7], at="first", steps=1)
     with pytest.raises(PellucidError, match="There is no place cls"):
         patterns(model, "patches", units=[7], at="cls", steps=1)
+    with pytest.raises(PellucidError, match="There is no place cls in the layer's maps of no positions"):
+        patterns(model, "head", units=[2], at="cls", steps=1)
 
 
 def test_a_planted_patch_is_found_at_its_cell():
@@ -271,6 +273,8 @@ def test_heads_are_asked_for_and_a_guess_is_said_to_be_one():
     assert found.activations[0] == pytest.approx(1 / 24, abs=0.05)
     with pytest.raises(PellucidError, match=r"units_axis has 0 for 'weights'.*images along axis 0"):
         open_model(Heads(), input_shape=SHAPE, units_axis={"weights": 0})
+    with pytest.raises(PellucidError, match=r"no layer for units_axis called 'wieghts'; choose one of .*'weights'"):
+        open_model(Heads(), input_shape=SHAPE, units_axis={"wieghts": -1})
 
 
 def test_images_are_found_by_what_changes_with_them():

@@ -287,12 +287,16 @@ def test_a_class_without_images_keeps_its_place():
     assert words(figure) == ["ape", "of 4", "bee", "none above 0.9", "cat", "of 1,200"]
 
 
-def test_the_name_of_a_class_is_not_written_over_its_number():
-    """Rejects both on one line, where a name of two words is as wide as its picture."""
-    images = np.full((2, 3, 4, 6), 0.5, np.float32)
-    figure = class_means_figure(ClassMeans(images, np.array([683, 1200]), 0.9, ("yellow square", "www wwww wwwww")))
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+@pytest.mark.parametrize("size", [(10, 32), (230, 150)])
+def test_averages_of_any_shape_stand_apart(size):
+    """Rejects a gap under a low picture, a large one that covers the next, and a long name that covers its number."""
+    found = ClassMeans(np.full((7, 3, *size), 0.5, np.float32), np.full(7, 3), 0.9, ("fourteen words",) * 7)
+    figure = class_means_figure(found)
+    (axes,) = figure.axes
+    boxes = [one.get_window_extent() for one in axes.images] + [one.get_window_extent() for one in axes.texts]
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    first, below = axes.images[0].get_window_extent(), axes.texts[0].get_window_extent()
+    assert 0 <= first.y0 - below.y1 < below.height
 
 
 def test_of_many_classes_those_that_have_an_average_are_drawn():

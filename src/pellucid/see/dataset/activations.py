@@ -80,11 +80,9 @@ class Activations:
 
     def __repr__(self) -> str:
         last = list(self.activations.values())[-1]
-        says = (
-            f"; it says {class_names(self.classes, len(last))[last.argmax()]}, {self.probabilities.max():.1%}"
-            if last.ndim == 1
-            else ""
-        )
+        says = ""
+        if last.ndim == 1:
+            says = f"; it says {class_names(self.classes, len(last))[last.argmax()]}, {self.probabilities.max():.1%}"
         return f"Activations({len(self.activations)} layers of '{self.model}'{says}){self.note and ' ' + self.note}"
 
     def _repr_html_(self) -> str:
@@ -143,7 +141,8 @@ def inspect(
     if isinstance(image, str | os.PathLike) or (opened.reads_strokes and not as_is):
         array, note = opened.read_picture(array, as_is)
     received = opened.prepared(array[None])
-    wanted = opened.blocks(MOST_LAYERS) if layers is None else [opened.layer(name) for name in layers]
+    names = [layers] if isinstance(layers, str) else layers
+    wanted = opened.blocks(MOST_LAYERS) if names is None else [opened.layer(name) for name in names]
     wanted += opened.readable[len(opened.layers) - 1 :]
     names = [layer.name for layer in opened.readable if layer in wanted]
     with opened.reading(names) as read, torch.no_grad():

@@ -55,7 +55,7 @@ def made(source: str, folder: StrPath = ".") -> Any:
         found: Any = _imported(path)
         for name in names.split("."):
             if not hasattr(found, name):
-                there = [entry for entry in vars(found) if not entry.startswith("_")]
+                there = [entry for entry, value in vars(found).items() if entry[0] != "_" and callable(value)]
                 raise unknown(f"factory in '{path}' called", name, there)
             found = getattr(found, name)
         if not callable(found) or isinstance(found, nn.Module):

@@ -70,8 +70,11 @@ def refusal(
             f"{begin} (its first convolution takes {channels} channels); give the shape that it was made for, such as "
             f"input_shape=({channels}, {side}, {side}). {said}"
         )
-    if isinstance(first, nn.Linear) and _error(module, forward, _images(_usual_shapes(module)[0])) is None:
-        return PellucidError(f"{begin}; give input_shape={_usual_shapes(module)[0]}, on which it runs. {said}")
+    if isinstance(first, nn.Linear):
+        for fits in (_usual_shapes(module)[0], (1, 1, first.in_features)):
+            if _error(module, forward, _images(fits)) is None:
+                begin = f"{begin} (its first layer takes {first.in_features} numbers); give the shape it was made for"
+                return PellucidError(f"{begin}, such as input_shape={fits}, on which it runs. {said}")
     return PellucidError(_misused(module, name, begin, shape, forward, said))
 
 
@@ -140,11 +143,8 @@ def _error(module: nn.Module, forward: Forward, images: Tensor) -> BaseException
 def _part_that_runs(module: nn.Module, shape: InputShape, forward: Forward) -> str | None:
     """The name of the first part that is made of layers and takes images."""
     for name, part in module.named_children():
-        if any(isinstance(inner, nn.Conv2d) for inner in part.children()) or len(list(part.modules())) > 3:
-            for tried in [*_stated_shapes(part), shape]:
-                if (
-                    not isinstance(_first_weighted(part), nn.Embedding)
-                    and _error(part, forward, _images(tried)) is None
-                ):
-                    return name
+        is_made = any(isinstance(inner, nn.Conv2d) for inner in part.children()) or len(list(part.modules())) > 3
+        tried = [] if isinstance(_first_weighted(part), nn.Embedding) else [*_stated_shapes(part), shape]
+        if is_made and any(_error(part, forward, _images(one)) is None for one in tried):
+            return name
     return None

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError, PellucidWarning, unknown
+from pellucid.errors import PellucidError, PellucidWarning, shortened, unknown
 from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.see.models import factories, keras, keras_files, model_files, names, refusals, wheels
@@ -123,6 +123,8 @@ def _completed(opened: Model, found: Described, classes: Sequence[str] | None) -
     Raises PellucidError where names were asked for, and are not as many as the last layer has units.
     """
     units = opened.readable[-1].units
+    if isinstance(classes, str):
+        raise PellucidError(f"Classes are '{shortened(classes)}'; give a list of their names, {units} in all.")
     named = found.classes if classes is None else tuple(map(str, classes))
     if classes is not None and len(named) != units:
         raise PellucidError(

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, unknown
 
 PROBED = 2  # images in the probe: enough to tell the batch from a layer's one unit
 _CHANGED = 1e-3  # of the largest change: less is rounding, or numbers that a model takes over the whole batch
@@ -132,6 +132,9 @@ def arrange(outputs: Sequence[Output], asked: Mapping[str, int], image: tuple[in
 
     image: the (height, width) of the images. Raises PellucidError for an axis that an output lacks.
     """
+    for pattern in asked:
+        if not any(fnmatchcase(output.name, pattern) for output in outputs):
+            raise unknown("layer for units_axis called", pattern, (output.name for output in outputs))
     axes = _Axes(asked, outputs)
     grids: list[tuple[int, int]] = []
     for output in outputs:

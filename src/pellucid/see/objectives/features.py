@@ -69,7 +69,7 @@ class AtPosition(_OtherOutputs):
         return LayerOutput(output, self._at(before, None) if fits and before is not None else None)
 
     def _at(self, maps: Tensor, prefix: Tensor | None) -> Tensor:
-        if len(self.place) == 1 and (maps.ndim != 3 or prefix is not None):
+        if len(self.place) == 1 and (maps.ndim > 3 or prefix is not None):
             tokens = maps.flatten(2) if prefix is None else torch.cat([prefix, maps.flatten(2)], 2)
             wanted = [0 if self.place == ("cls",) and prefix is not None else self.place[0]]
         else:

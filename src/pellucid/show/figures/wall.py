@@ -77,7 +77,7 @@ def draw_wall(
         left, down = MARGIN + index % across * step_x, top + index // across * step_y
         board.draw_image(tile, left, down, multiple)
         silent = dead is not None and bool(dead[index])
-        value = "dead" if silent else f"{activations[index]:.2f}"
+        value = "dead" if silent else f"{activations[index]:z.2f}"
         below, right = down + height * multiple + 3, left + width * multiple
         board.draw_text(str(names[index]), left, below, size=6.5, colour=LIGHT.muted)
         colour = LIGHT.wrong if silent else LIGHT.ink
