@@ -42,9 +42,8 @@ def augment(images: Images, settings: OptimizationSettings, seed: Sequence[int])
 def shift_images(images: Images, most: int, rng: np.random.Generator) -> Images:
     """Each image moved by up to `most` pixels vertically and horizontally, drawn evenly; zeros come in."""
     count, channels, height, width = images.shape
-    padded = np.zeros(
-        (count, channels, height + 2 * most, width + 2 * most), images.dtype
-    )  # np.pad takes ten times as long
+    wide = (count, channels, height + 2 * most, width + 2 * most)
+    padded = np.zeros(wide, images.dtype)  # np.pad takes ten times as long
     padded[:, :, most : most + height, most : most + width] = images
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
     down, right = rng.integers(0, 2 * most + 1, (2, count))

@@ -92,7 +92,6 @@ def curve_tag(
     return (
         f'<figure><figcaption>{words} <b>{last}</b>{beside}</figcaption><svg width="{WIDE}" '
         f'viewBox="-4 -4 {WIDE + 8} {HIGH + 24}" role="img" aria-label="{words}: {last}{beside}">'
-        f'<path class="ground" stroke="currentColor" '
-        f'stroke-opacity=".3" d="M0 {HIGH}H{WIDE}"/>'
+        f'<path class="ground" stroke="currentColor" stroke-opacity=".3" d="M0 {HIGH}H{WIDE}"/>'
         f'<polyline fill="none" stroke="#0c6068" stroke-width="2" points="{path}"/>{dots}{texts}</svg></figure>'
     )

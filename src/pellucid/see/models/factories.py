@@ -186,9 +186,8 @@ def _tensors_in(held: Any, name: str = "", depth: int = 0) -> dict[str, dict[str
     if not isinstance(held, Mapping) or not held or depth > DEEPEST:
         return {}
     if all(isinstance(value, Tensor) or str(key).endswith("_extra_state") for key, value in held.items()):
-        return (
-            {name: held if isinstance(held, dict) else dict(held)} if all(isinstance(key, str) for key in held) else {}
-        )
+        tensors = held if isinstance(held, dict) else dict(held)
+        return {name: tensors} if all(isinstance(key, str) for key in held) else {}
     inner = [_tensors_in(value, str(key), depth + 1) for key, value in held.items()]
     return {key: one for found in inner for key, one in found.items()}
 

@@ -316,23 +316,13 @@ class Pattern(_Found):
 _SHARED = ("model", "layer", "settings", "parts", "scaling")  # by all units
 _LATER = ("silent_starts", "start", "converged")  # not in files of the first release
 _COUNTS = ("steps", "tried_starts", "tried_images", *_LATER)
-_PER_UNIT = {  # fields of Pattern and of Patterns
-    "unit": "units",
-    "image": "images",
-    "activation": "activations",
-    "dead": "dead",
-    "strongest": "strongest",
-    "raw_start": "raw_starts",
-    **dict(zip(_COUNTS, _COUNTS, strict=True)),
-}
+_PER_UNIT = {"unit": "units", "image": "images", "activation": "activations", "raw_start": "raw_starts"}
+_PER_UNIT |= {name: name for name in ("dead", "strongest", *_COUNTS)}  # fields of Pattern and of Patterns
 _KINDS: dict[str, tuple[int, type[np.generic], int]] = {  # in a file: how many axes, the type, the axis of the units
-    "units": (1, np.int64, 0),
-    "images": (4, np.float32, 0),
-    "activations": (1, np.float32, 0),
+    **dict.fromkeys(("units", *_COUNTS), (1, np.int64, 0)),
+    **dict.fromkeys(("activations", "strongest"), (1, np.float32, 0)),
+    **dict.fromkeys(("images", "raw_starts"), (4, np.float32, 0)),
     "dead": (1, np.bool_, 0),
-    "strongest": (1, np.float32, 0),
-    "raw_starts": (4, np.float32, 0),
-    **dict.fromkeys(_COUNTS, (1, np.int64, 0)),
     "history": (2, np.float32, 0),
     "film": (5, np.float32, 1),
     "shown": (2, np.float32, 1),
