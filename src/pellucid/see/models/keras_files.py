@@ -57,7 +57,7 @@ MODULES = ["activations", "constraints", "dtype_policies", "initializers", "laye
 _BACKENDS = re.compile(r"^backend\.\w+\.(?=optimizers\.)")  # each has optimizers of its own
 CLASSES = ("Sequential", "Model", "Functional", "DTypePolicy", "FloatDTypePolicy", "Variable", "KerasTensor",
            "Function")  # fmt: skip
-SAVE = "save it by model.save()"
+SAVE = "save it by model.save() of Keras 3"
 
 
 def load_model(keras: Any, path: StrPath) -> Any:
