@@ -5,6 +5,7 @@ Every failure that a person can cause or mend is a `PellucidError`; anything els
 
 import difflib
 import struct
+import threading
 import tokenize
 import warnings
 import zipfile
@@ -16,6 +17,7 @@ DAMAGE = (OSError, ValueError, TypeError, LookupError, AttributeError, Arithmeti
           ImportError, MemoryError, RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
           zlib.error)  # fmt: skip
 """What NumPy, Pillow, PyTorch, Keras, h5py and the standard library raise on damaged or hostile bytes."""
+_one_at_a_time = threading.RLock()
 
 
 class PellucidError(Exception):
@@ -78,11 +80,12 @@ def requiring(packages: Collection[str], sentence: str) -> Iterator[None]:
 def refusing(what: str, fix: str, *also: type[Exception]) -> Iterator[None]:
     """Inside, what a reader raises on damaged bytes is a PellucidError: what is wrong, the reason, how to mend it.
 
-    also: further errors of that reader.  Its warnings (of old files, or of parts that nobody needs here) are not heard.
+    also: further errors of that reader.  Its warnings (of old files, or of parts that nobody needs here) are not heard;
+    as Python's warning filters are global, one thread reads at a time.
     """
     expected: tuple[type[Exception], ...] = (*DAMAGE, *also)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with _one_at_a_time, warnings.catch_warnings(action="ignore"):
             yield
     except expected as error:
         raise PellucidError(f"{what} ({summary(error)}); {fix}.") from error

@@ -13,7 +13,6 @@ refused, where Pillow itself would warn and read up to twice as many.
 
 import io
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,6 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"quality": 95}),
 }
 LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
-_one_at_a_time = threading.Lock()  # Python's warning filters are global
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +85,7 @@ def decode_photo(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) 
 def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], most_pixels: int = MOST_PIXELS) -> T:
     """What `make` makes of Pillow's picture, loaded and upright; errors as for `decode_photo`."""
     file = Path(name)
-    with _one_at_a_time, refusing(f"The photo '{file}' is damaged or cut short", "fetch it again"):
+    with refusing(f"The photo '{file}' is damaged or cut short", "fetch it again"):
         try:
             Image.init()  # not every build of Pillow knows every format
             known = [name for name in FORMATS if name in Image.OPEN]
