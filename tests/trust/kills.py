@@ -17,12 +17,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from tqdm import tqdm
 
 import pellucid.learn.training
 import pellucid.see.dream.dream
@@ -73,6 +75,7 @@ def begin(verb: str, out: Path, folder: Path) -> int:
             os.dup2(nothing, 1)
             os.dup2(nothing, 2)
             os.chdir(folder)
+            tqdm.set_lock(threading.RLock())  # the usual one is shared with all forks, and dies with who holds it
             code = command(words)
         finally:
             os._exit(code)
