@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 DAMAGE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, EOFError,
-          ImportError, MemoryError, RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
-          zlib.error)  # fmt: skip
+          ImportError, MemoryError, RuntimeError, SyntaxError, SystemError, struct.error,
+          tokenize.TokenError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 """What NumPy, Pillow, PyTorch, Keras, h5py and the standard library raise on damaged or hostile bytes."""
 _one_at_a_time = threading.RLock()
 
