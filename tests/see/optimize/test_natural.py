@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from pellucid.data.scaling import Scaling
+from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.natural import Natural, falling, frequencies, growing_of, measured, photographs, resized
 from pellucid.see.optimize.parametrizations import Sphere, standardized
@@ -166,3 +167,21 @@ def test_maco_is_natural_images_of_single_waves():
     assert (PatternSettings.of(image="maco").image, PatternSettings.of(image="maco").bands) == ("natural", "waves")
     assert PatternSettings.of(image="natural", steps=7).steps == 7
     assert PatternSettings.of(image="natural").steps != PatternSettings.of().steps
+
+
+def test_any_image_may_grow():
+    """Rejects growth that only natural images know: a sphere ended in Python's NotImplementedError."""
+    model = open_model(color_net(), input_shape=(3, 70, 96))
+    found = patterns(model, "6", image="sphere", grow=True, crop=0.5, steps=5, candidates=4, silent_restarts=0)
+    assert found.images.shape == (4, 3, 70, 96)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"bands": "octaves"}, {"exponent": 1.0}, {"saturation": 2.0}, {"image": "natural", "colors": "decorrelated"},
+     {"image": "natural", "pixel_range": (0.1, 0.9)}],
+)  # fmt: skip
+def test_settings_of_another_image_are_refused(asked):
+    """Rejects a setting that is accepted and ignored."""
+    with pytest.raises(PellucidError, match="has no effect on the image"):
+        patterns(open_model(color_net(), input_shape=(3, 70, 96)), "6", **asked)

@@ -33,6 +33,7 @@ from pellucid.see.optimize.parametrizations import (
     Sphere,
     in_model_space,
     parametrization_of,
+    smaller_size,
     sphere_of,
     standardized,
 )
@@ -143,7 +144,7 @@ class Natural(Parametrization):
         waves = torch.complex(real * strength, imaginary * strength)
         height = strength.shape[1]
         if share < 1:
-            height, width = (max(2, round(side * share)) for side in (height, width))
+            height, width = smaller_size((height, width), share)
             rows = torch.arange(height, device=points.device)
             rows = torch.where(rows < (height + 1) // 2, rows, rows - height) % strength.shape[1]
             waves = waves[:, :, rows, : width // 2 + 1] * math.sqrt(height * width / (strength.shape[1] * self.width))
@@ -220,10 +221,19 @@ def strength_of(model: Model, settings: PatternSettings, images: DataImages | No
 
 
 def image_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Parametrization:
-    """The parametrization that the settings name; its errors are those of `parametrization_of`."""
-    if settings.image == "natural":
-        return natural_of(model, settings, images)
-    return parametrization_of(model, settings, images)
+    """The parametrization that the settings name; its errors are those of `parametrization_of`.
+
+    Raises PellucidError for settings of natural images beside another image, and of others beside natural ones.
+    """
+    natural = settings.image == "natural"
+    others = {"colors", "color_matrix", "pixel_range"} if natural else {"bands", "exponent", "saturation"}
+    for name in sorted(others):
+        if getattr(settings, name) != PatternSettings.model_fields[name].default:
+            advice = "choose another image" if natural else "set image to 'natural'"
+            raise PellucidError(
+                f"Setting '{name}' has no effect on the image '{settings.image}'; {advice}, or leave it out."
+            )
+    return natural_of(model, settings, images) if natural else parametrization_of(model, settings, images)
 
 
 def growing_of(model: Model, layers: Sequence[str], settings: PatternSettings) -> tuple[tuple[float, float], ...]:
@@ -234,7 +244,7 @@ def growing_of(model: Model, layers: Sequence[str], settings: PatternSettings) -
     try:
         with model.reading(layers) as read, torch.no_grad():
             for _, share in GROWING:
-                read(torch.zeros(1, channels, *(max(2, round(side * share)) for side in size), device=model.device))
+                read(torch.zeros(1, channels, *smaller_size(size, share), device=model.device))
     except PellucidError:
         return ()
     return GROWING

@@ -15,12 +15,14 @@ black and white; a clipped one has no gradient until it returns. What penalties 
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from pellucid.data.scaling import Images as DataImages
 from pellucid.data.scaling import Scaling
@@ -96,6 +98,12 @@ def rescale_small(gradient: Points) -> Points:
     return gradient if bool((largest >= SMALL).all()) else _rescaled(gradient, largest, largest < SMALL)
 
 
+def smaller_size(size: Sequence[int], share: float) -> tuple[int, int]:
+    """The (height, width) of an image at this share of its size."""
+    height, width = (max(2, round(side * share)) for side in size)
+    return height, width
+
+
 def per_image(numbers: Float[Tensor, "batch"] | Bool[Tensor, "batch"], points: Points) -> Tensor:
     """(batch,) with as many axes as `points`, so that each number meets its own image."""
     return numbers.view(-1, *[1] * (points.ndim - 1))
@@ -135,8 +143,10 @@ class Parametrization(ABC):
         return self.images(self.points(noise))
 
     def smaller(self, points: Points, share: float) -> Images:
-        """The images as they are at this share of their size; images that grow need it."""
-        raise NotImplementedError(f"{type(self).__name__} has no smaller images")
+        """The images at this share of their size, where they grow: made smaller, unless overridden."""
+        images = self.images(points)
+        size = smaller_size(images.shape[2:], share)
+        return functional.interpolate(images, size, mode="bilinear", antialias=True)
 
     def direction(self, gradient: Points) -> Points:
         """The gradient for the points, as the optimizer is to take it; as it is, unless overridden."""
