@@ -130,7 +130,8 @@ class Natural(Parametrization):
         """How often each wave of half a spectrum is in the whole."""
         twice = self.strength.new_full((self.width // 2 + 1,), 2.0)
         twice[0] = 1
-        twice[-1] = 1 if self.width % 2 == 0 else 2
+        if self.width % 2 == 0:
+            twice[-1] = 1
         return twice
 
     def images(self, points: Points) -> Images:
