@@ -81,6 +81,14 @@ def test_other_names_are_counted_in_their_order():
     assert evaluate(brightest_quarter(), Split(IMAGES, LABELS, "wxyz")).classes == ("w", "x", "y", "z")
 
 
+def test_strange_names_that_are_more_or_fewer_are_refused():
+    """Rejects a folder of one class, or of some of a thousand by other names, that is scored as the first ones."""
+    model = brightest_quarter(("a", "b", "c", "d"))
+    for names in (("w",), ("w", "x"), tuple("uvwxy")):
+        with pytest.raises(PellucidError, match="so nothing can be scored"), pytest.warns(PellucidWarning):
+            evaluate(model, Split(IMAGES[:1], [0], names))
+
+
 def test_images_are_in_the_size_of_the_model_by_its_own_way():
     """Rejects a shape that is refused, and a library's own way that is passed by."""
     model = brightest_quarter()

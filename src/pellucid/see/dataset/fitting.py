@@ -98,6 +98,11 @@ def evaluate(model: Any, images: Any) -> Scores:
     """
     opened = open_model(model)
     split = split_for(opened, images)
+    if split.classes and opened.classes and len(split.classes) != len(opened.classes):
+        raise PellucidError(
+            f"None of the {len(split.classes)} classes of the data is one of the {len(opened.classes)} of "
+            f"'{opened.name}' by name, so nothing can be scored; name them as the model does."
+        )
     if opened.hand_written is not None:
         return metrics.evaluate(opened.hand_written, split)
     checked_labels(split.labels, len(split), opened.class_count)
