@@ -35,11 +35,13 @@ tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
 
 # A file's tests stay together, for their fixtures, in one of as many processes as there are cores, up to four.
-# In one process:  make test WORKERS=0
-WORKERS ?= auto --maxprocesses 4 --dist loadfile
+# In one process:  make test WORKERS=0. Those of Ray come last, alone: it starts processes of its own, and ends the one
+# that it is in when these starve. Where a process ends all the same, all end: this way of sharing would wait for ever.
+WORKERS ?= auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(if $(ARGS),$(ARGS),--ignore tests/spread)
+	$(if $(ARGS),,$(BIN)/python -m pytest tests/spread)
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

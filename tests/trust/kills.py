@@ -168,6 +168,9 @@ def killed(verb: str, moments: int, seed: int, folder: Path) -> Told:
             os.waitpid(child, 0)
             told.kills, in_a_row = told.kills + 1, in_a_row + 1
             told.faults += unreadable(out)
+            if last:
+                told.faults.append(f"{verb} did not end in ten minutes")
+                return told
             continue
         if code != 0:
             told.faults.append(f"{verb} ended with {code} after {in_a_row} kills")
