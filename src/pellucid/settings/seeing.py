@@ -123,6 +123,9 @@ class PatternSettings(Settings):
     """color channels of the image: as they are, or decorrelated as in the data's images"""
     color_matrix: tuple[float, ...] = field((), unset="the data's")
     """mixing matrix of decorrelated color channels, by rows (nine numbers for RGB)"""
+    extreme: Literal["most", "least"] = field("most")
+    """image that is looked for: the one that excites a unit most, or least, by what the unit is before its ReLU,
+    sigmoid or softmax"""
     at: Place = field((), unset="the map's mean is maximized")
     """neuron to maximize in each unit's map: its row and column (or head and token; all for either), the number of a
     token, or cls"""

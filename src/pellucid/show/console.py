@@ -41,9 +41,10 @@ def patterns_text(found: Patterns) -> str:
     if len(found) == 1:
         state = "dead" if found.dead[0] else f"activation {found.activations[0]:.4f}"
         return f"Unit {found.units[0]} of {found.layer}: {state}{found.tones.note}."
-    silent = int(((found.activations == 0) & ~found.dead).sum())
+    most = found.settings.extreme == "most"
+    silent = int(((found.activations == 0) & ~found.dead).sum()) * most
     words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
-    if negative := int((found.activations < 0).sum()):
+    if most and (negative := int((found.activations < 0).sum())):
         words += f" ({negative} negative for all that was tried)"
     if silent > 0:
         words += f", {silent} answer to other images but not where these settings lead"
@@ -51,15 +52,15 @@ def patterns_text(found: Patterns) -> str:
 
 
 def relative_text(found: Patterns) -> str:
-    """How many times as much as by the strongest image units are excited by their patterns."""
-    relative = found.relative
+    """How many times as much as by the strongest image units are excited by their patterns (or as by the weakest)."""
+    relative, image = found.relative, "strongest" if found.settings.extreme == "most" else "weakest"
     known = np.empty(0) if relative is None else relative[np.isfinite(relative)]
     if len(known) == 0:
         return "No image of the data excites it." if len(found) == 1 else "No image of the data excites any of them."
     if len(found) == 1:
-        return f"That is {known[0]:.2f} times what the strongest image of the data reaches."
+        return f"That is {known[0]:.2f} times what the {image} image of the data reaches."
     return (
-        f"Patterns reach {np.median(known):.2f} times what the strongest image of the data does, "
+        f"Patterns reach {np.median(known):.2f} times what the {image} image of the data does, "
         f"the median of {len(known)} units ({known.min():.2f} to {known.max():.2f})."
     )
 

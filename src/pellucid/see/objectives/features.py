@@ -89,11 +89,14 @@ class AtPosition(_OtherOutputs):
 
 @dataclass(frozen=True, eq=False)
 class PreActivation(_OtherOutputs):
-    """An objective before a layer's rectifier, softmax or sigmoid; PellucidError where that is not known.
+    """An objective before a layer's rectifier, softmax or sigmoid.
 
     A class whose probability is as good as 1 has no gradient any more; its logit has. The sign of a pre-activation does
     not say whether a unit is silent.
+    required: whether a layer where it is not known is refused by a PellucidError, or else taken as it is.
     """
+
+    required: bool = True
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """All: a pre-activation always has a gradient."""
@@ -101,7 +104,7 @@ class PreActivation(_OtherOutputs):
 
     def _changed(self, outputs: Outputs) -> Mapping[str, LayerOutput]:
         for name in self.layers:
-            if outputs[name].pre_activation is None:
+            if self.required and outputs[name].pre_activation is None:
                 raise PellucidError(
                     f"Layer '{name}' ends in no ReLU, softmax or sigmoid that can be reached, so nothing is known to "
                     f"lie before its activation; leave out logit."
@@ -109,8 +112,7 @@ class PreActivation(_OtherOutputs):
         return super()._changed({name: outputs[name] for name in self.layers})
 
     def _change(self, layer: LayerOutput) -> LayerOutput:
-        assert layer.pre_activation is not None
-        return LayerOutput(layer.pre_activation)
+        return LayerOutput(layer.output if layer.pre_activation is None else layer.pre_activation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,18 +134,20 @@ def _objective(
         if diagnostics is not None:
             raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
         layer.require_fit(model)
-        return layer, np.arange(len(layer))
+        return (-layer if settings.extreme == "least" else layer), np.arange(len(layer))
     count = model.layer(layer).units
     numbers = np.arange(count) if units is None else as_units(units).cpu().numpy()
     require_units(layer, torch.from_numpy(numbers), count)
     jobs = torch.from_numpy(numbers).to(model.device)
-    found: Objective = Units(layer, jobs)
+    least = settings.extreme == "least"
+    found: Objective = -Units(layer, jobs) if least else Units(layer, jobs)
     if settings.others > 0:
         if bool((jobs < 0).any()):
             raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
         found = found - settings.others * OtherUnits(layer, jobs)
     found = found if diagnostics is None else Observed(found, layer, jobs, diagnostics)
-    found = PreActivation(found) if settings.logit else found
+    if settings.logit or least:  # a silent unit is 0 wherever it is low
+        found = PreActivation(found, required=settings.logit)
     found = AtPosition(found, settings.at) if settings.at else found
     return (Diversified.around(found, layer, settings.diversity) if settings.diversity > 0 else found), numbers
 

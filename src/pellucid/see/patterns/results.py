@@ -96,6 +96,11 @@ class _Found:
         return "objective" if any(weights) or self.parts.keys() & {"penalties", "objective"} else "activation"
 
     @property
+    def _sign(self) -> int:
+        """Of what the ascents follow: of the least, less is more."""
+        return -1 if self.settings.extreme == "least" else 1
+
+    @property
     def tones(self) -> Tones:
         """How pictures of these images are drawn."""
         return Tones.of(self.settings, self.scaling)
@@ -107,11 +112,11 @@ class Patterns(_Found):
 
     images: in model space. activations: of these very images, in float32. dead: no start and no training image took the
     unit from zero; `tried_starts` and `tried_images` say how many there were (images are tried for units that no start
-    makes active). steps: made uphill. strongest: each unit's activation for the image of the data that excites it most,
-    if `compare` was asked for. silent_starts: how many of the tried starts left the unit silent. start: the number of
-    the noise it started from, -1 for another image; see `initial_images.mixture_of`. converged: after how many steps,
-    -1 for not. raw_starts: the initial images before they were smoothed, where they were. parts: descriptions of the
-    objects that were given instead of settings.
+    makes active). steps: made uphill. strongest: each unit's activation for the image of the data that excites it most
+    (or least: `extreme`), if `compare` was asked for. silent_starts: how many of the tried starts left the unit silent.
+    start: the number of the noise it started from, -1 for another image; see `initial_images.mixture_of`. converged:
+    after how many steps, -1 for not. raw_starts: the initial images before they were smoothed, where they were. parts:
+    descriptions of the objects that were given instead of settings.
     scaling: the model's.
     """
 
@@ -140,7 +145,7 @@ class Patterns(_Found):
         """Each pattern's activation over that of the strongest image; NaN where no image excites the unit."""
         if self.strongest is None:
             return None
-        excited = self.strongest > 0
+        excited = self.strongest * self._sign > 0
         return np.where(excited, self.activations / np.where(excited, self.strongest, 1), np.nan).astype(np.float32)
 
     def __len__(self) -> int:
@@ -272,7 +277,9 @@ class Pattern(_Found):
     @property
     def relative(self) -> float | None:
         """The activation over that of the strongest image; None where no image excites the unit, or none was seen."""
-        return self.activation / self.strongest if self.strongest is not None and self.strongest > 0 else None
+        return (
+            self.activation / self.strongest if self.strongest is not None and self.strongest * self._sign > 0 else None
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.image, dtype=dtype, copy=copy)

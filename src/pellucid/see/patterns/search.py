@@ -114,6 +114,7 @@ def _search_piece(tools: "_Ascents", numbers: Jobs, start: JobImages | None) -> 
         told["raw_starts"] = tools.raw_starts(found)
     if settings.compare:
         told["strongest"] = torch.from_numpy(tools.top_images.activations)[numbers]
+    found = replace(found, history=tools.sign * found.history)
     return _arrays_of(found) | {name: tensor.cpu().numpy() for name, tensor in told.items()}
 
 
@@ -146,6 +147,7 @@ class _Ascents:
         self.silent_starts = torch.zeros(len(objective), dtype=torch.int64)
         self.settings, self.images, self._objective, self.target = settings, images, objective, objective.target
         self._model, self._read, self._parts, self._report = model, read, parts, report
+        self.sign = -1 if settings.extreme == "least" else 1  # of the target in what ascends
         keys = objective.rng_keys.cpu()  # how many jobs of the same key come before each: so many noises they take
         self._place = keys.argsort(stable=True).argsort() - torch.searchsorted(keys.sort().values, keys)
         self._watch, self._diagnostics = watch, diagnostics
@@ -280,10 +282,10 @@ class _Ascents:
 
     def _watch_of(self, numbers: Jobs, made: int) -> StepCallback | None:
         """The caller's callback, given the jobs' numbers in the search, and the steps of all stages so far."""
-        watch = self._watch
+        watch, sign = self._watch, self.sign
         if watch is None:
             return None
-        return lambda job, step, *rest: watch(numbers.to(job.device)[job], step + made, *rest)
+        return lambda job, step, now, values: watch(numbers.to(job.device)[job], step + made, now, sign * values)
 
     @property
     def is_unusual(self) -> bool:
@@ -329,11 +331,12 @@ class _Ascents:
 
     @cached_property
     def top_images(self) -> TopImages:
-        """The image that excites each job of the whole search most."""
+        """The image that excites each job of the whole search most, or least."""
         if self.images is None or len(self.images) == 0:
             raise PellucidError("Patterns are compared with images of one's own; give data, or leave out compare.")
         self._report.expect(round(len(self.images) / max(1, self._report.times)))  # once for all pieces
-        return top_images_for(self._model, self.target, self.images, self._report.advance)
+        found = top_images_for(self._model, self.target * self.sign, self.images, self._report.advance)
+        return replace(found, activations=self.sign * found.activations)
 
     def _values(self, objective: Objective, images: Tensor) -> JobValues:
         return objective_values(self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
