@@ -3,11 +3,9 @@ from .convolution import convolve_input_gradient as convolve_input_gradient
 from .convolution import convolve_weight_gradient as convolve_weight_gradient
 from .dense import dense_forward as dense_forward
 from .dense import dense_gradients as dense_gradients
-from .pool_backward import pooled_input_gradient as pooled_input_gradient
 from .pooling import max_pool as max_pool
 from .pooling import max_pool_gradient as max_pool_gradient
 from .pooling import relu_gradient as relu_gradient
-from .reference import PoolGradient as PoolGradient
 from .reference import average_pool as average_pool
 from .reference import average_pool_gradient as average_pool_gradient
 from .reference import batch_sums as batch_sums

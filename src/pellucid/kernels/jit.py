@@ -55,8 +55,7 @@ def compiled(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P
         @wraps(kernel)
         def chosen(*args: P.args, **named: P.kwargs) -> R:
             first: Any = args[0]
-            single = (first[0] if isinstance(first, tuple) else first).dtype == np.float32
-            return (kernel if single and not REFERENCE else reference)(*args, **named)
+            return (kernel if first.dtype == np.float32 and not REFERENCE else reference)(*args, **named)
 
         return chosen
 

@@ -9,7 +9,6 @@ b biases, x what a layer takes, z = w x + b, y = activation(z) what it gives, dx
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
@@ -142,21 +141,6 @@ def average_pool_gradient(dy: Pooled, size: Size, stride: Size, shape: Size) -> 
     for tap in np.ndindex(size):
         dx[:, *tap_places(tap, dy.shape[1:3], stride)] += dy / (size[0] * size[1])
     return dx
-
-
-class PoolGradient(NamedTuple):
-    """The gradient for what a pool took the largest pixels of, before `max_pool_gradient` spreads it over them all."""
-
-    values: Pooled  # of each window
-    winner: Winner  # which pixel of a window gets it
-    size: Size  # of a window
-    stride: Size
-    shape: Size  # (height, width) of all pixels
-
-
-def pooled_input_gradient(dy: PoolGradient, w: Filters, size: Size, border: Size = (0, 0)) -> Images:
-    """`convolve_input_gradient` of a convolution whose output was pooled"""
-    return convolve_input_gradient(max_pool_gradient(*dy), w, size, border)
 
 
 # Dense layers: products of a matrix -----------------------------------------------------------------------------------

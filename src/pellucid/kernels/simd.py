@@ -2,7 +2,6 @@
 
 tile:    rows of x, a weight for each row and output -> some outputs of some elements of y (convolutions)
 block:   some rows of a, some columns of x -> a block of their product y (dense layers)
-scatter: a row of w, some values -> the row times each value, added to y in that value's place
 largest: some rows of x -> the largest in each column, and which row that was;  spread: the way back
 
 A compiled loop that adds to an array loads and stores it for every product, and so waits for memory half of its time.
@@ -81,28 +80,6 @@ def block(builder: Any, write: Writer, given: dict[str, Any], rows: int, vectors
     ]
     for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
         write.store("y", place, write.rectified(value, given["rectify"]))
-
-
-@written("vectors lanes w j values places last y i", 2)
-def scatter(builder: Any, write: Writer, given: dict[str, Any], vectors: int, lanes: int) -> None:
-    """A row of vectors x lanes elements, which are numbers that are known when it is compiled, added in many places.
-
-    y[i + places[t] + n] += w[j + n] values[t]   for n below vectors x lanes, t below last
-
-    All arrays are flat; places may overlap.
-    """
-    row = [write.load("w", write.add(given["j"], lanes * v)) for v in range(vectors)]
-
-    def add(t: Any, _: list[Any]) -> list[Any]:
-        here = builder.add(given["i"], write.index("places", t))
-        value = write.spread(write.scalar("values", t))
-        places = [write.add(here, lanes * v) for v in range(vectors)]
-        sums = [write.multiply_add(value, row[v], write.load("y", place)) for v, place in enumerate(places)]
-        for place, total in zip(places, sums, strict=True):
-            write.store("y", place, total)
-        return []
-
-    write.loop(write.number(0), given["last"], [], add)
 
 
 @written("lanes x i places last y winner o", 1)

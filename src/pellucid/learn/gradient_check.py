@@ -313,8 +313,8 @@ def _switches(trace: Trace) -> list[Array]:
     """What makes the network piecewise: which units are active, and which pixel won each pool."""
     found = []
     for layer, cache, y in zip(trace.layers, trace.caches, trace.outputs, strict=True):
-        if layer.kind == "pool" and cache[1] is not None:
-            found.append(cache[1])
+        if layer.kind == "pool" and cache[0] is not None:
+            found.append(cache[0])
         elif getattr(layer, "activation", "") == "relu":
             found.append(y > 0)
     return found

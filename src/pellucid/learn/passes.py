@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from pellucid.kernels import run_in_order
-from pellucid.learn.layers import Array, Batch, Conv, Layer, Parameters, Pool, Sum, Wanted
+from pellucid.learn.layers import Array, Batch, Layer, Parameters, Sum, Wanted
 
 ParametersOf = Callable[[str], Parameters]
 Back = tuple[Parameters, Array | None]
@@ -161,8 +161,6 @@ class _WayBack:
             own: Parameters = {}
             if self._wanted == "parameters" and index < self._lowest:
                 dy = None
-            elif isinstance(layer, Pool) and self._pools_rectified(index):
-                dy = layer.rectified_backward(cache, dy)
             else:
                 needed = self.needed(index)
                 own, dy = layer.backward(self._parameters_of(self._trace.names[index]), cache, dy, wanted=needed)
@@ -173,12 +171,3 @@ class _WayBack:
             self.leave(index, (own, dy), perf_counter() - now)
         if begin == 0 and self._wanted != "parameters" and -1 in self._waiting:
             self.dy = self.dy + self._waiting.pop(-1)
-
-    def _pools_rectified(self, index: int) -> bool:
-        """Whether the way back leads through this pool's largest pixels alone, of what a convolution has rectified."""
-        if index == 0 or self._outputs is not None or index - 1 in self._waiting:
-            return False
-        layer, before = self._trace.layers[index], self._trace.layers[index - 1]
-        assert isinstance(layer, Pool)
-        plain = isinstance(before, Conv) and before.activation == "relu" and before.steps == ((1, 1), (1, 1))
-        return layer.method == "max" and layer.tiles and plain

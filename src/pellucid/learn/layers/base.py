@@ -102,10 +102,10 @@ class Layer(ABC):
         """y, and what `backward` needs."""
 
     @abstractmethod
-    def backward(self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both") -> Gradients:
+    def backward(self, parameters: Parameters, cache: Any, dy: Batch, *, wanted: Wanted = "both") -> Gradients:
         """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted).
 
-        dy: the gradient of y, of its shape; for a Conv it may be a `kernels.PoolGradient`.
+        dy: the gradient of y, of its shape.
         """
 
     def train_forward(

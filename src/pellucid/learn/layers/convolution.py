@@ -9,6 +9,7 @@ from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import (
     Array,
+    Batch,
     Count,
     Gradients,
     Layer,
@@ -89,18 +90,13 @@ class Conv(Layer):
         y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
         return y, (x, kept)
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Any, *, wanted: Wanted = "both") -> Gradients:
-        """As Layer's; a PoolGradient is that of the pre-activation, as `Pool.rectified_backward` gives it."""
+    def backward(self, parameters: Parameters, cache: Any, dy: Batch, *, wanted: Wanted = "both") -> Gradients:
         x, gradients = cache[0], {}
         size, border = (x.shape[1], x.shape[2]), self.border(x.shape[:3])
-        pooled = isinstance(dy, kernels.PoolGradient)
-        dz: Any = dy if pooled else self.pre_activation_gradient(cache, dy)
+        dz = self.pre_activation_gradient(cache, dy)
         if wanted != "input":
-            whole = kernels.max_pool_gradient(*dz) if pooled else dz
-            gradients["weight"] = kernels.convolve_weight_gradient(x, whole, self.window, border, *self.steps)
-            gradients["bias"] = whole.reshape(self.maps, -1).sum(axis=1)
+            gradients["weight"] = kernels.convolve_weight_gradient(x, dz, self.window, border, *self.steps)
+            gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
         if wanted == "parameters":
             return gradients, None
-        if pooled:
-            return gradients, kernels.pooled_input_gradient(dz, parameters["weight"], size, border)
         return gradients, kernels.convolve_input_gradient(dz, parameters["weight"], size, border, *self.steps)

@@ -9,7 +9,6 @@ from pellucid import kernels
 from pellucid.errors import PellucidError
 from pellucid.learn.layers.base import (
     Array,
-    Batch,
     Gradients,
     Layer,
     Pair,
@@ -51,11 +50,6 @@ class Pool(Layer):
         """Pixels from one window to the next, down and across."""
         return self.window if self.stride is None else pair(self.stride)
 
-    @property
-    def tiles(self) -> bool:
-        """Whether windows are square and lie side by side."""
-        return self.step == self.window and self.window[0] == self.window[1]
-
     def output_shape(self, shape: Shape) -> Shape:
         require_image("A pool", shape)
         height, width = kernels.fitting_places((shape[1], shape[2]), self.window, self.step)
@@ -68,26 +62,18 @@ class Pool(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         if self.method == "average":
-            return kernels.average_pool(x, self.window, self.step), (None, None, x.shape)
+            return kernels.average_pool(x, self.window, self.step), (None, x.shape)
         y, winner = kernels.max_pool(x, self.window, self.step)
-        return y, (y, winner, x.shape)
+        return y, (winner, x.shape)
 
     def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
-        _, winner, (_, *shape, _) = cache
+        winner, (_, *shape, _) = cache
         if wanted == "parameters":
             return {}, None
         dy, about = np.ascontiguousarray(dy), (self.window, self.step, tuple(shape))
         if winner is None:
             return {}, kernels.average_pool_gradient(dy, *about)
         return {}, kernels.max_pool_gradient(dy, winner, *about)
-
-    def rectified_backward(self, cache: Any, dy: Batch) -> kernels.PoolGradient:
-        """The gradient for the pre-activation of the ReLU layer before this max pool, one number a window.
-
-        Only the largest pixel of a window gets a gradient, and it is the pool's output that says whether it is active.
-        """
-        y, winner, (_, *shape, _) = cache
-        return kernels.PoolGradient(kernels.relu_gradient(y, dy), winner, self.window, self.step, tuple(shape))
 
 
 @dataclass(frozen=True)
