@@ -16,6 +16,7 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import train
 
 BATCHES = st.sampled_from([1, 2, 5, 8, 16, 17, 24, 33, 64, 70])
+PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -72,14 +73,14 @@ def test_convolutions(case, rectify):
 
 
 @settings(max_examples=60)
-@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 7), st.integers(0, 7), BATCHES, seeds, st.booleans())
-def test_pools(channels, size, down, right, batch, seed, ties):
-    """Rejects another winner of a tie, and a border that gets a gradient."""
-    x = drawn(seed, (channels, size + down, size + right, batch))[0]
+@given(st.integers(1, 4), PAIRS, PAIRS, st.integers(0, 7), st.integers(0, 7), BATCHES, seeds, st.booleans())
+def test_pools(channels, size, stride, down, right, batch, seed, ties):
+    """Rejects another winner of a tie, a border that gets a gradient, and windows that overlap written one by one."""
+    x = drawn(seed, (channels, size[0] + down, size[1] + right, batch))[0]
     x = np.round(x) if ties else x
-    y, winner = agree("max_pool", x, (size, size), (size, size))
+    y, winner = agree("max_pool", x, size, stride)
     (dy,) = drawn(seed, y.shape)
-    agree("max_pool_gradient", dy, winner, (size, size), (size, size), x.shape[1:3])
+    agree("max_pool_gradient", dy, winner, size, stride, x.shape[1:3])
     agree("relu_gradient", y, dy)
 
 

@@ -34,7 +34,6 @@ class Writer:
         element = context.get_data_type(kinds["y"].dtype)
         self._size = kinds["y"].dtype.bitwidth // 8
         self.vector = element if lanes == 1 else ir.VectorType(element, lanes)
-        self.bytes = ir.IntType(8) if lanes == 1 else ir.VectorType(ir.IntType(8), lanes)
         self._lanes = lanes
 
     def zero(self) -> Any:
@@ -57,26 +56,21 @@ class Writer:
         """One element of an array of unsigned numbers, as an index."""
         return self._builder.zext(self.scalar(array, index), INDEX)
 
-    def load(self, array: str, index: Any, *, as_bytes: bool = False) -> Any:
-        """A vector of elements, or of bytes, from there on."""
-        value = self._builder.load(self._place(array, index, self.bytes if as_bytes else self.vector))
-        value.align = 1 if as_bytes else self._size
+    def load(self, array: str, index: Any) -> Any:
+        """A vector of elements from there on."""
+        value = self._builder.load(self._place(array, index))
+        value.align = self._size
         return value
 
-    def store(self, array: str, index: Any, value: Any, *, as_bytes: bool = False) -> None:
-        """A vector of elements, or of bytes, to there."""
-        place = self._place(array, index, self.bytes if as_bytes else self.vector)
-        self._builder.store(value, place).align = 1 if as_bytes else self._size
+    def store(self, array: str, index: Any, value: Any) -> None:
+        """A vector of elements to there."""
+        self._builder.store(value, self._place(array, index)).align = self._size
 
-    def byte(self, value: Any) -> Any:
-        """An index, which is small, as bytes."""
-        return self.spread(self._builder.trunc(value, ir.IntType(8)), self.bytes)
-
-    def spread(self, value: Any, vector: Any = None) -> Any:
-        """A vector of one element, over and over; of floating point, if no other is given."""
+    def spread(self, value: Any) -> Any:
+        """A vector of one element, over and over."""
         if self._lanes == 1:
             return value
-        nothing = ir.Constant(self.vector if vector is None else vector, ir.Undefined)
+        nothing = ir.Constant(self.vector, ir.Undefined)
         first = self._builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
         return self._builder.shuffle_vector(
             first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), [0] * self._lanes)
@@ -122,8 +116,8 @@ class Writer:
             phi.add_incoming(value, last)
         return found
 
-    def _place(self, array: str, index: Any, vector: Any) -> Any:
-        return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), vector.as_pointer())
+    def _place(self, array: str, index: Any) -> Any:
+        return self._builder.bitcast(self._builder.gep(self._bases[array], [index]), self.vector.as_pointer())
 
 
 def written(names: str, known: int) -> Callable[[Callable[..., None]], Any]:

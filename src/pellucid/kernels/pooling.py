@@ -11,112 +11,68 @@ import numpy as np
 from jaxtyping import Float
 
 from pellucid.kernels import reference
-from pellucid.kernels.jit import LANES, compiled, inlined, vectorized
+from pellucid.kernels.jit import compiled, vectorized
 from pellucid.kernels.reference import Array, Images, Pooled, Size, Winner
-from pellucid.kernels.simd import largest, spread
 
-_ZERO, _ONE, _FOUR, _LANES = (np.uint64(number) for number in (0, 1, 4, LANES))
-
-
-@inlined
-def _piece(n, batch):  # type: ignore[no-untyped-def]
-    """Where the next vector of a batch begins, and its lanes; the last one begins early enough to be whole."""
-    lanes = _LANES if batch >= _LANES else _FOUR if batch >= _FOUR else _ONE
-    return min(n, batch - lanes), lanes
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
 @vectorized
-def max_pool_flat(x, y, winner, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
-    """x flat (channels, height, width, batch); y and winner flat, filled window by window."""
-    out, last = _ZERO, size * size
-    for c in range(channels):
-        for r in range(height // size):
-            for s in range(width // size):
-                first, n = ((c * height + r * size) * width + s * size) * batch, _ZERO
-                while n < batch:
-                    n, lanes = _piece(n, batch)
-                    if lanes == _LANES:
-                        largest(LANES, x, first + n, places, last, y, winner, out + n)
-                    elif lanes == _FOUR:
-                        largest(4, x, first + n, places, last, y, winner, out + n)
-                    else:
-                        largest(1, x, first + n, places, last, y, winner, out + n)
-                    n += lanes
-                out += batch
+def max_pool_flat(x, y, winner, corners, places, batch):  # type: ignore[no-untyped-def]
+    """x flat (pixel, batch); y and winner flat (window, batch); corners, places: as `window_places` gives them."""
+    for m in range(_ZERO, len(corners)):
+        first, out = corners[m] * batch, m * batch
+        for n in range(batch):
+            y[out + n], winner[out + n] = x[first + n], 0
+        for t in range(_ONE, len(places)):
+            here = first + places[t] * batch
+            for n in range(batch):
+                value, best = x[here + n], y[out + n]
+                take = not (value <= best or np.isnan(best))  # NaN wins: a diverging network must not look healthy
+                y[out + n] = value if take else best
+                winner[out + n] = t if take else winner[out + n]
 
 
 @vectorized
-def max_pool_gradient_flat(dy, winner, dx, places, channels, height, width, batch, size):  # type: ignore[no-untyped-def]
-    """The way back of `max_pool_flat`; dx flat, zero where no window is."""
-    out, last = _ZERO, size * size
-    for c in range(channels):
-        for r in range(height // size):
-            for s in range(width // size):
-                first, n = ((c * height + r * size) * width + s * size) * batch, _ZERO
-                while n < batch:
-                    n, lanes = _piece(n, batch)
-                    if lanes == _LANES:
-                        spread(LANES, dy, winner, out + n, places, last, dx, first + n)
-                    elif lanes == _FOUR:
-                        spread(4, dy, winner, out + n, places, last, dx, first + n)
-                    else:
-                        spread(1, dy, winner, out + n, places, last, dx, first + n)
-                    n += lanes
-                out += batch
+def max_pool_gradient_flat(dy, winner, dx, corners, places, batch):  # type: ignore[no-untyped-def]
+    """The way back of `max_pool_flat`; dx flat, zero before."""
+    for m in range(_ZERO, len(corners)):
+        for t in range(_ZERO, len(places)):
+            here, out = (corners[m] + places[t]) * batch, m * batch
+            for n in range(batch):
+                dx[here + n] += dy[out + n] if winner[out + n] == t else np.float32(0)
 
 
 @compiled(reference.max_pool)
 def max_pool(x: Images, size: Size, stride: Size) -> tuple[Pooled, Winner]:
-    """The largest of each window, and which one it was (width * i + j).
-
-    A tie counts for the first, so that the gradient goes to one pixel. Windows that overlap, or are not square, are the
-    reference's.
-    """
-    if not _tiles(size, stride):
-        return reference.max_pool(x, size, stride)
+    """The largest of each window, and which one it was (width * i + j); of equal ones the first."""
     channels, height, width, batch = x.shape
-    side = size[0]
-    y = np.empty((channels, height // side, width // side, batch), x.dtype)
-    if side == 1:
-        y[:] = x
-        return y, np.zeros(y.shape, np.uint8)
+    y = np.empty((channels, *reference.fitting_places((height, width), size, stride), batch), x.dtype)
     winner = np.empty(y.shape, np.uint8)
-    max_pool_flat(
-        x.reshape(-1), y.reshape(-1), winner.reshape(-1), window_places(side, width * batch, batch),
-        *map(np.uint64, x.shape), np.uint64(side),
-    )  # fmt: skip
+    where = window_places((channels, height, width), size, stride)
+    max_pool_flat(x.reshape(-1), y.reshape(-1), winner.reshape(-1), *where, np.uint64(batch))
     return y, winner
 
 
 @compiled(reference.max_pool_gradient)
 def max_pool_gradient(dy: Pooled, winner: Winner, size: Size, stride: Size, shape: Size) -> Images:
     """dy goes to the pixel that won; all others get zero.  shape: (height, width) of all pixels."""
-    if not _tiles(size, stride):
-        return reference.max_pool_gradient(dy, winner, size, stride, shape)
-    (channels, _, _, batch), (height, width) = dy.shape, shape
-    side = size[0]
-    # Windows are written whole; only what is in none has to be zero before.
-    dx = np.empty((channels, height, width, batch), dy.dtype)
-    dx[:, height // side * side :] = 0
-    dx[:, :, width // side * side :] = 0
-    max_pool_gradient_flat(
-        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), window_places(side, width * batch, batch),
-        *map(np.uint64, dx.shape), np.uint64(side),
-    )  # fmt: skip
+    channels, _, _, batch = dy.shape
+    dx = np.zeros((channels, *shape, batch), dy.dtype)
+    where = window_places((channels, *shape), size, stride)
+    max_pool_gradient_flat(dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), *where, np.uint64(batch))
     return dx
 
 
-def _tiles(size: Size, stride: Size) -> bool:
-    """Whether windows are square, and lie side by side."""
-    return size == stride and size[0] == size[1]
-
-
 @lru_cache(maxsize=256)
-def window_places(size: int, row: int, column: int) -> Array:
-    """Where a window's pixels are, from its first one on, for rows and columns that are so many elements apart."""
-    i, j = np.ogrid[:size, :size]
-    places: Array = (i * row + j * column).ravel().astype(np.uint32)
-    return places
+def window_places(shape: tuple[int, int, int], size: Size, stride: Size) -> tuple[Array, Array]:
+    """Which pixel of an image (channel, height, width) each window begins with, and its pixels counted from there."""
+    channels, height, width = shape
+    rows, columns = reference.fitting_places((height, width), size, stride)
+    c, r, s = np.ogrid[:channels, :rows, :columns]
+    i, j = np.ogrid[: size[0], : size[1]]
+    corners, pixels = (c * height + r * stride[0]) * width + s * stride[1], i * width + j
+    return corners.ravel().astype(np.uint64), pixels.ravel().astype(np.uint64)
 
 
 @vectorized

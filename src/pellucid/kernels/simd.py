@@ -2,7 +2,6 @@
 
 tile:    rows of x, a weight for each row and output -> some outputs of some elements of y (convolutions)
 block:   some rows of a, some columns of x -> a block of their product y (dense layers)
-largest: some rows of x -> the largest in each column, and which row that was;  spread: the way back
 
 A compiled loop that adds to an array loads and stores it for every product, and so waits for memory half of its time.
 Here a tile of the result, some outputs of some lanes (elements of a row), is kept in registers while all products are
@@ -13,6 +12,7 @@ wherever in a row it stands, and in whatever batch. All arrays are flat; lanes, 
 array, are known when it is compiled.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pellucid.kernels.ir_builder import Writer, written
@@ -41,11 +41,7 @@ def tile(builder: Any, write: Writer, given: dict[str, Any], outputs: int, vecto
     targets = [builder.add(given["i"], builder.mul(given["plane"], write.number(o))) for o in range(outputs)]
     places = [write.add(target, lanes * v) for target in targets for v in range(vectors)]
     biases = [write.spread(write.scalar("b", write.add(given["k"], o))) for o in range(outputs)]
-    begun = [
-        builder.select(given["go_on"], write.load("y", place), biases[n // vectors]) for n, place in enumerate(places)
-    ]
-    for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
-        write.store("y", place, write.rectified(value, given["rectify"]))
+    _sum_up(builder, write, given, places, [bias for bias in biases for _ in range(vectors)], products)
 
 
 @written("rows vectors lanes y i pitch a j down along x k stride first last b m go_on rectify", 3)
@@ -75,43 +71,20 @@ def block(builder: Any, write: Writer, given: dict[str, Any], rows: int, vectors
     lines = [builder.add(given["i"], builder.mul(given["pitch"], write.number(r))) for r in range(rows)]
     places = [write.add(line, lanes * v) for line in lines for v in range(vectors)]
     biases = [write.spread(write.scalar("b", write.add(given["m"], r))) for r in range(rows)]
+    _sum_up(builder, write, given, places, [bias for bias in biases for _ in range(vectors)], products)
+
+
+def _sum_up(
+    builder: Any,
+    write: Writer,
+    given: dict[str, Any],
+    places: list[Any],
+    biases: list[Any],
+    products: Callable[..., Any],
+) -> None:
+    """To each of these places in y its bias (or what is there, if go_on) and all products, rectified if wanted."""
     begun = [
-        builder.select(given["go_on"], write.load("y", place), biases[n // vectors]) for n, place in enumerate(places)
+        builder.select(given["go_on"], write.load("y", place), bias) for place, bias in zip(places, biases, strict=True)
     ]
     for place, value in zip(places, write.loop(given["first"], given["last"], begun, products), strict=True):
         write.store("y", place, write.rectified(value, given["rectify"]))
-
-
-@written("lanes x i places last y winner o", 1)
-def largest(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> None:
-    """y[o + n] = the largest x[i + places[t] + n] of all t below last (two at least), winner[o + n] = the first such t.
-
-    For n below lanes, a number that is known when it is compiled. All arrays are flat. NaN counts as largest.
-    """
-
-    def compare(t: Any, sums: list[Any]) -> list[Any]:
-        best, which = sums
-        value = write.load("x", builder.add(given["i"], write.index("places", t)))
-        # NaN wins, wherever it stands: a diverging network must not look healthy behind a pool.
-        larger = builder.fcmp_unordered("ugt", value, best)
-        take = builder.and_(larger, builder.fcmp_ordered("ord", best, best))
-        return [builder.select(take, value, best), builder.select(take, write.byte(t), which)]
-
-    first = write.load("x", builder.add(given["i"], write.index("places", write.number(0))))
-    found = write.loop(write.number(1), given["last"], [first, write.byte(write.number(0))], compare)
-    write.store("y", given["o"], found[0])
-    write.store("winner", given["o"], found[1], as_bytes=True)
-
-
-@written("lanes values winner o places last y i", 1)
-def spread(builder: Any, write: Writer, given: dict[str, Any], lanes: int) -> None:
-    """y[i + places[t] + n] = values[o + n] where winner[o + n] is t, else zero, for all t below last, n below lanes."""
-    values, winner = write.load("values", given["o"]), write.load("winner", given["o"], as_bytes=True)
-
-    def put(t: Any, _: list[Any]) -> list[Any]:
-        own = builder.icmp_unsigned("==", winner, write.byte(t))
-        place = builder.add(given["i"], write.index("places", t))
-        write.store("y", place, builder.select(own, values, write.zero()))
-        return []
-
-    write.loop(write.number(0), given["last"], [], put)
