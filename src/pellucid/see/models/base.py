@@ -34,6 +34,7 @@ from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
 from pellucid.see.models.unit_axis import PROBED
 
 MOST_LISTED = 60
+DIRECTIONS = "Directions"  # the kind of a layer that follows from another one alone, beside those that feed each other
 _PASSING = re.compile(r"Identity|Dropout|DropPath|StochasticDepth|Pad\w*$")  # what hands on what it was given
 MOST_PREDICTED, PREDICTED_NUMBERS = 512, 2**26  # images classified at a time, and numbers held for them
 InputShape = tuple[int, int, int]
@@ -48,7 +49,7 @@ class LayerInfo:
     shape is (units,) for a dense layer, (units, height, width) for a convolution; of tokens that are patches in rows
     and columns it is (units, rows, columns), with `prefix` more tokens before them (CLS, registers).
     parameters: numbers that the layer, with those inside it, has.  activation: the one that it ends in, where it says.
-    guessed: nothing in the model says along which axis its units are.
+    guessed: nothing in the model says along which axis its units are.  names: of its units, where they have some.
     """
 
     name: str
@@ -59,6 +60,7 @@ class LayerInfo:
     parameters: int = 0
     activation: str = ""
     guessed: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> str:
@@ -235,8 +237,8 @@ class Model(ABC):
 
     @property
     def can_use_gpu(self) -> bool:
-        """Whether a worker with a GPU of its own is of use to this model."""
-        return True
+        """Whether a worker with a GPU of its own is of use to this model; the kernels of `learn` run on processors."""
+        return self.hand_written is None
 
     def moved_to(self, device: torch.device) -> "Model":
         """The same model, working on another device; itself where it has to stay."""

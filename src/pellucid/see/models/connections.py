@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Float32
 
-from pellucid.see.models.base import Model
+from pellucid.see.models.base import DIRECTIONS, Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +26,9 @@ class Connection:
 
 def connections(model: Model, layers: Sequence[str]) -> dict[str, Connection]:
     """The connection of each layer to the one before it in the order given; raises PellucidError for unknown layers."""
-    for name in layers:
-        model.layer(name)
+    own = [name for name in layers if model.layer(name).kind != DIRECTIONS]
     found = {}
-    for before, layer in pairwise(layers):
+    for before, layer in dict.fromkeys((*pairwise(layers), *pairwise(own))):
         weight = model.weights_between(before, layer)
         if weight is not None:
             found[layer] = Connection(before, strengths(weight, model.layer(before).units))

@@ -47,6 +47,8 @@ class ModelFile(Settings):
     """names of the classes"""
     units_axis: dict[str, int] | None = field(None)
     """patterns of layers' names, and the axis of their units"""
+    directions: dict[str, str] | None = field(None)
+    """layers' names, and files of directions along their units"""
 
 
 def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
@@ -65,6 +67,8 @@ def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
     options = entries.model_dump(exclude_none=True, exclude={"factory", "file"})
     if entries.weights is not None:
         options["weights"] = path.parent / entries.weights
+    if entries.directions is not None:
+        options["directions"] = {layer: path.parent / file for layer, file in entries.directions.items()}
     if entries.file is not None:
         if Path(entries.file).suffix.lower() == SUFFIX:
             raise PellucidError(f"The model file '{path}' names another one, '{entries.file}'; give that one itself.")
@@ -91,6 +95,7 @@ def save(path: StrPath, source: str, opened: Model, **asked: Any) -> Path:
         scaling = {name: one if name == "kind" else _short(one) for name, one in said.items()}
         entries |= {"input_shape": opened.input_shape, "scaling": scaling, "units_axis": asked.get("units_axis")}
     entries["classes"] = opened.classes
+    entries["directions"] = {at: os.path.relpath(file, folder) for at, file in asked.get("directions", {}).items()}
     write_text(path, "".join(f"{name} = {_toml(value)}\n" for name, value in entries.items() if value))
     if not is_file and not names.is_named(source):
         _remember(Path(path))

@@ -90,11 +90,6 @@ class NetworkModel(Model):
         """The parameters."""
         return dict(self.network.parameters)
 
-    @property
-    def can_use_gpu(self) -> bool:
-        """False: the kernels of `learn` run on processors."""
-        return False
-
 
 @contextmanager
 def _single_threaded_torch() -> Iterator[None]:

@@ -25,6 +25,7 @@ from pellucid.see.models import factories, keras, keras_files, model_files, name
 from pellucid.see.models.base import Model
 from pellucid.see.models.described import Described, stated
 from pellucid.see.models.devices import chosen_device
+from pellucid.see.models.directions import with_directions
 from pellucid.see.models.network import open_network
 from pellucid.see.models.torch import open_module
 
@@ -41,6 +42,7 @@ def open_model(
     classes: Sequence[str] | None = None,
     device: str | torch.device | None = None,
     units_axis: Mapping[str, int] | None = None,
+    directions: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> Model:
     """A model whose layers can be read, from a name, a file or an object of any framework.
@@ -59,6 +61,8 @@ def open_model(
     dtype, and is left as it was.
     units_axis: patterns of layers' names -> the axis of their units in the layer's own output, for models of PyTorch
     and Keras: needed only where the listing says that an axis was guessed, and it is the wrong one.
+    directions: layers' names -> vectors along their units, (direction, unit), a file of them, or what such a file may
+    hold (see `directions.with_directions`); each becomes one more layer, such as "blocks.10@concepts".
     trust: whether a model file may run the factory that it names; remembered for this file.
 
     Raises PellucidError for an unknown name (with the nearest), a file that is no model, a model that does not run on
@@ -67,7 +71,7 @@ def open_model(
     place = chosen_device(device)
     found, options = _described(source, trust)
     given = {"input_shape": input_shape, "scaling": scaling, "weights": weights, "classes": classes,
-             "units_axis": units_axis}  # fmt: skip
+             "units_axis": units_axis, "directions": directions}  # fmt: skip
     options = {**options, **{name: value for name, value in given.items() if value is not None}}
     if "weights" in options:
         found = replace(found, model=_with_weights(found, options["weights"], source), random="")
@@ -78,7 +82,10 @@ def open_model(
     elif found.scaling is None and isinstance(found.model, nn.Module):
         found = replace(stated(found.model), name=found.name, input_shape=found.input_shape)
     opened = _opened(source, found, options, place, device == "auto")
-    return _completed(opened, found, options.get("classes"))
+    opened = _completed(opened, found, options.get("classes"))
+    for layer, vectors in options.get("directions", {}).items():
+        opened = with_directions(opened, layer, vectors)
+    return opened
 
 
 def _opened(

@@ -25,6 +25,7 @@ from torch import Tensor
 from pellucid.data.splits import validate_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Model
+from pellucid.see.models.directions import along, require_along
 from pellucid.see.objectives.base import LayerObjective, Objective, Outputs, Score, WrappedObjective
 from pellucid.see.validation import as_array, to_numpy
 
@@ -150,14 +151,7 @@ class Direction(LayerObjective):
 
     def require_fit(self, model: Model) -> None:
         """Raises PellucidError where the vectors are not finite, or have not one number for each unit."""
-        units = model.layer(self.layer).units
-        if self.vectors.ndim != 2 or self.vectors.shape[1] != units:
-            raise PellucidError(
-                f"Directions have shape {tuple(self.vectors.shape)}; give (job, unit), with a number for each of the "
-                f"{units} units of layer '{self.layer}'."
-            )
-        if not bool(torch.isfinite(self.vectors).all()):
-            raise PellucidError("A direction holds NaN or infinity; every number must be finite.")
+        require_along(model.layer(self.layer), self.vectors)
         super().require_fit(model)
 
     @property
@@ -170,8 +164,7 @@ class Direction(LayerObjective):
         return Score.never_silent((means * self.vectors.to(means.device)).sum(1))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        means = outputs[self.layer].unit_means
-        return means @ self.vectors.to(means.device).T
+        return along(outputs[self.layer].unit_means, self.vectors)
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ from pellucid.show.atlas import parts, records, site
 from pellucid.show.atlas.records import AtlasLayer
 from pellucid.show.result_cache import Arrays, ResultCache
 
-WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear")
+WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear|Directions")
 RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Softplus")
 LIBRARIES = ("pellucid", "torch", "numpy")
 
@@ -93,6 +93,8 @@ def atlas(
         names = opened.classes or (() if images is None else images.classes)
         if entries[-1].info.name == opened.layers[-1].name and entries[-1].info.shape == (len(names),):
             record["layers"][-1]["names"] = list(names)  # of the classes that its units stand for
+        for at, entry in enumerate(entries):
+            record["layers"][at].update({"names": list(entry.info.names)} if entry.info.names else {})
         page = site.write_site(folder, opened, record, entries, images, joined)
     return Atlas(page, record, cache.resumed)
 
@@ -113,19 +115,11 @@ def _rectifier_after(model: Model, at: int) -> int:
     """
     for behind in range(at, min(at + 3, len(model.layers))):
         same = model.layers[behind].shape == model.layers[at].shape
-        if same and _rectifies(model, behind):
+        if same and (model.layers[behind].kind in RECTIFIERS or model.layers[behind].activation not in ("", "linear")):
             return behind
         if not same or (behind > at and "Norm" not in model.layers[behind].kind):
             break
     return at
-
-
-def _rectifies(model: Model, at: int) -> bool:
-    """Whether a layer is a rectifier, or has one: in a network of `learn` an activation belongs to its layer."""
-    if model.hand_written is None:
-        return model.layers[at].kind in RECTIFIERS
-    own = model.hand_written.layers[at : at + 1]  # none for the probabilities
-    return any(getattr(layer, "activation", "linear") != "linear" for layer in own)
 
 
 def _collect_layers(
