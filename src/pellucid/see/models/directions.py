@@ -66,7 +66,9 @@ def with_directions(model: Model, layer: str, source: Any) -> Model:
     held = _read(Path(source)) if is_file else source if isinstance(source, Mapping) else {"weight": source}
     key = next((one for one in _NAMES if one in held), None)
     if key is None:
-        raise PellucidError(f"'{name}' holds no vectors, but {', '.join(map(str, held)) or 'nothing'}; call them 'weight'.")
+        raise PellucidError(
+            f"'{name}' holds no vectors, but {', '.join(map(str, held)) or 'nothing'}; call them 'weight'."
+        )
     vectors, bias = torch.from_numpy(np.atleast_2d(as_array(held[key], "Directions"))), held.get(_NAMES[key])
     vectors = vectors.T.contiguous() if key == "W_enc" else vectors
     require_along(base, vectors)
