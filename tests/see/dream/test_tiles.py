@@ -37,14 +37,14 @@ def test_pieces_have_the_model_s_proportions_and_overlap(height, width, cells, p
 @hypothesis_settings(max_examples=10)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4))
 def test_scaling_pieces_row_by_row_is_scaling_each_of_them(height, width, cells):
-    """Rejects rows and columns swapped, a piece that lands in another's place, other weights than `join`'s."""
+    """Rejects rows and columns swapped, and a piece that lands in another's place."""
     tiles = tiling(height, width, cells, (13, 9))
     picture = torch.randn(2, height, width)
     small = tiles.downscale(picture, (13, 9))
     assert small.shape == (len(tiles), 2, 13, 9)
     for piece, whole in zip(small, tiles.cut(picture), strict=True):
         torch.testing.assert_close(piece, resize(whole, (13, 9)), atol=1e-4, rtol=1e-4)
-    grown = tiles.upscale(small)
+    grown = tiles.join(small)
     joined = tiles.join(resize(piece, (tiles.tile_height, tiles.tile_width)) for piece in small)
     torch.testing.assert_close(grown, joined, atol=1e-4, rtol=1e-4)
 
@@ -54,8 +54,8 @@ def test_pieces_that_fade_are_as_strong_everywhere():
     tiles = tiling(200, 200, 8, (16, 16))
     reach = 0.2 + torch.sin(torch.pi * (torch.arange(16) + 0.5) / 16)
     noise = torch.randn(len(tiles), 50, 16, 16) * reach[:, None] * reach  # each channel a draw of its own
-    strength = tiles.upscale(noise, (reach, reach)).std(0)[30:-30, 30:-30]
-    plain = tiles.upscale(noise).std(0)[30:-30, 30:-30]
+    strength = tiles.join(noise, (reach, reach)).std(0)[30:-30, 30:-30]
+    plain = tiles.join(noise).std(0)[30:-30, 30:-30]
     side, fade = tiles.tile_height, tiles.tile_height // 2
 
     def wave(field):

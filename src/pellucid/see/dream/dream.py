@@ -25,7 +25,7 @@ from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, reporting
 from pellucid.see.dream import masks, unit_choice
-from pellucid.see.dream.colors import luminance, map_bands
+from pellucid.see.dream.colors import Picture, luminance, map_bands
 from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.tiled_dream import TiledDream, apply_change
 from pellucid.see.models.open import open_model
@@ -117,9 +117,11 @@ def dream(
         first = tiled.activations(change)
         frames = []
         for number, change in enumerate(tiled.run_rounds(), 1):
-            frames += _film_frame(before, change, chosen.contrast ** (number / chosen.rounds), seen, chosen.frame)
-            if on_round is not None and frames:
-                on_round(number, frames[-1])
+            if chosen.frame > 0:
+                whole = apply_change(before, change, chosen.contrast ** (number / chosen.rounds), seen)
+                frames.append(_limited(whole, chosen.frame).cpu().numpy())
+                if on_round is not None:
+                    on_round(number, frames[-1])
         image = apply_change(before, change, chosen.contrast, seen) if chosen.rounds else before
         gain = map_bands(lambda after, photo: luminance(after) - luminance(photo), image, before)
         return Dream(
@@ -151,21 +153,14 @@ def _level_masks(
         everywhere.append(masks.photo_mask(as_photo(mask, "mask"), working))
     if area is not None:
         everywhere.append(masks.rectangle_mask(area, photo, working))
-    each: list[Any] = [None] * levels
-    if tiles is not None:
-        flat = all(isinstance(number, int | np.integer) for number in tiles)
-        if not flat and len(tiles) != levels:
-            raise PellucidError(f"There are tiles for {len(tiles)} levels of {levels}; give numbers, or one for each.")
-        side = 2 ** (levels - 1)
-        sides = [side] * levels if flat else [2**level for level in range(levels)]
-        chosen = [tiles] * levels if flat else tiles
-        each = [
-            None if numbers is None else masks.tile_mask(numbers, side, working)
-            for numbers, side in zip(chosen, sides, strict=True)
-        ]
+    flat = tiles is None or all(isinstance(number, int | np.integer) for number in tiles)
+    each: Sequence[Any] = [tiles] * levels if flat or tiles is None else tiles
+    if len(each) != levels:
+        raise PellucidError(f"There are tiles for {len(each)} levels of {levels}; give numbers, or one for each.")
     found: list[Tensor | None] = []
-    for own in each:
-        parts = everywhere + ([] if own is None else [own])
+    for level, numbers in enumerate(each):
+        side = 2 ** (levels - 1 if flat else level)
+        parts = everywhere + ([] if numbers is None else [masks.tile_mask(numbers, side, working)])
         found.append(torch.stack(parts).prod(0) if parts else None)
     return found
 
@@ -176,38 +171,20 @@ def _union_mask(where: Sequence[Tensor | None], device: torch.device) -> Tensor 
     return torch.stack(parts).amax(0).to(device) if len(parts) == len(where) else None
 
 
-def _film_frame(
-    picture: Tensor, change: Tensor, contrast: float, area: Tensor | None, longest: int
-) -> list[np.ndarray]:
-    """The picture with this change, scaled down for a film; a list without it where no frames are wanted."""
-    if longest == 0:
-        return []
+def _limited(picture: Picture, longest: int) -> Tensor:
+    """The picture, scaled down so that no side is longer."""
     _, height, width = picture.shape
-    size = _fit_size(height, width, longest)
-    picture = resize(picture, size).clamp(0, 1)
-    light = luminance(picture)
-    change = torch.minimum(torch.maximum(resize(change, size), -light), 1 - light)
-    return [
-        apply_change(picture, change, contrast, None if area is None else resize(area, size).clamp(0, 1)).cpu().numpy()
-    ]
-
-
-def _fit_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """That size, scaled down so that no side is longer."""
     scale = min(1.0, longest / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return resize(picture, (max(1, round(height * scale)), max(1, round(width * scale)))).clamp(0, 1)
 
 
 def limit_size(photo: Photo, longest: int) -> Photo:
     """The photo, its longer side at most `longest` pixels."""
-    _, height, width = photo.image.shape
-    size = _fit_size(height, width, longest)
-    if size == (height, width):
+    if max(photo.image.shape) <= longest:
         return photo
-    image = resize(torch.from_numpy(photo.image), size).clamp(0, 1).numpy()
-    if photo.alpha is None:
-        return Photo(image)
-    return Photo(image, resize(torch.from_numpy(photo.alpha)[None], size)[0].clamp(0, 1).numpy())
+    image = _limited(torch.from_numpy(photo.image), longest).numpy()
+    alpha = None if photo.alpha is None else _limited(torch.from_numpy(photo.alpha[None]), longest)[0].numpy()
+    return Photo(image, alpha)
 
 
 def as_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:

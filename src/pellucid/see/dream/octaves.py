@@ -30,7 +30,7 @@ from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.tiles import Tiling, square_tiling
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.units import WHOLE_LAYER
+from pellucid.see.objectives.units import WHOLE_LAYER, require_units
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, Box
 from pellucid.settings import OctaveSettings
 
@@ -73,9 +73,7 @@ def octaves(
     """
     chosen = OctaveSettings.of(**settings)
     opened = open_model(model)
-    if not WHOLE_LAYER <= unit < opened.layer(layer).units:
-        last = opened.layer(layer).units - 1
-        raise PellucidError(f"There is no unit {unit} in layer '{layer}'; choose 0 to {last}, or -1 for all of it.")
+    require_units(layer, torch.tensor([unit]), opened.layer(layer).units)
     shot = limit_size(as_photo(photo), chosen.size)
     picture = _as_channels(shot.image, opened)
     with opened.reading((layer,)) as read, reporting("octaves", progress) as report:
@@ -110,11 +108,14 @@ class _OctaveAscent:
         larger = torch.zeros(1, channels, height + 8, width + 4, device=self._model.device)
         try:
             with torch.no_grad():
-                output = self._output(larger)
-        except (RuntimeError, ValueError, PellucidError) as error:
-            raise PellucidError(self._only_one_size()) from error
-        if output.ndim != 4:
-            raise PellucidError(self._only_one_size())
+                fits = self._output(larger).ndim == 4
+        except (RuntimeError, ValueError, PellucidError):
+            fits = False
+        if not fits:
+            raise PellucidError(
+                f"Layer '{self._layer}' of '{self._model.name}' can be read of {height} x {width} images only; choose "
+                f"one before the first dense layer, or use `dream`."
+            )
 
     def follow(self, guide: Float[Tensor, "channel height width"]) -> None:
         """Draw activations to those of the guide, from now on."""
@@ -193,13 +194,6 @@ class _OctaveAscent:
     def _tiling(self, picture: Tensor) -> Tiling:
         _, height, width = picture.shape
         return square_tiling(height, width, max(self._settings.tile, *self._model.input_shape[1:]))
-
-    def _only_one_size(self) -> str:
-        _, height, width = self._model.input_shape
-        return (
-            f"Layer '{self._layer}' of '{self._model.name}' can be read of {height} x {width} images only; choose one "
-            f"before the first dense layer, or use `dream`."
-        )
 
 
 def _as_channels(image: Float32[np.ndarray, "channel height width"], model: Model) -> Float[Tensor, "c height width"]:

@@ -22,7 +22,7 @@ from pellucid.progress import Report
 from pellucid.see.dream.colors import Change, Picture, change_luminance, luminance, map_bands, soft_clip
 from pellucid.see.dream.resampling import resize
 from pellucid.see.dream.tiles import Tiling, tiling
-from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, preferred_units, score_units
+from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, preferred_units
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import WHOLE_LAYER, Units
 from pellucid.see.optimize.ascent_record import StoppingRule
@@ -119,7 +119,8 @@ class TiledDream:
     def _unit_scores(self, tiles: Tiling) -> Float[Tensor, "tile unit"]:
         """The activation of every unit for every tile of the photo."""
         images = self._space.images(standardized(self._tile_images(torch.zeros_like(self._light), tiles)))
-        return score_units(self._model, self._read, self._layer, images)
+        with torch.no_grad():
+            return torch.cat([self._read(some)[self._layer].unit_means for some in torch.split(images, self._rows)])
 
     def _repair_losses(self, change: Tensor, before: Float32[np.ndarray, "tile"]) -> Change:
         """The change after further ascents of tiles whose activation has fallen below that of the photo.
@@ -148,7 +149,7 @@ class TiledDream:
         for number, (level, pieces, own) in enumerate(zip(self.levels, small, parts, strict=True)):
             grown = pieces.new_zeros(len(pieces), 1, *self._small)
             grown[level.dreamt] = own * GAIN * FADING ** (len(self.levels) - 1 - number)
-            added = level.tiles.upscale(grown, self._profile)
+            added = level.tiles.join(grown, self._profile)
             self._total += added if level.area is None else added * level.area
         return map_bands(self._limit_change, self._total, self._light)
 

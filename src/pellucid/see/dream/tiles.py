@@ -2,15 +2,13 @@
 
 tiling:        size of a picture, tiles along its shorter side, proportions of a tile -> Tiling
 square_tiling: size of a picture, side of a tile -> Tiling of as many square tiles as it takes
-downscale:     picture (channel, height, width) -> tiles scaled down (tile, channel, small height, small width)
-upscale:       such tiles -> picture: each scaled up, and at every pixel a weighted mean of the tiles there
-cut, join:     the same without scaling
+cut:           picture (channel, height, width) -> its tiles;  downscale: the same, each scaled to another size
+join:          tiles of any size -> picture: each scaled to its place, and at every pixel a weighted mean of those there
 
 The weights are a product of squared sines, divided by their sum at each pixel (a partition of unity), so tiles that
-agree give back their common picture, and a tile's edge, where it may differ from its neighbors, never shows. Tiles lie
-in rows and columns, so rows and columns are scaled one after the other, a row of tiles at a time: tiles of full size
-are never held together. A tile has the proportions that the model wants, whatever the picture's, so nothing is
-squeezed; along the picture's longer side there are as many tiles as it takes.
+agree give back their common picture, and a tile's edge, where it may differ from its neighbors, never shows. Tiles of
+full size are never held together. A tile has the proportions that the model wants, whatever the picture's, so nothing
+is squeezed; along the picture's longer side there are as many tiles as it takes.
 """
 
 import math
@@ -22,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.see.dream.resampling import resize_matrix
+from pellucid.see.dream.resampling import resize_by_matrices
 
 Picture = Float[Tensor, "channel height width"]
 Tile = Float[Tensor, "channel tile_height tile_width"]
@@ -67,51 +65,29 @@ class Tiling:
 
     def downscale(self, picture: Picture, size: tuple[int, int]) -> SmallTiles:
         """Every tile of a picture, scaled to this (height, width)."""
-        down = resize_matrix(self.tile_height, size[0]).to(picture)
-        across = resize_matrix(self.tile_width, size[1]).to(picture).T
-        pieces = []
-        for top in self.tops:
-            strip = down @ picture[:, top : top + self.tile_height]
-            pieces += [strip[:, :, left : left + self.tile_width] @ across for left in self.lefts]
-        return torch.stack(pieces)
+        return torch.stack([resize_by_matrices(tile, size) for tile in self.cut(picture)])
 
-    def upscale(
+    def join(
         self,
-        pieces: SmallTiles,
+        pieces: Iterable[Tile],
         profile: tuple[Float[Tensor, "small_height"], Float[Tensor, "small_width"]] | None = None,
     ) -> Picture:
-        """One picture from small tiles: each scaled up to its place, blended with its neighbors.
+        """One picture from tiles, given one after another: each scaled up to its place, blended with its neighbors.
 
         profile: how strong tiles are on average in each of their rows and columns. Where tiles are weak, and where
         several overlap, the picture is amplified, so that it is equally strong everywhere.
         """
-        _, channels, small_height, small_width = pieces.shape
-        up = resize_matrix(small_height, self.tile_height).to(pieces)
-        across = resize_matrix(small_width, self.tile_width).to(pieces)
         high, wide = (None, None) if profile is None else profile
-        rows = _blend_weights(self.height, self.tile_height, self.tops, high).to(pieces)
-        columns = _blend_weights(self.width, self.tile_width, self.lefts, wide).to(pieces)
-        total = pieces.new_zeros(channels, self.height, self.width)
-        for number, top in enumerate(self.tops):
-            strip = pieces.new_zeros(channels, small_height, self.width)
-            for index, left in enumerate(self.lefts):
-                piece = pieces[number * len(self.lefts) + index]
-                strip[:, :, left : left + self.tile_width] += piece @ (columns[index][:, None] * across).T
-            total[:, top : top + self.tile_height] += (rows[number][:, None] * up) @ strip
-        return total
-
-    def join(self, pieces: Iterable[Tile]) -> Picture:
-        """One picture from tiles of full size, given one after another: their weighted mean."""
-        rows = _blend_weights(self.height, self.tile_height, self.tops)
-        columns = _blend_weights(self.width, self.tile_width, self.lefts)
+        rows = _blend_weights(self.height, self.tile_height, self.tops, high)
+        columns = _blend_weights(self.width, self.tile_width, self.lefts, wide)
         total: Tensor | None = None
         for number, ((top, left), piece) in enumerate(zip(self.corners, pieces, strict=True)):
             if total is None:
                 rows, columns = rows.to(piece), columns.to(piece)
                 total = piece.new_zeros(len(piece), self.height, self.width)
-            row, column = divmod(number, len(self.lefts))
-            share = rows[row][:, None] * columns[column]
-            total[:, top : top + self.tile_height, left : left + self.tile_width] += share * piece
+            share = rows[number // len(self.lefts)][:, None] * columns[number % len(self.lefts)]
+            grown = resize_by_matrices(piece, (self.tile_height, self.tile_width))
+            total[:, top : top + self.tile_height, left : left + self.tile_width] += share * grown
         assert total is not None  # a tiling has at least one piece
         return total
 
@@ -123,15 +99,17 @@ def tiling(height: int, width: int, cells: int, proportions: tuple[int, int]) ->
     """
     reach = cells - (cells - 1) * OVERLAP  # the sides that `cells` overlapping tiles cover
     scale = min(height / proportions[0], width / proportions[1]) / reach
-    tile_height = min(height, max(LEAST_SIDE, round(scale * proportions[0])))
-    tile_width = min(width, max(LEAST_SIDE, round(scale * proportions[1])))
-    return Tiling(height, width, tile_height, tile_width, _offsets(height, tile_height), _offsets(width, tile_width))
+    return _tiling(height, width, *(max(LEAST_SIDE, round(scale * side)) for side in proportions))
 
 
 def square_tiling(height: int, width: int, side: int) -> Tiling:
     """Square tiles of `side` pixels (less where the picture is smaller), as many as it takes to cover the picture."""
-    tile_height, tile_width = min(height, side), min(width, side)
-    return Tiling(height, width, tile_height, tile_width, _offsets(height, tile_height), _offsets(width, tile_width))
+    return _tiling(height, width, side, side)
+
+
+def _tiling(height: int, width: int, tile_height: int, tile_width: int) -> Tiling:
+    high, wide = min(height, tile_height), min(width, tile_width)
+    return Tiling(height, width, high, wide, _offsets(height, high), _offsets(width, wide))
 
 
 def _offsets(length: int, side: int) -> tuple[int, ...]:

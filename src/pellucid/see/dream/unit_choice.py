@@ -1,7 +1,6 @@
 """Unit choice: which unit each tile of a dream ascends.
 
 resolve_choices: a person's choice (a unit, "auto", one for each level, one for each tile) -> a choice for each level
-score_units:     tiles -> the activation of every unit of the layer on each
 preferred_units: scores -> the unit that "auto" means, for each tile
 assign_units:    a choice, the tiles of a level -> a unit for each tile
 
@@ -11,7 +10,7 @@ everywhere, nor a hardly active one by a trifle. A unit for each tile is given f
 level, row by row; an overlapping tile takes that of the cell in which its middle lies.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -20,9 +19,8 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.see.dream.tiles import Tiling
-from pellucid.see.models.base import Model, Reader
-from pellucid.see.objectives.units import WHOLE_LAYER, Units
-from pellucid.see.optimize.batches import batch_size_for
+from pellucid.see.models.base import Model
+from pellucid.see.objectives.units import require_units
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
 Unit = int | Literal["auto"]
@@ -66,21 +64,6 @@ def has_auto(choice: UnitChoice) -> bool:
     return choice == "auto" or (isinstance(choice, tuple) and "auto" in choice)
 
 
-def score_units(
-    model: Model, read: Reader, layer: str, images: Float[Tensor, "tile channel height width"]
-) -> Float[Tensor, "tile unit"]:
-    """The activation of every unit of a layer for every image."""
-    rows, _ = batch_size_for(model, (layer,))
-    every = Units(layer, torch.arange(model.layer(layer).units, device=images.device))
-
-    def parts() -> Iterator[Tensor]:
-        with torch.no_grad():
-            for begin in range(0, len(images), rows):
-                yield every.score_all(read(images[begin : begin + rows]), rank=False)
-
-    return torch.cat(list(parts()))
-
-
 def _resolve_choice(choice: object, tiles: int, layer: str, count: int) -> UnitChoice:
     if isinstance(choice, Sequence) and not isinstance(choice, str):
         if len(choice) != tiles:
@@ -97,8 +80,5 @@ def _resolve_unit(unit: object, layer: str, count: int) -> Unit:
     if isinstance(unit, str) or not hasattr(unit, "__index__"):
         raise PellucidError(f"The unit {unit!r} is neither a number nor 'auto'; give 0 to {count - 1}, -1 or 'auto'.")
     number = int(unit.__index__())
-    if not WHOLE_LAYER <= number < count:
-        raise PellucidError(
-            f"There is no unit {number} in layer '{layer}'; choose 0 to {count - 1}, or -1 for the whole layer."
-        )
+    require_units(layer, torch.tensor([number]), count)
     return number
