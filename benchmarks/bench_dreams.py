@@ -23,7 +23,7 @@ from benchmarks.harness import Row, alone, compare
 from benchmarks.rivals import as_module
 from pellucid.data.photos import bundled_photo
 from pellucid.see.dream.dream import Dream
-from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.pictures import resize
 from pellucid.see.dream.tiles import tiling
 from pellucid.see.models.network import NetworkModel
 

@@ -10,8 +10,7 @@ from PIL import Image, ImageSequence
 from pellucid.data.photos import read_photo
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
-from pellucid.see.dream.dream import dream
-from pellucid.see.dream.zoom import zoom
+from pellucid.see.dream.dream import dream, zoom
 from pellucid.see.models.open import open_model
 from pellucid.show import dream_export
 from pellucid.show.figures.dream import WORDS, dream_panel

@@ -28,8 +28,8 @@ from pellucid.files import StrPath, check_output, fill_name, output_folder, read
 from pellucid.progress import Progress
 from pellucid.see.dream.dream import Dream, as_photo
 from pellucid.see.dream.dream import dream as carve
-from pellucid.see.dream.resampling import resize
-from pellucid.see.dream.zoom import zoom as zoom_in
+from pellucid.see.dream.dream import zoom as zoom_in
+from pellucid.see.dream.pictures import resize
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
 from pellucid.show import style

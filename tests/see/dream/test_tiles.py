@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.pictures import resize
 from pellucid.see.dream.tiles import tiling
 
 SIDES = st.integers(1, 70)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pellucid.data.photos import Photo, to_gray
 from pellucid.errors import PellucidError
-from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.pictures import resize
 
 FADE = 1 / 8  # of the shorter side of a cell or rectangle
 LEAST = 1 / 255  # below this a mask counts as black, so that rounding leaves no dream there

@@ -24,9 +24,8 @@ from pellucid.data.photos import Photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, Report, reporting
-from pellucid.see.dream.colors import luminance
 from pellucid.see.dream.dream import as_photo, limit_size
-from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.pictures import luminance, resize
 from pellucid.see.dream.tiles import Tiling, square_tiling
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model

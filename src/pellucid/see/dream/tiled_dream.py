@@ -19,8 +19,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.progress import Report
-from pellucid.see.dream.colors import Change, Picture, change_luminance, luminance, map_bands, soft_clip
-from pellucid.see.dream.resampling import resize
+from pellucid.see.dream.pictures import Change, Picture, change_luminance, luminance, map_bands, resize, soft_clip
 from pellucid.see.dream.tiles import Tiling, tiling
 from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, preferred_units
 from pellucid.see.models.base import Model, Reader

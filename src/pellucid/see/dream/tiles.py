@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.see.dream.resampling import resize_by_matrices
+from pellucid.see.dream.pictures import resize_by_matrices
 
 Picture = Float[Tensor, "channel height width"]
 Tile = Float[Tensor, "channel tile_height tile_width"]
