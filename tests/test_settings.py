@@ -109,3 +109,10 @@ def test_each_option_shows_its_default(capsys, verb):
 def test_a_preset_is_beaten_by_the_old_name_of_its_setting():
     """Rejects a preset whose learning rate stands because the person's has another name."""
     assert PatternSettings.of(preset="mlp-deep", rate=0.7).learning_rate == 0.7
+
+
+def test_a_picture_says_of_which_kind_it_is():
+    """Rejects natural images, few of all there are, that pass for what excites a unit most."""
+    assert PatternSettings.of(image="natural").sought == "among natural images"
+    assert PatternSettings.of().sought == PatternSettings.of(preset="mlp-deep").sought == "whatever excites most"
+    assert PatternSettings.of(extreme="least").sought == "whatever excites least"

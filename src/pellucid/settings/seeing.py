@@ -196,6 +196,11 @@ class PatternSettings(Settings):
     seed: int = field(0, ge=0)
     """seed of initial images and random transforms"""
 
+    @property
+    def sought(self) -> str:
+        """What kind of picture a pattern is, in the few words that stand beside it everywhere."""
+        return "among natural images" if self.image == "natural" else f"whatever excites {self.extreme}"
+
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, values: Any) -> Any:
