@@ -31,8 +31,8 @@ class StoppingRule:
 class AscentResult:
     """What an ascent found, job by job.
 
-    images: the best image of each job, or the last (see StoppingRule), in model space.  values: its objective, after
-    transforms and less penalties.  steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the
+    images: the best image of each job, or the last (see StoppingRule), in model space.  values: its objective, less
+    penalties.  steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the
     last.  snapshots: the images after each of `snapshot_steps` steps; of a job that stopped sooner, its last image.
     converged: after how many steps, -1 for a job that did not.  start: the number of the noise that it started from
     (search.py), -1 for another image.  terms: the table of a Diagnostics, where there was one.

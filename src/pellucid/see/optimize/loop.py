@@ -170,9 +170,12 @@ def run_ascent(
             coarse = task.stopping.tolerance == 0 and int(batch.step[0]) < bfloat16_steps
             is_last = bool((batch.step == task.stopping.steps).all())  # then nobody needs a gradient
             images, score, gradient = _scored(read, selected, task, batch, bfloat16=coarse, gradient=not is_last)
-            record.note(batch.job[:real], batch.step[:real], images[:real], score, may_be_best=not coarse)
+            judged = score
+            if task.transforms is not None and not (task.stopping.keep_last or is_last or coarse):
+                judged = _scored(read, selected, task, batch, bfloat16=False, gradient=False)[1]
+            record.note(batch.job[:real], batch.step[:real], images[:real], judged, may_be_best=not coarse)
             if watch is not None:
-                watch(batch.job[:real], batch.step[:real], images[:real], score.value[:real])
+                watch(batch.job[:real], batch.step[:real], images[:real], judged.value[:real])
             batch = _after_step(batch, gradient, score, task)
             done = (batch.step > task.stopping.steps)[:real]
             if task.stopping.tolerance > 0:
@@ -246,12 +249,15 @@ def _first_batch(starts: Tensor, first_job: int, task: AscentTask) -> _Batch:
 def _scored(
     read: Reader, objective: Objective, task: AscentTask, batch: _Batch, *, bfloat16: bool, gradient: bool
 ) -> tuple[Tensor, Score, Tensor | None]:
-    """The images of the points, their score, and, if wanted, the gradient of what is maximized for the points."""
+    """The images of the points, their score, and, if wanted, the gradient of what is maximized for the points.
+
+    Without a gradient it is the score of the whole images as they are, by which they are judged.
+    """
     with torch.set_grad_enabled(gradient):
         points = batch.points.detach().requires_grad_(gradient)
         share = task.share_at(batch.step) if gradient else 1.0
         images = task.image.images(points) if share == 1 else task.image.smaller(points, share)
-        received, views = _received(images, objective, task, batch.step)
+        received, views = _received(images, objective, task, batch.step) if gradient else (images, 1)
         with read.bfloat16() if bfloat16 else nullcontext():
             outputs = read(received)
         smoothing = task.optimizer.smoothing(batch.step) if gradient else None

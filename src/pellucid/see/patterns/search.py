@@ -276,9 +276,19 @@ class _Ascents:
         )
         if self._diagnostics is not None:
             found = replace(found, terms=self._diagnostics.table)
+        if task.stopping.keep_last and chosen.preset == "none":  # of the best, the start is one
+            found = self._at_least(found, objective, starts)
         if objective.target is objective and task.transforms is None and task.penalties is None:
             return found  # the loop has computed the objective of these very images
         return replace(found, values=self._values(objective, found.images))
+
+    def _at_least(self, found: AscentResult, objective: Objective, starts: JobImages) -> AscentResult:
+        """The result, with the start in place of each image that is worth less, both judged as they are."""
+        task, size = replace(self._task, stopping=StoppingRule(0)), self._batch_size
+        begun = run_ascent(self._read, objective, task, starts, batch_size=size, multiple=self._multiple)
+        better = begun.values > found.values
+        images = torch.where(better[:, None, None, None], begun.images, found.images)
+        return replace(found, images=images, values=torch.maximum(begun.values, found.values))
 
     def _watch_of(self, numbers: Jobs, made: int) -> StepCallback | None:
         """The caller's callback, given the jobs' numbers in the search, and the steps of all stages so far."""
