@@ -185,9 +185,10 @@ def test_the_loop_itself_is_that_of_patterns(model):
 def test_the_loop_takes_parts_of_one_s_own(model):
     """Rejects parts that are taken and not used."""
     start = np.random.default_rng(0).normal(size=(1, 13, 9)).astype(np.float32)
-    told = []
+    told, changed = [], []
 
     def smaller(images, keys, step):
+        changed.extend(step.tolist())
         return functional.interpolate(functional.avg_pool2d(images, 2), images.shape[2:])
 
     found = ascend(
@@ -202,10 +203,10 @@ def test_the_loop_takes_parts_of_one_s_own(model):
         watch=lambda job, step, images, values: told.append(step.tolist()),
     )
     assert told == [[step, step] for step in range(5)]
+    assert changed == [step for step in range(4) for _ in found.values]  # not where the images are judged
     np.testing.assert_allclose(found.images, found.images.flip(3), atol=1e-6)
     with torch.no_grad():
-        seen = smaller(found.images, None, None)
-        values = model.module[:5](seen).mean((1, 2, 3)) - 0.01 * found.images.square().mean((1, 2, 3))
+        values = model.module[:5](found.images).mean((1, 2, 3)) - 0.01 * found.images.square().mean((1, 2, 3))
     np.testing.assert_allclose(found.values, values, rtol=1e-4, atol=1e-5)
 
 
