@@ -203,7 +203,7 @@ def test_the_loop_takes_parts_of_one_s_own(model):
         watch=lambda job, step, images, values: told.append(step.tolist()),
     )
     assert told == [[step, step] for step in range(5)]
-    assert changed == [step for step in range(4) for _ in found.values]  # not where the images are judged
+    assert set(changed) == set(range(4))  # not where the images are judged
     np.testing.assert_allclose(found.images, found.images.flip(3), atol=1e-6)
     with torch.no_grad():
         values = model.module[:5](found.images).mean((1, 2, 3)) - 0.01 * found.images.square().mean((1, 2, 3))
