@@ -11,8 +11,7 @@ from beside import distance, torch_network
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
-from pellucid.learn.optimizers import Optimizer, clip_factor, overflow, ridge_term
-from pellucid.learn.schedules import rate_at, warmup_factor
+from pellucid.learn.optimizers import Optimizer, clip_factor, overflow, rate_at, ridge_term, warmup_factor
 from pellucid.learn.train_step import train_step
 from pellucid.settings import TrainSettings
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from pellucid.kernels import single_threaded_blas
-from pellucid.learn.layer_stats import layer_stats
 from pellucid.learn.layers import Array, Conv
 from pellucid.learn.network import Network
+from pellucid.learn.train_step import layer_stats
 
 
 @dataclass(frozen=True, eq=False)

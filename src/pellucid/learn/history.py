@@ -40,7 +40,7 @@ class Batch:
     term; ridge: the ridge term; error: mean of 1 - (probability of the right class); accuracy: share of right guesses;
     rate; dev_loss, dev_accuracy: on all dev images, NaN where they were not judged: they are at the end of every epoch,
     and every `dev_batches`; seconds: of the whole step; judging_seconds: of judging after it; forward_seconds,
-    backward_seconds (layer,); largest, dead, gradient_norm, update_ratio (layer,): see layer_stats.py, None for a batch
+    backward_seconds (layer,); largest, dead, gradient_norm, update_ratio (layer,): see train_step.py, None for a batch
     where they were not taken.
     """
 

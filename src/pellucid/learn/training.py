@@ -3,13 +3,19 @@
 Every epoch sees each training image once, in an order drawn from (seed, epoch); the gradients are checked before the
 first step. All randomness is derived from (seed, epoch, batch) and nothing else, so that a training that is resumed
 in the middle of an epoch goes on exactly as it would have. The parameters are moved in place; where a training ends
-early (Ctrl-C, a loss that is no number) they are those after the last step that was whole.
+early (Ctrl-C, a loss that is no number) they are those after the last step that was whole. For that the first Ctrl-C
+only sets a flag, which is looked at between two steps; the second one, for the impatient, is the usual exception at
+once. Where a program has a handler of its own, or outside the main thread, nothing is changed.
 """
 
 import math
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic, perf_counter
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -24,16 +30,13 @@ from pellucid.kernels import keep_freed_memory, single_threaded_blas
 from pellucid.learn import symptoms
 from pellucid.learn.gradient_check import GradientError, GradientReport, check_gradients
 from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, by_layer, ridge_share
-from pellucid.learn.interrupts import deferred_interrupts
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
-from pellucid.learn.layer_stats import gradient_norms, layer_stats, update_ratios
 from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network, Opened, hand_written
-from pellucid.learn.optimizers import Optimizer, overflow, ridge_term
+from pellucid.learn.optimizers import Optimizer, overflow, plateaus, rate_at, ridge_term, warmup_factor
 from pellucid.learn.robust import Perturbation
-from pellucid.learn.schedules import plateaus, rate_at, warmup_factor
-from pellucid.learn.train_step import StepResult, train_step
+from pellucid.learn.train_step import StepResult, gradient_norms, layer_stats, train_step, update_ratios
 from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
 
@@ -349,3 +352,24 @@ def require_fit(network: Network, data: Data) -> None:
                 f"A {name} label of '{data.name}' is {split.labels.max()}, but the network has {network.classes} "
                 f"classes; make it with classes={len(data.classes)}."
             )
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[threading.Event]:
+    """Inside, the first Ctrl-C sets the flag and nothing else; what was before is restored at the end."""
+    flag = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield flag
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if flag.is_set():
+            signal.default_int_handler(number, frame)
+        flag.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,12 @@
 """Ray engine: an `Engine` whose workers are those of a Ray cluster, on this machine or on many.
 
 RayEngine.map: task function, shared arguments, items -> (number of the item, its result), as workers finish
+serialize:     shared arguments -> Payload: images as arrays of Ray's object store, all else as pickled bytes
+deserialize:   Payload -> the arguments, in a worker
+
+Images are by far the largest and are only read, so all workers of a machine share one copy of them in memory. Weights
+are copied into every worker although the store could share them, too: arrays of the store are read-only, and Numba
+compiles kernels anew for read-only arrays, which are another type to it.
 
 Every item is one Ray task, on one thread and, where the cluster has GPUs, on one of them. A task whose worker dies is
 started again on another; at most two tasks for each worker are submitted at a time, so that neither items nor results
@@ -9,8 +15,10 @@ number of workers, but a worker's single thread may round differently from the t
 says what is compared with what.
 """
 
+import io
 import logging
 import os
+import pickle
 import resource
 import secrets
 import socket
@@ -30,22 +38,97 @@ if "ray" not in sys.modules and (
 
 import ray
 import torch
+from ray import cloudpickle
 from ray.exceptions import RayError, RayTaskError
 from threadpoolctl import threadpool_limits
 
+from pellucid.data.splits import Split
 from pellucid.errors import PellucidError, summary
 from pellucid.executors import Engine, Task
 from pellucid.kernels import thread_count
 from pellucid.progress import Progress, bar, ignore_progress
 from pellucid.see.models.base import Model
 from pellucid.settings import EngineSettings
-from pellucid.spread.serialization import Payload, deserialize, serialize
 
 CONNECT_SECONDS = 5.0  # after which a cluster's head counts as unreachable
 TASKS_PER_WORKER = 2  # submitted at a time
 THREADS = ("PELLUCID_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 _payloads: dict[str, tuple[Any, ...]] = {}  # in a worker process: the last payload, by its name
+
+
+@dataclass(frozen=True)
+class Payload:
+    """References into Ray's object store: the pickled objects, and the image splits that these name by number."""
+
+    name: str  # unique to this payload
+    paths: tuple[str, ...]  # the sender's `sys.path`, so that workers can import the person's own modules
+    pickled: Any
+    splits: tuple[Any, ...]
+
+
+class _Serializer(cloudpickle.Pickler):  # type: ignore[misc]
+    """Puts the arrays of each `Split` into the object store, and a number into the pickle in their place."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self.references: list[Any] = []
+        self._numbers: dict[int, int] = {}
+
+    def persistent_id(self, thing: Any) -> int | None:
+        """The number of a split; None for all else, which is pickled."""
+        if not isinstance(thing, Split):
+            return None
+        if id(thing) not in self._numbers:
+            self._numbers[id(thing)] = len(self.references)
+            self.references.append(ray.put((thing.images, thing.given, thing.classes)))
+        return self._numbers[id(thing)]
+
+
+class _Deserializer(pickle.Unpickler):
+    """Takes splits from the object store. It reads bytes of the process that started this work, never of a file."""
+
+    def __init__(self, content: bytes, references: tuple[Any, ...]) -> None:
+        super().__init__(io.BytesIO(content))
+        self._splits = [Split(*ray.get(reference)) for reference in references]
+
+    def persistent_load(self, number: int) -> Split:
+        """The split of that number."""
+        return self._splits[number]
+
+
+def serialize(name: str, shared: tuple[Any, ...]) -> Payload:
+    """Put the objects into the object store; raises PellucidError for a model that cannot be pickled."""
+    file = io.BytesIO()
+    serializer = _Serializer(file)
+    try:
+        serializer.dump(shared)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise PellucidError(
+            f"The model cannot be sent to other processes ({summary(error)}); make it of what pickle can hold, or "
+            f"use the engine 'local'."
+        ) from error
+    return Payload(name, tuple(sys.path), ray.put(file.getvalue()), tuple(serializer.references))
+
+
+def deserialize(payload: Payload) -> tuple[Any, ...]:
+    """The objects; a module of PyTorch works on this worker's GPU, if it was given one.
+
+    Raises PellucidError for a module that is not on this machine.
+    """
+    sys.path += [path for path in payload.paths if path not in sys.path]
+    try:
+        shared: tuple[Any, ...] = _Deserializer(ray.get(payload.pickled), payload.splits).load()
+    except ModuleNotFoundError as error:
+        raise PellucidError(
+            f"The workers have no module '{error.name}', which the model needs; install it on every machine."
+        ) from error
+    return tuple(_placed(thing) if isinstance(thing, Model) else thing for thing in shared)
+
+
+def _placed(model: Model) -> Model:
+    """A model of the processor, on this worker's GPU if Ray has given it one."""
+    return model.moved_to(torch.device("cuda")) if model.device.type == "cpu" and ray.get_gpu_ids() else model
 
 
 @dataclass(frozen=True)

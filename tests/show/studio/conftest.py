@@ -17,8 +17,7 @@ from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.settings import StudioSettings
 from pellucid.show.studio.app import Studio, studio_app
-from pellucid.show.studio.context import Context
-from pellucid.show.studio.model_registry import ModelRegistry
+from pellucid.show.studio.context import Context, ModelRegistry
 from pellucid.show.studio.sessions import Sessions
 
 NAME = "small"

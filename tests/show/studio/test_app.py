@@ -13,7 +13,7 @@ with warnings.catch_warnings():
 
 from pellucid.errors import PellucidError
 from pellucid.settings import StudioSettings
-from pellucid.show.studio import theme
+from pellucid.show.studio import app as studio
 from pellucid.show.studio.app import serve, warm_up
 from pellucid.show.style import DARK, LIGHT
 
@@ -111,9 +111,9 @@ def test_warming_up_leaves_no_window_behind(studio):
 
 def test_both_lights_are_those_of_the_pages():
     """Rejects colours of its own, and fonts from elsewhere."""
-    css = theme.sheet()
+    css = studio.sheet()
     assert all(colour in css for colour in (*vars(LIGHT).values(), *vars(DARK).values()))
-    made = theme.theme()
+    made = studio.theme()
     assert made._stylesheets == []
     assert made.body_background_fill == LIGHT.paper
     assert made.body_background_fill_dark == DARK.paper

@@ -5,7 +5,7 @@ import pytest
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model, zoo
 from pellucid.settings import StudioSettings
-from pellucid.show.studio.model_registry import ModelRegistry
+from pellucid.show.studio.context import ModelRegistry
 from pellucid.show.studio.sessions import Sessions
 
 

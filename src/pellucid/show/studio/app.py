@@ -1,6 +1,8 @@
 """App: the studio as a web app that answers to this machine only.
 
 studio_app: settings, models -> an ASGI app, a plain object that is tested in process
+theme:      the palette and type of figures and pages (show/style.py), as Gradio's theme, without fonts from elsewhere
+sheet:      CSS for our own parts and for what the theme cannot say
 serve:      the same, listening on 127.0.0.1 until it is interrupted
 """
 
@@ -13,6 +15,7 @@ import socket
 import sys
 import tempfile
 import threading
+import tomllib
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -29,10 +32,10 @@ from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
-from pellucid.show.pages import template_text
-from pellucid.show.studio import html, theme
-from pellucid.show.studio.context import Context
-from pellucid.show.studio.model_registry import ModelRegistry
+from pellucid.show import style
+from pellucid.show.pages import render_template, template_text
+from pellucid.show.studio import html
+from pellucid.show.studio.context import Context, ModelRegistry
 from pellucid.show.studio.pattern_stream import Request, stream_patterns
 from pellucid.show.studio.request_filter import RequestFilter
 from pellucid.show.studio.sessions import Sessions
@@ -41,6 +44,7 @@ from pellucid.show.studio.tabs.draw import DrawTab
 from pellucid.show.studio.tabs.dream import DreamTab
 from pellucid.show.studio.tabs.patterns import PatternsTab
 from pellucid.show.studio.tabs.train import TrainTab
+from pellucid.show.style import DARK, LIGHT
 
 T = TypeVar("T")
 TURN = 0.0005  # seconds: work that calculates lets the server answer after so long, ten times as soon as usual
@@ -107,8 +111,8 @@ def _mount(outer: FastAPI, blocks: Any, settings: StudioSettings) -> None:
         pwa=False,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         mcp_server=False,
-        theme=theme.theme(),
-        css=theme.sheet(),
+        theme=theme(),
+        css=sheet(),
         head=template_text("studio_head.html"),
     )
     blocks.has_launched = blocks.is_running = True
@@ -208,3 +212,24 @@ def _listening(port: int) -> socket.socket:
             f"--port, or 0 for any that is free."
         ) from error
     return listening
+
+
+def theme() -> gr.themes.Base:
+    """Paper, ink and one accent, in both lights."""
+    base = gr.themes.Base(
+        font=[family.strip().strip('"') for family in style.SANS.split(",")],
+        font_mono=[family.strip().strip('"') for family in style.MONO.split(",")],
+        radius_size=gr.themes.sizes.radius_sm,
+        text_size=gr.themes.sizes.text_md,
+    )
+    table = tomllib.loads(template_text("studio_theme.toml"))
+    values = dict.fromkeys(table["none"], ("none", "none"))
+    for role, names in table["colors"].items():
+        values |= dict.fromkeys(names, (getattr(LIGHT, role), getattr(DARK, role)))
+    light, dark = ({f"{name}{end}": pair[at] for name, pair in values.items()} for at, end in enumerate(("", "_dark")))
+    return base.set(**light, **dark, **table["sizes"])
+
+
+def sheet() -> str:
+    """The style sheet, with the palette as variables."""
+    return render_template("studio.css")

@@ -5,6 +5,8 @@ A stroke is read while it is drawn; of strokes that come faster than they are re
 unit, shows what it looks for.
 """
 
+import base64
+import binascii
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +15,13 @@ import gradio as gr
 import numpy as np
 from jaxtyping import Float32
 
+from pellucid.data.photos import decode_photo, to_gray
 from pellucid.data.strokes import center_strokes
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
 from pellucid.show.pages import template_text
-from pellucid.show.studio import canvas, html
+from pellucid.show.studio import html
 from pellucid.show.studio.context import Context, connect, dropzone, look
 from pellucid.show.studio.pattern_stream import Request, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
@@ -62,7 +65,7 @@ class DrawTab:
         """What a network makes of the strokes so far; of strokes that later ones have overtaken, nothing."""
         session = self._context.session(request)
         fields = event._data if isinstance(event._data, dict) else {}
-        strokes, number = canvas.decode_drawing(fields.get("pixels")), fields.get("number")
+        strokes, number = decode_drawing(fields.get("pixels")), fields.get("number")
         number = number if isinstance(number, int) else 0
         turn = session.kept.setdefault("turn", threading.Lock())
         session.kept["drawn"] = max(number, session.kept.get("drawn", 0))
@@ -151,3 +154,19 @@ def _answer_html(inside: Activations) -> str:
     probabilities = inside.probabilities
     bars = html.class_bars(probabilities, range(len(probabilities)))
     return html.part("answer", int(probabilities.argmax()), seen, bars)
+
+
+PREFIX = "data:image/png;base64,"
+LONGEST, MOST_PIXELS = 500_000, 1_000_000
+
+
+def decode_drawing(address: object) -> Float32[np.ndarray, "height width"]:
+    """The grays of a drawing; raises PellucidError where the address is not that of a PNG of moderate size."""
+    if not isinstance(address, str) or not address.startswith(PREFIX) or len(address) > LONGEST:
+        raise PellucidError("The drawing did not arrive as a picture; clear it and draw again.")
+    try:
+        content = base64.b64decode(address[len(PREFIX) :], validate=True)
+    except binascii.Error as error:
+        raise PellucidError("The drawing arrived damaged; clear it and draw again.") from error
+    gray: np.ndarray = to_gray(decode_photo(content, "drawing", MOST_PIXELS).over(0.0))[0]
+    return gray
