@@ -13,7 +13,7 @@ from pellucid.executors import Engine
 from pellucid.see.dream.dream import dream, zoom
 from pellucid.see.models.open import open_model
 from pellucid.show import dream_export
-from pellucid.show.figures.dream import WORDS, dream_panel
+from pellucid.show.figures.pictures import WORDS, dream_panel
 from tests.see.conftest import small_cnn
 
 ASKED = {"layer": "relu2", "unit": 1, "levels": 1, "rounds": 2, "steps": 3}

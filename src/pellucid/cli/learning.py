@@ -127,7 +127,7 @@ def average(
         print_written(found.save(out))
         return
     from pellucid.show.figures.axes import save_figure
-    from pellucid.show.figures.class_means import class_means_figure
+    from pellucid.show.figures.pictures import class_means_figure
 
     print_written(save_figure(class_means_figure(found), out))
 
@@ -195,7 +195,7 @@ def clusters(
     from pellucid.learn.experiments.clusters import scan_clusters
     from pellucid.show.console import comparison_text, scan_line, scan_text
     from pellucid.show.figures.axes import save_figure
-    from pellucid.show.figures.clusters import clusters_figure
+    from pellucid.show.figures.experiments import clusters_figure
     from pellucid.show.style import FIGURES
 
     check_output(out, FIGURES)
@@ -259,7 +259,7 @@ def study(
     from pellucid.learn.experiments.grid_search import study as run
     from pellucid.show.console import study_text
     from pellucid.show.figures.axes import save_figure
-    from pellucid.show.figures.grid_search import study_figure
+    from pellucid.show.figures.experiments import study_figure
     from pellucid.spread.engines import engine_of
 
     grid = grid_of(over)

@@ -84,7 +84,7 @@ def save_dreams(
     yield dreamt.save(fill_name("dream.png" if out is None else out, [{"photo": photos[0].stem}])[0])
     if panel_path is not None:
         from pellucid.show.figures.axes import save_figure
-        from pellucid.show.figures.dream import dream_panel
+        from pellucid.show.figures.pictures import dream_panel
 
         yield save_figure(dream_panel(dreamt), panel_path)
     if film is not None:

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
 from pellucid.learn.experiments.clusters import Scan, ScanRow
 from pellucid.show.console import comparison_text, scan_line, scan_text
-from pellucid.show.figures.clusters import clusters_figure
+from pellucid.show.figures.experiments import clusters_figure
 
 SCAN = Scan(
     tuple(

@@ -12,8 +12,8 @@ from pellucid.errors import PellucidError
 from pellucid.learn.experiments import grid_search as experiment
 from pellucid.learn.experiments.study_results import Run, Study
 from pellucid.show.console import study_text
-from pellucid.show.figures import grid_search
-from pellucid.show.figures.grid_search import study_figure
+from pellucid.show.figures import experiments
+from pellucid.show.figures.experiments import study_figure
 
 
 def run(*values, dev=0.9, test=0.8, seconds=3.0):
@@ -88,7 +88,7 @@ def test_other_studies_have_a_line_for_each_combination(found):
 
 def test_what_is_too_much_for_a_picture_is_refused():
     """Rejects a figure of ten thousand lines that takes an hour and all memory."""
-    many = [run(1, 2, shift) for shift in range(grid_search.MOST + 1)]
+    many = [run(1, 2, shift) for shift in range(experiments.MOST + 1)]
     with pytest.raises(PellucidError, match="see the tables"):
         study_figure(Study(("a", "b", "shift"), tuple(many)))
 

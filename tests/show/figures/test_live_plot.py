@@ -25,9 +25,9 @@ from pellucid.settings import CallbackSettings, TrainSettings
 from pellucid.show.callbacks import save_outputs, training_callbacks
 from pellucid.show.console import scores_text
 from pellucid.show.figures import live_plot
-from pellucid.show.figures.class_means import class_means_figure
 from pellucid.show.figures.curves import curves_figure, log_axis
 from pellucid.show.figures.live_plot import Live, TensorBoardLog, in_notebook
+from pellucid.show.figures.pictures import class_means_figure
 from pellucid.show.figures.training import training_figure
 from pellucid.show.style import LIGHT
 

@@ -3,8 +3,7 @@
 from pellucid.learn.layers.base import KINDS, MOST, Array, Batch, Layer, Parameters, Shape, Wanted
 from pellucid.learn.layers.convolution import Conv
 from pellucid.learn.layers.dense import Dense, Flatten, Groups
-from pellucid.learn.layers.dropout import Dropout
-from pellucid.learn.layers.normalization import PARTS, STATISTICS, BatchNorm
+from pellucid.learn.layers.normalization import PARTS, STATISTICS, BatchNorm, Dropout
 from pellucid.learn.layers.pooling import GlobalPool, Pool
 from pellucid.learn.layers.residual import Residual, Sum, in_a_row
 

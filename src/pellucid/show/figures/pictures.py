@@ -1,6 +1,7 @@
-"""Class means: the mean image of each class that a network predicts, drawn in a row.
+"""Pictures: several of them side by side, with words below each.
 
-class_means_figure: ClassMeans -> a picture for each class, with the number of images behind it
+class_means_figure: ClassMeans -> the mean image of each class that a network predicts, with the number of images behind
+dream_panel: Dream -> photo, gray, dream, dream with contrast
 
 A class that no image is surely predicted as keeps its place, empty, and says so.
 """
@@ -8,9 +9,12 @@ A class that no image is surely predicted as keeps its place, empty, and says so
 import numpy as np
 from matplotlib.figure import Figure
 
+from pellucid.data.photos import Photo, to_gray
 from pellucid.errors import PellucidError, shortened
 from pellucid.learn.metrics import class_names
 from pellucid.see.dataset.class_means import MANY, ClassMeans
+from pellucid.see.dream.dream import Dream, limit_size
+from pellucid.show import style
 from pellucid.show.figures.activations_figure import pixel_multiple
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
 from pellucid.show.sprites import average_blocks
@@ -44,4 +48,23 @@ def class_means_figure(found: ClassMeans) -> Figure:
         words = f"of {count:,}" if count > 0 else f"none above {found.threshold:g}"
         draw_text(axes, shortened(names[label], LONGEST), left, top + tall + 4, size=12, colour=LIGHT.ink, serif=True)
         draw_text(axes, words, left, top + tall + 22, size=8, colour=LIGHT.muted)
+    return figure
+
+
+PANEL = 480  # pixels: the longer side of each picture of a panel
+WORDS = ("photo", "gray", "dream", "dream, contrast")
+FOOT = 22  # pixels below a picture, for its words
+
+
+def dream_panel(dream: Dream) -> Figure:
+    """The photo, gray, the dream, and the dream with its contrast, two by two."""
+    images = (dream.before, to_gray(dream.before), dream.plain, dream.image)
+    pictures = [limit_size(Photo(image), PANEL).image for image in images]
+    _, height, width = pictures[0].shape
+    figure, axes = pixel_figure(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT))
+    for index, (picture, word) in enumerate(zip(pictures, WORDS, strict=True)):
+        left, top = MARGIN + index % 2 * (width + GAP), MARGIN + index // 2 * (height + FOOT)
+        pixels = style.image_bytes(picture)
+        draw_image(axes, pixels[..., None].repeat(3, -1) if pixels.ndim == 2 else pixels, left, top)
+        draw_text(axes, word, left, top + height + 5, size=9, colour=LIGHT.muted)
     return figure
