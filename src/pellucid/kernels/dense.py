@@ -9,10 +9,6 @@ is computed beside it: so an element comes out the same to the last bit in any b
 an image alone or in any company, which no BLAS promises. No sum assumes that NaN and infinity are absent.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float
 
@@ -20,9 +16,7 @@ from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, WIDE, compiled, exact, inlined
 from pellucid.kernels.reference import Array
 from pellucid.kernels.simd import block
-from pellucid.kernels.threads import run_in_order
-
-_uint = np.uint64
+from pellucid.kernels.threads import run_in_order, shards
 
 Weights = Float[Array, "unit feature"]
 
@@ -79,59 +73,25 @@ def product_flat(a, down, along, x, b, y, begin, end, columns, depth, deep, rect
                 r += _ONE
 
 
-class _Product(NamedTuple):
-    """y (row, column) = a x + b, to be worked out: a (row, depth), by rows or by columns in memory; x, y by rows.
+def _product(a: Float[Array, "row depth"], x: Float[Array, "depth column"], b: Array, rectify: bool = False) -> Array:
+    """a x + b, (row, column); a lies by rows or by columns in memory. A large one is cut into pieces."""
+    (rows, depth), columns = a.shape, x.shape[1]
+    wide = np.ascontiguousarray(np.pad(x, ((0, 0), (0, LANES - columns))) if columns < LANES else x)
+    y = np.empty((rows, wide.shape[1]), a.dtype) if depth else np.zeros((rows, wide.shape[1]), a.dtype)
+    if a.flags.c_contiguous:
+        flat, down, along, deep = a.reshape(-1), depth, 1, DEEP_ROWS
+    else:
+        flat, down, along, deep = a.T.reshape(-1), 1, rows, DEEP_COLUMNS
 
-    There are LANES columns at least.
-    """
-
-    a: Array
-    x: Array
-    b: Array
-    y: Array
-    rectify: bool = False
-
-    @property
-    def multiplications(self) -> int:
-        """How many there are."""
-        return self.a.size * self.x.shape[1]
-
-    def rows(self, begin: int, end: int) -> None:
-        """Work out some rows of y."""
-        (rows, depth), columns = self.a.shape, self.x.shape[1]
-        if self.a.flags.c_contiguous:
-            flat, down, along, deep = self.a.reshape(-1), depth, 1, DEEP_ROWS
-        else:
-            flat, down, along, deep = self.a.T.reshape(-1), 1, rows, DEEP_COLUMNS
+    def work_out(part: slice) -> None:
         product_flat(
-            flat, _uint(down), _uint(along), self.x.reshape(-1), self.b, self.y.reshape(-1), _uint(begin), _uint(end),
-            _uint(columns), _uint(depth), _uint(deep), self.rectify,
+            flat, np.uint64(down), np.uint64(along), wide.reshape(-1), b, y.reshape(-1),
+            *map(np.uint64, (part.start, part.stop, wide.shape[1], depth, deep)), rectify,
         )  # fmt: skip
 
-    def pieces(self) -> list[Callable[[], None]]:
-        """The rows as functions that can be called side by side; a piece has whole blocks."""
-        count, rows = max(1, self.multiplications // PIECE), len(self.a)
-        size = ROWS * -(-rows // (ROWS * count))
-        return [partial(self.rows, begin, min(begin + size, rows)) for begin in range(0, rows, size)]
-
-
-def _work_out(products: list[_Product]) -> None:
-    """All of them, side by side where that is worth it."""
-    if sum(product.multiplications for product in products) < 2 * PIECE:
-        for product in products:
-            product.rows(0, len(product.a))
-    else:
-        run_in_order(lambda piece: piece(), [piece for product in products for piece in product.pieces()])
-
-
-def _wide(x: Float[Array, "row column"]) -> Float[Array, "row wide"]:
-    """x by rows, with zeros up to a whole vector of columns where it has fewer."""
-    missing = LANES - x.shape[1]
-    return np.pad(x, ((0, 0), (0, missing))) if missing > 0 else np.ascontiguousarray(x)
-
-
-def _narrow(y: Float[Array, "row wide"], columns: int) -> Float[Array, "row column"]:
-    return y if y.shape[1] == columns else np.ascontiguousarray(y[:, :columns])
+    count = a.size * wide.shape[1] // PIECE
+    run_in_order(work_out, shards(rows, ROWS * -(-rows // (ROWS * count)) if count > 1 else rows))
+    return y if wide.shape[1] == columns else np.ascontiguousarray(y[:, :columns])
 
 
 @compiled(reference.dense_forward)
@@ -139,10 +99,7 @@ def dense_forward(
     w: Weights, x: Float[Array, "feature batch"], b: Float[Array, " unit"], rectify: bool = False
 ) -> Float[Array, "unit batch"]:
     """w x + b; if `rectify`, negative results become zero in the same pass."""
-    wide = _wide(x)
-    y = np.empty((len(w), wide.shape[1]), w.dtype)
-    _work_out([_Product(np.ascontiguousarray(w), wide, np.ascontiguousarray(b), y, rectify)])
-    return _narrow(y, x.shape[1])
+    return _product(np.ascontiguousarray(w), x, np.ascontiguousarray(b), rectify)
 
 
 @compiled(reference.dense_gradients)
@@ -152,20 +109,8 @@ def dense_gradients(
     dy: Float[Array, "unit batch"],
     wanted: tuple[bool, bool] = (True, True),
 ) -> tuple[Weights | None, Float[Array, "feature batch"] | None]:
-    """The gradients of `dense_forward` for w and for x, side by side; None for one that is not wanted."""
-    (units, features), batch = w.shape, x.shape[1]
-    products: list[_Product] = []
-    dw: Array | None = None
-    dx: Array | None = None
-    if wanted[0]:
-        transposed = _wide(x.T)
-        dw = np.empty((units, transposed.shape[1]), w.dtype)
-        if batch == 0:  # a sum that is never begun
-            dw[:] = 0
-        products.append(_Product(np.ascontiguousarray(dy), transposed, np.zeros(units, w.dtype), dw))
-    if wanted[1]:
-        wide = _wide(dy)
-        dx = np.empty((features, wide.shape[1]), w.dtype)
-        products.append(_Product(np.ascontiguousarray(w).T, wide, np.zeros(features, w.dtype), dx))
-    _work_out(products)
-    return dw if dw is None else _narrow(dw, features), dx if dx is None else _narrow(dx, batch)
+    """The gradients of `dense_forward` for w and for x; None for one that is not wanted."""
+    units, features = w.shape
+    dw = _product(np.ascontiguousarray(dy), x.T, np.zeros(units, w.dtype)) if wanted[0] else None
+    dx = _product(np.ascontiguousarray(w).T, dy, np.zeros(features, w.dtype)) if wanted[1] else None
+    return dw, dx
