@@ -241,35 +241,15 @@ def convolve_input_gradient(
 ) -> Images:
     """The gradient of `convolve` for x, which is `size` (height, width) pixels large.
 
-    At stride v, the pixels of x fall into v * v' phases, and those of one phase meet only every v-th tap: each is a
-    convolution at stride 1 with those taps, turned around.
+    It is a convolution of dy, with zeros between its numbers where the stride is more than 1, and the filters turned
+    around.
     """
-    if stride == (1, 1):
-        around = (dilation[0] * (w.shape[2] - 1) - border[0], dilation[1] * (w.shape[3] - 1) - border[1])
-        return _turned(dy, w, around, size, dilation)
-    if dilation != (1, 1):  # rare together: zeros between the numbers of dy, and then as at stride 1
-        wide = np.zeros(
-            (len(dy), *((n - 1) * v + 1 for n, v in zip(dy.shape[1:3], stride, strict=True)), dy.shape[3]), dy.dtype
-        )
+    if stride != (1, 1):
+        apart = ((n - 1) * v + 1 for n, v in zip(dy.shape[1:3], stride, strict=True))
+        wide = np.zeros((len(dy), *apart, dy.shape[3]), dy.dtype)
         wide[:, :: stride[0], :: stride[1]] = dy
-        return convolve_input_gradient(wide, w, size, border, (1, 1), dilation)
-    dx = np.zeros((w.shape[1], *size, dy.shape[3]), dy.dtype)
-    for phase in np.ndindex(stride):
-        taps = w[:, :, phase[0] :: stride[0], phase[1] :: stride[1]]
-        first = [(a - t) % v for a, t, v in zip(phase, border, stride, strict=True)]
-        part = dx[:, first[0] :: stride[0], first[1] :: stride[1]]
-        if taps.size == 0 or part.size == 0:
-            continue
-        begin = [(p + t - a) // v for p, t, a, v in zip(first, border, phase, stride, strict=True)]
-        top, left = (k - 1 - q for k, q in zip(taps.shape[2:], begin, strict=True))
-        seen = np.ascontiguousarray(dy[:, max(0, -top) :, max(0, -left) :])  # below zero, rows of dy are left out
-        if seen.size > 0:
-            part[...] = _turned(seen, taps, (max(0, top), max(0, left)), part.shape[1:3], (1, 1))
-    return dx
-
-
-def _turned(dy: Maps, w: Filters, around: Size, size: Size, dilation: Size) -> Images:
-    """dy, with zeros around, times the filters turned around."""
+        dy = wide
+    around = (dilation[0] * (w.shape[2] - 1) - border[0], dilation[1] * (w.shape[3] - 1) - border[1])
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size, dilation=dilation)
 
