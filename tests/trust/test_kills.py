@@ -26,9 +26,7 @@ def test_a_kill_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     """
     context = multiprocessing.get_context("spawn")
     result: multiprocessing.Queue[kills.Told] = context.Queue()
-    child = context.Process(
-        target=_killed, args=(str(tmp_path), result), daemon=True
-    )  # ends with this one, if not before
+    child = context.Process(target=_killed, args=(str(tmp_path), result), daemon=True)  # ends with this one at latest
     child.start()
     told = [result.get(timeout=300) for _ in kills.WORK]
     assert [fault for one in told for fault in one.faults] == []
