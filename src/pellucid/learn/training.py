@@ -13,7 +13,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic, perf_counter
 from types import FrameType
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 from pellucid.data.augmentation import augment
 from pellucid.data.load import load_data
 from pellucid.data.pictures import Pictures
+from pellucid.data.spectrum import spectrum_of
 from pellucid.data.splits import Data, Split
 from pellucid.data.strokes import FEW, are_strokes
 from pellucid.errors import DivergedError, PellucidError, PellucidWarning
@@ -121,7 +122,9 @@ class Trainer:
         self.save()  # what cannot be written shall be found out now
         while not self.done:
             yield self._epoch(len(self.history.epochs), progress, on_batch)
-        facts = {"data": self.data.name, "strokes": are_strokes(self.data.train.first(FEW).images)}
+        facts: dict[str, Any] = {"data": self.data.name, "strokes": are_strokes(self.data.train.first(FEW).images)}
+        with suppress(PellucidError):  # even images have none
+            facts["spectrum"] = spectrum_of(self.data.train.some()).round(3).tolist()
         self.network.provenance |= {**facts, "training": self.settings.course()}
         if not all(name.isdecimal() for name in self.data.classes):
             self.network.provenance["classes"] = list(self.data.classes)

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -82,9 +82,9 @@ class PatternSettings(Settings):
     optimizer: Literal["power", "normalized", "adam", "gradient"] = field("power", was="ascent")
     """update rule of the image: annealed power ascent, normalized gradient, Adam, or the plain gradient"""
     steps: int = field(30, ge=1, le=100_000)
-    """optimization steps of an image"""
+    """optimization steps of an image; of natural color images 128, of a layer of maps 48"""
     initial_step_size: float = field(100.0, was="first", gt=0)
-    """first step of the power optimizer, in standard deviations of the image"""
+    """first step of the power optimizer, in standard deviations of the image; of natural images 2 or 1"""
     final_step_size: float = field(0.1, was="last", gt=0)
     """last step of the power optimizer, in standard deviations of the image"""
     momentum: float = field(0.5, was="average", ge=0, lt=1)
@@ -104,9 +104,10 @@ class PatternSettings(Settings):
     """image of the optimization that becomes the pattern: the one of highest value, or the last"""
     restarts: int = field(1, was="tries", ge=1, le=100)
     """optimizations of each unit, from different initial images; the best is kept"""
-    image: Literal["sphere", "box", "fourier", "box-fourier", "natural"] = field("sphere")
-    """parametrization of the image: standardized pixels, pixels in [0, 1], Fourier coefficients of either, or images
-    with the spectrum of photographs or of the data (natural)"""
+    image: Literal["auto", "natural", "sphere", "box", "fourier", "box-fourier"] = field("auto")
+    """parametrization of the image: with the spectrum of photographs, of the data or of what the network has learnt
+    from (natural), standardized pixels (sphere), pixels in [0, 1] (box), Fourier coefficients of either; auto is
+    natural where a spectrum is known, else sphere"""
     bands: Literal["colors", "octaves", "waves", "whole"] = field("colors")
     """what has a strength of its own in natural images: each color, each octave of a color, each wave of a color, of
     which only the phase is free (waves: MaCo), or all together (whole)"""
@@ -206,10 +207,14 @@ class PatternSettings(Settings):
     def _preset(cls, values: Any) -> Any:
         """The preset's settings, where no others are given."""
         preset = values.get("preset") if isinstance(values, Mapping) else None
-        if isinstance(values, Mapping) and values.get("image") in ("natural", "maco"):  # the latter's only spheres are
-            maco = {"image": "natural", "bands": "waves"} if values["image"] == "maco" else {}  # the single waves'
-            values = {**_presets()["natural"], **values, **maco}
+        if isinstance(values, Mapping) and values.get("image") == "maco":  # whose only spheres are the single waves'
+            values = {**values, "image": "natural", "bands": "waves"}
         return {**_presets()[preset], **values} if preset in ("mlp-deep", "classic") else values
+
+    def natural(self, kind: Literal["natural", "natural-maps", "natural-gray"]) -> Self:
+        """For natural images, with the defaults of their kind where nothing is given."""
+        given = self.model_dump(exclude_unset=True)
+        return self.of({**_presets()["natural"], **_presets()[kind]}, **{**given, "image": "natural"})
 
 
 class DreamSettings(Settings):

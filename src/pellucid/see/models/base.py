@@ -26,6 +26,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from pellucid.data.html import table
 from pellucid.data.photos import fit_image
 from pellucid.data.scaling import Images, Scaling, pillow_of
+from pellucid.data.spectrum import Spectrum
 from pellucid.data.strokes import read_strokes
 from pellucid.errors import PellucidError, summary, unknown
 from pellucid.learn.losses import probabilities_of
@@ -122,7 +123,7 @@ class Model(ABC):
     classes: the names of what the last layer's units stand for; empty where they are not known.
     pipeline: the library's own way from a picture (PIL, RGB) to (channel, height, width) in model space, if it has one.
     takes_bgr: whether what is inside takes its colors in the order BGR; images are RGB here all the same.
-    spectrum: the mean strength of the waves of the images that it was made for, where that is known.
+    spectrum: that of the images that it was made for, as data/spectrum.py has it, where that is known.
     unlisted: why each module that has weights, but is no layer, is none.
     """
 
@@ -135,7 +136,7 @@ class Model(ABC):
     pipeline: Callable[[Any], np.ndarray] | None = field(default=None, kw_only=True)
     takes_bgr: bool = field(default=False, kw_only=True)
     unlisted: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    spectrum: Float[np.ndarray, "color row frequency"] | None = field(default=None, kw_only=True)
+    spectrum: Spectrum | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def reading(self, layers: Sequence[str]) -> AbstractContextManager[Reader]:
@@ -162,6 +163,11 @@ class Model(ABC):
     def hand_written(self) -> Network | None:
         """The network of `learn` behind this model; None where the model is of another kind."""
         return None
+
+    def folded(self, layers: Sequence[str]) -> "Model":
+        """The same function up to these layers, as a model whose passes are quicker; itself where there is none."""
+        del layers
+        return self
 
     @contextmanager
     def unit_means(self, layers: Sequence[str]) -> Iterator[UnitMeans]:

@@ -49,6 +49,8 @@ class ModelFile(Settings):
     """patterns of layers' names, and the axis of their units"""
     directions: dict[str, str] | None = field(None)
     """layers' names, and files of directions along their units"""
+    spectrum: tuple[tuple[float, ...], ...] | None = field(None)
+    """spectrum of the images that it was made for, as pellucid.data.spectrum.spectrum_of gives it"""
 
 
 def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
@@ -94,6 +96,7 @@ def save(path: StrPath, source: str, opened: Model, **asked: Any) -> Path:
         said = opened.scaling.to_dict()
         scaling = {name: one if name == "kind" else _short(one) for name, one in said.items()}
         entries |= {"input_shape": opened.input_shape, "scaling": scaling, "units_axis": asked.get("units_axis")}
+        entries["spectrum"] = None if opened.spectrum is None else opened.spectrum.round(3).tolist()
     entries["classes"] = opened.classes
     entries["directions"] = {at: os.path.relpath(file, folder) for at, file in asked.get("directions", {}).items()}
     write_text(path, "".join(f"{name} = {_toml(value)}\n" for name, value in entries.items() if value))

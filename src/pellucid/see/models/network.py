@@ -12,7 +12,7 @@ other images of its batch are.
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.data.spectrum import Spectrum, checked_spectrum
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards, single_threaded_blas, thread_count
 from pellucid.learn.activations import ACTIVATIONS
@@ -243,7 +244,16 @@ def open_network(network: Network, *, name: str | None = None) -> NetworkModel:
     layers = tuple(map(partial(_layer_info, network), network.names, network.layers))
     name = network.architecture if name is None else name
     shared = (name, network.input_shape, network.scaling, layers, torch.device("cpu"), network)
-    return NetworkModel(*shared, classes=network.class_names)
+    return NetworkModel(*shared, classes=network.class_names, spectrum=_spectrum(network))
+
+
+def _spectrum(network: Network) -> Spectrum | None:
+    """That of the images that it was trained on, where its file says so, and where these are what it sees."""
+    if network.image_shape != network.input_shape:
+        return None
+    with suppress(PellucidError):
+        return checked_spectrum(network.provenance.get("spectrum"), network.input_shape[0])
+    return None
 
 
 def _layer_info(network: Network, name: str, layer: Layer) -> LayerInfo:

@@ -15,9 +15,11 @@ from typing import Any
 from weakref import WeakSet
 
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 
 from pellucid.data.scaling import Scaling
+from pellucid.data.spectrum import checked_spectrum
 from pellucid.errors import PellucidError, PellucidWarning, shortened, unknown
 from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.network import Network
@@ -43,6 +45,7 @@ def open_model(
     device: str | torch.device | None = None,
     units_axis: Mapping[str, int] | None = None,
     directions: Mapping[str, Any] | None = None,
+    spectrum: ArrayLike | None = None,
     trust: bool = False,
 ) -> Model:
     """A model whose layers can be read, from a name, a file or an object of any framework.
@@ -63,6 +66,7 @@ def open_model(
     and Keras: needed only where the listing says that an axis was guessed, and it is the wrong one.
     directions: layers' names -> vectors along their units, (direction, unit), a file of them, or what such a file may
     hold (see `directions.with_directions`); each becomes one more layer, such as "blocks.10@concepts".
+    spectrum: of the images that it was made for (`pellucid.data.spectrum.spectrum_of`), which natural patterns have.
     trust: whether a model file may run the factory that it names; remembered for this file.
 
     Raises PellucidError for an unknown name (with the nearest), a file that is no model, a model that does not run on
@@ -70,8 +74,8 @@ def open_model(
     """
     place = chosen_device(device)
     found, options = _described(source, trust)
-    given = {"input_shape": input_shape, "scaling": scaling, "weights": weights, "classes": classes,
-             "units_axis": units_axis, "directions": directions}  # fmt: skip
+    given: dict[str, Any] = {"input_shape": input_shape, "scaling": scaling, "weights": weights, "classes": classes,
+             "units_axis": units_axis, "directions": directions, "spectrum": spectrum}  # fmt: skip
     options = {**options, **{name: value for name, value in given.items() if value is not None}}
     if "weights" in options:
         found = replace(found, model=_with_weights(found, options["weights"], source), random="")
@@ -82,7 +86,7 @@ def open_model(
     elif found.scaling is None and isinstance(found.model, nn.Module):
         found = replace(stated(found.model), name=found.name, input_shape=found.input_shape)
     opened = _opened(source, found, options, place, device == "auto")
-    opened = _completed(opened, found, options.get("classes"))
+    opened = _completed(opened, found, options)
     for layer, vectors in options.get("directions", {}).items():
         opened = with_directions(opened, layer, vectors)
     return opened
@@ -124,11 +128,13 @@ def _opened(
     return opened
 
 
-def _completed(opened: Model, found: Described, classes: Sequence[str] | None) -> Model:
+def _completed(opened: Model, found: Described, options: Mapping[str, Any]) -> Model:
     """The Model with the names of its classes, and with its library's pipeline where shape and scaling are still its.
 
-    Raises PellucidError where names were asked for, and are not as many as the last layer has units.
+    Raises PellucidError where names were asked for, and are not as many as the last layer has units, and for a spectrum
+    that is none.
     """
+    classes = options.get("classes")
     units = opened.readable[-1].units
     if isinstance(classes, str):
         raise PellucidError(f"Classes are '{shortened(classes)}'; give a list of their names, {units} in all.")
@@ -140,6 +146,8 @@ def _completed(opened: Model, found: Described, classes: Sequence[str] | None) -
         )
     changes: dict[str, Any] = {"takes_bgr": True} if found.takes_bgr else {}
     changes |= {"classes": named} if named and len(named) == units else {}
+    if "spectrum" in options:
+        changes["spectrum"] = checked_spectrum(options["spectrum"], opened.input_shape[0])
     if found.pipeline is not None and opened.scaling == found.scaling:
         changes["pipeline"] = found.pipeline
     return replace(opened, **changes) if changes else opened

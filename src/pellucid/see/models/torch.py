@@ -28,6 +28,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
+from pellucid.see.models.folded import folded
 from pellucid.see.models.hooks import (
     FixedRng,
     ForwardRecorder,
@@ -64,6 +65,10 @@ class TorchModel(Model):
             for module in {site.module for site in wanted.values()}:
                 hooks.enter_context(module.register_forward_hook(reader.hook))
             yield reader
+
+    def folded(self, layers: Sequence[str]) -> "TorchModel":
+        """The model on a copy of its module whose batch norms are folded; itself where it has none."""
+        return folded(self, layers)
 
     def weights_between(self, before: str, layer: str) -> np.ndarray | None:
         """The weights of a convolution or linear layer, where `before` is found to feed it unit by unit."""

@@ -1,6 +1,5 @@
 """Natural images: Fourier coefficients whose strength is held band by band <-> images with the spectrum of photographs.
 
-Waves:      the mean strength of waves in photographs, in images of one's own, or 1 / frequency ** exponent
 Natural:    points, coefficients z (batch, color, height, 2 * frequency) <-> images; every band of z has unit rms
 sRGB colors are mixed from three decorrelated ones (COLORS); an image is sigmoid(contrast * mixed waves)
 
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from pellucid.data.scaling import Images as DataImages
 from pellucid.data.scaling import Scaling
+from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, Spectrum, falling, frequencies, spectrum_of, strengths
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
 from pellucid.see.optimize.parametrizations import (
@@ -39,69 +39,14 @@ from pellucid.see.optimize.parametrizations import (
 )
 from pellucid.settings import PatternSettings
 
-MOST_MEASURED = 2000  # images from which the strength of waves is taken
 LEAST_POWER, LEAST_STRENGTH = 1e-30, 1e-6
 MOST_SPREAD = 1.5  # of a color, in what its waves have on average
 _PIXELS = 0.01, 0.99  # whose logits are finite
-COLORS = ((0.563, 0.195, 0.043), (0.584, 0.0, -0.108), (0.584, -0.195, 0.065))
-"""Decorrelated colors -> red, green, blue: the root of ImageNet's color covariance (Olah et al., Distill 2017)."""
-
-PHOTOGRAPHS = (
-    (16.62, 15.15, 14.01, 12.78, 11.51, 10.1, 8.55, 6.59, 1.5),
-    (16.67, 15.28, 14.05, 12.76, 11.46, 10.06, 8.43, 6.25, 0.62),
-    (16.26, 14.9, 13.74, 12.47, 11.24, 9.87, 8.37, 6.35, 0.91),
-)
-"""log2 of the mean strength of waves in ImageNet's photographs, of each decorrelated color, at 2 ** -9 to 2 ** -1
-cycles for each pixel (from the spectrum that the package faccent brings, MIT)."""
 SMALLEST = 32  # pixels a side, from which on images of three colors are taken for photographs
 USUAL_EXPONENT = 1.25
 GROWING = ((0.4, 0.5), (0.8, 0.75))  # until this share of the steps, images have this share of their size
 
 Strength = Float[Tensor, "color height frequency"]
-
-
-def frequencies(height: int, width: int) -> Float[np.ndarray, "height frequency"]:
-    """Of every wave of an image of this size, in cycles for each pixel."""
-    found: np.ndarray = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    return found
-
-
-def falling(colors: int, height: int, width: int, exponent: float) -> Strength:
-    """1 / frequency ** exponent in every color."""
-    one = 1 / np.maximum(frequencies(height, width), 1 / max(height, width)) ** exponent
-    return torch.from_numpy(np.broadcast_to(one, (colors, *one.shape)).astype(np.float32).copy())
-
-
-def photographs(height: int, width: int) -> Strength:
-    """As in ImageNet's photographs, the same in every direction."""
-    octaves = np.log2(np.maximum(frequencies(height, width), 2.0**-12))
-    strengths = [2 ** np.interp(octaves, np.arange(-9, 0), color) for color in PHOTOGRAPHS]
-    return torch.from_numpy(np.stack(strengths).astype(np.float32))
-
-
-def measured(images: DataImages, size: tuple[int, int]) -> Float[Tensor, "color other_height other_frequency"]:
-    """The mean strength in these images, in decorrelated colors where they have three, for images of another size.
-
-    Raises PellucidError where all are even.
-    """
-    some = torch.from_numpy(np.ascontiguousarray(images[:: max(1, len(images) // MOST_MEASURED)]))
-    if bool((some == some[:, :, :1, :1]).all()):
-        raise PellucidError(
-            "The data's images are all even, so they have no waves; give images with something in them."
-        )
-    mixed = torch.einsum("kc,bchw->bkhw", torch.linalg.inv(torch.tensor(COLORS)), some) if some.shape[1] == 3 else some
-    return resized(torch.fft.rfft2(mixed, norm="ortho").abs().mean(0), size)
-
-
-def resized(strength: Strength, size: tuple[int, int]) -> Float[Tensor, "color other_height other_frequency"]:
-    """The same strength at every frequency in cycles for each pixel, for images of another (height, width)."""
-    height, width = size
-    if strength.shape[1:] == (height, width // 2 + 1):
-        return strength
-    centered = torch.fft.fftshift(strength.clamp_min(LEAST_STRENGTH).log(), dim=1)[None]
-    wanted = torch.nn.functional.interpolate(centered, (height, width // 2 + 1), mode="bilinear", align_corners=False)
-    found: Tensor = torch.fft.ifftshift(wanted[0].exp(), dim=1)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +124,11 @@ class Natural(Parametrization):
         return points * self._sizes(points).rsqrt().repeat(1, 1, 1, 2)
 
     def direction(self, gradient: Points) -> Points:
-        """Every band of the gradient at unit rms; of whole colors divided by the strength, which counts once."""
-        if self.bands in ("colors", "whole"):
+        """Every band of the gradient at unit rms; of whole colors divided by the strength, which counts once.
+
+        Of gray images it may count twice: their patterns are strokes then, not textures.
+        """
+        if self.bands in ("colors", "whole") and self.inner is None:
             gradient = gradient / self.strength.clamp_min(LEAST_STRENGTH).repeat(1, 1, 2)
         return self.project(gradient)
 
@@ -203,22 +151,19 @@ class Natural(Parametrization):
         return mean.clamp_min(LEAST_POWER).expand_as(power)
 
 
-def strength_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Strength | None:
-    """The strength of waves in a model's natural images: as asked, the data's, the model's own, or photographs'.
+def spectrum_for(model: Model, settings: PatternSettings, images: DataImages | None) -> Spectrum | None:
+    """The spectrum of a model's natural images: as asked, the data's, the model's own, or that of photographs.
 
     None where none of these is known: for other than three colors, and for images below SMALLEST pixels a side.
     """
-    channels, *size = model.input_shape
-    height, width = size
+    channels, height, width = model.input_shape
     if settings.exponent is not None:
-        return falling(channels, height, width, settings.exponent)
+        return falling(channels, settings.exponent)
     if images is not None:
-        return measured(images, (height, width))
+        return spectrum_of(images)
     if model.spectrum is not None:
-        return resized(torch.from_numpy(model.spectrum), (height, width))
-    if channels == 3 and min(height, width) >= SMALLEST:
-        return photographs(height, width)
-    return None
+        return model.spectrum
+    return PHOTOGRAPHS if channels == 3 and min(height, width) >= SMALLEST else None
 
 
 def image_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Parametrization:
@@ -253,9 +198,9 @@ def growing_of(model: Model, layers: Sequence[str], settings: PatternSettings) -
 
 def natural_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Natural:
     """The natural images of a model; where no spectrum is known, of one that falls with the frequency."""
-    strength = strength_of(model, settings, images)
-    if strength is None:
-        strength = falling(*model.input_shape, USUAL_EXPONENT)
-    inner = None if model.input_shape[0] == 3 else sphere_of(model)
+    channels, height, width = model.input_shape
+    spectrum = spectrum_for(model, settings, images)
+    found = strengths(falling(channels, USUAL_EXPONENT) if spectrum is None else spectrum, (height, width))
+    inner = None if channels == 3 else sphere_of(model)
     own = settings.bands, settings.saturation, inner
-    return Natural(strength.to(model.device), model.input_shape[2], model.scaling, *own)
+    return Natural(torch.from_numpy(found).float().to(model.device), width, model.scaling, *own)

@@ -35,6 +35,7 @@ from pellucid.see.optimize.loop import StepCallback, checked_start, snapshot_ste
 from pellucid.see.optimize.parts import parts_of
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
 from pellucid.see.patterns.pieces import joined_arrays
+from pellucid.see.patterns.recipe import recipe_of
 from pellucid.see.patterns.results import UNIT_AXES, History, Pattern, Patterns, Snapshots
 from pellucid.see.patterns.search import search
 from pellucid.see.validation import as_units
@@ -74,11 +75,15 @@ def patterns(
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
     """
     chosen, parts = parts_of(settings)
-    chosen = with_all_steps(chosen, parts)
-    opened = open_model(model)
+    opened, images = open_model(model), None
+    if data is not None:
+        images = _checked_images(opened, data)
     require_working(opened, parts.image, parts.optimizer)
     diagnostics = Diagnostics() if chosen.report else None
     objective, numbers = _objective(opened, layer, units, chosen, diagnostics)
+    if parts.image is None:
+        chosen = recipe_of(opened, objective.layers, chosen, None if images is None else images.some())
+    chosen = with_all_steps(chosen, parts)
     film = len(numbers) * chosen.snapshots * math.prod(opened.input_shape)
     if film > FILM_NUMBERS and "snapshots" not in chosen.model_fields_set:
         chosen = chosen.model_copy(update={"snapshots": 0})
@@ -88,7 +93,7 @@ def patterns(
         chosen,
         parts,
         start=None if start is None else checked_start(opened, start, len(numbers)),
-        images=_checked_images(opened, data),
+        images=images,
         progress=progress,
         watch=watch,
         diagnostics=diagnostics,
@@ -152,9 +157,7 @@ def _objective(
     return (Diversified.around(found, layer, settings.diversity) if settings.diversity > 0 else found), numbers
 
 
-def _checked_images(model: Model, data: Any) -> Split | None:
+def _checked_images(model: Model, data: Any) -> Split:
     """The training images of what was given, resized to the model; raises PellucidError where it holds none."""
-    if data is None:
-        return None
     split = data.train if isinstance(data, Data) else load_split(data)
     return split.resized(model.input_shape)

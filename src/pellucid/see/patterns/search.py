@@ -72,6 +72,7 @@ def search(
     held, jobs = (2 + settings.snapshots) * settings.restarts, len(objective)
     pieces = [slice(0, jobs)] if settings.diversity > 0 else unit_pieces(jobs, model.input_shape, held)
     title = f"patterns of {', '.join(objective.layers)}"
+    model = model.folded(objective.layers)
     with model.reading(objective.layers) as read, reporting(title, progress) as report:
         tools = _Ascents(model, read, settings, parts, report, images, watch, diagnostics, objective)
         for piece in pieces:
@@ -300,7 +301,8 @@ class _Ascents:
     @property
     def is_unusual(self) -> bool:
         """Whether the usual settings may wake what these leave silent, and further starts are wanted at all."""
-        own, usual = (each.model_dump(exclude=NO_OTHER_ASCENT) for each in (self.settings, PatternSettings()))
+        two = self.settings, PatternSettings(image="sphere")
+        own, usual = (each.model_dump(exclude=NO_OTHER_ASCENT) for each in two)
         return self.settings.silent_restarts > 0 and (own != usual or bool(self._parts))
 
     def from_usual(self, found: AscentResult, silent: Jobs, numbers: Jobs) -> tuple[AscentResult, int]:
@@ -308,7 +310,7 @@ class _Ascents:
 
         And how many starts were tried for that. A unit is not dead for a penalty, or for a start near black.
         """
-        chosen = PatternSettings(seed=self.settings.seed, snapshots=0)
+        chosen = PatternSettings(image="sphere", seed=self.settings.seed, snapshots=0)
         usual = _Ascents(self._model, self._read, chosen, Parts(), self._report, None, None, None, self.target)
         better = usual.best_of_restarts(numbers)
         alive = self.target.is_active(better.values)

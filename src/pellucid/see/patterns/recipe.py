@@ -1,0 +1,29 @@
+"""Recipe: settings as they were given, a model, its layers -> settings with nothing left open.
+
+recipe_of: where the image is "auto", natural images if a spectrum is known for them, else the sphere; and where it is
+"natural", what suits the model's colors and the layers' maps, but for what was given
+"""
+
+from collections.abc import Sequence
+
+from pellucid.data.scaling import Images
+from pellucid.see.models.base import Model
+from pellucid.see.optimize.natural import spectrum_for
+from pellucid.settings import PatternSettings
+
+OF_OTHER_IMAGES = {"colors", "color_matrix", "pixel_range", "stages", "scale_weights"}
+"""Settings that mean nothing to natural images, by which one has asked for another image."""
+
+
+def recipe_of(model: Model, layers: Sequence[str], settings: PatternSettings, images: Images | None) -> PatternSettings:
+    """The settings of an ascent for these layers.  images: some of the data's in [0, 1], whose spectrum counts."""
+    image = settings.image
+    if image == "auto":
+        other = settings.noise == "zero" or OF_OTHER_IMAGES & settings.model_fields_set
+        known = model.image_shape == model.input_shape and spectrum_for(model, settings, images) is not None
+        image = "natural" if known and not other else "sphere"
+    if image != "natural":
+        return settings.model_copy(update={"image": image})
+    gray = model.input_shape[0] != 3
+    have_maps = all(len(model.layer(name).shape) == 3 for name in layers)
+    return settings.natural("natural-gray" if gray else "natural-maps" if have_maps else "natural")
