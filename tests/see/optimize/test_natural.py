@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from pellucid.data.scaling import Scaling
+from pellucid.data.spectrum import KNOTS, PHOTOGRAPHS, falling, frequencies, spectrum_of, strengths
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
-from pellucid.see.optimize.natural import Natural, falling, frequencies, growing_of, measured, photographs, resized
+from pellucid.see.optimize.natural import Natural, growing_of
 from pellucid.see.optimize.parametrizations import Sphere, standardized
 from pellucid.see.patterns.api import patterns
 from pellucid.settings import PatternSettings
@@ -25,7 +26,11 @@ def points_of(space, count=2, seed=0):
 def natural(size=(12, 17), bands="colors", colors=3):
     scaling = Scaling("mean-deviation", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)) if colors == 3 else Scaling("standardized")
     inner = None if colors == 3 else Sphere()
-    return Natural(falling(colors, *size, 1.0), size[1], scaling, bands, inner=inner)
+    return space_of(falling(colors, 1.0), size, scaling, bands=bands, inner=inner)
+
+
+def space_of(spectrum, size, scaling, **rest):
+    return Natural(torch.from_numpy(strengths(spectrum, size)).float(), size[1], scaling, **rest)
 
 
 def power(points, space):
@@ -72,7 +77,7 @@ def test_an_image_gives_back_its_points(size, colors):
 
 def test_a_smaller_image_is_the_image_made_smaller():
     """Rejects long waves that lose their strength, their phase or their place when an image grows."""
-    space = Natural(falling(1, 48, 34, 1.5), 34, Scaling("standardized"), inner=Sphere())
+    space = space_of(falling(1, 1.5), (48, 34), Scaling("standardized"), inner=Sphere())
     points = points_of(space)
     small = space.smaller(points, 0.5)
     assert small.shape == (2, 1, 24, 17)
@@ -91,23 +96,30 @@ def test_a_direction_does_not_depend_on_how_large_a_band_of_the_gradient_is():
         torch.testing.assert_close(space.direction(gradient), space.direction(other), rtol=1e-4, atol=1e-5)
 
 
-def test_the_spectrum_is_the_datas_at_any_size():
-    """Rejects a spectrum that is accepted and ignored, and one by index and not by frequency."""
-    draws = np.random.default_rng(0).random((30, 1, 16, 22), dtype=np.float32)
-    smooth = np.cumsum(draws - 0.5, axis=3)
-    smooth = (smooth - smooth.min()) / np.ptp(smooth)
-    strength = measured(smooth, (16, 22)).numpy()
-    np.testing.assert_allclose(strength, np.abs(np.fft.rfft2(smooth, norm="ortho")).mean(0), rtol=1e-3)
-    larger = measured(smooth, (32, 44))[0].numpy()
-    assert larger.shape == (32, 23)
-    assert larger[3, 2] > 3 * larger[3, 20]
-    kept = resized(torch.from_numpy(strength), (16, 22))
-    np.testing.assert_array_equal(kept.numpy(), strength)
+@pytest.mark.parametrize(("colors", "size"), [(1, (16, 22)), (3, (31, 24))])
+def test_a_spectrum_is_that_of_its_images_at_any_size(colors, size):
+    """Rejects a spectrum that is accepted and ignored, one by index and not by frequency, and colors mixed up."""
+    wanted = falling(colors, 1.25) - np.arange(colors)[:, None] * KNOTS / 2
+    images = space_of(wanted, size, Scaling("unit"), contrast=0.2, inner=None if colors == 3 else Sphere())
+    drawn = torch.randn(60, colors, size[0], 2 * (size[1] // 2 + 1), generator=torch.Generator().manual_seed(3))
+    found = spectrum_of(images.images(images.project(drawn)).numpy())
+    known = (KNOTS > -4) & (KNOTS < -1.4)
+    for mine, theirs in zip(found[:, known], wanted[:, known], strict=True):
+        np.testing.assert_allclose(np.diff(mine), np.diff(theirs), atol=0.35)
+    waves = strengths(found, (64, 80))[0]
+    assert waves.shape == (64, 41)
+    np.testing.assert_allclose(np.log2(waves[0, 10]), np.interp(-3, KNOTS, found[0]), rtol=1e-5)
+
+
+def test_even_images_have_no_spectrum():
+    """Rejects a spectrum of nothing, by which all images would be noise."""
+    with pytest.raises(PellucidError, match="are all even"):
+        spectrum_of(np.full((3, 1, 9, 7), 0.4, np.float32))
 
 
 def test_photographs_have_less_of_short_waves_than_noise_has():
     """Rejects a spectrum upside down: noise has as few short waves as photographs."""
-    space = Natural(photographs(96, 96), 96, Scaling("unit"))
+    space = space_of(PHOTOGRAPHS, (96, 96), Scaling("unit"))
     images = space.images(points_of(space, 8)).numpy()
     gray = np.tensordot(images, (0.299, 0.587, 0.114), (1, 0))
     found = np.abs(np.fft.rfft2(gray - gray.mean((1, 2), keepdims=True))) ** 2
@@ -142,7 +154,7 @@ def test_units_find_more_than_their_starts_within_the_spectrum():
 
 def test_images_grow_where_a_model_takes_any_size():
     """Rejects growth that a model cannot bear, and small images of less than thirty-two pixels."""
-    settings = PatternSettings.of(image="natural")
+    settings = PatternSettings.of(image="natural").natural("natural")
     assert settings.grow
     free = open_model(color_net(), input_shape=(3, 70, 96))
     fixed = open_model(nn.Sequential(nn.Flatten(), nn.Linear(3 * 70 * 96, 2)), input_shape=(3, 70, 96))
@@ -165,8 +177,6 @@ def test_gray_images_take_the_datas_spectrum():
 def test_maco_is_natural_images_of_single_waves():
     """Rejects the name of the last release falling out of use without a word."""
     assert (PatternSettings.of(image="maco").image, PatternSettings.of(image="maco").bands) == ("natural", "waves")
-    assert PatternSettings.of(image="natural", steps=7).steps == 7
-    assert PatternSettings.of(image="natural").steps != PatternSettings.of().steps
 
 
 def test_any_image_may_grow():
@@ -178,8 +188,8 @@ def test_any_image_may_grow():
 
 @pytest.mark.parametrize(
     "asked",
-    [{"bands": "octaves"}, {"exponent": 1.0}, {"saturation": 2.0}, {"image": "natural", "colors": "decorrelated"},
-     {"image": "natural", "pixel_range": (0.1, 0.9)}],
+    [{"image": "sphere", "bands": "octaves"}, {"image": "box", "exponent": 1.0}, {"image": "sphere", "saturation": 2.0},
+     {"image": "natural", "colors": "decorrelated"}, {"image": "natural", "pixel_range": (0.1, 0.9)}],
 )  # fmt: skip
 def test_settings_of_another_image_are_refused(asked):
     """Rejects a setting that is accepted and ignored."""
