@@ -1,61 +1,59 @@
-"""Folded: a PyTorch model, the layers that are read -> the same function, its batch norms inside what feeds them.
+"""Folded: a PyTorch module, a Reader of its layers -> a copy that does the same, with fewer passes over the maps.
 
-folded: model, layers -> the model on a copy of its module, whose convolutions and linear layers have other weights
+foldable: module, Reader, an image -> each batch norm that can be folded, with what feeds it
+folded:   module, these pairs -> the copy, and which of its modules stands for which; None where nothing folds
 
 A batch norm in eval mode is a factor and a summand for each unit. Where its input is what one convolution or linear
-layer gives, and nothing else takes that, both go into that layer's weights: a third fewer passes over the maps, there
-and back. What else takes it is found in the graph of the gradient, so any forward is understood. The module itself is
-not changed; the copy shares all other weights with it.
+layer gives, and nothing else takes that, both go into that layer's weights. What else takes it is found in the graph of
+the gradient, so any forward is understood. The module itself is not changed; the copy shares all other weights with it.
 """
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-if TYPE_CHECKING:
-    from pellucid.see.models.torch import TorchModel
+from pellucid.see.models.base import Reader
 
 _FEEDING = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+Pairs = list[tuple[nn.Module, nn.Module]]
 
 
-def folded(model: "TorchModel", layers: Sequence[str]) -> "TorchModel":
-    """The model with its batch norms folded, for reading these layers; itself where there are none to fold.
-
-    Other layers of it than these may give something else.
-    """
-    pairs = _pairs(model, layers)
-    if not pairs:
-        return model
-    tensors = (*model.module.parameters(), *model.module.buffers())
-    copies: dict[int, Any] = {id(tensor): tensor for tensor in tensors}  # shared
+def folded(module: nn.Module, pairs: Pairs) -> tuple[nn.Module, Callable[[nn.Module], nn.Module]] | None:
+    """A copy of the module with these batch norms folded into what feeds them; no hooks may lie on the module."""
+    copies: dict[int, Any] = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}  # shared
     try:
-        module = copy.deepcopy(model.module, copies)
+        copied = copy.deepcopy(module, copies) if pairs else None
     except Exception:  # noqa: BLE001  # a person's own module may hold what cannot be copied
-        return model
+        copied = None
+    if copied is None:
+        return None
     gone = {id(copies[id(norm)]): nn.Identity() for _, norm in pairs}
     for feeding, norm in pairs:
         _fold(copies[id(feeding)], norm)
-    for parent in list(module.modules()):
+    for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
             if id(child) in gone:
                 setattr(parent, name, gone[id(child)])
-    sites = {}
-    for name, site in model.sites.items():
-        own = copies.get(id(site.module), site.module)
-        sites[name] = replace(site, module=gone.get(id(own), own))
-    return replace(model, module=module, sites=sites)
+
+    def counterpart(one: nn.Module) -> nn.Module:
+        own: nn.Module = copies.get(id(one), one)
+        return gone.get(id(own), own)
+
+    return copied, counterpart
 
 
-def _pairs(model: "TorchModel", layers: Sequence[str]) -> list[tuple[nn.Module, nn.Module]]:
-    """Each layer with the batch norm that alone takes what it gives, for all that leads to these layers."""
+def foldable(whole: nn.Module, read: Reader, image: Tensor) -> Pairs:
+    """Each layer with the batch norm that alone takes what it gives, for all that leads to the Reader's layers.
+
+    Other layers of a module that is folded so may give something else.
+    """
     fed: dict[Any, list[nn.Module]] = {}  # by the node in the graph of the gradient that gave an output
     normed: list[tuple[nn.Module, Any, Any]] = []
     runs: Counter[nn.Module] = Counter()
@@ -67,12 +65,11 @@ def _pairs(model: "TorchModel", layers: Sequence[str]) -> list[tuple[nn.Module, 
         elif type(module) in _NORMS and not module.training and module.running_var is not None:
             normed.append((module, inputs[0].grad_fn, output.grad_fn))
 
-    image = torch.zeros(1, *model.input_shape, device=model.device, requires_grad=True)
-    with model.reading(layers) as read, ExitStack() as hooks, torch.enable_grad():
-        for module in model.module.modules():
+    with ExitStack() as hooks, torch.enable_grad():
+        for module in whole.modules():
             if type(module) in (*_FEEDING, *_NORMS):
-                hooks.enter_context(module.register_forward_hook(note))
-        found = read(image).values()
+                hooks.enter_context(module.register_forward_hook(note, prepend=True))  # before a Reader stops
+        found = read(image.requires_grad_()).values()
         tensors = [one for layer in found for one in (layer.output, layer.pre_activation) if one is not None]
         takers = _takers([one.grad_fn for one in tensors])
     return [

@@ -28,7 +28,7 @@ from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.learn.validation import checked_shape
 from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
-from pellucid.see.models.folded import folded
+from pellucid.see.models.folded import foldable, folded
 from pellucid.see.models.hooks import (
     FixedRng,
     ForwardRecorder,
@@ -68,7 +68,15 @@ class TorchModel(Model):
 
     def folded(self, layers: Sequence[str]) -> "TorchModel":
         """The model on a copy of its module whose batch norms are folded; itself where it has none."""
-        return folded(self, layers)
+        image = torch.zeros(1, *self.input_shape, device=self.device)
+        with self.reading(layers) as read:
+            pairs = foldable(self.module, read, image)
+        found = folded(self.module, pairs)
+        if found is None:
+            return self
+        module, counterpart = found
+        sites = {name: replace(site, module=counterpart(site.module)) for name, site in self.sites.items()}
+        return replace(self, module=module, sites=sites)
 
     def weights_between(self, before: str, layer: str) -> np.ndarray | None:
         """The weights of a convolution or linear layer, where `before` is found to feed it unit by unit."""
