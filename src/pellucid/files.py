@@ -149,9 +149,9 @@ def format_of(path: StrPath, formats: Sequence[str]) -> str:
     return suffix
 
 
-def check_output(path: StrPath, formats: Sequence[str]) -> None:
-    """Raises PellucidError where no file of one of these formats could be written to `path` now."""
-    if format_of(path, formats):
+def check_output(path: StrPath | None, formats: Sequence[str]) -> None:
+    """Raises PellucidError where no file of one of these formats could be written to `path`, if there is one, now."""
+    if path is not None and format_of(path, formats):
         require_writable(path)
 
 

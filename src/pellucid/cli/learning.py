@@ -201,8 +201,7 @@ def clusters(
     check_output(out, FIGURES)
     if table is not None:
         require_writable(table)
-    if network is not None:
-        check_output(network, (".safetensors",))
+    check_output(network, (".safetensors",))
     if target is not None and not 0 < target <= 1:
         raise PellucidError(f"The target is {target:g}; give an accuracy above 0 and at most 1, such as 0.974.")
     images, own = data_of(source, settings.seed), given_options(features)

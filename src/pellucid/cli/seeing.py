@@ -190,7 +190,7 @@ def _check_beside(film: Path | None, films: Sequence[str], settings: PatternSett
 
     if film is not None:
         check_film_output(film, films, settings.snapshots)
-    for path in filter(None, tables):
+    for path in tables:
         check_output(path, (".csv",))
 
 
@@ -241,8 +241,7 @@ def inspect(
     from pellucid.show.style import FIGURES
 
     check_output(out, FIGURES)
-    if table is not None:
-        check_output(table, (".csv",))
+    check_output(table, (".csv",))
     models = [open_model(model_of(model, how)), *([] if beside is None else [open_model(beside)])]
     image, truth, classes = _image_to_inspect(models[0], picture, index, split, source, random.seed)
     found = [look(one, image, layers or None, as_is=True) for one in models]

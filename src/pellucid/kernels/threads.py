@@ -80,18 +80,13 @@ def single_threaded_blas() -> Iterator[None]:
         yield
 
 
-def _inside_of_work() -> bool:
-    """Whether this thread works on an item just now: then whatever it does, it does alone."""
-    return getattr(_worker, "busy", False)
-
-
 def run_in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """[function(item) for item in items], several at a time; an exception is raised once nothing runs any more.
 
     The caller's own thread works, too: waking another one takes as long as a small product of matrices. Inside such a
     function one at a time: a worker that waits for other workers could wait for ever.
     """
-    threads = 1 if len(items) <= 1 or _inside_of_work() else min(thread_count(), len(items))
+    threads = 1 if len(items) <= 1 or getattr(_worker, "busy", False) else min(thread_count(), len(items))
     if threads <= 1:
         return [function(item) for item in items]
     results: dict[int, Result] = {}

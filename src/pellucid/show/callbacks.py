@@ -33,13 +33,9 @@ def training_callbacks(
 
     Raises PellucidError for unknown suffixes, and paths that cannot be written to.
     """
-    for path, formats in (
-        (settings.live, (*FIGURES, *FORMATS)),
-        (settings.curves, FIGURES),
-        (settings.history, HISTORIES),
-    ):
-        if path is not None:
-            check_output(path, formats)
+    check_output(settings.live, (*FIGURES, *FORMATS))
+    check_output(settings.curves, FIGURES)
+    check_output(settings.history, HISTORIES)
     if settings.tables is not None:
         output_folder(settings.tables)
     with ExitStack() as stack:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from pellucid.data.folders import SUFFIXES
 from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
@@ -36,7 +37,6 @@ from pellucid.show import style
 from pellucid.show.films import FORMATS, save_film
 from pellucid.show.result_cache import digest
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 FORMAT = 2  # of the hash below; another one dreams again
 MANIFEST, MANIFEST_LIMIT = "dreams.json", 2**28
 
@@ -70,9 +70,8 @@ def save_dreams(
         raise PellucidError("A zoom is a film; say where to write it with --film.")
     if not many:
         check_output("dream.png" if out is None else out, tuple(WRITERS))
-    for path, formats in ((film, FORMATS), (panel_path, style.FIGURES)):
-        if path is not None:
-            check_output(path, formats)
+    check_output(film, FORMATS)
+    check_output(panel_path, style.FIGURES)
     opened = open_model(model)
     if many:
         place = Path("dreams" if out is None else out)
@@ -133,7 +132,12 @@ class DreamManifest:
         if asked.get("mask") is not None:
             arrays |= {"mask": asked["mask"].over(0.0)}
         self._asked = digest([FORMAT, model.name, model.scaling.to_dict(), facts], arrays)
-        self._entries = self._read()
+        try:
+            path = folder / MANIFEST
+            entries = json.loads(read_bytes(path, "list of dreams", MANIFEST_LIMIT)) if path.is_file() else {}
+        except (ValueError, RecursionError):
+            entries = {}  # no list of ours: all is dreamt again, and the list replaced
+        self._entries: dict[str, Any] = entries if isinstance(entries, dict) else {}
 
     def contains(self, name: str, photo: Path) -> bool:
         """Whether this picture is the dream on this photo with the present settings."""
@@ -151,14 +155,6 @@ class DreamManifest:
             for file in (photo, path)
         ]
         return {"asked": self._asked, "photo": digests[0], "picture": digests[1]}
-
-    def _read(self) -> dict[str, Any]:
-        path = self._folder / MANIFEST
-        try:
-            entries = json.loads(read_bytes(path, "list of dreams", MANIFEST_LIMIT)) if path.is_file() else {}
-        except (ValueError, RecursionError):
-            entries = {}  # no list of ours: all is dreamt again, and the list replaced
-        return entries if isinstance(entries, dict) else {}
 
 
 def _picture_names(photos: list[Path], template: str) -> list[str]:

@@ -123,12 +123,11 @@ def deserialize(payload: Payload) -> tuple[Any, ...]:
         raise PellucidError(
             f"The workers have no module '{error.name}', which the model needs; install it on every machine."
         ) from error
-    return tuple(_placed(thing) if isinstance(thing, Model) else thing for thing in shared)
-
-
-def _placed(model: Model) -> Model:
-    """A model of the processor, on this worker's GPU if Ray has given it one."""
-    return model.moved_to(torch.device("cuda")) if model.device.type == "cpu" and ray.get_gpu_ids() else model
+    cuda = torch.device("cuda") if ray.get_gpu_ids() else None
+    return tuple(
+        thing.moved_to(cuda) if cuda and isinstance(thing, Model) and thing.device.type == "cpu" else thing
+        for thing in shared
+    )
 
 
 @dataclass(frozen=True)

@@ -232,21 +232,10 @@ class PartialStats:
 
     def _rank(self, values: np.ndarray, positions: np.ndarray) -> None:
         """Keep the strongest; those kept come first, so that a stable order prefers the earlier of equals."""
-        short = len(self.values) < self.top
-        if len(values) == 0:
-            return
-        news = np.arange(values.shape[1]) if short else np.flatnonzero(values.max(0) > self.values[-1])
-        if len(news) == 0:
-            return
-        whose = np.broadcast_to(positions, values.shape)[:, news]
-        both = np.concatenate([self.values[:, news], values[:, news]])
-        where = np.concatenate([self.positions[:, news], whose])
+        both = np.concatenate([self.values, values])
+        where = np.concatenate([self.positions, np.broadcast_to(positions, values.shape)])
         order = np.argsort(-both, axis=0, kind="stable")[: self.top]
-        best, places = np.take_along_axis(both, order, 0), np.take_along_axis(where, order, 0)
-        if short:
-            self.values, self.positions = best, places
-        else:
-            self.values[:, news], self.positions[:, news] = best, places
+        self.values, self.positions = np.take_along_axis(both, order, 0), np.take_along_axis(where, order, 0)
 
     def _widen(self, largest: np.ndarray) -> None:
         """Double bounds until these values fit, merging bins in pairs."""

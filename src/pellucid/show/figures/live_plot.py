@@ -47,8 +47,7 @@ class Live(AbstractContextManager["Live"]):
     ) -> None:
         if every < 1:
             raise PellucidError(f"A picture every {every} batches was asked for; draw one every batch at most.")
-        if path is not None:
-            check_output(path, (*FIGURES, *FORMATS))
+        check_output(path, (*FIGURES, *FORMATS))
         self.path = None if path is None else Path(path)
         self.every, self.classes = every, classes
         self._film = self.path is not None and self.path.suffix.lower() in FORMATS
