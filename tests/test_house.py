@@ -36,6 +36,7 @@ SEE = {
     "patterns": {"optimize", "objectives", "models", "validation"},
     "dream": {"optimize", "objectives", "models", "validation"},
     "dataset": {"optimize", "objectives", "models", "validation"},
+    "judge": {"patterns", "dataset", "optimize", "objectives", "models", "validation"},
 }
 COMPILERS = {"numba", "llvmlite"}
 

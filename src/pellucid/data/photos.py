@@ -14,12 +14,13 @@ refused, where Pillow itself would warn and read up to twice as many.
 import io
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pellucid.data.idx import DEFLATE_RATIO
@@ -33,6 +34,10 @@ GRAY = (0.299, 0.587, 0.114)
 MOST_BYTES = 10**9
 MOST_PIXELS = 89_478_485  # Pillow's own limit, which holds here even where another library lifted it
 BUNDLED = ("flower.jpg", "china.jpg")
+SCIKIT_IMAGE = ("astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png",
+                "coins.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png", "page.png",
+                "motorcycle_left.png", "retina.jpg", "rocket.jpg", "text.png")  # fmt: skip
+CROP_SHARES, CROP_SIDES = (0.15, 0.8), (48, 256)  # of the shorter side of a photograph; pixels
 WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -110,6 +115,26 @@ def bundled_photo(name: str) -> Photo:
     if name not in BUNDLED:
         raise unknown("bundled photo", name, BUNDLED)
     return read_photo(bundled_file("sklearn", f"datasets/images/{name}"))
+
+
+def photograph_crops(count: int, seed: int) -> tuple[list[Image.Image], Int64[np.ndarray, "crop"]]:
+    """Square crops in color of the photographs that scikit-learn brings, and scikit-image where it is installed.
+
+    As many of each photograph; and the numbers of these. Of two photographs, the left and the right half are two.
+    """
+    pictures = [bundled_photo(name) for name in BUNDLED]
+    with suppress(PellucidError):  # it is not installed
+        pictures += [read_photo(bundled_file("skimage", f"data/{name}")) for name in SCIKIT_IMAGE]
+    images = [pillow_of(picture.over()).convert("RGB") for picture in pictures]
+    if len(images) == len(BUNDLED):
+        images = [one.crop((x, 0, x + one.width // 2, one.height)) for one in images for x in (0, one.width // 2)]
+    rng, owners, crops = np.random.default_rng(seed), np.arange(count) % len(images), []
+    for image in (images[owner] for owner in owners.tolist()):
+        side = max(CROP_SIDES[0], int(min(image.size) * rng.uniform(*CROP_SHARES)))
+        left, top = (int(rng.integers(0, length - side + 1)) for length in image.size)
+        crops.append(image.crop((left, top, left + side, top + side)))
+        crops[-1].thumbnail((CROP_SIDES[1], CROP_SIDES[1]))
+    return crops, owners
 
 
 def to_gray(image: Float32[np.ndarray, "*batch channel height width"]) -> Float32[np.ndarray, "*batch 1 height width"]:

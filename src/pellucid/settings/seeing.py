@@ -217,6 +217,17 @@ class PatternSettings(Settings):
         return self.of({**_presets()["natural"], **_presets()[kind]}, **{**given, "image": "natural"})
 
 
+class JudgeSettings(PatternSettings):
+    """How the patterns of units are found, and how they are judged."""
+
+    variants: int = field(3, ge=1, le=16)
+    """patterns of each unit, from different initial images, that explain it together; the strongest is judged alone"""
+    queries: int = field(20, ge=1, le=1000)
+    """held-out images of either kind, strong and weak, that each unit's explanation has to tell apart"""
+    images: int = field(512, ge=8, le=100_000)
+    """most images of the data that are looked at, drawn by the seed"""
+
+
 class DreamSettings(Settings):
     """How a pattern is dreamt into a photograph."""
 

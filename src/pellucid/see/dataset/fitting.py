@@ -28,7 +28,7 @@ T = TypeVar("T", Data, Split)
 
 def data_for(model: Model, source: Any, root: Any = None, seed: int = 0, sizes: Sequence[int] | None = None) -> Data:
     """The data in the size that the model takes; the names of the classes stay those of the data."""
-    return _sized(model, load_data(source, root, seed, sizes))
+    return sized(model, load_data(source, root, seed, sizes))
 
 
 def split_for(model: Model, source: Any) -> Split:
@@ -36,7 +36,7 @@ def split_for(model: Model, source: Any) -> Split:
 
     Raises PellucidError where some classes of the data are the model's by name, but not all.
     """
-    split = _sized(model, load_split(source))
+    split = sized(model, load_split(source))
     places = class_places(model, split.classes)
     if places is not None and split.given is not None:
         return split.named(model.classes, places[split.given])
@@ -75,7 +75,7 @@ def _are_numbers(names: tuple[str, ...]) -> bool:
     return all(name.isdecimal() for name in names)
 
 
-def _sized(model: Model, images: T) -> T:
+def sized(model: Model, images: T) -> T:
     """In the model's size, by its own way; what a network that sees features of images is given may be features."""
     some: Any = getattr(images, "train", images)
     some = some.images

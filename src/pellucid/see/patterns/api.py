@@ -80,7 +80,7 @@ def patterns(
         images = _checked_images(opened, data)
     require_working(opened, parts.image, parts.optimizer)
     diagnostics = Diagnostics() if chosen.report else None
-    objective, numbers = _objective(opened, layer, units, chosen, diagnostics)
+    objective, numbers = objective_of(opened, layer, units, chosen, diagnostics)
     if parts.image is None:
         chosen = recipe_of(opened, objective.layers, chosen, None if images is None else images.some())
     chosen = with_all_steps(chosen, parts)
@@ -126,8 +126,8 @@ def pattern(
     return found.one(unit)
 
 
-def _objective(
-    model: Model, layer: Any, units: ArrayLike | None, settings: PatternSettings, diagnostics: Diagnostics | None
+def objective_of(
+    model: Model, layer: Any, units: ArrayLike | None, settings: PatternSettings, diagnostics: Diagnostics | None = None
 ) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
     """The objective that is asked for, and the numbers under which its jobs are reported."""
     if not isinstance(layer, str):

@@ -143,10 +143,7 @@ class Patterns(_Found):
     @property
     def relative(self) -> Float32[np.ndarray, "unit"] | None:
         """Each pattern's activation over that of the strongest image; NaN where no image excites the unit."""
-        if self.strongest is None:
-            return None
-        excited = self.strongest * self._sign > 0
-        return np.where(excited, self.activations / np.where(excited, self.strongest, 1), np.nan).astype(np.float32)
+        return None if self.strongest is None else ratio(self.activations, self.strongest, self._sign)
 
     def __len__(self) -> int:
         return len(self.units)
@@ -343,6 +340,14 @@ def _fits(name: str, array: np.ndarray, count: int) -> bool:
         return array.ndim == 1 and array.dtype == np.int64
     axes, dtype, units = _KINDS["history" if name.startswith("term:") else name]
     return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
+
+
+def ratio(
+    activations: Float32[np.ndarray, "unit"], strongest: Float32[np.ndarray, "unit"], sign: int = 1
+) -> Float32[np.ndarray, "unit"]:
+    """The one over the other; NaN where the strongest does not excite the unit (or, of sign -1, quiet it)."""
+    excited = strongest * sign > 0
+    return np.where(excited, activations / np.where(excited, strongest, 1), np.float32(np.nan))
 
 
 def _plotted(wall: Float32[np.ndarray, "colour tall wide"], title: str, axes: "Axes | None") -> "Axes":

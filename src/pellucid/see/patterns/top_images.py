@@ -3,12 +3,13 @@
 This is what a synthetic pattern is compared with, and what proves a unit alive that no ascent could wake.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
 
 from pellucid.data.splits import Split, equal_images
 from pellucid.see.models.base import Model
@@ -35,15 +36,22 @@ def top_images_for(
     """
     best = torch.full((len(objective),), -torch.inf)
     positions = torch.zeros(len(objective), dtype=torch.int64)
-    rows, _ = batch_size_for(model, objective.layers, LARGEST)
-    with model.reading(objective.layers) as read, torch.no_grad():
-        for places, batch in images.batches(rows):
-            outputs = read(model.prepared(batch))
-            values, position = (found.cpu() for found in objective.score_all(outputs, rank=False).max(0))
-            better = values > best
-            best = torch.where(better, values, best)
-            positions = torch.where(better, torch.from_numpy(places)[position], positions)
-            if advance is not None:
-                advance(len(places))
+    for places, _, scores in all_scores(model, objective, images):
+        values, position = scores.max(0)
+        better = values > best
+        best = torch.where(better, values, best)
+        positions = torch.where(better, torch.from_numpy(places)[position], positions)
+        if advance is not None:
+            advance(len(places))
     equals = equal_images(images.contents)  # which of them is strongest may hang on the last bit
     return TopImages(np.array([min(equals.get(at, [at])) for at in positions.tolist()], np.int64), best.numpy())
+
+
+def all_scores(
+    model: Model, objective: Objective, images: Split
+) -> Iterator[tuple[np.ndarray, np.ndarray, Float[Tensor, "image job"]]]:
+    """(positions, images, value of each image for every job of an objective), some images at a time."""
+    rows, _ = batch_size_for(model, objective.layers, LARGEST)
+    with model.reading(objective.layers) as read, torch.no_grad():
+        for positions, batch in images.batches(rows):
+            yield positions, batch, objective.score_all(read(model.prepared(batch)), rank=False).cpu()

@@ -1,0 +1,1 @@
+"""How much to believe a picture: the pattern of a unit, other networks, held-out images -> numbers beside it."""

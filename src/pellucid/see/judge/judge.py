@@ -1,0 +1,233 @@
+"""Judge: a model, a layer, held-out images, other networks -> how much to believe the pattern of every unit.
+
+One half of the images, by lot, may explain a unit; strong and weak images of the other half are asked about. The
+strongest and weakest that may explain, and noise, are judged as the patterns are: the two ends of the scale.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from pellucid.data.html import table, text_tag
+from pellucid.data.load import load_split
+from pellucid.data.photos import photograph_crops
+from pellucid.data.pictures import Pictures
+from pellucid.data.splits import Split, joined
+from pellucid.errors import PellucidError, PellucidWarning
+from pellucid.files import StrPath, format_of, write_rows, write_text
+from pellucid.progress import Progress, reporting
+from pellucid.see.dataset.fitting import sized
+from pellucid.see.judge.measures import Sets, choose, high_share, recognized, robustness, told_apart
+from pellucid.see.models.base import Model
+from pellucid.see.models.open import open_model, zoo
+from pellucid.see.optimize.initial_images import plain_noise
+from pellucid.see.optimize.parametrizations import UNIT_CENTER, UNIT_RADIUS
+from pellucid.see.patterns.api import objective_of
+from pellucid.see.patterns.api import patterns as find
+from pellucid.see.patterns.results import Patterns, ratio
+from pellucid.see.patterns.top_images import all_scores
+from pellucid.see.validation import as_units
+from pellucid.settings import JudgeSettings, PatternSettings
+
+NOISES, LOTS, LISTED = 32, 8, 40  # noises, lots of them that explain each unit; units that are listed one by one
+SUFFIXES = (".csv", ".json")
+OWN = JudgeSettings.model_fields.keys() - PatternSettings.model_fields.keys()
+
+
+@dataclass(frozen=True, eq=False)
+class Judgments:
+    """How much to believe the patterns of a layer's units, judged by other networks.
+
+    columns: name -> a number for each unit, NaN where there is nothing to tell. `unit`; `activation`, the answer to the
+    strongest of its patterns; `robust`, the share of it that is left, in the mean, under small shifts, scalings and
+    turns; `high`, the share of the pattern's power above a quarter of Nyquist's frequency; `against_data`, the answer
+    over that to the strongest image. `afc`: of pairs of a strong and a weak held-out image, the share that patterns
+    tell apart, in the mean of the judges; `afc_real`, `afc_noise`: the same by the strongest and weakest of the other
+    images, and by noise. `rank:J` (1 is the first), `probability:J`: of the unit's class in what judge J says of the
+    pattern.  data_high: the mean share of high frequencies of the `images` images.
+    """
+
+    model: str
+    layer: str
+    judges: tuple[str, ...]
+    images: int
+    data_high: float
+    columns: Mapping[str, np.ndarray]
+
+    def summary(self) -> dict[str, tuple[float, float]]:
+        """Name -> mean over the units and its standard error; `top1:J`, `top5:J`: the share of units of such ranks."""
+        ranks = {
+            f"top{k}{name[4:]}": self.columns[name] <= k for name in self.columns if name[:5] == "rank:" for k in (1, 5)
+        }
+        every = {
+            name: column[np.isfinite(column)] for name, column in {**self.columns, **ranks}.items() if name != "unit"
+        }
+        return {
+            name: (float(known.mean()), float(known.std()) / math.sqrt(max(1, len(known) - 1)))
+            for name, known in every.items()
+            if len(known)
+        }
+
+    def listing(self) -> str:
+        """A table of the units' numbers (where there are up to 40), and one of their means, as text."""
+        rows = list(zip(*(column.tolist() for column in self.columns.values()), strict=True))
+        means = [(name, *numbers) for name, numbers in self.summary().items()]
+        tables = [(list(self.columns), rows)] * (len(rows) <= LISTED) + [(["mean of the units", "", "+-"], means)]
+        shown = [table(heads, [list(map(_shown, row)) for row in rows]) for heads, rows in tables]
+        return "\n".join(
+            [f"{self!r}:", *shown, f"The images have a share of {self.data_high:.3f} of high frequencies."]
+        )
+
+    def save(self, path: StrPath) -> Path:
+        """Write a table (`.csv`) of the columns, or all there is (`.json`); PellucidError for another suffix."""
+        columns = {
+            name: [None if math.isnan(one) else one for one in own.tolist()] for name, own in self.columns.items()
+        }
+        if format_of(path, SUFFIXES) == ".csv":
+            return write_rows(path, [list(columns), *zip(*columns.values(), strict=True)])
+        write_text(path, json.dumps({**vars(self), "columns": columns, "summary": self.summary()}, indent=1))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        by = " and ".join(self.judges) if self.judges else "no network"
+        return f"{len(self.columns['unit'])} units of '{self.layer}' in '{self.model}', judged by {by}"
+
+    def _repr_html_(self) -> str:
+        return text_tag(self.listing())
+
+
+def judge(
+    model: Any,
+    layer: str,
+    *,
+    units: ArrayLike | None = None,
+    patterns: Any = None,
+    data: Any = None,
+    judges: Any = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Judgments:
+    """How much to believe the pattern of each unit of a layer, or of these `units`.
+
+    model: a Model, or whatever `open_model` takes.  patterns: what `patterns` found for this layer, one for a unit or
+    several; or that and what it found with `extreme="least"`, in a tuple. What is not given is searched for.
+    data: held-out images, whatever `load_data` takes, with labels or without; else, for color, crops of the photographs
+    that scikit-learn (and scikit-image, where it is installed) bring, and for gray, scikit-learn's digits.
+    judges: other networks that compare, one or a list of what `open_model` takes; else those of the zoo that take as
+    many channels. Those that have the classes of the layer also say what they take its patterns for.
+    progress: called with (done, total) in each search and each pass over images; without it bars show on stderr.
+    settings: fields of JudgeSettings.
+
+    Raises PellucidError for unknown layers, units and settings, patterns of something else, and too few images.
+    """
+    chosen = JudgeSettings.of(**{name: settings[name] for name in OWN | {"seed"} if name in settings})
+    searched = {name: value for name, value in settings.items() if name not in OWN}
+    opened = open_model(model)
+    others, images = _judges(opened, judges), _images(opened, data, chosen)
+    if patterns is None:
+        numbers = np.arange(opened.layer(layer).units) if units is None else np.unique(as_units(units).cpu().numpy())
+        jobs, fixed = np.repeat(numbers, chosen.variants), {"data": data, "progress": progress}
+        patterns = find(opened, layer, units=jobs, **fixed, **{"snapshots": 0, **searched})
+    elif units is not None:
+        raise PellucidError("Patterns that are given have their own units; leave out units.")
+    found = list(patterns) if isinstance(patterns, list | tuple) else [patterns]
+    for one in found:
+        if not isinstance(one, Patterns) or one.layer != layer or one.images.shape[1:] != opened.input_shape:
+            raise PellucidError(f"The patterns are {one!r:.100}; give those of '{layer}' of '{opened.name}'.")
+    if len(found) == 1:
+        same = {**found[0].settings.model_dump(exclude_defaults=True), **searched, "snapshots": 0, "extreme": "least"}
+        found.append(find(opened, layer, units=found[0].units, data=data, progress=progress, **same))
+    return _judged(opened, found[0], found[1], images, others, chosen, progress)
+
+
+def _judged(
+    model: Model,
+    most: Patterns,
+    least: Patterns,
+    images: Split,
+    judges: list[Model],
+    chosen: JudgeSettings,
+    progress: Progress | None,
+) -> Judgments:
+    """The same of what has been found."""
+    units, found = np.unique(most.units), []
+    own, lowest = ([np.flatnonzero(found.units == unit) for unit in units] for found in (most, least))
+    if not all(map(len, lowest)):
+        raise PellucidError("Patterns that excite least are not given for all units; give one of each.")
+    objective = objective_of(model, most.layer, units, most.settings)[0].target
+    with reporting("looking at the images", progress) as report:
+        report.expect(len(images))
+        for positions, batch, scores in all_scores(model, objective, sized(model, images)):
+            found.append((positions, scores.numpy(), high_share(batch)))
+            report.advance(len(positions))
+    positions, answers, highs = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    seen, at = images.take(positions), len(positions)
+    asked, real = choose(answers, seen.labels, units, chosen)
+    best = np.array([places[most.activations[places].argmax()] for places in own])
+    clean, changed = robustness(model, objective, most.images[best])
+    columns: dict[str, np.ndarray] = {"unit": units, "activation": clean, "robust": ratio(changed, clean)}
+    pictures = model.scaling.to_pixels(np.concatenate([most.images, least.images]))
+    columns |= {"high": high_share(pictures[best]), "against_data": ratio(clean, answers.max(0))}
+    noise = torch.cat(list(plain_noise("fourier", model.input_shape, NOISES, (chosen.seed,)))).numpy()
+    shown = joined(seen, in_memory(pictures), in_memory(np.clip(UNIT_CENTER + UNIT_RADIUS * noise, 0, 1)))
+    few, rng = min(chosen.variants, NOISES // 2), [np.random.default_rng([chosen.seed, abs(unit)]) for unit in units]
+    explained: dict[str, Sets] = {"afc": [(at + a, at + len(most) + b) for a, b in zip(own, lowest, strict=True)]}
+    explained |= {"afc_real": real}
+    for lot in range(LOTS):
+        drawn = [len(shown) - 1 - each.permutation(NOISES) for each in rng]
+        explained[f"afc_noise{lot}"] = [(one[:few], one[-few:]) for one in drawn]
+    shares = [told_apart(one, shown, at, asked, explained, progress) for one in judges]
+    for name in ("afc", "afc_real", "afc_noise") if shares else ():
+        own = [one[each] for one in shares for each in explained if each.rstrip("0123456789") == name]
+        columns[name] = np.mean(own, axis=0)
+    for one in judges:
+        said = recognized(model, most.layer, units, in_memory(pictures[best]), one)
+        columns |= {} if said is None else {f"rank:{one.name}": said[0], f"probability:{one.name}": said[1]}
+    return Judgments(model.name, most.layer, tuple(one.name for one in judges), at, float(highs.mean()), columns)
+
+
+def in_memory(images: Any, owners: Any = 0) -> Split:
+    """Images or pictures of any size, which each network gets in its own; `owners` are their labels."""
+    return Split(images if isinstance(images, Pictures) else Pictures.of(images), np.full(len(images), owners))
+
+
+def _judges(model: Model, given: Any) -> list[Model]:
+    """The networks that compare; a warning where there are none, PellucidError where one is the model itself."""
+    names = [given] if not isinstance(given, list | tuple | None) else zoo() if given is None else given
+    opened, ours = list(map(open_model, names)), model.identity()
+    own = [one for one in opened if _alike(one.identity(), ours)]
+    if given is not None and own:
+        raise PellucidError(f"'{own[0].name}' is the network that is explained; give others as judges.")
+    others = [one for one in opened if one not in own and (given or one.input_shape[0] == model.input_shape[0])]
+    if not others:
+        words = f"No network that could judge '{model.name}' is here, so 2-AFC and transfer are left out"
+        advice = "pip install 'pellucid[judges]' for color, or give judges"
+        warnings.warn(f"{words}; {advice}.", PellucidWarning, stacklevel=3)
+    return others
+
+
+def _images(model: Model, data: Any, chosen: JudgeSettings) -> Split:
+    """The held-out images, some of them if there are many; those of one label may not explain and be asked about."""
+    if data is None and model.input_shape[0] == 3:
+        return in_memory(*photograph_crops(chosen.images, chosen.seed))
+    if data is None and model.input_shape[0] != 1:
+        raise PellucidError(f"'{model.name}' takes {model.input_shape[0]} channels; give images of as many as data.")
+    images = load_split("digits" if data is None else data).images
+    some = np.sort(np.random.default_rng(chosen.seed).permutation(len(images))[: chosen.images])
+    return in_memory(images, np.arange(len(images))).take(some)
+
+
+def _alike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _shown(cell: Any) -> object:
+    return cell if isinstance(cell, int | str) else "-" if math.isnan(cell) else f"{cell:.3f}"
