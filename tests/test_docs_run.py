@@ -17,6 +17,7 @@ WRITTEN = {
         "56.png",
         "56.gif",
         "natural.png",
+        "believe.csv",
         "grown.png",
         "steps.csv",
         "answers.csv",

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from pellucid.cli import error_text
-from pellucid.cli import judging as judging
 from pellucid.cli import learning as learning
 from pellucid.cli import models as models
 from pellucid.cli import seeing as seeing

@@ -1,15 +1,17 @@
-"""The commands of showing: tour, atlas, studio."""
+"""The commands of showing: tour, atlas, judge, studio."""
 
 from pathlib import Path
 
-from pellucid.cli.app import AnyModel, Flat, app, print_written
+from pellucid.cli.app import AnyModel, Flat, Layer, app, print_written
 from pellucid.cli.arguments import given_options, model_of
 from pellucid.errors import PellucidError, requiring
+from pellucid.files import check_output
 from pellucid.settings import (
     AtlasDataSettings,
     AtlasSettings,
     DataSettings,
     EngineSettings,
+    JudgeSettings,
     ModelSettings,
     SeedSettings,
     StudioSettings,
@@ -59,6 +61,41 @@ def atlas(
             model_of(model, how), out, source.data, data_dir=source.data_dir, engine=engine, **given_options(settings)
         )
     print_written(made.page)
+
+
+@app.command
+def judge(
+    model: AnyModel,
+    layer: Layer,
+    /,
+    *,
+    units: tuple[int, ...] = (),
+    judges: tuple[str, ...] = (),
+    out: Path | None = None,
+    how: Flat[ModelSettings] = ModelSettings(),
+    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
+    settings: Flat[JudgeSettings] = JudgeSettings(),
+) -> None:
+    """Tell how much to believe patterns, by other networks, and images that had no part in them.
+
+    Args:
+        units: units of the layer, counted from 0 (default: all of them)
+        judges: networks that compare, names or files (default: those of `pellucid models` that take as many channels)
+        out: file for the numbers: .csv or .json (default: none)
+    """
+    from pellucid.see.dataset.fitting import data_for
+    from pellucid.see.judge.judge import SUFFIXES
+    from pellucid.see.judge.judge import judge as ask
+    from pellucid.see.models.open import open_model
+
+    if out is not None:
+        check_output(out, SUFFIXES)
+    seen = open_model(model_of(model, how))
+    data = None if source.data is None else data_for(seen, source.data, source.data_dir, settings.seed)
+    found = ask(seen, layer, units=list(units) or None, data=data, judges=judges or None, **given_options(settings))
+    print(found.listing())
+    if out is not None:
+        print_written(found.save(out))
 
 
 @app.command

@@ -158,6 +158,8 @@ def test_refusals_say_what_to_do(model, other, images):
     few = pc.patterns(model, "colors", units=[0], steps=1, candidates=16)
     with pytest.raises(PellucidError, match="not given for all units; give one of each"):
         pc.judge(model, "colors", patterns=(most, few), data=images, judges=other)
+    with pytest.raises(PellucidError, match="leave out extreme"):
+        pc.judge(model, "colors", data=images, judges=other, extreme="least")
     with pytest.raises(PellucidError, match="querys"):
         pc.judge(model, "colors", data=images, judges=other, querys=3)
     two = open_model(nn.Sequential(nn.Conv2d(2, 3, 1)), input_shape=(2, 8, 8))

@@ -64,17 +64,11 @@ class Judgments:
 
     def summary(self) -> dict[str, tuple[float, float]]:
         """Name -> mean over the units and its standard error; `top1:J`, `top5:J`: the share of units of such ranks."""
-        ranks = {
-            f"top{k}{name[4:]}": self.columns[name] <= k for name in self.columns if name[:5] == "rank:" for k in (1, 5)
-        }
-        every = {
-            name: column[np.isfinite(column)] for name, column in {**self.columns, **ranks}.items() if name != "unit"
-        }
-        return {
-            name: (float(known.mean()), float(known.std()) / math.sqrt(max(1, len(known) - 1)))
-            for name, known in every.items()
-            if len(known)
-        }
+        found = {name: column[np.isfinite(column)] for name, column in self.columns.items() if name != "unit"}
+        ranks = {name[5:]: column for name, column in found.items() if name.startswith("rank:")}
+        found |= {f"top{first}:{judge}": column <= first for judge, column in ranks.items() for first in (1, 5)}
+        some = {name: known.astype(np.float64) for name, known in found.items() if len(known)}
+        return {name: (float(x.mean()), float(x.std()) / math.sqrt(max(1, len(x) - 1))) for name, x in some.items()}
 
     def listing(self) -> str:
         """A table of the units' numbers (where there are up to 40), and one of their means, as text."""
@@ -130,6 +124,8 @@ def judge(
     """
     chosen = JudgeSettings.of(**{name: settings[name] for name in OWN | {"seed"} if name in settings})
     searched = {name: value for name, value in settings.items() if name not in OWN}
+    if settings.get("extreme", "most") != "most":
+        raise PellucidError("What excites most and least is judged together; leave out extreme.")
     opened = open_model(model)
     others, images = _judges(opened, judges), _images(opened, data, chosen)
     if patterns is None:
@@ -159,7 +155,7 @@ def _judged(
 ) -> Judgments:
     """The same of what has been found."""
     units, found = np.unique(most.units), []
-    own, lowest = ([np.flatnonzero(found.units == unit) for unit in units] for found in (most, least))
+    own, lowest = ([np.flatnonzero(patterns.units == unit) for unit in units] for patterns in (most, least))
     if not all(map(len, lowest)):
         raise PellucidError("Patterns that excite least are not given for all units; give one of each.")
     objective = objective_of(model, most.layer, units, most.settings)[0].target
@@ -201,12 +197,14 @@ def in_memory(images: Any, owners: Any = 0) -> Split:
 
 def _judges(model: Model, given: Any) -> list[Model]:
     """The networks that compare; a warning where there are none, PellucidError where one is the model itself."""
-    names = [given] if not isinstance(given, list | tuple | None) else zoo() if given is None else given
-    opened, ours = list(map(open_model, names)), model.identity()
-    own = [one for one in opened if _alike(one.identity(), ours)]
-    if given is not None and own:
-        raise PellucidError(f"'{own[0].name}' is the network that is explained; give others as judges.")
-    others = [one for one in opened if one not in own and (given or one.input_shape[0] == model.input_shape[0])]
+    names, ours = given if isinstance(given, list | tuple) else zoo() if given is None else [given], model.identity()
+    others = []
+    for one, own in ((one, one.identity()) for one in map(open_model, names)):
+        if own.keys() == ours.keys() and all(np.array_equal(own[name], ours[name]) for name in own):
+            if given is not None:
+                raise PellucidError(f"'{one.name}' is the network that is explained; give others as judges.")
+        elif given is not None or one.input_shape[0] == model.input_shape[0]:
+            others.append(one)
     if not others:
         words = f"No network that could judge '{model.name}' is here, so 2-AFC and transfer are left out"
         advice = "pip install 'pellucid[judges]' for color, or give judges"
@@ -223,10 +221,6 @@ def _images(model: Model, data: Any, chosen: JudgeSettings) -> Split:
     images = load_split("digits" if data is None else data).images
     some = np.sort(np.random.default_rng(chosen.seed).permutation(len(images))[: chosen.images])
     return in_memory(images, np.arange(len(images))).take(some)
-
-
-def _alike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def _shown(cell: Any) -> object:
