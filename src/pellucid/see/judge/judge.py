@@ -139,7 +139,7 @@ def judge(
         if not isinstance(one, Patterns) or one.layer != layer or one.images.shape[1:] != opened.input_shape:
             raise PellucidError(f"The patterns are {one!r:.100}; give those of '{layer}' of '{opened.name}'.")
     if len(found) == 1:
-        same = {**found[0].settings.model_dump(exclude_defaults=True), **searched, "snapshots": 0, "extreme": "least"}
+        same = {**found[0].settings.model_dump(), **searched, "snapshots": 0, "extreme": "least"}
         found.append(find(opened, layer, units=found[0].units, data=data, progress=progress, **same))
     return _judged(opened, found[0], found[1], images, others, chosen, progress)
 
