@@ -111,6 +111,18 @@ def invented() -> Facts:
             "height": HEIGHT,
             "width": WIDTH,
         },
+        "color": {
+            "model": "color-<b>",
+            "side": 7,
+            "classes": 1000,
+            "names": ["<u>hare", "map 5"],
+            "units": [
+                {"layer": "logits", "unit": 3, "activation": 9.5},
+                {"layer": "blocks.<b>", "unit": 5, "activation": 2.25},
+            ],
+            "inside": 112,
+            "sought": "among natural images",
+        },
     }
 
 
@@ -136,4 +148,5 @@ def pictures(invented: Facts) -> Facts:
         "before": photo,
         "after": photo,
         "rounds": [photo, photo],
+        "color": [images.photo_uri(rng.random((3, 7, 7))) for _ in invented["color"]["units"]],
     }

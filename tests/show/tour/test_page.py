@@ -177,6 +177,29 @@ def test_the_truth_is_green_and_the_wrong_guess_red(page: Reader):
     assert "70.0%" in rows[1][1]
 
 
+def test_each_picture_in_color_has_its_own_name_and_says_what_it_is(page: Reader, pictures: Facts):
+    """Rejects a class's name under a unit's picture, a picture without its kind, and a chapter without a number."""
+    shown = [attrs["src"] for attrs, _ in page.all("img") if "in color" in (attrs["alt"] or "")]
+    assert shown == pictures["color"]
+    captions = [text for _, text in page.all("figcaption") if "among natural images" in text]
+    assert [" ".join(text.split()) for text in captions] == [
+        "<u>hare9.50what excites it most, among natural images",
+        "map 52.25what excites it most, among natural images",
+    ]
+    numerals = [text for attrs, text in page.all("span") if attrs.get("class") == "numeral"]
+    assert numerals == [str(number) for number in range(1, 10)]
+
+
+def test_without_the_color_network_the_chapter_is_left_out_and_said(invented: Facts, pictures: Facts):
+    """Rejects an empty chapter, a number left out of the contents, and a chapter that is missing without a word."""
+    html = render_page({**invented, "color": {"missing": "a_wheel"}}, {**pictures, "color": []})
+    page = Reader(html)
+    assert 'id="color"' not in html
+    assert "#color" not in html
+    assert [text for attrs, text in page.all("span") if attrs.get("class") == "numeral"] == list("12345678")
+    assert any("<code>" not in text and "a_wheel, are not installed" in text for _, text in page.all("p"))
+
+
 def test_a_wrong_gradient_is_shown_as_wrong(page: Reader):
     """Rejects a table whose every row says right."""
     assert [text for attrs, text in page.all("td") if "verdict" in (attrs.get("class") or "")] == ["✓ right", "✗ wrong"]

