@@ -173,10 +173,7 @@ def model_options(how: ModelSettings) -> dict[str, Any]:
         lines = read_bytes(options["classes"], "file of classes", LARGEST_LIST).decode("utf-8", "replace").splitlines()
         options["classes"] = [line.strip() for line in lines if line.strip()]
     if "directions" in options:
-        pairs = [pair.partition("=") for pair in options["directions"]]
-        if wrong := ["".join(pair) for pair in pairs if not (pair[0] and pair[2])]:
-            raise PellucidError(f"Option '--directions' is '{wrong[0]:.60}'; give LAYER=FILE.")
-        options["directions"] = {layer: file for layer, _, file in pairs}
+        options["directions"] = dict(pair.split("=", 1) for pair in options["directions"])
     if "scaling" in options and "," in options["scaling"]:
         numbers = _numbers("scaling", options["scaling"], float, "mean,deviation")
         if len(numbers) % 2:

@@ -66,7 +66,7 @@ class ModelSettings(Settings):
     """file with the names of the model's classes, a line for each"""
     device: str | None = field(None, unset="where its weights lie")
     """device the model runs on: cpu, cuda, cuda:1, mps, or auto"""
-    directions: tuple[str, ...] = field((), unset="none")
+    directions: tuple[Annotated[str, Field(pattern=".+=.+")], ...] = field((), unset="none")
     """vectors along a layer's units (concepts, a sparse autoencoder's), as one more layer: LAYER=FILE, several in a
     row, each a .npy, .npz or .safetensors file"""
     trust: bool = field(False)

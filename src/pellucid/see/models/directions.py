@@ -3,8 +3,8 @@
 with_directions: a Model, one of its layers, vectors or a file of them -> the same Model with a layer of directions
 along:           maps (batch, unit, *position), vectors (direction, unit) -> (batch, direction, *position)
 
-A direction is a unit like others, so all that is done with units (patterns, atlases, strongest images) is done with it.
-An autoencoder's encoder ends in a ReLU behind its bias; its feature may be silent, and is woken as other units are.
+A direction is a unit like others, so all that is done with units is done with it. An encoder ends in a ReLU behind its
+bias; its pre-activation is known, so that features are woken as other silent units are.
 """
 
 import json
@@ -24,7 +24,6 @@ from torch import Tensor
 from pellucid.data.tables import read_arrays
 from pellucid.errors import PellucidError, refusing
 from pellucid.files import input_file
-from pellucid.learn.network import Network
 from pellucid.see.models.base import DIRECTIONS, LayerInfo, LayerOutput, Model, Reader
 from pellucid.see.validation import as_array
 
@@ -33,13 +32,10 @@ _NAMES = {"weight": "bias", "encoder.weight": "encoder.bias", "W_enc": "b_enc"} 
 
 
 def along(
-    maps: Float[Tensor, "batch unit *position"],
-    vectors: Float[Tensor, "direction unit"],
-    bias: Float[Tensor, "direction"] | None = None,
+    maps: Float[Tensor, "batch unit *position"], vectors: Float[Tensor, "direction unit"]
 ) -> Float[Tensor, "batch direction *position"]:
-    """How far the units go along each vector, at each position, plus its bias."""
-    found = torch.einsum("bu...,du->bd...", maps, vectors.to(maps))
-    return found if bias is None else found + bias.to(maps).view(-1, *[1] * (maps.ndim - 2))
+    """How far the units go along each vector, at each position."""
+    return torch.einsum("bu...,du->bd...", maps, vectors.to(maps))
 
 
 def require_along(layer: LayerInfo, vectors: Tensor) -> None:
@@ -54,7 +50,7 @@ def require_along(layer: LayerInfo, vectors: Tensor) -> None:
 
 
 def with_directions(model: Model, layer: str, source: Any) -> Model:
-    """The model with a layer of directions behind `layer`, called `layer@stem` after the file, or `layer@directions`.
+    """The model with a layer of directions along those units, called `layer@stem` after a file, or `layer@directions`.
 
     source: vectors (direction, unit), a file (.npy, .npz, .safetensors), or what a file may hold, a mapping: `weight`
     (direction, unit) and perhaps `bias`, as `encoder.weight` and `encoder.bias`, or as `W_enc` (unit, direction) and
@@ -66,20 +62,18 @@ def with_directions(model: Model, layer: str, source: Any) -> Model:
     held = _read(Path(source)) if is_file else source if isinstance(source, Mapping) else {"weight": source}
     key = next((one for one in _NAMES if one in held), None)
     if key is None:
-        raise PellucidError(
-            f"'{name}' holds no vectors, but {', '.join(map(str, held)) or 'nothing'}; call them 'weight'."
-        )
+        found = ", ".join(map(str, held)) or "nothing"
+        raise PellucidError(f"'{name}' holds no vectors, but {found}; call them 'weight'.")
     vectors, bias = torch.from_numpy(np.atleast_2d(as_array(held[key], "Directions"))), held.get(_NAMES[key])
     vectors = vectors.T.contiguous() if key == "W_enc" else vectors
     require_along(base, vectors)
-    offsets = torch.from_numpy(as_array(np.zeros(len(vectors)) if bias is None else bias, "The bias of directions"))
+    count, is_encoder = len(vectors), bias is not None or key != "weight"
+    offsets = torch.from_numpy(as_array(np.zeros(count) if bias is None else bias, "The bias of directions"))
     names = tuple(map(str, np.ravel(held.get("names", ()))))
-    fits = offsets.shape == (len(vectors),) and bool(torch.isfinite(offsets).all())
-    if not fits or len(names) not in (0, len(vectors)):
-        raise PellucidError(f"'{name}' has {len(vectors)} directions; give a finite bias and a name for each, or none.")
-    activation = "relu" if bias is not None or key != "weight" else ""
-    shape, numbers = (len(vectors), *base.shape[1:]), vectors.numel()
-    own = LayerInfo(name, DIRECTIONS, len(vectors), shape, base.prefix, numbers, activation, base.guessed, names)
+    if offsets.shape != (count,) or not bool(torch.isfinite(offsets).all()) or len(names) not in (0, count):
+        raise PellucidError(f"'{name}' has {count} directions; give a finite bias and a name for each, or none.")
+    facts = base.prefix, vectors.numel(), "relu" if is_encoder else "", base.guessed, names
+    own = LayerInfo(name, DIRECTIONS, count, (count, *base.shape[1:]), *facts)
     shared = {one.name: getattr(model, one.name) for one in fields(Model)}
     shared["layers"] = (*model.layers[:-1], own, model.layers[-1])  # which tells the classes
     return DirectedModel(**shared, inner=model, base=base.name, own=own, vectors=vectors, bias=offsets)
@@ -112,6 +106,9 @@ class DirectedModel(Model):
     vectors: Float32[Tensor, "direction unit"]
     bias: Float32[Tensor, "direction"]
 
+    probabilities = property(lambda self: self.inner.probabilities)
+    hand_written = property(lambda self: self.inner.hand_written)
+
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; the directions' follow from what the inner model's says of their base."""
@@ -122,24 +119,13 @@ class DirectedModel(Model):
 
     def directed(self, layer: LayerOutput) -> LayerOutput:
         """What the directions give, and that before their own rectifier, or else before the one of their base."""
-        output, prefix, before = (
-            None if maps is None else along(maps, self.vectors, self.bias)
-            for maps in (layer.output, layer.prefix, layer.pre_activation)
-        )
-        assert output is not None
-        if not self.own.activation:
-            return LayerOutput(output, before, prefix=prefix)
-        return LayerOutput(output.relu(), output, prefix=None if prefix is None else prefix.relu())
-
-    @property
-    def probabilities(self) -> LayerInfo | None:
-        """The inner model's."""
-        return self.inner.probabilities
-
-    @property
-    def hand_written(self) -> Network | None:
-        """The inner model's."""
-        return self.inner.hand_written
+        found = {name: along(maps, self.vectors) for name, maps in vars(layer).items() if maps is not None}
+        if self.own.activation:
+            bias = self.bias.to(layer.output)
+            found = {name: maps + bias.view(-1, *[1] * (maps.ndim - 2)) for name, maps in found.items()}
+            before = found["output"]
+            found = {name: maps.relu() for name, maps in found.items()} | {"pre_activation": before}
+        return LayerOutput(**found)
 
     def weights_between(self, before: str, layer: str) -> np.ndarray | None:
         """The vectors are the weights of the directions for the units of their base."""
@@ -158,15 +144,17 @@ class DirectedModel(Model):
         return replace(self, inner=moved, device=moved.device)
 
 
+@dataclass(frozen=True)
 class _Reader(Reader):
-    def __init__(self, model: DirectedModel, read: Reader, wanted: Sequence[str]) -> None:
-        self._model, self._read, self._wanted = model, read, wanted
+    model: DirectedModel
+    read: Reader
+    wanted: Sequence[str]
 
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
-        found, own = self._read(images), self._model.own.name
-        if own in self._wanted:
-            found = {**found, own: self._model.directed(found[self._model.base])}
-        return {name: found[name] for name in self._wanted}
+        found, own = self.read(images), self.model.own.name
+        if own in self.wanted:
+            found = {**found, own: self.model.directed(found[self.model.base])}
+        return {name: found[name] for name in self.wanted}
 
     def override_relu(self, images: Bool[Tensor, "batch"]) -> None:
-        self._read.override_relu(images)
+        self.read.override_relu(images)

@@ -54,7 +54,6 @@ class TorchModel(Model):
     dtype: torch.dtype
     channels_last: bool
     sites: dict[str, LayerSite] = field(default_factory=dict)
-    units_axis: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
@@ -101,15 +100,7 @@ class TorchModel(Model):
 
     def moved_to(self, device: torch.device) -> "TorchModel":
         """The same module, working on copies of its weights on that device."""
-        moved = open_module(
-            self.module,
-            input_shape=self.input_shape,
-            scaling=self.scaling,
-            name=self.name,
-            device=device,
-            units_axis=self.units_axis,
-        )
-        return replace(moved, classes=self.classes, pipeline=self.pipeline, takes_bgr=self.takes_bgr)
+        return replace(self, device=device, channels_last=self.channels_last and device.type == "cpu")
 
 
 class _Reader(ForwardRecorder):
@@ -163,9 +154,7 @@ def open_module(
     layers, sites, unlisted = _probe(module, name, shape, device, dtype, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
-    return TorchModel(
-        name, shape, scaling, layers, device, module, dtype, channels_last, sites, dict(units_axis), unlisted=unlisted
-    )
+    return TorchModel(name, shape, scaling, layers, device, module, dtype, channels_last, sites, unlisted=unlisted)
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
