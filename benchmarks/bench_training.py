@@ -26,7 +26,7 @@ from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
 from pellucid.data.splits import Data, Split
 from pellucid.kernels import thread_count
-from pellucid.learn.architectures import ARCHITECTURES
+from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.layers import BatchNorm, Dropout
 from pellucid.learn.network import Network
 from pellucid.learn.train_step import train_step

@@ -6,8 +6,8 @@ import pytest
 from pellucid.data.load import load_data
 from pellucid.data.scaling import FAINT, Scaling
 from pellucid.errors import PellucidError
-from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.initializers import draw, parse
+from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network

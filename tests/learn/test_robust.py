@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from beside import torch_network
 from learn import small
-from pellucid.learn.architectures import ARCHITECTURES
+from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.robust import STEPS, STRIDE, WARMUP, Perturbation, perturbed
 from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train

@@ -73,7 +73,9 @@ class ClusterFeatures:
             raw = _distances(flat[chosen], centres, wanted.normalization)
         mean = raw.mean(axis=0, dtype=np.float64)
         if wanted.normalization == "whitened":
-            matrix = _whitening(raw - mean.astype(np.float32))
+            centred = raw - mean.astype(np.float32)
+            variances, axes = np.linalg.eigh(centred.T @ centred / np.float32(len(centred)))
+            matrix = axes / np.sqrt(np.maximum(variances, max(FLATTEST * float(variances[-1]), 1e-12)))
         else:
             matrix = np.diag(1 / np.maximum(raw.std(axis=0, dtype=np.float64), 1e-6))
         numbers = (centres, mean.astype(np.float32), matrix.astype(np.float32))
@@ -175,13 +177,6 @@ def _distances(
     distances -= distances.mean(axis=1, keepdims=True)
     distances /= np.maximum(distances.std(axis=1, keepdims=True), np.float32(1e-6))
     return distances
-
-
-def _whitening(centred: Float32[Array, "image cluster"]) -> Array:
-    """The matrix that turns centred features onto their principal axes, each of unit variance but for the flattest."""
-    variances, axes = np.linalg.eigh(centred.T @ centred / np.float32(len(centred)))
-    matrix: Array = axes / np.sqrt(np.maximum(variances, max(FLATTEST * float(variances[-1]), 1e-12)))
-    return matrix
 
 
 def require_count(clusters: int, points: int, what: str = "images") -> None:

@@ -24,9 +24,8 @@ from pellucid.errors import PellucidError, require_known
 from pellucid.files import StrPath, format_of
 from pellucid.kernels import run_in_order, shards, single_threaded_blas
 from pellucid.learn import initializers, passes, validation
-from pellucid.learn.architectures import layer_names
 from pellucid.learn.features import ClusterFeatures
-from pellucid.learn.io.config import Architecture, ScalingName
+from pellucid.learn.io.config import Architecture, ScalingName, layer_names
 from pellucid.learn.io.csv import read_folder, read_tables, write_folder
 from pellucid.learn.io.description import StoredNetwork
 from pellucid.learn.io.safetensors import read_network, write_network

@@ -17,8 +17,7 @@ import numpy as np
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, require_known, shortened
 from pellucid.learn import initializers
-from pellucid.learn.architectures import ARCHITECTURES
-from pellucid.learn.io.config import Architecture, ScalingName, read_architecture, require_storable
+from pellucid.learn.io.config import ARCHITECTURES, Architecture, ScalingName, read_architecture, require_storable
 from pellucid.learn.layers import PARTS, Array, Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
 
 LARGEST_LAYER = 2**28  # numbers that one image may take in a layer; a batch holds many

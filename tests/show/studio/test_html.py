@@ -9,6 +9,7 @@ from PIL import Image
 
 from pellucid.errors import PellucidError
 from pellucid.show import style
+from pellucid.show.sprites import data_uri
 from pellucid.show.studio import html
 
 HOSTILE = "</p><img src=x onerror=alert(1)>\"'"
@@ -37,7 +38,7 @@ def test_names_from_outside_stay_words():
 def test_a_picture_is_exact():
     """Rejects pixels that are lost or tinted otherwise than in figures."""
     grays = np.arange(256, dtype=np.uint8).reshape(8, 32)
-    assert np.array_equal(picture(html.gray_uri(grays)), style.duotone(grays))
+    assert np.array_equal(picture(data_uri(grays, "png")), style.duotone(grays))
 
 
 def test_every_tile_is_where_its_place_says():

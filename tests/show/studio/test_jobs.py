@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pellucid.errors import PellucidError
-from pellucid.show.studio import jobs
-from pellucid.show.studio.jobs import Job
+from pellucid.show.studio import sessions as jobs
+from pellucid.show.studio.sessions import Job
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.load_studio import PNG, Figures, code, load, number_in
 from pellucid.data.scaling import byte_pixels
 from pellucid.data.strokes import center_strokes
-from pellucid.show.studio import html
+from pellucid.show.sprites import data_uri
 from pellucid.show.studio.tabs import draw
 
 
@@ -13,7 +13,7 @@ from pellucid.show.studio.tabs import draw
 def test_a_code_is_read_back_from_what_a_network_receives(number):
     """Rejects a load test that cannot tell one window's drawing from another's."""
     image = center_strokes(draw.decode_drawing(code(number)), (1, 28, 28))
-    found = PNG.search(html.gray_uri(byte_pixels(image[0])))
+    found = PNG.search(data_uri(byte_pixels(image[0]), "png"))
     assert found is not None
     assert number_in(found[1]) == number
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pellucid.errors import PellucidError
-from pellucid.learn.architectures import ARCHITECTURES
+from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.see.dream.dream import dream as dreamt
 from pellucid.see.patterns.results import Patterns as Found

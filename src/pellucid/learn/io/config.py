@@ -1,18 +1,18 @@
 """Descriptions: layers and whole architectures <-> plain tables, as JSON and TOML hold them.
 
 layer_to_dict, layer_from_dict: Conv(4, 5) <-> {"kind": "conv", "maps": 4, "kernel": 5, ...}
-read_architecture: a TOML file -> Architecture
+read_architecture: a TOML file -> Architecture;  ARCHITECTURES: those in presets/ by name
 
 Such a file holds `layers`, a list of tables of a kind ("conv", "residual" ...) and the fields of its class in layers/;
 and, if wanted, `name` (the file's, if not given), `scaling` ("unit", if not given), `initialization`, `loss`, and a
-table `training` of settings that suit it. Those in presets/ are examples, and so is the one in docs/learning.md.
+table `training` of settings that suit it. Those in presets/ are examples, whose first lines say what they are.
 
 Whatever else a table holds is refused with the nearest valid names. Sizes are bounded before anything is made of them.
 """
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -146,3 +146,24 @@ def recipe_from_dict(table: object) -> dict[str, Any]:
     require_known("training setting", table, course)  # no path to write to, which is for the person to give
     given = TrainSettings.of(table)
     return {name: getattr(given, name) for name in table}
+
+
+PRESETS = Path(__file__).parent.parent / "presets"
+NAMES = ("mlp-deep", "cnn-4-4-8-16", "mnist-cnn", "mnist-robust", "cnn-modern", "resnet-8", "mlp-70-30")
+ARCHITECTURES: dict[str, Architecture] = {name: read_architecture(PRESETS / f"{name}.toml") for name in NAMES}
+
+
+def layer_names(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """A name for each layer: conv1, pool1, conv2, ..., flatten, dense (dense1, dense2, ... if several), logits.
+
+    The last layer is the logits; layers of which networks have many are counted even if there is one.
+    """
+    counts: dict[str, int] = {}
+    hidden = sum(layer.kind == "dense" for layer in layers[:-1])
+    names = []
+    for layer in layers[:-1]:
+        counts[layer.kind] = counts.get(layer.kind, 0) + 1
+        alone = layer.kind in ("flatten", "groups", "global_pool") or (layer.kind == "dense" and hidden == 1)
+        numbered = not alone or counts[layer.kind] > 1
+        names.append(f"{layer.kind}{counts[layer.kind]}" if numbered else layer.kind)
+    return (*names, "logits")

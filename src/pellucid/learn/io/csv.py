@@ -25,8 +25,7 @@ from jaxtyping import Float32
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, summary
 from pellucid.files import StrPath, atomic_path, input_file, output_folder, read_bytes, write_text
-from pellucid.learn.architectures import layer_names
-from pellucid.learn.io.config import Architecture, layers_from_list
+from pellucid.learn.io.config import Architecture, layer_names, layers_from_list
 from pellucid.learn.io.description import LARGEST_JSON, StoredNetwork, describe, described, naming, parsed
 from pellucid.learn.layers import Dense, Flatten, Layer, Parameters, Shape
 from pellucid.learn.validation import checked_shape, shapes_of

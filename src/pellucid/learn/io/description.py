@@ -21,9 +21,15 @@ import numpy as np
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.learn import initializers
-from pellucid.learn.architectures import ARCHITECTURES, layer_names
 from pellucid.learn.features import ClusterFeatures
-from pellucid.learn.io.config import Architecture, layer_to_dict, layers_from_list, recipe_from_dict
+from pellucid.learn.io.config import (
+    ARCHITECTURES,
+    Architecture,
+    layer_names,
+    layer_to_dict,
+    layers_from_list,
+    recipe_from_dict,
+)
 from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.losses import loss_named
 from pellucid.learn.validation import checked_shape, fitting, shapes_of

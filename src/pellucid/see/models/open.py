@@ -21,7 +21,7 @@ from torch import nn
 from pellucid.data.scaling import Scaling
 from pellucid.data.spectrum import checked_spectrum
 from pellucid.errors import PellucidError, PellucidWarning, shortened, unknown
-from pellucid.learn.architectures import ARCHITECTURES
+from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.see.models import factories, keras, keras_files, model_files, names, refusals, wheels
 from pellucid.see.models.base import Model

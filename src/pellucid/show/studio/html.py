@@ -40,11 +40,6 @@ status_line, error_line, class_bars, comparison = (
 )
 
 
-def gray_uri(grays: UInt8[np.ndarray, "height width"]) -> str:
-    """Grays in a PNG inside a `data:` address, tinted ink to ivory."""
-    return data_uri(grays, "png")
-
-
 def photo_uri(image: Float32[np.ndarray, "channel height width"]) -> str:
     """A photo or a dream in [0, 1], inside a `data:` address."""
     return data_uri(style.image_bytes(image), "jpeg", quality=PHOTO_QUALITY, tinted=False)

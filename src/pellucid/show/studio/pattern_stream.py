@@ -22,8 +22,7 @@ from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.results import Patterns
 from pellucid.settings import PatternSettings
 from pellucid.show.studio import html
-from pellucid.show.studio.jobs import Job
-from pellucid.show.studio.sessions import Session
+from pellucid.show.studio.sessions import Job, Session
 
 LARGE, SMALL = 280, 84  # pixels that the pattern of a single unit, and of one of many, is brought near to
 

@@ -19,7 +19,7 @@ from pellucid.settings import AtlasDataSettings, AtlasSettings
 from pellucid.show.atlas.build import Atlas, atlas
 from pellucid.show.studio import controls, html
 from pellucid.show.studio.context import Context, connect, look
-from pellucid.show.studio.jobs import Job
+from pellucid.show.studio.sessions import Job
 
 NONE = "none"
 FIRST = ("layers", "variants", "steps")  # the rest is one click away

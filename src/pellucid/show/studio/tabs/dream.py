@@ -19,8 +19,7 @@ from pellucid.settings import DreamSettings
 from pellucid.show import dream_export
 from pellucid.show.studio import controls, html
 from pellucid.show.studio.context import Context, connect, download, dropzone, look, offered
-from pellucid.show.studio.jobs import Job
-from pellucid.show.studio.sessions import Session
+from pellucid.show.studio.sessions import Job, Session
 
 FIRST = ("levels", "rounds", "steps", "strength")
 LEVELS = 8  # as many as DreamSettings allows

@@ -12,19 +12,19 @@ from typing import Any
 import gradio as gr
 
 from pellucid.errors import PellucidError
-from pellucid.learn.architectures import ARCHITECTURES
 from pellucid.learn.backprop_trace import trace_backprop
 from pellucid.learn.history import curve_tags
+from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.see.models.network import open_network
 from pellucid.settings import DataSettings, TrainSettings
 from pellucid.show.figures.training import HEADS, layer_pictures
 from pellucid.show.labels import percent
+from pellucid.show.sprites import data_uri
 from pellucid.show.studio import controls, html
 from pellucid.show.studio.context import Context, connect, download, look
-from pellucid.show.studio.jobs import Job
-from pellucid.show.studio.sessions import Session
+from pellucid.show.studio.sessions import Job, Session
 
 FIRST = ("epochs", "batch", "learning_rate", "optimizer", "seed")
 RATES = ("learning_rate", "learning_rates")
@@ -175,7 +175,7 @@ def _picture(trainer: Trainer) -> str:
     del pictures["input"]  # which stands above already
     layers = [
         (name, html.activation_text(of_layer[name][0]), of_layer[name][1] == 1, [
-            (f"{head}, {words}", html.gray_uri(pixels)) for head, (pixels, words) in zip(HEADS, strips, strict=False)
+            (f"{head}, {words}", data_uri(pixels, "png")) for head, (pixels, words) in zip(HEADS, strips, strict=False)
         ])
         for name, strips in pictures.items()
     ]  # fmt: skip
