@@ -12,7 +12,7 @@ from foreign import assert_alike
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.features import AtPosition, Direction, MeanSquare, likeness
+from pellucid.see.objectives.features import AtPosition, MeanSquare, likeness
 from pellucid.see.objectives.units import OtherUnits, Units
 from pellucid.see.patterns.api import patterns
 from pellucid.see.validation import as_array, as_units
@@ -42,8 +42,6 @@ def split(images):
         (lambda: OtherUnits("1", torch.tensor([-1])), "no unit -1 in layer '1'; choose 0 to 3.$"),
         (lambda: Units("1", torch.tensor([1, 2])) - OtherUnits("1", torch.tensor([1])), "2 jobs is added to one of 1"),
         (lambda: Units("9", torch.tensor([1])), "no layer '9'"),
-        (lambda: Direction("1", torch.ones(2, 7)), r"shape \(2, 7\).*each of the 4 units"),
-        (lambda: Direction("1", torch.full((1, 4), torch.nan)), "holds NaN"),
         (lambda: MeanSquare("1", 0), "no jobs"),
         (lambda: MeanSquare("1", -1), "-1 images"),
     ],
@@ -73,7 +71,7 @@ WRONG_TYPES = """
 import numpy as np, torch
 from torch import nn
 import pellucid as pc
-from pellucid.see.objectives.features import Direction, likeness
+from pellucid.see.objectives.features import likeness
 from pellucid.see.objectives.units import Units
 
 module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
@@ -83,8 +81,8 @@ for call in (
     lambda: pc.patterns(model, "1", data=images[0, 0]),
     lambda: pc.patterns(model, "1", data="figits"),
     lambda: pc.patterns(model, "1", start={"a": 1}),
-    lambda: pc.patterns(model, Direction("1", "north")),
-    lambda: pc.patterns(model, Direction("1", [1, 0, 0, 0])),
+    lambda: pc.open_model(model, directions={"1": "north"}),
+    lambda: pc.open_model(model, directions={"1": [1, 0, 0]}),
     lambda: pc.patterns(model, Units("1", 1)),
     lambda: likeness(model, "1", (255 * images).astype(np.uint8)),
     lambda: likeness(model, "1", 255 * torch.from_numpy(images)),

@@ -7,7 +7,6 @@ from .models.open import open_model as open_model
 from .objectives.base import Objective as Objective
 from .objectives.base import Score as Score
 from .objectives.features import AtPosition as AtPosition
-from .objectives.features import Direction as Direction
 from .objectives.features import FeatureMatch as FeatureMatch
 from .objectives.features import MeanSquare as MeanSquare
 from .objectives.features import PreActivation as PreActivation

@@ -19,7 +19,7 @@ from pellucid.learn.network import Network
 from pellucid.see.models.base import LayerOutput
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.features import Direction
+from pellucid.see.objectives.base import Objective
 from pellucid.see.patterns.api import patterns
 from pellucid.settings import AtlasSettings
 from pellucid.show.atlas.parts import fingerprint
@@ -108,7 +108,7 @@ def test_the_direction_of_one_unit_is_that_unit(opened):
 
 
 def test_two_ways_to_the_same_pattern(opened):
-    """Rejects a layer of directions that is scored otherwise than the objective of the same vectors, for which a pair
+    """Rejects a layer of directions that is scored otherwise than a function of the same vectors, for which a pair
     of units is planted."""
     model, layer = opened
     pair = np.zeros((1, model.layer(layer).units))
@@ -116,7 +116,11 @@ def test_two_ways_to_the_same_pattern(opened):
     directed = open_model(model, directions={layer: pair})
     settings = {**QUICK, "initial_smoothing": 0, "seed": 1, "image": "box", "start": np.full(model.input_shape, 0.4)}
     layered = patterns(directed, f"{layer}@directions", **settings)
-    named = patterns(model, Direction(layer, torch.from_numpy(pair).float()), **settings)
+
+    def along(maps):
+        return (maps.flatten(1).unflatten(1, (maps.shape[1], -1)).mean(2) * torch.from_numpy(pair).to(maps)).sum(1)
+
+    named = patterns(model, Objective.of(layer, along), **settings)
     np.testing.assert_allclose(layered.activations, named.activations, rtol=1e-4, atol=1e-5)
     both = answer(model, layer, torch.from_numpy(layered.images)).unit_means[:, [0, 2]].numpy() @ [3, 2]
     np.testing.assert_allclose(layered.activations, both, rtol=1e-4, atol=1e-5)
@@ -171,8 +175,8 @@ WRONG = {
     "none": (np.ones((0, 6)), "shape"),
     "NaN": (np.full((1, 6), np.nan), "NaN or infinity"),
     "words": ([["a"] * 6], "give an array of real numbers"),
-    "a short bias": ({"weight": np.ones((2, 6)), "bias": [1.0]}, "a finite bias and a name for each"),
-    "few names": ({"weight": np.ones((3, 6)), "names": ["one"]}, "a finite bias and a name for each"),
+    "a short bias": ({"weight": np.ones((2, 6)), "bias": [1.0]}, "a bias and a name for each"),
+    "few names": ({"weight": np.ones((3, 6)), "names": ["one"]}, "a bias and a name for each"),
     "other names": ({"vectors": np.ones((2, 6)), 7: 0}, "no vectors, but vectors, 7; call them 'weight'"),
     "no file": ("nothing.npy", "no file of directions 'nothing.npy'"),
     "no NPZ": ("nothing.npz", "no NPZ file 'nothing.npz'"),

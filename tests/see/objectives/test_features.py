@@ -1,4 +1,4 @@
-"""aims: neurons, squares, directions, features."""
+"""Features: neurons, squares, likeness."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from foreign import assert_alike
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.features import AtPosition, Direction, FeatureMatch, MeanSquare, PreActivation, likeness
+from pellucid.see.objectives.features import AtPosition, FeatureMatch, MeanSquare, PreActivation, likeness
 from pellucid.see.objectives.units import OtherUnits, Units
 from pellucid.see.patterns.api import patterns
 
@@ -22,14 +22,12 @@ def readings(linear=True):
 
 
 def objectives():
-    vectors = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
     wanted = torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(2))
     units = torch.tensor([2, 0, 1, 1])
     return {
         "at": AtPosition(Units("maps", units), (1, 3)),
         "pre-activation": PreActivation(Units("maps", units) - 0.5 * OtherUnits("maps", units)),
         "square": MeanSquare("maps", 4),
-        "direction": Direction("maps", vectors),
         "inversion": FeatureMatch("maps", wanted),
         "caricature": FeatureMatch("maps", wanted.abs(), caricature=2.0),
         "others": OtherUnits("maps", units),

@@ -1,7 +1,6 @@
 """Directions: vectors along a layer's units (concepts, a sparse autoencoder's features) as one more layer of a Model.
 
 with_directions: a Model, one of its layers, vectors or a file of them -> the same Model with a layer of directions
-along:           maps (batch, unit, *position), vectors (direction, unit) -> (batch, direction, *position)
 
 A direction is a unit like others, so all that is done with units is done with it. An encoder ends in a ReLU behind its
 bias; its pre-activation is known, so that features are woken as other silent units are.
@@ -31,24 +30,6 @@ LARGEST_FILE = 2**32
 _NAMES = {"weight": "bias", "encoder.weight": "encoder.bias", "W_enc": "b_enc"}  # of vectors -> of their bias
 
 
-def along(
-    maps: Float[Tensor, "batch unit *position"], vectors: Float[Tensor, "direction unit"]
-) -> Float[Tensor, "batch direction *position"]:
-    """How far the units go along each vector, at each position."""
-    return torch.einsum("bu...,du->bd...", maps, vectors.to(maps))
-
-
-def require_along(layer: LayerInfo, vectors: Tensor) -> None:
-    """Raises PellucidError where vectors are not finite, or have not one number for each unit of the layer."""
-    if vectors.ndim != 2 or len(vectors) == 0 or vectors.shape[1] != layer.units:
-        raise PellucidError(
-            f"Directions have shape {tuple(vectors.shape)}; give (direction, unit), with a number for each of the "
-            f"{layer.units} units of layer '{layer.name}'."
-        )
-    if not bool(torch.isfinite(vectors).all()):
-        raise PellucidError("A direction holds NaN or infinity; every number must be finite.")
-
-
 def with_directions(model: Model, layer: str, source: Any) -> Model:
     """The model with a layer of directions along those units, called `layer@stem` after a file, or `layer@directions`.
 
@@ -66,12 +47,18 @@ def with_directions(model: Model, layer: str, source: Any) -> Model:
         raise PellucidError(f"'{name}' holds no vectors, but {found}; call them 'weight'.")
     vectors, bias = torch.from_numpy(np.atleast_2d(as_array(held[key], "Directions"))), held.get(_NAMES[key])
     vectors = vectors.T.contiguous() if key == "W_enc" else vectors
-    require_along(base, vectors)
+    if vectors.ndim != 2 or len(vectors) == 0 or vectors.shape[1] != base.units:
+        raise PellucidError(
+            f"Directions have shape {tuple(vectors.shape)}; give (direction, unit), with a number for each of the "
+            f"{base.units} units of layer '{base.name}'."
+        )
     count, is_encoder = len(vectors), bias is not None or key != "weight"
     offsets = torch.from_numpy(as_array(np.zeros(count) if bias is None else bias, "The bias of directions"))
     names = tuple(map(str, np.ravel(held.get("names", ()))))
-    if offsets.shape != (count,) or not bool(torch.isfinite(offsets).all()) or len(names) not in (0, count):
-        raise PellucidError(f"'{name}' has {count} directions; give a finite bias and a name for each, or none.")
+    if not bool(torch.isfinite(vectors).all()) or not bool(torch.isfinite(offsets).all()):
+        raise PellucidError(f"The directions of '{name}' hold NaN or infinity; every number must be finite.")
+    if offsets.shape != (count,) or len(names) not in (0, count):
+        raise PellucidError(f"'{name}' has {count} directions; give a bias and a name for each, or none.")
     facts = base.prefix, vectors.numel(), "relu" if is_encoder else "", base.guessed, names
     own = LayerInfo(name, DIRECTIONS, count, (count, *base.shape[1:]), *facts)
     shared = {one.name: getattr(model, one.name) for one in fields(Model)}
@@ -113,15 +100,22 @@ class DirectedModel(Model):
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; the directions' follow from what the inner model's says of their base."""
         wanted = [self.layer(name).name for name in layers]
-        below = dict.fromkeys(self.base if name == self.own.name else name for name in wanted)
-        with self.inner.reading(list(below)) as read:
+        with self.inner.reading(self._below(wanted)) as read:
             yield _Reader(self, read, wanted)
+
+    def _below(self, layers: Sequence[str]) -> list[str]:
+        return list(dict.fromkeys(self.base if name == self.own.name else name for name in layers))
+
+    def folded(self, layers: Sequence[str]) -> "DirectedModel":
+        """The same around the inner model as it is folded."""
+        return replace(self, inner=self.inner.folded(self._below(layers)))
 
     def directed(self, layer: LayerOutput) -> LayerOutput:
         """What the directions give, and that before their own rectifier, or else before the one of their base."""
-        found = {name: along(maps, self.vectors) for name, maps in vars(layer).items() if maps is not None}
+        vectors, bias = self.vectors.to(layer.output), self.bias.to(layer.output)
+        given = {name: maps for name, maps in vars(layer).items() if maps is not None}
+        found = {name: torch.einsum("bu...,du->bd...", maps, vectors) for name, maps in given.items()}
         if self.own.activation:
-            bias = self.bias.to(layer.output)
             found = {name: maps + bias.view(-1, *[1] * (maps.ndim - 2)) for name, maps in found.items()}
             before = found["output"]
             found = {name: maps.relu() for name, maps in found.items()} | {"pre_activation": before}

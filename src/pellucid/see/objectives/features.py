@@ -3,13 +3,12 @@
 AtPosition:    an objective of maps -> the same at one of their positions: a neuron
 PreActivation: an objective of a layer's output -> the same before its rectifier, softmax or sigmoid: a class' logit
 MeanSquare:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
-Direction:     a layer, vectors -> how far its units go along each vector, on average over positions
 FeatureMatch:  a layer, wanted activations -> how near an image's are (inversion), or how far along (caricature)
 
 likeness: a model, a layer, images of one's own -> the FeatureMatch of their activations
 
-They add up as all objectives do: `Direction(...) + 0.1 * MeanSquare(...)`. Sources: Mahendran and Vedaldi, CVPR 2015,
-for inversion; Olah et al., "The building blocks of interpretability", Distill 2018, for directions and caricatures.
+They add up as all objectives do: `likeness(...) + 0.1 * MeanSquare(...)`. Sources: Mahendran and Vedaldi, CVPR 2015,
+for inversion; Olah et al., "The building blocks of interpretability", Distill 2018, for caricatures.
 """
 
 import zlib
@@ -25,9 +24,8 @@ from torch import Tensor
 from pellucid.data.splits import validate_images
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import LayerOutput, Model
-from pellucid.see.models.directions import along, require_along
 from pellucid.see.objectives.base import LayerObjective, Objective, Outputs, Score, WrappedObjective
-from pellucid.see.validation import as_array, to_numpy
+from pellucid.see.validation import to_numpy
 
 LEAST = 1e-12
 
@@ -135,36 +133,6 @@ class MeanSquare(LayerObjective):
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         score = self(outputs)
         return (score.rank if rank else score.value)[:, None].expand(-1, self.jobs)
-
-
-@dataclass(frozen=True, eq=False)
-class Direction(LayerObjective):
-    """The layer's units along a vector for each job, on average over positions."""
-
-    vectors: Float[Tensor, "job unit"]
-    per_job: ClassVar[str] = "vectors"
-
-    def __post_init__(self) -> None:
-        given: Any = self.vectors
-        if not isinstance(given, Tensor) or given.dtype != torch.float32 or given.requires_grad:
-            object.__setattr__(self, "vectors", torch.from_numpy(as_array(given, "A direction")))
-
-    def require_fit(self, model: Model) -> None:
-        """Raises PellucidError where the vectors are not finite, or have not one number for each unit."""
-        require_along(model.layer(self.layer), self.vectors)
-        super().require_fit(model)
-
-    @property
-    def rng_keys(self) -> Int64[Tensor, "job"]:
-        """Checksums of the vectors, so that equal jobs have equal keys."""
-        return _checksums(self.vectors)
-
-    def __call__(self, outputs: Outputs) -> Score:
-        means = outputs[self.layer].unit_means
-        return Score.never_silent((means * self.vectors.to(means.device)).sum(1))
-
-    def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
-        return along(outputs[self.layer].unit_means, self.vectors)
 
 
 @dataclass(frozen=True, eq=False)
