@@ -675,7 +675,7 @@ def test_atlas_writes_a_site(capsys, small_net):
     assert done(capsys, "atlas", small_net, *few, "--out", "site").endswith("Wrote site/index.html\n")
     told = json.loads(Path("site/atlas.json").read_text(encoding="utf-8"))
     assert [layer["name"] for layer in told["layers"]] == ["conv1"]
-    assert told["command"].endswith("--layers conv1 --variants 1 --steps 2 --snapshots 2 --out site")
+    assert told["command"].endswith("--steps 2 --snapshots 2 --layers conv1 --variants 1 --out site")
     assert "'conv9'" in refused(capsys, "atlas", small_net, "--layers", "conv9", "--out", "other")
     assert "--engine ray" in refused(capsys, "atlas", small_net, "--address", "auto", "--out", "other")
 

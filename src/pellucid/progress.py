@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 DELAY = 2  # seconds before anything is shown
 OFTEN, SELDOM = 0.1, 30  # seconds between two drawings, where they replace each other and where they do not
+PERCENT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"  # of work that is counted in no unit
 
 
 def bar(*arguments: Any, **options: Any) -> Any:
@@ -102,9 +103,9 @@ class Report:
 
 
 @contextmanager
-def reporting(label: str, callback: Progress | None) -> Iterator[Report]:
-    """A Report that draws a bar of this name on stderr, or calls the callback if there is one."""
-    with bar(total=0, desc=label, disable=callback is not None) as drawn:
+def reporting(label: str, callback: Progress | None, **options: Any) -> Iterator[Report]:
+    """A Report that draws a bar of this name on stderr (options: of `bar`), or calls the callback if there is one."""
+    with bar(total=0, desc=label, disable=callback is not None, **options) as drawn:
         yield Report(drawn, callback)
 
 
@@ -114,7 +115,7 @@ StageCallback = Callable[[str, float | None], None]
 
 def print_stage(stage: str, seconds: float | None) -> None:
     """A StageCallback that prints a line as a stage begins and one with its seconds as it ends."""
-    print(f"{stage} ..." if seconds is None else f"{stage}: {seconds:.1f} s", file=sys.stderr, flush=True)
+    print_line(f"{stage} ..." if seconds is None else f"{stage}: {seconds:.1f} s", error=True)
 
 
 @dataclass

@@ -123,7 +123,7 @@ def end_session(number: int) -> None:
 
 
 def test_a_killed_driver_goes_on(tmp_path):
-    """Rejects a chunk that is found twice, a file cut short, and pages of an atlas that is not whole."""
+    """Rejects a chunk that is found twice, a file cut short, and a page of an atlas that passes for whole."""
     pytest.importorskip("ray")
     out = tmp_path / "killed"
     out.mkdir()
@@ -142,7 +142,8 @@ def test_a_killed_driver_goes_on(tmp_path):
         driver.stderr.close()
         end_session(driver.pid)
     assert (arrays / "scan.npz").exists()
-    assert not (out / "site" / "index.html").exists()
+    page = out / "site" / "index.html"
+    assert not page.exists() or "This atlas is still being made" in page.read_text(encoding="utf-8")
     before = Path.cwd()
     os.chdir(out)
     try:

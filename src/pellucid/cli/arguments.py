@@ -5,6 +5,7 @@ Rooms are imported inside, so that `pellucid --help` does not wait for them.
 
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -222,6 +223,20 @@ def former_options(verb: str) -> dict[str, str]:
 def given_options(settings: Settings) -> dict[str, Any]:
     """The options that were given, without defaults."""
     return settings.model_dump(exclude_unset=True)
+
+
+def command_of(words: Sequence[str], *groups: Settings, without: Sequence[str] = (), **options: Any) -> str:
+    """The command line of these words, of the options that were given in the groups but for some, and further ones."""
+    line = list(words)
+    for name, value in [pair for group in groups for pair in group.given.items()] + [*options.items()]:
+        option = name.replace("_", "-")
+        if name in without:
+            continue
+        if isinstance(value, bool):
+            line.append(f"--{option}" if value else f"--no-{option}")
+        elif value is not None and value != ():
+            line += [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(line)
 
 
 def grid_of(words: Sequence[str]) -> dict[str, list[str]]:

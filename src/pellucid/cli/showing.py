@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pellucid.cli.app import AnyModel, Flat, Layer, app, print_written
-from pellucid.cli.arguments import given_options, model_of
+from pellucid.cli.arguments import command_of, given_options, model_of
 from pellucid.errors import PellucidError, requiring
 from pellucid.files import check_output
 from pellucid.settings import (
@@ -56,10 +56,11 @@ def atlas(
     from pellucid.show.atlas.build import atlas as make
     from pellucid.spread.engines import engine_of
 
+    words = ["pellucid", "atlas", model]
+    command = command_of(words, how, source, settings, without=("resume", "chunk"), out=out)
+    asked = {"data_dir": source.data_dir, "command": command, **given_options(settings)}
     with engine_of(**given_options(execution)) as engine:
-        made = make(
-            model_of(model, how), out, source.data, data_dir=source.data_dir, engine=engine, **given_options(settings)
-        )
+        made = make(model_of(model, how), out, source.data, engine=engine, **asked)
     print_written(made.page)
 
 

@@ -7,25 +7,24 @@ from typing import Literal
 
 from pellucid.settings.fields import Settings, field
 from pellucid.settings.learning import IMAGES
+from pellucid.settings.seeing import PatternSettings
 
 
-class AtlasSettings(Settings):
-    """What an atlas shows of every unit."""
+class AtlasSettings(PatternSettings):
+    """What an atlas shows of every unit, and how its patterns are found."""
 
+    name: str | None = field(None, unset="the model's name")
+    """title of the atlas"""
     layers: tuple[str, ...] = field((), unset="every layer with weights, after its ReLU")
     """layers to show"""
     variants: int = field(3, ge=1, le=16)
-    """patterns of each unit, from different initial images; the strongest is shown first"""
-    steps: int = field(30, ge=1, le=100_000)
-    """optimization steps of a pattern"""
+    """patterns of each unit, of this seed and those after it; the strongest is shown first"""
     snapshots: int = field(8, was="shots", ge=1, le=16)
     """images of a pattern's film strip, at steps that double"""
     examples: int = field(16, ge=1, le=64)
     """strongest images of the data that are shown for each unit"""
     links: int = field(8, ge=1, le=64)
     """connected units listed for each unit, on either side, by the size of the weight"""
-    seed: int = field(0, ge=0)
-    """seed of each unit's first pattern; the others take the seeds after it"""
     chunk: int = field(128, ge=1, le=4096)
     """units optimized together, as one task of a cluster; fewer need less memory"""
     resume: bool = field(True)

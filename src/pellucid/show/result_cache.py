@@ -1,6 +1,7 @@
 """Result cache: arrays on disk with a fingerprint, so that long work goes on where it stopped.
 
 ResultCache.load_part:      name -> the arrays of that file if its fingerprint is the present one
+ResultCache.plan:           pieces by name, and what each costs -> what the progress of the whole counts
 ResultCache.compute_pieces: an executor, pieces of work by name -> the names, as their arrays are written
 digest:                     facts and arrays -> the hash that a fingerprint is
 
@@ -11,7 +12,7 @@ computed anew and replaced. Pieces lie in `pieces/` until the part that they bel
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pellucid.data.tables import read_arrays
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine, Task
 from pellucid.files import atomic_path, output_folder
-from pellucid.progress import Progress
+from pellucid.progress import Report
 
 FINGERPRINT = "fingerprint"
 PIECES = "pieces"
@@ -46,8 +47,19 @@ class ResultCache:
     fingerprint: str
     resume: bool  # use the files that are there; else everything is computed anew
     engine: Engine
-    ticks: Progress | None = None
+    report: Report | None = None  # the progress of all pieces together
     resumed: int = 0  # how many were there already
+    costs: dict[str, int] = field(default_factory=dict)  # of the pieces that are to be computed
+
+    def has_part(self, name: str) -> bool:
+        """Whether there is a whole part that may be taken over."""
+        return self.resume and self._read(self.folder / f"{name}.npz") is not None
+
+    def plan(self, costs: Mapping[str, int]) -> None:
+        """All pieces that `compute_pieces` will be asked for, with their costs in any unit."""
+        self.costs = {name: cost for name, cost in costs.items() if not self._has_piece(name)}
+        if self.report is not None:
+            self.report.expect(sum(self.costs.values()))
 
     def load_part(self, name: str) -> Arrays | None:
         """The arrays of a file that was there already, if they may be taken over."""
@@ -77,24 +89,36 @@ class ResultCache:
         return arrays
 
     def compute_pieces(
-        self, work: Task, shared: tuple[Any, ...], items: Mapping[str, Any], words: str
+        self, work: Task, shared: tuple[Any, ...], items: Mapping[str, Any], label: str
     ) -> Iterator[str]:
         """The names of the pieces as they come to lie on disk; first of those that are there already."""
         missing = []
         for name in items:
-            if self.resume and self._read(self._piece(name)) is not None:
+            if self._has_piece(name):
                 self.resumed += 1
                 yield name
             else:
                 missing.append(name)
         if not missing:
             return
+        ends, reached = np.cumsum([0, *(self.costs.get(name, 0) for name in missing)]), 0
+
+        def progress(done: int, total: int) -> None:  # every piece counts as much there, and here as much as it costs
+            nonlocal reached
+            now = int(np.interp(done / total * len(missing), range(len(ends)), ends))
+            if self.report is not None and now > reached:
+                self.report.advance(now - reached)
+                reached = now
+
         asked = (items[name] for name in missing)
-        found = self.engine.map(work, shared, asked, len(missing), label=words, progress=self.ticks)
-        for number, arrays in found:
+        for number, arrays in self.engine.map(work, shared, asked, len(missing), label=label, progress=progress):
             output_folder(self.folder / PIECES)
             self._write(self._piece(missing[number]), arrays, compressed=False)
             yield missing[number]
+        progress(1, 1)
+
+    def _has_piece(self, name: str) -> bool:
+        return self.resume and self._read(self._piece(name)) is not None
 
     def _piece(self, name: str) -> Path:
         return self.folder / PIECES / f"{name}.npz"

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import types
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +12,19 @@ import torch
 from PIL import Image
 from torch import nn
 
+from pellucid import cli
+from pellucid.cli.app import app
+from pellucid.data.pixels import DEVIATIONS
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.layers import BatchNorm, Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
-from pellucid.settings import AtlasSettings
+from pellucid.settings import AtlasSettings, Settings
 from pellucid.show import style
 from pellucid.show.atlas import build as atlases
-from pellucid.show.atlas import parts, pictures, records
+from pellucid.show.atlas import parts, pictures, records, site
 from pellucid.show.atlas.build import Atlas, atlas
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
@@ -193,7 +198,9 @@ def test_tiles_lie_where_the_page_looks(made, record):
     wall = np.asarray(Image.open(made / "images" / layer["wall"]))
     with np.load(made / "arrays" / "layer-000.npz", allow_pickle=False) as found:
         for unit in range(5):
-            shown = style.duotone(pictures.pattern_tiles(found["patterns"][found["best"][unit], unit][None])[0])
+            shown = style.duotone(
+                pictures.pattern_tiles(found["patterns"][found["order"][0, unit], unit][None], DEVIATIONS)[0]
+            )
             np.testing.assert_array_equal(sheet[unit * height : (unit + 1) * height, :width], shown)
             row, column = divmod(unit, layer["columns"])
             np.testing.assert_array_equal(
@@ -214,7 +221,7 @@ def test_a_second_time_computes_nothing(made, data, monkeypatch):
 
 
 def test_an_interrupted_atlas_goes_on(tmp_path, data, monkeypatch):
-    """Rejects a first layer that is lost when the second is interrupted, and a page before everything is there."""
+    """Rejects a first layer that is lost when the second is interrupted, and a page that is not whole but looks so."""
     real, sought = parts.patterns, []
 
     def interrupted(model, layer, **rest):
@@ -226,8 +233,10 @@ def test_an_interrupted_atlas_goes_on(tmp_path, data, monkeypatch):
     monkeypatch.setattr(parts, "patterns", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, data)
-    assert not (tmp_path / "index.html").exists()
+    assert [layer["name"] for layer in json.loads((tmp_path / "atlas.json").read_text())["layers"]] == ["1"]
     assert not list(tmp_path.rglob(".*"))
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "3 of its\n  8 units are missing" in page
     assert make(tmp_path, data).resumed == 2
     assert sought == ["1", "1", "4", "4", "4"]
 
@@ -304,7 +313,7 @@ def test_large_images_are_averaged_over_blocks():
 def test_two_thousand_units_share_sheets():
     """Rejects a sheet beyond what WebP can hold, and a unit that falls between two sheets."""
     rows = [np.full((3, 28, 28), unit % 251, np.uint8) for unit in range(2000)]
-    made = pictures.unit_sheets(rows)
+    made = pictures.unit_sheets(rows, len(rows))
     assert max(max(sheet.shape) for sheet in made) <= pictures.LARGEST_SHEET
     unit = 1234
     sheet, row = divmod(unit, pictures.UNITS)
@@ -317,22 +326,118 @@ def test_a_class_is_preferred_only_where_it_matters():
     assert records.preferred_classes(means) == [1, None, 1, None]
 
 
-@pytest.mark.parametrize(
-    ("model", "source", "said"),
-    [
-        ("mnist-cnn", "mnist", "pellucid atlas mnist-cnn --data mnist --seed 3 --out 'my atlas'"),
-        ("mnist-cnn", None, "pellucid atlas mnist-cnn --seed 3 --out 'my atlas'"),
-        (object(), None, "pellucid.atlas(object, seed=3)"),
-    ],
-)
-def test_the_command_is_one_that_works(model, source, said):
-    """Rejects words that a shell would split, and a command for what only Python can pass."""
-    settings = atlases.AtlasSettings(seed=3)
-    data = None
-    if source is not None:
-        split = Split(np.zeros((1, 1, 2, 2), np.float32), np.zeros(1, np.int64))
-        data = Data(split, split, split, name="mnist")
-    assert atlases.atlas_command(model, source, data, settings, Path("my atlas")) == said
+def bound(words: str) -> dict[str, dict]:
+    """What the command line makes of words: the values given of each group of settings, and the other arguments."""
+    verb, *rest = shlex.split(words)
+    assert verb == "pellucid"
+    _, arguments, _ = app.parse_args(rest, exit_on_error=False, print_error=False)
+    groups = {type(one).__name__: one for one in arguments.arguments.values() if isinstance(one, Settings)}
+    rest = {name: one for name, one in arguments.arguments.items() if not isinstance(one, Settings)}
+    return {**groups, "given": {name: one.model_fields_set for name, one in groups.items()}, "rest": rest}
+
+
+COMMANDS = {
+    "nothing": "pellucid atlas mnist-cnn --out atlas",
+    "words that a shell would split": "pellucid atlas 'my net.pt' --name \"it's\" --data 'my data' --out 'my atlas'",
+    "several and negative numbers": "pellucid atlas a.pt --layers conv1 conv2 --color-matrix 1 0 -0.5 0 1 0 0 0 1 "
+    "--pixel-range -1 1 --scales 3 3x7 --out atlas",
+    "booleans": "pellucid atlas a.pt --trust --no-relative --grow --image natural --logit --out atlas",
+    "how the model is opened": "pellucid atlas a.b:c --input-shape 3,30,28 --scaling 0.5,0.2 --weights w.pt "
+    "--classes names.txt --device cpu --data mnist --data-dir there --out atlas",
+    "a preset, and what beats it": "pellucid atlas a.pt --preset classic --steps 30 --keep best --at 3 all --out a",
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_the_command_of_the_card_makes_the_same_atlas(tmp_path, monkeypatch, case):
+    """Rejects a command that leaves out how the model is opened, a boolean, a preset or the folder of MNIST, that says
+    what a preset says anyway, or how it was worked on."""
+    said = {}
+    monkeypatch.setattr("pellucid.cli.showing.model_of", lambda model, how: model)
+    monkeypatch.setattr(
+        atlases, "atlas", lambda *_, **given: said.update(given) or types.SimpleNamespace(page=tmp_path)
+    )
+    words = shlex.split(COMMANDS[case])[1:]
+    assert cli.main([*words, "--no-resume", "--chunk", "8", "--workers", "2"]) == 0
+    assert bound(said["command"]) == bound(COMMANDS[case])
+    assert len(said["command"].split()) <= len(COMMANDS[case].split())
+
+
+def test_the_call_of_the_card_is_that_of_python(tmp_path, data):
+    """Rejects a command line for what only Python can pass, and a call without its settings or its folder."""
+    own = make(tmp_path / "own", data, name="Mine").record
+    assert own["name"] == "Mine"
+    assert own["command"].startswith(f"pellucid.atlas(model, out='{tmp_path / 'own'}', data=data, ")
+    asked = eval(own["command"], {"pellucid": types.SimpleNamespace(atlas=lambda *a, **k: k), "model": 0, "data": data})  # noqa: S307  # our own words
+    assert {**QUICK, "layers": CHOSEN, "name": "Mine", "out": str(tmp_path / "own"), "data": data} == asked
+
+
+def test_a_pattern_of_the_atlas_is_that_of_the_same_settings(tmp_path):
+    """Rejects settings of patterns that an atlas takes and ignores, seeds that are not those after the first, and
+    the most exciting of the patterns that excite least."""
+    asked = {"optimizer": "normalized", "learning_rate": 0.2, "noise": "normal", "extreme": "least", "seed": 5}
+    record = make(tmp_path, None, **asked).record
+    assert record["layers"][0]["sought"] == "whatever excites least"
+    with np.load(tmp_path / "arrays" / "layer-001.npz", allow_pickle=False) as found:
+        for variant in range(2):
+            one = patterns(open_model(module(), input_shape=SHAPE), "4", steps=3, **{**asked, "seed": 5 + variant})
+            np.testing.assert_array_equal(found["patterns"][variant], one.images)
+        np.testing.assert_array_equal(
+            record["layers"][1]["activation"], records.json_number(found["activations"].min(0))
+        )
+
+
+def test_a_page_grows_chunk_by_chunk(tmp_path, data, monkeypatch):
+    """Rejects a page that comes when all is done, one whose numbers are of other units than its pictures, pictures
+    that move when others come, and a page of an unfinished atlas that passes for whole."""
+    seen, real = [], site.Site.write_page
+
+    def noted(self, missing=0):
+        page = real(self, missing)
+        text = page.read_text(encoding="utf-8")
+        index = json.loads(re.findall(r"window.PELLUCID = (.*);</script>", text)[0])
+        sheets = [np.asarray(Image.open(tmp_path / "images" / one["sheets"][0])) for one in index["layers"]]
+        seen.append((missing, [one["units"] for one in index["layers"]], sheets, "still being made" in text))
+        script = (tmp_path / "data" / f"layer-{len(sheets) - 1:03d}.js").read_text(encoding="utf-8")
+        assert script.count('"variants"') == index["layers"][-1]["units"] == len(index["layers"][-1]["activation"])
+        return page
+
+    monkeypatch.setattr(site.Site, "write_page", noted)
+    monkeypatch.setattr(atlases, "SHARE", 0)
+    make(tmp_path, data, chunk=2)
+    assert [(missing, units) for missing, units, _, _ in seen] == [
+        *((6, [2]), (4, [4]), (3, [5]), (1, [5, 2]), (0, [5, 3]))
+    ]
+    assert [unfinished for *_, unfinished in seen] == [True, True, True, True, False]
+    first, last = seen[0][2][0], seen[-1][2][0]
+    assert first.shape == last.shape
+    np.testing.assert_array_equal(first[: 2 * SHAPE[1]], last[: 2 * SHAPE[1]])
+
+
+def test_progress_runs_once_from_nothing_to_the_end(tmp_path, data):
+    """Rejects a bar for each part or each pattern, one that jumps back, and one that stops before the end; where half
+    was there already, one that begins in the middle."""
+    told: list[tuple[int, int]] = []
+
+    def run(**settings) -> list[float]:
+        told.clear()
+        model = open_model(module(), input_shape=SHAPE)
+        asked = {**QUICK, "layers": CHOSEN, **settings}
+        atlas(model, tmp_path, data, progress=quiet, ticks=lambda done, total: told.append((done, total)), **asked)
+        return [done / total for done, total in told]
+
+    shares = run()
+    assert shares == sorted(shares)
+    (whole,) = {total for _, total in told}
+    assert shares[0] < 0.1
+    assert shares[-1] == 1
+    assert sum(0.2 < share < 0.9 for share in shares) > 5
+    (tmp_path / "arrays" / "layer-001.npz").unlink()
+    again = run()
+    assert again == sorted(again)
+    assert again[0] < 0.2
+    assert again[-1] == 1
+    assert told[-1][1] < whole
 
 
 def test_layers_of_one_s_own_network_are_seen_behind_their_norms_and_sums():

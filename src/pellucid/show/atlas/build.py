@@ -3,39 +3,45 @@
 atlas: model, folder, data -> Atlas: `index.html`, sheets of pictures, `atlas.json` (every number), `arrays/*.npz`
 
 The site asks nothing of the network and works from a folder. Every result is written at once, so an atlas that was
-interrupted goes on where it stopped. Without data the parts that need images are absent, not empty. Numbers reach the
+interrupted goes on where it stopped. Its page is there from the first units on, says how many are missing, and grows;
+it takes at most a tenth of the time. Without data the parts that need images are absent, not empty. Numbers reach the
 browser as scripts, because a page opened from a folder may not fetch files.
 """
 
+import json
 import os
 import platform
 import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from pellucid.data.load import NAMES
 from pellucid.data.splits import Data
 from pellucid.executors import Engine
 from pellucid.files import StrPath, output_folder
+from pellucid.progress import PERCENT, StageCallback, StageTimer, print_stage, reporting
 from pellucid.progress import Progress as WorkProgress
-from pellucid.progress import StageCallback, StageTimer, print_stage
 from pellucid.see.dataset.fitting import data_for
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
+from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.see.patterns.pieces import joined_arrays
-from pellucid.settings import AtlasSettings
-from pellucid.show.atlas import parts, records, site
+from pellucid.settings import AtlasSettings, PatternSettings
+from pellucid.show.atlas import parts
 from pellucid.show.atlas.records import AtlasLayer
+from pellucid.show.atlas.site import Site
 from pellucid.show.result_cache import Arrays, ResultCache
 
 WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear|Directions")
 RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Softplus")
 LIBRARIES = ("pellucid", "torch", "numpy")
+FIELD = 64  # passes that find a receptive field, about
+SHARE = 10  # a page of an atlas that is not whole is written again after so many times as long as that took
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def atlas(
     engine: Engine | None = None,
     progress: StageCallback = print_stage,
     ticks: WorkProgress | None = None,
+    command: str | None = None,
     **settings: Any,
 ) -> Atlas:
     """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
@@ -67,7 +74,8 @@ def atlas(
     model: a Model, or whatever `open_model` takes.  data: whatever `load_data` takes, with `data_dir` as its root, with
     labels or without; its train and dev images are scanned, resized to the model.  engine: an executor, this process if
     there is none; the site is the same.  progress: called with every stage as it begins and ends.  ticks: called with
-    (done, total) inside a stage, instead of a bar.  settings: fields of AtlasSettings.
+    (done, total) of the whole, instead of a bar.  command: what the card says makes this atlas, if not the call of this
+    function.  settings: fields of AtlasSettings, those of PatternSettings among them.
 
     Raises PellucidError for what cannot be opened or written to, images that cannot be read, and unknown layers
     and settings (with the nearest).
@@ -82,21 +90,18 @@ def atlas(
             images = data_for(opened, data, data_dir, chosen.seed)
     folder = output_folder(out)
     fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
-    cache = ResultCache(
-        output_folder(folder / "arrays"), fingerprint, chosen.resume, Engine() if engine is None else engine, ticks
-    )
-    entries = _collect_layers(opened, layers, chosen, images, cache, clock)
-    joined = None if images is None else parts.scanned_images(images)
+    arrays = output_folder(folder / "arrays")
+    with reporting("atlas", ticks, bar_format=PERCENT, smoothing=0.1) as report:
+        cache = ResultCache(arrays, fingerprint, chosen.resume, Engine() if engine is None else engine, report)
+        work = _Work(opened, layers, chosen, images, cache, clock)
+        work.plan()
+        stats = work.stats()
+        words = command or _call(model, data, data_dir, chosen, folder)
+        found = Site(folder, _model_facts(opened, chosen, images, stats, words), opened, images)
+        work.write_layers(found, stats)
     with clock("writing the pages"):
-        record = _model_facts(opened, chosen, images, entries, atlas_command(model, data, images, chosen, folder))
-        record["layers"] = [records.layer_record(entry, chosen, joined) for entry in entries]
-        names = opened.classes or (() if images is None else images.classes)
-        if entries[-1].info.name == opened.layers[-1].name and entries[-1].info.shape == (len(names),):
-            record["layers"][-1]["names"] = list(names)  # of the classes that its units stand for
-        for at, entry in enumerate(entries):
-            record["layers"][at].update({"names": list(entry.info.names)} if entry.info.names else {})
-        page = site.write_site(folder, opened, record, entries, images, joined)
-    return Atlas(page, record, cache.resumed)
+        page = found.finish(layers)
+    return Atlas(page, found.record, cache.resumed)
 
 
 def _choose_layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
@@ -122,86 +127,139 @@ def _rectifier_after(model: Model, at: int) -> int:
     return at
 
 
-def _collect_layers(
-    model: Model,
-    layers: tuple[LayerInfo, ...],
-    settings: AtlasSettings,
-    data: Data | None,
-    cache: ResultCache,
-    clock: StageTimer,
-) -> list[AtlasLayer]:
-    """Patterns, statistics and connections of each layer, computed or from the cache."""
-    names = [layer.name for layer in layers]
-    stats: Arrays = {}
-    if data is not None:
-        with clock("scanning the images"):
-            stats = _scan_data(model, names, settings, data, cache)
-    linked = connections(model, names)
-    entries = []
-    found = _find_patterns(model, layers, settings, data, cache)
-    for index, info in enumerate(layers):
-        with clock(f"{info.units} units of {info.name}"):
-            arrays = next(found)
-        own = {key.partition(":")[2]: array for key, array in stats.items() if key.startswith(f"{index}:")}
-        after = next(((name, link) for name, link in linked.items() if link.before == info.name), None)
-        entries.append(AtlasLayer(info, arrays, own, model.receptive_field(info.name), linked.get(info.name), after))
-        if "confusion" in stats and index == len(layers) - 1:
-            own["confusion"] = stats["confusion"]
-    cache.remove_pieces()
-    return entries
+@dataclass
+class _Work:
+    """The computations of an atlas, in pieces that are taken over where they are there."""
 
+    model: Model
+    layers: tuple[LayerInfo, ...]
+    settings: AtlasSettings
+    data: Data | None
+    cache: ResultCache
+    clock: StageTimer
 
-def _scan_data(model: Model, names: list[str], settings: AtlasSettings, data: Data, cache: ResultCache) -> Arrays:
-    """Statistics of every layer over the images; shares of them are computed in any order, and joined in theirs."""
-    old = cache.load_part("scan")
-    if old is not None:
-        return old
-    shares = parts.image_shares(model, names, data)
-    for _ in cache.compute_pieces(parts.compute_share, (model, names, settings, data), shares, "scanning the images"):
-        pass
-    arrays = parts.join_shares(names, data, (cache.load_piece(name) for name in shares))
-    boxes = {f"boxes-{at:03d}": (name, arrays[f"{at}:positions"]) for at, name in enumerate(names)}
-    for _ in cache.compute_pieces(parts.compute_boxes, (model, data), boxes, "where units look"):
-        pass
-    for at, piece in enumerate(boxes):
-        arrays.update({f"{at}:{field}": array for field, array in cache.load_piece(piece).items()})
-    cache.save_part("scan", arrays, [*shares, *boxes])
-    return arrays
+    def __post_init__(self) -> None:
+        self.names, self.stats_part = [layer.name for layer in self.layers], "fields" if self.data is None else "scan"
+        self.written, self.cost = 0.0, 0.0  # when a page was written, and the seconds that it took
+        self.parts = [f"layer-{at:03d}" for at in range(len(self.layers))]
+        self.there = [self.cache.has_part(part) for part in self.parts]
+        self.chunks = [
+            {
+                f"{part}-{one[1].start:05d}-{one[1].stop:05d}": one
+                for one in parts.chunks(self.model, name, self.settings)
+            }
+            for part, name in zip(self.parts, self.names, strict=True)
+        ]
+        self.fields = {f"field-{at:03d}": name for at, name in enumerate(self.names)}
+        self.shares = {} if self.data is None else parts.image_shares(self.model, self.names, self.data)
 
+    def plan(self) -> None:
+        """Tell the cache all that there is to do, so that one progress counts it."""
+        model, costs = self.model, dict[str, int]()
+        if not self.cache.has_part(self.stats_part):
+            costs |= {piece: FIELD * parts.pass_cost(model, name) for piece, name in self.fields.items()}
+            for piece, share in self.shares.items():
+                costs[piece] = parts.share_cost(share, model, self.names, self.data)
+        for piece, chunk in self._missing().items():
+            costs[piece] = parts.chunk_cost(chunk, model, self.settings)
+        self.cache.plan(costs)
 
-def _find_patterns(
-    model: Model, layers: tuple[LayerInfo, ...], settings: AtlasSettings, data: Data | None, cache: ResultCache
-) -> Iterator[Arrays]:
-    """Yields the patterns of each layer in turn; chunks of later layers may be computed before earlier ones."""
-    old = [cache.load_part(f"layer-{at:03d}") for at in range(len(layers))]
-    chunks = [
-        {f"layer-{at:03d}-{c[1].start:05d}-{c[1].stop:05d}": c for c in parts.chunks(model, info.name, settings)}
-        for at, info in enumerate(layers)
-        if old[at] is None
-    ]
-    every = {name: chunk for own in chunks for name, chunk in own.items()}
-    stream = cache.compute_pieces(parts.compute_chunk, (model, settings, data), every, "patterns")
-    there: set[str] = set()
-    waiting = iter(chunks)
-    for at, arrays in enumerate(old):
-        if arrays is not None:
-            yield arrays
-            continue
-        own = next(waiting)
-        while not own.keys() <= there:
-            there.add(next(stream))
-        found = joined_arrays((cache.load_piece(name) for name in own), layers[at].units, parts.AXES)
-        cache.save_part(f"layer-{at:03d}", found, list(own))
-        yield found
+    def stats(self) -> Arrays:
+        """Receptive fields, and statistics over the images, of every layer; under `0:rows`, `0:means` for the first.
+
+        Shares of the images are computed in any order, and joined in theirs.
+        """
+        cache, images = self.cache, self.data
+        old = cache.load_part(self.stats_part)
+        if old is not None:
+            return old
+        with self.clock("receptive fields"):
+            list(cache.compute_pieces(parts.compute_field, (self.model,), self.fields, "receptive fields"))
+        fields = [cache.load_piece(piece) for piece in self.fields]
+        arrays = {f"{at}:{end}": ends for at, field in enumerate(fields) for end, ends in field.items()}
+        boxes = {}
+        if images is not None:
+            with self.clock("scanning the images"):
+                shared = (self.model, self.names, self.settings, images)
+                list(cache.compute_pieces(parts.compute_share, shared, self.shares, "scanning the images"))
+                arrays |= parts.join_shares(self.names, images, map(cache.load_piece, self.shares))
+                boxes = {
+                    f"boxes-{at:03d}": (name, ReceptiveField(**fields[at]), arrays[f"{at}:positions"])
+                    for at, name in enumerate(self.names)
+                    if fields[at]
+                }
+                list(cache.compute_pieces(parts.compute_boxes, (self.model, images), boxes, "where units look"))
+            arrays |= {f"{int(piece[-3:])}:boxes": cache.load_piece(piece)["boxes"] for piece in boxes}
+        cache.save_part(self.stats_part, arrays, [*self.fields, *self.shares, *boxes])
+        return arrays
+
+    def patterns(self) -> Iterator[tuple[int, Arrays]]:
+        """Yields each layer's number and patterns; before it is whole, those of its first units as they come.
+
+        Chunks of later layers may be computed before earlier ones.
+        """
+        shared = (self.model, self.settings, self.data)
+        stream = self.cache.compute_pieces(parts.compute_chunk, shared, self._missing(), "patterns")
+        done: set[str] = set()
+        for at, (part, chunks) in enumerate(zip(self.parts, self.chunks, strict=True)):
+            old = self.cache.load_part(part) if self.there[at] else None
+            if old is not None:
+                yield at, old
+                continue
+            with self.clock(f"{self.layers[at].units} units of {self.names[at]}"):
+                while not chunks.keys() <= done:
+                    done.add(next(stream))
+                    first = list(takewhile(done.__contains__, chunks))
+                    due = perf_counter() - self.written > SHARE * self.cost
+                    if due and 0 < len(first) < len(chunks):
+                        yield at, self._joined(chunks, first)
+                found = self._joined(chunks, chunks)
+                self.cache.save_part(part, found, list(chunks))
+            yield at, found
+        self.cache.remove_pieces()
+
+    def write_layers(self, site: Site, stats: Arrays) -> None:
+        """All layers, and the page with those that are there whenever one comes that was not."""
+        linked, units = connections(self.model, self.names), sum(layer.units for layer in self.layers)
+        for at, found in self.patterns():
+            begin, info, count = perf_counter(), self.layers[at], len(found["dead"])
+            own = {key.partition(":")[2]: array for key, array in stats.items() if key.startswith(f"{at}:")}
+            ends = {end: own.pop(end) for end in ("rows", "columns") if end in own}
+            after = next(((name, link) for name, link in linked.items() if link.before == info.name), None)
+            place = AtlasLayer(
+                info,
+                PatternSettings.of(**json.loads(str(found["settings"]))),
+                found,
+                {name: array[:count] for name, array in own.items()},
+                ReceptiveField(**ends) if ends else None,
+                linked.get(info.name),
+                after,
+            )
+            site.write_layer(at, place, self.settings)
+            missing = units - sum(layer.units for layer in self.layers[:at]) - count
+            if missing and not (count == info.units and self.there[at + 1]):
+                site.write_page(missing)
+                self.written, self.cost = perf_counter(), perf_counter() - begin
+
+    def _missing(self) -> dict[str, tuple[str, slice]]:
+        """The chunks of the layers that are not whole."""
+        missing = [chunks for there, chunks in zip(self.there, self.chunks, strict=True) if not there]
+        return {piece: chunk for chunks in missing for piece, chunk in chunks.items()}
+
+    def _joined(self, chunks: Mapping[str, tuple[str, slice]], pieces: Iterable[str]) -> Arrays:
+        pieces = list(pieces)
+        return joined_arrays(map(self.cache.load_piece, pieces), chunks[pieces[-1]][1].stop, parts.AXES)
 
 
 def _model_facts(
-    model: Model, settings: AtlasSettings, data: Data | None, entries: list[AtlasLayer], command: str
+    model: Model, settings: AtlasSettings, data: Data | None, stats: Arrays, command: str
 ) -> dict[str, Any]:
     """The facts of the model, the data and this run, for the head of `atlas.json`."""
+    told = (AtlasSettings.__annotations__.keys() | settings.model_fields_set | {"seed"}) - {"name", "resume", "chunk"}
     facts: dict[str, Any] = {
+        "name": settings.name or model.name,
         "command": command,
-        "settings": settings.model_dump(mode="json", exclude={"resume", "chunk"}),
+        "settings": settings.model_dump(mode="json", include=told),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
         "model": {
             "name": model.name,
@@ -217,7 +275,7 @@ def _model_facts(
         facts["model"]["provenance"] = network.provenance
     if data is not None:
         facts["data"] = {"name": data.name, "scanned": len(parts.scanned_images(data)), "classes": list(data.classes)}
-        confusion = entries[-1].stats.get("confusion")
+        confusion = stats.get("confusion")
         if confusion is not None:
             facts["data"]["test"] = int(confusion.sum())
             facts["data"]["accuracy"] = float(confusion.trace() / confusion.sum())
@@ -225,21 +283,15 @@ def _model_facts(
     return facts
 
 
-def atlas_command(model: Any, data: Any, images: Data | None, settings: AtlasSettings, out: Path) -> str:
-    """The command for the same atlas; for a model or data of a person's own, the Python call."""
-    changed = {
-        name: value
-        for name, value in settings.model_dump(exclude_defaults=True).items()
-        if name not in ("resume", "chunk")
+def _call(model: Any, data: Any, data_dir: StrPath | None, settings: AtlasSettings, out: Path) -> str:
+    """The call in Python for the same atlas; `model` and `data` stand for objects, which have no words."""
+    given = {"out": out, "data": data, "data_dir": data_dir, **settings.given}
+    words = {
+        name: repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
+        for name, value in given.items()
+        if value is not None and name not in ("resume", "chunk")
     }
-    named = images is None or isinstance(data, str | os.PathLike) or images.name in NAMES
-    if isinstance(model, str | os.PathLike) and named:
-        words = ["pellucid", "atlas", os.fspath(model)]
-        if images is not None:
-            words += ["--data", os.fspath(data) if isinstance(data, str | os.PathLike) else images.name]
-        for name, value in changed.items():
-            words += [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
-        return shlex.join([*words, "--out", os.fspath(out)])
-    rest = "".join(f", {name}={value!r}" for name, value in changed.items())
-    given = "" if images is None else f", data={images.name!r}"
-    return f"pellucid.atlas({model if isinstance(model, str) else type(model).__name__}{given}{rest})"
+    if data is not None and not isinstance(data, str | os.PathLike):
+        words["data"] = "data"
+    first = repr(os.fspath(model)) if isinstance(model, str | os.PathLike) else "model"
+    return f"pellucid.atlas({', '.join([first, *(f'{name}={value}' for name, value in words.items())])})"

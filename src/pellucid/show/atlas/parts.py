@@ -1,15 +1,17 @@
 """Parts of an atlas: its computations, in pieces that an executor runs in any order.
 
 compute_chunk: some units of a layer -> their patterns, as arrays, whose `AXES` are those of the units
+compute_field: a layer -> the pixels that each position of its map sees
 compute_share: a share of the images -> statistics of every layer;  join_shares: all shares -> all images
 compute_boxes: a layer, its strongest images -> the part of them that each unit's receptive field covers
 fingerprint:   model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
 
 A piece is the same wherever it is computed: the cuts follow from the model and the settings alone. Patterns of images
-beyond 128 pixels a side are stored as blocks of averaged pixels, as they are drawn, since the wall of a large model
+beyond 256 pixels a side are stored as blocks of averaged pixels, as they are drawn, since the wall of a large model
 would fill a disk.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -29,23 +31,25 @@ from pellucid.see.dataset.activation_stats import (
 )
 from pellucid.see.dataset.fitting import class_places
 from pellucid.see.models.base import Model
+from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.pieces import unit_pieces
-from pellucid.settings import AtlasSettings
+from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas import pictures
 from pellucid.show.result_cache import Arrays, digest
 from pellucid.show.sprites import average_blocks
 
-AXES = {"patterns": 1, "activations": 1, "steps": 1, "film_steps": None}
-FORMAT = 3  # of the files of arrays; another one is computed anew
+AXES = {"patterns": 1, "activations": 1, "steps": 1, "order": 1, "film_steps": None, "settings": None}
+FORMAT = 4  # of the files of arrays; another one is computed anew
 
 
 def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
-    """A hash of all that the arrays of an atlas follow from."""
-    chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers"})
-    facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen]
-    arrays = model.identity()
+    """A hash of all that the arrays of an atlas follow from; settings that are not given may follow from the model."""
+    chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers", "name"})
+    given = sorted(settings.model_fields_set & PatternSettings.model_fields.keys() - {"seed", "snapshots"})
+    facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen, given]
+    arrays = model.identity() | ({} if model.spectrum is None else {"spectrum": model.spectrum})
     if data is not None:
         facts += [data.name, data.classes]
         for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
@@ -64,35 +68,54 @@ def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[tuple[str,
 def compute_chunk(
     chunk: tuple[str, slice], model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
 ) -> Arrays:
-    """Several patterns of each unit of a chunk, and the film of the strongest."""
+    """Several patterns of each unit of a chunk, and the film of the one that is the first of their `order`."""
     layer, units = chunk[0], np.arange(chunk[1].start, chunk[1].stop)
+    given = settings.model_dump(exclude_unset=True, include=set(PatternSettings.model_fields))
+    given["snapshots"], most = settings.snapshots, settings.variants
+
+    def share(variant: int) -> Progress | None:  # of the whole chunk
+        return None if progress is None else lambda done, total: progress(variant * total + done, most * total)
+
     found = [
-        patterns(
-            model,
-            layer,
-            units=units,
-            data=data,
-            progress=progress,
-            steps=settings.steps,
-            snapshots=settings.snapshots,
-            seed=settings.seed + variant,
-        )
-        for variant in range(settings.variants)
+        patterns(model, layer, units=units, data=data, progress=share(at), **{**given, "seed": settings.seed + at})
+        for at in range(most)
     ]
     activations = np.stack([one.activations for one in found])
-    best = activations.argmax(0)
+    order = np.argsort(activations if settings.extreme == "least" else -activations, axis=0, kind="stable")
+    best, tones = order[0], found[0].tones
     return {
-        "patterns": np.stack([average_blocks(one.images) for one in found]),
+        "patterns": np.stack([average_blocks(one.images, pictures.TILE) for one in found]),
         "activations": activations,
         "steps": np.stack([one.steps for one in found]),
-        "best": best,
+        "order": order,
+        "settings": np.array(found[0].settings.model_dump_json()),
         "dead": np.logical_and.reduce([one.dead for one in found]),
         "tried_starts": np.sum([one.tried_starts for one in found], axis=0),
         "tried_images": np.max([one.tried_images for one in found], axis=0),
         "film_steps": np.array(found[0].film.steps),
-        "film": np.stack([pictures.pattern_tiles(found[b].film.images[:, u]) for u, b in enumerate(best)]),
+        "film": np.stack([pictures.pattern_tiles(found[b].film.images[:, u], tones) for u, b in enumerate(best)]),
         "film_activations": np.stack([found[b].film.activations[:, u] for u, b in enumerate(best)]),
     }
+
+
+def pass_cost(model: Model, layer: str) -> int:
+    """What one image costs as far as a layer, in numbers that the layers until then give."""
+    names = [one.name for one in model.readable]
+    return sum(math.prod(one.shape) for one in model.readable[: names.index(layer) + 1])
+
+
+def chunk_cost(chunk: tuple[str, slice], model: Model, settings: AtlasSettings) -> int:
+    """What a chunk of patterns costs: initial images are looked at, and optimized on the way there and back."""
+    ascents: int = settings.variants * (settings.candidates + 3 * settings.steps * (chunk[1].stop - chunk[1].start))
+    return ascents * pass_cost(model, chunk[0])
+
+
+def share_cost(item: tuple[bool, ImageChunk], model: Model, layers: Sequence[str], data: Data | None) -> int:
+    """What a share of the images costs: each goes through the network once, as far as is needed."""
+    assert data is not None  # there are shares
+    images = test_images(data) if item[0] else scanned_images(data)
+    first = item[1].number * item[1].count * item[1].size
+    return min(item[1].count * item[1].size, len(images) - first) * max(pass_cost(model, name) for name in layers)
 
 
 def told_classes(model: Model, data: Data) -> Int64[np.ndarray, "class"] | None:
@@ -162,14 +185,20 @@ def join_shares(layers: Sequence[str], data: Data, pieces: Iterable[Arrays]) -> 
     return arrays
 
 
+def compute_field(layer: str, model: Model, progress: Progress | None) -> Arrays:
+    """The pixels that each position of a layer's map sees; nothing where it has no map."""
+    field = model.receptive_field(layer)
+    return {} if field is None else {"rows": field.rows, "columns": field.columns}
+
+
 def compute_boxes(
-    item: tuple[str, Int64[np.ndarray, "unit rank"]], model: Model, data: Data, progress: Progress | None
+    item: tuple[str, ReceptiveField, Int64[np.ndarray, "unit rank"]],
+    model: Model,
+    data: Data,
+    progress: Progress | None,
 ) -> Arrays:
     """Where in its strongest images each unit of a layer looks: (unit, rank, 4), top, left, height, width in pixels."""
-    (name, positions), images = item, scanned_images(data)
-    field = model.receptive_field(name)
-    if field is None:
-        return {}
+    (name, field, positions), images = item, scanned_images(data)
     found = np.zeros((*positions.shape, 4), np.int64)
     distinct, places = np.unique(positions, return_inverse=True)
     places = places.reshape(positions.shape)

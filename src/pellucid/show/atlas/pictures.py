@@ -4,10 +4,11 @@ pattern_tiles: images in model space -> gray tiles (tile, height, width), or col
 photo_tiles:   images of the data in [0, 1] -> the same
 unit_sheets:   a row of tiles for each unit -> sheets
 
-Tiles are at most 128 pixels a side: larger images are averaged over square blocks of whole pixels, never interpolated.
+Tiles are at most 256 pixels a side: larger images are averaged over square blocks of whole pixels, never interpolated.
 A WebP picture has at most 16,383 pixels a side, so the units of a layer share several sheets.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,28 +16,29 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pellucid.data.pixels import tile_sheet
-from pellucid.data.scaling import Images, Scaling, byte_pixels
+from pellucid.data.pixels import Tones, tile_sheet
+from pellucid.data.scaling import Images, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path
 from pellucid.show import style
 from pellucid.show.sprites import average_blocks
 
-LARGEST_SHEET = 16_000  # pixels a side
-UNITS = 64  # units on one sheet
+LARGEST_SHEET, PIXELS = 16_000, 2**24  # pixels a side; pixels that a browser holds at ease
+UNITS = 64  # units on one sheet, at most
+TILE = 256  # pixels a side
 QUALITY = 82  # of pictures of many colours or large tiles
 
 Tiles = UInt8[np.ndarray, "tile height width *colour"]
 
 
-def pattern_tiles(images: Images) -> Tiles:
-    """Images of model space in the one tone of all pictures, whatever their range."""
-    return _gray_or_color(style.tone(Scaling("standardized").apply(average_blocks(images))))
+def pattern_tiles(images: Images, tones: Tones, longest: int = TILE) -> Tiles:
+    """Images of model space in the tones of all pictures of these patterns."""
+    return _gray_or_color(tones.grays(average_blocks(images, longest)))
 
 
 def photo_tiles(images: Images) -> Tiles:
     """Images of the data, in [0, 1], as they are."""
-    return _gray_or_color(byte_pixels(average_blocks(images)))
+    return _gray_or_color(byte_pixels(average_blocks(images, TILE)))
 
 
 def _gray_or_color(pixels: UInt8[np.ndarray, "image channel height width"]) -> Tiles:
@@ -58,11 +60,29 @@ def wall_columns(tiles: int, height: int, width: int) -> int:
     return columns
 
 
-def unit_sheets(rows: Sequence[Tiles]) -> list[UInt8[np.ndarray, "tall wide *colour"]]:
-    """A row of tiles for each unit -> sheets of `UNITS` rows."""
-    step = max(1, min(UNITS, LARGEST_SHEET // rows[0].shape[1]))
-    columns = len(rows[0])
-    return [tile_sheet(np.concatenate(rows[at : at + step]), columns) for at in range(0, len(rows), step)]
+def wall_longest(units: int) -> int:
+    """Pixels of the longer side of a wall's tiles, at most: fewer where there are many units."""
+    return max(TILE // 2, min(TILE, math.isqrt(PIXELS // units)))
+
+
+def unit_rows(row: Tiles) -> int:
+    """How many units, with such a row of tiles each, share a sheet."""
+    tiles, height, width = map(int, row.shape[:3])
+    return max(1, min(UNITS, LARGEST_SHEET // height, PIXELS // (tiles * height * width)))
+
+
+def unit_sheets(rows: Sequence[Tiles], units: int) -> list[UInt8[np.ndarray, "tall wide *colour"]]:
+    """A row of tiles for each of the first units -> sheets that have a place for every one of all `units`."""
+    step, columns = unit_rows(rows[0]), len(rows[0])
+    return [
+        tile_sheet(padded(np.concatenate(rows[at : at + step]), columns * min(step, units - at)), columns)
+        for at in range(0, len(rows), step)
+    ]
+
+
+def padded(tiles: Tiles, count: int) -> UInt8[np.ndarray, "count height width *colour"]:
+    """So many tiles: those that are missing are empty."""
+    return np.concatenate([tiles, np.zeros((count - len(tiles), *tiles.shape[1:]), np.uint8)])
 
 
 def save_sheet(pixels: UInt8[np.ndarray, "tall wide *colour"], path: Path) -> None:

@@ -17,7 +17,7 @@ from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.models.base import LayerInfo
 from pellucid.see.models.connections import Connection
 from pellucid.see.models.receptive_field import ReceptiveField
-from pellucid.settings import AtlasSettings
+from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas.parts import histogram_bins
 from pellucid.show.result_cache import Arrays
 
@@ -27,9 +27,13 @@ CLASS_SHARE = 0.05  # a unit whose class means differ by less than this share of
 
 @dataclass(frozen=True, eq=False)
 class AtlasLayer:
-    """A layer of the atlas: its patterns (`found`), and its statistics over the data (`stats`, empty without data)."""
+    """A layer of the atlas: its patterns (`found`), and its statistics over the data (`stats`, empty without data).
+
+    Of a layer that is still worked on these are the first units alone.
+    """
 
     info: LayerInfo
+    settings: PatternSettings  # of its patterns, which may follow from the model and the layer
     found: Arrays
     stats: Arrays
     field: ReceptiveField | None
@@ -56,11 +60,13 @@ def json_number(value: Any) -> Any:
 def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplits | None) -> dict[str, Any]:
     """A layer and all its units."""
     info, found, stats = place.info, place.found, place.stats
-    best = found["activations"].max(0)
+    best = np.take_along_axis(found["activations"], found["order"][:1], 0)[0]
     dead = found["dead"]
     record: dict[str, Any] = {
         **asdict(info),
         "shape": list(info.shape),
+        "units": len(dead),
+        "sought": place.settings.sought,
         "dead": np.flatnonzero(dead).tolist(),
         "mean_activation": json_number(best.mean()),
         "strongest": int(best.argmax()),
@@ -76,7 +82,7 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
         if stats["class_means"].shape[1] > 0:
             record["class"] = preferred_classes(stats["class_means"])
             record["class_means"] = json_number(stats["class_means"])
-    record["entries"] = [unit_record(place, unit, settings, images) for unit in range(info.units)]
+    record["entries"] = [unit_record(place, unit, settings, images) for unit in range(len(dead))]
     return record
 
 
@@ -92,7 +98,7 @@ def preferred_classes(class_means: np.ndarray) -> list[int | None]:
 def unit_record(place: AtlasLayer, unit: int, settings: AtlasSettings, images: JoinedSplits | None) -> dict[str, Any]:
     """All numbers of one unit's page."""
     found, stats = place.found, place.stats
-    order = order_variants(found, unit)
+    order = found["order"][:, unit].tolist()
     record: dict[str, Any] = {
         "unit": unit,
         "dead": bool(found["dead"][unit]),
@@ -115,11 +121,6 @@ def unit_record(place: AtlasLayer, unit: int, settings: AtlasSettings, images: J
     if images is not None:
         record.update(_data_record(stats, unit, float(found["activations"][order[0], unit]), images))
     return record
-
-
-def order_variants(found: Arrays, unit: int) -> list[int]:
-    """The patterns of a unit, strongest first."""
-    return [int(place) for place in np.argsort(-found["activations"][:, unit], kind="stable")]
 
 
 def _strongest_links(strengths: np.ndarray, count: int) -> list[list[Any]]:

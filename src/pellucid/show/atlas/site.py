@@ -1,6 +1,6 @@
 """Site of an atlas: numbers and arrays -> the files that a browser opens, each whole or not at all.
 
-write_site: folder, record, layers -> index.html, atlas.json, data/*.js, images/*.webp
+Site: folder, facts -> images/*.webp and data/*.js of layer after layer; index.html and atlas.json as often as wanted
 
 `index.html` carries what the first view needs and nothing from elsewhere: a content security policy in it forbids every
 other address. The numbers of one layer's units come from a script of its own when that layer is opened. In a script `<`
@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
 
-from pellucid.data.pixels import tile_sheet
+from pellucid.data.pixels import Tones, tile_sheet
 from pellucid.data.splits import Data, Split
 from pellucid.files import output_folder, write_text
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.dataset.activations import inspect
-from pellucid.see.models.base import Model
+from pellucid.see.models.base import LayerInfo, Model
+from pellucid.settings import AtlasSettings
 from pellucid.show import style
 from pellucid.show.atlas import pictures
-from pellucid.show.atlas.parts import told_classes
-from pellucid.show.atlas.records import AtlasLayer, json_number, order_variants
+from pellucid.show.atlas.parts import scanned_images, told_classes
+from pellucid.show.atlas.records import AtlasLayer, json_number, layer_record
 from pellucid.show.pages import render_template
 from pellucid.show.sprites import average_blocks
 
@@ -34,29 +35,39 @@ PATH_MAPS = 32  # maps of a layer shown for each
 PATH_UNITS = 512  # bars
 
 
-def write_site(
-    folder: Path,
-    model: Model,
-    record: dict[str, Any],
-    places: Sequence[AtlasLayer],
-    data: Data | None,
-    images: JoinedSplits | None,
-) -> Path:
-    """Everything but the arrays; the page comes last, so that it never shows what is not there yet."""
-    pictures, scripts = output_folder(folder / "images"), output_folder(folder / "data")
-    index = {key: value for key, value in record.items() if key != "layers"}
-    index["layers"] = []
-    for at, (place, layer) in enumerate(zip(places, record["layers"], strict=True)):
-        head = {key: value for key, value in layer.items() if key not in ("entries", "class_means")}
-        index["layers"].append({**head, **_write_sheets(pictures, at, place, images)})
+class Site:
+    """The files of a site: those of each layer, and the page, which comes last, so that it shows what is there."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any], model: Model, data: Data | None) -> None:
+        self.record: dict[str, Any] = {**facts, "layers": []}
+        self._folder, self._model, self._data, self._heads = folder, model, data, list[dict[str, Any]]()
+        self._images = None if data is None else scanned_images(data)
+        self._pictures, self._scripts = output_folder(folder / "images"), output_folder(folder / "data")
+
+    def write_layer(self, at: int, place: AtlasLayer, settings: AtlasSettings) -> None:
+        """The sheets and numbers of a layer; of one that is still worked on, with room for the units to come."""
+        layer = layer_record(place, settings, self._images)
+        names = self._model.classes or (() if self._data is None else self._data.classes)
+        is_last = place.info.name == self._model.layers[-1].name and place.info.shape == (len(names),)
+        layer["names"] = list(names if is_last else place.info.names)  # of the classes that its units stand for
         more = {"entries": layer["entries"], "class_means": layer.get("class_means")}
-        write_text(scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_to_script(more)});\n")
-    if data is not None:
-        index["path"] = _write_paths(pictures, model, places, data)
-        record["path"] = index["path"]
-    write_text(folder / "atlas.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    write_text(folder / "index.html", render_page(index))
-    return folder / "index.html"
+        head = {key: value for key, value in layer.items() if key not in more}
+        head |= _write_sheets(self._pictures, at, place, self._model, self._images)
+        write_text(self._scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_to_script(more)});\n")
+        self.record["layers"][at:], self._heads[at:] = [layer], [head]
+
+    def write_page(self, missing: int = 0) -> Path:
+        """The page and all numbers; missing: units that are still to come."""
+        also = {"missing": missing} if missing else {}
+        write_text(self._folder / "atlas.json", json.dumps({**self.record, **also}, indent=1, allow_nan=False) + "\n")
+        write_text(self._folder / "index.html", render_page({**self.record, **also, "layers": self._heads}))
+        return self._folder / "index.html"
+
+    def finish(self, layers: Sequence[LayerInfo]) -> Path:
+        """The page of an atlas that is whole, with the way of some images through its layers."""
+        if self._data is not None:
+            self.record["path"] = _write_paths(self._pictures, self._model, layers, self._data)
+        return self.write_page()
 
 
 def render_page(index: dict[str, Any]) -> str:
@@ -75,42 +86,45 @@ def _to_script(value: Any) -> str:
     return htmlsafe_json_dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _write_sheets(folder: Path, at: int, place: AtlasLayer, images: JoinedSplits | None) -> dict[str, Any]:
+def _write_sheets(
+    folder: Path, at: int, place: AtlasLayer, model: Model, images: JoinedSplits | None
+) -> dict[str, Any]:
     """The wall of a layer and the sheets of its units; where each tile is: a unit's row holds its patterns, strongest
     first, its film, and its examples."""
-    found, units = place.found, place.info.units
-    strongest = found["patterns"][found["best"], np.arange(units)]
-    tiles = pictures.pattern_tiles(strongest)
-    height, width = tiles.shape[1:3]
-    columns = pictures.wall_columns(units, height, width)
+    found, units, tones = place.found, place.info.units, Tones.of(place.settings, model.scaling)
+    done = len(found["dead"])
+    strongest = found["patterns"][found["order"][0], np.arange(done)]
+    tiles = pictures.pattern_tiles(strongest, tones, pictures.wall_longest(units))
+    columns = pictures.wall_columns(units, *tiles.shape[1:3])
     wall = f"wall-{at:03d}.webp"
-    pictures.save_sheet(tile_sheet(tiles, columns), folder / wall)
+    pictures.save_sheet(tile_sheet(pictures.padded(tiles, units), columns), folder / wall)
     rows = []
-    for unit in range(units):
-        row = [pictures.pattern_tiles(found["patterns"][order_variants(found, unit), unit]), found["film"][unit]]
+    for unit in range(done):
+        row = [pictures.pattern_tiles(found["patterns"][found["order"][:, unit], unit], tones), found["film"][unit]]
         if images is not None:
             row.append(pictures.photo_tiles(images.take(place.stats["positions"][unit])))
         rows.append(np.concatenate(row))
     names = []
-    for number, sheet in enumerate(pictures.unit_sheets(rows)):
+    for number, sheet in enumerate(pictures.unit_sheets(rows, units)):
         names.append(f"units-{at:03d}-{number:02d}.webp")
         pictures.save_sheet(sheet, folder / names[-1])
-    per = max(1, min(pictures.UNITS, pictures.LARGEST_SHEET // height))
     return {
         "wall": wall,
         "columns": columns,
         "rows": -(-units // columns),
-        "tile": [height, width],
+        "places": units,
+        "wall_tile": list(tiles.shape[1:3]),
+        "tile": list(rows[0].shape[1:3]),
         "sheets": names,
-        "per_sheet": per,
+        "per_sheet": pictures.unit_rows(rows[0]),
         "tiles": len(rows[0]),
     }
 
 
-def _write_paths(folder: Path, model: Model, places: Sequence[AtlasLayer], data: Data) -> dict[str, Any]:
+def _write_paths(folder: Path, model: Model, layers: Sequence[LayerInfo], data: Data) -> dict[str, Any]:
     """One test image of each class on its way through the layers: sheets of the strongest maps, numbers of units."""
     chosen, classes = _one_of_each(data.test), told_classes(model, data)
-    names = [place.info.name for place in places]
+    names = [layer.name for layer in layers]
     insides = [inspect(model, data.test.images[index], names, as_is=True) for index in chosen]
     pixels = pictures.photo_tiles(np.stack([inside.image for inside in insides]))
     pictures.save_sheet(tile_sheet(pixels, len(chosen)), folder / "path.webp")
@@ -123,13 +137,13 @@ def _write_paths(folder: Path, model: Model, places: Sequence[AtlasLayer], data:
         if classes is not None:
             fact["probabilities"] = json_number(inside.probabilities[classes])
         facts.append(fact)
-    layers = [
-        _maps(folder, at, [inside.activations[place.info.name] for inside in insides])
-        if len(place.info.shape) == 3
-        else _bars([inside.activations[place.info.name] for inside in insides])
-        for at, place in enumerate(places)
+    shown = [
+        _maps(folder, at, [inside.activations[layer.name] for inside in insides])
+        if len(layer.shape) == 3
+        else _bars([inside.activations[layer.name] for inside in insides])
+        for at, layer in enumerate(layers)
     ]
-    return {"images": facts, "tile": list(pixels.shape[1:3]), "layers": layers}
+    return {"images": facts, "tile": list(pixels.shape[1:3]), "layers": shown}
 
 
 def _one_of_each(split: Split) -> list[int]:

@@ -26,7 +26,7 @@
   const percent = (share) => share > 0.9995 && share < 1 ? ">99.9%" : share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.1 || share > 0.995 ? 1 : 0)}%`;
   const many = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
   const label = (at) => at === null || at === undefined ? "–" : classes[at];
-  const nameOf = (at, unit) => layers[at].names ? layers[at].names[unit] : null;
+  const nameOf = (at, unit) => layers[at].names[unit] ?? null;
   const kindOf = (layer) => layer.shape.length === 3 ? "map" : "unit";
 
   // Addresses: "#layer", "#layer/unit", "#/path", "#/card".
@@ -59,19 +59,22 @@
     return details.get(at);
   };
 
-  // Tiles: whole multiples of their pixels, as near to a size as that allows.
+  // Tiles: small ones in whole multiples of their pixels, as near to a size as that allows; those of photographs' size,
+  // which keep their detail, of any size up to their own, and larger than digits.
   const narrow = () => innerWidth < 768;
-  const times = (size, tile) => Math.max(1, Math.round(size / Math.max(...tile)));
-  const within = (size, tile) => Math.max(1, Math.floor((narrow() ? Math.min(size, 78) : size) / Math.max(...tile)));
-  const large = (size, tile) => Math.max(1, Math.floor(size / Math.max(...tile)));
-  const tileOf = (sheet, [height, width], columns, rows, column, row, k) => h("span", { class: "tile", style: {
+  const fine = (tile) => Math.max(...tile) >= 64;
+  const exact = (size, tile) => Math.round(tile[1] * Math.min(1, size / Math.max(...tile))) / tile[1];
+  const times = (size, tile) => fine(tile) ? exact(1.7 * size, tile) : Math.max(1, Math.round(size / Math.max(...tile)));
+  const within = (size, tile) => fine(tile) ? exact(narrow() ? 104 : 1.3 * size, tile) : large(narrow() ? Math.min(size, 78) : size, tile);
+  const large = (size, tile) => fine(tile) ? Math.min(1.5, size / Math.max(...tile)) : Math.max(1, Math.floor(size / Math.max(...tile)));
+  const tileOf = (sheet, [height, width], columns, rows, column, row, k) => h("span", { class: fine([height, width]) ? "tile fine" : "tile", style: {
     "background-image": `url("images/${sheet}")`, "--w": width, "--h": height, "--n": columns, "--m": rows, "--u": column, "--f": row, ...(k ? { "--k": k } : {}),
   } });
   const wallTile = (at, unit, k) => {
     const layer = layers[at];
-    return tileOf(layer.wall, layer.tile, layer.columns, layer.rows, unit % layer.columns, Math.floor(unit / layer.columns), k);
+    return tileOf(layer.wall, layer.wall_tile, layer.columns, layer.rows, unit % layer.columns, Math.floor(unit / layer.columns), k);
   };
-  const rowsOf = (layer, sheet) => Math.min(layer.per_sheet, layer.units - sheet * layer.per_sheet);
+  const rowsOf = (layer, sheet) => Math.min(layer.per_sheet, layer.places - sheet * layer.per_sheet);
   const unitTile = (at, unit, column, k) => {
     const layer = layers[at];
     const sheet = Math.floor(unit / layer.per_sheet);
@@ -110,13 +113,14 @@
   const heading = (...words) => h("h1", { tabindex: "-1" }, ...words);
   const wallSize = (tile) => ({ "--w": tile[1], "--h": tile[0], "--kw": times(84, tile), "--kn": times(62, tile) });
 
+  const title = atlas.name === atlas.model.name ? `What every unit of ${atlas.name} looks for` : atlas.name;
   const front = () => {
     const units = layers.reduce((sum, layer) => sum + layer.units, 0);
     const gone = layers.reduce((sum, layer) => sum + layer.dead.length, 0);
     return [
-      heading(`What every unit of ${atlas.model.name} looks for`),
+      heading(title),
       h("p", { class: "lede" }, "Each picture was made by asking one unit of the network what it most wants to see, and by following its answer from noise, step by step. "
-        + "Nothing in them is drawn, and none of them is an image that the network was shown."),
+        + "Nothing in them is drawn, and none of them is an image that the network was shown. ", sought(...layers)),
       facts([
         [units.toLocaleString("en"), `units in ${many(layers.length, "layer")}`],
         gone ? [gone.toLocaleString("en"), "of them dead: nothing wakes them", "dead"] : ["none", "of them dead"],
@@ -124,13 +128,24 @@
         atlas.data && atlas.data.accuracy !== undefined && [percentage(atlas.data.accuracy), `of ${atlas.data.test.toLocaleString("en")} test images read correctly`],
       ]),
       ...layers.map((layer, at) => {
-        const units = [...layer.activation.keys()].filter((unit) => !layer.gone.has(unit)).sort((one, other) => layer.activation[other] - layer.activation[one]).slice(0, 60);
-        const size = { ...wallSize(layer.tile), "--kw": times(84, layer.tile), "--kn": times(56, layer.tile) };
+        const units = [...layer.activation.keys()].filter((unit) => !layer.gone.has(unit)).sort((one, other) => layer.activation[other] - layer.activation[one]);
+        const size = { ...wallSize(layer.wall_tile), "--kw": times(84, layer.wall_tile), "--kn": times(56, layer.wall_tile) };
         return h("a", { class: "band", href: address(at), "aria-label": `Layer ${layer.name}, ${many(layer.units, kindOf(layer))}` },
           h("header", {}, h("h2", {}, layer.name), h("span", { class: "label" }, many(layer.units, kindOf(layer)) + (layer.dead.length ? `, ${layer.dead.length} dead` : ""))),
-          h("div", { class: "row", "aria-hidden": "true", style: size }, units.map((unit) => wallTile(at, unit))));
+          h("div", { class: "row", "aria-hidden": "true", style: size }, twoRows(units, size, layer).map((unit) => wallTile(at, unit)), h("span", { class: "label" }, moreThan(twoRows(units, size, layer).length, layer.units))));
       }),
     ];
+  };
+  // Units of a band, as many as two rows hold beside the word of how many more there are.
+  const twoRows = (units, size, layer) => {
+    const across = Math.floor((main.clientWidth || innerWidth) * 0.9 / (layer.wall_tile[1] * size[narrow() ? "--kn" : "--kw"]));
+    return units.slice(0, Math.max(1, 2 * across - (units.length > 2 * across || units.length < layer.units ? 1 : 0)));
+  };
+  const moreThan = (shown, count) => count > shown ? `+${(count - shown).toLocaleString("en")} more` : "";
+  const seeking = (words) => words.startsWith("among") ? `what excites most ${words}` : words;
+  const sought = (...some) => {
+    const kinds = [...new Set(some.map((layer) => layer.sought))];
+    return kinds.length > 1 ? "" : h("span", { class: "sought" }, `The pictures show ${seeking(kinds[0])}.`);
   };
   const percentage = (share) => `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)}%`;
 
@@ -140,7 +155,7 @@
 
   const layerPage = ({ at }) => {
     const layer = layers[at];
-    const wall = h("ol", { class: "wall", style: wallSize(layer.tile), "aria-label": `Units of ${layer.name}` });
+    const wall = h("ol", { class: "wall", style: wallSize(layer.wall_tile), "aria-label": `Units of ${layer.name}` });
     const fill = () => {
       const units = sorted(at);
       wall.replaceChildren(...units.map((unit) => mate(at, unit, null, remark(at, unit))));
@@ -158,7 +173,7 @@
     load(at).then((found) => more.replaceChildren(...layerMore(at, found))).catch(() => more.replaceChildren(gone()));
     return [
       heading(layer.name),
-      h("p", { class: "lede" }, sees(layer), layer.dead.length ? `${many(layer.dead.length, "unit")} of it ${layer.dead.length === 1 ? "is" : "are"} dead.` : "None of them is dead."),
+      h("p", { class: "lede" }, sought(layer), " ", sees(layer), layer.dead.length ? `${many(layer.dead.length, "unit")} of it ${layer.dead.length === 1 ? "is" : "are"} dead.` : "None of them is dead."),
       facts([
         [layer.units.toLocaleString("en"), kindOf(layer) === "map" ? `maps of ${layer.shape.slice(1).join(" × ")} (${layer.kind})` : `units (${layer.kind})`],
         [short(layer.mean_activation), "activation that their patterns reach, on average"],
@@ -273,9 +288,9 @@
       entry.class_means && h("div", { class: "two" },
         entry.class_means.length > 0 && h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
         h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all ${atlas.data.scanned.toLocaleString("en")} images; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),
-      (entry.before || entry.after) && h("div", { class: "two" },
+      (entry.before || (entry.after && named(layer.after) >= 0)) && h("div", { class: "two" },
         entry.before && neighbours(named(layer.before), entry.before, "What it is made of", `The units of ${layer.before} that it weighs most; green adds, red takes away.`),
-        entry.after && neighbours(named(layer.after), entry.after, "What is made of it", `The units of ${layer.after} that weigh it most; green adds, red takes away.`)),
+        entry.after && named(layer.after) >= 0 && neighbours(named(layer.after), entry.after, "What is made of it", `The units of ${layer.after} that weigh it most; green adds, red takes away.`)),
     ].filter(Boolean);
   };
   const withLabel = (element, words) => { element.setAttribute("role", "img"); element.setAttribute("aria-label", words); return element; };
@@ -285,7 +300,8 @@
       return `No start woke it, of ${entry.tried_starts.toLocaleString("en")} tried${entry.tried_images ? `, and none of ${entry.tried_images.toLocaleString("en")} images` : ""}. It is dead; the picture is as near as an ascent came.`;
     }
     const [low, high] = [entry.film[0], entry.variants[0].activation];
-    return `${sees(layers[at])}From noise that moved it to ${short(low)}, an ascent of ${many(entry.variants[0].steps, "step")} reached ${short(high)}.`;
+    const kind = seeking(layers[at].sought);
+    return `${kind[0].toUpperCase()}${kind.slice(1)}. ${sees(layers[at])}From noise that moved it to ${short(low)}, an ascent of ${many(entry.variants[0].steps, "step")} reached ${short(high)}.`;
   };
 
   const exampleWall = (at, unit, entry, from) => {
@@ -299,9 +315,9 @@
       if (example.box) {
         const [top, left, height, width] = example.box.map((pixels) => pixels / shrink);
         whole.append(h("i", { style: { top: `${top * k}px`, left: `${left * k}px`, width: `${width * k}px`, height: `${height * k}px` } }));
-        const scale = Math.max(1, Math.floor(layer.tile[1] * k / Math.max(width, height)));
+        const scale = fine(layer.tile) ? layer.tile[1] * k / Math.max(width, height) : Math.max(1, Math.floor(layer.tile[1] * k / Math.max(width, height)));
         const sheet = Math.floor(unit / layer.per_sheet);
-        parts.push(h("span", { class: "crop", style: {
+        if (Math.max(width / layer.tile[1], height / layer.tile[0]) < 0.75) parts.push(h("span", { class: fine(layer.tile) ? "crop fine" : "crop", style: {
           display: "block", width: `${width * scale}px`, height: `${height * scale}px`, "background-image": `url("images/${layer.sheets[sheet]}")`,
           "background-size": `${layer.tiles * layer.tile[1] * scale}px ${rowsOf(layer, sheet) * layer.tile[0] * scale}px`,
           "background-position": `${-((from + index) * layer.tile[1] + left) * scale}px ${-((unit % layer.per_sheet) * layer.tile[0] + top) * scale}px`,
@@ -309,7 +325,7 @@
       }
       return h("li", { title: words }, ...parts, h("span", { class: "caption" }, h("span", {}, short(example.activation)), h("b", {}, example.label === null ? "" : label(example.label))));
     }));
-    const words = entry.examples[0].box
+    const words = entry.examples[0].box && layer.receptive_field[0] < 0.75 * atlas.model.input_shape[1]
       ? "Each whole, with a frame around what its map saw where it answered most, and that piece alone; under it the activation and the class, if it has one."
       : "Under each the activation and the class, if it has one.";
     return h("div", {}, h("p", { class: "note" }, words), wall);
@@ -321,9 +337,9 @@
     const best = known.indexOf(Math.max(...known));
     const rows = [...known.keys()];
     const shown = rows.length > 20 ? rows.sort((one, other) => known[other] - known[one]).slice(0, 20) : rows;
-    return h("dl", { class: "bars" }, shown.map((index) => h("div", { class: mark[index] || (index === best && !Object.keys(mark).length ? "best" : null) }, h("dt", { title: label(index) }, label(index)),
+    return h("div", {}, h("dl", { class: "bars" }, shown.map((index) => h("div", { class: mark[index] || (index === best && !Object.keys(mark).length ? "best" : null) }, h("dt", { title: label(index) }, label(index)),
       h("dd", { class: "bar" }, h("i", { style: { "--x": (Math.min(0, known[index]) - low) / span, "--v": Math.abs(known[index]) / span } })),
-      h("dd", { class: "num" }, mark.percent ? percent(known[index]) : short(means[index])))));
+      h("dd", { class: "num" }, mark.percent ? percent(known[index]) : short(means[index]))))), h("p", { class: "label" }, moreThan(shown.length, means.length)));
   };
 
   const histogram = ({ low, width, counts }) => {
@@ -335,7 +351,7 @@
   };
 
   const neighbours = (at, list, title, words) => h("section", {}, h("h2", {}, title), h("p", { class: "note" }, words),
-    h("ol", { class: "mates" }, list.map(([unit, weight]) => mate(at, unit, narrow() ? within(72, layers[at].tile) : times(72, layers[at].tile), `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`, weight < 0 ? "weight minus" : "weight"))));
+    h("ol", { class: "mates" }, list.filter(([unit]) => unit < layers[at].units).map(([unit, weight]) => mate(at, unit, narrow() ? within(72, layers[at].wall_tile) : times(72, layers[at].wall_tile), `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`, weight < 0 ? "weight minus" : "weight"))));
 
   let pick = 0;
   const pathPage = () => {
@@ -361,7 +377,7 @@
       const count = layer.units[pick].length;
       const size = times(64, layer.tile);
       return h("div", { class: "maps" }, layer.units[pick].map((unit, column) => h("a", { href: address(at, unit), title: `${layers[at].name} ${unit}`, "aria-label": `${layers[at].name}, map ${unit}` },
-        tileOf(layer.sheet, layer.tile, count, path.images.length, column, pick, size))));
+        tileOf(layer.sheet, layer.tile, count, path.images.length, column, pick, size))), h("span", { class: "label" }, moreThan(count, layers[at].units)));
     };
     const verdict = (image) => {
       const guess = image.probabilities.indexOf(Math.max(...image.probabilities));
@@ -383,9 +399,9 @@
     const lines = (pairs) => h("dl", { class: "card" }, pairs.filter(([, value]) => value !== undefined).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
     const flat = (value) => value !== null && typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name} ${Array.isArray(one) ? one.join(", ") || "none" : one}`).join(" · ") : String(value);
     return [
-      heading(`The card of ${model.name}`),
+      heading(`The card of ${atlas.name}`),
       h("section", {}, h("h2", {}, "The model"), lines([
-        ["architecture", model.architecture], ["parameters", model.parameters && model.parameters.toLocaleString("en")],
+        ["name", model.name], ["architecture", model.architecture], ["parameters", model.parameters && model.parameters.toLocaleString("en")],
         ["input", `${model.input_shape.join(" × ")}, scaling ${model.scaling}`],
         ...Object.entries(model.provenance || {}).map(([name, value]) => [name.replaceAll("_", " "), flat(value)]),
       ])),
@@ -435,7 +451,7 @@
     clearTimeout(playing);
     main.replaceChildren(...pages[route.page](route));
     const title = $("h1", main).textContent;
-    document.title = route.page === "front" ? `${atlas.model.name} · an atlas` : `${title} · ${atlas.model.name}`;
+    document.title = route.page === "front" ? `${atlas.name} · an atlas` : `${title} · ${atlas.name}`;
     for (const link of all(".strip a")) {
       if (Number(link.dataset.at) === route.at) { link.setAttribute("aria-current", "true"); link.scrollIntoView({ block: "nearest", inline: "nearest" }); } else link.removeAttribute("aria-current");
     }
@@ -455,8 +471,8 @@
     const found = [];
     const wanted = words.toLowerCase().replace(/\bclass\s+/g, "class:").split(/[\s/,]+/).filter(Boolean);
     if (!wanted.length) return null;
-    const ofClass = (at, unit, word) => [nameOf(at, unit), classes && layers[at].class[unit] !== null ? label(layers[at].class[unit]) : null]
-      .some((name) => name !== null && (name.toLowerCase().startsWith(word) || name.toLowerCase().split(/[^\p{L}\p{N}]+/u).some((part) => part.startsWith(word))));
+    const isCalled = (name, word) => name !== null && (name.toLowerCase().startsWith(word) || name.toLowerCase().split(/[^\p{L}\p{N}]+/u).some((part) => part.startsWith(word)));
+    const ofClass = (at, unit, word) => [nameOf(at, unit), classes && layers[at].class[unit] !== null ? label(layers[at].class[unit]) : null].some((name) => isCalled(name, word));
     const fits = (at, unit, word) => {
       if (word.startsWith("class:")) return ofClass(at, unit, word.slice(6));
       if (word === "dead") return isDead(at, unit);
@@ -464,13 +480,14 @@
       return layers[at].name.toLowerCase().includes(word) || ofClass(at, unit, word);
     };
     layers.forEach((layer, at) => { for (let unit = 0; unit < layer.units; unit++) if (wanted.every((word) => fits(at, unit, word))) found.push([at, unit]); });
-    return found;
+    const isOwn = ([at, unit]) => nameOf(at, unit) !== null && wanted.some((word) => /\p{L}/u.test(word) && isCalled(nameOf(at, unit), word.replace(/^class:/, "")));
+    return [...found.filter(isOwn), ...found.filter((one) => !isOwn(one))]; // a class's own unit before those that prefer it
   };
   const refresh = () => {
     const found = find(search.value);
     results.hidden = found === null;
     if (found === null) return;
-    const tiles = found.slice(0, 60).map(([at, unit]) => { const item = mate(at, unit, times(56, layers[at].tile), layers[at].name); $(".caption b", item).classList.add("small"); return item; });
+    const tiles = found.slice(0, 60).map(([at, unit]) => { const item = mate(at, unit, times(44, layers[at].wall_tile), nameOf(at, unit) === null ? layers[at].name : nameOf(at, unit)); $(".caption b", item).classList.add("small"); return item; });
     results.replaceChildren(h("p", { class: "label", role: "status" }, found.length === 0 ? "Nothing fits. Try a layer and a number, such as “" + layers[0].name + " 3”." : found.length > 60 ? `60 of ${found.length.toLocaleString("en")} units` : many(found.length, "unit")), h("ol", { class: "mates" }, tiles));
   };
   const leave = () => { results.hidden = true; search.value = ""; };
@@ -523,10 +540,11 @@
 
   for (const link of all(".strip a")) {
     const layer = layers[Number(link.dataset.at)];
-    const k = times(20, layer.tile);
+    const k = fine(layer.wall_tile) ? 56 / layer.wall_tile[1] : times(20, layer.wall_tile);
     const swatch = $(".swatch", link);
+    if (fine(layer.wall_tile)) swatch.style.imageRendering = "auto";
     swatch.style.backgroundImage = `url("images/${layer.wall}")`;
-    swatch.style.backgroundSize = `${layer.columns * layer.tile[1] * k}px ${layer.rows * layer.tile[0] * k}px`;
+    swatch.style.backgroundSize = `${layer.columns * layer.wall_tile[1] * k}px ${layer.rows * layer.wall_tile[0] * k}px`;
   }
   $("[data-skip]").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
   history.scrollRestoration = "manual";

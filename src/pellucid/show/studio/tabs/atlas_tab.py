@@ -23,7 +23,7 @@ from pellucid.show.studio.sessions import Job
 
 NONE = "none"
 FIRST = ("layers", "variants", "steps")  # the rest is one click away
-BESIDE = ("resume",)
+BESIDE = ("resume", "report", "report_ema", "compare", "palette")
 BEGIN = "Build a site that shows every unit of a model, and browse it."
 
 
