@@ -29,7 +29,7 @@ from pellucid.show.atlas.build import Atlas, atlas
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
 SHAPE = (1, 9, 7)
-QUICK = {"steps": 3, "variants": 2, "snapshots": 2, "examples": 4, "links": 3}
+QUICK = {"image": "sphere", "steps": 3, "variants": 2, "snapshots": 2, "examples": 4, "links": 3}
 CHOSEN = ("1", "4")  # what the rectifier and the last layer answer
 SILENT = 1  # the first layer's unit that nothing wakes
 

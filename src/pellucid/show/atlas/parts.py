@@ -35,6 +35,7 @@ from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.pieces import unit_pieces
+from pellucid.see.patterns.recipe import recipe_of
 from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas import pictures
 from pellucid.show.result_cache import Arrays, digest
@@ -106,8 +107,9 @@ def pass_cost(model: Model, layer: str) -> int:
 
 def chunk_cost(chunk: tuple[str, slice], model: Model, settings: AtlasSettings) -> int:
     """What a chunk of patterns costs: initial images are looked at, and optimized on the way there and back."""
-    ascents: int = settings.variants * (settings.candidates + 3 * settings.steps * (chunk[1].stop - chunk[1].start))
-    return ascents * pass_cost(model, chunk[0])
+    chosen, units = recipe_of(model, chunk[:1], settings, None), chunk[1].stop - chunk[1].start
+    passes: int = settings.variants * (chosen.candidates + 3 * chosen.steps * chosen.views * units)
+    return passes * pass_cost(model, chunk[0])
 
 
 def share_cost(item: tuple[bool, ImageChunk], model: Model, layers: Sequence[str], data: Data | None) -> int:
