@@ -113,3 +113,15 @@ def test_only_rectifiers_are_smoothed():
     units, width = torch.tensor([0, 1, 2, 0]), torch.full((4,), 3.0)
     score = Units("last", units)({"last": LayerOutput(before.softmax(1), before, width)})
     assert torch.equal(score.maximized, score.value)
+
+
+@pytest.mark.parametrize("smoothing", [None, 1.0])
+def test_a_ceiling_is_no_end(smoothing):
+    """Rejects an ascent that stops where ReLU6 is full: nothing of the gradient comes through its clip."""
+    before = torch.tensor([[[7.0, -2.0, 9.0, 3.0]], [[8.0, 7.0, 9.0, 6.5]]], requires_grad=True)
+    how = None if smoothing is None else torch.full((2,), smoothing)
+    score = Units("conv", torch.zeros(2, dtype=torch.int64))({"conv": LayerOutput(before.clamp(0, 6), before, how)})
+    torch.testing.assert_close(score.value, torch.tensor([15 / 4, 6.0]))
+    (gradient,) = torch.autograd.grad(score.maximized.sum(), before)
+    assert bool((gradient[1] > 0).all())
+    assert bool((gradient[0, 0, [0, 2, 3]] > 0).all())

@@ -51,7 +51,8 @@ class _UnitsOfLayer(LayerObjective):
 class Units(_UnitsOfLayer):
     """The mean of one unit's map for each image; -1 stands for the mean of the whole layer.
 
-    A silent image maximizes the unit's largest pre-activation: the shortest way to waking it.
+    A silent image maximizes the unit's largest pre-activation: the shortest way to waking it. Where a rectifier has a
+    ceiling (ReLU6) and the map has reached it, what is before it goes on rising.
     """
 
     def __call__(self, outputs: Outputs) -> Score:
@@ -62,9 +63,14 @@ class Units(_UnitsOfLayer):
             return Score(value, silent, value, silent)
         before = self._of_each(layer.pre_activation)
         followed = value
-        if layer.smoothing is not None and before.shape == output.shape:
-            rectified = (output == before.clamp_min(0)).all(1)
-            followed = torch.where(rectified, smooth_rectified(before, layer.smoothing), value)
+        if before.shape == output.shape:
+            above = before.clamp_min(0)
+            ceiling = output.amax(1, keepdim=True) if output.shape[1] > 1 else torch.inf  # one number tells of none
+            rectified = (output == above.clamp_max(ceiling)).all(1)
+            if layer.smoothing is not None:
+                followed = torch.where(rectified, smooth_rectified(before, layer.smoothing), value)
+            else:
+                followed = torch.where(rectified & (output < before).any(1), above.mean(1), value)
         return Score(value, silent, torch.where(silent, before.amax(1), followed), torch.zeros_like(silent))
 
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
