@@ -201,7 +201,7 @@ def test_the_command_line_writes_the_tables(tmp_path, monkeypatch, capsys):
     table = out.split("The unit, as moving averages (0.9 of the past):\n")[1].splitlines()
     assert [line.split()[0] for line in table[:4]] == ["step", "0", "10", "11"]
     assert table[0].split()[1] == "activation"
-    assert "11 power steps from 100 to 0.1; from the best of 8 noises (number " in out
+    assert "11 power steps from 1 to 0.1; from the best of 8 noises (number " in out
     assert "probabilities for this image: 0: " in out
     head, *rows = (tmp_path / "history.csv").read_text().splitlines()
     assert head == "unit,step,activation,target,others_mean,others_max,tv,l1,loss"

@@ -138,7 +138,7 @@ def test_every_further_try_begins_from_other_noises():
 def test_a_dead_unit_is_reported_with_its_proof():
     """Rejects a dead unit that is passed off as alive, one that takes others with it, and a proof without numbers."""
     split = Split(np.random.default_rng(0).random((20, 1, 13, 9), dtype=np.float32), np.zeros(20, np.int64))
-    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", data=split, silent_restarts=2, **QUICK)
+    found = patterns(opened(stubborn_cnn(-100.0)), "relu2", data=split, silent_restarts=2, image="sphere", **QUICK)
     assert found.dead.tolist() == [False, False, True, False, False, False]
     assert found.tried_starts.tolist() == [64, 64, 192, 64, 64, 64]
     assert found.tried_images.tolist() == [0, 0, 20, 0, 0, 0]
@@ -474,7 +474,8 @@ def test_a_start_that_wakes_a_unit_is_its_proof_of_life():
 
 def test_maps_that_end_in_a_corner_reach_the_classic_ascent():
     """Rejects an ascent that a few awake positions hold fast: without smoothing some of these maps end below 0.85."""
-    network, asked = open_model("mnist-cnn"), {"units": [0, 4, 18, 36, 45, 97, 117, 118]}
+    network = open_model("mnist-cnn")
+    asked = {"units": [0, 4, 18, 36, 45, 97, 117, 118], "image": "sphere"}
     classic = patterns(network, "conv3", optimizer="normalized", learning_rate=0.01, steps=600, **asked).activations
     assert (patterns(network, "conv3", **asked).activations >= classic).all()
     assert (patterns(network, "conv3", initial_smoothing=0, **asked).activations / classic).min() < 0.85
