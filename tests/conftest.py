@@ -29,7 +29,6 @@ UNCHECKED = (
     "pellucid",
     "pellucid.__main__",
     "pellucid.cli",
-    "pellucid.cli.error_text",
 )
 
 

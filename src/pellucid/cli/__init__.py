@@ -11,21 +11,23 @@ Rooms are imported inside the commands, so that `pellucid --help` does not wait 
 import atexit
 import gc
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+from pydantic import ValidationError
 
-from pellucid.cli import error_text
+from pellucid import settings
 from pellucid.cli import learning as learning
 from pellucid.cli import models as models
 from pellucid.cli import seeing as seeing
 from pellucid.cli import showing as showing
 from pellucid.cli.app import app
 from pellucid.cli.arguments import renamed
-from pellucid.errors import PellucidError, PellucidWarning
+from pellucid.errors import PellucidError, PellucidWarning, unknown
 from pellucid.progress import print_line
 
 FEW_COLLECTIONS = 100_000
@@ -52,11 +54,11 @@ def main(words: Sequence[str] | None = None) -> int:
             )
         sys.stdout.flush()
     except CycloptsError as error:
-        return _refuse(error_text.sentence(error, verbs()), debug)
+        return _refuse(sentence(error), debug)
     except PellucidError as error:
         if (report := getattr(error, "report", None)) is not None:  # a gradient check that failed has more to say
             print(report.table)
-        return _refuse(error_text.of_library(str(error)), debug)
+        return _refuse(of_library(str(error)), debug)
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)
         return 130
@@ -71,15 +73,48 @@ def verbs() -> list[str]:
     return [name for name in app if not name.startswith("-")]
 
 
+def of_library(words: str) -> str:
+    """A sentence of the library with its keywords as options: input_shape=(3, 64, 64) is --input-shape 3,64,64."""
+
+    def option(found: re.Match[str]) -> str:
+        value = "" if found[2] == "True" else " " + found[2].strip("()").replace(", ", ",")
+        return f"--{found[1].replace('_', '-')}{value}"
+
+    names = "|".join(settings.ModelSettings.model_fields)
+    return re.sub(rf"\b({names})=(\([^()]*\)|'[^']*'|\w+)", option, words)
+
+
+def sentence(error: CycloptsError) -> str:
+    """One sentence for a command line that cannot be understood, with the nearest names; cyclopts writes several."""
+    verb = " ".join(error.command_chain) if error.command_chain else ""
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        return str(unknown("command", error.unused_tokens[0], verbs()))
+    if isinstance(error, UnknownOptionError):
+        found = error.token.keyword if error.token.keyword is not None else error.token.value
+        options = [name for argument in error.argument_collection if argument.parse for name in argument.names]
+        return str(unknown(f"option of '{verb}'", found.partition("=")[0], [o for o in options if o.startswith("--")]))
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        stray = error.unused_tokens[0]
+        fix = (
+            "join two files of data by a comma" if stray.endswith((".csv", ".npz")) else f"see `pellucid {verb} --help`"
+        )
+        return f"'{verb}' has no use for '{stray}'; {fix}."
+    if isinstance(error.__cause__, ValidationError):
+        return settings.sentence(error.__cause__)
+    if isinstance(error.__cause__, PellucidError):
+        return of_library(str(error.__cause__))
+    return f"{' '.join(str(error).split())} See `{' '.join(['pellucid', verb]).strip()} --help`."
+
+
 def _print_warning(message: Warning | str, category: type[Warning], filename: str, line: int, *_: object) -> None:
     """A warning on stderr: ours is one line, as an error is."""
     foreign = warnings.formatwarning(message, category, filename, line).rstrip()
     print_line(str(message) if issubclass(category, PellucidWarning) else foreign, error=True)
 
 
-def _refuse(sentence: str, debug: bool) -> int:
+def _refuse(words: str, debug: bool) -> int:
     """One line on stderr, after the traceback if that was asked for; the exit code of a refusal."""
     if debug:
         traceback.print_exc()
-    print(" ".join(sentence.split()), file=sys.stderr)
+    print(" ".join(words.split()), file=sys.stderr)
     return 2

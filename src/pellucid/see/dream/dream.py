@@ -114,7 +114,8 @@ def dream(
     before = (image if chosen.color else map_bands(luminance, image)).to(opened.device)
     with opened.reading((layer,)) as read, reporting("dream", progress) as report:
         tiled = TiledDream(opened, read, layer, choices, where, chosen, before, report)
-        seen = _union_mask(where, opened.device)
+        masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
+        seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
         change = torch.zeros_like(before[:1])
         first = tiled.activations(change)
         frames = []
@@ -210,12 +211,6 @@ def _level_masks(
         parts = everywhere + ([] if numbers is None else [masks.tile_mask(numbers, side, working)])
         found.append(torch.stack(parts).prod(0) if parts else None)
     return found
-
-
-def _union_mask(where: Sequence[Tensor | None], device: torch.device) -> Tensor | None:
-    """The mask of where any level dreams, None for everywhere."""
-    parts = [area for area in where if area is not None]
-    return torch.stack(parts).amax(0).to(device) if len(parts) == len(where) else None
 
 
 def _limited(picture: Picture, longest: int) -> Tensor:
