@@ -77,3 +77,13 @@ def test_patterns_and_statistics_take_a_kind_of_ones_own(filters):
     joined = JoinedSplits({"all": Split(images, np.zeros(9, np.int64))})
     stats = activation_stats(filters, ("sums",), joined, classes=1)
     assert stats["sums"].positions.shape == (2, 9)
+
+
+def test_a_listing_says_what_a_scaling_does(filters):
+    """Rejects "mean-deviation" without its numbers, and one for each feature of an image, which would fill a page."""
+    few = Scaling("mean-deviation", [0.4854, 0.5, 0.25], 0.25)
+    many = Scaling("mean-deviation", np.full((1, 5, 5), 0.5), 1)
+    first, second = (replace(filters, scaling=one).listing().partition("\n")[0] for one in (few, many))
+    assert first.endswith("scaling mean-deviation (mean 0.485 0.5 0.25, deviation 0.25)")
+    assert second.endswith("scaling mean-deviation (deviation 1)")
+    assert filters.listing().partition("\n")[0].endswith("scaling unit")

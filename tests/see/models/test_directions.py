@@ -177,7 +177,7 @@ WRONG = {
     "words": ([["a"] * 6], "give an array of real numbers"),
     "a short bias": ({"weight": np.ones((2, 6)), "bias": [1.0]}, "a bias and a name for each"),
     "few names": ({"weight": np.ones((3, 6)), "names": ["one"]}, "a bias and a name for each"),
-    "other names": ({"vectors": np.ones((2, 6)), 7: 0}, "no vectors, but vectors, 7; call them 'weight'"),
+    "other names": ({"vectors": np.ones((2, 6)), 7: 0}, "no 'weight', but vectors, 7; call it that"),
     "no file": ("nothing.npy", "no file of directions 'nothing.npy'"),
     "no NPZ": ("nothing.npz", "no NPZ file 'nothing.npz'"),
     "another kind": ("vectors.pt", r"no known kind; give a \.npy, \.npz or \.safetensors"),

@@ -360,7 +360,9 @@ class Model(ABC):
         ]
         used = [at for at in range(len(heads)) if at < 4 or any(row[at] for row in rows)]
         size = " x ".join(map(str, self.input_shape))
-        lines = [f"{self.name}: images of {size}, scaling {self.scaling.kind}"]
+        said = [(name, np.ravel(one)) for name, one in self.scaling.to_dict().items() if name != "kind"]
+        few = ", ".join(f"{name} {' '.join(f'{n:.3g}' for n in numbers)}" for name, numbers in said if len(numbers) < 5)
+        lines = [f"{self.name}: images of {size}, scaling {self.scaling.kind}" + (few and f" ({few})")]
         lines += [table([heads[at] for at in used], [[row[at] for at in used] for row in rows])]
         if len(shown) < len(self.layers):
             hint = "" if inside else "name one to see what is inside it, or ask for all"

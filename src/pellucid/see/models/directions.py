@@ -43,8 +43,7 @@ def with_directions(model: Model, layer: str, source: Any) -> Model:
     held = _read(Path(source)) if is_file else source if isinstance(source, Mapping) else {"weight": source}
     key = next((one for one in _NAMES if one in held), None)
     if key is None:
-        found = ", ".join(map(str, held)) or "nothing"
-        raise PellucidError(f"'{name}' holds no vectors, but {found}; call them 'weight'.")
+        raise PellucidError(f"'{name}' holds no 'weight', but {', '.join(map(str, held)) or 'nothing'}; call it that.")
     vectors, bias = torch.from_numpy(np.atleast_2d(as_array(held[key], "Directions"))), held.get(_NAMES[key])
     vectors = vectors.T.contiguous() if key == "W_enc" else vectors
     if vectors.ndim != 2 or len(vectors) == 0 or vectors.shape[1] != base.units:
@@ -113,8 +112,8 @@ class DirectedModel(Model):
     def directed(self, layer: LayerOutput) -> LayerOutput:
         """What the directions give, and that before their own rectifier, or else before the one of their base."""
         vectors, bias = self.vectors.to(layer.output), self.bias.to(layer.output)
-        given = {name: maps for name, maps in vars(layer).items() if maps is not None}
-        found = {name: torch.einsum("bu...,du->bd...", maps, vectors) for name, maps in given.items()}
+        given = ((name, maps) for name, maps in vars(layer).items() if maps is not None)
+        found = {name: torch.einsum("bu...,du->bd...", maps, vectors) for name, maps in given}
         if self.own.activation:
             found = {name: maps + bias.view(-1, *[1] * (maps.ndim - 2)) for name, maps in found.items()}
             before = found["output"]
@@ -129,8 +128,7 @@ class DirectedModel(Model):
 
     def identity(self) -> dict[str, np.ndarray]:
         """The inner model's, and the directions."""
-        own = {f"{self.own.name}.weight": self.vectors.numpy(), f"{self.own.name}.bias": self.bias.numpy()}
-        return self.inner.identity() | own
+        return self.inner.identity() | {self.own.name: torch.cat([self.vectors, self.bias[:, None]], 1).numpy()}
 
     def moved_to(self, device: torch.device) -> "DirectedModel":
         """The same around the inner model on that device."""
