@@ -4,6 +4,7 @@
 #     make test     the tests
 #     make check    formatting, lint, types
 #     make bench    the benchmarks; some of them:  make bench NAMES="training patterns"
+#     make believe  which pictures to believe: docs/believe.md;  fewer of all:  make believe ARGS="--classes 10 --units 10"
 #     make fuzz     mutated files through every reader, five minutes;  make kill  commands ended at fifty moments each
 #     make wheel-test  the wheel, alone in an environment of its own: the tour;  make audit  known holes of what we use
 #     make zoo      200 architectures of six libraries: is a unit what it is said to be;  make zoo ARGS="--only timm"
@@ -29,7 +30,7 @@ export PELLUCID_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: tour test check format bench load docs pictures clean fuzz kill wheel-test audit zoo names
+.PHONY: tour test check format bench load docs pictures believe clean fuzz kill wheel-test audit zoo names
 
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
@@ -54,6 +55,9 @@ format: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks $(NAMES)
+
+believe: $(DEV)
+	$(BIN)/python -m benchmarks.believe $(ARGS)
 
 load: $(DEV)
 	$(BIN)/python -m benchmarks.load_studio $(ARGS)

@@ -1,12 +1,13 @@
 """The benchmark beside other libraries: what happens without them, and that the write-up's way is done rightly."""
 
+import argparse
 import sys
 
 import numpy as np
 import torch
 
 import pellucid as pc
-from benchmarks import bench_peers, peers
+from benchmarks import believe, bench_peers, peers
 from benchmarks.inception import inception
 from pellucid.learn.network import Network
 from pellucid.see.dataset.activations import answers
@@ -65,3 +66,26 @@ def test_inception_has_its_size():
     assert 5.9e6 < count < 6.0e6
     model = pc.open_model(module, input_shape=(3, 64, 64))
     assert model.layer("mixed4c").units == 512
+
+
+def test_steps_take_as_long_as_the_first_way(monkeypatch):
+    """Rejects seconds of all pictures for those of one, and what is done once for what is done at every step."""
+    now = [0.0]
+    monkeypatch.setattr(believe.time, "process_time", lambda: now[0])
+
+    def make(layer, units, least, seed, steps):
+        now[0] += len(units) * (3.0 + 0.5 * steps)
+
+    assert believe.steps_for(make, [4, 5, 6], 13.0) == 20
+    assert believe.steps_for(make, [4, 5, 6], 1.0) == 1
+
+
+def test_the_page_names_what_is_left_out(tmp_path):
+    """Rejects a page that dies with a rival, and a row without its numbers."""
+    there = believe.Row("natural", None, 2.0, np.array([0.1, 0.2]), {"efficientnet-lite1 top-1": np.array([0.5, 1.0])})
+    there.inner = {name: (0.75, 0.01) for name in ("afc", "afc_real", "afc_noise", "robust", "high")}
+    chosen = argparse.Namespace(classes=2, units=3, seeds=1, variants=1, side=96, layer="blocks.10", draw=20)
+    text = believe.page([there, believe.Row("Lucent", missing="not installed")], np.array([1, 2]), chosen, "python")
+    assert "| natural | default | 2.00 | 0.75 | 0.15 |" in text
+    assert "| natural | 0.750 &pm; 0.010 |" in text
+    assert "Lucent is left out: not installed." in text
