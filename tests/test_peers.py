@@ -83,7 +83,7 @@ def test_steps_take_as_long_as_the_first_way(monkeypatch):
 def test_the_page_names_what_is_left_out(tmp_path):
     """Rejects a page that dies with a rival, and a row without its numbers."""
     there = believe.Row("natural", None, 2.0, np.array([0.1, 0.2]), {"efficientnet-lite1 top-1": np.array([0.5, 1.0])})
-    there.inner = {name: (0.75, 0.01) for name in ("afc", "afc_real", "afc_noise", "robust", "high")}
+    there.inner = dict.fromkeys(("afc", "afc_real", "afc_noise", "robust", "high"), (0.75, 0.01))
     chosen = argparse.Namespace(classes=2, units=3, seeds=1, variants=1, side=96, layer="blocks.10", draw=20)
     text = believe.page([there, believe.Row("Lucent", missing="not installed")], np.array([1, 2]), chosen, "python")
     assert "| natural | default | 2.00 | 0.75 | 0.15 |" in text
