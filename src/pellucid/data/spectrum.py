@@ -78,8 +78,6 @@ def spectrum_of(images: Images) -> Spectrum:
 
 
 def strengths(spectrum: Spectrum, size: tuple[int, int]) -> Float[np.ndarray, "color height frequency"]:
-    """Of every wave of an image of this (height, width), 0 for the mean."""
-    octaves = np.log2(np.maximum(frequencies(*size), 2.0**-12))
-    found = np.stack([2 ** np.interp(octaves, KNOTS, color) for color in spectrum])
-    found[:, 0, 0] = 0
-    return found
+    """Of every wave of an image of this (height, width); the mean is as strong as the longest."""
+    octaves = np.log2(np.maximum(frequencies(*size), 1 / max(size)))
+    return np.stack([2 ** np.interp(octaves, KNOTS, color) for color in spectrum])

@@ -66,7 +66,8 @@ class Natural(Parametrization):
 
     def __post_init__(self) -> None:
         strength = self.strength.clone()
-        strength[:, 0, 0] = 0  # the mean has no arrangement
+        if self.inner is not None:
+            strength[:, 0, 0] = 0  # what is standardized has no mean
         power = (strength.square() * self._twice).sum((1, 2), keepdim=True) / (strength.shape[1] * self.width)
         object.__setattr__(self, "strength", strength / power.sqrt().clamp_min(LEAST_STRENGTH))
 
