@@ -98,5 +98,5 @@ def sentence(error: ValidationError) -> str:
     """The first complaint of a pydantic error as one sentence: setting, value, and what is allowed."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("Value error, ")
     return f"Setting '{name}' is {first['input']!r}, but it {message}."

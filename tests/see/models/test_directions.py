@@ -264,8 +264,8 @@ def test_directions_on_the_command_line_and_in_a_model_file(tmp_path, monkeypatc
     assert cli.main(["patterns", "mine.toml", "conv2@parts", "--steps", "2", "--out", "a.npz"]) == 0
     capsys.readouterr()
     for word, sentence in {
-        "conv2": "should match pattern",
-        "conv2=": "should match pattern",
+        "conv2": "it should match pattern",
+        "conv2=": "it should match pattern",
         "conv2=no.npy": "no.npy",
     }.items():
         assert cli.main(["layers", "net.safetensors", "--directions", word]) != 0
