@@ -228,7 +228,7 @@ def given_options(settings: Settings) -> dict[str, Any]:
 def command_of(words: Sequence[str], *groups: Settings, without: Sequence[str] = (), **options: Any) -> str:
     """The command line of these words, of the options that were given in the groups but for some, and further ones."""
     line = list(words)
-    for name, value in [pair for group in groups for pair in group.given.items()] + [*options.items()]:
+    for name, value in [pair for group in groups for pair in given_options(group).items()] + [*options.items()]:
         option = name.replace("_", "-")
         if name in without:
             continue

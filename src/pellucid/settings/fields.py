@@ -64,17 +64,6 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise PellucidError(sentence(error)) from None
 
-    @property
-    def given(self) -> dict[str, Any]:
-        """The fields that were given, without those that follow from the others, such as a preset's."""
-        fields = self.model_dump(exclude_unset=True)
-        for name in tuple(fields):
-            fewer = {other: value for other, value in fields.items() if other != name}
-            made = type(self).of(**fewer)
-            if made == self and made.model_fields_set == self.model_fields_set:
-                fields = fewer
-        return fields
-
     @classmethod
     def former(cls) -> dict[str, str]:
         """The names of the last release -> those of today, for the fields that were renamed."""

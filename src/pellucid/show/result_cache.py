@@ -52,12 +52,12 @@ class ResultCache:
     costs: dict[str, int] = field(default_factory=dict)  # of the pieces that are to be computed
 
     def has_part(self, name: str) -> bool:
-        """Whether there is a whole part that may be taken over."""
+        """Whether there is a file, of a part or (under `PIECES`) of a piece, that may be taken over."""
         return self.resume and self._read(self.folder / f"{name}.npz") is not None
 
     def plan(self, costs: Mapping[str, int]) -> None:
         """All pieces that `compute_pieces` will be asked for, with their costs in any unit."""
-        self.costs = {name: cost for name, cost in costs.items() if not self._has_piece(name)}
+        self.costs = {name: cost for name, cost in costs.items() if not self.has_part(f"{PIECES}/{name}")}
         if self.report is not None:
             self.report.expect(sum(self.costs.values()))
 
@@ -94,7 +94,7 @@ class ResultCache:
         """The names of the pieces as they come to lie on disk; first of those that are there already."""
         missing = []
         for name in items:
-            if self._has_piece(name):
+            if self.has_part(f"{PIECES}/{name}"):
                 self.resumed += 1
                 yield name
             else:
@@ -116,9 +116,6 @@ class ResultCache:
             self._write(self._piece(missing[number]), arrays, compressed=False)
             yield missing[number]
         progress(1, 1)
-
-    def _has_piece(self, name: str) -> bool:
-        return self.resume and self._read(self._piece(name)) is not None
 
     def _piece(self, name: str) -> Path:
         return self.folder / PIECES / f"{name}.npz"

@@ -50,7 +50,7 @@ def test_all_that_is_asked_of_models_has_a_default(filters):
     assert filters.moved_to(torch.device("cpu")) is filters
     assert connections(filters, ("maps", "sums")) == {}
     field = filters.receptive_field("maps")
-    assert field.box(2, 1) == (2, 1, 1, 2)
+    assert (field.rows[2].tolist(), field.columns[1].tolist()) == ([2, 3], [1, 3])
     assert filters.receptive_field("sums") is None
     images = np.random.default_rng(0).random((7, 1, 5, 5), dtype=np.float32)
     with filters.unit_means(("maps", "sums")) as means:

@@ -43,10 +43,9 @@ def test_a_gradient_stays_inside_the_field_and_fills_it():
     net(image)[0, 0, 1, 2].backward()
     assert image.grad is not None
     used = image.grad[0, 0].numpy() != 0
-    top, left, height, width = field.box(1, 2)
     rows, columns = np.flatnonzero(used.any(1)), np.flatnonzero(used.any(0))
-    assert (rows[0], rows[-1] + 1) == (top, top + height)
-    assert (columns[0], columns[-1] + 1) == (left, left + width)
+    assert [rows[0], rows[-1] + 1] == field.rows[1].tolist()
+    assert [columns[0], columns[-1] + 1] == field.columns[2].tolist()
     assert field.size == (7, 7)
 
 

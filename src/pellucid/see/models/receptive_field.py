@@ -26,11 +26,6 @@ class ReceptiveField:
     rows: Int64[np.ndarray, "row 2"]
     columns: Int64[np.ndarray, "column 2"]
 
-    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """(top, left, height, width) in pixels of what one position sees."""
-        (top, bottom), (left, right) = self.rows[row].tolist(), self.columns[column].tolist()
-        return top, left, bottom - top, right - left
-
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the largest."""
@@ -92,13 +87,12 @@ def _packed(
     hulls = np.array([(own[:, 0].min(), own[:, 1].max()) for own in asking])
     apart = (begins >= hulls[:, 1:]) | (begins + width <= hulls[:, :1])  # (hull, block)
     apart &= apart.T
-    image_of, left, images = np.zeros(len(begins), np.int64), np.ones(len(begins), bool), []
-    while left.any():
-        free = left.copy()
+    image_of, images = np.full(len(begins), -1), []
+    while (free := image_of < 0).any():
         images.append(np.zeros(count, bool))
         while free.any():
             block = int(free.argmax())
-            image_of[block], left[block] = len(images) - 1, False
+            image_of[block] = len(images) - 1
             images[-1][begins[block] : begins[block] + width] = True
             free &= apart[block]
     return np.stack(images), image_of[which]

@@ -14,6 +14,7 @@ import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import metadata
 from itertools import takewhile
 from pathlib import Path
@@ -29,7 +30,6 @@ from pellucid.see.dataset.fitting import data_for
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
-from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.see.patterns.pieces import joined_arrays
 from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas import parts
@@ -40,7 +40,6 @@ from pellucid.show.result_cache import Arrays, ResultCache
 WEIGHTED = re.compile(r"Conv.*|.*Conv\dD|Dense|.*Linear|Directions")
 RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Softplus")
 LIBRARIES = ("pellucid", "torch", "numpy")
-FIELD = 64  # passes that find a receptive field, about
 SHARE = 10  # a page of an atlas that is not whole is written again after so many times as long as that took
 
 
@@ -92,8 +91,8 @@ def atlas(
     fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
     arrays = output_folder(folder / "arrays")
     with reporting("atlas", ticks, bar_format=PERCENT, smoothing=0.1) as report:
-        cache = ResultCache(arrays, fingerprint, chosen.resume, Engine() if engine is None else engine, report)
-        work = _Work(opened, layers, chosen, images, cache, clock)
+        kept = ResultCache(arrays, fingerprint, chosen.resume, Engine() if engine is None else engine, report)
+        work = _Work(opened, layers, chosen, images, kept, clock)
         work.plan()
         stats = work.stats()
         words = command or _call(model, data, data_dir, chosen, folder)
@@ -101,7 +100,7 @@ def atlas(
         work.write_layers(found, stats)
     with clock("writing the pages"):
         page = found.finish(layers)
-    return Atlas(page, found.record, cache.resumed)
+    return Atlas(page, found.record, kept.resumed)
 
 
 def _choose_layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
@@ -139,58 +138,47 @@ class _Work:
     clock: StageTimer
 
     def __post_init__(self) -> None:
-        self.names, self.stats_part = [layer.name for layer in self.layers], "fields" if self.data is None else "scan"
+        self.names = [layer.name for layer in self.layers]
         self.written, self.cost = 0.0, 0.0  # when a page was written, and the seconds that it took
         self.parts = [f"layer-{at:03d}" for at in range(len(self.layers))]
         self.there = [self.cache.has_part(part) for part in self.parts]
         self.chunks = [
-            {
-                f"{part}-{one[1].start:05d}-{one[1].stop:05d}": one
-                for one in parts.chunks(self.model, name, self.settings)
-            }
-            for part, name in zip(self.parts, self.names, strict=True)
+            parts.chunks(self.model, *named, self.settings) for named in zip(self.parts, self.names, strict=True)
         ]
-        self.fields = {f"field-{at:03d}": name for at, name in enumerate(self.names)}
         self.shares = {} if self.data is None else parts.image_shares(self.model, self.names, self.data)
+        self.field = cache(self.model.receptive_field)
 
     def plan(self) -> None:
         """Tell the cache all that there is to do, so that one progress counts it."""
-        model, costs = self.model, dict[str, int]()
-        if not self.cache.has_part(self.stats_part):
-            costs |= {piece: FIELD * parts.pass_cost(model, name) for piece, name in self.fields.items()}
-            for piece, share in self.shares.items():
-                costs[piece] = parts.share_cost(share, model, self.names, self.data)
+        costs: dict[str, int] = {}
+        if self.data is not None and not self.cache.has_part("scan"):
+            images = len(parts.scanned_images(self.data)) // len(self.shares)
+            costs |= dict.fromkeys(self.shares, images * max(parts.pass_cost(self.model, name) for name in self.names))
         for piece, chunk in self._missing().items():
-            costs[piece] = parts.chunk_cost(chunk, model, self.settings)
+            costs[piece] = parts.chunk_cost(chunk, self.model, self.settings)
         self.cache.plan(costs)
 
     def stats(self) -> Arrays:
-        """Receptive fields, and statistics over the images, of every layer; under `0:rows`, `0:means` for the first.
+        """Statistics of every layer over the images, under `0:means` for the first; without images none.
 
         Shares of the images are computed in any order, and joined in theirs.
         """
-        cache, images = self.cache, self.data
-        old = cache.load_part(self.stats_part)
-        if old is not None:
+        if self.data is None:
+            return {}
+        if (old := self.cache.load_part("scan")) is not None:
             return old
         with self.clock("receptive fields"):
-            list(cache.compute_pieces(parts.compute_field, (self.model,), self.fields, "receptive fields"))
-        fields = [cache.load_piece(piece) for piece in self.fields]
-        arrays = {f"{at}:{end}": ends for at, field in enumerate(fields) for end, ends in field.items()}
-        boxes = {}
-        if images is not None:
-            with self.clock("scanning the images"):
-                shared = (self.model, self.names, self.settings, images)
-                list(cache.compute_pieces(parts.compute_share, shared, self.shares, "scanning the images"))
-                arrays |= parts.join_shares(self.names, images, map(cache.load_piece, self.shares))
-                boxes = {
-                    f"boxes-{at:03d}": (name, ReceptiveField(**fields[at]), arrays[f"{at}:positions"])
-                    for at, name in enumerate(self.names)
-                    if fields[at]
-                }
-                list(cache.compute_pieces(parts.compute_boxes, (self.model, images), boxes, "where units look"))
-            arrays |= {f"{int(piece[-3:])}:boxes": cache.load_piece(piece)["boxes"] for piece in boxes}
-        cache.save_part(self.stats_part, arrays, [*self.fields, *self.shares, *boxes])
+            fields = {at: field for at, name in enumerate(self.names) if (field := self.field(name)) is not None}
+        with self.clock("scanning the images"):
+            shared = (self.model, self.names, self.settings, self.data)
+            list(self.cache.compute_pieces(parts.compute_share, shared, self.shares, "scanning the images"))
+            arrays = parts.join_shares(self.names, self.data, map(self.cache.load_piece, self.shares))
+            boxes = {
+                f"boxes-{at:03d}": (self.names[at], field, arrays[f"{at}:positions"]) for at, field in fields.items()
+            }
+            list(self.cache.compute_pieces(parts.compute_boxes, (self.model, self.data), boxes, "where units look"))
+        arrays |= {f"{int(piece[-3:])}:boxes": self.cache.load_piece(piece)["boxes"] for piece in boxes}
+        self.cache.save_part("scan", arrays, [*self.shares, *boxes])
         return arrays
 
     def patterns(self) -> Iterator[tuple[int, Arrays]]:
@@ -224,14 +212,13 @@ class _Work:
         for at, found in self.patterns():
             begin, info, count = perf_counter(), self.layers[at], len(found["dead"])
             own = {key.partition(":")[2]: array for key, array in stats.items() if key.startswith(f"{at}:")}
-            ends = {end: own.pop(end) for end in ("rows", "columns") if end in own}
             after = next(((name, link) for name, link in linked.items() if link.before == info.name), None)
             place = AtlasLayer(
                 info,
                 PatternSettings.of(**json.loads(str(found["settings"]))),
                 found,
                 {name: array[:count] for name, array in own.items()},
-                ReceptiveField(**ends) if ends else None,
+                self.field(info.name),
                 linked.get(info.name),
                 after,
             )
@@ -285,7 +272,7 @@ def _model_facts(
 
 def _call(model: Any, data: Any, data_dir: StrPath | None, settings: AtlasSettings, out: Path) -> str:
     """The call in Python for the same atlas; `model` and `data` stand for objects, which have no words."""
-    given = {"out": out, "data": data, "data_dir": data_dir, **settings.given}
+    given = {"out": out, "data": data, "data_dir": data_dir, **settings.model_dump(exclude_unset=True)}
     words = {
         name: repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
         for name, value in given.items()

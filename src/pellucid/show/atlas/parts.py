@@ -1,7 +1,6 @@
 """Parts of an atlas: its computations, in pieces that an executor runs in any order.
 
 compute_chunk: some units of a layer -> their patterns, as arrays, whose `AXES` are those of the units
-compute_field: a layer -> the pixels that each position of its map sees
 compute_share: a share of the images -> statistics of every layer;  join_shares: all shares -> all images
 compute_boxes: a layer, its strongest images -> the part of them that each unit's receptive field covers
 fingerprint:   model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
@@ -60,10 +59,11 @@ def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers
     return digest(facts, arrays)
 
 
-def chunks(model: Model, layer: str, settings: AtlasSettings) -> list[tuple[str, slice]]:
-    """All units of a layer in chunks, as many together as the settings say and memory allows."""
+def chunks(model: Model, part: str, layer: str, settings: AtlasSettings) -> dict[str, tuple[str, slice]]:
+    """All units of a layer in chunks by name, as many together as the settings say and memory allows."""
     held, units = (settings.snapshots + 2) * settings.variants, model.layer(layer).units
-    return [(layer, chunk) for chunk in unit_pieces(units, model.input_shape, held, settings.chunk)]
+    cuts = unit_pieces(units, model.input_shape, held, settings.chunk)
+    return {f"{part}-{cut.start:05d}-{cut.stop:05d}": (layer, cut) for cut in cuts}
 
 
 def compute_chunk(
@@ -110,14 +110,6 @@ def chunk_cost(chunk: tuple[str, slice], model: Model, settings: AtlasSettings) 
     chosen, units = recipe_of(model, chunk[:1], settings, None), chunk[1].stop - chunk[1].start
     passes: int = settings.variants * (chosen.candidates + 3 * chosen.steps * chosen.views * units)
     return passes * pass_cost(model, chunk[0])
-
-
-def share_cost(item: tuple[bool, ImageChunk], model: Model, layers: Sequence[str], data: Data | None) -> int:
-    """What a share of the images costs: each goes through the network once, as far as is needed."""
-    assert data is not None  # there are shares
-    images = test_images(data) if item[0] else scanned_images(data)
-    first = item[1].number * item[1].count * item[1].size
-    return min(item[1].count * item[1].size, len(images) - first) * max(pass_cost(model, name) for name in layers)
 
 
 def told_classes(model: Model, data: Data) -> Int64[np.ndarray, "class"] | None:
@@ -187,12 +179,6 @@ def join_shares(layers: Sequence[str], data: Data, pieces: Iterable[Arrays]) -> 
     return arrays
 
 
-def compute_field(layer: str, model: Model, progress: Progress | None) -> Arrays:
-    """The pixels that each position of a layer's map sees; nothing where it has no map."""
-    field = model.receptive_field(layer)
-    return {} if field is None else {"rows": field.rows, "columns": field.columns}
-
-
 def compute_boxes(
     item: tuple[str, ReceptiveField, Int64[np.ndarray, "unit rank"]],
     model: Model,
@@ -201,20 +187,17 @@ def compute_boxes(
 ) -> Arrays:
     """Where in its strongest images each unit of a layer looks: (unit, rank, 4), top, left, height, width in pixels."""
     (name, field, positions), images = item, scanned_images(data)
-    found = np.zeros((*positions.shape, 4), np.int64)
     distinct, places = np.unique(positions, return_inverse=True)
     places = places.reshape(positions.shape)
-    peaks = np.zeros((len(distinct), len(found)), np.int64)
+    peaks = np.zeros((len(distinct), len(positions)), np.int64)
     with model.reading((name,)) as read, torch.no_grad():
         step, _ = batch_size_for(model, (name,))
         for begin in range(0, len(distinct), step):
             output = read(model.prepared(images.take(distinct[begin : begin + step])))[name].output
             peaks[begin : begin + step] = output.flatten(2).argmax(2).cpu().numpy()
-    width = model.layer(name).shape[2]
-    for unit in range(len(found)):
-        for rank, place in enumerate(places[unit]):
-            found[unit, rank] = field.box(*divmod(int(peaks[place, unit]), width))
-    return {"boxes": found}
+    own, width = peaks[places, np.arange(len(places))[:, None]], model.layer(name).shape[2]
+    rows, columns = field.rows[own // width], field.columns[own % width]
+    return {"boxes": np.stack([rows[..., 0], columns[..., 0], np.ptp(rows, -1), np.ptp(columns, -1)], -1)}
 
 
 def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray, "truth guess"]:

@@ -8,7 +8,6 @@ Tiles are at most 256 pixels a side: larger images are averaged over square bloc
 A WebP picture has at most 16,383 pixels a side, so the units of a layer share several sheets.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,11 +57,6 @@ def wall_columns(tiles: int, height: int, width: int) -> int:
             f"leave that layer out with the setting 'layers'."
         )
     return columns
-
-
-def wall_longest(units: int) -> int:
-    """Pixels of the longer side of a wall's tiles, at most: fewer where there are many units."""
-    return max(TILE // 2, min(TILE, math.isqrt(PIXELS // units)))
 
 
 def unit_rows(row: Tiles) -> int:

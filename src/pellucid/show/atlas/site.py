@@ -8,6 +8,7 @@ is written `\\u003c`, so that a class named `</script>` stays a name.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,8 @@ def _write_sheets(
     found, units, tones = place.found, place.info.units, Tones.of(place.settings, model.scaling)
     done = len(found["dead"])
     strongest = found["patterns"][found["order"][0], np.arange(done)]
-    tiles = pictures.pattern_tiles(strongest, tones, pictures.wall_longest(units))
+    longest = max(pictures.TILE // 2, min(pictures.TILE, math.isqrt(pictures.PIXELS // units)))  # of a wall's tiles
+    tiles = pictures.pattern_tiles(strongest, tones, longest)
     columns = pictures.wall_columns(units, *tiles.shape[1:3])
     wall = f"wall-{at:03d}.webp"
     pictures.save_sheet(tile_sheet(pictures.padded(tiles, units), columns), folder / wall)
