@@ -1,8 +1,8 @@
 """`make pictures`: Pellucid's own output, as the README shows it.
 
 wall.png: the patterns of every map of `mnist-robust`, layer by layer.  robust.png: those of its logits and of some maps
-beside those of `mnist-cnn`, which was trained without perturbations.  photo.jpg: what the README dreams on. And
-the gallery, each of its pictures by the command that its page shows.
+beside those of `mnist-cnn`, which was trained without perturbations.  near.jpg: the fly that a color network sees in
+a flower.  photo.jpg: what the README dreams on. And the gallery, each of its pictures by the command on its page.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import gallery
 
 import pellucid as pc
-from pellucid.data.photos import bundled_photo
+from pellucid.data.photos import bundled_photo, save_photo
 from pellucid.files import output_folder
 from pellucid.see.dream.dream import limit_size
 from pellucid.see.patterns.api import Patterns
@@ -59,8 +59,15 @@ def plain_and_robust() -> Path:
     return save_figure(figure, FOLDER / "robust.png")
 
 
+def near() -> Path:
+    """Draw the flower, what the class "fly" answers to in it, and where."""
+    model = pc.open_model("efficientnet-lite0", input_shape=(3, 160, 160))
+    found = pc.pattern(model, "logits", model.classes.index("fly"), near=bundled_photo("flower.jpg").over())
+    return save_photo(FOLDER / "near.jpg", found.alone().wall(2))
+
+
 if __name__ == "__main__":
     found = [pc.patterns(MODEL, layer, seed=0) for layer in LAYERS]
     photo = limit_size(bundled_photo("flower.jpg"), PHOTO_SIZE).save(FOLDER / "photo.jpg")
-    for path in [wall(found), plain_and_robust(), photo, *gallery.main([])]:
+    for path in [wall(found), plain_and_robust(), near(), photo, *gallery.main([])]:
         print(f"Wrote {path}")

@@ -72,6 +72,7 @@ def pattern(
     out: Path = Path("pattern.png"),
     multiple: int = 8,
     film: Path | None = None,
+    photo: str | None = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
@@ -86,6 +87,8 @@ def pattern(
         out: file for the pattern: .png, .npz or .csv; its name may hold {layer} {unit} {activation}
         multiple: side of the square that each pixel of the image becomes, in pixels
         film: film of the optimization: .gif, .webp, or a strip as .png, .pdf, .svg (default: none)
+        photo: photograph, or DATA:SPLIT:NUMBER, to show in what the unit answers to: in rows of photograph, pattern and
+            where (default: none, patterns begin with noise)
         whole_layer: print what every unit of the layer answers to the pattern, not the classes alone
     """
     from pellucid.data.pixels import require_multiple
@@ -101,7 +104,7 @@ def pattern(
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
-    found = _find(seen, layer, [unit], start, history, source, settings)
+    found = _find(seen, layer, [unit], photo, start, history, source, settings)
     asked = [layer] * whole_layer + ([] if seen.probabilities is None else [seen.probabilities.name])
     for name, answer in answers_of(seen, asked, found.images).items():
         print(answers_text(name, answer[0]))
@@ -121,6 +124,7 @@ def patterns(
     out: Path = Path("patterns.png"),
     multiple: int | None = None,
     film: Path | None = None,
+    photo: str | None = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
@@ -136,6 +140,8 @@ def patterns(
             {layer}-{unit}-{activation}.png, for a file a unit
         multiple: side of each pixel's square in a .png (then without labels), folder or film (default: to fit)
         film: film of all optimizations: .gif or .webp (default: none)
+        photo: photograph, or DATA:SPLIT:NUMBER, to show in what units answer to: in rows of photograph, pattern and
+            where (default: none, patterns begin with noise)
     """
     from pellucid.data.pixels import require_multiple
     from pellucid.see.models.open import open_model
@@ -153,7 +159,7 @@ def patterns(
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
     if film is not None:  # then snapshots are asked for, whatever memory they take
         settings = settings.model_copy(update={"snapshots": settings.snapshots})
-    found = _find(seen, layer, chosen, start, history, source, settings)
+    found = _find(seen, layer, chosen, photo, start, history, source, settings)
     print_written(export.save_patterns(found, out, multiple))
     if film is not None:
         print_written(export.save_ascents(found, film, multiple))
@@ -164,6 +170,7 @@ def _find(
     model: "Model",
     layer: str,
     units: list[int],
+    photo: str | None,
     start: str | None,
     history: Path | None,
     source: AtlasDataSettings,
@@ -179,7 +186,8 @@ def _find(
     if source.data is not None:
         asked["data"] = data_for(model, source.data, source.data_dir, settings.seed)
     initial = initial_images(start, model, source.data_dir, settings.seed)
-    found = find(model, layer, units=units, start=initial, **asked)
+    near = None if photo is None else images_of(photo, model, source.data_dir, settings.seed)[0]
+    found = find(model, layer, units=units, start=initial, near=near, **asked)
     print(found_text(found))
     return found
 

@@ -24,6 +24,7 @@ from pellucid.settings import PatternSettings
 STANDARDIZED = Scaling("standardized")
 TONE_SOFTNESS = 1.5  # deviations at which the tone curve reaches tanh(1), 88% of full white
 MOST_DRAWN = 2**30  # bytes of a picture
+DIMMED = 0.5  # brightness of what does not glow
 GAP = 1  # pixels between the tiles of a wall, before they are enlarged
 
 
@@ -131,3 +132,13 @@ def image_wall(
     across = columns_for(count, height=height, width=width) if columns is None else min(count, columns)
     sheet = tile_sheet(np.moveaxis(tiles, 1, -1), across, gap=GAP)
     return unit_pixels(enlarge(np.moveaxis(sheet, -1, 0), multiple))
+
+
+def heated(
+    picture: Float32[np.ndarray, "color height width"], where: Float32[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "three height width"]:
+    """A picture in [0, 1], dark and gray, that glows where a map in [0, 1] is high."""
+    from matplotlib import colormaps  # here, as it takes a while and most pictures do not glow
+
+    glow = np.moveaxis(colormaps["inferno"](where)[..., :3], -1, 0)
+    return np.asarray(DIMMED * picture.mean(0) * (1 - where) + glow * where, np.float32)

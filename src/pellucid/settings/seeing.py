@@ -104,10 +104,10 @@ class PatternSettings(Settings):
     """image of the optimization that becomes the pattern: the one of highest value, or the last"""
     restarts: int = field(1, was="tries", ge=1, le=100)
     """optimizations of each unit, from different initial images; the best is kept"""
-    image: Literal["auto", "natural", "sphere", "box", "fourier", "box-fourier"] = field("auto")
+    image: Literal["auto", "natural", "sphere", "box", "fourier", "box-fourier", "near"] = field("auto")
     """parametrization of the image: with the spectrum of photographs, of the data or of what the network has learnt
-    from (natural), standardized pixels (sphere), pixels in [0, 1] (box), Fourier coefficients of either; auto is
-    natural where a spectrum is known, else sphere"""
+    from (natural), standardized pixels (sphere), pixels in [0, 1] (box), Fourier coefficients of either, a photograph
+    with natural waves added (near); auto is natural where a spectrum is known, else sphere"""
     bands: Literal["colors", "octaves", "waves", "whole"] = field("colors")
     """what has a strength of its own in natural images: each color, each octave of a color, each wave of a color, of
     which only the phase is free (waves: MaCo), or all together (whole)"""
@@ -121,6 +121,10 @@ class PatternSettings(Settings):
     """randomly changed images of each image that are scored at a step"""
     grow: bool = field(False)
     """first steps at half the size and the next ones at three quarters, for models that take images of any size"""
+    near_layer: str | None = field(None, unset="of the layers before the unit's, the one a quarter of the way")
+    """layer in whose features an image is kept near a photograph"""
+    near_weight: float = field(30.0, ge=0, le=1e6)
+    """penalty weight of how far the image's features are from the photograph's, as a share of their square"""
     pixel_range: Annotated[tuple[float, float], AfterValidator(_rising)] = field((0.0, 1.0))
     """lowest and highest value that the pixels of the images box and box-fourier are clipped to"""
     colors: Literal["plain", "decorrelated"] = field("plain")
@@ -200,7 +204,8 @@ class PatternSettings(Settings):
     @property
     def sought(self) -> str:
         """What kind of picture a pattern is, in the few words that stand beside it everywhere."""
-        return "among natural images" if self.image == "natural" else f"whatever excites {self.extreme}"
+        images = {"natural": "among natural images", "near": "in this photograph"}
+        return images.get(self.image, f"whatever excites {self.extreme}")
 
     @model_validator(mode="before")
     @classmethod
@@ -209,6 +214,8 @@ class PatternSettings(Settings):
         preset = values.get("preset") if isinstance(values, Mapping) else None
         if isinstance(values, Mapping) and values.get("image") == "maco":  # whose only spheres are the single waves'
             values = {**values, "image": "natural", "bands": "waves"}
+        if isinstance(values, Mapping) and values.get("image") == "near":
+            values = {**_presets()["near"], **values}
         return {**_presets()[preset], **values} if preset in ("mlp-deep", "classic") else values
 
     def natural(self, kind: Literal["natural", "natural-maps", "natural-gray"]) -> Self:

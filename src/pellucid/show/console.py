@@ -107,7 +107,8 @@ def _starts_words(found: Patterns) -> list[str]:
     """What the initial images were, and which of them won."""
     chosen, count = found.settings, candidates_of(found.settings, found.images.shape[1:])
     if (found.start < 0).all():
-        return ["from an image that was given"]
+        near = f"from the photograph, near it in {chosen.near_layer}"
+        return [near if found.photos is not None else "from an image that was given"]
     kind = {"zero": "0.01 everywhere", "normal": "N(0.5, 0.1)", "fourier": "a random spectrum"}.get(chosen.noise)
     if kind is None:
         kind = f"{' + '.join(map(str, chosen.scales))} cells"

@@ -61,8 +61,8 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     suffix = format_of(path, WALLS)
     if suffix in (".npz", ".csv"):
         return found.save(path)
-    if suffix == ".png" and multiple is not None:
-        return found.save(path, multiple)
+    if suffix == ".png" and (multiple is not None or found.photos is not None):
+        return found.save(path, 1 if multiple is None else multiple)
     if suffix:
         title, units = f"{found.model}, {found.layer}", [int(unit) for unit in found.units]
         shown: tuple[Any, ...] = found.images, found.activations, found.dead

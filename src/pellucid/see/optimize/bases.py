@@ -39,7 +39,7 @@ class Basis(ABC):
         """The coefficients whose pixels are these."""
 
 
-def _waves(coefficients: Coefficients, strength: Float[Tensor, "*channel height frequency"], width: int) -> Pixels:
+def wave_pixels(coefficients: Coefficients, strength: Float[Tensor, "*channel height frequency"], width: int) -> Pixels:
     """Waves of this strength times the coefficients, real parts and then imaginary ones, added up to pixels."""
     real, imaginary = coefficients.chunk(2, dim=3)
     waves = torch.complex(real * strength, imaginary * strength)
@@ -72,7 +72,7 @@ class Spectrum(Basis):
         return cls(width, torch.as_tensor(scale, dtype=torch.float32, device=device))
 
     def pixels(self, coefficients: Coefficients) -> Pixels:
-        return _waves(coefficients, self.scale, self.width)
+        return wave_pixels(coefficients, self.scale, self.width)
 
     def coefficients(self, pixels: Pixels) -> Coefficients:
         spectrum = _spectrum(pixels) / self.scale

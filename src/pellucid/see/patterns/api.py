@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from pellucid.data.load import load_split
 from pellucid.data.splits import Data, Split
@@ -32,6 +33,7 @@ from pellucid.see.objectives.units import OtherUnits, Units, require_units
 from pellucid.see.optimize.diagnostics import Diagnostics, Observed
 from pellucid.see.optimize.faults import require_working
 from pellucid.see.optimize.loop import StepCallback, checked_start, snapshot_steps
+from pellucid.see.optimize.near import contributions, near_parts, read_near
 from pellucid.see.optimize.parts import parts_of
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
 from pellucid.see.patterns.pieces import joined_arrays
@@ -52,6 +54,7 @@ def patterns(
     *,
     units: ArrayLike | None = None,
     start: ArrayLike | None = None,
+    near: Any = None,
     data: Any = None,
     progress: Progress | None = None,
     watch: StepCallback | None = None,
@@ -63,6 +66,8 @@ def patterns(
     `Objective.of(layer, function)`), whose jobs then stand for units.  units: one that is named several times gets
     several patterns, from other starts.
     start: an image to start from instead of noise, (channel, height, width) in model space, or one for each unit.
+    near: a photograph, (channel, height, width) in [0, 1] or the path of a picture, of any size: each unit's pattern is
+    what it answers to in it, which is exaggerated, with a map of `where`.
     data: training images, to prove units alive or dead, and to compare patterns with (`compare`): what `load_data`
     returns or takes, with labels or without, of any size.
     progress: called with (done, total); without it a bar shows on stderr if this takes over two seconds.
@@ -74,7 +79,11 @@ def patterns(
 
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
     """
-    chosen, parts = parts_of(settings)
+    chosen, parts = parts_of(settings if near is None else {"image": "near", **settings})
+    if (near is None) == (chosen.image == "near") or (near is not None and (parts or start is not None)):
+        raise PellucidError(
+            "Patterns near a photograph begin with it; give near (--photo), and no other image, penalties or start."
+        )
     opened, images = open_model(model), None
     if data is not None:
         images = _checked_images(opened, data)
@@ -87,6 +96,10 @@ def patterns(
     film = len(numbers) * chosen.snapshots * math.prod(opened.input_shape)
     if film > FILM_NUMBERS and "snapshots" not in chosen.model_fields_set:
         chosen = chosen.model_copy(update={"snapshots": 0})
+    described = parts.described
+    if near is not None:
+        some = None if images is None else images.some()
+        chosen, parts, start = near_parts(opened, objective, read_near(opened, near), chosen, some)
     found = search(
         opened,
         objective,
@@ -100,30 +113,24 @@ def patterns(
     )
     with closing(found):
         arrays = joined_arrays(found, len(numbers), UNIT_AXES)
+    if isinstance(start, Tensor) and near is not None:  # for which alone no unit is dead
+        arrays["photos"] = start.cpu().numpy().repeat(len(numbers), axis=0)
+        arrays["where"] = contributions(opened, objective, start, arrays["images"])
+        arrays["dead"] = np.zeros_like(arrays["dead"])
     return Patterns.of(
         {**arrays, "units": numbers},
         snapshot_steps(chosen.steps, chosen.snapshots),
         model=opened.name,
         layer=", ".join(objective.layers),
         settings=chosen,
-        parts=parts.described | ({} if isinstance(layer, str) else {"objective": type(layer).__name__}),
+        parts=described | ({} if isinstance(layer, str) else {"objective": type(layer).__name__}),
         scaling=opened.scaling,
     )
 
 
-def pattern(
-    model: Any,
-    layer: str,
-    unit: int,
-    *,
-    start: ArrayLike | None = None,
-    data: Any = None,
-    progress: Progress | None = None,
-    **settings: Any,
-) -> Pattern:
-    """The pattern of one unit; -1 stands for the whole layer. The arguments and errors are those of `patterns`."""
-    found = patterns(model, layer, units=[unit], start=start, data=data, progress=progress, **settings)
-    return found.one(unit)
+def pattern(model: Any, layer: str, unit: int, **asked: Any) -> Pattern:
+    """The pattern of one unit; -1 stands for the whole layer. Further arguments and errors are those of `patterns`."""
+    return patterns(model, layer, units=[unit], **asked).one(unit)
 
 
 def objective_of(

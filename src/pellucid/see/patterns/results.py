@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from pellucid.data.html import picture_tag
 from pellucid.data.photos import save_photo
-from pellucid.data.pixels import Tones, image_wall
+from pellucid.data.pixels import Tones, heated, image_wall
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, format_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUFFIXES = (".png", ".npz", ".csv")
+WHERE = Tones("true")
 MULTIPLE = 4  # each pixel of a small image becomes so many a side
 
 
@@ -93,7 +94,11 @@ class _Found:
         """What `history` and `film` hold: "activation"; "objective" where penalties, other units or likeness count."""
         chosen = self.settings
         weights = (chosen.others, chosen.diversity, chosen.tv, chosen.l1, chosen.l2, chosen.blur)
-        return "objective" if any(weights) or self.parts.keys() & {"penalties", "objective"} else "activation"
+        return (
+            "objective"
+            if any(weights) or chosen.image == "near" or self.parts.keys() & {"penalties", "objective"}
+            else "activation"
+        )
 
     @property
     def _sign(self) -> int:
@@ -116,7 +121,8 @@ class Patterns(_Found):
     (or least: `extreme`), if `compare` was asked for. silent_starts: how many of the tried starts left the unit silent.
     start: the number of the noise it started from, -1 for another image; see `initial_images.mixture_of`. converged:
     after how many steps, -1 for not. raw_starts: the initial images before they were smoothed, where they were. parts:
-    descriptions of the objects that were given instead of settings.
+    descriptions of the objects that were given instead of settings. Near a photograph: photos, the photograph in model
+    space, and where, how much each pixel added to what the unit answers, from 0 to 1; else None.
     scaling: the model's.
     """
 
@@ -137,6 +143,8 @@ class Patterns(_Found):
     settings: PatternSettings
     strongest: Float32[np.ndarray, "unit"] | None = None
     raw_starts: Float32[np.ndarray, "unit channel height width"] | None = None
+    photos: Float32[np.ndarray, "unit channel height width"] | None = None
+    where: Float32[np.ndarray, "unit height width"] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     scaling: Scaling = field(default_factory=Scaling)
 
@@ -166,7 +174,7 @@ class Patterns(_Found):
         """
         suffix = format_of(path, SUFFIXES)
         if suffix == ".png":
-            return save_photo(path, image_wall(self.images, self.tones, multiple=multiple))
+            return save_photo(path, self.wall(multiple))
         if suffix == ".csv":
             beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
             compared = {} if self.strongest is None else {"strongest": self.strongest}
@@ -180,6 +188,17 @@ class Patterns(_Found):
         about["scaling"] = self.scaling.to_dict()
         return write_arrays(path, {**arrays, **terms, **shown, "moments": np.array(self.film.steps, np.int64)}, about)
 
+    def wall(self, multiple: int = 1) -> Float32[np.ndarray, "colour tall wide"]:
+        """All images in one picture in [0, 1]; near a photograph in rows of photograph, image, and where."""
+        if self.photos is None or self.where is None:
+            return image_wall(self.images, self.tones, multiple=multiple)
+        photo, image, where = (
+            image_wall(each, tones, multiple=multiple, columns=1)
+            for each, tones in ((self.photos, self.tones), (self.images, self.tones), (self.where[:, None], WHERE))
+        )
+        panels = photo, image, heated(photo, where[0])
+        return np.concatenate([np.broadcast_to(each, panels[2].shape) for each in panels], axis=2)
+
     def save_history(self, path: StrPath) -> Path:
         """Write how the ascents went as a CSV table, a row for each unit and step."""
         return write_history(path, self.units, {self.measure: self.history.activations, **self.history.terms})
@@ -191,7 +210,7 @@ class Patterns(_Found):
         Raises PellucidError for a file that is missing, damaged, or something else. For the images of a CSV see
         `pellucid.see.patterns.pattern_files.load_images`.
         """
-        perhaps = {"strongest", "raw_starts", *_LATER}
+        perhaps = {"strongest", "raw_starts", "photos", "where", *_LATER}
         names = [name for name in (*_KINDS, "moments") if name not in perhaps]
         arrays, about = read_arrays(path, names, [*perhaps, *(f"term:{name}" for name in TERMS)])
         count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
@@ -224,10 +243,10 @@ class Patterns(_Found):
         """All images on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
         dead = f", {self.dead.sum()} dead" if self.dead.any() else ""
         title = f"{self.model}, {self.layer}: {len(self)} units{dead}{self.tones.note}"
-        return _plotted(image_wall(self.images, self.tones), title, axes)
+        return _plotted(self.wall(), title, axes)
 
     def _repr_html_(self) -> str:
-        return picture_tag(image_wall(self.images, self.tones), f"{self!r}{self.tones.note}", scale=2)
+        return picture_tag(self.wall(), f"{self!r}{self.tones.note}", scale=2)
 
     def one(self, unit: int) -> "Pattern":
         """The pattern of this unit; raises PellucidError where it is not among `units`."""
@@ -268,6 +287,8 @@ class Pattern(_Found):
     settings: PatternSettings
     strongest: float | None = None
     raw_start: Float32[np.ndarray, "channel height width"] | None = None
+    photo: Float32[np.ndarray, "channel height width"] | None = None
+    where: Float32[np.ndarray, "height width"] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     scaling: Scaling = field(default_factory=Scaling)
 
@@ -308,24 +329,24 @@ class Pattern(_Found):
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """The image on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
         state = "dead" if self.dead else f"{self.activation:.3f}"
-        tones = self.tones
-        return _plotted(
-            image_wall(self.image[None], tones), f"{self.layer}, unit {self.unit}: {state}{tones.note}", axes
-        )
+        return _plotted(self.alone().wall(), f"{self.layer}, unit {self.unit}: {state}{self.tones.note}", axes)
 
     def _repr_html_(self) -> str:
-        return picture_tag(image_wall(self.image[None], self.tones), f"{self!r}{self.tones.note}", scale=6)
+        return picture_tag(self.alone().wall(), f"{self!r}{self.tones.note}", scale=6)
 
 
 _SHARED = ("model", "layer", "settings", "parts", "scaling")  # by all units
 _LATER = ("silent_starts", "start", "converged")  # not in files of the first release
 _COUNTS = ("steps", "tried_starts", "tried_images", *_LATER)
 _PER_UNIT = {"unit": "units", "image": "images", "activation": "activations", "raw_start": "raw_starts"}
-_PER_UNIT |= {name: name for name in ("dead", "strongest", *_COUNTS)}  # fields of Pattern and of Patterns
+_PER_UNIT |= {"photo": "photos"} | {
+    name: name for name in ("dead", "strongest", "where", *_COUNTS)
+}  # fields of Pattern and of Patterns
 _KINDS: dict[str, tuple[int, type[np.generic], int]] = {  # in a file: how many axes, the type, the axis of the units
     **dict.fromkeys(("units", *_COUNTS), (1, np.int64, 0)),
     **dict.fromkeys(("activations", "strongest"), (1, np.float32, 0)),
-    **dict.fromkeys(("images", "raw_starts"), (4, np.float32, 0)),
+    **dict.fromkeys(("images", "raw_starts", "photos"), (4, np.float32, 0)),
+    "where": (3, np.float32, 0),
     "dead": (1, np.bool_, 0),
     "history": (2, np.float32, 0),
     "film": (5, np.float32, 1),
