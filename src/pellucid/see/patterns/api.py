@@ -43,6 +43,7 @@ from pellucid.see.patterns.search import search
 from pellucid.see.validation import as_units
 from pellucid.settings import PatternSettings
 
+ALONE = "Patterns near a photograph begin with it; give near (--photo), and no other image, penalties or start."
 FILM_NUMBERS = 2**28  # that a film may hold without being asked for: 1 GiB
 
 __all__ = ["History", "Pattern", "Patterns", "Snapshots", "pattern", "patterns"]
@@ -81,9 +82,7 @@ def patterns(
     """
     chosen, parts = parts_of(settings if near is None else {"image": "near", **settings})
     if (near is None) == (chosen.image == "near") or (near is not None and (parts or start is not None)):
-        raise PellucidError(
-            "Patterns near a photograph begin with it; give near (--photo), and no other image, penalties or start."
-        )
+        raise PellucidError(ALONE)
     opened, images = open_model(model), None
     if data is not None:
         images = _checked_images(opened, data)
@@ -114,9 +113,9 @@ def patterns(
     with closing(found):
         arrays = joined_arrays(found, len(numbers), UNIT_AXES)
     if isinstance(start, Tensor) and near is not None:  # for which alone no unit is dead
-        arrays["photos"] = start.cpu().numpy().repeat(len(numbers), axis=0)
-        arrays["where"] = contributions(opened, objective, start, arrays["images"])
-        arrays["dead"] = np.zeros_like(arrays["dead"])
+        where = contributions(opened, objective, start, arrays["images"])
+        photos, dead = start.cpu().numpy().repeat(len(numbers), axis=0), np.zeros_like(arrays["dead"])
+        arrays |= {"photos": photos, "where": where, "dead": dead}
     return Patterns.of(
         {**arrays, "units": numbers},
         snapshot_steps(chosen.steps, chosen.snapshots),
