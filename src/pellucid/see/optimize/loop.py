@@ -169,11 +169,14 @@ def run_ascent(
         while not bool(done.any()):
             coarse = task.stopping.tolerance == 0 and int(batch.step[0]) < bfloat16_steps
             is_last = bool((batch.step == task.stopping.steps).all())  # then nobody needs a gradient
-            images, score, gradient = _scored(read, selected, task, batch, bfloat16=coarse, gradient=not is_last)
+            kept = bool(set(batch.step.tolist()) & set(snapshot_steps)) or not task.stopping.keep_last
+            whole = is_last or kept or watch is not None or task.stopping.tolerance > 0  # may be looked at
+            how = {"bfloat16": coarse, "gradient": not is_last, "whole": whole}
+            images, score, gradient = _scored(read, selected, task, batch, **how)
             judged = score
             if task.transforms is not None and not (task.stopping.keep_last or is_last or coarse):
-                judged = _scored(read, selected, task, batch, bfloat16=False, gradient=False)[1]
-            record.note(batch.job[:real], batch.step[:real], images[:real], judged, may_be_best=not coarse)
+                judged = _scored(read, selected, task, batch, bfloat16=False, gradient=False, whole=True)[1]
+            record.note(batch.job[:real], batch.step[:real], images[:real], judged, may_be_best=whole and not coarse)
             if watch is not None:
                 watch(batch.job[:real], batch.step[:real], images[:real], judged.value[:real])
             batch = _after_step(batch, gradient, score, task)
@@ -247,11 +250,12 @@ def _first_batch(starts: Tensor, first_job: int, task: AscentTask) -> _Batch:
 
 
 def _scored(
-    read: Reader, objective: Objective, task: AscentTask, batch: _Batch, *, bfloat16: bool, gradient: bool
+    read: Reader, objective: Objective, task: AscentTask, batch: _Batch, *, bfloat16: bool, gradient: bool, whole: bool
 ) -> tuple[Tensor, Score, Tensor | None]:
     """The images of the points, their score, and, if wanted, the gradient of what is maximized for the points.
 
-    Without a gradient it is the score of the whole images as they are, by which they are judged.
+    Without a gradient it is the score of the whole images as they are, by which they are judged.  whole: whether the
+    images are wanted in full size while they grow.
     """
     with torch.set_grad_enabled(gradient):
         points = batch.points.detach().requires_grad_(gradient)
@@ -278,7 +282,7 @@ def _scored(
     found = _gradient(score, points)
     if found is None:
         raise no_gradient(received, outputs)
-    shown = images.detach() if share == 1 else task.image.images(batch.points)
+    shown = images.detach() if share == 1 or not whole else task.image.images(batch.points)
     return shown, score.detach(), rescale_large(found)
 
 

@@ -170,7 +170,8 @@ class _Ascents:
             growing=growing_of(model, objective.layers, settings) if parts.image is None else (),
         )
         self.candidates = candidates_of(settings, model.input_shape)
-        size, self._multiple = batch_size_for(model, objective.layers)
+        size, multiple = batch_size_for(model, objective.layers)
+        self._multiple = max(1, multiple // settings.views)
         self._batch_size = max(self._multiple, size // settings.views)
 
     def precursor(self, attempt: int, numbers: Jobs, noise: PatternSettings | None = None) -> tuple[JobImages, Jobs]:
