@@ -56,12 +56,12 @@ def test_a_batch_fits_into_the_memory_there_is(monkeypatch, memory):
 
 
 def test_on_a_processor_more_than_sixteen_images_have_to_be_small(monkeypatch):
-    """Rejects gigabytes for images that gain nothing from more company."""
+    """Rejects gigabytes for images that gain nothing from more company, and the work of sixteen for one heavy image."""
     monkeypatch.setattr(batches, "memory_of", lambda device: 2**50)
     model = module()
-    for held, size in ((2**20, 128), (2**23, 32), (2**24, 16), (2**25, 16), (2**26, 8), (2**33, 1)):
+    for held, size in ((2**20, 128), (2**22, 64), (2**23, 16), (2**24, 16), (2**25, 16), (2**26, 8), (2**33, 1)):
         monkeypatch.setattr(type(model), "bytes_held", lambda self, layers, held=held: held)
-        assert batch_size_for(model, ["relu"])[0] == size
+        assert batch_size_for(model, ["relu"]) == (size, min(size, 2 if held > 2**22 else 16))
 
 
 def test_a_container_s_limit_counts(monkeypatch, tmp_path):

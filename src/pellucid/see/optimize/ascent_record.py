@@ -87,9 +87,10 @@ class AscentRecord:
         """The images of these jobs after so many steps."""
         value, rank = score.value[: len(job)], score.rank[: len(job)]
         self._history[job, step] = value
-        better = torch.nonzero(((rank > self._rank[job]) | self._keep_last) & may_be_best).flatten()
-        best = job[better]
-        self._rank[best], self._values[best], self._images[best] = rank[better], value[better], images[better]
+        if may_be_best:
+            better = torch.nonzero((rank > self._rank[job]) | self._keep_last).flatten()
+            best = job[better]
+            self._rank[best], self._values[best], self._images[best] = rank[better], value[better], images[better]
         steps = set(step.tolist())
         for place, kept in enumerate(self._kept):
             if kept in steps:

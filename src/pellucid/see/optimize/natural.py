@@ -86,6 +86,16 @@ class Natural(Parametrization):
 
     def smaller(self, points: Points, share: float) -> Images:
         """The images at this share of their size, from their long waves alone."""
+        drawn = self._drawn(points, share)
+        return in_model_space(self.scaling, drawn) if self.inner is None else self.inner.images(drawn)
+
+    def for_penalties(self, points: Points) -> Images:
+        """The pixels that are drawn, of the same size in every scaling."""
+        drawn = self._drawn(points, 1.0)
+        return drawn if self.inner is None else self.inner.for_penalties(drawn)
+
+    def _drawn(self, points: Points, share: float) -> Images:
+        """Pixels in [0, 1]; of gray images the points of the inner sphere."""
         strength, width = self.strength, self.width
         real, imaginary = points.chunk(2, dim=3)
         waves = torch.complex(real * strength, imaginary * strength)
@@ -97,11 +107,11 @@ class Natural(Parametrization):
             waves = waves[:, :, rows, : width // 2 + 1] * math.sqrt(height * width / (strength.shape[1] * self.width))
         pixels = torch.fft.irfft2(waves, s=(height, width), norm="ortho")
         if self.inner is not None:
-            return self.inner.images(standardized(pixels))
+            return standardized(pixels)
         spread = pixels.flatten(2).std(2, correction=0)[:, :, None, None]
         pixels = pixels / (spread / MOST_SPREAD).clamp_min(1)  # all strength in one long wave would be black and white
         mixed = torch.einsum("ck,bkhw->bchw", torch.tensor(COLORS, device=pixels.device), pixels)
-        return in_model_space(self.scaling, torch.sigmoid(self.contrast * mixed))
+        return torch.sigmoid(self.contrast * mixed)
 
     def points(self, images: Images) -> Points:
         """The coefficients of images, at the strength of their bands."""
