@@ -60,8 +60,9 @@ of one thread a picture as the first has by its own defaults. Nothing was picked
 """
 TRANSFER = """## Do other networks recognize the classes?
 
-Shares of the classes that come first, and among the first five, and the mean probability, in the mean of {seeds} seeds; a share's
-error over the classes is at most {error:.2f}. high: the share of power above a quarter of Nyquist's frequency.
+Shares of the classes that come first, and among the first five, and the mean probability, in the mean of {seeds}
+seeds; a share's error over the classes is at most {error:.2f}. high: the share
+of power above a quarter of Nyquist's frequency.
 """
 INNER = """
 ![The first classes, uncurated](pictures/believe.jpg)
@@ -69,8 +70,8 @@ INNER = """
 ## Do they explain inner units?
 
 Machine 2-AFC ([what that is](see.md#how-much-to-believe-a-picture)) by {judges}: {variants} pictures of what excites
-each unit most, as many of what excites it least. robust: the answer under small shifts, scalings and turns over that to the
-picture itself. Means over the units, and standard errors.
+each unit most, as many of what excites it least. robust: the answer under small shifts, scalings and turns over that to
+the picture itself. Means over the units, and standard errors.
 
 | explanation | 2-AFC | robust | high |
 |---|---:|---:|---:|"""

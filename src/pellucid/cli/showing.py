@@ -94,7 +94,7 @@ def judge(
     seen = open_model(model_of(model, how))
     data = None if source.data is None else data_for(seen, source.data, source.data_dir, settings.seed)
     found = ask(seen, layer, units=list(units) or None, data=data, judges=judges or None, **given_options(settings))
-    print(found.listing())
+    print(found)
     if out is not None:
         print_written(found.save(out))
 

@@ -107,6 +107,8 @@ def test_only_a_network_of_the_same_classes_recognizes():
     assert recognized(model, model.layers[0].name, two, images, classifier(5, 1, list("abcde"))) is None
     assert recognized(model, last, two, images, classifier(5, 1, list("vwxyz"))) is None
     assert recognized(model, last, two, images, classifier(6, 1)) is None
+    assert recognized(classifier(5, 0), last, two, images, classifier(6, 1, list("abcdef"))) is None
+    assert recognized(model, last, two, images, classifier(5, 1, list("abcdz"))) is None
     assert recognized(model, last, np.array([0, -1]), images, classifier(5, 1, list("abcde"))) is None
     assert recognized(model, last, two, images, classifier(5, 1)) is not None
     assert recognized(model, last, two, images, classifier(6, 1, list("xabcde"))) is not None

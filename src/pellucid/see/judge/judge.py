@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from pellucid.data.html import table, text_tag
+from pellucid.data.html import table
 from pellucid.data.load import load_split
 from pellucid.data.photos import photograph_crops
 from pellucid.data.pictures import Pictures
@@ -27,7 +27,8 @@ from pellucid.progress import Progress, reporting
 from pellucid.see.dataset.fitting import sized
 from pellucid.see.judge.measures import Sets, choose, high_share, recognized, robustness, told_apart
 from pellucid.see.models.base import Model
-from pellucid.see.models.open import open_model, zoo
+from pellucid.see.models.open import bundled, open_model
+from pellucid.see.models.wheels import installed
 from pellucid.see.optimize.initial_images import plain_noise
 from pellucid.see.optimize.parametrizations import UNIT_CENTER, UNIT_RADIUS
 from pellucid.see.patterns.api import objective_of
@@ -37,7 +38,7 @@ from pellucid.see.patterns.top_images import all_scores
 from pellucid.see.validation import as_units
 from pellucid.settings import JudgeSettings, PatternSettings
 
-NOISES, LOTS, LISTED = 32, 8, 40  # noises, lots of them that explain each unit; units that are listed one by one
+NOISES, LISTED = 64, 40  # noises, some of which explain each unit; units that are listed one by one
 SUFFIXES = (".csv", ".json")
 OWN = JudgeSettings.model_fields.keys() - PatternSettings.model_fields.keys()
 
@@ -70,32 +71,23 @@ class Judgments:
         some = {name: known.astype(np.float64) for name, known in found.items() if len(known)}
         return {name: (float(x.mean()), float(x.std()) / math.sqrt(max(1, len(x) - 1))) for name, x in some.items()}
 
-    def listing(self) -> str:
-        """A table of the units' numbers (where there are up to 40), and one of their means, as text."""
-        rows = list(zip(*(column.tolist() for column in self.columns.values()), strict=True))
-        means = [(name, *numbers) for name, numbers in self.summary().items()]
-        tables = [(list(self.columns), rows)] * (len(rows) <= LISTED) + [(["mean of the units", "", "+-"], means)]
-        shown = [table(heads, [list(map(_shown, row)) for row in rows]) for heads, rows in tables]
-        return "\n".join(
-            [f"{self!r}:", *shown, f"The images have a share of {self.data_high:.3f} of high frequencies."]
-        )
-
     def save(self, path: StrPath) -> Path:
         """Write a table (`.csv`) of the columns, or all there is (`.json`); PellucidError for another suffix."""
-        columns = {
-            name: [None if math.isnan(one) else one for one in own.tolist()] for name, own in self.columns.items()
-        }
+        columns = {name: [None if math.isnan(x) else x for x in own.tolist()] for name, own in self.columns.items()}
         if format_of(path, SUFFIXES) == ".csv":
             return write_rows(path, [list(columns), *zip(*columns.values(), strict=True)])
         write_text(path, json.dumps({**vars(self), "columns": columns, "summary": self.summary()}, indent=1))
         return Path(path)
 
     def __repr__(self) -> str:
+        """A table of the units' numbers (where there are up to 40), and one of their means."""
+        rows = list(zip(*(column.tolist() for column in self.columns.values()), strict=True))
+        means = [(name, *numbers) for name, numbers in self.summary().items()]
+        tables = [(list(self.columns), rows)] * (len(rows) <= LISTED) + [(["mean of the units", "", "+-"], means)]
         by = " and ".join(self.judges) if self.judges else "no network"
-        return f"{len(self.columns['unit'])} units of '{self.layer}' in '{self.model}', judged by {by}"
-
-    def _repr_html_(self) -> str:
-        return text_tag(self.listing())
+        lines = [f"{len(rows)} units of '{self.layer}' in '{self.model}', judged by {by}:"]
+        lines += [table(heads, [list(map(_shown, row)) for row in several]) for heads, several in tables]
+        return "\n".join([*lines, f"The images have a share of {self.data_high:.3f} of high frequencies."])
 
 
 def judge(
@@ -141,25 +133,20 @@ def judge(
     if len(found) == 1:
         same = {**found[0].settings.model_dump(), **searched, "snapshots": 0, "extreme": "least"}
         found.append(find(opened, layer, units=found[0].units, data=data, progress=progress, **same))
-    return _judged(opened, found[0], found[1], images, others, chosen, progress)
+    return _judged(opened, found, images, others, chosen, progress)
 
 
 def _judged(
-    model: Model,
-    most: Patterns,
-    least: Patterns,
-    images: Split,
-    judges: list[Model],
-    chosen: JudgeSettings,
-    progress: Progress | None,
+    model: Model, pair: list[Patterns], images: Split, judges: list[Model], chosen: JudgeSettings, told: Progress | None
 ) -> Judgments:
-    """The same of what has been found."""
-    units, found = np.unique(most.units), []
-    own, lowest = ([np.flatnonzero(patterns.units == unit) for unit in units] for patterns in (most, least))
+    """The same of what excites most, and least."""
+    most, least, found = pair[0], pair[1], []
+    units = np.unique(most.units)
+    own, lowest = ([np.flatnonzero(patterns.units == unit) for unit in units] for patterns in pair)
     if not all(map(len, lowest)):
         raise PellucidError("Patterns that excite least are not given for all units; give one of each.")
     objective = objective_of(model, most.layer, units, most.settings)[0].target
-    with reporting("looking at the images", progress) as report:
+    with reporting("looking at the images", told) as report:
         report.expect(len(images))
         for positions, batch, scores in all_scores(model, objective, sized(model, images)):
             found.append((positions, scores.numpy(), high_share(batch)))
@@ -174,16 +161,12 @@ def _judged(
     columns |= {"high": high_share(pictures[best]), "against_data": ratio(clean, answers.max(0))}
     noise = torch.cat(list(plain_noise("fourier", model.input_shape, NOISES, (chosen.seed,)))).numpy()
     shown = joined(seen, in_memory(pictures), in_memory(np.clip(UNIT_CENTER + UNIT_RADIUS * noise, 0, 1)))
-    few, rng = min(chosen.variants, NOISES // 2), [np.random.default_rng([chosen.seed, abs(unit)]) for unit in units]
+    lots = [len(shown) - 1 - np.random.default_rng([chosen.seed, abs(unit)]).permutation(NOISES) for unit in units]
+    few = min(chosen.variants, NOISES // 2)
     explained: dict[str, Sets] = {"afc": [(at + a, at + len(most) + b) for a, b in zip(own, lowest, strict=True)]}
-    explained |= {"afc_real": real}
-    for lot in range(LOTS):
-        drawn = [len(shown) - 1 - each.permutation(NOISES) for each in rng]
-        explained[f"afc_noise{lot}"] = [(one[:few], one[-few:]) for one in drawn]
-    shares = [told_apart(one, shown, at, asked, explained, progress) for one in judges]
-    for name in ("afc", "afc_real", "afc_noise") if shares else ():
-        own = [one[each] for one in shares for each in explained if each.rstrip("0123456789") == name]
-        columns[name] = np.mean(own, axis=0)
+    explained |= {"afc_real": real, "afc_noise": [(lot[:few], lot[-few:]) for lot in lots]}
+    shares = [told_apart(one, shown, at, asked, explained, told) for one in judges]
+    columns |= {name: np.mean([one[name] for one in shares], axis=0) for name in explained if shares}
     for one in judges:
         said = recognized(model, most.layer, units, in_memory(pictures[best]), one)
         columns |= {} if said is None else {f"rank:{one.name}": said[0], f"probability:{one.name}": said[1]}
@@ -197,19 +180,20 @@ def in_memory(images: Any, owners: Any = 0) -> Split:
 
 def _judges(model: Model, given: Any) -> list[Model]:
     """The networks that compare; a warning where there are none, PellucidError where one is the model itself."""
-    names, ours = given if isinstance(given, list | tuple) else zoo() if given is None else [given], model.identity()
-    others = []
-    for one, own in ((one, one.identity()) for one in map(open_model, names)):
-        if own.keys() == ours.keys() and all(np.array_equal(own[name], ours[name]) for name in own):
-            if given is not None:
-                raise PellucidError(f"'{one.name}' is the network that is explained; give others as judges.")
-        elif given is not None or one.input_shape[0] == model.input_shape[0]:
-            others.append(one)
+    usual = {1: bundled(), 3: installed()}.get(model.input_shape[0], ())
+    names = usual if given is None else given if isinstance(given, list | tuple) else [given]
+    opened, ours = [(one, one.identity()) for one in map(open_model, names)], model.identity()
+    others = [one for one, own in opened if not _alike(own, ours)]
+    if given is not None and len(others) < len(opened):
+        raise PellucidError(f"'{model.name}' is the network that is explained; give others as judges.")
     if not others:
-        words = f"No network that could judge '{model.name}' is here, so 2-AFC and transfer are left out"
-        advice = "pip install 'pellucid[judges]' for color, or give judges"
-        warnings.warn(f"{words}; {advice}.", PellucidWarning, stacklevel=3)
+        words = f"No network that could judge '{model.name}' is here, so 2-AFC and transfer are left out; give judges"
+        warnings.warn(f"{words}, or pip install 'pellucid[judges]' for color.", PellucidWarning, stacklevel=3)
     return others
+
+
+def _alike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def _images(model: Model, data: Any, chosen: JudgeSettings) -> Split:
@@ -219,8 +203,8 @@ def _images(model: Model, data: Any, chosen: JudgeSettings) -> Split:
     if data is None and model.input_shape[0] != 1:
         raise PellucidError(f"'{model.name}' takes {model.input_shape[0]} channels; give images of as many as data.")
     images = load_split("digits" if data is None else data).images
-    some = np.sort(np.random.default_rng(chosen.seed).permutation(len(images))[: chosen.images])
-    return in_memory(images, np.arange(len(images))).take(some)
+    some = np.random.default_rng(chosen.seed).permutation(len(images))[: chosen.images]
+    return in_memory(images, np.arange(len(images))).take(np.sort(some))
 
 
 def _shown(cell: Any) -> object:

@@ -6,14 +6,12 @@ recognized:  another network, pictures of classes -> the rank and the probabilit
 choose:      each unit's answers to images -> those it is asked about, and the strongest and weakest that explain it
 told_apart:  another network, images, explanations -> the share of pairs (strong, weak) that are told apart
 
-The last is a machine's two-alternative forced choice, after J. Borowski et al., "Exemplary natural images explain CNN
-activations better than state-of-the-art feature visualization", ICLR 2021, and R. Zimmermann, D. Klindt and W. Brendel,
-"Measuring mechanistic interpretability at scale without humans", NeurIPS 2024. Unlike theirs, the network whose
-features are compared is not the one that is explained.
+The last is a machine's two-alternative forced choice, after J. Borowski et al. (ICLR 2021) and R. Zimmermann, D. Klindt
+and W. Brendel (NeurIPS 2024); here the network whose features are compared is not the one that is explained.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -38,7 +36,10 @@ REAL = 8  # strongest, and weakest, images that explain a unit; there are as man
 DEPTHS, MOST_BLOCKS = (0.4, 0.7, 1.0), 32  # where a judge's features are read, and in how many blocks depth is counted
 
 Features = Float32[np.ndarray, "_ feature"]
-Sets = Sequence[tuple[Int64[np.ndarray, "..."], Int64[np.ndarray, "..."]]]
+Numbers = Float[np.ndarray, "unit"]
+Answers = Float32[np.ndarray, "image unit"]
+Places = Int64[np.ndarray, "_"]
+Sets = Sequence[tuple[Places, Places]]
 """For each unit, positions of images: those that excite it more, and those that do so less."""
 
 
@@ -64,30 +65,26 @@ def robustness(
 
 
 def recognized(
-    model: Model, layer: str, units: Int64[np.ndarray, "image"], images: Split, judge: Model
-) -> tuple[Float[np.ndarray, "image"], Float[np.ndarray, "image"]] | None:
+    model: Model, layer: str, units: Int64[np.ndarray, "unit"], images: Split, judge: Model
+) -> tuple[Numbers, Numbers] | None:
     """The rank (1 is the first) and the probability of each unit's class in what a judge says of its image.
 
     None where the units are no classes, or not the judge's: by name where both have names, else by number.
     """
-    names, places = [one.name for one in model.readable[len(model.layers) - 1 :]], None
-    if layer in names and units.min() >= 0 and len(model.readable[-1].shape) == len(judge.readable[-1].shape) == 1:
-        with suppress(PellucidError):  # it has some of them only
-            by_name = model.classes and judge.classes
-            places = class_places(judge, model.classes) if by_name else np.arange(model.class_count)
-    if places is None or not (len(places) == judge.class_count or judge.classes):
+    names, by_name = [one.name for one in model.readable[len(model.layers) - 1 :]], model.classes and judge.classes
+    if layer not in names or units.min() < 0 or not len(model.readable[-1].shape) == len(judge.readable[-1].shape) == 1:
+        return None
+    places = None if by_name or model.class_count != judge.class_count else np.arange(judge.class_count)
+    with suppress(PellucidError):  # it has some of them only
+        places = class_places(judge, model.classes) if by_name else places
+    if places is None:
         return None
     shares = np.concatenate([judge.predict(batch) for _, batch in sized(judge, images).batches()])
     own = shares[np.arange(len(shares)), places[units]]
     return (shares > own[:, None]).sum(1) + 1.0, own.astype(np.float64)
 
 
-def choose(
-    answers: Float32[np.ndarray, "image unit"],
-    owners: Int64[np.ndarray, "image"],
-    units: Int64[np.ndarray, "unit"],
-    chosen: JudgeSettings,
-) -> tuple[Sets, Sets]:
+def choose(answers: Answers, owners: Places, units: Places, chosen: JudgeSettings) -> tuple[Sets, Sets]:
     """Which images of one half each unit is asked about, and which of the other half explain it.
 
     Asked about are the strongest, if they are above the median, and as many of the weaker half, by lot. owners: images
@@ -110,24 +107,15 @@ def choose(
 
 
 def told_apart(
-    judge: Model,
-    images: Split,
-    count: int,
-    asked: Sets,
-    explained: Mapping[str, Sets],
-    progress: Progress | None = None,
-) -> dict[str, Float[np.ndarray, "unit"]]:
+    judge: Model, images: Split, count: int, asked: Sets, explained: Mapping[str, Sets], told: Progress | None = None
+) -> dict[str, Numbers]:
     """By the name of each explanation, the `right_share` of each unit in the judge's features.
 
     count: of the images that come first, which are held out; what they have in common is no feature.
     """
-    with reporting(f"judging by {judge.name}", progress) as report:
+    with reporting(f"judging by {judge.name}", told) as report:
         report.expect(len(images))
-        parts = []
-        for part in features(judge, images):
-            parts.append(part)
-            report.advance(len(part))
-    seen = np.concatenate(parts)
+        seen = features(judge, images, report.advance)
     seen = unit_length(seen - seen[:count].mean(0))
     return {
         name: np.array([right_share(*(seen[at] for at in (*a, *b))) for a, b in zip(asked, sets, strict=True)])
@@ -135,14 +123,15 @@ def told_apart(
     }
 
 
-def features(judge: Model, images: Split) -> Iterator[Features]:
-    """Means of a judge's maps at 40, 70 and 100% of the way to its classes, of unit length each; batch by batch."""
-    names = [layer.name for layer in judge.blocks(MOST_BLOCKS)]
-    names = names[:-1] or names
+def features(judge: Model, images: Split, advance: Callable[[int], None]) -> Features:
+    """Means of a judge's maps at 40, 70 and 100% of the way to its classes, each of unit length; advance: by images."""
+    names, found = [layer.name for layer in judge.blocks(MOST_BLOCKS)][:-1] or [judge.layers[0].name], []
     names = list(dict.fromkeys(names[math.ceil(share * len(names)) - 1] for share in DEPTHS))
     with judge.unit_means(names) as means:
-        for _, batch in sized(judge, images).batches(batch_size_for(judge, names)[0]):
-            yield np.concatenate([unit_length(judge.finite(*one)) for one in means(batch).items()], 1)
+        for positions, batch in sized(judge, images).batches(batch_size_for(judge, names)[0]):
+            found.append(np.concatenate([unit_length(judge.finite(*one)) for one in means(batch).items()], 1))
+            advance(len(positions))
+    return np.concatenate(found)
 
 
 def right_share(strong: Features, weak: Features, most: Features, least: Features) -> float:
