@@ -97,11 +97,15 @@ def test_a_unit_is_found_opened_and_left_by_its_weights(page):
 
 
 def test_a_class_is_found_by_any_word_of_its_name(page):
-    """Rejects a search that knows a class by its whole name or its number alone, and a last layer without names."""
+    """Rejects a search that knows a class by its whole name or its number alone, a last layer without names, and the
+    units that prefer a class before its own."""
     page.fill("#search", "logits oner")
     assert page.locator("#results .mates li").count() == 1
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('logits unit 1: ')")
+    page.fill("#search", "two")
+    assert page.locator("#results .mates li .caption").first.text_content() == "2two"
+    assert page.locator("#results .mates li").count() > 1
     page.fill("#search", "class two logits")
     assert page.locator("#results .mates li .caption span").all_text_contents().count("2") == 1
 
@@ -159,3 +163,13 @@ def test_controls_have_names(page, site):
             .map((e) => e.outerHTML.slice(0, 120))"""
         )
         assert nameless == []
+
+
+def test_what_is_not_shown_is_counted(page):
+    """Rejects a row of a layer's units that passes for all of them, and a count of those that are shown."""
+    assert page.locator(".band .row .label").all_text_contents() == ["+1 more", "", ""]  # a dead one
+    page.set_viewport_size({"width": 320, "height": 800})
+    page.reload()
+    shown = page.locator(".band >> nth=1").locator(".row .tile").count()
+    assert 0 < shown < 9
+    assert page.locator(".band >> nth=1").locator(".row .label").text_content() == f"+{9 - shown} more"

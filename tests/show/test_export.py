@@ -11,6 +11,7 @@ from pellucid import cli
 from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten
 from pellucid.learn.network import Network
+from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import Snapshots, patterns
 from pellucid.show import export
 from pellucid.show.figures import patterns as strips
@@ -184,3 +185,23 @@ def test_a_wall_that_cannot_be_drawn_is_said_before_the_ascent(tmp_path, monkeyp
     assert said in said_first.err
     assert said_first.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wall_names_its_units_and_counts_the_others(tmp_path, monkeypatch):
+    """Rejects numbers where the classes' names are known, a name that runs into the number beside it, a wall of some
+    units that passes for all of them, and the classes' names on another layer of as many units."""
+    told = []
+    monkeypatch.setattr(export.PictureBoard, "draw_text", lambda self, words, *_, **__: told.append(words))
+    layers = [Conv(4, 3), Flatten(), Dense(4, "linear"), Dense(4, "linear")]
+    model = open_model(Network(layers, input_shape=(1, 7, 12), scaling="unit", seed=2))
+    model = replace(model, classes=("tench, Tinca", "goldfish", "x" * 99, "y"))
+    few = {"steps": 2, "candidates": 4, "silent_restarts": 0, "image": "sphere"}
+    last = model.layers[-1].name
+    export.save_patterns(patterns(model, last, units=[0, 2], **few), tmp_path / "a.png", model=model)
+    assert told[0].endswith(f"{last}, +2 more")
+    assert told[1] in ("tench", "ten")
+    assert 3 <= len(told[3]) < 12
+    told.clear()
+    export.save_patterns(patterns(model, model.layers[0].name, **few), tmp_path / "b.png", model=model)
+    assert told[0].endswith(model.layers[0].name)
+    assert told[1::2] == ["0", "1", "2", "3"]

@@ -160,7 +160,7 @@ def patterns(
     if film is not None:  # then snapshots are asked for, whatever memory they take
         settings = settings.model_copy(update={"snapshots": settings.snapshots})
     found = _find(seen, layer, chosen, photo, start, history, source, settings)
-    print_written(export.save_patterns(found, out, multiple))
+    print_written(export.save_patterns(found, out, multiple, seen))
     if film is not None:
         print_written(export.save_ascents(found, film, multiple))
     _write_tables(seen, found, history, answers)

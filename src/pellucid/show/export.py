@@ -20,6 +20,7 @@ from pellucid.data.pixels import image_wall, tone_images
 from pellucid.data.scaling import byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, check_output, fill_name, format_of, output_folder
+from pellucid.see.models.base import Model
 from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
 from pellucid.show.figures.wall import PictureBoard, draw_wall
 from pellucid.show.films import save_film
@@ -46,12 +47,13 @@ def check_film_output(path: StrPath, formats: Sequence[str], snapshots: int) -> 
     _require_snapshots(snapshots, path)
 
 
-def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -> Path:
+def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None, model: Model | None = None) -> Path:
     """Write a layer's patterns: a figure; `.npz` or `.csv`; without a suffix, a folder of a picture for each unit.
 
     A name with words in braces, such as "{model}-{layer}-{unit}-{activation}.png", stands for a file for each unit.
     multiple: in a `.png` and the pictures of a folder, each pixel becomes a square of so many a side; such a PNG is the
-    images side by side and nothing else. Raises PellucidError for another format and where the disk refuses.
+    images side by side and nothing else. model: theirs, for a wall that names its units, and tells how many more
+    there are. Raises PellucidError for another format and where the disk refuses.
     """
     if "{" in Path(path).name:
         paths = fill_name(path, [{word: getattr(one, word) for word in NAMED} for one in found])
@@ -64,7 +66,10 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None) -
     if suffix == ".png" and (multiple is not None or found.photos is not None):
         return found.save(path, 1 if multiple is None else multiple)
     if suffix:
-        title, units = f"{found.model}, {found.layer}", [int(unit) for unit in found.units]
+        names = () if model is None else model.unit_names(found.layer)
+        more = 0 if model is None else model.layer(found.layer).units - len(found.units)
+        title = f"{found.model}, {found.layer}" + (f", +{more} more" if more > 0 else "")
+        units = [names[unit].split(",")[0] if names else int(unit) for unit in found.units]
         shown: tuple[Any, ...] = found.images, found.activations, found.dead
         if suffix == ".png":
             return draw_wall(PictureBoard, *shown, units=units, title=title, tones=found.tones).save(path)

@@ -149,6 +149,12 @@ class Model(ABC):
                 return layer
         raise unknown("layer", name, [layer.name for layer in self.readable])
 
+    def unit_names(self, layer: str) -> tuple[str, ...]:
+        """The names of a layer's units: their own, or the classes that the last layer's stand for; else none."""
+        info = self.layer(layer)
+        are_classes = info in self.readable[len(self.layers) - 1 :] and info.shape == (len(self.classes),)
+        return self.classes if are_classes else info.names
+
     @property
     def probabilities(self) -> LayerInfo | None:
         """What can be read behind the last of the `layers`: the classes' probabilities; None where there are none."""

@@ -48,9 +48,9 @@ class Site:
     def write_layer(self, at: int, place: AtlasLayer, settings: AtlasSettings) -> None:
         """The sheets and numbers of a layer; of one that is still worked on, with room for the units to come."""
         layer = layer_record(place, settings, self._images)
-        names = self._model.classes or (() if self._data is None else self._data.classes)
-        is_last = place.info.name == self._model.layers[-1].name and place.info.shape == (len(names),)
-        layer["names"] = list(names if is_last else place.info.names)  # of the classes that its units stand for
+        names, classes = self._model.unit_names(place.info.name), () if self._data is None else self._data.classes
+        is_last = place.info.name == self._model.layers[-1].name and place.info.shape == (len(classes),)
+        layer["names"] = list(names or (classes if is_last else ()))
         more = {"entries": layer["entries"], "class_means": layer.get("class_means")}
         head = {key: value for key, value in layer.items() if key not in more}
         head |= _write_sheets(self._pictures, at, place, self._model, self._images)

@@ -45,13 +45,13 @@ def draw_wall(
     activations: Float[np.ndarray, " value"],
     dead: Bool[np.ndarray, " value"] | None = None,
     *,
-    units: Sequence[int] | None = None,
+    units: Sequence[int | str] | None = None,
     columns: int | None = None,
     multiple: int = 2,
     title: str = "",
     tones: Tones = DEVIATIONS,
 ) -> B:
-    """Every unit's pattern with its number and activation; `units` numbers them (default: from 0).
+    """Every unit's pattern with its number and activation; `units` numbers or names them (default: from 0).
 
     kind: width, height -> a board; it draws images and words as PictureBoard does. Of a wall too large to be looked at,
     images are repeated less often, or blocks of their pixels are averaged.
@@ -79,7 +79,8 @@ def draw_wall(
         silent = dead is not None and bool(dead[index])
         value = "dead" if silent else f"{activations[index]:z.2f}"
         below, right = down + height * multiple + 3, left + width * multiple
-        board.draw_text(str(names[index]), left, below, size=6.5, colour=LIGHT.muted)
+        letters = max(3, width * multiple // 5 - len(value) - 1)  # that fit beside the value
+        board.draw_text(str(names[index])[:letters], left, below, size=6.5, colour=LIGHT.muted)
         colour = LIGHT.wrong if silent else LIGHT.ink
         board.draw_text(value, right, below, size=6.5, colour=colour, at="right")
     found: B = board
