@@ -117,8 +117,6 @@ class PatternSettings(Settings):
     """contrast of natural color images, about four times the standard deviation of their pixels"""
     crop: float = field(1.0, gt=0, le=1)
     """smallest share of the sides of the random crop that is scored at a step; 1 for the whole image"""
-    mirror: bool = field(False)
-    """mirroring of half of the random crops, left to right"""
     views: int = field(1, ge=1, le=64)
     """randomly changed images of each image that are scored at a step"""
     grow: bool = field(False)

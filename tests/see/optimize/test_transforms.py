@@ -111,17 +111,3 @@ def test_a_frame_is_a_knob():
     """Rejects a knob that is ignored, and frames where nobody asked for one."""
     assert transforms_of(PatternSettings.of(pad=2), (1, 28, 28)) == Transforms(pad=2.0)
     assert transforms_of(PatternSettings(), (3, 224, 224)).pad == 0
-
-
-def test_half_of_the_crops_are_mirrored():
-    """Rejects a mirror that turns crops upside down, all of them, or none."""
-    images = torch.arange(7.0).view(1, 1, 1, 7).expand(40, 2, 5, 7)
-    keys, step = torch.arange(40), torch.zeros(40, dtype=torch.int64)
-    seen = Transforms(crop=0.5, mirror=True)(images, keys, step)
-    rising = (seen[:, 0, 2, 4] - seen[:, 0, 2, 2]).sign()
-    assert 10 < int((rising > 0).sum()) < 30
-    assert int(rising.abs().sum()) == 40
-    torch.testing.assert_close(seen[:, :, 0], seen[:, :, 4])
-    plain = Transforms(crop=0.5)(images, keys, step)
-    torch.testing.assert_close(seen[rising > 0], plain[rising > 0])
-    torch.testing.assert_close(seen[rising < 0], plain[rising < 0].flip(3))

@@ -34,7 +34,7 @@ Keys and steps are whole numbers from which an image's random numbers follow, as
 """
 
 USUAL = {"jitter": 4.0, "zoom": 0.05, "rotate": 5.0, "pixel_noise": 0.0, "pad": 0.0}
-_DRAWS = 10  # numbers for a view: scale, angle, shift; a crop's share, whether it is mirrored, four for its middle
+_DRAWS = 9  # numbers for a view: scale, angle, shift; a crop's share, and four for where its middle is
 _CROP_SPREAD = 0.3  # of the middles of crops, in half sides of the image
 
 
@@ -53,8 +53,7 @@ class Transforms:
     jitter: pixels, each way.  zoom: share of the size, larger or smaller.  rotate: degrees, each way.  pixel_noise:
     deviation of the noise that is added, in units of the image.  pad: pixels of a frame around the image, as gray as
     the image is on average; the image is scaled down to make room, and nothing is reflected.  crop: the smallest share
-    of the sides that a random crop has, which is enlarged to all of the image; 1 for no crop.  mirror: whether half of
-    the crops are mirrored, left to right.
+    of the sides that a random crop has, which is enlarged to all of the image; 1 for no crop.
     """
 
     jitter: float | int = 0.0
@@ -63,7 +62,6 @@ class Transforms:
     pixel_noise: float | int = 0.0
     pad: float | int = 0.0
     crop: float | int = 1.0
-    mirror: bool = False
 
     def __post_init__(self) -> None:
         require_in_range(self)
@@ -94,9 +92,8 @@ class Transforms:
         grid = torch.stack([first, second], 1)
         if self.crop < 1:  # near the middle more often than not
             share = (self.crop + (1 - self.crop) * drawn[:, 4, None]).unsqueeze(2)
-            middle = (_CROP_SPREAD * _normal(drawn[:, 6:])).unsqueeze(2).clamp(share - 1, 1 - share)
-            side = torch.where(self.mirror & (drawn[:, 5:6] < 0.5), -share[:, 0], share[:, 0])[:, None]
-            grid = torch.cat([grid[:, :, :1] * side, grid[:, :, 1:2] * share, grid[:, :, 2:] + middle], 2)
+            middle = (_CROP_SPREAD * _normal(drawn[:, 5:])).unsqueeze(2).clamp(share - 1, 1 - share)
+            grid = torch.cat([grid[:, :, :2] * share, grid[:, :, 2:] + middle], 2)
         return grid.to(images.dtype)
 
 
@@ -121,7 +118,7 @@ def transforms_of(settings: PatternSettings, shape: InputShape, scaling: Scaling
         name: (usual if large else 0.0) if getattr(settings, name) is None else float(getattr(settings, name))
         for name, usual in USUAL.items()
     }
-    found = Transforms(**amounts, crop=settings.crop if large else 1.0, mirror=settings.mirror)
+    found = Transforms(**amounts, crop=settings.crop if large else 1.0)
     if scaling is not None and scaling.kind == "mean-deviation" and (found.pad or found.pixel_noise):
         return lambda images, *draws: in_model_space(scaling, found(in_pixel_space(scaling, images), *draws))
     return found if any(amounts.values()) or found.crop < 1 else None
