@@ -44,7 +44,7 @@ MOST_SPREAD = 1.5  # of a color, in what its waves have on average
 _PIXELS = 0.01, 0.99  # whose logits are finite
 SMALLEST = 32  # pixels a side, from which on images of three colors are taken for photographs
 USUAL_EXPONENT = 1.25
-GROWING = ((0.4, 0.5), (0.8, 0.75))  # until this share of the steps, images have this share of their size
+GROWING = ((0.6, 0.5), (0.9, 0.75))  # until this share of the steps, images have this share of their size
 
 Strength = Float[Tensor, "color height frequency"]
 
@@ -108,7 +108,8 @@ class Natural(Parametrization):
         pixels = torch.fft.irfft2(waves, s=(height, width), norm="ortho")
         if self.inner is not None:
             return standardized(pixels)
-        spread = pixels.flatten(2).std(2, correction=0)[:, :, None, None]
+        mean = pixels.mean((2, 3), keepdim=True)
+        spread = (pixels.square().mean((2, 3), keepdim=True) - mean.square()).clamp_min(LEAST_STRENGTH).sqrt()
         pixels = pixels / (spread / MOST_SPREAD).clamp_min(1)  # all strength in one long wave would be black and white
         mixed = torch.einsum("ck,bkhw->bchw", torch.tensor(COLORS, device=pixels.device), pixels)
         return torch.sigmoid(self.contrast * mixed)
