@@ -87,6 +87,7 @@ class Row:
     name: str
     steps: int | None = None
     seconds: float = math.nan
+    inner_seconds: float = math.nan
     high: np.ndarray = field(default_factory=lambda: np.zeros(0))
     transfer: dict[str, np.ndarray] = field(default_factory=dict)
     inner: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -113,9 +114,15 @@ def main(words: Sequence[str] | None = None) -> int:
         row = Row(name)
         rows.append(row)
         try:
-            row.steps = steps_for(make, classes[:TIMED].tolist(), rows[0].seconds) if len(rows) > 1 else None
+            first = None if len(rows) == 1 else rows[0]
+            if first is not None:
+                row.steps = steps_for(make, "logits", classes[:TIMED].tolist(), first.seconds)
             sheet[name] = transfer(row, model, make, classes, chosen.seeds, judges)
-            row.inner = explain(model, make, row.steps, chosen, units, judges)
+            few = units[:TIMED].tolist()
+            if first is None:
+                row.inner_seconds = timed(lambda: make(chosen.layer, few, False, 0, None))[1] / len(few)  # noqa: B023
+            steps = None if first is None else steps_for(make, chosen.layer, few, first.inner_seconds)
+            row.inner = explain(model, make, steps, chosen, units, judges)
         except Exception as error:  # whatever a rival raises
             if len(rows) == 1:
                 raise
@@ -220,9 +227,9 @@ def horama(model: Model) -> Maker:
     return make
 
 
-def steps_for(make: Maker, units: Sequence[int], seconds: float) -> int:
+def steps_for(make: Maker, layer: str, units: Sequence[int], seconds: float) -> int:
     """How many steps take so many seconds of one thread a picture."""
-    few, more = (timed(lambda count=count: make("logits", units, False, 0, count))[1] / len(units) for count in TRIED)
+    few, more = (timed(lambda count=count: make(layer, units, False, 0, count))[1] / len(units) for count in TRIED)
     return max(1, round(TRIED[0] + (seconds - few) * (TRIED[1] - TRIED[0]) / max(more - few, 1e-6)))
 
 

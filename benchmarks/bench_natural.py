@@ -47,7 +47,9 @@ def rows() -> Iterator[Row]:
         return
     row = compare(f"one class at {side} px", ascents(model, units, {}), more, against="Lucent as shipped", repeats=1)
     begun = compare("", few, few, against="", repeats=1)
-    assert row.ours is not None and row.rival is not None and begun.ours is not None
+    assert row.ours is not None
+    assert row.rival is not None
+    assert begun.ours is not None
     mine, theirs = row.ours / len(units), (row.rival - begun.ours) / LUCENT_FEW * peers.LUCENT_STEPS
     yield replace(row, ours=mine, rival=theirs, ratio=mine / theirs, ratios=None)
 

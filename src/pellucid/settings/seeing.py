@@ -82,7 +82,8 @@ class PatternSettings(Settings):
     optimizer: Literal["power", "normalized", "adam", "gradient"] = field("power", was="ascent")
     """update rule of the image: annealed power ascent, normalized gradient, Adam, or the plain gradient"""
     steps: int = field(30, ge=1, le=100_000)
-    """optimization steps of an image; of natural color images 192, of a layer of maps 48"""
+    """optimization steps of an image; of natural color images 192, from 192 pixels a side on 128, of a layer of maps
+    48"""
     initial_step_size: float = field(100.0, was="first", gt=0)
     """first step of the power optimizer, in standard deviations of the image; of natural images 2 or 1"""
     final_step_size: float = field(0.1, was="last", gt=0)
@@ -218,7 +219,7 @@ class PatternSettings(Settings):
             values = {**_presets()["near"], **values}
         return {**_presets()[preset], **values} if preset in ("mlp-deep", "classic") else values
 
-    def natural(self, kind: Literal["natural", "natural-maps", "natural-gray"]) -> Self:
+    def natural(self, kind: Literal["natural", "natural-large", "natural-maps", "natural-gray"]) -> Self:
         """For natural images, with the defaults of their kind where nothing is given."""
         given = self.model_dump(exclude_unset=True)
         return self.of({**_presets()["natural"], **_presets()[kind]}, **{**given, "image": "natural"})

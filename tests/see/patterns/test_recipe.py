@@ -56,6 +56,8 @@ def test_layers_of_maps_classes_and_gray_images_differ():
     maps, classes, gray = chosen((3, 64, 64), "0"), chosen((3, 64, 64)), chosen((1, 64, 64), spectrum=falling(1, 1.0))
     assert maps.steps < classes.steps
     assert maps.crop > classes.crop
+    large = chosen((3, 200, 192))
+    assert large.steps * large.views < classes.steps * classes.views
     assert (gray.crop, gray.grow, classes.grow) == (1.0, False, True)
 
 

@@ -11,6 +11,7 @@ from pellucid.see.models.base import Model
 from pellucid.see.optimize.natural import spectrum_for
 from pellucid.settings import PatternSettings
 
+LARGE = 192  # pixels of the shorter side, from which half of the passes find as much
 OF_OTHER_IMAGES = {"colors", "color_matrix", "pixel_range", "stages", "scale_weights"}
 """Settings that mean nothing to natural images, by which one has asked for another image."""
 
@@ -24,6 +25,9 @@ def recipe_of(model: Model, layers: Sequence[str], settings: PatternSettings, im
         image = "natural" if known and not other else "sphere"
     if image != "natural":
         return settings.model_copy(update={"image": image})
-    gray = model.input_shape[0] != 3
-    have_maps = all(len(model.layer(name).shape) == 3 for name in layers)
-    return settings.natural("natural-gray" if gray else "natural-maps" if have_maps else "natural")
+    channels, *size = model.input_shape
+    if channels != 3:
+        return settings.natural("natural-gray")
+    if all(len(model.layer(name).shape) == 3 for name in layers):
+        return settings.natural("natural-maps")
+    return settings.natural("natural-large" if min(size) >= LARGE else "natural")
