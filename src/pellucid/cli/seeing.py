@@ -17,7 +17,6 @@ from pellucid.settings import (
     DreamSettings,
     EngineSettings,
     ModelSettings,
-    OctaveSettings,
     PatternSettings,
     SeedSettings,
 )
@@ -294,7 +293,7 @@ def dream(
     /,
     *,
     layer: Layer,
-    unit: tuple[int | Literal["auto"], ...],
+    unit: tuple[int | Literal["auto"], ...] = (-1,),
     model: AnyModel = "mnist-robust",
     out: Path | None = None,
     film: Path | None = None,
@@ -303,6 +302,7 @@ def dream(
     mask: Path | None = None,
     area: tuple[int, int, int, int] | None = None,
     tiles: tuple[int, ...] = (),
+    guide: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),
     execution: Flat[EngineSettings] = EngineSettings(),
@@ -310,7 +310,7 @@ def dream(
     """Dream on a photograph, or on many: change it so that a unit is activated more.
 
     Of many photographs, dreams that lie in the folder already, by the same settings, are kept. An engine other than
-    local is for many photographs only.
+    local is for many photographs only. `pellucid octaves` is `pellucid dream --method octaves`.
 
     Args:
         photo: photograph; for many a folder, or a glob in quotes
@@ -323,11 +323,12 @@ def dream(
         mask: picture that masks the dream: white where to dream, black where not (default: everywhere)
         area: rectangle to dream in: left top right bottom, in pixels (default: everywhere)
         tiles: tiles of the last level to dream in, counted from 0 row by row (default: all of them)
+        guide: picture whose activations octaves approach (default: none)
     """
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
 
-    where = {"mask": mask, "area": area, "tiles": tiles if tiles else None}
+    where = {"mask": mask, "area": area, "tiles": tiles if tiles else None, "guide": guide}
     asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given_options(settings)}
     with engine_of(**given_options(execution)) as engine:
         asked = {**asked, "engine": engine}
@@ -335,32 +336,3 @@ def dream(
             photo, model_of(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked
         ):
             print_written(path)
-
-
-@app.command
-def octaves(
-    photo: Path,
-    /,
-    *,
-    layer: Layer,
-    unit: Unit = -1,
-    model: AnyModel = "mnist-robust",
-    guide: Path | None = None,
-    out: Path = Path("octaves.png"),
-    how: Flat[ModelSettings] = ModelSettings(),
-    settings: Flat[OctaveSettings] = OctaveSettings(),
-) -> None:
-    """Dream the classic way, from a small image to a large one, for models that take images of any size.
-
-    Args:
-        photo: photograph to dream on
-        guide: picture whose activations the dream approaches (default: none)
-        out: file for the dream: .png, .jpg or .webp
-    """
-    from pellucid.data.photos import WRITERS
-    from pellucid.see.dream.octaves import octaves as dream_deep
-
-    check_output(out, tuple(WRITERS))
-    deep = dream_deep(photo, model_of(model, how), layer=layer, unit=unit, guide=guide, **given_options(settings))
-    print(f"Activation of {layer}: {deep.activation:.4f} for the dream, {deep.activation_before:.4f} for the photo.")
-    print_written(deep.save(out))

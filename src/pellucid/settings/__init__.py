@@ -20,7 +20,6 @@ from pellucid.settings.seeing import Cells as Cells
 from pellucid.settings.seeing import DreamSettings as DreamSettings
 from pellucid.settings.seeing import JudgeSettings as JudgeSettings
 from pellucid.settings.seeing import ModelSettings as ModelSettings
-from pellucid.settings.seeing import OctaveSettings as OctaveSettings
 from pellucid.settings.seeing import PatternSettings as PatternSettings
 from pellucid.settings.showing import AtlasDataSettings as AtlasDataSettings
 from pellucid.settings.showing import AtlasSettings as AtlasSettings

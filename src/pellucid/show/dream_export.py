@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float32
 
 from pellucid.data.folders import SUFFIXES
-from pellucid.data.photos import MOST_BYTES, WRITERS, decode_photo, save_photo, to_gray
+from pellucid.data.photos import MOST_BYTES, WRITERS, Photo, decode_photo, save_photo, to_gray
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
 from pellucid.files import StrPath, check_output, fill_name, output_folder, read_bytes, write_text
@@ -80,6 +80,8 @@ def save_dreams(
         yield from _dream_many(photos, place, opened, Engine() if engine is None else engine, asked)
         return
     dreamt = carve(photos[0], opened, **asked)
+    after, before = dreamt.activations.mean(), dreamt.activations_before.mean()
+    print(f"Activation of {dreamt.layer}: {after:.4f} for the dream, {before:.4f} for the photo.")
     yield dreamt.save(fill_name("dream.png" if out is None else out, [{"photo": photos[0].stem}])[0])
     if panel_path is not None:
         from pellucid.show.figures.axes import save_figure
@@ -96,8 +98,7 @@ def _dream_many(
 ) -> Iterator[Path]:
     """The paths of the dreams on all photos, as they are written; dreams that are there already are not made again."""
     asked = {**asked, "frame": 0}
-    if asked.get("mask") is not None:
-        asked["mask"] = as_photo(asked["mask"], "mask")
+    asked |= {name: as_photo(asked[name], name) for name in ("mask", "guide") if asked.get(name) is not None}
     folder, names = place.parent, _picture_names(photos, place.name)
     manifest = DreamManifest(folder, model, asked)
     missing = []
@@ -127,10 +128,9 @@ class DreamManifest:
 
     def __init__(self, folder: Path, model: Model, asked: Mapping[str, Any]) -> None:
         self._folder = folder
-        facts = {name: value for name, value in asked.items() if name != "mask"}
-        arrays = model.identity()
-        if asked.get("mask") is not None:
-            arrays |= {"mask": asked["mask"].over(0.0)}
+        photos = {name: value for name, value in asked.items() if isinstance(value, Photo)}
+        facts = {name: value for name, value in asked.items() if name not in photos}
+        arrays = model.identity() | {name: photo.over(0.0) for name, photo in photos.items()}
         self._asked = digest([FORMAT, model.name, model.scaling.to_dict(), facts], arrays)
         try:
             path = folder / MANIFEST
@@ -192,7 +192,7 @@ def save_dream_film(dream: Dream, path: StrPath, *, milliseconds: int = 400) -> 
         raise PellucidError(f"There is nothing to write to '{path}': the dream kept no frames; set rounds and frame.")
     first = dream.frames[0]
     photo = dream.before if len(dream.before) == len(first) else to_gray(dream.before)
-    start = resize(torch.from_numpy(photo), first.shape[1:]).clamp(0, 1).numpy()
+    start = np.broadcast_to(resize(torch.from_numpy(photo), first.shape[1:]).clamp(0, 1).numpy(), first.shape)
     return save_picture_film([start, *dream.frames], path, milliseconds=milliseconds)
 
 

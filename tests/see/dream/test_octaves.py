@@ -7,7 +7,7 @@ from torch import nn
 
 from foreign import alike
 from pellucid.errors import PellucidError
-from pellucid.see.dream.octaves import octaves
+from pellucid.see.dream.dream import dream, octaves
 from pellucid.see.models.open import open_model
 from tests.see.conftest import small_cnn
 
@@ -36,7 +36,7 @@ def test_the_layer_answers_more(unit, scaling):
     assert found.image.shape == (3, 45, 61)
     assert found.image.min() >= 0
     assert found.image.max() <= 1
-    assert found.activation > 1.05 * found.activation_before
+    assert found.activations > 1.05 * found.activations_before
 
 
 def test_without_steps_the_photo_comes_back(model):
@@ -75,14 +75,15 @@ def test_a_guide_leads(model):
     plain = octaves(photo(), model, **QUICK)
     guided = octaves(photo(), model, guide=photo(3, 20, 30)[:, ::-1] ** 3, **QUICK)
     assert not alike(plain.image, guided.image)
-    assert guided.activation > guided.activation_before
+    assert guided.activations > guided.activations_before
 
 
-def test_a_network_of_ours_is_dreamt_on_gray():
-    """Rejects colour for a model that sees none."""
+def test_a_network_of_ours_changes_luminance_alone():
+    """Rejects colour from a model that sees none, and a gray dream on a photo in colour."""
     found = octaves(photo(), "mnist-cnn", layer="conv2", unit=3, octaves=2, steps=2, tile=64)
-    assert found.image.shape == (1, 45, 61)
-    assert found.activation > found.activation_before
+    assert found.image.shape == (3, 45, 61)
+    assert found.change.shape == (1, 45, 61)
+    assert found.activations > found.activations_before
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,8 @@ def test_a_network_of_ours_is_dreamt_on_gray():
         ({"layer": "relu9"}, "no layer 'relu9'"),
         ({"unit": 4}, "no unit 4 in layer 'relu1'"),
         ({"octave": 4}, "no setting 'octave'"),
+        ({"unit": "auto"}, "Octaves have no tiles"),
+        ({"tiles": [0]}, "Octaves have no tiles"),
     ],
 )
 def test_what_cannot_be_dreamt_is_said_in_a_sentence(model, options, message):
@@ -106,3 +109,31 @@ def test_progress_reaches_its_total(model):
     told = []
     octaves(photo(), model, progress=lambda *done: told.append(done), **QUICK)
     assert told[-1] == (8, 8)
+
+
+def test_the_method_is_the_one_that_suits(model):
+    """Rejects tiles of a color network that takes any size, octaves of others, and a guide that is forgotten."""
+    quick = {"steps": 1, "rounds": 1, "layer": "relu1", "unit": 1}
+    gray = open_model(small_cnn(1), input_shape=(1, 13, 9))
+    assert len(dream(photo(), model, **quick).change) == 3
+    assert len(dream(photo(), gray, **quick).change) == 1
+    assert len(dream(photo(), model, **{**quick, "layer": "logits"}).change) == 1
+    for of_tiles in ({"levels": 1}, {"unit": "auto", "levels": 2}, {"tiles": [0]}, {"method": "tiles"}):
+        assert len(dream(photo(), model, **{**quick, **of_tiles}).change) == 1
+    with pytest.raises(PellucidError, match="A guide leads octaves only"):
+        dream(photo(), model, **quick, method="tiles", guide=photo())
+
+
+def test_octaves_keep_to_a_mask_and_leave_frames(model):
+    """Rejects a dream beyond its rectangle, and a film of tiles alone."""
+    found = dream(photo(), model, unit=1, area=(0, 0, 30, 45), contrast=1.2, **QUICK)
+    assert np.array_equal(found.image[:, :, 30:], photo()[:, :, 30:])
+    assert not np.array_equal(found.image[:, :, :30], photo()[:, :, :30])
+    assert len(found.frames) == 2
+    assert alike(found.frames[-1], found.image)
+
+
+def test_a_gray_photo_gets_color(model):
+    """Rejects a photo of another number of channels than its dream."""
+    found = octaves(photo(1), model, unit=1, **QUICK)
+    assert found.image.shape == found.plain.shape == (3, 45, 61)

@@ -1,19 +1,20 @@
-"""Dream: the pattern that a unit looks for, carved into a photograph.
+"""Dream: the pattern that a unit looks for, in a photograph.
 
-dream: photo, model, layer, unit -> Dream: the picture, the photo, a frame for every round
-zoom:  the same -> pictures, one after another: each a dream of one round on the enlarged middle of the one before
+dream:   photo, model, layer, unit -> Dream: the picture, the photo, a frame for every round
+octaves: the same, by the method octaves
+zoom:    the same -> pictures, one after another: each a dream of one round on the enlarged middle of the one before
 
-`tiled_dream` holds the method. Levels 1, 2, 3 ... work on the whole picture, its 4 tiles, its 16, and so on; a unit may
-be given for all, for each level, for each tile, or left to the photo ("auto"). Where not to dream (a mask, other tiles,
-outside a rectangle), not one bit changes, neither by the dream nor by its contrast. Only luminance is changed; colors
-are the photo's.
+There are two methods. `tiled_dream` carves luminance alone, colors are the photo's. Its levels 1, 2, 3 ... work on the
+whole picture, its 4 tiles, its 16, and so on; a unit may be given for all, for each level, for each tile, or left to
+the photo ("auto"). `octaves` works on the whole picture at several sizes, in color where the model sees color. Where
+not to dream (a mask, other tiles, outside a rectangle), not one bit changes, neither by the dream nor by its contrast.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,9 +27,12 @@ from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream import masks, unit_choice
+from pellucid.see.dream.octaves import OctaveDream, takes_any_size
 from pellucid.see.dream.pictures import Picture, luminance, map_bands, resize
 from pellucid.see.dream.tiled_dream import TiledDream, apply_change
+from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
+from pellucid.see.objectives.units import WHOLE_LAYER
 from pellucid.settings import DreamSettings
 
 ZOOM_DEFAULTS = {"rounds": 1, "learning_rate": 0.005, "contrast": 1.0}  # strokes of many pictures add up
@@ -38,15 +42,16 @@ ZOOM_DEFAULTS = {"rounds": 1, "learning_rate": 0.005, "contrast": 1.0}  # stroke
 class Dream:
     """A dream on a photo, everything in [0, 1] at the working size.
 
-    image: the dream.  before: the photo.  change: what the dream adds to luminance, without its contrast.  alpha: the
-    photo's transparency, None where it had none.  frames: the picture after each round, its longer side at most the
-    setting `frame`; the last is the dream.  units: of every dreamt tile of every level, level by level, row by row.
-    activations, activations_before: of these units for these tiles, in the dream and in the photo.
+    image: the dream.  before: the photo.  change: what the dream adds without its contrast, to luminance or to each
+    channel.  alpha: the photo's transparency, None where it had none.  frames: the picture after each round or octave,
+    its longer side at most the setting `frame`; the last is the dream.  units: of every dreamt tile of every level,
+    level by level, row by row, or the one of all octaves.  activations, activations_before: of these units for these
+    tiles, or the mean over the whole picture, in the dream and in the photo.
     """
 
     image: Float32[np.ndarray, "channel height width"]
     before: Float32[np.ndarray, "photo_channel height width"]
-    change: Float32[np.ndarray, "1 height width"]
+    change: Float32[np.ndarray, "changed height width"]
     alpha: Float32[np.ndarray, "height width"] | None
     frames: tuple[Float32[np.ndarray, "channel frame_height frame_width"], ...]
     activations: Float32[np.ndarray, "tile"]
@@ -82,27 +87,29 @@ def dream(
     model: Any,
     *,
     layer: str,
-    unit: Any,
+    unit: Any = WHOLE_LAYER,
     mask: StrPath | Photo | ArrayLike | None = None,
     area: Sequence[int] | None = None,
     tiles: Sequence[Any] | None = None,
+    guide: StrPath | Photo | ArrayLike | None = None,
     progress: Progress | None = None,
     on_round: Callable[[int, np.ndarray], None] | None = None,
     **settings: Any,
 ) -> Dream:
-    """Carve the pattern that a unit looks for into a photo.
+    """Dream the pattern that a unit looks for into a photo.
 
     photo: a file, a Photo, or an array in [0, 1], (1 or 3, height, width) or (height, width).  model: a Model, or
     whatever `open_model` takes.  unit: a number, -1 for the whole layer, or "auto", what a tile excites most already;
     one for all, or a sequence with one for each level, where again a sequence gives one for each of 1, 4, 16 ... tiles.
     mask: a picture, white where to dream and black where not.  area: (left, top, right, bottom) in the photo's pixels.
     tiles: the numbers, row by row, of those tiles of the last level that are dreamt at all; or a sequence with such
-    numbers, or None for all, for each level.  progress: called with (done, total); without it a bar shows on stderr if
-    this takes over two seconds.  on_round: called after each round with its number and its frame, if frames are kept.
+    numbers, or None for all, for each level.  guide: a picture whose activations lead octaves.  progress: called with
+    (done, total); without it a bar shows on stderr if this takes over two seconds.  on_round: called after each round
+    or octave with its number and its frame, if frames are kept.
     settings: fields of DreamSettings; with `rounds=0` the photo comes back as it is.
 
     Raises PellucidError for a file that is no photo, values outside [0, 1], a rectangle that is not in the photo, a
-    mask that is black, and unknown layers, units, tiles and settings.
+    mask that is black, octaves of a layer that takes images of one size, and unknown layers, units, tiles, settings.
     """
     chosen = DreamSettings.of(**settings)
     opened = open_model(model)
@@ -113,33 +120,67 @@ def dream(
     image = torch.from_numpy(shot.image)
     before = (image if chosen.color else map_bands(luminance, image)).to(opened.device)
     with opened.reading((layer,)) as read, reporting("dream", progress) as report:
-        tiled = TiledDream(opened, read, layer, choices, where, chosen, before, report)
+        method = _method(opened, read, layer, unit, tiles, guide, chosen)
         masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
         seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
+        if method == "octaves":
+            chosen = chosen.for_octaves()
+            before = before.expand(max(len(before), opened.input_shape[0]), -1, -1).contiguous()
+            leading = None if guide is None else limit_size(as_photo(guide), chosen.tile).image
+            running: Any = OctaveDream(opened, read, layer, int(unit), chosen, before, seen, leading, report)
+        else:
+            running = TiledDream(opened, read, layer, choices, where, chosen, before, report)
         change = torch.zeros_like(before[:1])
-        first = tiled.activations(change)
+        first = running.activations(change)
         frames = []
-        for number, change in enumerate(tiled.run_rounds(), 1):
+        for number, change in enumerate(running.run_rounds(), 1):
             if chosen.frame > 0:
-                whole = apply_change(before, change, chosen.contrast ** (number / chosen.rounds), seen)
+                whole = apply_change(before, change, chosen.contrast ** (number / running.rounds), seen)
                 frames.append(_limited(whole, chosen.frame).cpu().numpy())
                 if on_round is not None:
                     on_round(number, frames[-1])
-        image = apply_change(before, change, chosen.contrast, seen) if chosen.rounds else before
-        gain = map_bands(lambda after, photo: luminance(after) - luminance(photo), image, before)
+        image = apply_change(before, change, chosen.contrast, seen) if running.rounds else before
         return Dream(
             image=image.cpu().numpy(),
             before=shot.image,
             change=change.cpu().numpy(),
             alpha=shot.alpha,
             frames=tuple(frames),
-            activations=tiled.activations(gain),
+            activations=running.activations(running.gained(image)),
             activations_before=first,
             model=opened.name,
             layer=layer,
-            units=tuple(int(unit) for level in tiled.levels for unit in level.units),
+            units=running.units,
             settings=chosen,
         )
+
+
+def octaves(photo: StrPath | Photo | ArrayLike, model: Any, **asked: Any) -> Dream:
+    """`dream` by the method octaves, under the name that it had when it was a verb of its own."""
+    return dream(photo, model, method="octaves", **asked)
+
+
+def _method(
+    model: Model, read: Reader, layer: str, unit: Any, tiles: Any, guide: Any, chosen: DreamSettings
+) -> Literal["tiles", "octaves"]:
+    """The method that was asked for, or the one that suits; PellucidError where it cannot do what is asked."""
+    of_tiles = tiles is not None or not hasattr(unit, "__index__")
+    method = chosen.method
+    if method == "auto":
+        fits = model.input_shape[0] > 1 and not of_tiles and "levels" not in chosen.model_fields_set
+        suits = guide is not None or (fits and takes_any_size(model, read, layer))
+        method = "octaves" if suits else "tiles"
+    if method == "tiles" and guide is not None:
+        raise PellucidError("A guide leads octaves only; leave it out, or ask for the method 'octaves'.")
+    if method == "octaves" and of_tiles:
+        raise PellucidError("Octaves have no tiles; give one unit, or -1, and no tiles, or the method 'tiles'.")
+    if method == "octaves" and not takes_any_size(model, read, layer):
+        _, height, width = model.input_shape
+        raise PellucidError(
+            f"Layer '{layer}' of '{model.name}' can be read of {height} x {width} images only; choose one before the "
+            f"first dense layer, or the method 'tiles'."
+        )
+    return method
 
 
 def zoom(
@@ -147,7 +188,7 @@ def zoom(
     model: Any,
     *,
     layer: str,
-    unit: Any,
+    unit: Any = WHOLE_LAYER,
     frames: int = 32,
     factor: float = 1.05,
     progress: Progress | None = None,

@@ -1,6 +1,6 @@
 """Octaves: the classic deep dream, for models that accept any size.
 
-octaves: photo, model, layer -> Octaves: the picture, and the objective before and after
+OctaveDream: model, settings, a picture -> `run_rounds()`: the change of the picture after each octave
 
 From a small copy of the photo to its full size, `scale` times larger each octave: ascend the layer's activations on
 the whole picture, then return the detail that the smaller copy lost (A. Mordvintsev, C. Olah, M. Tyka,
@@ -10,144 +10,85 @@ every position of the picture is drawn to the position of the guide whose activa
 are divided by the mean magnitude of the gradient, so that the learning rate is in units of [0, 1] whatever the model.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pellucid.data.photos import Photo
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath
-from pellucid.progress import Progress, Report, reporting
-from pellucid.see.dream.dream import as_photo, limit_size
-from pellucid.see.dream.pictures import luminance, resize
+from pellucid.progress import Report
+from pellucid.see.dream.pictures import Change, Picture, luminance, resize
 from pellucid.see.dream.tiles import Tiling, square_tiling
 from pellucid.see.models.base import Model, Reader
-from pellucid.see.models.open import open_model
-from pellucid.see.objectives.units import WHOLE_LAYER, require_units
+from pellucid.see.objectives.units import WHOLE_LAYER
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, Box
-from pellucid.settings import OctaveSettings
+from pellucid.settings import DreamSettings
 
 BLACK_WHITE = (0.0, 1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class Octaves:
-    """A deep dream: `image` and `before` (channel, height, width) in [0, 1], and the objective on both."""
-
-    image: Float32[np.ndarray, "channel height width"]
-    before: Float32[np.ndarray, "channel height width"]
-    alpha: Float32[np.ndarray, "height width"] | None
-    activation: float
-    activation_before: float
-
-    def save(self, path: StrPath) -> Path:
-        """Write the dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. Returns the path."""
-        return Photo(self.image, self.alpha).save(path)
-
-
-def octaves(
-    photo: StrPath | Photo | ArrayLike,
-    model: Any,
-    *,
-    layer: str,
-    unit: int = WHOLE_LAYER,
-    guide: StrPath | Photo | ArrayLike | None = None,
-    progress: Progress | None = None,
-    **settings: Any,
-) -> Octaves:
-    """Dream deep on a photo with a model that takes images of any size (no dense layer before `layer`).
-
-    photo, guide: a file, a Photo, or an array in [0, 1].  model: a Model, or whatever `open_model` takes.  unit: one
-    map of the layer, or -1, the whole layer (its mean square).  guide: a picture whose activations lead.  progress:
-    called with (done, total).  settings: fields of OctaveSettings.
-
-    Raises PellucidError for a file that is no photo, a model whose layer takes images of one size only, and unknown
-    layers, units and settings.
-    """
-    chosen = OctaveSettings.of(**settings)
-    opened = open_model(model)
-    require_units(layer, torch.tensor([unit]), opened.layer(layer).units)
-    shot = limit_size(as_photo(photo), chosen.size)
-    picture = _as_channels(shot.image, opened)
-    with opened.reading((layer,)) as read, reporting("octaves", progress) as report:
-        ascent = _OctaveAscent(opened, read, layer, unit, chosen, report)
-        ascent.require_any_size()
-        if guide is not None:
-            ascent.follow(_as_channels(limit_size(as_photo(guide), chosen.tile).image, opened))
-        before = ascent.activation(picture)
-        image = ascent.run(picture) if chosen.steps and chosen.octaves else picture
-        after = ascent.activation(image)
-    shown = [one.cpu().numpy() for one in (image, picture)]
-    return Octaves(shown[0], shown[1], shot.alpha, after, before)
-
-
-class _OctaveAscent:
-    """The state of one deep dream: model, settings, guide and random shifts."""
+class OctaveDream:
+    """The state of one deep dream: model, settings, picture, guide and random shifts."""
 
     def __init__(
-        self, model: Model, read: Reader, layer: str, unit: int, settings: OctaveSettings, report: Report
+        self,
+        model: Model,
+        read: Reader,
+        layer: str,
+        unit: int,
+        settings: DreamSettings,
+        picture: Picture,
+        area: Change | None,
+        guide: Float32[np.ndarray, "led guide_height guide_width"] | None,
+        report: Report,
     ) -> None:
+        self.units = (unit,)
         self._model, self._read, self._layer, self._unit = model, read, layer, unit
         self._settings, self._report = settings, report
-        self._guide: Float[Tensor, "unit place"] | None = None
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._space = Box(model.scaling)
         per_channel = model.scaling.kind == "mean-deviation"
         self._deviation = torch.as_tensor(model.scaling.deviation if per_channel else 1.0, device=model.device)
-
-    def require_any_size(self) -> None:
-        """Nothing, where the layer can be read of images of another size; PellucidError otherwise."""
-        channels, height, width = self._model.input_shape
-        larger = torch.zeros(1, channels, height + 8, width + 4, device=self._model.device)
-        try:
+        self._picture, self._given, self._area = _as_channels(picture, model), picture, area
+        self._sizes = self._octave_sizes() if settings.rounds else []
+        self.rounds = len(self._sizes)
+        self._guide: Float[Tensor, "unit place"] | None = None
+        if guide is not None:
             with torch.no_grad():
-                fits = self._output(larger).ndim == 4
-        except (RuntimeError, ValueError, PellucidError):
-            fits = False
-        if not fits:
-            raise PellucidError(
-                f"Layer '{self._layer}' of '{self._model.name}' can be read of {height} x {width} images only; choose "
-                f"one before the first dense layer, or use `dream`."
-            )
+                leading = _as_channels(torch.from_numpy(guide), model)
+                self._guide = self._output(leading[None])[0].flatten(1)
 
-    def follow(self, guide: Float[Tensor, "channel height width"]) -> None:
-        """Draw activations to those of the guide, from now on."""
-        with torch.no_grad():
-            self._guide = self._output(guide[None])[0].flatten(1)
-
-    def run(self, picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "channel height width"]:
-        """The picture after all octaves, from the smallest up."""
-        sizes = self._sizes(picture.shape[1], picture.shape[2])
-        self._report.expect(len(sizes) * self._settings.steps)
-        image, change = picture, torch.zeros_like(picture)
-        for size in sizes:
-            octave = resize(picture, size).clamp(*BLACK_WHITE)  # the photo's own detail at this size
-            change = resize(change, size)
-            image = (octave + change).clamp(*BLACK_WHITE)
+    def run_rounds(self) -> Iterator[Picture]:
+        """Yields the change of the picture, in the model's channels, after each octave, from the smallest up."""
+        self._report.expect(self.rounds * self._settings.steps)
+        change = torch.zeros_like(self._picture)
+        for small in self._sizes:
+            octave = resize(self._picture, small).clamp(*BLACK_WHITE)  # the photo's own detail at this size
+            image = (octave + resize(change, small)).clamp(*BLACK_WHITE)
             for _ in range(self._settings.steps):
                 image = self._step(image)
                 self._report.advance(1)
             change = image - octave
-        return image
+            whole = resize(change, self._sizes[-1])
+            yield whole if self._area is None else whole * self._area
 
-    def activation(self, picture: Float[Tensor, "channel height width"]) -> float:
-        """The mean of the objective over the tiles of a picture."""
-        tiles = self._tiling(picture)
+    def gained(self, picture: Picture) -> Picture:
+        """What the picture has more than the one before."""
+        return picture - self._given
+
+    def activations(self, change: Float[Tensor, "changed height width"]) -> Float32[np.ndarray, "1"]:
+        """The mean of the objective over the tiles of the changed picture."""
+        picture = self._picture + _as_channels(change, self._model)
         with torch.no_grad():
-            values = [self._objective(self._output(tile[None])) for tile in tiles.cut(picture)]
-            return float(torch.stack(values).mean())
+            values = [self._objective(self._output(tile[None])) for tile in self._tiling(picture).cut(picture)]
+            return torch.stack(values).mean()[None].cpu().numpy()
 
-    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+    def _octave_sizes(self) -> list[tuple[int, int]]:
         """(height, width) of every octave, the smallest first; none smaller than the model's own image."""
-        scales = [
-            self._settings.scale ** (number - self._settings.octaves + 1) for number in range(self._settings.octaves)
-        ]
+        _, height, width = self._picture.shape
+        scales = [self._settings.scale**-number for number in reversed(range(self._settings.octaves))]
         found = [(max(1, round(height * scale)), max(1, round(width * scale))) for scale in scales]
         least = min(self._model.input_shape[1:])
         return [size for size in found[:-1] if min(size) >= least] + found[-1:]
@@ -195,9 +136,19 @@ class _OctaveAscent:
         return square_tiling(height, width, max(self._settings.tile, *self._model.input_shape[1:]))
 
 
-def _as_channels(image: Float32[np.ndarray, "channel height width"], model: Model) -> Float[Tensor, "c height width"]:
+def takes_any_size(model: Model, read: Reader, layer: str) -> bool:
+    """Whether the layer can be read of images of another size than the model's own, as maps."""
+    channels, height, width = model.input_shape
+    larger = torch.zeros(1, channels, height + 8, width + 4, device=model.device)
+    try:
+        with torch.no_grad():
+            return read(Box(model.scaling).images(larger))[layer].output.ndim == 4
+    except (RuntimeError, ValueError, PellucidError):
+        return False
+
+
+def _as_channels(picture: Picture, model: Model) -> Float[Tensor, "own height width"]:
     """The picture in the model's channels: gray for one, repeated where the photo is gray."""
-    picture = torch.from_numpy(image)
     channels = model.input_shape[0]
     if len(picture) != channels:
         picture = luminance(picture).expand(channels, -1, -1).contiguous()

@@ -1,7 +1,7 @@
 """Tiled dream: patterns that units look for, added into a picture, round by round.
 
 TiledDream:   model, the units of each level, a picture -> `run_rounds()`: the change of luminance after each round
-apply_change: picture, change of luminance, contrast -> picture
+apply_change: picture, change of its luminance or of its channels, contrast -> picture
 
 In every round the picture is cut into overlapping tiles, at every level; each is scaled down to the model's size
 (bicubic, with antialiasing), standardized, and ascended in small steps (the classic ascent), the tiles of all levels
@@ -80,6 +80,12 @@ class TiledDream:
             self._make_level(tiles, choice, area, means)
             for tiles, choice, area in zip(tilings, choices, areas, strict=True)
         ]
+        self.units = tuple(int(unit) for level in self.levels for unit in level.units)
+        self.rounds = settings.rounds
+
+    def gained(self, picture: Picture) -> Change:
+        """How much lighter the picture is than the one before."""
+        return map_bands(lambda after, photo: luminance(after) - luminance(photo), picture, self._picture)
 
     def run_rounds(self) -> Iterator[Change]:
         """Yields the change of luminance after each round: the same tensor every time, so use it at once."""
@@ -207,15 +213,19 @@ def _gradient_profile(model: Model, read: Reader, layer: str) -> tuple[Float[Ten
     return sides[0] / sides[0].max(), sides[1] / sides[1].max()
 
 
-def apply_change(picture: Picture, change: Change, contrast: float, area: Change | None = None) -> Picture:
+def apply_change(
+    picture: Picture, change: Float[Tensor, "changed height width"], contrast: float, area: Change | None = None
+) -> Float[Tensor, "_ height width"]:
     """The picture with this change and more contrast around its mean luminance, clipped softly, inside the mask."""
     middle = luminance(picture.mean((1, 2), keepdim=True))
 
     def work(picture: Tensor, change: Tensor, *areas: Tensor) -> Tensor:
-        light = luminance(picture)
-        more = soft_clip((contrast - 1) * (light + change - middle), 1 - light - change, light + change)
+        light = luminance(picture) + luminance(change)
+        more = soft_clip((contrast - 1) * (light - middle), 1 - light, light)
         for where in areas:
             more = more * where
+        if len(change) > 1:
+            return change_luminance((picture + change).clamp(0, 1), more)
         return change_luminance(picture, change + more)
 
     return map_bands(work, picture, change, *([] if area is None else [area]))
