@@ -43,7 +43,7 @@ def beside(model: Model, layer: str, module: nn.Module, name: str) -> Row:
 
     def ours() -> None:
         for _ in range(TIMES):  # once takes half a second, which is too short beside a minute
-            found["ours"] = pc.patterns(model, layer, seed=0).activations
+            found["ours"] = pc.patterns(model, layer, image="sphere", seed=0).activations
 
     def classic() -> None:
         found["classic"] = np.array([classic_ascent(module, unit) for unit in range(maps)])

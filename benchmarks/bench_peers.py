@@ -67,7 +67,7 @@ def maps_row(model: NetworkModel, name: str, peer: Callable[..., Callable[[], np
     peer(model.network, layer, units[:1], 2)()  # compiles, traces and caches whatever there is to
 
     def ours() -> None:
-        found["ours"] = pc.patterns(model, layer, seed=0, progress=quietly).activations
+        found["ours"] = pc.patterns(model, layer, image="sphere", seed=0, progress=quietly).activations
 
     def rival() -> None:
         found["rival"] = work()
@@ -108,7 +108,14 @@ def inception_row() -> Row:
     except ImportError as error:
         return missing(what, against, f"Lucent cannot be imported: {error}")
     model = pc.open_model(module, input_shape=(3, SIDE, SIDE))
-    asked: dict[str, Any] = {"units": units, "candidates": 1, "silent_restarts": 0, "snapshots": 0, "progress": quietly}
+    asked: dict[str, Any] = {
+        "units": units,
+        "image": "sphere",
+        "candidates": 1,
+        "silent_restarts": 0,
+        "snapshots": 0,
+        "progress": quietly,
+    }
 
     def ours(count: int) -> Callable[[], Any]:
         return lambda: pc.patterns(model, BLOCK, steps=count, **asked)

@@ -41,7 +41,8 @@ def rows() -> Iterator[Row]:
             def seconds_of(steps: int, model: object = models[name], at: str = layer, count: int = units) -> float:
                 begin = time.perf_counter()
                 fixed = {"candidates": 1, "silent_restarts": 0, "snapshots": 0, "jitter": 0, "zoom": 0, "rotate": 0}
-                patterns(model, at, units=range(count), steps=steps, progress=lambda *_: None, **fixed)
+                asked = {"image": "sphere", "units": range(count), "steps": steps, "progress": lambda *_: None}
+                patterns(model, at, **asked, **fixed)
                 return time.perf_counter() - begin
 
             seconds_of(SHORT)

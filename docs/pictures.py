@@ -8,6 +8,7 @@ a flower.  photo.jpg: what the README dreams on. And the gallery, each of its pi
 from pathlib import Path
 
 import gallery
+import numpy as np
 
 import pellucid as pc
 from pellucid.data.photos import bundled_photo, save_photo
@@ -66,8 +67,18 @@ def near() -> Path:
     return save_photo(FOLDER / "near.jpg", found.alone().wall(2))
 
 
+def color() -> Path:
+    """Draw eight classes of the color network and sixteen of its inner units, drawn from a seed, with the defaults."""
+    model, draw = pc.open_model("efficientnet-lite0", input_shape=(3, 160, 160)), np.random.default_rng(2026)
+    rows = []
+    for layer, count in (("logits", 8), ("blocks.14", 8), ("blocks.8", 8)):
+        units = np.sort(draw.choice(model.layer(layer).units, count, replace=False))
+        rows.append(np.concatenate(model.scaling.to_pixels(pc.patterns(model, layer, units=units).images), axis=2))
+    return save_photo(FOLDER / "color.jpg", np.concatenate(rows, axis=1))
+
+
 if __name__ == "__main__":
-    found = [pc.patterns(MODEL, layer, seed=0) for layer in LAYERS]
+    found = [pc.patterns(MODEL, layer, image="sphere", seed=0) for layer in LAYERS]
     photo = limit_size(bundled_photo("flower.jpg"), PHOTO_SIZE).save(FOLDER / "photo.jpg")
-    for path in [wall(found), plain_and_robust(), near(), photo, *gallery.main([])]:
+    for path in [wall(found), plain_and_robust(), near(), color(), photo, *gallery.main([])]:
         print(f"Wrote {path}")
