@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -70,3 +71,13 @@ def test_a_name_loads_its_own_room_only():
     """Rejects a lookup that imports every room for the sake of one: data without PyTorch, learning without it too."""
     assert not loaded_by("import pellucid; pellucid.Split") & {"torch", "numba", "matplotlib", "pellucid.learn"}
     assert not loaded_by("import pellucid; pellucid.train") & {"torch", "matplotlib", "pellucid.see", "pellucid.show"}
+
+
+def test_idle_threads_sleep():
+    """Rejects PyTorch's threads that wait at full speed, which on shared processors takes the work of the others' time;
+    and a person's own choice that is overridden."""
+    code = "import os; import pellucid; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, wanted in ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"):
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+        found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == wanted

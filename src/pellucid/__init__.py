@@ -6,7 +6,13 @@ The names and their rooms stand in `__init__.pyi`, which type checkers read as w
 neither PyTorch nor Numba, so that scripts and `pellucid --help` start at once.
 """
 
+import os
+
 import lazy_loader
+
+# PyTorch's threads look for work at full speed when they have none. On processors that others use, too, each waits so for
+# one that is not let run, and a step takes forty times as long. OpenMP reads this when PyTorch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _from_room, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 _OLD_NAMES = {"zoomed": "zoom"}  # of the last release
