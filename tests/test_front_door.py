@@ -79,5 +79,4 @@ def test_idle_threads_sleep():
     code = "import os; import pellucid; print(os.environ['OMP_WAIT_POLICY'])"
     for given, wanted in ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"):
         environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
-        found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        assert found.stdout.strip() == wanted
+        assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).strip() == wanted

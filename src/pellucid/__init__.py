@@ -10,8 +10,8 @@ import os
 
 import lazy_loader
 
-# PyTorch's threads look for work at full speed when they have none. On processors that others use, too, each waits so for
-# one that is not let run, and a step takes forty times as long. OpenMP reads this when PyTorch is loaded.
+# PyTorch's threads look for work at full speed when they have none. On processors that others use, too, each waits so
+# for one that is not let run, and a step takes forty times as long. OpenMP reads this when PyTorch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _from_room, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
