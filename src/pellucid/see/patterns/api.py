@@ -76,7 +76,8 @@ def patterns(
     activations), all tensors; what it raises ends the work.
     settings: fields of PatternSettings. Instead of names, `image` takes a Parametrization and `optimizer` an Optimizer;
     `penalties` and `transforms` take functions, or several in a list (see docs/see.md). The same seed gives the same
-    bytes, and a unit's pattern is the same alone. Without `snapshots` no film is kept that would hold over 1 GiB.
+    bytes, and a unit's pattern is the same alone, but for PyTorch models that hold over 4 MiB an image (see
+    docs/trust.md). Without `snapshots` no film is kept that would hold over 1 GiB.
 
     Raises PellucidError for unknown layers, units and settings (with the nearest), and starts of a wrong shape.
     """
