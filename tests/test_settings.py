@@ -113,6 +113,7 @@ def test_a_preset_is_beaten_by_the_old_name_of_its_setting():
 
 def test_a_picture_says_of_which_kind_it_is():
     """Rejects natural images, few of all there are, that pass for what excites a unit most."""
-    assert PatternSettings.of(image="natural").sought == "among natural images"
+    assert PatternSettings.of(image="natural").sought == "what excites most among natural images"
     assert PatternSettings.of().sought == PatternSettings.of(preset="mlp-deep").sought == "whatever excites most"
+    assert PatternSettings.of(image="natural", extreme="least").sought == "what excites least among natural images"
     assert PatternSettings.of(extreme="least").sought == "whatever excites least"

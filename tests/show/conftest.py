@@ -121,7 +121,7 @@ def invented() -> Facts:
                 {"layer": "blocks.<b>", "unit": 5, "activation": 2.25},
             ],
             "inside": 112,
-            "sought": "among natural images",
+            "sought": "what excites most among natural images",
         },
     }
 

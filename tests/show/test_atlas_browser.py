@@ -16,6 +16,7 @@ from pellucid.show.atlas.build import atlas
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
 HOSTILE = ("</script><script>window.broken=1</script>", "'><img src=x onerror=window.broken=1>", "two")
+QUICK = {"steps": 3, "variants": 2, "judge": True}
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 FLAGS += " --disable-component-update"
 
@@ -29,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net.parameters["conv1.weight"][2] = 0
     net.parameters["conv1.bias"][2] = -1
     data = Data(split, split, split, classes=HOSTILE)
-    return atlas(net, tmp_path_factory.mktemp("site"), data, steps=3, variants=2, progress=lambda *_: None).page
+    return atlas(net, tmp_path_factory.mktemp("site"), data, **QUICK, progress=lambda *_: None).page
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,39 @@ def test_a_wall_is_sorted_and_chosen_from(page):
     page.select_option("select", "2")
     wanted = page.evaluate("PELLUCID.layers[0].class.map((c, u) => c === 2 ? u : -1).filter((u) => u >= 0)")
     assert sorted(captions(page)) == wanted
+
+
+def test_a_wall_is_sorted_by_what_judges_say(page):
+    """Rejects numbers in the order of the others, what cannot be told before what can, the order that was before still
+    marked, and a number on the tiles that is not the one that they are sorted by."""
+    page.click("a[href='#conv1'].band")
+    told = page.evaluate("PELLUCID.layers[0].judged.columns")
+    for name, best in (("robust", max), ("high", min)):
+        page.select_option(".tools label:has-text('believe') select", name)
+        known = [value for value in told[name] if value is not None]
+        order = captions(page)
+        assert told[name][order[0]] == best(known)
+        assert [told[name][unit] is None for unit in order] == sorted(value is None for value in told[name])
+        assert page.locator(".sort [aria-pressed='true']").count() == 0
+    assert page.locator(".wall .caption b").first.text_content().endswith("%")
+    page.click(".sort button[value='index']")
+    assert captions(page) == list(range(6))
+    assert page.locator(".tools label:has-text('believe') select").input_value() == ""
+
+
+def test_a_unit_is_shown_with_its_least_and_how_much_to_believe(page, site):
+    """Rejects the most twice, numbers of another unit, and judges that are not named."""
+    page.goto(f"{site.as_uri()}#logits/1")
+    page.wait_for_selector(".pair")
+    most, least = page.locator(".pair .caption").all_text_contents()
+    assert most.startswith("excites it most")
+    assert least.startswith("excites it least")
+    at = page.locator(".pair .tile").evaluate_all("tiles => tiles.map((one) => one.style.getPropertyValue('--u'))")
+    assert at == ["0", page.evaluate("String(PELLUCID.layers.at(-1).tiles - 1)")]
+    section = page.locator("section:has(h2:text-is('How much to believe it'))")
+    robust = page.evaluate("PELLUCID.layers.at(-1).judged.columns.robust[1]")
+    assert float(section.locator("dd").first.text_content().rstrip("%")) == pytest.approx(100 * robust, abs=0.6)
+    assert "mnist-cnn and mnist-robust" in section.text_content()
 
 
 def test_a_unit_is_found_opened_and_left_by_its_weights(page):

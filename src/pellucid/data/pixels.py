@@ -76,27 +76,26 @@ class Tones:
     """How images in model space become bytes.
 
     values: "deviations" from the image's mean; "true" pixels in [0, 1], as `scaling` gives them back; "stretched" ones,
-    each image from its smallest to its largest. palette: the colors of images of one channel. extreme: what they show.
+    each image from its smallest to its largest. palette: the colors of images of one channel. sought: what they show.
     """
 
     values: Literal["deviations", "true", "stretched"] = "deviations"
     palette: Literal["gray", "viridis"] = "gray"
     scaling: Scaling = field(default_factory=Scaling)
-    extreme: Literal["most", "least"] = "most"
+    sought: str = ""
 
     @classmethod
     def of(cls, settings: PatternSettings, scaling: Scaling) -> Self:
         """Those of a pattern: unless told otherwise a box image's are true, if its model does not forget them."""
         values = settings.tones or ("true" if settings.image.startswith("box") else "deviations")
         forgotten = values == "true" and scaling.kind == "standardized"
-        return cls("stretched" if forgotten else values, settings.palette, scaling, settings.extreme)
+        return cls("stretched" if forgotten else values, settings.palette, scaling, settings.sought)
 
     @property
     def note(self) -> str:
         """What has to be said of such pictures, for a caption; empty where nothing has."""
-        least = ", what excites least" if self.extreme == "least" else ""
         stretched = ", each picture stretched from its smallest to its largest value"
-        return least + stretched * (self.values == "stretched")
+        return f", {self.sought}" * bool(self.sought) + stretched * (self.values == "stretched")
 
     def grays(self, images: Images) -> UInt8[np.ndarray, "..."]:
         """A byte for every value."""

@@ -205,8 +205,8 @@ class PatternSettings(Settings):
     @property
     def sought(self) -> str:
         """What kind of picture a pattern is, in the few words that stand beside it everywhere."""
-        images = {"natural": "among natural images", "near": "in this photograph"}
-        return images.get(self.image, f"whatever excites {self.extreme}")
+        some = {"natural": "among natural images", "near": "in this photograph"}.get(self.image)
+        return f"what excites {self.extreme} {some}" if some else f"whatever excites {self.extreme}"
 
     @model_validator(mode="before")
     @classmethod

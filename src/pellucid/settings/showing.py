@@ -9,6 +9,9 @@ from pellucid.settings.fields import Settings, field
 from pellucid.settings.learning import IMAGES
 from pellucid.settings.seeing import PatternSettings
 
+UNUSED = ("report", "report_ema", "compare", "palette", "near_layer", "near_weight")
+"""Settings of patterns that an atlas has no use for."""
+
 
 class AtlasSettings(PatternSettings):
     """What an atlas shows of every unit, and how its patterns are found."""
@@ -23,6 +26,11 @@ class AtlasSettings(PatternSettings):
     """images of a pattern's film strip, at steps that double"""
     examples: int = field(16, ge=1, le=64)
     """strongest images of the data that are shown for each unit"""
+    least: bool = field(False)
+    """one picture more of each unit: what excites it least, beside the most"""
+    judge: bool = field(False)
+    """how much to believe the patterns of each unit, by what `pellucid judge` does; it needs what excites least, which
+    is shown, too, and other networks over hundreds of images for every chunk of units"""
     links: int = field(8, ge=1, le=64)
     """connected units listed for each unit, on either side, by the size of the weight"""
     chunk: int = field(128, ge=1, le=4096)

@@ -38,9 +38,10 @@ def found_text(found: Patterns) -> str:
 
 def patterns_text(found: Patterns) -> str:
     """The activation of one unit; of several how many have a pattern, and how many have none, in a line."""
+    shown = f"The picture shows {found.tones.note.removeprefix(', ')}."
     if len(found) == 1:
         state = "dead" if found.dead[0] else f"activation {found.activations[0]:.4f}"
-        return f"Unit {found.units[0]} of {found.layer}: {state}{found.tones.note}."
+        return f"Unit {found.units[0]} of {found.layer}: {state}. {shown}"
     most = found.settings.extreme == "most"
     silent = int(((found.activations == 0) & ~found.dead).sum()) * most
     words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
@@ -48,7 +49,7 @@ def patterns_text(found: Patterns) -> str:
         words += f" ({negative} negative for all that was tried)"
     if silent > 0:
         words += f", {silent} answer to other images but not where these settings lead"
-    return f"{words}, {int(found.dead.sum())} are dead{found.tones.note}."
+    return f"{words}, {int(found.dead.sum())} are dead. {shown}"
 
 
 def relative_text(found: Patterns) -> str:

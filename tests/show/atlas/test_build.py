@@ -19,6 +19,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.layers import BatchNorm, Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
+from pellucid.see.judge.judge import judge
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
 from pellucid.settings import AtlasSettings, Settings
@@ -379,6 +380,7 @@ def test_a_pattern_of_the_atlas_is_that_of_the_same_settings(tmp_path):
     asked = {"optimizer": "normalized", "learning_rate": 0.2, "noise": "normal", "extreme": "least", "seed": 5}
     record = make(tmp_path, None, **asked).record
     assert record["layers"][0]["sought"] == "whatever excites least"
+    assert record["title"] == "What excites every unit of Sequential least"
     with np.load(tmp_path / "arrays" / "layer-001.npz", allow_pickle=False) as found:
         for variant in range(2):
             one = patterns(open_model(module(), input_shape=SHAPE), "4", steps=3, **{**asked, "seed": 5 + variant})
@@ -386,6 +388,67 @@ def test_a_pattern_of_the_atlas_is_that_of_the_same_settings(tmp_path):
         np.testing.assert_array_equal(
             record["layers"][1]["activation"], records.json_number(found["activations"].min(0))
         )
+
+
+def test_the_least_lies_behind_all_other_tiles(tmp_path):
+    """Rejects the most, another seed's least, a tile of another unit, and an atlas that looks for it unasked."""
+    assert "least" not in make(tmp_path / "without", None).record["layers"][0]
+    layer = make(tmp_path, None, least=True, seed=4).record["layers"][0]
+    asked = {"steps": 3, "image": "sphere", "seed": 4, "extreme": "least"}
+    found = patterns(open_model(module(), input_shape=SHAPE), "1", **asked)
+    np.testing.assert_allclose(layer["least"], found.activations, rtol=1e-3, atol=1e-5)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    head = json.loads(re.findall(r"window.PELLUCID = (.*);</script>", page)[0])["layers"][0]
+    (height, width), sheet = head["tile"], np.asarray(Image.open(tmp_path / "images" / head["sheets"][0]))
+    assert sheet.shape[1] == head["tiles"] * width
+    with np.load(tmp_path / "arrays" / "layer-000.npz", allow_pickle=False) as held:
+        shown = pictures.pattern_tiles(held["least"], DEVIATIONS)
+    for unit, tile in enumerate(shown):
+        np.testing.assert_array_equal(sheet[unit * height : (unit + 1) * height, -width:], style.duotone(tile))
+
+
+def test_judging_is_that_of_the_patterns_that_are_shown(tmp_path, data, monkeypatch):
+    """Rejects patterns that are found again to be judged, the weaker variants alone, images that are scanned as the
+    ones that had no part, and columns of another chunk's units."""
+    calls, real = [], parts.patterns
+    monkeypatch.setattr(parts, "patterns", lambda *a, **b: calls.append(b.get("extreme", "most")) or real(*a, **b))
+    monkeypatch.setattr("pellucid.see.judge.judge.find", lambda *_, **__: pytest.fail("patterns were sought again"))
+    layer = make(tmp_path, data, judge=True, layers=("1",), chunk=3).record["layers"][0]
+    assert calls == ["most", "most", "least"] * 2
+    model, asked = open_model(module(), input_shape=SHAPE), {"steps": 3, "image": "sphere"}
+    one, two, least = (real(model, "1", **asked, **more) for more in ({}, {"seed": 1}, {"extreme": "least"}))
+    own = judge(model, "1", patterns=(one, two, least), data=data.test, variants=2)
+    judged = layer["judged"]
+    assert (judged["judges"], judged["images"]) == (list(own.judges), 11)
+    assert judged["columns"].keys() == own.columns.keys() - {"unit", "activation"}
+    for name, column in judged["columns"].items():
+        np.testing.assert_allclose(np.array(column, float), own.columns[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+REFUSED = {
+    "a report that nobody would see": ({"report": True}, "no use for the setting 'report'"),
+    "a comparison that nobody would see": ({"compare": True}, "no use for the setting 'compare'"),
+    "a palette beside that of the pages": ({"palette": "viridis"}, "no use for the setting 'palette'"),
+    "a photograph": ({"image": "near"}, "begins with no photograph"),
+    "the least beside the least": ({"least": True, "extreme": "least"}, "leave out 'extreme'"),
+    "the least, judged as the most": ({"judge": True, "extreme": "least"}, "leave out 'extreme'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_an_atlas_would_ignore_is_refused(tmp_path, case):
+    """Rejects settings that are taken and do nothing, and a folder that is left half made."""
+    settings, said = REFUSED[case]
+    with pytest.raises(PellucidError, match=said):
+        make(tmp_path / "new", None, **settings)
+    assert not (tmp_path / "new").exists()
+
+
+def test_too_few_images_to_judge_by_are_refused_at_once(tmp_path):
+    """Rejects an hour of patterns before the word that they cannot be judged."""
+    with pytest.raises(PellucidError, match=r"There are 5 images.*give 8 or more"):
+        make(tmp_path / "new", Data(*[Split(np.zeros((5, *SHAPE), np.float32))] * 3), judge=True)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_page_grows_chunk_by_chunk(tmp_path, data, monkeypatch):

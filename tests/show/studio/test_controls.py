@@ -36,6 +36,13 @@ def test_initials_are_large():
     assert labels == ["TV", "L1", "Restarts"]
 
 
+def test_a_photograph_that_cannot_be_given_is_no_choice():
+    """Rejects an image near a photograph, for which a window has none."""
+    values = [value for _, value in controls.control(PatternSettings, "image").choices]
+    assert "natural" in values
+    assert "near" not in values
+
+
 def test_files_are_no_business_of_a_window():
     """Rejects a text field that becomes a path."""
     assert "checkpoint" not in controls.names_of(TrainSettings)

@@ -60,6 +60,9 @@ def test_portraits_say_what_they_show(session, model):
     asked = Request(model, "conv1", (2,), {**QUICK, "silent_restarts": 0})
     *_, last = stream_patterns(session, "patterns", asked, 0.0)
     assert "is dead" in patterns_html(last, asked)
+    asked = Request(model, "conv1", (1,), {**QUICK, "extreme": "least"})
+    *_, last = stream_patterns(session, "patterns", asked, 0.0)
+    assert "whatever excites least · activation" in patterns_html(last, asked)
     asked = Request(model, "conv1", None, QUICK)
     *_, last = stream_patterns(session, "patterns", asked, 0.0)
     assert patterns_html(last, asked).count("<span>5</span>") == 1

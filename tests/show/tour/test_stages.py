@@ -128,7 +128,7 @@ def test_a_network_in_color_is_asked_for_natural_images(monkeypatch: pytest.Monk
     again = answers(model, ["logits", "blocks.10"], images)
     for row, one in enumerate(told["units"]):
         assert again[one["layer"]][row, one["unit"]] == pytest.approx(one["activation"], rel=1e-3, abs=1e-3)
-    assert found[0].settings.sought == told["sought"] == "among natural images"
+    assert found[0].settings.sought == told["sought"] == "what excites most among natural images"
     twice, _ = stages.color_patterns(seed=1)
     assert twice == told
 

@@ -23,7 +23,7 @@ from pellucid.data.pictures import Pictures
 from pellucid.data.splits import Split, joined
 from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.files import StrPath, format_of, write_rows, write_text
-from pellucid.progress import Progress, reporting
+from pellucid.progress import Progress, Report, reporting
 from pellucid.see.dataset.fitting import sized
 from pellucid.see.judge.measures import Sets, choose, high_share, recognized, robustness, told_apart
 from pellucid.see.models.base import Model
@@ -104,12 +104,13 @@ def judge(
     """How much to believe the pattern of each unit of a layer, or of these `units`.
 
     model: a Model, or whatever `open_model` takes.  patterns: what `patterns` found for this layer, one for a unit or
-    several; or that and what it found with `extreme="least"`, in a tuple. What is not given is searched for.
+    several; or in a tuple that, perhaps of several seeds, and last what it found with `extreme="least"`. What is not
+    given is searched for.
     data: held-out images, whatever `load_data` takes, with labels or without; else, for color, crops of the photographs
     that scikit-learn (and scikit-image, where it is installed) bring, and for gray, scikit-learn's digits.
     judges: other networks that compare, one or a list of what `open_model` takes; else those of the zoo that take as
     many channels. Those that have the classes of the layer also say what they take its patterns for.
-    progress: called with (done, total) in each search and each pass over images; without it bars show on stderr.
+    progress: called with (done, total) in each search and in the judging; without it bars show on stderr.
     settings: fields of JudgeSettings.
 
     Raises PellucidError for unknown layers, units and settings, patterns of something else, and too few images.
@@ -119,7 +120,7 @@ def judge(
     if settings.get("extreme", "most") != "most":
         raise PellucidError("What excites most and least is judged together; leave out extreme.")
     opened = open_model(model)
-    others, images = _judges(opened, judges), _images(opened, data, chosen)
+    others, images = _judges(opened, judges), held_out(opened, data, chosen)
     if patterns is None:
         numbers = np.arange(opened.layer(layer).units) if units is None else np.unique(as_units(units).cpu().numpy())
         jobs, fixed = np.repeat(numbers, chosen.variants), {"data": data, "progress": progress}
@@ -133,44 +134,48 @@ def judge(
     if len(found) == 1:
         same = {**found[0].settings.model_dump(), **searched, "snapshots": 0, "extreme": "least"}
         found.append(find(opened, layer, units=found[0].units, data=data, progress=progress, **same))
-    return _judged(opened, found, images, others, chosen, progress)
+    with reporting("judging", progress) as report:
+        return _judged(opened, found, images, others, chosen, report)
 
 
 def _judged(
-    model: Model, pair: list[Patterns], images: Split, judges: list[Model], chosen: JudgeSettings, told: Progress | None
+    model: Model, pair: list[Patterns], images: Split, judges: list[Model], chosen: JudgeSettings, report: Report
 ) -> Judgments:
     """The same of what excites most, and least."""
-    most, least, found = pair[0], pair[1], []
-    units = np.unique(most.units)
-    own, lowest = ([np.flatnonzero(patterns.units == unit) for unit in units] for patterns in pair)
+    *most, least = pair
+    layer, found = least.layer, []
+    owners, shown_most, reached = (
+        np.concatenate([getattr(one, name) for one in most]) for name in ("units", "images", "activations")
+    )
+    units = np.unique(owners)
+    own, lowest = ([np.flatnonzero(of == unit) for unit in units] for of in (owners, least.units))
     if not all(map(len, lowest)):
         raise PellucidError("Patterns that excite least are not given for all units; give one of each.")
-    objective = objective_of(model, most.layer, units, most.settings)[0].target
-    with reporting("looking at the images", told) as report:
-        report.expect(len(images))
-        for positions, batch, scores in all_scores(model, objective, sized(model, images)):
-            found.append((positions, scores.numpy(), high_share(batch)))
-            report.advance(len(positions))
+    objective = objective_of(model, layer, units, most[0].settings)[0].target
+    report.expect((1 + len(judges)) * len(images) + len(judges) * (len(owners) + len(least) + NOISES))
+    for positions, batch, scores in all_scores(model, objective, sized(model, images)):
+        found.append((positions, scores.numpy(), high_share(batch)))
+        report.advance(len(positions))
     positions, answers, highs = (np.concatenate(parts) for parts in zip(*found, strict=True))
     seen, at = images.take(positions), len(positions)
     asked, real = choose(answers, seen.labels, units, chosen)
-    best = np.array([places[most.activations[places].argmax()] for places in own])
-    clean, changed = robustness(model, objective, most.images[best])
+    best = np.array([places[reached[places].argmax()] for places in own])
+    clean, changed = robustness(model, objective, shown_most[best])
     columns: dict[str, np.ndarray] = {"unit": units, "activation": clean, "robust": ratio(changed, clean)}
-    pictures = model.scaling.to_pixels(np.concatenate([most.images, least.images]))
+    pictures = model.scaling.to_pixels(np.concatenate([shown_most, least.images]))
     columns |= {"high": high_share(pictures[best]), "against_data": ratio(clean, answers.max(0))}
     noise = torch.cat(list(plain_noise("fourier", model.input_shape, NOISES, (chosen.seed,)))).numpy()
     shown = joined(seen, in_memory(pictures), in_memory(np.clip(UNIT_CENTER + UNIT_RADIUS * noise, 0, 1)))
     lots = [len(shown) - 1 - np.random.default_rng([chosen.seed, abs(unit)]).permutation(NOISES) for unit in units]
     few = min(chosen.variants, NOISES // 2)
-    explained: dict[str, Sets] = {"afc": [(at + a, at + len(most) + b) for a, b in zip(own, lowest, strict=True)]}
+    explained: dict[str, Sets] = {"afc": [(at + a, at + len(owners) + b) for a, b in zip(own, lowest, strict=True)]}
     explained |= {"afc_real": real, "afc_noise": [(lot[:few], lot[-few:]) for lot in lots]}
-    shares = [told_apart(one, shown, at, asked, explained, told) for one in judges]
+    shares = [told_apart(one, shown, at, asked, explained, report.advance) for one in judges]
     columns |= {name: np.mean([one[name] for one in shares], axis=0) for name in explained if shares}
     for one in judges:
-        said = recognized(model, most.layer, units, in_memory(pictures[best]), one)
+        said = recognized(model, layer, units, in_memory(pictures[best]), one)
         columns |= {} if said is None else {f"rank:{one.name}": said[0], f"probability:{one.name}": said[1]}
-    return Judgments(model.name, most.layer, tuple(one.name for one in judges), at, float(highs.mean()), columns)
+    return Judgments(model.name, layer, tuple(one.name for one in judges), at, float(highs.mean()), columns)
 
 
 def in_memory(images: Any, owners: Any = 0) -> Split:
@@ -196,15 +201,20 @@ def _alike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bo
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def _images(model: Model, data: Any, chosen: JudgeSettings) -> Split:
-    """The held-out images, some of them if there are many; those of one label may not explain and be asked about."""
+def held_out(model: Model, data: Any, chosen: JudgeSettings) -> Split:
+    """The held-out images, some of them if there are many; those of one label may not explain and be asked about.
+
+    Raises PellucidError where there are none that the model takes, or fewer than eight.
+    """
     if data is None and model.input_shape[0] == 3:
         return in_memory(*photograph_crops(chosen.images, chosen.seed))
     if data is None and model.input_shape[0] != 1:
         raise PellucidError(f"'{model.name}' takes {model.input_shape[0]} channels; give images of as many as data.")
     images = load_split("digits" if data is None else data).images
     some = np.random.default_rng(chosen.seed).permutation(len(images))[: chosen.images]
-    return in_memory(images, np.arange(len(images))).take(np.sort(some))
+    found = in_memory(images, np.arange(len(images))).take(np.sort(some))
+    choose(np.zeros((len(found), 0), np.float32), found.labels, np.zeros(0, np.int64), chosen)  # raises for too few
+    return found
 
 
 def _shown(cell: Any) -> object:

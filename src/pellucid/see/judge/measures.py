@@ -21,7 +21,6 @@ from jaxtyping import Float, Float32, Int64
 from pellucid.data.photos import to_gray
 from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
-from pellucid.progress import Progress, reporting
 from pellucid.see.dataset.fitting import class_places, sized
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Objective
@@ -107,15 +106,13 @@ def choose(answers: Answers, owners: Places, units: Places, chosen: JudgeSetting
 
 
 def told_apart(
-    judge: Model, images: Split, count: int, asked: Sets, explained: Mapping[str, Sets], told: Progress | None = None
+    judge: Model, images: Split, count: int, asked: Sets, explained: Mapping[str, Sets], advance: Callable[[int], None]
 ) -> dict[str, Numbers]:
     """By the name of each explanation, the `right_share` of each unit in the judge's features.
 
     count: of the images that come first, which are held out; what they have in common is no feature.
     """
-    with reporting(f"judging by {judge.name}", told) as report:
-        report.expect(len(images))
-        seen = features(judge, images, report.advance)
+    seen = features(judge, images, advance)
     seen = unit_length(seen - seen[:count].mean(0))
     return {
         name: np.array([right_share(*(seen[at] for at in (*a, *b))) for a, b in zip(asked, sets, strict=True)])

@@ -22,16 +22,18 @@ from time import perf_counter
 from typing import Any
 
 from pellucid.data.splits import Data
+from pellucid.errors import PellucidError
 from pellucid.executors import Engine
 from pellucid.files import StrPath, output_folder
 from pellucid.progress import PERCENT, StageCallback, StageTimer, print_stage, reporting
 from pellucid.progress import Progress as WorkProgress
 from pellucid.see.dataset.fitting import data_for
+from pellucid.see.judge.judge import held_out
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.pieces import joined_arrays
-from pellucid.settings import AtlasSettings, PatternSettings
+from pellucid.settings import UNUSED, AtlasSettings, JudgeSettings, PatternSettings
 from pellucid.show.atlas import parts
 from pellucid.show.atlas.records import AtlasLayer
 from pellucid.show.atlas.site import Site
@@ -79,7 +81,7 @@ def atlas(
     Raises PellucidError for what cannot be opened or written to, images that cannot be read, and unknown layers
     and settings (with the nearest).
     """
-    chosen = AtlasSettings.of(**settings)
+    chosen = _useful(AtlasSettings.of(**settings))
     clock = StageTimer(progress)
     opened = open_model(model)
     layers = _choose_layers(opened, chosen)
@@ -87,6 +89,8 @@ def atlas(
     if data is not None:
         with clock("reading the images"):
             images = data_for(opened, data, data_dir, chosen.seed)
+    if chosen.judge:
+        held_out(opened, images, JudgeSettings())  # raises, before long work, for too few
     folder = output_folder(out)
     fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
     arrays = output_folder(folder / "arrays")
@@ -101,6 +105,17 @@ def atlas(
     with clock("writing the pages"):
         page = found.finish(layers)
     return Atlas(page, found.record, kept.resumed)
+
+
+def _useful(chosen: AtlasSettings) -> AtlasSettings:
+    """The same settings; PellucidError for those that an atlas would take and ignore."""
+    if chosen.image == "near":
+        raise PellucidError("An atlas begins with no photograph; leave out the image 'near'.")
+    for name in chosen.model_fields_set & set(UNUSED):
+        raise PellucidError(f"An atlas has no use for the setting '{name}'; leave it out.")
+    if chosen.extreme == "least" and (chosen.least or chosen.judge):
+        raise PellucidError("With 'least' or 'judge' an atlas shows most and least together; leave out 'extreme'.")
+    return chosen
 
 
 def _choose_layers(model: Model, settings: AtlasSettings) -> tuple[LayerInfo, ...]:
@@ -243,8 +258,10 @@ def _model_facts(
 ) -> dict[str, Any]:
     """The facts of the model, the data and this run, for the head of `atlas.json`."""
     told = (AtlasSettings.__annotations__.keys() | settings.model_fields_set | {"seed"}) - {"name", "resume", "chunk"}
+    aims = "What excites every unit of {} least" if settings.extreme == "least" else "What every unit of {} looks for"
     facts: dict[str, Any] = {
         "name": settings.name or model.name,
+        "title": settings.name or aims.format(model.name),
         "command": command,
         "settings": settings.model_dump(mode="json", include=told),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},

@@ -10,8 +10,10 @@ beyond 256 pixels a side are stored as blocks of averaged pixels, as they are dr
 would fill a disk.
 """
 
+import json
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,19 +31,21 @@ from pellucid.see.dataset.activation_stats import (
     partial_stats,
 )
 from pellucid.see.dataset.fitting import class_places
+from pellucid.see.judge.judge import judge
 from pellucid.see.models.base import Model
 from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.pieces import unit_pieces
 from pellucid.see.patterns.recipe import recipe_of
-from pellucid.settings import AtlasSettings, PatternSettings
+from pellucid.see.patterns.results import Patterns
+from pellucid.settings import AtlasSettings, JudgeSettings, PatternSettings
 from pellucid.show.atlas import pictures
 from pellucid.show.result_cache import Arrays, digest
 from pellucid.show.sprites import average_blocks
 
-AXES = {"patterns": 1, "activations": 1, "steps": 1, "order": 1, "film_steps": None, "settings": None}
-FORMAT = 4  # of the files of arrays; another one is computed anew
+AXES = {"patterns": 1, "activations": 1, "steps": 1, "order": 1, "film_steps": None, "settings": None, "judges": None}
+FORMAT = 5  # of the files of arrays; another one is computed anew
 
 
 def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
@@ -69,18 +73,26 @@ def chunks(model: Model, part: str, layer: str, settings: AtlasSettings) -> dict
 def compute_chunk(
     chunk: tuple[str, slice], model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
 ) -> Arrays:
-    """Several patterns of each unit of a chunk, and the film of the one that is the first of their `order`."""
+    """Several patterns of each unit of a chunk, and the film of the one that is the first of their `order`; if they are
+    asked for, what excites it least, and columns of `judge` under `judge:robust` and so on."""
     layer, units = chunk[0], np.arange(chunk[1].start, chunk[1].stop)
     given = settings.model_dump(exclude_unset=True, include=set(PatternSettings.model_fields))
     given["snapshots"], most = settings.snapshots, settings.variants
+    parts = most + (settings.least or settings.judge) + settings.judge
 
-    def share(variant: int) -> Progress | None:  # of the whole chunk
-        return None if progress is None else lambda done, total: progress(variant * total + done, most * total)
+    def share(part: int) -> Progress | None:  # of the whole chunk
+        return None if progress is None else lambda done, total: progress(part * total + done, parts * total)
 
-    found = [
-        patterns(model, layer, units=units, data=data, progress=share(at), **{**given, "seed": settings.seed + at})
-        for at in range(most)
-    ]
+    def find(part: int, **also: Any) -> Patterns:
+        return patterns(model, layer, units=units, data=data, progress=share(part), **{**given, **also})
+
+    found = [find(at, seed=settings.seed + at) for at in range(most)]
+    more: Arrays = {}
+    if settings.least or settings.judge:
+        least = find(most, extreme="least", snapshots=0)
+        more = {"least": average_blocks(least.images, pictures.TILE), "least_activations": least.activations}
+        if settings.judge:
+            more |= _judged(model, found, least, data=data, seed=settings.seed, progress=share(most + 1))
     activations = np.stack([one.activations for one in found])
     order = np.argsort(activations if settings.extreme == "least" else -activations, axis=0, kind="stable")
     best, tones = order[0], found[0].tones
@@ -96,7 +108,16 @@ def compute_chunk(
         "film_steps": np.array(found[0].film.steps),
         "film": np.stack([pictures.pattern_tiles(found[b].film.images[:, u], tones) for u, b in enumerate(best)]),
         "film_activations": np.stack([found[b].film.activations[:, u] for u, b in enumerate(best)]),
+        **more,
     }
+
+
+def _judged(model: Model, found: Sequence[Patterns], least: Patterns, **asked: Any) -> Arrays:
+    """The columns of `judge` for the strongest of several patterns of each unit, and in `judges` who told them."""
+    told = judge(model, least.layer, patterns=(*found, least), variants=len(found), **asked)
+    facts = {"judges": told.judges, "images": told.images, "data_high": told.data_high}
+    columns = {f"judge:{name}": column for name, column in told.columns.items() if name not in ("unit", "activation")}
+    return columns | {"judges": np.array(json.dumps(facts))}
 
 
 def pass_cost(model: Model, layer: str) -> int:
@@ -106,9 +127,12 @@ def pass_cost(model: Model, layer: str) -> int:
 
 
 def chunk_cost(chunk: tuple[str, slice], model: Model, settings: AtlasSettings) -> int:
-    """What a chunk of patterns costs: initial images are looked at, and optimized on the way there and back."""
+    """What a chunk of patterns costs: initial images are looked at, and optimized on the way there and back; images are
+    looked at by about three networks that judge."""
     chosen, units = recipe_of(model, chunk[:1], settings, None), chunk[1].stop - chunk[1].start
-    passes: int = settings.variants * (chosen.candidates + 3 * chosen.steps * chosen.views * units)
+    found = settings.variants + (settings.least or settings.judge)
+    passes: int = found * (chosen.candidates + 3 * chosen.steps * chosen.views * units)
+    passes += 3 * (JudgeSettings().images + found * units) * settings.judge
     return passes * pass_cost(model, chunk[0])
 
 
@@ -124,7 +148,7 @@ def image_shares(model: Model, layers: Sequence[str], data: Data) -> dict[str, t
     """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
     their classes, shares of the test (True)."""
     tells = data.test.given is not None and told_classes(model, data) is not None
-    tested = image_chunks(model, (model.layers[-1].name,), test_images(data)) if tells else []
+    tested = image_chunks(model, (model.layers[-1].name,), JoinedSplits({"test": data.test})) if tells else []
     found = {f"scan-{one.number:05d}": (False, one) for one in image_chunks(model, layers, scanned_images(data))}
     return found | {f"test-{one.number:05d}": (True, one) for one in tested}
 
@@ -132,11 +156,6 @@ def image_shares(model: Model, layers: Sequence[str], data: Data) -> dict[str, t
 def scanned_images(data: Data) -> JoinedSplits:
     """The training and dev images; once, where they are the same."""
     return JoinedSplits({"train": data.train} if data.dev is data.train else {"train": data.train, "dev": data.dev})
-
-
-def test_images(data: Data) -> JoinedSplits:
-    """The test images."""
-    return JoinedSplits({"test": data.test})
 
 
 def compute_share(
@@ -207,7 +226,7 @@ def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray,
     own[told_classes(model, data)] = np.arange(count)
     counts = np.zeros((count + 1, count + 1), np.int64)
     with model.unit_means((last.name,)) as read:
-        for _, batch, labels in share.batches(test_images(data)):
+        for _, batch, labels in share.batches(JoinedSplits({"test": data.test})):
             counts += count_confusion(labels, own[read(batch)[last.name].argmax(1)], count + 1)
     return counts[:count, : count + (last.units > count)]
 

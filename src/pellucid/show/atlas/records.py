@@ -6,6 +6,7 @@ Every number of a page is here, and so also in `atlas.json`; it follows from the
 digits, and NaN (a class without images) is null.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -76,6 +77,11 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
         "film_steps": found["film_steps"].tolist(),
         "activation": json_number(best),
     }
+    if "least_activations" in found:
+        record["least"] = json_number(found["least_activations"])
+    if "judges" in found:
+        columns = {key.partition(":")[2]: json_number(found[key]) for key in found if key.startswith("judge:")}
+        record["judged"] = {**json.loads(str(found["judges"])), "columns": columns}
     if stats:
         record["active"] = json_number(stats["active"])
         record["mean"] = json_number(stats["means"])

@@ -91,7 +91,7 @@ def _write_sheets(
     folder: Path, at: int, place: AtlasLayer, model: Model, images: JoinedSplits | None
 ) -> dict[str, Any]:
     """The wall of a layer and the sheets of its units; where each tile is: a unit's row holds its patterns, strongest
-    first, its film, and its examples."""
+    first, its film, its examples, and what excites it least."""
     found, units, tones = place.found, place.info.units, Tones.of(place.settings, model.scaling)
     done = len(found["dead"])
     strongest = found["patterns"][found["order"][0], np.arange(done)]
@@ -105,6 +105,8 @@ def _write_sheets(
         row = [pictures.pattern_tiles(found["patterns"][found["order"][:, unit], unit], tones), found["film"][unit]]
         if images is not None:
             row.append(pictures.photo_tiles(images.take(place.stats["positions"][unit])))
+        if "least" in found:
+            row.append(pictures.pattern_tiles(found["least"][unit : unit + 1], tones))
         rows.append(np.concatenate(row))
     names = []
     for number, sheet in enumerate(pictures.unit_sheets(rows, units)):

@@ -112,8 +112,9 @@ def _without_checks(part: Any) -> Any:
 
 
 def _choices(field: FieldInfo) -> list[Any]:
-    """The values of a Literal."""
-    return [value for kind in _parts(field) if get_origin(kind) is Literal for value in get_args(kind)]
+    """The values of a Literal, but for the image near a photograph, which is not given in a window."""
+    values = [value for kind in _parts(field) if get_origin(kind) is Literal for value in get_args(kind)]
+    return [value for value in values if value != "near"]
 
 
 def _kinds(field: FieldInfo) -> set[Any]:

@@ -9,6 +9,7 @@ ascent gives the images that it had reached.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from pellucid.data.pixels import Tones
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.api import patterns
+from pellucid.see.patterns.recipe import recipe_of
 from pellucid.see.patterns.results import Patterns
 from pellucid.settings import PatternSettings
 from pellucid.show.studio import html
@@ -37,10 +39,15 @@ class Request:
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: Float32[np.ndarray, "*unit channel height width"] | None = None
 
+    @cached_property
+    def recipe(self) -> PatternSettings:
+        """The settings with nothing left open."""
+        return recipe_of(self.model, (self.layer,), PatternSettings.of(**self.settings), None)
+
     @property
     def tones(self) -> Tones:
         """How pictures of the images are drawn."""
-        return Tones.of(PatternSettings.of(**self.settings), self.model.scaling)
+        return Tones.of(self.recipe, self.model.scaling)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +64,6 @@ class Snapshot:
 def stream_patterns(session: Session, name: str, asked: Request, seconds: float) -> Iterator[Snapshot]:
     """The snapshots of the ascent, under this name in the session; at least one, the last one when it has ended."""
     units = asked.model.layer(asked.layer).units if asked.units is None else len(asked.units)
-    settings = PatternSettings.of(**asked.settings)
     begun = perf_counter()
     images = np.zeros((units, *asked.model.input_shape), np.float32)
     activations, steps = np.zeros(units, np.float32), np.full(units, -1)
@@ -70,7 +76,7 @@ def stream_patterns(session: Session, name: str, asked: Request, seconds: float)
             rows = jobs.cpu().numpy()
             images[rows], activations[rows], steps[rows] = now.cpu().numpy(), values.cpu().numpy(), made.cpu().numpy()
             job.show(snapshot())
-            job.throttle(float((steps + 1).mean()) / (settings.steps + 1), seconds)
+            job.throttle(float((steps + 1).mean()) / (asked.recipe.steps + 1), seconds)
 
         chosen = None if asked.units is None else list(asked.units)
         return patterns(
@@ -103,13 +109,13 @@ def patterns_html(snapshot: Snapshot, asked: Request) -> str:
         film = html.tile_gallery(
             html.image_grays(found.film.images[:, 0], found.tones), found.film.steps, words, target=56
         )
-    return html.part("portrait", shown, title, _caption(snapshot), film)
+    return html.part("portrait", shown, title, _caption(snapshot, asked), film)
 
 
-def _caption(snapshot: Snapshot) -> str:
+def _caption(snapshot: Snapshot, asked: Request) -> str:
     """What is said of a single unit, behind its name."""
     step, found = int(snapshot.steps[0]), snapshot.found
     if found is not None and found.dead[0]:
         return f"is dead: none of {int(found.tried_starts[0])} starts made it answer"
     done = f"step {max(0, step)}" if found is None else f"found in {step} steps"
-    return f"looks for this · activation {html.activation_text(float(snapshot.activations[0]))} · {done}"
+    return f"{asked.recipe.sought} · activation {html.activation_text(float(snapshot.activations[0]))} · {done}"

@@ -91,18 +91,27 @@
   let order = "index";
   let only = "";
   const orders = { index: "Index", activation: "Activation", ...(classes ? { active: "Aliveness", class: "Class" } : {}) };
+  // What judges say of the units: how a column is called, which end comes first, and how a number is shown.
+  const judgments = (layer) => layer.judged ? layer.judged.columns : {};
+  const columnNames = { robust: "Robustness", high: "High frequencies", against_data: "Beside the images", afc: "2-AFC", afc_real: "2-AFC by images", afc_noise: "2-AFC by noise" };
+  const called = (column) => columnNames[column] || column.replace(/^rank:/, "Rank by ").replace(/^probability:/, "Probability by ");
+  const lowFirst = (column) => column === "high" || column.startsWith("rank:");
+  const judgment = (column, value) => value === null ? "–" : column.startsWith("rank:") ? value.toLocaleString("en") : column === "against_data" ? `${short(value)} ×` : column.startsWith("probability:") ? percent(value) : `${Math.round(100 * value)}%`;
   const sorted = (at) => {
     const layer = layers[at];
     const units = [...layer.activation.keys()].filter((unit) => only === "" || layer.class[unit] === Number(only));
     const strong = (one, other) => layer.activation[other] - layer.activation[one] || one - other;
     if (order === "activation") units.sort((one, other) => layer.gone.has(one) - layer.gone.has(other) || strong(one, other));
     if (order === "active") units.sort((one, other) => layer.active[other] - layer.active[one] || one - other);
+    const column = judgments(layer)[order];
+    if (column) units.sort((one, other) => (column[one] === null) - (column[other] === null) || (lowFirst(order) ? 1 : -1) * (column[one] - column[other]) || one - other);
     if (order === "class") units.sort((one, other) => (layer.class[one] ?? 1e9) - (layer.class[other] ?? 1e9) || strong(one, other));
     return units;
   };
   const remark = (at, unit) => {
     const layer = layers[at];
     if (isDead(at, unit)) return "dead";
+    if (judgments(layer)[order]) return judgment(order, judgments(layer)[order][unit]);
     if (order === "active") return percent(layer.active[unit]);
     if (order === "class") return label(layer.class[unit]);
     if (order === "index" && nameOf(at, unit) !== null) return nameOf(at, unit);
@@ -113,13 +122,12 @@
   const heading = (...words) => h("h1", { tabindex: "-1" }, ...words);
   const wallSize = (tile) => ({ "--w": tile[1], "--h": tile[0], "--kw": times(84, tile), "--kn": times(62, tile) });
 
-  const title = atlas.name === atlas.model.name ? `What every unit of ${atlas.name} looks for` : atlas.name;
   const front = () => {
     const units = layers.reduce((sum, layer) => sum + layer.units, 0);
     const gone = layers.reduce((sum, layer) => sum + layer.dead.length, 0);
     return [
-      heading(title),
-      h("p", { class: "lede" }, "Each picture was made by asking one unit of the network what it most wants to see, and by following its answer from noise, step by step. "
+      heading(atlas.title),
+      h("p", { class: "lede" }, `Each picture was made by asking one unit of the network what it ${least ? "least" : "most"} wants to see, and by following its answer from noise, step by step. `
         + "Nothing in them is drawn, and none of them is an image that the network was shown. ", sought(...layers)),
       facts([
         [units.toLocaleString("en"), `units in ${many(layers.length, "layer")}`],
@@ -142,10 +150,10 @@
     return units.slice(0, Math.max(1, 2 * across - (units.length > 2 * across || units.length < layer.units ? 1 : 0)));
   };
   const moreThan = (shown, count) => count > shown ? `+${(count - shown).toLocaleString("en")} more` : "";
-  const seeking = (words) => words.startsWith("among") ? `what excites most ${words}` : words;
+  const least = layers.every((layer) => layer.sought.includes("excites least"));
   const sought = (...some) => {
     const kinds = [...new Set(some.map((layer) => layer.sought))];
-    return kinds.length > 1 ? "" : h("span", { class: "sought" }, `The pictures show ${seeking(kinds[0])}.`);
+    return kinds.length > 1 ? "" : h("span", { class: "sought" }, `The pictures show ${kinds[0]}.`);
   };
   const percentage = (share) => `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)}%`;
 
@@ -159,13 +167,17 @@
     const fill = () => {
       const units = sorted(at);
       wall.replaceChildren(...units.map((unit) => mate(at, unit, null, remark(at, unit))));
-      $("#told").textContent = `${many(units.length, "unit")}, by ${orders[order].toLowerCase()}`;
+      $("#told").textContent = `${many(units.length, "unit")}, by ${orders[order] ? orders[order].toLowerCase() : called(order)}`;
     };
-    const buttons = Object.entries(orders).map(([value, words]) => h("button", { type: "button", value, "aria-pressed": String(order === value), onclick: () => {
+    const choose = (value) => {
       order = value;
       buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === value)));
+      if (belief) $("select", belief).value = orders[value] ? "" : value;
       fill();
-    } }, words));
+    };
+    const buttons = Object.entries(orders).map(([value, words]) => h("button", { type: "button", value, "aria-pressed": String(order === value), onclick: () => choose(value) }, words));
+    const belief = layer.judged && h("label", {}, "How much to believe", h("select", { onchange: (event) => choose(event.target.value || "index") },
+      h("option", { value: "" }, "–"), Object.keys(judgments(layer)).map((name) => h("option", { value: name, selected: name === order }, called(name)))));
     const select = classes && h("label", {}, "Prefers", h("select", { onchange: (event) => { only = event.target.value; fill(); } },
       h("option", { value: "" }, "any class"), classes.map((name, index) => h("option", { value: index, selected: String(index) === only }, name))));
     fill();
@@ -180,7 +192,7 @@
         layer.active && [percent(layer.active.reduce((sum, share) => sum + share, 0) / layer.units), "of the images make a unit positive, on average"],
         layer.dead.length ? [String(layer.dead.length), "dead", "dead"] : null,
       ]),
-      h("div", { class: "tools" }, h("div", { class: "sort", role: "group", "aria-label": "Order of the units" }, buttons), select),
+      h("div", { class: "tools" }, h("div", { class: "sort", role: "group", "aria-label": "Order of the units" }, buttons), select, belief),
       wall, more,
     ];
   };
@@ -250,12 +262,17 @@
     const layer = layers[at];
     const shots = layer.film_steps.length;
     const first = entry.variants.length;
-    const big = unitTile(at, unit, 0);
-    big.classList.add("big");
-    big.style.setProperty("--kw", large(400, layer.tile));
-    big.style.setProperty("--kn", large(Math.min(350, innerWidth - 40), layer.tile));
-    big.setAttribute("role", "img");
-    big.setAttribute("aria-label", `The pattern of ${saying(at, unit)}`);
+    const pictured = (column, words) => {
+      const tile = withLabel(unitTile(at, unit, column), words);
+      tile.classList.add("big");
+      tile.style.setProperty("--kw", large(layer.least ? 290 : 400, layer.tile));
+      tile.style.setProperty("--kn", large(Math.min(350, innerWidth - 40) / (layer.least ? 2.1 : 1), layer.tile));
+      return tile;
+    };
+    const big = pictured(0, `The pattern of ${saying(at, unit)}`);
+    const under = (tile, words, value) => h("figure", {}, tile, h("figcaption", { class: "caption" }, h("span", {}, words), h("b", {}, short(value))));
+    const shown = layer.least ? h("div", { class: "pair" }, under(big, "excites it most", entry.variants[0].activation),
+      under(pictured(layer.tiles - 1, `What excites ${layer.name} ${unit} least, activation ${short(layer.least[unit])}`), "excites it least", layer.least[unit])) : big;
     const frames = [];
     const show = (frame) => {
       big.style.setProperty("--u", frame === shots ? 0 : first + frame);
@@ -269,7 +286,7 @@
     const step = (frame) => { show(frame); if (frame < shots) playing = setTimeout(step, frame ? 140 : 420, frame + 1); };
     if (still || entry.dead) show(shots); else step(0);
     return [
-      h("div", { class: "portrait" }, big, h("div", {},
+      h("div", { class: "portrait" }, shown, h("div", {},
         h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`, nameOf(at, unit) === null ? "" : `: ${nameOf(at, unit)}`),
         h("p", { class: "lede" }, story(at, entry)),
         facts([
@@ -282,6 +299,7 @@
           h("p", { class: "note", style: { "margin-bottom": "0.6rem" } }, "Its patterns from other starts"),
           h("ol", { class: "mates" }, entry.variants.map((one, index) => h("li", {}, withLabel(unitTile(at, unit, index, within(112, layer.tile)), `Pattern of seed ${one.seed}, activation ${short(one.activation)}`),
             h("span", { class: "caption" }, h("span", {}, `seed ${one.seed}`), h("b", {}, short(one.activation))))))))),
+      layer.judged && believing(at, unit),
       h("section", { class: "film", style: { "margin-top": "3.2rem" } }, h("h2", {}, "Out of noise"),
         h("p", { class: "note" }, "The ascent, step by step; under each picture the step and the activation."), h("div", { class: "mates" }, frames)),
       entry.examples && !(entry.dead && entry.active === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + shots)),
@@ -295,12 +313,27 @@
   };
   const withLabel = (element, words) => { element.setAttribute("role", "img"); element.setAttribute("aria-label", words); return element; };
 
+  const believing = (at, unit) => {
+    const { columns, judges, images, data_high } = layers[at].judged;
+    const said = (name, words) => columns[name] && columns[name][unit] !== null && [judgment(name, columns[name][unit]), words];
+    const by = (name) => judgment(name, columns[name][unit]);
+    return h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "How much to believe it"),
+      h("p", { class: "note" }, `By ${many(images, "image")} that had no part in it, half of which may explain the unit and half are asked about`, judges.length ? `, and ${judges.join(" and ")}, which compare.` : "."),
+      facts([
+        said("robust", "of its activation is left under small shifts, scalings and turns"),
+        said("high", `of its power lies in high frequencies; of the images’, ${percent(data_high)}`),
+        said("against_data", "the activation of the strongest of these images"),
+        columns.afc && said("afc", `of pairs of a strong and a weak image are told apart by its patterns; by real images ${by("afc_real")}, by noise ${by("afc_noise")}, by chance 50%`),
+        ...judges.map((name) => columns[`rank:${name}`] && said(`rank:${name}`, `is the rank that ${name} gives its class, at a probability of ${by(`probability:${name}`)}`)),
+      ]));
+  };
+
   const story = (at, entry) => {
     if (entry.dead) {
       return `No start woke it, of ${entry.tried_starts.toLocaleString("en")} tried${entry.tried_images ? `, and none of ${entry.tried_images.toLocaleString("en")} images` : ""}. It is dead; the picture is as near as an ascent came.`;
     }
     const [low, high] = [entry.film[0], entry.variants[0].activation];
-    const kind = seeking(layers[at].sought);
+    const kind = layers[at].sought;
     return `${kind[0].toUpperCase()}${kind.slice(1)}. ${sees(layers[at])}From noise that moved it to ${short(low)}, an ascent of ${many(entry.variants[0].steps, "step")} reached ${short(high)}.`;
   };
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from pellucid.settings import AtlasDataSettings, AtlasSettings
+from pellucid.settings import UNUSED, AtlasDataSettings, AtlasSettings
 from pellucid.show.atlas.build import Atlas, atlas
 from pellucid.show.studio import controls, html
 from pellucid.show.studio.context import Context, connect, look
@@ -23,7 +23,6 @@ from pellucid.show.studio.sessions import Job
 
 NONE = "none"
 FIRST = ("layers", "variants", "steps")  # the rest is one click away
-BESIDE = ("resume", "report", "report_ema", "compare", "palette")
 BEGIN = "Build a site that shows every unit of a model, and browse it."
 
 
@@ -32,7 +31,7 @@ class AtlasTab:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._names = controls.names_of(AtlasSettings, FIRST, without=BESIDE)
+        self._names = controls.names_of(AtlasSettings, FIRST, without=("resume", *UNUSED))
         self._sites: dict[str, StaticFiles] = {}
 
     def build(self) -> None:

@@ -37,7 +37,7 @@ class PatternsTab:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._names = controls.names_of(PatternSettings, FIRST)
+        self._names = controls.names_of(PatternSettings, FIRST, without=("near_layer", "near_weight"))
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
@@ -163,6 +163,7 @@ def _status(snapshot: Snapshot, *, ended: bool = False) -> str:
     dead = int(snapshot.found.dead.sum())
     count = len(snapshot.images)
     result = f"{count} pattern{'s' if count > 1 else ''} in {snapshot.seconds:.1f} s, mean activation {mean}"
+    result += f", {snapshot.found.settings.sought}"
     return f"{result}; {dead} dead." if dead else f"{result}."
 
 
