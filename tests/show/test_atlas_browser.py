@@ -202,7 +202,7 @@ def test_controls_have_names(page, site):
 def test_what_is_not_shown_is_counted(page):
     """Rejects a row of a layer's units that passes for all of them, and a count of those that are shown."""
     assert page.locator(".band .row .label").all_text_contents() == ["+1 more", "", ""]  # a dead one
-    page.set_viewport_size({"width": 320, "height": 800})
+    page.set_viewport_size({"width": 200, "height": 800})
     page.reload()
     shown = page.locator(".band >> nth=1").locator(".row .tile").count()
     assert 0 < shown < 9
