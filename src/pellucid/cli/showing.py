@@ -82,7 +82,7 @@ def judge(
     Args:
         units: units of the layer, counted from 0 (default: all of them)
         judges: networks that compare, names or files (default: those of `pellucid models` that take as many channels)
-        out: file for the numbers: .csv or .json (default: none)
+        out: table (.csv) for the numbers (default: none)
     """
     from pellucid.see.dataset.fitting import data_for
     from pellucid.see.judge.judge import SUFFIXES

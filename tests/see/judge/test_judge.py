@@ -1,7 +1,6 @@
 """Judging patterns, from the explanation to the file: on a network whose right explanation is known."""
 
 import csv
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -122,7 +121,7 @@ def test_gray_networks_are_judged_by_those_of_the_zoo_on_digits():
 
 
 def test_tables_and_files_hold_all_of_it(model, other, images, tmp_path):
-    """Rejects NaN in JSON, which is none, and columns that get lost."""
+    """Rejects NaN in a table, and columns that get lost."""
     most, least = planted(model)
     dark = np.repeat(images[:24], 2, 0) * np.array([1, 1, 0], np.float32)[:, None, None]  # nothing is blue
     found = pc.judge(model, "colors", patterns=(most, least), data=dark, judges=other)
@@ -130,14 +129,10 @@ def test_tables_and_files_hold_all_of_it(model, other, images, tmp_path):
     assert np.isnan(found.columns["against_data"][2])
     rows = list(csv.DictReader(found.save(tmp_path / "judge.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["afc"] for row in rows] == [*map(str, found.columns["afc"][:2]), ""]
-    read = json.loads(found.save(tmp_path / "judge.json").read_text(encoding="utf-8"))
-    assert read["columns"]["against_data"][2] is None
-    assert read["judges"] == ["Sequential"]
-    assert read["summary"]["high"] == [0.0, 0.0]
-    assert set(read["columns"]) == set(found.columns)
+    assert set(rows[0]) == set(found.columns)
     assert "afc_real" in repr(found)
     assert repr(found).count("\n") > 8
-    with pytest.raises(PellucidError, match=r"let it end in \.csv, \.json"):
+    with pytest.raises(PellucidError, match=r"let it end in \.csv"):
         found.save(tmp_path / "judge.txt")
 
 
@@ -205,4 +200,4 @@ def test_the_command_prints_the_table_and_writes_the_file(tmp_path, capsys):
     assert "rank:mnist-robust" in said
     assert (tmp_path / "judge.csv").read_text(encoding="utf-8").startswith("unit,activation,robust,high,")
     assert main(["judge", "mnist-cnn", "logits", "--out", str(tmp_path / "judge.txt")]) == 2
-    assert "let it end in .csv, .json" in capsys.readouterr().err
+    assert "let it end in .csv" in capsys.readouterr().err

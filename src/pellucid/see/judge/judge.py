@@ -4,7 +4,6 @@ One half of the images, by lot, may explain a unit; strong and weak images of th
 strongest and weakest that may explain, and noise, are judged as the patterns are: the two ends of the scale.
 """
 
-import json
 import math
 import warnings
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from pellucid.data.photos import photograph_crops
 from pellucid.data.pictures import Pictures
 from pellucid.data.splits import Split, joined
 from pellucid.errors import PellucidError, PellucidWarning
-from pellucid.files import StrPath, format_of, write_rows, write_text
+from pellucid.files import StrPath, format_of, write_rows
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.dataset.fitting import sized
 from pellucid.see.judge.measures import Sets, choose, high_share, recognized, robustness, told_apart
@@ -39,7 +38,7 @@ from pellucid.see.validation import as_units
 from pellucid.settings import JudgeSettings, PatternSettings
 
 NOISES, LISTED = 64, 40  # noises, some of which explain each unit; units that are listed one by one
-SUFFIXES = (".csv", ".json")
+SUFFIXES = (".csv",)
 OWN = JudgeSettings.model_fields.keys() - PatternSettings.model_fields.keys()
 
 
@@ -72,12 +71,9 @@ class Judgments:
         return {name: (float(x.mean()), float(x.std()) / math.sqrt(max(1, len(x) - 1))) for name, x in some.items()}
 
     def save(self, path: StrPath) -> Path:
-        """Write a table (`.csv`) of the columns, or all there is (`.json`); PellucidError for another suffix."""
-        columns = {name: [None if math.isnan(x) else x for x in own.tolist()] for name, own in self.columns.items()}
-        if format_of(path, SUFFIXES) == ".csv":
-            return write_rows(path, [list(columns), *zip(*columns.values(), strict=True)])
-        write_text(path, json.dumps({**vars(self), "columns": columns, "summary": self.summary()}, indent=1))
-        return Path(path)
+        """Write the columns as a table (`.csv`); raises PellucidError for another suffix."""
+        format_of(path, SUFFIXES)
+        return write_rows(path, [list(self.columns), *zip(*map(np.ndarray.tolist, self.columns.values()), strict=True)])
 
     def __repr__(self) -> str:
         """A table of the units' numbers (where there are up to 40), and one of their means."""
@@ -188,17 +184,13 @@ def _judges(model: Model, given: Any) -> list[Model]:
     usual = {1: bundled(), 3: installed()}.get(model.input_shape[0], ())
     names = usual if given is None else given if isinstance(given, list | tuple) else [given]
     opened, ours = [(one, one.identity()) for one in map(open_model, names)], model.identity()
-    others = [one for one, own in opened if not _alike(own, ours)]
+    others = [one for one, own in opened if own.keys() != ours.keys() or any((own[k] != ours[k]).any() for k in own)]
     if given is not None and len(others) < len(opened):
         raise PellucidError(f"'{model.name}' is the network that is explained; give others as judges.")
     if not others:
         words = f"No network that could judge '{model.name}' is here, so 2-AFC and transfer are left out; give judges"
         warnings.warn(f"{words}, or pip install 'pellucid[judges]' for color.", PellucidWarning, stacklevel=3)
     return others
-
-
-def _alike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def held_out(model: Model, data: Any, chosen: JudgeSettings) -> Split:
