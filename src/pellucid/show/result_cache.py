@@ -1,7 +1,7 @@
 """Result cache: arrays on disk with a fingerprint, so that long work goes on where it stopped.
 
 ResultCache.load_part:      name -> the arrays of that file if its fingerprint is the present one
-ResultCache.plan:           pieces by name, and what each costs -> what the progress of the whole counts
+ResultCache.plan:           names of pieces -> what the progress of the whole counts
 ResultCache.compute_pieces: an executor, pieces of work by name -> the names, as their arrays are written
 digest:                     facts and arrays -> the hash that a fingerprint is
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from pellucid.data.tables import read_arrays
 from pellucid.errors import PellucidError
-from pellucid.executors import Engine, Task
+from pellucid.executors import PARTS, Engine, Task
 from pellucid.files import atomic_path, output_folder
 from pellucid.progress import Report
 
@@ -49,17 +49,17 @@ class ResultCache:
     engine: Engine
     report: Report | None = None  # the progress of all pieces together
     resumed: int = 0  # how many were there already
-    costs: dict[str, int] = field(default_factory=dict)  # of the pieces that are to be computed
+    planned: set[str] = field(default_factory=set)  # the pieces that the progress counts, each as much as any other
 
     def has_part(self, name: str) -> bool:
         """Whether there is a file, of a part or (under `PIECES`) of a piece, that may be taken over."""
         return self.resume and self._read(self.folder / f"{name}.npz") is not None
 
-    def plan(self, costs: Mapping[str, int]) -> None:
-        """All pieces that `compute_pieces` will be asked for, with their costs in any unit."""
-        self.costs = {name: cost for name, cost in costs.items() if not self.has_part(f"{PIECES}/{name}")}
+    def plan(self, names: Iterable[str]) -> None:
+        """The pieces that `compute_pieces` will be asked for."""
+        self.planned = {name for name in names if not self.has_part(f"{PIECES}/{name}")}
         if self.report is not None:
-            self.report.expect(sum(self.costs.values()))
+            self.report.expect(PARTS * len(self.planned))
 
     def load_part(self, name: str) -> Arrays | None:
         """The arrays of a file that was there already, if they may be taken over."""
@@ -101,11 +101,11 @@ class ResultCache:
                 missing.append(name)
         if not missing:
             return
-        ends, reached = np.cumsum([0, *(self.costs.get(name, 0) for name in missing)]), 0
+        whole, reached = PARTS * len(self.planned.intersection(missing)), 0
 
-        def progress(done: int, total: int) -> None:  # every piece counts as much there, and here as much as it costs
+        def progress(done: int, total: int) -> None:
             nonlocal reached
-            now = int(np.interp(done / total * len(missing), range(len(ends)), ends))
+            now = whole * done // total
             if self.report is not None and now > reached:
                 self.report.advance(now - reached)
                 reached = now

@@ -493,7 +493,7 @@ def test_progress_runs_once_from_nothing_to_the_end(tmp_path, data):
     shares = run()
     assert shares == sorted(shares)
     (whole,) = {total for _, total in told}
-    assert shares[0] < 0.1
+    assert shares[0] < 0.2  # one of a few pieces
     assert shares[-1] == 1
     assert sum(0.2 < share < 0.9 for share in shares) > 5
     (tmp_path / "arrays" / "layer-001.npz").unlink()

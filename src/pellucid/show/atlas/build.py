@@ -165,13 +165,7 @@ class _Work:
 
     def plan(self) -> None:
         """Tell the cache all that there is to do, so that one progress counts it."""
-        costs: dict[str, int] = {}
-        if self.data is not None and not self.cache.has_part("scan"):
-            images = len(parts.scanned_images(self.data)) // len(self.shares)
-            costs |= dict.fromkeys(self.shares, images * max(parts.pass_cost(self.model, name) for name in self.names))
-        for piece, chunk in self._missing().items():
-            costs[piece] = parts.chunk_cost(chunk, self.model, self.settings)
-        self.cache.plan(costs)
+        self.cache.plan([*({} if self.cache.has_part("scan") else self.shares), *self._missing()])
 
     def stats(self) -> Arrays:
         """Statistics of every layer over the images, under `0:means` for the first; without images none.

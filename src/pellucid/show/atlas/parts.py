@@ -11,7 +11,6 @@ would fill a disk.
 """
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -37,9 +36,8 @@ from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.pieces import unit_pieces
-from pellucid.see.patterns.recipe import recipe_of
 from pellucid.see.patterns.results import Patterns
-from pellucid.settings import AtlasSettings, JudgeSettings, PatternSettings
+from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas import pictures
 from pellucid.show.result_cache import Arrays, digest
 from pellucid.show.sprites import average_blocks
@@ -118,22 +116,6 @@ def _judged(model: Model, found: Sequence[Patterns], least: Patterns, **asked: A
     facts = {"judges": told.judges, "images": told.images, "data_high": told.data_high}
     columns = {f"judge:{name}": column for name, column in told.columns.items() if name not in ("unit", "activation")}
     return columns | {"judges": np.array(json.dumps(facts))}
-
-
-def pass_cost(model: Model, layer: str) -> int:
-    """What one image costs as far as a layer, in numbers that the layers until then give."""
-    names = [one.name for one in model.readable]
-    return sum(math.prod(one.shape) for one in model.readable[: names.index(layer) + 1])
-
-
-def chunk_cost(chunk: tuple[str, slice], model: Model, settings: AtlasSettings) -> int:
-    """What a chunk of patterns costs: initial images are looked at, and optimized on the way there and back; images are
-    looked at by about three networks that judge."""
-    chosen, units = recipe_of(model, chunk[:1], settings, None), chunk[1].stop - chunk[1].start
-    found = settings.variants + (settings.least or settings.judge)
-    passes: int = found * (chosen.candidates + 3 * chosen.steps * chosen.views * units)
-    passes += 3 * (JudgeSettings().images + found * units) * settings.judge
-    return passes * pass_cost(model, chunk[0])
 
 
 def told_classes(model: Model, data: Data) -> Int64[np.ndarray, "class"] | None:
