@@ -2,17 +2,14 @@
 
 RequestFilter: an ASGI app -> the same, for requests to 127.0.0.1 or localhost that no other site has sent
 
-A body is measured as it arrives, for not every sender announces how long it is; one that grows too long is cut off.
-
 A page anywhere on the web can make a browser send requests to 127.0.0.1, and by a name that resolves to it even read
-the answers; so foreign names (`Host`), foreign senders (`Origin`, `Sec-Fetch-Site`) and overlong bodies are refused.
-The answers in turn forbid the page every address but its own.
+the answers; so foreign names (`Host`), foreign senders (`Origin`, `Sec-Fetch-Site`) and bodies that are overlong, or of
+unknown length, are refused. The answers in turn forbid the page every address but its own.
 """
 
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,42 +43,15 @@ class RequestFilter:
         if refused is not None:
             await _answer(*refused)(scope, receive, send)
             return
-        body = _Body(receive, send, self._most)
-        try:
-            await self._app(scope, body.receive, body.send)
-        except ClientDisconnect:
-            if not body.cut:
-                raise
-        if body.cut and not body.answering:
-            await _answer(*too_large(self._most))(scope, receive, send)
 
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SAFE.items():
+                    headers.setdefault(name, value)
+            await send(message)
 
-class _Body:
-    """What comes from a sender, measured, and what goes to it; `cut`: it sent too much, so nobody listens any more."""
-
-    def __init__(self, receive: Receive, send: Send, most: int) -> None:
-        self._receive, self._send, self._left = receive, send, most
-        self.cut = self.answering = False
-
-    async def receive(self) -> Message:
-        """The next part; of a body that is too long, word that the sender has gone."""
-        if self.cut:
-            return {"type": "http.disconnect"}
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        self.cut = self._left < 0
-        return {"type": "http.disconnect"} if self.cut else message
-
-    async def send(self, message: Message) -> None:
-        """Send what the app says, its headers made safe; nothing new to a sender that was cut off."""
-        if self.cut and not self.answering:
-            return
-        self.answering = True
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in SAFE.items():
-                headers.setdefault(name, value)
-        await self._send(message)
+        await self._app(scope, receive, send_safely)
 
 
 def refusal(headers: Headers, most: int) -> tuple[int, str] | None:
@@ -93,15 +63,11 @@ def refusal(headers: Headers, most: int) -> tuple[int, str] | None:
         return 403, "The studio takes nothing from other sites."
     if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
         return 403, "The studio takes nothing from other sites."
-    length = headers.get("content-length", "0")
+    # Browsers say how long a body is, and the server holds them to it.
+    length = "unknown" if "transfer-encoding" in headers else headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or int(length) > most:
-        return too_large(most)
+        return 413, f"That is too large, or of unknown length; at most {most // 10**6} MB are taken."
     return None
-
-
-def too_large(most: int) -> tuple[int, str]:
-    """The status and the words for a body of more bytes."""
-    return 413, f"That is too large; at most {most // 10**6} MB are taken."
 
 
 def _answer(status: int, words: str) -> PlainTextResponse:
