@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pellucid.show.tour import images
+from pellucid.show.tour import page as images
 from pellucid.show.tour.page import SpriteSheet
 from pellucid.show.tour.stages import Facts
 

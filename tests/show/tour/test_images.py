@@ -9,7 +9,7 @@ from PIL import Image
 from pellucid.data.scaling import byte_pixels
 from pellucid.data.splits import Split
 from pellucid.show import style
-from pellucid.show.tour import images as tour_images
+from pellucid.show.tour import page as tour_images
 
 
 def opened(uri: str) -> np.ndarray:

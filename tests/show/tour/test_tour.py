@@ -16,7 +16,7 @@ from pellucid.learn.network import Network
 from pellucid.progress import StageTimer
 from pellucid.see.models.network import NetworkModel
 from pellucid.see.models.open import open_model
-from pellucid.show.tour import pipeline
+from pellucid.show.tour import stages
 from pellucid.show.tour import tour as tours
 from pellucid.show.tour.stages import Facts
 
@@ -58,7 +58,7 @@ def by_torch(network: Network, layer: str, images: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 def test_every_map_has_its_activation_and_it_is_that_of_its_image(toured: Path, results: Facts):
     """Rejects an activation noted before the image's last change, images saved in another order, and a map left out."""
-    model = open_model(pipeline.MODEL)
+    model = open_model(stages.MODEL)
     assert isinstance(model, NetworkModel)
     assert {layer["layer"]: len(layer["maps"]) for layer in results["layers"]} == MAPS
     with np.load(toured / "patterns.npz") as saved:
@@ -132,7 +132,7 @@ def test_a_tour_that_fails_leaves_the_older_one(tmp_path: Path, monkeypatch: pyt
     def failing(*_: object, **__: object) -> None:
         raise PellucidError("The hand-written gradient of 'conv1.weight' is wrong.")
 
-    monkeypatch.setattr(pipeline, "run_stages", failing)
+    monkeypatch.setattr(stages, "run_stages", failing)
     with pytest.raises(PellucidError, match="conv1"):
         tours.run_tour(tmp_path, progress=lambda *_: None)
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]

@@ -1,30 +1,42 @@
 """Stages: the tour's work, one function a stage, each giving its part of the results and what is drawn from it.
 
-The order is check_gradients -> train -> test -> one digit -> patterns of every map -> dream; `tour.py` runs them.
-Results are tables as JSON can hold them: they stand in `results.json`, and the page is rendered from them and pictures
-alone.
+run_stages: images, seed -> all results, the page, every layer's patterns
+
+The order is check_gradients -> train -> test -> one digit -> patterns of every map -> dream. Results are tables as JSON
+can hold them: they stand in `results.json`, and the page is rendered from them and pictures alone. Everything heavy
+(PyTorch, Numba, matplotlib) is imported with this module, which `tour.py` does as the first stage.
 """
 
 import math
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32
 
+from pellucid.data.photos import bundled_photo
 from pellucid.data.splits import Data
 from pellucid.learn.gradient_check import BAR, check_gradients
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
-from pellucid.progress import ignore_progress
+from pellucid.progress import StageTimer, ignore_progress
+from pellucid.see.dream.dream import Dream, dream
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model, zoo
 from pellucid.see.models.wheels import WHEELS
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
+from pellucid.show.sprites import data_uri
+from pellucid.show.tour import page
 
 Facts = dict[str, Any]
+MODEL = "mnist-robust"
+PHOTO_SIZE = 640  # the bundled photograph as it is
+LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "matplotlib")
 ARCHITECTURE = "cnn-4-4-8-16"
 FEWEST_EPOCHS = 3  # of MNIST
 RECIPE: dict[str, Any] = {"batch": 32, "learning_rate": 0.02, "shift": 1}  # few images: gentle steps, none seen twice
@@ -33,6 +45,121 @@ MOST_MISTAKES = 12
 COLOR_MODEL, COLOR_SIDE, CLASSES, INSIDE = "efficientnet-lite0", 128, (130, 323, 331, 290, 949, 980), "blocks.10"
 COLOR: dict[str, Any] = {"image": "natural", "views": 1, "steps": 64, "candidates": 32, "snapshots": 0}  # quick
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
+
+
+def run_stages(
+    images: Data, seed: int, clock: StageTimer, *, command: str
+) -> tuple[Facts, str, dict[str, Float32[np.ndarray, "unit channel height width"]]]:
+    """All stages: every number, the page, and each layer's patterns in model space.
+
+    command: what a person types for the same again.
+    """
+    network = Network(ARCHITECTURE, input_shape=images.input_shape, classes=len(images.classes), seed=seed)
+    with clock("checking gradients"):
+        gradients = check_network(network, images, seed)
+    with clock("training"):
+        training = train_network(network, images, seed)
+    with clock("testing"):
+        test, probabilities = test_network(network, images)
+        digit, activations = trace_digit(network, images, probabilities)
+    with clock(f"opening {MODEL}"):
+        model = open_model(MODEL)
+    with clock("compiling what is not compiled yet"):  # else the first layer would count its seconds
+        warm_up(model, seed)
+    found, layers = _pattern_part(model, images, seed, clock)
+    with clock("dreaming"):
+        photo, deepest = bundled_photo("flower.jpg"), layers[-1]
+        unit = strongest_map(deepest)
+        dreamt = dream(photo.image, model, layer=deepest["layer"], unit=unit, size=PHOTO_SIZE, seed=seed)
+    with clock(f"natural images of {COLOR_MODEL}"):
+        color, colored = color_patterns(seed)
+    with clock("drawing the page"):
+        results = {
+            "command": command,
+            "seed": seed,
+            "threads": torch.get_num_threads(),
+            "seconds": clock.seconds,
+            "versions": versions(),
+            "data": data_facts(images),
+            "gradients": gradients,
+            "training": training,
+            "test": test,
+            "digit": digit,
+            "model": _model_facts(model, images),
+            "layers": layers,
+            "strips": choose_strips(found),
+            "dream": _dream_facts(dreamt),
+            "color": color,
+        }
+        pictures = _draw_pictures(images, network, results, activations, found, dreamt, colored)
+    kept = {one.layer: one.images for one in found} | {f"{one.model} {one.layer}": one.images for one in colored}
+    return results, page.render_page(results, pictures), kept
+
+
+def _pattern_part(model: Model, data: Data, seed: int, clock: StageTimer) -> tuple[list[Patterns], list[Facts]]:
+    """The pattern of every map of every convolution."""
+    found, layers = [], []
+    for layer in convolutions(model):
+        stage = f"patterns of {layer}"
+        with clock(stage):
+            found.append(find_patterns(model, layer, data, seed))
+        layers.append(layer_patterns(found[-1], clock.seconds[stage]))
+    return found, layers
+
+
+def _draw_pictures(
+    data: Data,
+    network: Network,
+    results: Facts,
+    activations: Mapping[str, np.ndarray],
+    found: Sequence[Patterns],
+    dreamt: Dream,
+    colored: Sequence[Patterns],
+) -> dict[str, Any]:
+    """Every picture of the page.
+
+    films: of each layer a sheet with a column per map and a row per frame, the last row the pattern; windows: the first
+    convolution's filters, where it looks straight at a gray image; path: layer -> its maps for the digit.
+    """
+    loss, accuracy = page.training_curves(results["training"])
+    return {
+        "films": [page.film_sheet(film_frames(one)) for one in found],
+        "samples": page.sample_sheet(data.train, len(data.classes)),
+        "digit": data_uri(page.gray_tones(data.test.images[results["digit"]["image"]])),
+        "mistakes": page.mistake_uris(data.test, results["test"]["mistakes"]),
+        "windows": page.filter_sheet(network.parameters["conv1.weight"]),
+        "path": page.map_sheets(activations),
+        "loss": loss,
+        "accuracy": accuracy,
+        "color": [page.photo_uri(one) for layer in colored for one in layer.scaling.to_pixels(layer.images)],
+        "before": page.photo_uri(dreamt.before),
+        "after": page.photo_uri(dreamt.image),
+        "rounds": [page.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)],
+    }
+
+
+def _model_facts(model: Model, data: Data) -> Facts:
+    """The model that is asked, and how well it reads: measured, where its own test images are at hand."""
+    network = model.hand_written
+    provenance = {} if network is None else network.provenance
+    trained_on, accuracy = provenance.get("data"), provenance.get("test_accuracy")
+    if network is not None and data.name == trained_on:
+        accuracy = evaluate(network, data.test).accuracy
+    names = [layer.name for layer in model.layers]
+    return {"name": model.name, "layers": names, "trained_on": trained_on, "accuracy": accuracy}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of every library whose work the page shows."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def _dream_facts(dreamt: Dream) -> Facts:
+    """How the dream was made."""
+    _, height, width = dreamt.image.shape
+    counts = {name: getattr(dreamt.settings, name) for name in ("levels", "rounds", "steps")}
+    own = {"photo": "flower.jpg, which comes with scikit-learn", "layer": dreamt.layer, "unit": dreamt.units[0]}
+    return {**own, **counts, "height": height, "width": width}
 
 
 def data_facts(data: Data) -> Facts:

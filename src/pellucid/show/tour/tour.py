@@ -53,7 +53,7 @@ def run_tour(
         images = data if isinstance(data, Data) else load_data(data, data_dir, seed)
     folder = output_folder(out)
     with clock("opening the libraries"):
-        from pellucid.show.tour.pipeline import run_stages
+        from pellucid.show.tour.stages import run_stages
     results, html, arrays = run_stages(images, seed, clock, command=tour_command(data, seed))
     with ExitStack() as files:
         page, numbers, patterns = (
