@@ -184,7 +184,10 @@ def _judges(model: Model, given: Any) -> list[Model]:
     usual = {1: bundled(), 3: installed()}.get(model.input_shape[0], ())
     names = usual if given is None else given if isinstance(given, list | tuple) else [given]
     opened, ours = [(one, one.identity()) for one in map(open_model, names)], model.identity()
-    others = [one for one, own in opened if own.keys() != ours.keys() or any((own[k] != ours[k]).any() for k in own)]
+    same = [
+        own.keys() == ours.keys() and all(np.array_equal(own[name], ours[name]) for name in own) for _, own in opened
+    ]
+    others = [one for (one, _), is_same in zip(opened, same, strict=True) if not is_same]
     if given is not None and len(others) < len(opened):
         raise PellucidError(f"'{model.name}' is the network that is explained; give others as judges.")
     if not others:
