@@ -16,7 +16,7 @@ WRITTEN = {
         "wall.png",
         "56.png",
         "56.gif",
-        "natural.png",
+        "most.png",
         "believe.csv",
         "grown.png",
         "steps.csv",
