@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from foreign import assert_alike
-from pellucid.data.photos import save_photo
+from pellucid.data.photos import bundled_photo, save_photo
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import Pattern, Patterns, pattern, patterns
@@ -132,3 +132,12 @@ def test_what_does_not_fit_is_refused(given, words):
     """Rejects a photograph that is ignored, and a traceback."""
     with pytest.raises(PellucidError, match=words):
         pattern(planted(), "1", 0, **given)
+
+
+def test_the_defaults_change_a_photograph():
+    """Rejects defaults under which no step is worth more than the photograph, which then comes back as it was."""
+    photo = bundled_photo("flower.jpg").over()
+    found = pattern(
+        open_model("efficientnet-lite0", input_shape=(3, 64, 64)), "logits", 308, near=photo, steps=16, candidates=2
+    )
+    assert np.abs(found.image - found.photo).max() > 0.1

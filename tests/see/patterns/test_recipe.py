@@ -53,11 +53,12 @@ def test_what_is_said_stays():
 
 def test_layers_of_maps_classes_and_gray_images_differ():
     """Rejects one schedule for all, and tiny crops of what sees a part of the image."""
-    maps, classes, gray = chosen((3, 64, 64), "0"), chosen((3, 64, 64)), chosen((1, 64, 64), spectrum=falling(1, 1.0))
+    maps, classes, gray = chosen((3, 64, 64), "0"), chosen((3, 64, 64)), chosen((1, 40, 64), spectrum=falling(1, 1.0))
     assert maps.steps < classes.steps
     assert maps.crop > classes.crop
     large = chosen((3, 200, 192))
     assert large.steps * large.views < classes.steps * classes.views
+    assert chosen((1, 64, 70), "0", spectrum=falling(1, 1.0)).crop == maps.crop
     assert (gray.crop, gray.grow, classes.grow) == (1.0, False, True)
 
 

@@ -43,6 +43,7 @@ LEAST_POWER, LEAST_STRENGTH = 1e-30, 1e-6
 MOST_SPREAD = 1.5  # of a color, in what its waves have on average
 _PIXELS = 0.01, 0.99  # whose logits are finite
 SMALLEST = 32  # pixels a side, from which on images of three colors are taken for photographs
+STROKES = 64  # pixels of the shorter side, below which gray images are of strokes, such as digits
 USUAL_EXPONENT = 1.25
 GROWING = ((0.6, 0.5), (0.9, 0.75))  # until this share of the steps, images have this share of their size
 
@@ -138,9 +139,10 @@ class Natural(Parametrization):
     def direction(self, gradient: Points) -> Points:
         """Every band of the gradient at unit rms; of whole colors divided by the strength, which counts once.
 
-        Of gray images it may count twice: their patterns are strokes then, not textures.
+        Of small gray images it may count twice: their patterns are strokes then, not textures.
         """
-        if self.bands in ("colors", "whole") and self.inner is None:
+        strokes = self.inner is not None and min(self.strength.shape[1], self.width) < STROKES
+        if self.bands in ("colors", "whole") and not strokes:
             gradient = gradient / self.strength.clamp_min(LEAST_STRENGTH).repeat(1, 1, 2)
         return self.project(gradient)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pellucid.data.scaling import Images
 from pellucid.see.models.base import Model
-from pellucid.see.optimize.natural import spectrum_for
+from pellucid.see.optimize.natural import STROKES, spectrum_for
 from pellucid.settings import PatternSettings
 
 LARGE = 192  # pixels of the shorter side, from which half of the passes find as much
@@ -26,7 +26,7 @@ def recipe_of(model: Model, layers: Sequence[str], settings: PatternSettings, im
     if image != "natural":
         return settings.model_copy(update={"image": image})
     channels, *size = model.input_shape
-    if channels != 3:
+    if channels != 3 and min(size) < STROKES:
         return settings.natural("natural-gray")
     if all(len(model.layer(name).shape) == 3 for name in layers):
         return settings.natural("natural-maps")
