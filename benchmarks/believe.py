@@ -323,7 +323,7 @@ def write(folder: Path, text: str, figure: Any) -> None:
     """The page and its picture."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     (folder / "believe.md").write_text(text, encoding="utf-8")
-    figure.savefig(folder / "pictures" / "believe.jpg", dpi=200, pil_kwargs={"quality": 85})
+    figure.savefig(folder / "pictures" / "believe.jpg", dpi=125, pil_kwargs={"quality": 85})
     print(f"Wrote {folder / 'believe.md'} and {folder / 'pictures' / 'believe.jpg'}")
 
 
