@@ -83,7 +83,8 @@ class Judgments:
         by = " and ".join(self.judges) if self.judges else "no network"
         lines = [f"{len(rows)} units of '{self.layer}' in '{self.model}', judged by {by}:"]
         lines += [table(heads, [list(map(_shown, row)) for row in several]) for heads, several in tables]
-        return "\n".join([*lines, f"The {self.images} held-out images have a share of {self.data_high:.3f} of high frequencies."])
+        high = f"The {self.images} held-out images have a share of {self.data_high:.3f} of high frequencies."
+        return "\n".join([*lines, high])
 
 
 def judge(
