@@ -87,11 +87,11 @@ class Row:
     name: str
     steps: int | None = None
     seconds: float = math.nan
-    inner_seconds: float = math.nan
     high: np.ndarray = field(default_factory=lambda: np.zeros(0))
     transfer: dict[str, np.ndarray] = field(default_factory=dict)
     inner: dict[str, tuple[float, float]] = field(default_factory=dict)
     missing: str = ""
+    inner_seconds: float = math.nan
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -76,8 +76,8 @@ def test_steps_take_as_long_as_the_first_way(monkeypatch):
     def make(layer, units, least, seed, steps):
         now[0] += len(units) * (3.0 + 0.5 * steps)
 
-    assert believe.steps_for(make, [4, 5, 6], 13.0) == 20
-    assert believe.steps_for(make, [4, 5, 6], 1.0) == 1
+    assert believe.steps_for(make, "logits", [4, 5, 6], 13.0) == 20
+    assert believe.steps_for(make, "logits", [4, 5, 6], 1.0) == 1
 
 
 def test_the_page_names_what_is_left_out(tmp_path):

@@ -154,8 +154,8 @@ def test_a_three_is_read_as_a_three_and_its_maps_can_be_asked(page):
     assert page.locator(".bars .best dt").inner_text() == "3"
     assert page.locator("#inside [data-layer=conv3]").count() == 128
     page.locator("#inside [data-layer=conv2]").nth(7).click()
-    page.locator("#wanted", has_text="conv2, unit 7 whatever excites most · activation").wait_for()
-    page.locator("#wanted", has_text="found in 30 steps").wait_for()
+    page.locator("#wanted", has_text="conv2, unit 7 what excites most among natural images · activation").wait_for()
+    page.locator("#wanted", has_text="found in 48 steps").wait_for()
     page.get_by_role("button", name="Clear").click()
     said(page, "Draw a digit")
 

@@ -1,6 +1,6 @@
 """Folded: a PyTorch module, a Reader of its layers -> a copy that does the same, with fewer passes over the maps.
 
-foldable: module, Reader, an image -> each batch norm that can be folded, with what feeds it
+foldable: module, Reader, images -> each batch norm that can be folded, with what feeds it
 folded:   module, these pairs -> the copy, and which of its modules stands for which; None where nothing folds
 
 A batch norm in eval mode is a factor and a summand for each unit. Where its input is what one convolution or linear
@@ -49,7 +49,7 @@ def folded(module: nn.Module, pairs: Pairs) -> tuple[nn.Module, Callable[[nn.Mod
     return copied, counterpart
 
 
-def foldable(whole: nn.Module, read: Reader, image: Tensor) -> Pairs:
+def foldable(whole: nn.Module, read: Reader, images: Tensor) -> Pairs:
     """Each layer with the batch norm that alone takes what it gives, for all that leads to the Reader's layers.
 
     Other layers of a module that is folded so may give something else.
@@ -69,7 +69,7 @@ def foldable(whole: nn.Module, read: Reader, image: Tensor) -> Pairs:
         for module in whole.modules():
             if type(module) in (*_FEEDING, *_NORMS):
                 hooks.enter_context(module.register_forward_hook(note, prepend=True))  # before a Reader stops
-        found = read(image.requires_grad_()).values()
+        found = read(images.requires_grad_()).values()
         tensors = [one for layer in found for one in (layer.output, layer.pre_activation) if one is not None]
         takers = _takers([one.grad_fn for one in tensors])
     return [

@@ -67,9 +67,9 @@ class TorchModel(Model):
 
     def folded(self, layers: Sequence[str]) -> "TorchModel":
         """The model on a copy of its module whose batch norms are folded; itself where it has none."""
-        image = torch.zeros(1, *self.input_shape, device=self.device)
+        images = torch.zeros(PROBED, *self.input_shape, device=self.device)
         with self.reading(layers) as read:
-            pairs = foldable(self.module, read, image)
+            pairs = foldable(self.module, read, images)
         found = folded(self.module, pairs)
         if found is None:
             return self
