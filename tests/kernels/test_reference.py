@@ -81,6 +81,7 @@ def test_pools(channels, size, stride, down, right, batch, seed, ties):
     y, winner = agree("max_pool", x, size, stride)
     (dy,) = drawn(seed, y.shape)
     agree("max_pool_gradient", dy, winner, size, stride, x.shape[1:3])
+    agree("relu_gradient", y, dy)
 
 
 @settings(max_examples=40)
@@ -163,5 +164,5 @@ def test_every_kernel_with_a_reference_is_compared_here():
     text = Path(__file__).read_text(encoding="utf-8")
     stub = Path(kernels.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
     names = re.findall(r"^from \.(?!reference|threads)\w+ import (\w+)", stub, re.MULTILINE)
-    assert len(names) == 9
+    assert len(names) == 10
     assert not [name for name in names if f'"{name}"' not in text and f".{name}(" not in text]

@@ -5,6 +5,7 @@ from .dense import dense_forward as dense_forward
 from .dense import dense_gradients as dense_gradients
 from .pooling import max_pool as max_pool
 from .pooling import max_pool_gradient as max_pool_gradient
+from .pooling import relu_gradient as relu_gradient
 from .reference import average_pool as average_pool
 from .reference import average_pool_gradient as average_pool_gradient
 from .reference import batch_sums as batch_sums
@@ -22,7 +23,6 @@ from .reference import normalize_gradient as normalize_gradient
 from .reference import normalize_sums as normalize_sums
 from .reference import reach as reach
 from .reference import relu as relu
-from .reference import relu_gradient as relu_gradient
 from .reference import sigmoid as sigmoid
 from .reference import sigmoid_cross_entropy as sigmoid_cross_entropy
 from .reference import sigmoid_gradient as sigmoid_gradient

@@ -1,4 +1,4 @@
-"""Pooling: pools of largest pixels, with the batch last, one thread each.
+"""Pooling: pools of largest pixels, and the rectifier's way back, with the batch last, one thread each.
 
 Arrays are `(channel, height, width, batch)`, C-contiguous, float32; the formulas are in reference.py. Every inner loop
 runs over the pixels of a whole batch, which lie in one piece. Sums may be reordered, but nothing assumes that NaN and
@@ -8,6 +8,7 @@ infinity are absent: a diverging training must be seen.
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import compiled, vectorized
@@ -72,3 +73,18 @@ def window_places(shape: tuple[int, int, int], size: Size, stride: Size) -> tupl
     i, j = np.ogrid[: size[0], : size[1]]
     corners, pixels = (c * height + r * stride[0]) * width + s * stride[1], i * width + j
     return corners.ravel().astype(np.uint64), pixels.ravel().astype(np.uint64)
+
+
+@vectorized
+def relu_gradient_flat(y, dy, dz):  # type: ignore[no-untyped-def]
+    """All flat, of one length."""
+    for n in range(len(y)):
+        dz[n] = 0 if y[n] <= 0 else dy[n]
+
+
+@compiled(reference.relu_gradient)
+def relu_gradient(y: Float[Array, "*shape"], dy: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """dy where the unit was active, zero elsewhere; at the kink (y exactly 0), too. NaN in y lets dy through."""
+    dz = np.empty(y.shape, dy.dtype)
+    relu_gradient_flat(np.ascontiguousarray(y).reshape(-1), np.ascontiguousarray(dy).reshape(-1), dz.reshape(-1))
+    return dz
