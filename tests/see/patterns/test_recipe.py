@@ -38,6 +38,7 @@ def test_the_image_is_natural_where_a_spectrum_is_known():
     assert chosen((1, 33, 40), images=some).image == "natural"
     assert chosen((1, 33, 40), spectrum=falling(1, 1.0)).image == "natural"
     assert chosen((1, 33, 40), exponent=1.0).image == "natural"
+    assert chosen((1, 33, 40), images=np.zeros_like(some)).image == "sphere"  # which have no spectrum
 
 
 def test_what_is_said_stays():

@@ -5,8 +5,10 @@ recipe_of: where the image is "auto", natural images if a spectrum is known for 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pellucid.data.scaling import Images
+from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
 from pellucid.see.optimize.natural import STROKES, spectrum_for
 from pellucid.settings import PatternSettings
@@ -21,8 +23,7 @@ def recipe_of(model: Model, layers: Sequence[str], settings: PatternSettings, im
     image = settings.image
     if image == "auto":
         other = settings.noise == "zero" or OF_OTHER_IMAGES & settings.model_fields_set
-        known = model.image_shape == model.input_shape and spectrum_for(model, settings, images) is not None
-        image = "natural" if known and not other else "sphere"
+        image = "natural" if not other and _knows_spectrum(model, settings, images) else "sphere"
     if image != "natural":
         return settings.model_copy(update={"image": image})
     channels, *size = model.input_shape
@@ -31,3 +32,10 @@ def recipe_of(model: Model, layers: Sequence[str], settings: PatternSettings, im
     if all(len(model.layer(name).shape) == 3 for name in layers):
         return settings.natural("natural-maps")
     return settings.natural("natural-large" if min(size) >= LARGE else "natural")
+
+
+def _knows_spectrum(model: Model, settings: PatternSettings, images: Images | None) -> bool:
+    """Whether a model that sees images, not features of them, has a spectrum, or data that are not all even."""
+    with suppress(PellucidError):
+        return model.image_shape == model.input_shape and spectrum_for(model, settings, images) is not None
+    return False
