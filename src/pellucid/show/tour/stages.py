@@ -43,7 +43,7 @@ RECIPE: dict[str, Any] = {"batch": 32, "learning_rate": 0.02, "shift": 1}  # few
 SCORES = ("train_accuracy", "dev_loss", "dev_accuracy")
 MOST_MISTAKES = 12
 COLOR_MODEL, COLOR_SIDE, CLASSES, INSIDE = "efficientnet-lite0", 128, (130, 323, 331, 290, 949, 980), "blocks.10"
-COLOR: dict[str, Any] = {"image": "natural", "views": 1, "steps": 64, "candidates": 32, "snapshots": 0}  # quick
+COLOR: dict[str, Any] = {"image": "natural", "steps": 128, "candidates": 32, "snapshots": 0}  # quick
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
 
