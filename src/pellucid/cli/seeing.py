@@ -292,9 +292,9 @@ def dream(
     photo: str,
     /,
     *,
-    layer: Layer,
-    unit: tuple[int | Literal["auto"], ...] = (-1,),
-    model: AnyModel = "mnist-robust",
+    model: AnyModel | None = None,
+    layer: tuple[str, ...] = (),
+    unit: tuple[str, ...] = (),
     out: Path | None = None,
     film: Path | None = None,
     zoom: int = 0,
@@ -307,14 +307,18 @@ def dream(
     settings: Flat[DreamSettings] = DreamSettings(),
     execution: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
-    """Dream on a photograph, or on many: change it so that a unit is activated more.
+    """Dream on a photograph, or on many: paint into it what a network sees in it.
 
-    Of many photographs, dreams that lie in the folder already, by the same settings, are kept. An engine other than
-    local is for many photographs only. `pellucid octaves` is `pellucid dream --method octaves`.
+    Nothing but the photograph has to be given; `--preset list` prints what there is to dream. Of many photographs,
+    dreams that lie in the folder already, by the same settings, are kept. An engine other than local is for many
+    photographs only.
 
     Args:
         photo: photograph; for many a folder, or a glob in quotes
-        unit: unit, counted from 0, or one for each level; -1 for the whole layer, auto for each tile's strongest
+        model: model that dreams: a name of `pellucid models`, a file, or package.module:factory (default: the preset's)
+        layer: layers to make stronger, each a name, LAYER:UNIT, or LAYER=WEIGHT (default: the preset's)
+        unit: units to make stronger, each a number from 0, the name of a class, auto for what the photo has already, -1
+            for the whole layer, or UNIT=WEIGHT; by tiles one for each level, 1,2,3,4 for one for each of its tiles
         out: file for the dream: .png, .jpg or .webp; for many photos a folder, or a name such as
             dreams/{photo}-deep.jpg (default: dream.png, or dreams)
         film: film of the rounds: .gif, .webp or .mp4 (default: none)
@@ -329,10 +333,18 @@ def dream(
     from pellucid.spread.engines import engine_of
 
     where = {"mask": mask, "area": area, "tiles": tiles if tiles else None, "guide": guide}
-    asked = {"layer": layer, "unit": unit[0] if len(unit) == 1 else unit, **where, **given_options(settings)}
+    groups = [tuple(one.split(",")) if "," in one else one for one in unit]
+    what = {"layer": layer or None, "unit": (groups[0] if len(groups) == 1 else groups) or None}
+    asked = {**what, **where, **given_options(settings)}
     with engine_of(**given_options(execution)) as engine:
         asked = {**asked, "engine": engine}
         for path in dream_export.save_dreams(
-            photo, model_of(model, how), out=out, film=film, zoom=zoom, panel_path=panel, **asked
+            photo,
+            None if model is None else model_of(model, how),
+            out=out,
+            film=film,
+            zoom=zoom,
+            panel_path=panel,
+            **asked,
         ):
             print_written(path)

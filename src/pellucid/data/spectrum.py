@@ -10,7 +10,7 @@ it. Colors are mixed of three decorrelated ones (COLORS), light first. A spectru
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from pellucid.data.scaling import Images
 from pellucid.errors import PellucidError
@@ -35,6 +35,13 @@ PHOTOGRAPHS: Spectrum = np.stack([np.interp(KNOTS, np.arange(-9, 0), color) for 
 def frequencies(height: int, width: int) -> Float[np.ndarray, "height frequency"]:
     """Of every wave of an image of this size, in cycles for each pixel; half of them, as `rfft2` gives them."""
     found: np.ndarray = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    return found
+
+
+def octaves_of(height: int, width: int) -> Int64[np.ndarray, "height frequency"]:
+    """The octave of each of these waves: 0 for fewer than two in the longer side, 1 for fewer than four, and so on."""
+    waves = np.maximum(frequencies(height, width) * max(height, width), 1)
+    found: np.ndarray = np.log2(waves).astype(np.int64)
     return found
 
 

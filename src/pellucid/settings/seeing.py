@@ -239,34 +239,36 @@ class JudgeSettings(PatternSettings):
 class DreamSettings(Settings):
     """How a pattern is dreamt into a photograph."""
 
+    preset: str = field("classic")
+    """what to dream, by its name: classic, fur, eyes, feathers, scales, temples, blossoms, engraving, brush, class:NAME
+    for a class of the color network such as class:peacock; list prints them, all makes one sheet of them; other options
+    override it"""
     method: Literal["auto", "tiles", "octaves"] = field("auto")
-    """way to dream: brightness carved by tiles of several levels; the classic octaves, from a small picture to a large
-    one; auto takes octaves for a color network whose layer takes any size, where neither levels nor a unit for each
-    level, auto or tiles are given"""
-    size: int = field(560, ge=8, le=20_000)
+    """way to dream: octaves, from a small picture to a large one; brightness carved by tiles of several levels; auto
+    takes tiles for a gray network, and where levels, tiles or a unit for each are given"""
+    size: int = field(1280, ge=8, le=20_000)
     """longer side of the dream, in pixels; a smaller photo keeps its size"""
-    levels: int = field(4, ge=1, le=8)
-    """levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64"""
-    rounds: int = field(2, ge=0, le=100)
-    """rounds of optimization over all levels of tiles; 0 returns the photo, whatever the method"""
-    octaves: int = field(4, ge=1, le=20)
+    strength: float = field(0.35, ge=0, le=1)
+    """strength of the dream: 0 returns the photo, 1 leaves little of it"""
+    octaves: int | None = field(None, unset="as many as lead from 180 pixels to the full size", ge=1, le=20)
     """image sizes, from small to the full one, that are dreamt at in turn, by the method octaves"""
     scale: float = field(1.4, gt=1, le=4)
     """ratio of each octave's size to that of the one before"""
     steps: int = field(20, ge=0, le=10_000)
     """optimization steps of each tile in a round; at each octave 10"""
-    learning_rate: float = field(0.02, was="rate", gt=0, le=10)
-    """size of an optimization step, in standard deviations of the tile's pixels; of octaves 0.01, the mean change of a
-    pixel, where 1 is from black to white"""
-    strength: float = field(0.25, gt=0, le=1)
-    """largest change of a pixel's brightness by the method tiles; 1 is from black to white"""
-    contrast: float = field(1.1, ge=1, le=10)
+    levels: int = field(4, ge=1, le=8)
+    """levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64"""
+    rounds: int = field(2, ge=1, le=100)
+    """rounds of optimization over all levels of tiles"""
+    contrast: float = field(1.1, ge=0, le=10)
     """contrast of the finished dream, as a factor; 1 leaves it unchanged, as octaves do"""
     color: bool = field(True)
     """the photo's own colors under the dream; otherwise the dream of a gray photo"""
-    jitter: int = field(32, ge=0, le=1000)
+    luminance: bool = field(False)
+    """dream in brightness alone, so that the photo's colors stay; networks that see gray always do"""
+    jitter: int = field(16, ge=0, le=1000)
     """largest random shift of the image at a step of an octave, in pixels"""
-    tile: int = field(400, ge=16, le=10_000)
+    tile: int = field(640, ge=16, le=10_000)
     """side of the pieces of an octave whose gradients are computed one by one, in pixels"""
     frame: int = field(1000, ge=0, le=20_000)
     """longer side of the frame kept of each round or octave, in pixels; 0 for no frames"""
@@ -275,4 +277,15 @@ class DreamSettings(Settings):
 
     def for_octaves(self) -> Self:
         """With the defaults of octaves where nothing is given."""
-        return self.of({"steps": 10, "learning_rate": 0.01, "contrast": 1.0}, **self.model_dump(exclude_unset=True))
+        return self.of({"steps": 10, "contrast": 1.0}, **self.model_dump(exclude_unset=True))
+
+    @property
+    def step_size(self) -> float:
+        """A step of an octave, in logits."""
+        return 0.12 * self.strength / 0.35
+
+
+@cache
+def dream_presets() -> dict[str, dict[str, Any]]:
+    """Each preset of dreams: its words, model, layers, units, and settings."""
+    return tomllib.loads((Path(__file__).parent / "dream_presets.toml").read_text(encoding="utf-8"))

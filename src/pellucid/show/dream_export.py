@@ -31,8 +31,9 @@ from pellucid.see.dream.dream import Dream, as_photo
 from pellucid.see.dream.dream import dream as carve
 from pellucid.see.dream.dream import zoom as zoom_in
 from pellucid.see.dream.pictures import resize
+from pellucid.see.dream.presets import model_for
 from pellucid.see.models.base import Model
-from pellucid.see.models.open import open_model
+from pellucid.settings import DreamSettings
 from pellucid.show import style
 from pellucid.show.films import FORMATS, save_film
 from pellucid.show.result_cache import digest
@@ -72,7 +73,7 @@ def save_dreams(
         check_output("dream.png" if out is None else out, tuple(WRITERS))
     check_output(film, FORMATS)
     check_output(panel_path, style.FIGURES)
-    opened = open_model(model)
+    opened = model_for(model, DreamSettings.of(**{key: asked[key] for key in asked if key == "preset"}).preset)
     if many:
         place = Path("dreams" if out is None else out)
         place = place if "{" in place.name else place / "{photo}.png"

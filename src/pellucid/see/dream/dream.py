@@ -1,13 +1,13 @@
 """Dream: the pattern that a unit looks for, in a photograph.
 
-dream:   photo, model, layer, unit -> Dream: the picture, the photo, a frame for every round
-octaves: the same, by the method octaves
-zoom:    the same -> pictures, one after another: each a dream of one round on the enlarged middle of the one before
+dream: photo -> Dream: the picture, the photo, a frame for every round
+zoom:  photo -> pictures, one after another: each a dream of one round on the enlarged middle of the one before
 
-There are two methods. `tiled_dream` carves luminance alone, colors are the photo's. Its levels 1, 2, 3 ... work on the
-whole picture, its 4 tiles, its 16, and so on; a unit may be given for all, for each level, for each tile, or left to
-the photo ("auto"). `octaves` works on the whole picture at several sizes, in color where the model sees color. Where
-not to dream (a mask, other tiles, outside a rectangle), not one bit changes, neither by the dream nor by its contrast.
+A dream is a change of the logits of pixels, by one of two methods. `octaves` works on the whole picture at several
+sizes, in color where the model sees color. `tiled_dream` carves luminance, colors are the photo's: its levels 1, 2, 3
+... work on the whole picture, its 4 tiles, its 16, and so on; a unit may be given for all, for each level, for each
+tile, or left to the photo ("auto"). Where not to dream (a mask, other tiles, outside a rectangle), not one bit
+changes, neither by the dream nor by its contrast.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -27,26 +27,29 @@ from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream import masks, unit_choice
-from pellucid.see.dream.octaves import OctaveDream, takes_any_size
-from pellucid.see.dream.pictures import Picture, luminance, map_bands, resize
+from pellucid.see.dream.goals import Goals, read_goals
+from pellucid.see.dream.octaves import OctaveDream
+from pellucid.see.dream.pictures import Picture, carved, luminance, map_bands, resize
+from pellucid.see.dream.presets import chosen
 from pellucid.see.dream.tiled_dream import TiledDream, apply_change
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import WHOLE_LAYER
+from pellucid.see.optimize.parametrizations import Box
 from pellucid.settings import DreamSettings
 
-ZOOM_DEFAULTS = {"rounds": 1, "learning_rate": 0.005, "contrast": 1.0}  # strokes of many pictures add up
+ZOOM_DEFAULTS = {"rounds": 1, "strength": 0.1, "contrast": 1.0}  # strokes of many pictures add up
 
 
 @dataclass(frozen=True, eq=False)
 class Dream:
     """A dream on a photo, everything in [0, 1] at the working size.
 
-    image: the dream.  before: the photo.  change: what the dream adds without its contrast, to luminance or to each
-    channel.  alpha: the photo's transparency, None where it had none.  frames: the picture after each round or octave,
-    its longer side at most the setting `frame`; the last is the dream.  units: of every dreamt tile of every level,
-    level by level, row by row, or the one of all octaves.  activations, activations_before: of these units for these
-    tiles, or the mean over the whole picture, in the dream and in the photo.
+    image: the dream.  before: the photo.  change: what the dream adds without its contrast, to the logits of luminance
+    or of each channel.  alpha: the photo's transparency, None where it had none.  frames: the picture after each
+    round or octave, its longer side at most the setting `frame`; the last is the dream.  units: of every dreamt tile of
+    every level, level by level, row by row, or those of all octaves.  activations, activations_before: of these
+    units for these tiles, or of each goal of octaves, in the dream and in the photo.  layers: those of the goals.
     """
 
     image: Float32[np.ndarray, "channel height width"]
@@ -57,9 +60,14 @@ class Dream:
     activations: Float32[np.ndarray, "tile"]
     activations_before: Float32[np.ndarray, "tile"]
     model: str
-    layer: str
+    layers: tuple[str, ...]
     units: tuple[int, ...]
     settings: DreamSettings
+
+    @property
+    def layer(self) -> str:
+        """The layers' names."""
+        return ", ".join(self.layers)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.image, dtype=dtype, copy=copy)
@@ -69,7 +77,8 @@ class Dream:
         """The dream without its contrast."""
         photo = torch.from_numpy(self.before)
         photo = photo if self.settings.color else map_bands(luminance, photo)
-        return apply_change(photo, torch.from_numpy(self.change), 1.0).numpy()
+        photo = photo.expand(max(len(photo), len(self.change)), -1, -1)
+        return carved(photo, torch.from_numpy(self.change)).numpy()
 
     def __repr__(self) -> str:
         _, height, width = self.image.shape
@@ -84,103 +93,126 @@ class Dream:
 
 def dream(
     photo: StrPath | Photo | ArrayLike,
-    model: Any,
+    model: Any = None,
     *,
-    layer: str,
-    unit: Any = WHOLE_LAYER,
+    layer: Any = None,
+    unit: Any = None,
     mask: StrPath | Photo | ArrayLike | None = None,
     area: Sequence[int] | None = None,
     tiles: Sequence[Any] | None = None,
     guide: StrPath | Photo | ArrayLike | None = None,
+    start: Float[np.ndarray, "changed start_height start_width"] | None = None,
     progress: Progress | None = None,
     on_round: Callable[[int, np.ndarray], None] | None = None,
     **settings: Any,
 ) -> Dream:
-    """Dream the pattern that a unit looks for into a photo.
+    """Dream the pattern that units look for into a photo; nothing but the photo has to be given.
 
     photo: a file, a Photo, or an array in [0, 1], (1 or 3, height, width) or (height, width).  model: a Model, or
-    whatever `open_model` takes.  unit: a number, -1 for the whole layer, or "auto", what a tile excites most already;
-    one for all, or a sequence with one for each level, where again a sequence gives one for each of 1, 4, 16 ... tiles.
+    whatever `open_model` takes; the preset's, if none is given.  layer: a name, LAYER=WEIGHT, LAYER:UNIT=WEIGHT, some
+    of them, or a mapping to weights; the preset's, if there is none.  unit: a number, a class, -1 for the whole layer,
+    or "auto", what the picture excites most already; of octaves several at once, each a UNIT=WEIGHT if need be, or a
+    mapping to weights; of tiles one for all, or a sequence with one for each level, where again a sequence gives one
+    for each of 1, 4, 16 ... tiles.
     mask: a picture, white where to dream and black where not.  area: (left, top, right, bottom) in the photo's pixels.
     tiles: the numbers, row by row, of those tiles of the last level that are dreamt at all; or a sequence with such
-    numbers, or None for all, for each level.  guide: a picture whose activations lead octaves.  progress: called with
-    (done, total); without it a bar shows on stderr if this takes over two seconds.  on_round: called after each round
-    or octave with its number and its frame, if frames are kept.
-    settings: fields of DreamSettings; with `rounds=0` the photo comes back as it is.
+    numbers, or None for all, for each level.  guide: a picture whose activations lead octaves.  start: the `change` of
+    another Dream, of any size, that octaves go on from.  progress: called with (done, total); without it a bar shows on
+    stderr if this takes over two seconds.  on_round: called after each round or octave with its number and its frame,
+    if frames are kept.  settings: fields of DreamSettings, `preset` and `strength` among them.
 
     Raises PellucidError for a file that is no photo, values outside [0, 1], a rectangle that is not in the photo, a
-    mask that is black, octaves of a layer that takes images of one size, and unknown layers, units, tiles, settings.
+    mask that is black, and unknown presets, layers, units, tiles, settings.
     """
-    chosen = DreamSettings.of(**settings)
-    opened = open_model(model)
-    choices = unit_choice.resolve_choices(opened, layer, unit, chosen.levels)
-    given = as_photo(photo)
-    shot = limit_size(given, chosen.size)
-    where = _level_masks(given.image.shape[1:], shot.image.shape[1:], chosen.levels, mask, area, tiles)
+    what = chosen(model, layer, unit, settings)
+    opened, options = what.model, what.settings
+    method = _method(opened, what.unit, tiles, guide, options)
+    options = options.for_octaves() if method == "octaves" else options
+    shot, area_of_photo = limit_size(as_photo(photo), options.size), as_photo(photo).image.shape[1:]
+    where = _level_masks(area_of_photo, shot.image.shape[1:], options.levels, mask, area, tiles)
+    goals = read_goals(opened, what.layer, what.unit if method == "octaves" else WHOLE_LAYER)
     image = torch.from_numpy(shot.image)
-    before = (image if chosen.color else map_bands(luminance, image)).to(opened.device)
-    with opened.reading((layer,)) as read, reporting("dream", progress) as report:
-        method = _method(opened, read, layer, unit, tiles, guide, chosen)
-        masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
-        seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
+    before = (image if options.color else map_bands(luminance, image)).to(opened.device)
+    masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
+    seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
+    folded = opened.folded(goals.layers)
+    with folded.reading(goals.layers) as read, reporting("dream", progress) as report:
         if method == "octaves":
-            chosen = chosen.for_octaves()
             before = before.expand(max(len(before), opened.input_shape[0]), -1, -1).contiguous()
-            leading = None if guide is None else limit_size(as_photo(guide), chosen.tile).image
-            running: Any = OctaveDream(opened, read, layer, int(unit), chosen, before, seen, leading, report)
+            goals = goals if guide is None else _led(goals, folded, read, limit_size(as_photo(guide), options.tile))
+            begun = (
+                None
+                if start is None
+                else resize(torch.as_tensor(start, device=before.device), (before.shape[1], before.shape[2]))
+            )
+            running: Any = OctaveDream(folded, read, goals, options, before, seen, begun, report)
         else:
-            running = TiledDream(opened, read, layer, choices, where, chosen, before, report)
-        change = torch.zeros_like(before[:1])
-        first = running.activations(change)
-        frames = []
-        for number, change in enumerate(running.run_rounds(), 1):
-            if chosen.frame > 0:
-                whole = apply_change(before, change, chosen.contrast ** (number / running.rounds), seen)
-                frames.append(_limited(whole, chosen.frame).cpu().numpy())
-                if on_round is not None:
-                    on_round(number, frames[-1])
-        image = apply_change(before, change, chosen.contrast, seen) if running.rounds else before
-        return Dream(
-            image=image.cpu().numpy(),
-            before=shot.image,
-            change=change.cpu().numpy(),
-            alpha=shot.alpha,
-            frames=tuple(frames),
-            activations=running.activations(running.gained(image)),
-            activations_before=first,
-            model=opened.name,
-            layer=layer,
-            units=running.units,
-            settings=chosen,
-        )
+            choices = unit_choice.resolve_choices(opened, goals.layers[0], what.unit, options.levels)
+            running = TiledDream(folded, read, goals.layers[0], choices, where, options, before, report)
+        return _run(running, opened, goals.layers, shot, before, seen, options, on_round)
 
 
-def octaves(photo: StrPath | Photo | ArrayLike, model: Any, **asked: Any) -> Dream:
+def _run(
+    running: Any,
+    model: Model,
+    layers: tuple[str, ...],
+    shot: Photo,
+    before: Picture,
+    seen: Tensor | None,
+    options: DreamSettings,
+    on_round: Callable[[int, np.ndarray], None] | None,
+) -> Dream:
+    """The dream of a method, round by round."""
+    change = torch.zeros_like(before[: 1 if len(before) == 1 or running.changed == 1 else len(before)])
+    first = running.activations(change)
+    frames: list[np.ndarray] = []
+    for number, change in enumerate(running.run_rounds(), 1):
+        if options.frame > 0:
+            contrast = options.contrast ** (number / running.rounds)
+            frames.append(_limited(apply_change(before, change, contrast, seen), options.frame).cpu().numpy())
+            if on_round is not None:
+                on_round(number, frames[-1])
+    return Dream(
+        image=(apply_change(before, change, options.contrast, seen) if options.strength > 0 else before).cpu().numpy(),
+        before=shot.image,
+        change=change.cpu().numpy(),
+        alpha=shot.alpha,
+        frames=tuple(frames),
+        activations=running.activations(change),
+        activations_before=first,
+        model=model.name,
+        layers=layers,
+        units=running.units,
+        settings=options,
+    )
+
+
+def octaves(photo: StrPath | Photo | ArrayLike, model: Any = None, **asked: Any) -> Dream:
     """`dream` by the method octaves, under the name that it had when it was a verb of its own."""
     return dream(photo, model, method="octaves", **asked)
 
 
-def _method(
-    model: Model, read: Reader, layer: str, unit: Any, tiles: Any, guide: Any, chosen: DreamSettings
-) -> Literal["tiles", "octaves"]:
+def _method(model: Model, unit: Any, tiles: Any, guide: Any, options: DreamSettings) -> Literal["tiles", "octaves"]:
     """The method that was asked for, or the one that suits; PellucidError where it cannot do what is asked."""
-    of_tiles = tiles is not None or not hasattr(unit, "__index__")
-    method = chosen.method
+    of_tiles = tiles is not None or (isinstance(unit, Sequence) and any(isinstance(one, list | tuple) for one in unit))
+    method = options.method
     if method == "auto":
-        fits = model.input_shape[0] > 1 and not of_tiles and "levels" not in chosen.model_fields_set
-        suits = guide is not None or (fits and takes_any_size(model, read, layer))
-        method = "octaves" if suits else "tiles"
+        gray = model.input_shape[0] == 1 and guide is None
+        method = "tiles" if gray or of_tiles or "levels" in options.model_fields_set else "octaves"
     if method == "tiles" and guide is not None:
         raise PellucidError("A guide leads octaves only; leave it out, or ask for the method 'octaves'.")
     if method == "octaves" and of_tiles:
-        raise PellucidError("Octaves have no tiles; give one unit, or -1, and no tiles, or the method 'tiles'.")
-    if method == "octaves" and not takes_any_size(model, read, layer):
-        _, height, width = model.input_shape
-        raise PellucidError(
-            f"Layer '{layer}' of '{model.name}' can be read of {height} x {width} images only; choose one before the "
-            f"first dense layer, or the method 'tiles'."
-        )
+        raise PellucidError("Octaves have no tiles; leave tiles and their units out, or ask for the method 'tiles'.")
     return method
+
+
+def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:
+    """The goals, led by a picture."""
+    channels = model.input_shape[0]
+    leading = torch.from_numpy(guide.image).to(model.device)
+    leading = leading if len(leading) == channels else luminance(leading).expand(channels, -1, -1)
+    with torch.no_grad():
+        return goals.led_by(read(Box(model.scaling).images(leading[None])))
 
 
 def zoom(
@@ -209,7 +241,7 @@ def zoom(
     options: dict[str, Any] = {"layer": layer, "unit": unit, **ZOOM_DEFAULTS, **DreamSettings.renamed(settings)}
     with reporting("zoom", progress) as report:
         report.expect(frames)
-        first = dream(photo, opened, progress=ignore_progress, **{**options, "rounds": 0})
+        first = dream(photo, opened, progress=ignore_progress, **{**options, "strength": 0})
         image = first.image
         yield image
         for _ in range(frames):

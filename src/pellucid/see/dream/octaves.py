@@ -1,15 +1,18 @@
-"""Octaves: the classic deep dream, for models that accept any size.
+"""Octaves: the deep dream in color, at every scale of a picture.
 
-OctaveDream: model, settings, a picture -> `run_rounds()`: the change of the picture after each octave
+OctaveDream: model, goals, settings, a picture -> `run_rounds()`: the change of the picture's logits after each octave
+Bands:       a gradient of pixels -> a step whose every octave of waves, in every color, is as strong as in photographs
+octave_sizes: size of a picture, settings -> the sizes that are dreamt at, the smallest first
 
-From a small copy of the photo to its full size, `scale` times larger each octave: ascend the layer's activations on
-the whole picture, then return the detail that the smaller copy lost (A. Mordvintsev, C. Olah, M. Tyka,
-"Inceptionism", 2015). Gradients are taken tile by tile, shifted at random before each step, so that memory stays flat
-and no border stays in one place; tiles overlap and blend. Instead of growing, the activations can follow a `guide`:
-every position of the picture is drawn to the position of the guide whose activations agree most with its own. Steps
-are divided by the mean magnitude of the gradient, so that the learning rate is in units of [0, 1] whatever the model.
+From a small copy of the photo to its full size, the goals are ascended on the whole picture (A. Mordvintsev, C. Olah,
+M. Tyka, "Inceptionism", 2015). Three things differ from there: what is moved are logits of pixels, which black and
+white bound softly; each step has the spectrum of photographs, so there is no grain and colors belong together; and the
+two lowest octaves of waves stay as they are, so that the light of the photograph does. Before each step the picture is
+shifted at random, and where it is large, gradients are taken tile by tile, so that memory stays flat and no border
+stays in one place. A model that takes one size sees tiles of its own size.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,139 +20,173 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, octaves_of, strengths
 from pellucid.errors import PellucidError
 from pellucid.progress import Report
-from pellucid.see.dream.pictures import Change, Picture, luminance, resize
+from pellucid.see.dream.goals import Goals
+from pellucid.see.dream.pictures import Change, Picture, carved, luminance, resize
 from pellucid.see.dream.tiles import Tiling, square_tiling
-from pellucid.see.models.base import Model, Reader
-from pellucid.see.objectives.units import WHOLE_LAYER
-from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, Box
+from pellucid.see.models.base import LayerOutput, Model, Reader
+from pellucid.see.optimize.parametrizations import Box
 from pellucid.settings import DreamSettings
 
-BLACK_WHITE = (0.0, 1.0)
+LEAST_SIDE = 64  # pixels of a picture's shorter side at the smallest octave
+LONGEST_FIRST = 180  # pixels of the longer side of the smallest octave, where their number is not given
+KEPT_OCTAVES = 2  # of waves, the longest: the light of the photograph
+LEAST_POWER = 1e-30
+TILE_OVERLAP = 0.12
+LEAST_SLOPE = 0.02  # of black and white, whose logits would not move at all
+
+
+class Bands:
+    """The waves of pictures of one size: how strong they are in photographs, and which octave each is in."""
+
+    def __init__(self, size: tuple[int, int], colors: int, device: torch.device) -> None:
+        self._size, (height, width) = size, size
+        strength = torch.from_numpy(strengths(PHOTOGRAPHS[:colors], size)).float()
+        strength[:, 0, 0] = 0
+        twice = torch.full((width // 2 + 1,), 2.0)
+        twice[0] = 1
+        if width % 2 == 0:
+            twice[-1] = 1
+        power = (strength.square() * twice).sum((1, 2), keepdim=True) / (height * width)
+        self._strength = (strength / power.sqrt()).to(device)
+        self._twice, self._octave = twice.to(device), torch.from_numpy(octaves_of(*size)).to(device)
+        self._count = self._sums(self._twice.expand(height, -1))
+        self._mixing = torch.tensor(COLORS, device=device)
+
+    def step(self, gradient: Picture) -> Picture:
+        """The gradient with every octave of it at the strength of photographs, color by color."""
+        colors = [gradient] if len(self._strength) == 1 else torch.einsum("ck,chw->khw", self._mixing, gradient)
+        found = torch.zeros_like(gradient)
+        for number, (strength, color) in enumerate(zip(self._strength, colors, strict=True)):
+            waves = torch.fft.rfft2(color.squeeze(0), norm="ortho") * strength
+            power = self._sums((waves.real.square() + waves.imag.square()) * self._twice) / self._count
+            scale = power.clamp_min(LEAST_POWER).rsqrt() * (power > LEAST_POWER)
+            scale[:KEPT_OCTAVES] = 0
+            waves *= strength * scale[self._octave]
+            pixels = torch.fft.irfft2(waves, s=self._size, norm="ortho")
+            found += pixels if len(self._strength) == 1 else self._mixing[:, number, None, None] * pixels
+        return found
+
+    def _sums(self, values: Float[Tensor, "height frequency"]) -> Float[Tensor, "octave"]:
+        return torch.bincount(self._octave.flatten(), values.flatten())
 
 
 class OctaveDream:
-    """The state of one deep dream: model, settings, picture, guide and random shifts."""
+    """The state of one dream: model, goals, settings, picture, and random shifts."""
 
     def __init__(
         self,
         model: Model,
         read: Reader,
-        layer: str,
-        unit: int,
+        goals: Goals,
         settings: DreamSettings,
         picture: Picture,
         area: Change | None,
-        guide: Float32[np.ndarray, "led guide_height guide_width"] | None,
+        start: Change | None,
         report: Report,
     ) -> None:
-        self.units = (unit,)
-        self._model, self._read, self._layer, self._unit = model, read, layer, unit
+        self._model, self._read, self._goals = model, read, goals
         self._settings, self._report = settings, report
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self._space = Box(model.scaling)
-        per_channel = model.scaling.kind == "mean-deviation"
-        self._deviation = torch.as_tensor(model.scaling.deviation if per_channel else 1.0, device=model.device)
-        self._picture, self._given, self._area = _as_channels(picture, model), picture, area
-        self._sizes = self._octave_sizes() if settings.rounds else []
+        self._space, self._any_size = Box(model.scaling), takes_any_size(model, read)
+        self._picture, self._area = picture, area
+        self._sizes = octave_sizes((picture.shape[1], picture.shape[2]), settings)
+        self.changed = 1 if settings.luminance or model.input_shape[0] == 1 else len(picture)
+        self._start = picture.new_zeros(self.changed, *picture.shape[1:]) if start is None else start
         self.rounds = len(self._sizes)
-        self._guide: Float[Tensor, "unit place"] | None = None
-        if guide is not None:
-            with torch.no_grad():
-                leading = _as_channels(torch.from_numpy(guide), model)
-                self._guide = self._output(leading[None])[0].flatten(1)
 
-    def run_rounds(self) -> Iterator[Picture]:
-        """Yields the change of the picture, in the model's channels, after each octave, from the smallest up."""
+    @property
+    def units(self) -> tuple[int, ...]:
+        """The units that were dreamt, the one of most of the picture first."""
+        return self._goals.units
+
+    def run_rounds(self) -> Iterator[Change]:
+        """Yields the change of the picture after each octave, from the smallest up."""
         self._report.expect(self.rounds * self._settings.steps)
-        change = torch.zeros_like(self._picture)
-        for small in self._sizes:
-            octave = resize(self._picture, small).clamp(*BLACK_WHITE)  # the photo's own detail at this size
-            image = (octave + resize(change, small)).clamp(*BLACK_WHITE)
-            for _ in range(self._settings.steps):
-                image = self._step(image)
+        step, added = self._settings.step_size, torch.zeros_like(self._start)
+        for size in self._sizes:
+            octave, start, added = (
+                resize(self._picture, size).clamp(0, 1),
+                resize(self._start, size),
+                resize(added, size),
+            )
+            bands = Bands(size, self.changed, added.device)
+            for _ in range(self._settings.steps if step else 0):
+                added = added.add_(bands.step(self._gradient(carved(octave, start + added))), alpha=step)
                 self._report.advance(1)
-            change = image - octave
-            whole = resize(change, self._sizes[-1])
+            whole = self._start + resize(added, self._sizes[-1])
             yield whole if self._area is None else whole * self._area
 
-    def gained(self, picture: Picture) -> Picture:
-        """What the picture has more than the one before."""
-        return picture - self._given
-
-    def activations(self, change: Float[Tensor, "changed height width"]) -> Float32[np.ndarray, "1"]:
-        """The mean of the objective over the tiles of the changed picture."""
-        picture = self._picture + _as_channels(change, self._model)
+    def activations(self, change: Change) -> Float32[np.ndarray, "goal"]:
+        """The value of each goal, the mean over the tiles of the changed picture."""
+        picture = carved(self._picture, change)
         with torch.no_grad():
-            values = [self._objective(self._output(tile[None])) for tile in self._tiling(picture).cut(picture)]
-            return torch.stack(values).mean()[None].cpu().numpy()
+            found = [self._goals.values(self._outputs(tile)) for tile in self._tiling(picture).cut(picture)]
+            return torch.stack(found).mean(0).cpu().numpy()
 
-    def _octave_sizes(self) -> list[tuple[int, int]]:
-        """(height, width) of every octave, the smallest first; none smaller than the model's own image."""
-        _, height, width = self._picture.shape
-        scales = [self._settings.scale**-number for number in reversed(range(self._settings.octaves))]
-        found = [(max(1, round(height * scale)), max(1, round(width * scale))) for scale in scales]
-        least = min(self._model.input_shape[1:])
-        return [size for size in found[:-1] if min(size) >= least] + found[-1:]
-
-    def _step(self, image: Tensor) -> Tensor:
-        """One step uphill, the picture shifted at random while its gradient is taken."""
-        jitter = self._settings.jitter
-        shift = torch.randint(-jitter, jitter + 1, (2,), generator=self._generator).tolist()
-        moved = torch.roll(image, shift, (1, 2))
+    def _gradient(self, picture: Picture) -> Change:
+        """The gradient of the goals in the logits, the picture shifted at random while it is taken."""
+        shift = torch.randint(-self._settings.jitter, self._settings.jitter + 1, (2,), generator=self._generator)
+        moved = torch.roll(picture, shift.tolist(), (1, 2))
         tiles = self._tiling(moved)
-        gradient = torch.roll(
-            tiles.join(self._gradient(piece) for piece in tiles.cut(moved)), [-s for s in shift], (1, 2)
-        )
-        return (image + self._settings.learning_rate * gradient).clamp(*BLACK_WHITE)
+        joined = tiles.join(self._tile_gradient(piece) for piece in tiles.cut(moved))
+        gradient = torch.roll(joined, (-shift).tolist(), (1, 2))
+        if self.changed < len(picture):
+            gradient, picture = gradient.sum(0, keepdim=True), luminance(picture)
+        return gradient * (picture * (1 - picture)).clamp_min(LEAST_SLOPE)
 
-    def _gradient(self, piece: Tensor) -> Tensor:
-        """The gradient of one tile, with a mean magnitude of 1.
-
-        Taken in model space, since standardizing an image only stretches its gradient as a whole.
-        """
+    def _tile_gradient(self, piece: Picture) -> Picture:
         with torch.enable_grad():
-            images = self._space.images(piece[None]).detach().requires_grad_(True)
-            value = self._objective(self._read(images)[self._layer].output)
+            seen = piece.detach().clone().requires_grad_(True)
+            value = self._goals.maximized(self._outputs(seen), self._read)
             if not value.requires_grad:
                 return torch.zeros_like(piece)
-            (gradient,) = torch.autograd.grad(value, images)
-        gradient = gradient[0] / self._deviation
-        return gradient / gradient.abs().mean().clamp_min(LEAST_DEVIATION)
+            return torch.autograd.grad(value, seen)[0]
 
-    def _objective(self, output: Float[Tensor, "1 unit height width"]) -> Tensor:
-        """A map's mean, the layer's mean square, or its agreement with the guide."""
-        if self._guide is None:
-            return output[:, self._unit].mean() if self._unit != WHOLE_LAYER else output.square().mean()
-        own = output[0].flatten(1)
-        with torch.no_grad():
-            best = (own.T @ self._guide).argmax(1)
-        return (own * self._guide[:, best]).mean()
+    def _outputs(self, piece: Picture) -> dict[str, LayerOutput]:
+        """The layers' outputs for a piece, enlarged where the model would not take it as small as it is."""
+        size, own = (piece.shape[1], piece.shape[2]), self._model.input_shape[1:]
+        if not self._any_size:
+            size = own
+        elif min(size) < min(LEAST_SIDE, *own):
+            times = min(LEAST_SIDE, *own) / min(size)
+            size = (round(size[0] * times), round(size[1] * times))
+        return self._read(self._space.images(_as_channels(resize(piece, size), self._model)[None]))
 
-    def _output(self, images: Tensor) -> Float[Tensor, "1 unit *position"]:
-        """The layer's activations for images in [0, 1] of any size."""
-        return self._read(self._space.images(images))[self._layer].output
-
-    def _tiling(self, picture: Tensor) -> Tiling:
+    def _tiling(self, picture: Picture) -> Tiling:
         _, height, width = picture.shape
-        return square_tiling(height, width, max(self._settings.tile, *self._model.input_shape[1:]))
+        side = self._settings.tile if self._any_size else min(self._model.input_shape[1:])
+        return square_tiling(height, width, side, TILE_OVERLAP)
 
 
-def takes_any_size(model: Model, read: Reader, layer: str) -> bool:
-    """Whether the layer can be read of images of another size than the model's own, as maps."""
+def octave_sizes(size: tuple[int, int], settings: DreamSettings) -> list[tuple[int, int]]:
+    """(height, width) of every octave, the smallest first: as many as are asked for, of any picture.
+
+    Where `scale` would lead below LEAST_SIDE pixels, sizes lie nearer to each other.
+    """
+    count = settings.octaves
+    if count is None:
+        count = 1 + max(0, round(math.log(max(size) / LONGEST_FIRST, settings.scale)))
+    smallest = min(1.0, max(settings.scale ** (1 - count), LEAST_SIDE / min(size)))
+    shares = [smallest ** (number / max(1, count - 1)) for number in reversed(range(count))]
+    return [(max(1, round(size[0] * share)), max(1, round(size[1] * share))) for share in shares]
+
+
+def takes_any_size(model: Model, read: Reader) -> bool:
+    """Whether the layers can be read of images of another size than the model's own."""
     channels, height, width = model.input_shape
     larger = torch.zeros(1, channels, height + 8, width + 4, device=model.device)
     try:
         with torch.no_grad():
-            return read(Box(model.scaling).images(larger))[layer].output.ndim == 4
+            read(Box(model.scaling).images(larger))
     except (RuntimeError, ValueError, PellucidError):
         return False
+    return True
 
 
 def _as_channels(picture: Picture, model: Model) -> Float[Tensor, "own height width"]:
     """The picture in the model's channels: gray for one, repeated where the photo is gray."""
     channels = model.input_shape[0]
-    if len(picture) != channels:
-        picture = luminance(picture).expand(channels, -1, -1).contiguous()
-    return picture.to(model.device)
+    return picture if len(picture) == channels else luminance(picture).expand(channels, -1, -1)

@@ -1,7 +1,8 @@
-"""Pictures: their size changed by two small matrices, and their luminance changed while their colors are kept.
+"""Pictures: their size changed by two small matrices, and their pixels by a change of logits.
 
 resize_matrix: length, size -> matrix (size, length): times a row of `length` pixels, it is that row with `size` pixels
 resize, resize_by_matrices: picture, (height, width) -> picture of that size
+carved:           picture in [0, 1], change of the logits of its pixels, or of its luminance's -> picture in [0, 1]
 change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
 soft_clip:        change, bounds -> nearly the same change while it is small, never beyond the bounds
 map_bands:        a function of pixels, pictures -> its picture, computed a band of rows at a time
@@ -9,6 +10,8 @@ map_bands:        a function of pixels, pictures -> its picture, computed a band
 Resizing is bicubic (R. Keys, 1981, a = -0.5, as Pillow and PyTorch's antialiased resizing have it); where a picture
 shrinks, the kernel grows with it, so that nothing is aliased. Height and width are independent, so `down @ picture @
 across.T` resizes a picture, which for small tiles is several times faster than PyTorch's own way.
+
+A change is added to log(p / (1 - p)), where black and white give way softly: no stroke ends in a flat white or black.
 
 Adding one number to red, green and blue changes a pixel's luminance (0.299 R + 0.587 G + 0.114 B) and neither of its
 color differences. Where that would leave [0, 1], the color is drawn towards gray just as far as it takes, so that the
@@ -26,12 +29,13 @@ from torch.nn import functional
 from pellucid.data.photos import weighted_gray
 
 Picture = Float[Tensor, "channel height width"]
-Change = Float[Tensor, "1 height width"]  # of the luminance
+Change = Float[Tensor, "changed height width"]  # of the logits of the luminance, or of each channel
 Resized = Float[Tensor, "channel _ _"]
 
 SHARPNESS = -0.5
 REACH = 2  # pixels to each side of the kernel's centre
 LEAST_ROOM = 1e-6
+ENDS = 0.02  # what black and white are brought in by, so that both have logits
 BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
 
 
@@ -78,7 +82,24 @@ def luminance(picture: Picture) -> Change:
     return picture if len(picture) == 1 else picture.mean(0, keepdim=True)
 
 
-def change_luminance(picture: Picture, change: Change) -> Picture:
+def carved(picture: Picture, change: Change) -> Picture:
+    """The picture with this change of the logits of its pixels; where there is none, to the bit as it was.
+
+    A change of one channel is of the luminance, and colors are kept.
+    """
+    return map_bands(_carved, picture, change)
+
+
+def _carved(picture: Picture, change: Change) -> Picture:
+    if len(change) < len(picture):
+        light = luminance(picture)
+        return change_luminance(picture, _carved(light, change) - light)
+    inside = 1 - 2 * ENDS
+    moved = (torch.sigmoid(torch.logit(ENDS + inside * picture) + change) - ENDS) / inside
+    return torch.where(change == 0, picture, moved.clamp(0, 1))
+
+
+def change_luminance(picture: Picture, change: Float[Tensor, "1 height width"]) -> Picture:
     """The picture, brighter by `change`, within [0, 1]; luminance + change has to lie there already."""
     wanted = luminance(picture) + change
     moved = picture + change

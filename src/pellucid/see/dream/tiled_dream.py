@@ -19,7 +19,16 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.progress import Report
-from pellucid.see.dream.pictures import Change, Picture, change_luminance, luminance, map_bands, resize, soft_clip
+from pellucid.see.dream.pictures import (
+    Change,
+    Picture,
+    carved,
+    change_luminance,
+    luminance,
+    map_bands,
+    resize,
+    soft_clip,
+)
 from pellucid.see.dream.tiles import Tiling, tiling
 from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, preferred_units
 from pellucid.see.models.base import Model, Reader
@@ -31,7 +40,7 @@ from pellucid.see.optimize.optimizers import Normalized
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, rescale_large, sphere_of, standardized
 from pellucid.settings import DreamSettings
 
-LIGHTEN, DARKEN = 0.5, 0.25  # of the way to white, to black: no stroke goes further; dark ones look harsh sooner
+LEARNING_RATE, LOGITS = 0.06, 4.0
 PROFILE_NOISES = 32  # noise images from which the profile of a layer's gradient is measured
 CHUNK = 1024  # tiles in one ascent, so that its results stay small
 MOST_ROWS = 256  # tiles in one batch
@@ -81,11 +90,7 @@ class TiledDream:
             for tiles, choice, area in zip(tilings, choices, areas, strict=True)
         ]
         self.units = tuple(int(unit) for level in self.levels for unit in level.units)
-        self.rounds = settings.rounds
-
-    def gained(self, picture: Picture) -> Change:
-        """How much lighter the picture is than the one before."""
-        return map_bands(lambda after, photo: luminance(after) - luminance(photo), picture, self._picture)
+        self.rounds, self.changed = settings.rounds, 1
 
     def run_rounds(self) -> Iterator[Change]:
         """Yields the change of luminance after each round: the same tensor every time, so use it at once."""
@@ -156,7 +161,7 @@ class TiledDream:
             grown[level.dreamt] = own * GAIN * FADING ** (len(self.levels) - 1 - number)
             added = level.tiles.join(grown, self._profile)
             self._total += added if level.area is None else added * level.area
-        return map_bands(self._limit_change, self._total, self._light)
+        return self._total * LOGITS
 
     def _ascend(self, small: Tensor, units: Tensor) -> Float[Tensor, "tile 1 height width"]:
         """The change of luminance of small tiles by the ascent of their units."""
@@ -165,7 +170,9 @@ class TiledDream:
         found = run_ascent(
             self._read,
             Units(self._layer, units),
-            AscentTask(self._space, Normalized(self._settings.learning_rate), StoppingRule(self._settings.steps)),
+            AscentTask(
+                self._space, Normalized(LEARNING_RATE * self._settings.strength), StoppingRule(self._settings.steps)
+            ),
             starts,
             batch_size=self._rows,
             advance=self._report.advance,
@@ -177,14 +184,8 @@ class TiledDream:
         """The tiles of the changed picture at the model's size, in the model's number of channels."""
         channels = self._model.input_shape[0]
         if channels == len(self._picture) and channels > 1:
-            return tiles.downscale(map_bands(change_luminance, self._picture, change), self._small)
-        return tiles.downscale(self._light + change, self._small).expand(-1, channels, -1, -1).contiguous()
-
-    def _limit_change(self, total: Tensor, light: Tensor) -> Tensor:
-        """The total change, clipped softly by the strength asked for and by the distance to black and white."""
-        strength = self._settings.strength
-        up, down = (LIGHTEN * (1 - light)).clamp_max(strength), (DARKEN * light).clamp_max(strength)
-        return soft_clip(total, up, down)
+            return tiles.downscale(carved(self._picture, change), self._small)
+        return tiles.downscale(carved(self._light, change), self._small).expand(-1, channels, -1, -1).contiguous()
 
 
 def _gradient_profile(model: Model, read: Reader, layer: str) -> tuple[Float[Tensor, "height"], Float[Tensor, "width"]]:
@@ -213,19 +214,16 @@ def _gradient_profile(model: Model, read: Reader, layer: str) -> tuple[Float[Ten
     return sides[0] / sides[0].max(), sides[1] / sides[1].max()
 
 
-def apply_change(
-    picture: Picture, change: Float[Tensor, "changed height width"], contrast: float, area: Change | None = None
-) -> Float[Tensor, "_ height width"]:
+def apply_change(picture: Picture, change: Change, contrast: float, area: Change | None = None) -> Picture:
     """The picture with this change and more contrast around its mean luminance, clipped softly, inside the mask."""
     middle = luminance(picture.mean((1, 2), keepdim=True))
 
     def work(picture: Tensor, change: Tensor, *areas: Tensor) -> Tensor:
-        light = luminance(picture) + luminance(change)
+        picture = carved(picture, change)
+        light = luminance(picture)
         more = soft_clip((contrast - 1) * (light - middle), 1 - light, light)
         for where in areas:
             more = more * where
-        if len(change) > 1:
-            return change_luminance((picture + change).clamp(0, 1), more)
-        return change_luminance(picture, change + more)
+        return change_luminance(picture, more)
 
     return map_bands(work, picture, change, *([] if area is None else [area]))

@@ -102,19 +102,19 @@ def tiling(height: int, width: int, cells: int, proportions: tuple[int, int]) ->
     return _tiling(height, width, *(max(LEAST_SIDE, round(scale * side)) for side in proportions))
 
 
-def square_tiling(height: int, width: int, side: int) -> Tiling:
+def square_tiling(height: int, width: int, side: int, overlap: float = OVERLAP) -> Tiling:
     """Square tiles of `side` pixels (less where the picture is smaller), as many as it takes to cover the picture."""
-    return _tiling(height, width, side, side)
+    return _tiling(height, width, side, side, overlap)
 
 
-def _tiling(height: int, width: int, tile_height: int, tile_width: int) -> Tiling:
+def _tiling(height: int, width: int, tile_height: int, tile_width: int, overlap: float = OVERLAP) -> Tiling:
     high, wide = min(height, tile_height), min(width, tile_width)
-    return Tiling(height, width, high, wide, _offsets(height, high), _offsets(width, wide))
+    return Tiling(height, width, high, wide, _offsets(height, high, overlap), _offsets(width, wide, overlap))
 
 
-def _offsets(length: int, side: int) -> tuple[int, ...]:
+def _offsets(length: int, side: int, overlap: float) -> tuple[int, ...]:
     """Where tiles of this side begin: evenly spread, the first and the last at the ends, overlapping enough."""
-    count = 1 + math.ceil((length - side) / max(1.0, side * (1 - OVERLAP)) - ROUNDING)
+    count = 1 + math.ceil((length - side) / max(1.0, side * (1 - overlap)) - ROUNDING)
     step = (length - side) / max(1, count - 1)
     return tuple(round(index * step) for index in range(count))
 

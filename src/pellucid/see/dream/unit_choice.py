@@ -77,8 +77,9 @@ def _resolve_choice(choice: object, tiles: int, layer: str, count: int) -> UnitC
 def _resolve_unit(unit: object, layer: str, count: int) -> Unit:
     if unit == "auto":
         return "auto"
-    if isinstance(unit, str) or not hasattr(unit, "__index__"):
+    digits = isinstance(unit, str) and unit.lstrip("-").isdigit()
+    if not digits and not hasattr(unit, "__index__"):
         raise PellucidError(f"The unit {unit!r} is neither a number nor 'auto'; give 0 to {count - 1}, -1 or 'auto'.")
-    number = int(unit.__index__())
+    number = int(str(unit)) if isinstance(unit, str) else int(unit.__index__())  # type: ignore[attr-defined]
     require_units(layer, torch.tensor([number]), count)
     return number

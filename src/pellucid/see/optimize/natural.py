@@ -15,14 +15,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.data.scaling import Images as DataImages
 from pellucid.data.scaling import Scaling
-from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, Spectrum, falling, frequencies, spectrum_of, strengths
+from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, Spectrum, falling, octaves_of, spectrum_of, strengths
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
 from pellucid.see.optimize.parametrizations import (
@@ -154,9 +153,7 @@ class Natural(Parametrization):
             return power.clamp_min(LEAST_POWER)
         weights = self._twice.expand(power.shape[2:])
         if self.bands == "octaves":
-            height = power.shape[2]
-            octaves = np.log2(np.maximum(frequencies(height, self.width) * max(height, self.width), 1))
-            octave = torch.from_numpy(octaves.astype(np.int64)).to(power.device)
+            octave = torch.from_numpy(octaves_of(power.shape[2], self.width)).to(power.device)
             member = torch.nn.functional.one_hot(octave).to(power.dtype).flatten(0, 1)
             sums = (power * weights).flatten(2) @ member / (weights.flatten() @ member)
             return (sums.clamp_min(LEAST_POWER) @ member.T).view_as(power)

@@ -1,0 +1,77 @@
+"""Presets: a name, and what else a person asks for -> the model, the goals' names and the settings of a dream.
+
+chosen: preset, model, layer, unit, settings -> Chosen
+model_for:   model or None, preset -> an open model
+inner_layer: a model -> the layer that a dream is asked of where none is named
+
+A preset says what one sees ("fur"), so nobody needs to know a layer or a unit; "class:NAME" is a class of the model.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pellucid.errors import PellucidError, unknown
+from pellucid.see.dream.goals import unit_named
+from pellucid.see.models.base import Model
+from pellucid.see.models.open import open_model
+from pellucid.see.objectives.units import WHOLE_LAYER
+from pellucid.settings import DreamSettings, dream_presets
+
+COLOR_NETWORK = "efficientnet-lite0"
+CLASS = "class:"
+MOST_BLOCKS = 32
+COARSEST = 16  # pixels of the image for each position of a map: what lies deeper sees the whole image
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What is dreamt: an open model, layers and units in a person's words, and the settings."""
+
+    model: Model
+    layer: Any
+    unit: Any
+    settings: DreamSettings
+
+
+def chosen(model: Any, layer: Any, unit: Any, asked: dict[str, Any]) -> Chosen:
+    """The preset with everything that is given in its place.
+
+    Raises PellucidError for an unknown preset, for one of another model than is given, and as `open_model` does.
+    """
+    given = DreamSettings.of(**asked)
+    name, opened = given.preset, model_for(model, given.preset)
+    preset = dict(dream_presets().get(name, {}))
+    own, layers, units = preset.pop("model", COLOR_NETWORK), preset.pop("layer", None), preset.pop("unit", WHOLE_LAYER)
+    preset.pop("says", None)
+    if name.startswith(CLASS):
+        layers = opened.readable[-1].name
+        units = unit_named(opened, layers, name.removeprefix(CLASS))
+    elif layers is None:
+        layers, units = inner_layer(opened), "auto" if opened.input_shape[0] == 1 else WHOLE_LAYER
+    elif layer is None and opened.name != own:
+        raise PellucidError(
+            f"The preset '{name}' is of '{own}', not of '{opened.name}'; leave out the model, or name a layer."
+        )
+    if layer is not None:
+        layers, units = layer, WHOLE_LAYER
+    settings = DreamSettings.of(preset, **given.model_dump(exclude_unset=True))
+    return Chosen(opened, layers, units if unit is None else unit, settings)
+
+
+def model_for(model: Any, preset: str) -> Model:
+    """The model that is given, else that of the preset; raises PellucidError for an unknown preset."""
+    if not preset.startswith(CLASS) and preset not in dream_presets():
+        raise unknown("preset", preset, [*dream_presets(), f"{CLASS}NAME"])
+    own = dream_presets().get(preset, {}).get("model", COLOR_NETWORK)
+    return open_model(own if model is None else model)
+
+
+def inner_layer(model: Model) -> str:
+    """The deepest block of maps whose positions are at most COARSEST pixels apart; else the deepest of maps, or of any.
+
+    Of many blocks the last of its size: deeper ones see the whole image at once.
+    """
+    blocks = model.blocks(MOST_BLOCKS)
+    maps = [layer for layer in blocks if len(layer.shape) == 3] or blocks
+    fine = [layer for layer in maps if layer.shape[-1] * COARSEST >= model.input_shape[2]]
+    return (fine or maps)[-1].name
