@@ -236,16 +236,19 @@ class JudgeSettings(PatternSettings):
     """most images of the data that are looked at, drawn by the seed"""
 
 
+LARGEST_STEP = 0.79  # logits: what leaves little of a photo; at the default strength it is 0.12
+
+
 class DreamSettings(Settings):
     """How a pattern is dreamt into a photograph."""
 
     preset: str = field("classic")
-    """what to dream, by its name: classic, fur, eyes, feathers, scales, temples, blossoms, engraving, brush, class:NAME
-    for a class of the color network such as class:peacock; list prints them, all makes one sheet of them; other options
+    """what to dream: classic, fur, feathers, scales, eyes, temples, glass, shells, bubbles, engraving, brush, or
+    class:NAME for a class of the color network, such as class:peacock; list prints them, all makes one sheet of them; other options
     override it"""
     method: Literal["auto", "tiles", "octaves"] = field("auto")
     """way to dream: octaves, from a small picture to a large one; brightness carved by tiles of several levels; auto
-    takes tiles for a gray network, and where levels, tiles or a unit for each are given"""
+    takes tiles where levels, tiles or units for them are given, and for a gray network whose layer takes one size"""
     size: int = field(1280, ge=8, le=20_000)
     """longer side of the dream, in pixels; a smaller photo keeps its size"""
     strength: float = field(0.35, ge=0, le=1)
@@ -282,7 +285,7 @@ class DreamSettings(Settings):
     @property
     def step_size(self) -> float:
         """A step of an octave, in logits."""
-        return 0.12 * self.strength / 0.35
+        return LARGEST_STEP * self.strength**1.8
 
 
 @cache

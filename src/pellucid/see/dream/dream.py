@@ -28,7 +28,7 @@ from pellucid.files import StrPath
 from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.goals import Goals, read_goals
-from pellucid.see.dream.octaves import OctaveDream
+from pellucid.see.dream.octaves import OctaveDream, takes_any_size
 from pellucid.see.dream.pictures import Picture, carved, luminance, map_bands, resize
 from pellucid.see.dream.presets import chosen
 from pellucid.see.dream.tiled_dream import TiledDream, apply_change
@@ -126,18 +126,18 @@ def dream(
     """
     what = chosen(model, layer, unit, settings)
     opened, options = what.model, what.settings
-    method = _method(opened, what.unit, tiles, guide, options)
-    options = options.for_octaves() if method == "octaves" else options
     shot, area_of_photo = limit_size(as_photo(photo), options.size), as_photo(photo).image.shape[1:]
     where = _level_masks(area_of_photo, shot.image.shape[1:], options.levels, mask, area, tiles)
-    goals = read_goals(opened, what.layer, what.unit if method == "octaves" else WHOLE_LAYER)
+    of_tiles = _is_of_tiles(what.unit, tiles, options)
+    goals = read_goals(opened, what.layer, WHOLE_LAYER if of_tiles else what.unit)
     image = torch.from_numpy(shot.image)
     before = (image if options.color else map_bands(luminance, image)).to(opened.device)
     masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
     seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
     folded = opened.folded(goals.layers)
     with folded.reading(goals.layers) as read, reporting("dream", progress) as report:
-        if method == "octaves":
+        if _method(folded, read, of_tiles, guide, options) == "octaves":
+            options = options.for_octaves()
             before = before.expand(max(len(before), opened.input_shape[0]), -1, -1).contiguous()
             goals = goals if guide is None else _led(goals, folded, read, limit_size(as_photo(guide), options.tile))
             begun = (
@@ -192,18 +192,23 @@ def octaves(photo: StrPath | Photo | ArrayLike, model: Any = None, **asked: Any)
     return dream(photo, model, method="octaves", **asked)
 
 
-def _method(model: Model, unit: Any, tiles: Any, guide: Any, options: DreamSettings) -> Literal["tiles", "octaves"]:
-    """The method that was asked for, or the one that suits; PellucidError where it cannot do what is asked."""
-    of_tiles = tiles is not None or (isinstance(unit, Sequence) and any(isinstance(one, list | tuple) for one in unit))
-    method = options.method
-    if method == "auto":
-        gray = model.input_shape[0] == 1 and guide is None
-        method = "tiles" if gray or of_tiles or "levels" in options.model_fields_set else "octaves"
-    if method == "tiles" and guide is not None:
-        raise PellucidError("A guide leads octaves only; leave it out, or ask for the method 'octaves'.")
-    if method == "octaves" and of_tiles:
+def _is_of_tiles(unit: Any, tiles: Any, options: DreamSettings) -> bool:
+    """Whether something is asked for that only tiles know."""
+    grouped = isinstance(unit, Sequence) and any(isinstance(one, list | tuple) for one in unit)
+    if options.method == "octaves" and (grouped or tiles is not None):
         raise PellucidError("Octaves have no tiles; leave tiles and their units out, or ask for the method 'tiles'.")
-    return method
+    asked = grouped or tiles is not None or "levels" in options.model_fields_set
+    return options.method == "tiles" or (options.method == "auto" and asked)
+
+
+def _method(
+    model: Model, read: Reader, of_tiles: bool, guide: Any, options: DreamSettings
+) -> Literal["tiles", "octaves"]:
+    """The method that was asked for, or the one that suits: octaves, but for gray networks that take one size."""
+    if of_tiles and guide is not None:
+        raise PellucidError("A guide leads octaves only; leave it out, or ask for the method 'octaves'.")
+    suits = model.input_shape[0] > 1 or guide is not None or options.method == "octaves"
+    return "octaves" if not of_tiles and (suits or takes_any_size(model, read)) else "tiles"
 
 
 def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:

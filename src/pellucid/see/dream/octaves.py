@@ -24,7 +24,7 @@ from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, octaves_of, strengths
 from pellucid.errors import PellucidError
 from pellucid.progress import Report
 from pellucid.see.dream.goals import Goals
-from pellucid.see.dream.pictures import Change, Picture, carved, luminance, resize
+from pellucid.see.dream.pictures import Change, Picture, carved, luminance, resize, slope
 from pellucid.see.dream.tiles import Tiling, square_tiling
 from pellucid.see.models.base import LayerOutput, Model, Reader
 from pellucid.see.optimize.parametrizations import Box
@@ -35,7 +35,6 @@ LONGEST_FIRST = 180  # pixels of the longer side of the smallest octave, where t
 KEPT_OCTAVES = 2  # of waves, the longest: the light of the photograph
 LEAST_POWER = 1e-30
 TILE_OVERLAP = 0.12
-LEAST_SLOPE = 0.02  # of black and white, whose logits would not move at all
 
 
 class Bands:
@@ -135,7 +134,7 @@ class OctaveDream:
         gradient = torch.roll(joined, (-shift).tolist(), (1, 2))
         if self.changed < len(picture):
             gradient, picture = gradient.sum(0, keepdim=True), luminance(picture)
-        return gradient * (picture * (1 - picture)).clamp_min(LEAST_SLOPE)
+        return gradient * slope(picture)
 
     def _tile_gradient(self, piece: Picture) -> Picture:
         with torch.enable_grad():

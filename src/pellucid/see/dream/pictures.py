@@ -35,7 +35,7 @@ Resized = Float[Tensor, "channel _ _"]
 SHARPNESS = -0.5
 REACH = 2  # pixels to each side of the kernel's centre
 LEAST_ROOM = 1e-6
-ENDS = 0.02  # what black and white are brought in by, so that both have logits
+ENDS = 0.06  # what black and white are brought in by, so that both have logits
 BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
 
 
@@ -94,9 +94,18 @@ def _carved(picture: Picture, change: Change) -> Picture:
     if len(change) < len(picture):
         light = luminance(picture)
         return change_luminance(picture, _carved(light, change) - light)
-    inside = 1 - 2 * ENDS
-    moved = (torch.sigmoid(torch.logit(ENDS + inside * picture) + change) - ENDS) / inside
+    moved = (torch.sigmoid(torch.logit(_inside(picture)) + change) - ENDS) / (1 - 2 * ENDS)
     return torch.where(change == 0, picture, moved.clamp(0, 1))
+
+
+def slope(picture: Picture) -> Picture:
+    """How fast each number of the picture moves with its logit, but for a factor."""
+    inside = _inside(picture)
+    return inside * (1 - inside)
+
+
+def _inside(picture: Picture) -> Picture:
+    return ENDS + (1 - 2 * ENDS) * picture
 
 
 def change_luminance(picture: Picture, change: Float[Tensor, "1 height width"]) -> Picture:
