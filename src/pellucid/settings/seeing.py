@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -244,8 +245,8 @@ class DreamSettings(Settings):
 
     preset: str = field("classic")
     """what to dream: classic, fur, feathers, scales, eyes, temples, glass, shells, bubbles, engraving, brush, or
-    class:NAME for a class of the color network, such as class:peacock; list prints them, all makes one sheet of them; other options
-    override it"""
+    class:NAME for a class of the color network, such as class:peacock; list
+    prints them, all makes one sheet of them; other options override it"""
     method: Literal["auto", "tiles", "octaves"] = field("auto")
     """way to dream: octaves, from a small picture to a large one; brightness carved by tiles of several levels; auto
     takes tiles where levels, tiles or units for them are given, and for a gray network whose layer takes one size"""
@@ -285,7 +286,7 @@ class DreamSettings(Settings):
     @property
     def step_size(self) -> float:
         """A step of an octave, in logits."""
-        return LARGEST_STEP * self.strength**1.8
+        return LARGEST_STEP * math.pow(self.strength, 1.8)
 
 
 @cache
