@@ -237,9 +237,6 @@ class JudgeSettings(PatternSettings):
     """most images of the data that are looked at, drawn by the seed"""
 
 
-LARGEST_STEP = 0.79  # logits: what leaves little of a photo; at the default strength it is 0.12
-
-
 class DreamSettings(Settings):
     """How a pattern is dreamt into a photograph."""
 
@@ -284,9 +281,9 @@ class DreamSettings(Settings):
         return self.of({"steps": 10, "contrast": 1.0}, **self.model_dump(exclude_unset=True))
 
     @property
-    def step_size(self) -> float:
-        """A step of an octave, in logits."""
-        return LARGEST_STEP * math.pow(self.strength, 1.8)
+    def mean_change(self) -> float:
+        """How much a pixel changes on average, where 1 is from black to white: 0.25 strength ^ 1.25."""
+        return 0.25 * math.pow(self.strength, 1.25)
 
 
 @cache

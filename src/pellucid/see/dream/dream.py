@@ -29,7 +29,7 @@ from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.goals import Goals, read_goals
 from pellucid.see.dream.octaves import OctaveDream, takes_any_size
-from pellucid.see.dream.pictures import Picture, carved, luminance, map_bands, resize
+from pellucid.see.dream.pictures import Picture, at_mean_change, carved, luminance, map_bands, resize
 from pellucid.see.dream.presets import chosen
 from pellucid.see.dream.tiled_dream import TiledDream, apply_change
 from pellucid.see.models.base import Model, Reader
@@ -166,7 +166,8 @@ def _run(
     change = torch.zeros_like(before[: 1 if len(before) == 1 or running.changed == 1 else len(before)])
     first = running.activations(change)
     frames: list[np.ndarray] = []
-    for number, change in enumerate(running.run_rounds(), 1):
+    for number, found in enumerate(running.run_rounds(), 1):
+        change = at_mean_change(before, found, options.mean_change * number / running.rounds)
         if options.frame > 0:
             contrast = options.contrast ** (number / running.rounds)
             frames.append(_limited(apply_change(before, change, contrast, seen), options.frame).cpu().numpy())

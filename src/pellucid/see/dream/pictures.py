@@ -3,6 +3,7 @@
 resize_matrix: length, size -> matrix (size, length): times a row of `length` pixels, it is that row with `size` pixels
 resize, resize_by_matrices: picture, (height, width) -> picture of that size
 carved:           picture in [0, 1], change of the logits of its pixels, or of its luminance's -> picture in [0, 1]
+at_mean_change:   picture, change of logits, a number -> the same change, as strong as changes pixels by so much
 change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
 soft_clip:        change, bounds -> nearly the same change while it is small, never beyond the bounds
 map_bands:        a function of pixels, pictures -> its picture, computed a band of rows at a time
@@ -35,6 +36,7 @@ Resized = Float[Tensor, "channel _ _"]
 SHARPNESS = -0.5
 REACH = 2  # pixels to each side of the kernel's centre
 LEAST_ROOM = 1e-6
+SAMPLED, HALVINGS, MOST_FACTOR = 2**16, 20, 8.0
 ENDS = 0.06  # what black and white are brought in by, so that both have logits
 BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
 
@@ -96,6 +98,24 @@ def _carved(picture: Picture, change: Change) -> Picture:
         return change_luminance(picture, _carved(light, change) - light)
     moved = (torch.sigmoid(torch.logit(_inside(picture)) + change) - ENDS) / (1 - 2 * ENDS)
     return torch.where(change == 0, picture, moved.clamp(0, 1))
+
+
+def at_mean_change(picture: Picture, change: Change, wanted: float) -> Change:
+    """The change times the factor with which a pixel, where there is a change, changes by `wanted` on average.
+
+    wanted: of what lies between black and white. A factor beyond MOST_FACTOR is not taken: there is hardly a change.
+    """
+    touched = torch.nonzero((change != 0).any(0).flatten()).flatten()
+    if len(touched) == 0:
+        return change
+    some = touched[:: max(1, len(touched) // SAMPLED)]
+    pixels, changes = (one.flatten(1)[:, some][:, None] for one in (picture, change))
+    low, high = 0.0, MOST_FACTOR
+    for _ in range(HALVINGS):
+        factor = (low + high) / 2
+        found = float((_carved(pixels, changes * factor) - pixels).abs().mean())
+        low, high = (factor, high) if found < wanted else (low, factor)
+    return change * ((low + high) / 2)
 
 
 def slope(picture: Picture) -> Picture:
