@@ -269,7 +269,7 @@ class DreamSettings(Settings):
     """dream in brightness alone, so that the photo's colors stay; networks that see gray always do"""
     jitter: int = field(16, ge=0, le=1000)
     """largest random shift of the image at a step of an octave, in pixels"""
-    tile: int = field(640, ge=16, le=10_000)
+    tile: int = field(512, ge=16, le=10_000)
     """side of the pieces of an octave whose gradients are computed one by one, in pixels"""
     frame: int = field(1000, ge=0, le=20_000)
     """longer side of the frame kept of each round or octave, in pixels; 0 for no frames"""

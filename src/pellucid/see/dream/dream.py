@@ -163,16 +163,19 @@ def _run(
     on_round: Callable[[int, np.ndarray], None] | None,
 ) -> Dream:
     """The dream of a method, round by round."""
-    change = torch.zeros_like(before[: 1 if len(before) == 1 or running.changed == 1 else len(before)])
-    first = running.activations(change)
+    first = running.activations(before.new_zeros(running.changed, *before.shape[1:]))
     frames: list[np.ndarray] = []
-    for number, found in enumerate(running.run_rounds(), 1):
-        change = at_mean_change(before, found, options.mean_change * number / running.rounds)
+    small = _limited(before, options.frame) if options.frame > 0 else before
+    area = None if seen is None else resize(seen, (small.shape[1], small.shape[2]))
+    for number, change in enumerate(running.run_rounds(), 1):
+        share = number / running.rounds
         if options.frame > 0:
-            contrast = options.contrast ** (number / running.rounds)
-            frames.append(_limited(apply_change(before, change, contrast, seen), options.frame).cpu().numpy())
+            found = resize(change, (small.shape[1], small.shape[2]))
+            found = at_mean_change(small, found, options.mean_change * share)
+            frames.append(apply_change(small, found, options.contrast**share, area).cpu().numpy())
             if on_round is not None:
                 on_round(number, frames[-1])
+    change = at_mean_change(before, change, options.mean_change)
     return Dream(
         image=(apply_change(before, change, options.contrast, seen) if options.strength > 0 else before).cpu().numpy(),
         before=shot.image,

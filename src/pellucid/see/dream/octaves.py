@@ -13,7 +13,7 @@ stays in one place. A model that takes one size sees tiles of its own size.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, octaves_of, strengths
 from pellucid.errors import PellucidError
 from pellucid.progress import Report
 from pellucid.see.dream.goals import Goals
-from pellucid.see.dream.pictures import Change, Picture, carved, luminance, resize, slope
+from pellucid.see.dream.pictures import Change, Picture, carved, logits_of, luminance, pixels_of, resize, slope
 from pellucid.see.dream.tiles import Tiling, square_tiling
 from pellucid.see.models.base import LayerOutput, Model, Reader
 from pellucid.see.optimize.parametrizations import Box
@@ -43,30 +43,30 @@ class Bands:
 
     def __init__(self, size: tuple[int, int], colors: int, device: torch.device) -> None:
         self._size, (height, width) = size, size
-        strength = torch.from_numpy(strengths(PHOTOGRAPHS[:colors], size)).float()
-        strength[:, 0, 0] = 0
         twice = torch.full((width // 2 + 1,), 2.0)
         twice[0] = 1
         if width % 2 == 0:
             twice[-1] = 1
-        power = (strength.square() * twice).sum((1, 2), keepdim=True) / (height * width)
-        self._strength = (strength / power.sqrt()).to(device)
         self._twice, self._octave = twice.to(device), torch.from_numpy(octaves_of(*size)).to(device)
         self._count = self._sums(self._twice.expand(height, -1))
-        self._mixing = torch.tensor(COLORS, device=device)
+        self._mixing = torch.tensor(COLORS if colors > 1 else [[1.0]], device=device)
+        self._strength = []
+        for color in PHOTOGRAPHS[:colors, None]:
+            strength = torch.from_numpy(strengths(color, size)[0]).float()
+            strength[0, 0] = 0
+            power = (strength.square() * twice).sum() / (height * width)
+            self._strength.append((strength / power.sqrt()).to(device))
 
     def step(self, gradient: Picture) -> Picture:
         """The gradient with every octave of it at the strength of photographs, color by color."""
-        colors = [gradient] if len(self._strength) == 1 else torch.einsum("ck,chw->khw", self._mixing, gradient)
         found = torch.zeros_like(gradient)
-        for number, (strength, color) in enumerate(zip(self._strength, colors, strict=True)):
-            waves = torch.fft.rfft2(color.squeeze(0), norm="ortho") * strength
+        for strength, mixing in zip(self._strength, self._mixing.T, strict=True):
+            waves = torch.fft.rfft2(torch.einsum("c,chw->hw", mixing, gradient), norm="ortho") * strength
             power = self._sums((waves.real.square() + waves.imag.square()) * self._twice) / self._count
             scale = power.clamp_min(LEAST_POWER).rsqrt() * (power > LEAST_POWER)
             scale[:KEPT_OCTAVES] = 0
-            waves *= strength * scale[self._octave]
-            pixels = torch.fft.irfft2(waves, s=self._size, norm="ortho")
-            found += pixels if len(self._strength) == 1 else self._mixing[:, number, None, None] * pixels
+            waves *= scale[self._octave] * strength
+            found += mixing[:, None, None] * torch.fft.irfft2(waves, s=self._size, norm="ortho")
         return found
 
     def _sums(self, values: Float[Tensor, "height frequency"]) -> Float[Tensor, "octave"]:
@@ -91,10 +91,10 @@ class OctaveDream:
         self._settings, self._report = settings, report
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._space, self._any_size = Box(model.scaling), takes_any_size(model, read)
-        self._picture, self._area = picture, area
+        self._picture, self._area = luminance(picture) if model.input_shape[0] == 1 else picture, area
         self._sizes = octave_sizes((picture.shape[1], picture.shape[2]), settings)
         self.changed = 1 if settings.luminance or model.input_shape[0] == 1 else len(picture)
-        self._start = picture.new_zeros(self.changed, *picture.shape[1:]) if start is None else start
+        self._start = start
         self.rounds = len(self._sizes)
 
     @property
@@ -103,21 +103,27 @@ class OctaveDream:
         return self._goals.units
 
     def run_rounds(self) -> Iterator[Change]:
-        """Yields the change of the picture after each octave, from the smallest up."""
+        """Yields the change of the picture after each octave, from the smallest up, at the size of the octave."""
         self._report.expect(self.rounds * self._settings.steps)
-        step, added = LARGEST_STEP * self._settings.strength**STEEPNESS, torch.zeros_like(self._start)
+        step = LARGEST_STEP * self._settings.strength**STEEPNESS
+        added = self._picture.new_zeros(self.changed, 1, 1)
         for size in self._sizes:
-            octave, start, added = (
-                resize(self._picture, size).clamp(0, 1),
-                resize(self._start, size),
-                resize(added, size),
-            )
+            added, carving = resize(added, size).clone(), self._carving(size)
             bands = Bands(size, self.changed, added.device)
             for _ in range(self._settings.steps if step else 0):
-                added = added.add_(bands.step(self._gradient(carved(octave, start + added))), alpha=step)
+                added.add_(bands.step(self._gradient(carving(added))), alpha=step)
                 self._report.advance(1)
-            whole = self._start + resize(added, self._sizes[-1])
-            yield whole if self._area is None else whole * self._area
+            change = added if self._start is None else added + resize(self._start, size)
+            yield change if self._area is None else change * resize(self._area, size)
+
+    def _carving(self, size: tuple[int, int]) -> Callable[[Change], Picture]:
+        """Changes -> pictures of one octave, on top of the change that was there at the start."""
+        picture = resize(self._picture, size).clamp(0, 1)
+        start = 0.0 if self._start is None else resize(self._start, size)
+        if self.changed < len(picture):
+            return lambda added: carved(picture, added + start)
+        logits = logits_of(picture) + start
+        return lambda added: pixels_of(logits + added)
 
     def activations(self, change: Change) -> Float32[np.ndarray, "goal"]:
         """The value of each goal, the mean over the tiles of the changed picture."""
@@ -130,12 +136,12 @@ class OctaveDream:
         """The gradient of the goals in the logits, the picture shifted at random while it is taken."""
         shift = torch.randint(-self._settings.jitter, self._settings.jitter + 1, (2,), generator=self._generator)
         moved = torch.roll(picture, shift.tolist(), (1, 2))
+        del picture  # large ones are not held longer than they are needed
         tiles = self._tiling(moved)
-        joined = tiles.join(self._tile_gradient(piece) for piece in tiles.cut(moved))
-        gradient = torch.roll(joined, (-shift).tolist(), (1, 2))
-        if self.changed < len(picture):
-            gradient, picture = gradient.sum(0, keepdim=True), luminance(picture)
-        return gradient * slope(picture)
+        gradient = tiles.join(self._tile_gradient(piece) for piece in tiles.cut(moved))
+        if self.changed < len(moved):
+            gradient, moved = gradient.sum(0, keepdim=True), luminance(moved)
+        return torch.roll(gradient * slope(moved), (-shift).tolist(), (1, 2))
 
     def _tile_gradient(self, piece: Picture) -> Picture:
         with torch.enable_grad():

@@ -96,8 +96,17 @@ def _carved(picture: Picture, change: Change) -> Picture:
     if len(change) < len(picture):
         light = luminance(picture)
         return change_luminance(picture, _carved(light, change) - light)
-    moved = (torch.sigmoid(torch.logit(_inside(picture)) + change) - ENDS) / (1 - 2 * ENDS)
-    return torch.where(change == 0, picture, moved.clamp(0, 1))
+    return torch.where(change == 0, picture, pixels_of(logits_of(picture) + change))
+
+
+def logits_of(picture: Picture) -> Picture:
+    """log(p / (1 - p)), p a little nearer to the middle than the picture, so that it is finite for black and white."""
+    return torch.logit(_inside(picture))
+
+
+def pixels_of(logits: Picture) -> Picture:
+    """The picture in [0, 1] of these logits."""
+    return torch.sigmoid(logits).sub_(ENDS).div_(1 - 2 * ENDS).clamp_(0, 1)
 
 
 def at_mean_change(picture: Picture, change: Change, wanted: float) -> Change:
@@ -105,11 +114,12 @@ def at_mean_change(picture: Picture, change: Change, wanted: float) -> Change:
 
     wanted: of what lies between black and white. A factor beyond MOST_FACTOR is not taken: there is hardly a change.
     """
-    touched = torch.nonzero((change != 0).any(0).flatten()).flatten()
-    if len(touched) == 0:
+    some = slice(None, None, max(1, change[0].numel() // SAMPLED))
+    pixels, changes = (one.flatten(1)[:, None, some] for one in (picture, change))
+    touched = (changes != 0).any(0)[0]
+    if not bool(touched.any()):
         return change
-    some = touched[:: max(1, len(touched) // SAMPLED)]
-    pixels, changes = (one.flatten(1)[:, some][:, None] for one in (picture, change))
+    pixels, changes = pixels[..., touched], changes[..., touched]
     low, high = 0.0, MOST_FACTOR
     for _ in range(HALVINGS):
         factor = (low + high) / 2
