@@ -11,7 +11,7 @@ import gallery
 import numpy as np
 
 import pellucid as pc
-from pellucid.data.photos import bundled_photo, save_photo
+from pellucid.data.photos import Photo, bundled_photo
 from pellucid.files import output_folder
 from pellucid.see.dream.dream import limit_size
 from pellucid.see.patterns.api import Patterns
@@ -64,7 +64,7 @@ def near() -> Path:
     """Draw the flower, what the class "fly" answers to in it, and where."""
     model = pc.open_model("efficientnet-lite0", input_shape=(3, 160, 160))
     found = pc.pattern(model, "logits", model.classes.index("fly"), near=bundled_photo("flower.jpg").over())
-    return save_photo(FOLDER / "near.jpg", found.alone().wall(2))
+    return Photo(found.alone().wall(2)).save(FOLDER / "near.jpg")
 
 
 def color() -> Path:
@@ -74,7 +74,7 @@ def color() -> Path:
     for layer, count in (("logits", 8), ("blocks.14", 8), ("blocks.8", 8)):
         units = np.sort(draw.choice(model.layer(layer).units, count, replace=False))
         rows.append(np.concatenate(model.scaling.to_pixels(pc.patterns(model, layer, units=units).images), axis=2))
-    return save_photo(FOLDER / "color.jpg", np.concatenate(rows, axis=1))
+    return Photo(np.concatenate(rows, axis=1)).save(FOLDER / "color.jpg")
 
 
 if __name__ == "__main__":

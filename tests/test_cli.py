@@ -4,6 +4,7 @@ import gzip
 import inspect
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 
 from data_files import write_csv
 from pellucid import cli, settings
@@ -572,6 +574,33 @@ def test_dream_writes_a_picture_of_the_photo(capsys, small_net):
     with Image.open("dream.png") as dreamt, Image.open("photo.png") as before:
         assert dreamt.size == before.size
         assert np.abs(np.asarray(dreamt, float) - np.asarray(before, float)).max() > 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_dream_tells_the_command_that_made_it(capsys, small_net, suffix):
+    """Rejects a dream without its command, one that cannot be typed again, that names folders which were not typed,
+    leaves out a setting, or tells how many workers there were."""
+    Path("Füße ☃").mkdir()
+    Image.new("L", (30, 20), 99).save("Füße ☃/a photo.png")
+    shutil.copyfile(small_net, NET)
+    words = ["--model", NET, "--layer", "conv1", "--unit", "1", "--area", "1", "2", "20", "18", "--levels", "1"]
+    words += ["--rounds", "1", "--steps", "2", "--method", "tiles", "--no-color"]
+    for photo, out in (("Füße ☃/a photo.png", f"dream{suffix}"), ("Füße ☃", f"out/{{photo}}{suffix}")):
+        told = []
+        for typed in (["dream", photo, *words, "--out", out, "--engine", "local"], []):
+            done(capsys, *(typed or shlex.split(told[0])[1:]))
+            file = Path(out.format(photo="a photo"))
+            with Image.open(file) as dreamt:
+                comment = dreamt.getexif().get_ifd(IFD.Exif)[Base.UserComment].removeprefix(b"UNICODE\0")
+                assert suffix != ".png" or dreamt.info["Description"] == comment.decode("utf-16-be")
+            told.append(comment.decode("utf-16-be"))
+            file.unlink()
+        assert told[0] == told[1]
+        verb, *rest = shlex.split(told[0])
+        assert (verb, rest[:2]) == ("pellucid", ["dream", photo])
+        assert {*words, "--out", out} <= {*rest}
+        assert str(Path.cwd()) not in told[0]
+        assert "--engine" not in rest
 
 
 def test_octaves_dream_deep_where_a_layer_takes_any_size(capsys, small_net):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageSequence
 
 from pellucid.data.photos import read_photo
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.executors import Engine
 from pellucid.see.dream.dream import dream, zoom
 from pellucid.see.models.open import open_model
@@ -82,14 +82,106 @@ def test_many_photos_become_many_pictures(model, photo, tmp_path):
     for name in ("a.png", "a.jpg", "b.webp"):
         Image.open(photo).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no photo")
-    written = list(dream_export.save_dreams(tmp_path, model, out=tmp_path / "out", **ASKED))
+    with pytest.warns(PellucidWarning, match=r"Skipped 1 of the files: .*notes\.txt \(no picture\)\.$"):
+        written = list(dream_export.save_dreams(tmp_path, model, out=tmp_path / "out", **ASKED))
     assert [path.name for path in written] == ["a.jpg.png", "a.png.png", "b.png", "photo.png"]
     assert all(read_photo(path).image.shape == (3, 33, 51) for path in written)
-    assert dream_export.find_photos(f"{tmp_path}/a.*") == [tmp_path / "a.jpg", tmp_path / "a.png"]
+    assert dream_export.find_photos(f"{tmp_path}/a.*") == {f"{tmp_path}/a.jpg": "", f"{tmp_path}/a.png": ""}
     with pytest.raises(PellucidError, match="no picture in"):
         dream_export.find_photos(f"{tmp_path}/z*.png")
-    with pytest.raises(PellucidError, match="stands for 4 photos"):
+    with pytest.raises(PellucidError, match="no single photo"):
         list(dream_export.save_dreams(tmp_path, model, film=tmp_path / "film.gif", **ASKED))
+
+
+def broken(folder: Path, photo: Path) -> Path:
+    """A folder of one photo, a file without its end, one of text, and an empty one; and what systems leave behind."""
+    folder.mkdir()
+    content = photo.read_bytes()
+    files = {"b.png": content, "a.jpg": b"no picture", "c.png": content[:100], "d.webp": b""}
+    files |= {"._b.png": b"\0\5\x16\7", ".DS_Store": b"\0\0\0\1Bud1", "Thumbs.db": b"\xd0\xcf\x11\xe0"}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "e.png").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("glob", ["", "/*"])
+def test_a_folder_goes_on_past_what_is_broken(model, photo, tmp_path, glob):
+    """Rejects a stop at the first broken file, files left out without a word, and dreams for them."""
+    folder = broken(tmp_path / "holiday", photo)
+    with pytest.warns(PellucidWarning) as warned:
+        written = list(dream_export.save_dreams(f"{folder}{glob}", model, out=tmp_path / "out", **ASKED))
+    assert written == [tmp_path / "out" / "b.png"]
+    assert list((tmp_path / "out").iterdir()) == written
+    names = ["a.jpg", "c.png", "d.webp", "Thumbs.db"] + ["._b.png", ".DS_Store"] * (glob == "")
+    words = str(warned[0].message)
+    assert len(warned) == 1
+    assert words.startswith(f"Skipped {len(names)} of the files: {folder}/")
+    assert all(f"{folder / name} (" in words for name in names)
+    assert "a.jpg (cannot be read); " in words
+
+
+def test_a_folder_of_nothing_but_broken_files_is_refused(model, photo, tmp_path):
+    """Rejects a success without any dream."""
+    folder = broken(tmp_path / "holiday", photo)
+    (folder / "b.png").unlink()
+    with pytest.raises(PellucidError, match=r"None of 6 files can be read, such as '.*a\.jpg'"):
+        list(dream_export.save_dreams(folder, model, out=tmp_path / "out", **ASKED))
+    for name in ("a.jpg", "c.png", "d.webp"):
+        (folder / name).unlink()
+    with pytest.raises(PellucidError, match="no picture in"):
+        list(dream_export.save_dreams(folder, model, out=tmp_path / "out", **ASKED))
+
+
+def test_a_photo_dreams_the_same_alone_and_in_a_folder(model, photo, tmp_path):
+    """Rejects random numbers that go on from photo to photo, a frame or a note that changes pixels, and a size kept."""
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(folder / "a.png")
+    Image.open(photo).save(folder / "b.png")
+    for settings in ({}, {"method": "octaves", "octaves": 2, "seed": 3}):
+        asked = {"layer": "relu2", "unit": 1, "rounds": 1, "steps": 3, "levels": 1} | settings
+        _, among = dream_export.save_dreams(folder, model, out=tmp_path / str(len(settings)), note="many", **asked)
+        alone = dream(folder / "b.png", model, **asked).save(tmp_path / "alone.png")
+        assert np.abs(read_photo(among).image - read_photo(alone).image).max() <= 1 / 255
+
+
+def test_dreams_that_are_there_are_not_dreamt_twice(model, photo, tmp_path, monkeypatch):
+    """Rejects a dream of other settings, of another photo or cut short that is kept, and one made again for nothing."""
+    folder, dreamt, real = tmp_path / "holiday", [], dream_export.dream_on_photo
+    folder.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.open(photo).crop((0, 0, 30 + ord(name[0]) % 3, 20)).save(folder / name)
+    monkeypatch.setattr(
+        dream_export, "dream_on_photo", lambda item, *rest: (dreamt.append(item[1]), real(item, *rest))[1]
+    )
+    for form in ("{photo}.png", "{photo}.jpg", "{photo}.webp"):
+
+        def again(form: str = form, **settings: int) -> list[str]:
+            dreamt.clear()
+            list(dream_export.save_dreams(folder, model, out=tmp_path / "out" / form, **(ASKED | settings)))
+            return dreamt
+
+        assert again() == ["a.png", "b.png", "c.png"]
+        assert again() == []
+        one, other, cut = (tmp_path / "out" / form.replace("{photo}", name) for name in "abc")
+        one.write_bytes(other.read_bytes())
+        cut.write_bytes(cut.read_bytes()[:300])
+        assert again() == ["a.png", "c.png"]
+        assert again(steps=2) == ["a.png", "b.png", "c.png"]
+
+
+def test_photos_are_never_replaced_by_their_dreams(model, photo, tmp_path):
+    """Rejects a folder of dreams that is that of the photos."""
+    with pytest.raises(PellucidError, match="would replace photos"):
+        list(dream_export.save_dreams(f"{tmp_path}/*.png", model, out=tmp_path, **ASKED))
+
+
+def test_what_is_dreamt_in_python_tells_its_settings(model, photo, tmp_path):
+    """Rejects a dream that says nothing of how it was made."""
+    note = dream(photo, model, **ASKED).to_photo().metadata.note
+    assert note.startswith("pellucid Dream(51 x 33, unit 1 of 'relu2' in ")
+    assert '"steps":3' in note
 
 
 def test_one_photo_with_all_that_can_be_kept(model, photo, tmp_path):

@@ -75,8 +75,6 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence():
         pixels.tile_sheet(numbers(2, 2, 2), 0)
     with pytest.raises(PellucidError, match="0 times"):
         pixels.enlarge(numbers(2, 2), 0)
-    with pytest.raises(PellucidError, match="without loss"):
-        sprites.data_uri(numbers(2, 2), "jpeg")
 
 
 def test_columns_come_near_to_the_aspect():

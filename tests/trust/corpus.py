@@ -5,7 +5,6 @@ make: folder -> the files; `python -m trust.corpus` from the folder `tests` writ
 The name of a file is that of its reader (see readers.py), a hyphen, and what it is.
 """
 
-import json
 import shutil
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import torch
 from PIL import Image
 
 from data_files import write_csv, write_idx, write_npz
-from pellucid.data.photos import save_photo
+from pellucid.data.photos import Photo
 from pellucid.data.splits import Data, Split
 from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
@@ -121,8 +120,6 @@ def make(folder: Path) -> None:
     shutil.move(folder / "study" / "runs.csv", folder / "runs-study.csv")
     shutil.move(folder / "study" / "study.json", folder / "study-told.json")
     shutil.rmtree(folder / "study")
-    told = {"a.png": {"asked": "x", "photo": "y", "picture": "z"}}
-    (folder / "dreams-told.json").write_text(json.dumps(told))
     np.savez(folder / "kept-part.npz", fingerprint=np.array("mark"), images=some.images, dead=np.zeros(3, bool))
     _weights(folder)
     if find_spec("keras") is not None:
@@ -132,10 +129,10 @@ def make(folder: Path) -> None:
 def _photos(folder: Path) -> None:
     rng = np.random.default_rng(3)
     colour, gray, alpha = rng.random((3, 7, 9)), rng.random((1, 7, 9)), rng.random((7, 9))
-    save_photo(folder / "photo-colour.png", colour)
-    save_photo(folder / "photo-alpha.png", gray, alpha)
-    save_photo(folder / "photo-colour.jpg", colour)
-    save_photo(folder / "photo-alpha.webp", colour, alpha)
+    Photo(colour).save(folder / "photo-colour.png")
+    Photo(gray, alpha).save(folder / "photo-alpha.png")
+    Photo(colour).save(folder / "photo-colour.jpg")
+    Photo(colour, alpha).save(folder / "photo-alpha.webp")
     picture = Image.open(folder / "photo-colour.png")
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -26,12 +26,10 @@ from pellucid.learn.io.config import read_architecture
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.see.models import model_files
-from pellucid.see.models.base import Model
 from pellucid.see.models.factories import loaded
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.pattern_files import load_images
 from pellucid.see.patterns.results import Patterns
-from pellucid.show.dream_export import MANIFEST, DreamManifest
 from pellucid.show.result_cache import ResultCache
 from trust import corpus
 
@@ -167,20 +165,6 @@ def told(file: Path, scratch: Path) -> None:
     _study(scratch, "study-told.json", file)
 
 
-def dreams(file: Path, scratch: Path) -> None:
-    """The list of dreams beside the pictures of a folder."""
-    there = scratch / "album"
-    there.mkdir(exist_ok=True)
-    shutil.copyfile(file, there / MANIFEST)
-    shutil.copyfile(file, there / "a.png")
-    DreamManifest(there, _model(), {"layer": "conv1"}).contains("a.png", file)
-
-
-@cache
-def _model() -> Model:
-    return open_model(corpus.network())
-
-
 def kept(file: Path, scratch: Path) -> None:
     """The arrays of an atlas that is to be gone on with."""
     there = scratch / "kept"
@@ -228,7 +212,6 @@ READERS: dict[str, Reader] = {
     "images": images,
     "runs": runs,
     "study": told,
-    "dreams": dreams,
     "kept": kept,
     "state": state,
 }

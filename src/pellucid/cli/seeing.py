@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from pellucid.cli.app import AnyModel, Flat, Layer, Start, TestPart, Unit, app, print_written
-from pellucid.cli.arguments import data_and_part, given_options, images_of, initial_images, model_of
+from pellucid.cli.arguments import command_of, data_and_part, given_options, images_of, initial_images, model_of
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
 from pellucid.settings import (
@@ -329,6 +329,8 @@ def dream(
         tiles: tiles of the last level to dream in, counted from 0 row by row (default: all of them)
         guide: picture whose activations octaves approach (default: none)
     """
+    others = {k: value for k, value in locals().items() if value and k not in ("photo", "how", "settings", "execution")}
+    command = command_of(["pellucid", "dream", photo], how, settings, **others)
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
 
@@ -345,6 +347,7 @@ def dream(
             film=film,
             zoom=zoom,
             panel_path=panel,
+            note=command,
             **asked,
         ):
             print_written(path)

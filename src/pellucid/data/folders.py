@@ -59,7 +59,7 @@ def picture_splits(folder: Path) -> dict[str, Split] | None:
         files, folders = _entries(folder)
     named = splits_named(folders)
     roots = {WHOLE: folder} if named is None else {split: folder / name for split, name in named.items()}
-    holding = {name for root in roots.values() for name in _entries(root)[1] if any(_pictures(root / name, {}))}
+    holding = {name for root in roots.values() for name in _entries(root)[1] if any(pictures_in(root / name, {}))}
     by_class = sorted(holding)
     skipped: dict[str, str] = {}
     found: dict[str, tuple[list[str], list[int]]] = {}  # paths and labels
@@ -70,9 +70,9 @@ def picture_splits(folder: Path) -> dict[str, Split] | None:
             beside = [name for name in os.listdir(root) if (root / name).is_file()]
             skipped |= {str(root / name): "beside the classes' folders" for name in beside}
         elif named is not None or sum(map(_is_picture, files)) * 2 > len(files):  # not tables with a picture beside
-            paths += _pictures(root, skipped)
+            paths += pictures_in(root, skipped)
         for name in classes:
-            own = list(_pictures(root / name, skipped))
+            own = list(pictures_in(root / name, skipped))
             paths += own
             labels += [by_class.index(name)] * len(own)
     found = {split: one for split, one in found.items() if one[0]}
@@ -98,10 +98,10 @@ def _entries(folder: Path) -> tuple[list[str], list[str]]:
     return [name for name, is_folder in seen if not is_folder], [name for name, is_folder in seen if is_folder]
 
 
-def _pictures(folder: Path, skipped: dict[str, str]) -> Iterator[str]:
-    """The paths of all pictures in a folder and below it; hidden folders are not entered."""
+def pictures_in(folder: Path, skipped: dict[str, str], *, below: bool = True) -> Iterator[str]:
+    """The paths of all pictures in a folder, and below it, but not in hidden folders; other files go into `skipped`."""
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if below and not name.startswith("."))
         for name in sorted(files):
             path = os.path.join(place, name)
             if name.startswith("."):

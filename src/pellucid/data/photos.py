@@ -1,7 +1,7 @@
 """Photos: pictures of any size from outside, read upright, and pictures of ours, written.
 
 read_photo: file -> Photo(image (channel, height, width) in [0, 1], alpha (height, width) or none)
-save_photo: the same -> PNG, JPEG or WebP, whole or not at all
+Photo.save: the same -> PNG, JPEG or WebP, whole or not at all
 to_gray:    three channels -> one, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
 fit_image:  a picture of any size -> one of the shape that a model takes
 
@@ -15,7 +15,7 @@ import io
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +24,9 @@ from jaxtyping import Float, Float32, Int64
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pellucid.data.idx import DEFLATE_RATIO
+from pellucid.data.metadata import Metadata, only_pixels
 from pellucid.data.scaling import pillow_of, unit_pixels
-from pellucid.errors import PellucidError, refusing, unknown
+from pellucid.errors import DAMAGE, PellucidError, refusing, unknown
 from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes
 
 T = TypeVar("T")
@@ -49,10 +50,14 @@ LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A picture: `image` (channel, height, width) in [0, 1], one or three channels; `alpha` (height, width) or None."""
+    """A picture: `image` (channel, height, width) in [0, 1], one or three channels; `alpha` (height, width) or None.
+
+    metadata: EXIF, color profile and note that go with it into a file.
+    """
 
     image: Float32[np.ndarray, "channel height width"]
     alpha: Float32[np.ndarray, "height width"] | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
     def over(self, ground: float = 1.0) -> Float32[np.ndarray, "channel height width"]:
         """The picture laid over an even ground (1 is white): alpha x image + (1 - alpha) x ground."""
@@ -62,10 +67,27 @@ class Photo:
         return laid
 
     def save(self, path: StrPath) -> Path:
-        """Write the picture as `save_photo` does; a JPEG, which knows no transparency, is laid over white."""
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            return save_photo(path, self.over())
-        return save_photo(path, self.image, self.alpha)
+        """Write the picture as PNG (exact to a byte), JPEG or WebP, by the suffix of `path`, which is given back.
+
+        A JPEG, which knows no transparency, is laid over white. Raises PellucidError for another suffix or range, for
+        sides that the format cannot hold, and where the disk refuses.
+        """
+        kind, options = WRITERS[format_of(path, tuple(WRITERS))]
+        planes = self.over()
+        if self.alpha is not None and kind != "JPEG":
+            planes = np.concatenate([self.image, self.alpha[None]])
+        for low, high in [(plane.min(), plane.max()) for plane in planes]:
+            if not (low >= 0 and high <= 1):
+                raise PellucidError(f"Pixels for '{path}' run from {low:g} to {high:g}; need [0, 1], so rescale them.")
+        _, height, width = planes.shape
+        if max(width, height) > LONGEST.get(kind, 2**31 - 1):
+            raise PellucidError(
+                f"'{path}' cannot hold {width} x {height} pixels: {kind} ends at {LONGEST[kind]} a side; save a .png."
+            )
+        with atomic_path(path) as temporary:
+            options = options | self.metadata.options(kind, len(self.image))
+            pillow_of(planes).save(temporary, format=kind, **options)
+        return Path(path)
 
 
 def read_photo(path: StrPath) -> Photo:
@@ -84,11 +106,14 @@ def decode_photo(content: bytes, name: StrPath, most_pixels: int = MOST_PIXELS) 
 
     Raises PellucidError as `read_photo` does.
     """
-    return decoded(content, name, lambda picture: photo_of(picture, name), most_pixels)
+    return decoded(content, name, lambda one: replace(photo_of(one, name), metadata=Metadata.of(one)), most_pixels)
 
 
 def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], most_pixels: int = MOST_PIXELS) -> T:
-    """What `make` makes of Pillow's picture, loaded and upright; errors as for `decode_photo`."""
+    """What `make` makes of Pillow's picture, loaded and upright; errors as for `decode_photo`.
+
+    A file that cannot be read for what it holds beside the pixels, such as a text too long, is read without.
+    """
     file = Path(name)
     with refusing(f"The photo '{file}' is damaged or cut short", "fetch it again"):
         try:
@@ -98,13 +123,21 @@ def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], mos
             with Image.open(io.BytesIO(content), formats=known) as picture:
                 _check_size(file, picture, most_pixels, len(content))
                 picture.load()
-                return make(ImageOps.exif_transpose(picture))
+                with suppress(*DAMAGE):
+                    picture.getexif()  # it stays as it is read here; what Pillow finds in `info`, it writes anew
+                    picture.info.pop("exif", None)
+                    ImageOps.exif_transpose(picture, in_place=True)
+                return make(picture)
         except Image.DecompressionBombError as error:
             raise PellucidError(f"The photo '{file}' has too many pixels ({error}); give a smaller one.") from error
-        except UnidentifiedImageError as error:
-            raise PellucidError(
-                f"The file '{file}' is no picture that can be read; give one of {', '.join(FORMATS)}."
-            ) from error
+        except DAMAGE as error:
+            if (plain := only_pixels(content)) != content:
+                return decoded(plain, name, make, most_pixels)
+            if isinstance(error, UnidentifiedImageError):
+                raise PellucidError(
+                    f"The file '{file}' is no picture that can be read; give one of {', '.join(FORMATS)}."
+                ) from error
+            raise
 
 
 def bundled_photo(name: str) -> Photo:
@@ -186,28 +219,6 @@ def fit_image(
     return np.repeat(whole, channels, axis=0) if len(whole) < channels else whole
 
 
-def save_photo(path: StrPath, image: Float[np.ndarray, "..."], alpha: Float[np.ndarray, "..."] | None = None) -> Path:
-    """Write a picture in [0, 1] as PNG (exact to a byte), JPEG or WebP, by the suffix of `path`, which is given back.
-
-    image: (1 or 3, height, width); alpha: (height, width), or None for a picture that is opaque.
-
-    Raises PellucidError for another suffix, number of channels, shape or range, for alpha in a JPEG, for sides that
-    the format cannot hold, and where the disk refuses.
-    """
-    kind, options = WRITERS[format_of(path, tuple(WRITERS))]
-    picture = _to_pillow(path, image, alpha)
-    if alpha is not None and kind == "JPEG":
-        raise PellucidError(f"'{path}' cannot keep transparency; save a .png or .webp, or lay it over a ground first.")
-    if max(picture.size) > LONGEST.get(kind, 2**31 - 1):
-        raise PellucidError(
-            f"'{path}' cannot hold {picture.width} x {picture.height} pixels, for {kind} ends at {LONGEST[kind]} a "
-            f"side; save a .png."
-        )
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format=kind, **options)
-    return Path(path)
-
-
 def _check_size(file: Path, picture: Image.Image, most: int, size: int) -> None:
     if picture.width * picture.height > most:
         raise PellucidError(
@@ -242,18 +253,3 @@ def _deep_gray(file: Path, pixels: np.ndarray) -> np.ndarray:
             f"The pixels of '{file}' run from {low:g} to {high:g}; need 0 to {scale:g}, so save it with 8 or 16 bits."
         )
     return (pixels / scale).astype(np.float32)
-
-
-def _to_pillow(path: StrPath, image: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
-    """Pillow's picture of ours; raises PellucidError where it is none."""
-    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.size == 0:
-        raise PellucidError(f"A picture for '{path}' has shape {image.shape}; need (1 or 3, height, width).")
-    if alpha is not None and alpha.shape != image.shape[1:]:
-        raise PellucidError(
-            f"The alpha for '{path}' has shape {alpha.shape}; need that of the picture, {image.shape[1:]}."
-        )
-    planes = image if alpha is None else np.concatenate([image, alpha[None]])
-    for low, high in [(plane.min(), plane.max()) for plane in planes]:
-        if not (low >= 0 and high <= 1):
-            raise PellucidError(f"Pixels for '{path}' run from {low:g} to {high:g}; need [0, 1], so rescale them.")
-    return pillow_of(planes)

@@ -28,7 +28,8 @@ Shape = tuple[int, int, int]
 COLUMNS = ("image", "img", "pixel_values")  # of a data set whose items are named
 LOOKED_AT = 32  # pictures whose sizes decide that of all
 LARGEST_OWN, USUAL_SIDE = 128, 64  # pixels a side: up to which pictures of one size keep it; longer side of others
-MOST_NAMED = 3  # skipped files
+UNREADABLE = "cannot be read"
+MOST_NAMED = 10  # skipped files
 PIXELS = {1: "L", 3: "RGB"}
 
 
@@ -105,14 +106,6 @@ class Pictures:
                 read.append(at)
         return np.array(read, np.int64), images[: len(read)]
 
-    def tell_skipped(self) -> None:
-        """Warn of what was left out, of each thing once."""
-        news = [f"{name} ({why.rstrip('.')})" for name, why in self.skipped.items() if why]
-        if news:
-            few = "; ".join(news[:MOST_NAMED] + [f"and {len(news) - MOST_NAMED} more"] * (len(news) > MOST_NAMED))
-            warnings.warn(f"Skipped {len(news)} of the data's files: {few}.", PellucidWarning, stacklevel=3)
-            self.skipped.update(dict.fromkeys(self.skipped, ""))
-
     @property
     def contents(self) -> Iterator[Array]:
         """Of each picture what it is known by: the bytes of its file, or its pixels; its place, where it has none."""
@@ -146,7 +139,7 @@ class Pictures:
             return self._made(at, make)
         except PellucidError as error:
             item = self._item(at)
-            named = (item, "cannot be read") if isinstance(item, str) else (f"item {self.places[at, 1]}", str(error))
+            named = (item, UNREADABLE) if isinstance(item, str) else (f"item {self.places[at, 1]}", str(error))
             self.skipped.setdefault(*named)
             return None
 
@@ -161,6 +154,15 @@ class Pictures:
         if self.fit is not None:
             return self.fit(picture)
         return picture if picture.shape == self.image_shape else photos.fit_image(picture, self.image_shape)
+
+
+def tell_skipped(skipped: dict[str, str], files: str = "the data's files") -> None:
+    """Warn of what was left out of these files, {name: reason}, of each thing once; the reasons become ""."""
+    news = [f"{name} ({why.rstrip('.')})" for name, why in skipped.items() if why]
+    if news:
+        few = "; ".join(news[:MOST_NAMED] + [f"and {len(news) - MOST_NAMED} more"] * (len(news) > MOST_NAMED))
+        warnings.warn(f"Skipped {len(news)} of {files}: {few}.", PellucidWarning, stacklevel=3)
+        skipped.update(dict.fromkeys(skipped, ""))
 
 
 def opened(item: Any, name: str) -> Image.Image | Float32[Array, "channel height width"]:

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from pellucid.data.html import picture_tag, table, text_tag
-from pellucid.data.pictures import Pictures
+from pellucid.data.pictures import Pictures, tell_skipped
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.errors import PellucidError, PellucidWarning, unknown
 
@@ -116,7 +116,7 @@ class Split:
             if len(found[0]) > 0:
                 yield found
         if isinstance(self.images, Pictures):
-            self.images.tell_skipped()
+            tell_skipped(self.images.skipped)
             if count == 0 and (begin, end) == (0, len(self)):
                 raise PellucidError(f"None of the {len(self)} pictures can be read; give pictures, PNG or JPEG say.")
 

@@ -9,10 +9,10 @@ A film plays the photo first, then a picture for each round, so one round makes 
 
 import glob
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from pellucid.data.folders import SUFFIXES
-from pellucid.data.photos import MOST_BYTES, WRITERS, Photo, decode_photo, save_photo, to_gray
+from pellucid.data.folders import pictures_in
+from pellucid.data.photos import MOST_BYTES, WRITERS, Photo, decode_photo, read_photo, to_gray
+from pellucid.data.pictures import UNREADABLE, tell_skipped
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
-from pellucid.files import StrPath, check_output, fill_name, output_folder, read_bytes, write_text
+from pellucid.files import StrPath, check_output, fill_name, output_folder, read_bytes
 from pellucid.progress import Progress
 from pellucid.see.dream.dream import Dream, as_photo
 from pellucid.see.dream.dream import dream as carve
@@ -38,8 +39,7 @@ from pellucid.show import style
 from pellucid.show.films import FORMATS, save_film
 from pellucid.show.result_cache import digest
 
-FORMAT = 2  # of the hash below; another one dreams again
-MANIFEST, MANIFEST_LIMIT = "dreams.json", 2**28
+FORMAT = 3  # of the hash below; another one dreams again
 
 
 def save_dreams(
@@ -51,20 +51,23 @@ def save_dreams(
     zoom: int = 0,
     panel_path: StrPath | None = None,
     engine: Engine | None = None,
+    note: str = "",
     **asked: Any,
 ) -> Iterator[Path]:
     """Dream on a photo, or on each photo of a folder or a glob; yields the paths of the files as they are written.
 
     out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG, or
-    names for them, such as "dreams/{photo}-deep.jpg". The folder's dreams.json records each dream, so that after an
+    names for them, such as "dreams/{photo}-deep.jpg". Each file tells what it is the dream of, so that after an
     interruption the same command goes on.  engine: where many photos are dreamt on, this process if there is none.
     film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
-    asked: keywords of `dream`. Every path is checked before the work.  Raises PellucidError as `dream` does.
+    note: how they are made, such as the command, for the metadata of each dream (default: its settings).
+    asked: keywords of `dream`. Every path is checked before the work.  Raises PellucidError as `dream` does; of many,
+    a photo that cannot be read is left out, which a warning says at the end, as it does of hidden and of other files.
     """
     photos = find_photos(source)
-    many = len(photos) > 1 or photos[0] != Path(source)
+    many = [*photos] != [os.fspath(source)]
     if many and (film is not None or panel_path is not None):
-        raise PellucidError(f"'{source}' stands for {len(photos)} photos; give one for a film or a panel.")
+        raise PellucidError(f"'{source}' is no single photo; give one for a film or a panel.")
     if not many and type(engine) not in (NoneType, Engine):
         raise PellucidError(f"'{source}' is one photo, which is one piece of work; leave out the engine.")
     if zoom and film is None:
@@ -78,108 +81,97 @@ def save_dreams(
         place = Path("dreams" if out is None else out)
         place = place if "{" in place.name else place / "{photo}.png"
         check_output(output_folder(place.parent) / place.name, tuple(WRITERS))
-        yield from _dream_many(photos, place, opened, Engine() if engine is None else engine, asked)
+        yield from _dream_many(photos, place, opened, Engine() if engine is None else engine, asked, note)
         return
-    dreamt = carve(photos[0], opened, **asked)
+    dreamt = carve(source, opened, **asked)
     after, before = dreamt.activations.mean(), dreamt.activations_before.mean()
     print(f"Activation of {dreamt.layer}: {after:.4f} for the dream, {before:.4f} for the photo.")
-    yield dreamt.save(fill_name("dream.png" if out is None else out, [{"photo": photos[0].stem}])[0])
+    yield dreamt.to_photo(note).save(fill_name("dream.png" if out is None else out, [{"photo": Path(source).stem}])[0])
     if panel_path is not None:
         from pellucid.show.figures.axes import save_figure
         from pellucid.show.figures.pictures import dream_panel
 
         yield save_figure(dream_panel(dreamt), panel_path)
     if film is not None:
-        zoomed = zoom_in(photos[0], opened, frames=zoom, **asked) if zoom else None
+        zoomed = zoom_in(source, opened, frames=zoom, **asked) if zoom else None
         yield save_dream_film(dreamt, film) if zoomed is None else save_picture_film(zoomed, film)
 
 
 def _dream_many(
-    photos: list[Path], place: Path, model: Model, engine: Engine, asked: Mapping[str, Any]
+    photos: dict[str, str], place: Path, model: Model, engine: Engine, asked: Mapping[str, Any], note: str
 ) -> Iterator[Path]:
-    """The paths of the dreams on all photos, as they are written; dreams that are there already are not made again."""
-    asked = {**asked, "frame": 0}
-    asked |= {name: as_photo(asked[name], name) for name in ("mask", "guide") if asked.get(name) is not None}
-    folder, names = place.parent, _picture_names(photos, place.name)
-    manifest = DreamManifest(folder, model, asked)
+    """The paths of the dreams on all photos that can be read, as they are written; a warning names the other files.
+
+    Dreams that are there already, by what they say of themselves, are not made again.
+    """
+    pictures = {name: as_photo(asked[name], name) for name in ("mask", "guide") if asked.get(name) is not None}
+    facts = [FORMAT, model.name, model.scaling.to_dict(), {**asked, **dict.fromkeys(pictures), "frame": 0}]
+    same = digest(facts, model.identity() | {name: photo.over(0.0) for name, photo in pictures.items()}).encode()
     missing = []
-    for photo, name in zip(photos, names, strict=True):
-        if manifest.contains(name, photo):
-            yield folder / name
+    for photo, path in _picture_paths([Path(name) for name, why in photos.items() if not why], place).items():
+        identity = hashlib.blake2b(same + _content(photo), digest_size=16).hexdigest()
+        with suppress(PellucidError):
+            if read_photo(path).metadata.identity == identity:
+                yield path
+                continue
+        missing.append((photo, path, identity))
+    items = ((_content(photo), photo.name, identity) for photo, _, identity in missing)
+    shared = model, {**asked, **pictures, "frame": 0}, note
+    for number, dreamt in engine.map(dream_on_photo, shared, items, len(missing), label="dreams"):
+        photo, path, _ = missing[number]
+        if dreamt is None:
+            photos[str(photo)] = UNREADABLE
         else:
-            missing.append((photo, name))
-    contents = ((read_bytes(photo, "photo", MOST_BYTES), photo.name) for photo, _ in missing)
-    for number, dreamt in engine.map(dream_on_photo, (model, asked), contents, len(missing), label="dreams"):
-        photo, name = missing[number]
-        path = save_photo(folder / name, *dreamt)
-        manifest.add(name, photo)
-        yield path
+            yield dreamt.save(path)
+    if all(photos.values()):
+        raise PellucidError(f"None of {len(photos)} files can be read, such as '{next(iter(photos))}'; give pictures.")
+    tell_skipped(photos, "the files")
+
+
+def _content(photo: Path) -> bytes:
+    """The bytes of a file; none where it cannot be read."""
+    with suppress(PellucidError):
+        return read_bytes(photo, "photo", MOST_BYTES)
+    return b""
 
 
 def dream_on_photo(
-    item: tuple[bytes, str], model: Model, asked: Mapping[str, Any], progress: Progress | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The dream on the content of a file of that name: the picture and its alpha."""
-    dreamt = carve(decode_photo(*item), model, progress=progress, **asked)
-    return dreamt.image, dreamt.alpha
+    item: tuple[bytes, str, str], model: Model, asked: Mapping[str, Any], note: str, progress: Progress | None
+) -> Photo | None:
+    """The dream on the content of a file of that name, to be saved under that identity; None where it is no photo."""
+    try:
+        photo = decode_photo(*item[:2])
+    except PellucidError:
+        return None
+    return carve(photo, model, progress=progress, **asked).to_photo(note, item[2])
 
 
-class DreamManifest:
-    """The file dreams.json of a folder of dreams: for each picture, hashes of its settings, its photo and itself."""
-
-    def __init__(self, folder: Path, model: Model, asked: Mapping[str, Any]) -> None:
-        self._folder = folder
-        photos = {name: value for name, value in asked.items() if isinstance(value, Photo)}
-        facts = {name: value for name, value in asked.items() if name not in photos}
-        arrays = model.identity() | {name: photo.over(0.0) for name, photo in photos.items()}
-        self._asked = digest([FORMAT, model.name, model.scaling.to_dict(), facts], arrays)
-        try:
-            path = folder / MANIFEST
-            entries = json.loads(read_bytes(path, "list of dreams", MANIFEST_LIMIT)) if path.is_file() else {}
-        except (ValueError, RecursionError):
-            entries = {}  # no list of ours: all is dreamt again, and the list replaced
-        self._entries: dict[str, Any] = entries if isinstance(entries, dict) else {}
-
-    def contains(self, name: str, photo: Path) -> bool:
-        """Whether this picture is the dream on this photo with the present settings."""
-        path = self._folder / name
-        return path.is_file() and photo.is_file() and self._entries.get(name) == self._entry(path, photo)
-
-    def add(self, name: str, photo: Path) -> None:
-        """Record this picture as the dream on this photo."""
-        self._entries[name] = self._entry(self._folder / name, photo)
-        write_text(self._folder / MANIFEST, json.dumps(self._entries, indent=1, sort_keys=True) + "\n")
-
-    def _entry(self, path: Path, photo: Path) -> dict[str, str]:
-        digests = [
-            hashlib.blake2b(read_bytes(file, "picture", MOST_BYTES), digest_size=16).hexdigest()
-            for file in (photo, path)
-        ]
-        return {"asked": self._asked, "photo": digests[0], "picture": digests[1]}
-
-
-def _picture_names(photos: list[Path], template: str) -> list[str]:
-    """A picture's name for each photo, none twice: where stems are equal, the suffix is kept."""
+def _picture_paths(photos: list[Path], template: Path) -> dict[Path, Path]:
+    """A picture's path for each photo, none twice: where stems are equal, the suffix is kept."""
     stems = Counter(photo.stem for photo in photos)
     words = [photo.stem if stems[photo.stem] == 1 else photo.name for photo in photos]
     if len(set(words)) < len(words):
         raise PellucidError("Several photos have the same name in different folders; dream on one folder at a time.")
-    return [str(name) for name in fill_name(template, [{"photo": word} for word in words])]
+    paths = dict(zip(photos, fill_name(template, [{"photo": word} for word in words]), strict=True))
+    if {photo.resolve() for photo in photos} & {path.resolve() for path in paths.values()}:
+        raise PellucidError(f"The dreams in '{template.parent}' would replace photos; write them to another folder.")
+    return paths
 
 
-def find_photos(source: StrPath) -> list[Path]:
-    """One file as it is; the pictures of a folder, or those that match a glob ("holiday/*.jpg"), in order of names.
+def find_photos(source: StrPath) -> dict[str, str]:
+    """One file as it is; the files of a folder, or those that match a glob ("holiday/*.jpg"), in order of names.
 
+    Each has the reason why it is no photo ("hidden", "no picture"), "" for a photo: {path: reason}.
     Raises PellucidError for a folder or a glob in which there is no picture.
     """
-    path = Path(source)
-    if path.is_dir():
-        found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file())
-    elif not path.exists() and glob.has_magic(os.fspath(source)):
-        found = sorted(Path(name) for name in glob.glob(os.fspath(source), recursive=True) if Path(name).is_file())
+    found: dict[str, str] = {}
+    if os.path.isdir(source):
+        found = dict.fromkeys(pictures_in(Path(source), found, below=False), "") | found
+    elif not os.path.exists(source) and glob.has_magic(os.fspath(source)):
+        found = dict.fromkeys(filter(os.path.isfile, sorted(glob.glob(os.fspath(source), recursive=True))), "")
     else:
-        return [path]
-    if not found:
+        return {os.fspath(source): ""}
+    if all(found.values()):
         raise PellucidError(f"There is no picture in '{source}'; give a photo, a folder of photos, or a glob.")
     return found
 

@@ -13,8 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from pellucid.data.scaling import Images
-from pellucid.errors import PellucidError
-from pellucid.show.style import duotone
+from pellucid.show.style import duotone, image_bytes
 
 Form = Literal["png", "webp", "jpeg"]
 _TABLE = duotone(np.arange(256, dtype=np.uint8)[None]).tobytes()
@@ -31,6 +30,11 @@ def average_blocks(images: Images, longest: int = 128) -> Float[np.ndarray, "ima
     return np.asarray(blocks.mean(axis=(3, 5)), images.dtype)
 
 
+def photo_uri(image: Float[np.ndarray, "channel height width"], form: Form = "webp", quality: int = 88) -> str:
+    """A photo or dream in [0, 1] inside a `data:` address, with a little loss."""
+    return data_uri(image_bytes(image), form, quality=quality, tinted=False)
+
+
 def data_uri(
     pixels: UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"],
     form: Form = "webp",
@@ -38,17 +42,13 @@ def data_uri(
     quality: int | None = None,
     tinted: bool = True,
 ) -> str:
-    """A picture inside a `data:` address; without `quality` it is lossless, grays are tinted ink to ivory if asked.
+    """A picture inside a `data:` address; lossless without `quality`; grays are tinted ink to ivory if asked.
 
     A PNG is written fast, one byte a pixel where it is gray.
     """
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     if pixels.ndim == 2 and tinted:
         picture.putpalette(_TABLE)
-    if form == "jpeg" and quality is None:
-        raise PellucidError(
-            "A JPEG was asked for without loss, which it cannot be; give a quality, or use png or webp."
-        )
     options: dict[str, object] = {"compress_level": 1} if form == "png" else {"quality": quality}
     if form == "webp":
         options = {"lossless": True, "quality": 60} if quality is None else {"quality": quality, "method": 5}

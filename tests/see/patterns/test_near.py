@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from foreign import assert_alike
-from pellucid.data.photos import bundled_photo, save_photo
+from pellucid.data.photos import Photo, bundled_photo
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import Pattern, Patterns, pattern, patterns
@@ -88,7 +88,7 @@ def test_a_unit_is_the_same_alone_and_the_photograph_may_have_any_size(tmp_path)
     """Rejects one weight or map for all units of a batch, and photographs of the model's own size alone."""
     large = np.kron(photograph(), np.ones((1, 3, 2), np.float32))
     path = tmp_path / "photo.png"
-    save_photo(path, large)
+    Photo(large).save(path)
     model = planted()
     both = patterns(model, "1", near=large, **QUICK)
     assert_alike(both.one(0).image, pattern(model, "1", 0, near=large, **QUICK).image)

@@ -12,7 +12,7 @@ changes, neither by the dream nor by its contrast.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from jaxtyping import Float, Float32
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from pellucid.data.metadata import Metadata
 from pellucid.data.photos import Photo, read_photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
@@ -63,6 +64,7 @@ class Dream:
     layers: tuple[str, ...]
     units: tuple[int, ...]
     settings: DreamSettings
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def layer(self) -> str:
@@ -86,9 +88,14 @@ class Dream:
         shown = ", ".join(map(str, several[:8])) + (" ..." if len(several) > 8 else "")
         return f"Dream({width} x {height}, unit {shown} of '{self.layer}' in '{self.model}')"
 
+    def to_photo(self, note: str = "", identity: str = "") -> Photo:
+        """The dream as it is written: with what the photo's file held, and a note on how it was made."""
+        note = note or f"pellucid {self!r} {self.settings.model_dump_json(exclude_defaults=True)}"
+        return Photo(self.image, self.alpha, replace(self.metadata, note=note, identity=identity))
+
     def save(self, path: StrPath) -> Path:
         """Write the dream as PNG, JPEG or WebP, by the suffix; a JPEG is laid over white. Returns the path."""
-        return Photo(self.image, self.alpha).save(path)
+        return self.to_photo().save(path)
 
 
 def dream(
@@ -188,6 +195,7 @@ def _run(
         layers=layers,
         units=running.units,
         settings=options,
+        metadata=shot.metadata,
     )
 
 
@@ -308,7 +316,7 @@ def limit_size(photo: Photo, longest: int) -> Photo:
         return photo
     image = _limited(torch.from_numpy(photo.image), longest).numpy()
     alpha = None if photo.alpha is None else _limited(torch.from_numpy(photo.alpha[None]), longest)[0].numpy()
-    return Photo(image, alpha)
+    return replace(photo, image=image, alpha=alpha)
 
 
 def as_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:

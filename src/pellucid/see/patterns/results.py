@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from pellucid.data.html import picture_tag
-from pellucid.data.photos import save_photo
+from pellucid.data.photos import Photo
 from pellucid.data.pixels import Tones, heated, image_wall
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
@@ -174,7 +174,7 @@ class Patterns(_Found):
         """
         suffix = format_of(path, SUFFIXES)
         if suffix == ".png":
-            return save_photo(path, self.wall(multiple))
+            return Photo(self.wall(multiple)).save(path)
         if suffix == ".csv":
             beside = {"unit": self.units, "activation": self.activations, "dead": self.dead, "steps": self.steps}
             compared = {} if self.strongest is None else {"strongest": self.strongest}

@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
 from pellucid.data.scaling import Images, byte_pixels
-from pellucid.show import style
+from pellucid.show import sprites, style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
 from pellucid.show.labels import short_number
 from pellucid.show.pages import template
@@ -27,7 +27,6 @@ from pellucid.show.sprites import average_blocks, data_uri
 
 MOST_MAPS = 256  # of a layer that are shown, those that answer most
 MAP = 54  # pixels that a map is brought near to
-PHOTO_QUALITY = 85
 
 
 def part(name: str, *values: Any, **named: Any) -> str:
@@ -38,11 +37,7 @@ def part(name: str, *values: Any, **named: Any) -> str:
 status_line, error_line, class_bars, comparison = (
     partial(part, name) for name in ("status_line", "error_line", "class_bars", "comparison")
 )
-
-
-def photo_uri(image: Float32[np.ndarray, "channel height width"]) -> str:
-    """A photo or a dream in [0, 1], inside a `data:` address."""
-    return data_uri(style.image_bytes(image), "jpeg", quality=PHOTO_QUALITY, tinted=False)
+photo_uri = partial(sprites.photo_uri, form="jpeg")
 
 
 def tile_gallery(

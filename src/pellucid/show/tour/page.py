@@ -23,16 +23,16 @@ from pellucid.data.pixels import tile_sheet
 from pellucid.data.scaling import byte_pixels
 from pellucid.data.splits import Split
 from pellucid.learn.history import moving_average
-from pellucid.show import labels, sprites, style
+from pellucid.show import labels, style
 from pellucid.show.figures import curves
 from pellucid.show.figures.activations_figure import pixel_multiple
 from pellucid.show.pages import render_template
-from pellucid.show.sprites import data_uri
+from pellucid.show.sprites import average_blocks, data_uri, photo_uri
 
 SAMPLES = 11  # of each class; eleven tiles and their gaps are as wide as a narrow page
 WIDE_MAP, NARROW_MAP = 100, 82  # pixels that a map of the path may take on a wide and on a narrow page
 SMOOTHING = 0.9  # share of the old average in the new one
-PHOTO_QUALITY, ROUND_QUALITY = 88, 72
+ROUND_QUALITY = 72
 ROUND_SIZE = 256  # pixels of the longer side of a round's small picture
 
 
@@ -171,11 +171,6 @@ def training_curves(training: Mapping[str, Any]) -> tuple[Markup, Markup]:
     return themed_svg(falling, "loss"), themed_svg(rising, "accuracy")
 
 
-def photo_uri(image: Float[np.ndarray, "channel height width"], quality: int = PHOTO_QUALITY) -> str:
-    """A photo or dream in [0, 1], with a little loss."""
-    return data_uri(style.image_bytes(image), quality=quality, tinted=False)
-
-
 def small_photo_uri(image: Float[np.ndarray, "channel height width"]) -> str:
-    """The same, small: every n-th block of pixels averaged."""
-    return photo_uri(sprites.average_blocks(image[None], ROUND_SIZE)[0], ROUND_QUALITY)
+    """A photo or dream in [0, 1], small: every n-th block of pixels averaged."""
+    return photo_uri(average_blocks(image[None], ROUND_SIZE)[0], quality=ROUND_QUALITY)

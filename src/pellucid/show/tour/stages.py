@@ -30,7 +30,7 @@ from pellucid.see.models.open import open_model, zoo
 from pellucid.see.models.wheels import WHEELS
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
-from pellucid.show.sprites import data_uri
+from pellucid.show.sprites import data_uri, photo_uri
 from pellucid.show.tour import page
 
 Facts = dict[str, Any]
@@ -131,9 +131,9 @@ def _draw_pictures(
         "path": page.map_sheets(activations),
         "loss": loss,
         "accuracy": accuracy,
-        "color": [page.photo_uri(one) for layer in colored for one in layer.scaling.to_pixels(layer.images)],
-        "before": page.photo_uri(dreamt.before),
-        "after": page.photo_uri(dreamt.image),
+        "color": [photo_uri(one) for layer in colored for one in layer.scaling.to_pixels(layer.images)],
+        "before": photo_uri(dreamt.before),
+        "after": photo_uri(dreamt.image),
         "rounds": [page.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)],
     }
 

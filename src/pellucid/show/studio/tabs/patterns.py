@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from pellucid.data.photos import save_photo
+from pellucid.data.photos import Photo
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
@@ -170,9 +170,8 @@ def _status(snapshot: Snapshot, *, ended: bool = False) -> str:
 def _files(session: Session, asked: Request, snapshot: Snapshot) -> list[Any]:
     """The downloads: a picture always, everything and a film where there is a result."""
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in asked.layer)
-    picture = save_photo(
-        session.path(f"{stem}.png"), image_wall(snapshot.images, asked.tones, multiple=export.MULTIPLE)
-    )
+    wall = image_wall(snapshot.images, asked.tones, multiple=export.MULTIPLE)
+    picture = Photo(wall).save(session.path(f"{stem}.png"))
     arrays = film = None
     if snapshot.found is not None:
         arrays = snapshot.found.save(session.path(f"{stem}.npz"))
@@ -203,6 +202,6 @@ def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float, Tones]]) 
     with zipfile.ZipFile(path, "w") as archive:
         for at, (name, image, _, tones) in enumerate(gallery):
             safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
-            picture = save_photo(folder / "one.png", image_wall(image[None], tones, multiple=export.MULTIPLE))
+            picture = Photo(image_wall(image[None], tones, multiple=export.MULTIPLE)).save(folder / "one.png")
             archive.write(picture, f"{at:03d}-{safe}.png")
     return path
