@@ -6,7 +6,8 @@ Goals:      outputs of layers -> the value of each goal; their weighted sum, whi
 A goal is a unit's mean, the mean square of a whole layer, "auto" or a guide's layer. "auto" is at every position the
 unit that stands out most around it already, so that neighbors agree: its mean there, in standard deviations from its
 mean over the picture. With a guide, every position is drawn to that position of the guide whose activations agree most
-with its own. Layers differ by orders of magnitude, so weights are of a goal's *relative* growth.
+with its own. Layers differ by orders of magnitude, so what is weighed is measured by the mean size of the layer's
+activations.
 """
 
 import re
@@ -78,10 +79,9 @@ class Goals:
         total = torch.zeros(())
         for goal in self.goals:
             score = self._score(goal, outputs)
-            value, scale = score.maximized[0], score.maximized.detach().abs()[0]
             read.override_relu(score.needs_relu_override)
-            if len(self.goals) > 1:
-                value = value / torch.maximum(scale, outputs[goal.layer].output.detach().abs().mean() * LEAST)
+            size = outputs[goal.layer].output.detach().abs().mean().clamp_min(LEAST)
+            value = score.maximized[0] / (size if goal.unit != WHOLE_LAYER else size.square())
             total = total + goal.weight * value
         return total
 
@@ -95,7 +95,8 @@ class Goals:
             return Score.never_silent(layer.output.gather(1, chosen).flatten(1).mean(1))
         if goal.unit == WHOLE_LAYER:
             return MeanSquare(goal.layer)(outputs)
-        return PreActivation(Units(goal.layer, torch.tensor([goal.unit])), required=False)(outputs)
+        unit = Units(goal.layer, torch.tensor([goal.unit]))
+        return (unit if layer.output.ndim > 2 else PreActivation(unit, required=False))(outputs)  # a class' logit
 
 
 def read_goals(model: Model, layer: Any, unit: Any) -> Goals:
@@ -116,6 +117,8 @@ def read_goals(model: Model, layer: Any, unit: Any) -> Goals:
         info = model.layer(name)
         for each, part in units if own is None else [(own, 1.0)]:
             found.append(Goal(info.name, _unit_of(model, info.name, each), weight * part))
+    if not found:
+        raise PellucidError("There is nothing to dream; name a layer, and units of it.")
     return Goals(tuple(found))
 
 

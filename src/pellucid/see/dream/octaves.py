@@ -83,7 +83,7 @@ class OctaveDream:
         goals: Goals,
         settings: DreamSettings,
         picture: Picture,
-        area: Change | None,
+        area: Float[Tensor, "1 height width"] | None,
         start: Change | None,
         report: Report,
     ) -> None:

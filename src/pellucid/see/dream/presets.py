@@ -44,7 +44,7 @@ def chosen(model: Any, layer: Any, unit: Any, asked: dict[str, Any]) -> Chosen:
     own, layers, units = preset.pop("model", COLOR_NETWORK), preset.pop("layer", None), preset.pop("unit", WHOLE_LAYER)
     preset.pop("says", None)
     if name.startswith(CLASS):
-        layers = opened.readable[-1].name
+        layers = opened.layers[-1].name
         units = unit_named(opened, layers, name.removeprefix(CLASS))
     elif layers is None:
         layers, units = inner_layer(opened), "auto" if opened.input_shape[0] == 1 else WHOLE_LAYER

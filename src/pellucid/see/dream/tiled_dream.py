@@ -214,7 +214,9 @@ def _gradient_profile(model: Model, read: Reader, layer: str) -> tuple[Float[Ten
     return sides[0] / sides[0].max(), sides[1] / sides[1].max()
 
 
-def apply_change(picture: Picture, change: Change, contrast: float, area: Change | None = None) -> Picture:
+def apply_change(
+    picture: Picture, change: Change, contrast: float, area: Float[Tensor, "1 height width"] | None = None
+) -> Picture:
     """The picture with this change and more contrast around its mean luminance, clipped softly, inside the mask."""
     middle = luminance(picture.mean((1, 2), keepdim=True))
 
