@@ -13,7 +13,7 @@ refused, where Pillow itself would warn and read up to twice as many.
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -184,9 +184,9 @@ def to_gray(image: Float32[np.ndarray, "*batch channel height width"]) -> Float3
     return gray
 
 
-def weighted_gray(image: Any) -> Any:
+def weighted_gray(image: Any, weights: Sequence[float] = GRAY) -> Any:
     """0.299 R + 0.587 G + 0.114 B of (..., channel, height, width), as one channel; of NumPy and of PyTorch alike."""
-    return sum(weight * image[..., channel : channel + 1, :, :] for channel, weight in enumerate(GRAY))
+    return sum(weight * image[..., channel : channel + 1, :, :] for channel, weight in enumerate(weights))
 
 
 def fit_image(

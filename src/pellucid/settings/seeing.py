@@ -261,8 +261,18 @@ class DreamSettings(Settings):
     """levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64"""
     rounds: int = field(2, ge=1, le=100)
     """rounds of optimization over all levels of tiles"""
-    contrast: float = field(1.1, ge=0, le=10)
-    """contrast of the finished dream, as a factor; 1 leaves it unchanged, as octaves do"""
+    tolerance: float = field(0.0, ge=0, lt=1)
+    """relative change of the activation below which a step of a tile counts as converged; 0 for never"""
+    patience: int = field(5, ge=1, le=1000)
+    """successive steps within the tolerance after which the optimization of a tile stops"""
+    contrast: float = field(1.0, ge=0, le=10)
+    """contrast of the finished dream, as a factor; 1 leaves it unchanged"""
+    center: float | None = field(None, unset="the photo's own", ge=0, le=1)
+    """brightness that contrast is about, and that the middle of the photo's gets, from 0 to 1"""
+    clip: float | None = field(None, unset="no bound", gt=0, le=10)
+    """largest distance of the finished brightness from its center, as a share of the nearer of the photo's extremes"""
+    gray: tuple[float, float, float] = field((0.299, 0.587, 0.114))
+    """weights of red, green and blue in what a gray network sees; such as 0.2126 0.7152 0.0722, or 0.3 0.59 0.11"""
     color: bool = field(True)
     """the photo's own colors under the dream; otherwise the dream of a gray photo"""
     luminance: bool = field(False)
@@ -278,7 +288,7 @@ class DreamSettings(Settings):
 
     def for_octaves(self) -> Self:
         """With the defaults of octaves where nothing is given."""
-        return self.of({"steps": 10, "contrast": 1.0}, **self.model_dump(exclude_unset=True))
+        return self.of({"steps": 10}, **self.model_dump(exclude_unset=True))
 
     @property
     def mean_change(self) -> float:

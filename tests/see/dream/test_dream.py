@@ -15,8 +15,8 @@ from PIL import Image
 from foreign import alike, assert_alike
 from pellucid.data.photos import Photo, read_photo, to_gray
 from pellucid.errors import PellucidError
+from pellucid.see.dream import unit_choice
 from pellucid.see.dream.dream import dream
-from pellucid.see.dream.tiled_dream import TiledDream
 from pellucid.see.dream.tiles import tiling
 from pellucid.see.models.open import open_model
 from tests.see.conftest import small_cnn
@@ -49,29 +49,30 @@ def test_the_photo_survives(model):
     """Rejects painting over: detail finer than the model sees stays, and nothing saturates."""
     photo = smooth()
     photo[:, ::2] += 0.05  # rows finer than a piece scaled down to 13 x 9 can hold
-    found = dream(photo, model, layer="relu2", unit=1, contrast=1, **QUICK)
-    assert 0.02 < np.abs(found.image - photo).max() <= 0.3 + 1e-6
+    found = dream(photo, model, layer="relu2", unit=1, **QUICK)
+    assert 0.02 < np.abs(found.image - photo).max() <= 0.5
     rows = (found.image[:, :-2:2] + found.image[:, 2::2]) / 2 - found.image[:, 1:-1:2]
-    assert rows.mean() == pytest.approx(0.05, rel=0.1)
-    assert found.image.min() > 0
-    assert found.image.max() < 1
+    assert rows.mean() == pytest.approx(0.05, rel=0.25)
+    assert np.mean((found.image <= 0) | (found.image >= 1)) < 0.01
 
 
 def test_only_luminance_changes(model):
     """Rejects a dream that tints."""
     photo = smooth()
-    found = dream(photo, model, layer="relu2", unit=1, contrast=1, strength=0.1, **QUICK)
+    found = dream(photo, model, layer="relu2", unit=1, strength=0.1, **QUICK)
     np.testing.assert_allclose(found.image - to_gray(found.image), photo - to_gray(photo), atol=1e-5)
 
 
 @given(st.tuples(st.sampled_from([1, 3]), st.integers(1, 40), st.integers(1, 40)))
-def test_without_rounds_the_photo_comes_back_to_the_bit(shape):
+def test_without_strength_the_photo_comes_back_to_the_bit(shape):
     """Rejects contrast without a dream, and a round trip through gray or through another size."""
     photo = np.random.default_rng(sum(shape)).random(shape, dtype=np.float32)
     torch.manual_seed(0)
-    found = dream(photo, open_model(small_cnn(), input_shape=(1, 13, 9)), layer="relu2", unit=0, rounds=0)
+    found = dream(
+        photo, open_model(small_cnn(), input_shape=(1, 13, 9)), layer="relu2", unit=0, strength=0, contrast=2, levels=1
+    )
     assert np.array_equal(found.image, photo)
-    assert found.frames == ()
+    assert np.array_equal(found.frames[-1], photo)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (13, 9), (7, 50), (50, 7)])
@@ -82,10 +83,28 @@ def test_photos_of_any_size(model, size):
     assert np.isfinite(found.image).all()
 
 
-def test_an_even_photo_stays_even(model):
-    """Rejects noise blown up where there is nothing to see."""
-    found = dream(np.full((3, 30, 20), 0.5, np.float32), model, layer="relu2", unit=0, **QUICK)
-    np.testing.assert_allclose(found.image, 0.5, atol=1e-4)
+def test_dark_and_even_ground_is_carved_as_well_as_any(model):
+    """Rejects strokes as faint as the ground is even or dark, and noise blown up where there is nothing to see."""
+    photo = smooth()
+    photo[..., 32:] = 0.04 + 0.04 * photo[..., 32:]
+    change = np.abs(dream(photo, model, layer="relu2", unit=1, levels=3, rounds=2, steps=6).change[0])
+    assert change[:, 40:].mean() > 0.5 * change[:, :24].mean()
+    even = np.full((3, 30, 20), 0.5, np.float32)
+    noisy = even + np.random.default_rng(0).normal(0, 1e-6, even.shape).astype(np.float32)
+    one, other = (dream(some, model, layer="relu2", unit=0, **QUICK) for some in (even, noisy))
+    np.testing.assert_allclose(one.image, other.image, atol=0.01)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("unit", [0, 4, "auto", -1])
+def test_each_tenth_of_strength_adds_its_share(model, channels, unit):
+    """Rejects a strength that hardly matters beyond its middle, and steps that differ from photo to photo."""
+    photo = smooth(channels, 60, 44)
+    options = {"layer": "relu2", "unit": unit, "levels": 2, "rounds": 2, "steps": 4, "frame": 0}
+    images = [dream(photo, model, strength=tenth / 10, **options).image for tenth in range(1, 11)]
+    moved = np.array([np.abs(image - photo).mean() for image in images])
+    assert (np.diff(moved) >= 0.06 * moved[-1]).all()
+    assert moved[-1] > 0.2
 
 
 def test_the_same_photo_gives_the_same_dream(model):
@@ -143,8 +162,7 @@ def test_models_of_other_channels(channels):
     torch.manual_seed(0)
     seeing = open_model(small_cnn(channels), input_shape=(channels, 13, 9))
     found = dream(smooth(), seeing, layer="relu2", unit=1, **QUICK)
-    assert (found.activations >= found.activations_before).all()
-    assert found.activations.mean() > found.activations_before.mean()
+    assert found.activations.mean() > 1.1 * found.activations_before.mean()
 
 
 def test_files_and_transparency(model, tmp_path):
@@ -157,7 +175,7 @@ def test_files_and_transparency(model, tmp_path):
     np.testing.assert_allclose(saved.alpha, 128 / 255)
     np.testing.assert_allclose(saved.image, found.image, atol=0.5 / 255 + 1e-6)
     assert read_photo(found.save(tmp_path / "dream.jpg")).image.shape == (3, 40, 64)
-    again = dream(Photo(saved.image), model, layer="relu2", unit=1, rounds=0)
+    again = dream(Photo(saved.image), model, layer="relu2", unit=1, strength=0)
     assert np.array_equal(np.asarray(again), saved.image)
 
 
@@ -174,10 +192,23 @@ def test_a_unit_for_each_tile(model):
         assert max(centers, key=lambda cell: moved[centers[cell]]) == tile
 
 
+def test_neighboring_tiles_agree_on_what_auto_takes():
+    """Rejects a choice tile by tile, which speckles, and rows taken for columns."""
+    tiles = tiling(300, 400, 8, (13, 9))
+    down, across = len(tiles.tops), len(tiles.lefts)
+    scores = torch.full((down, across, 2), 1.0)
+    scores[:, : across // 2, 0] += 0.3
+    scores[:, across // 2 :, 1] += 0.3
+    scores[1, 1] = torch.tensor([1.0, 1.6])  # a speck
+    chosen = unit_choice.preferred_units(scores.flatten(0, 1), torch.ones(2), tiles).view(down, across)
+    assert (chosen[:, : across // 2 - 1] == 0).all()
+    assert (chosen[:, across // 2 + 1 :] == 1).all()
+
+
 def test_auto_takes_what_stands_out_there(model):
     """Rejects one map everywhere, a choice after the first round, and one that depends on the other levels."""
     found = dream(smooth(), model, layer="relu2", unit="auto", levels=3, rounds=1, steps=2)
-    assert len(set(found.units)) > 2
+    assert len(set(found.units)) >= 2
     longer = dream(smooth(), model, layer="relu2", unit="auto", levels=3, rounds=2, steps=9)
     assert found.units == longer.units
     mixed = dream(smooth(), model, layer="relu2", unit=["auto", 3, "auto"], levels=3, rounds=1, steps=2)
@@ -377,15 +408,3 @@ def test_rounds_are_told_as_they_end(model):
 
     with pytest.raises(KeyboardInterrupt):
         dream(smooth(), model, layer="relu2", unit=1, progress=enough, **QUICK)
-
-
-def test_pieces_that_lost_activation_are_optimized_again(model, monkeypatch):
-    """Rejects a last round after which nobody looks, all pieces optimized again, and rounds without an end."""
-    optimized = []
-    carved = TiledDream._run_round
-    before = [1.0, 1.0, 1.0, 1.0, 1.0]
-    said = iter([before, before, [2, 1, 2, 2, 2], [2, 2, 2, 2, 2], before])
-    monkeypatch.setattr(TiledDream, "activations", lambda *_: np.array(next(said), dtype=np.float32))
-    monkeypatch.setattr(TiledDream, "_run_round", lambda *given: optimized.append(given[2].tolist()) or carved(*given))
-    dream(smooth(height=40, width=40), model, layer="conv2", unit=0, levels=2, rounds=2, steps=1)
-    assert optimized == [[True] * 5, [True] * 5, [False, True, False, False, False]]

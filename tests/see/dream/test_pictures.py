@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pellucid.data.photos import to_gray
 from pellucid.see.dream import pictures
-from pellucid.see.dream.pictures import change_luminance, luminance, map_bands, resize, resize_matrix, soft_clip
+from pellucid.see.dream.pictures import change_luminance, finished, luminance, map_bands, resize, resize_matrix
+from pellucid.settings import DreamSettings
 
 SIDES = st.integers(2, 50)
 
@@ -48,18 +49,32 @@ def test_luminance_is_that_of_gray_photos():
     assert torch.equal(luminance(picture[:1]), picture[:1])
 
 
-def test_a_change_is_bent_and_never_clipped():
-    """Rejects a hard limit, a limit for both ways, and one that shrinks small changes."""
-    change = torch.linspace(-3, 3, 601)
-    bent = soft_clip(change, torch.full_like(change, 0.5), torch.full_like(change, 0.1))
-    assert bent.max() <= 0.5
-    assert bent.min() >= -0.1
-    assert (bent[1:] >= bent[:-1]).all()
-    assert (bent[2:] - 2 * bent[1:-1] + bent[:-2]).abs().max() < 1e-3  # no corner anywhere
-    torch.testing.assert_close(
-        soft_clip(change * 1e-4, change * 0 + 0.5, change * 0 + 0.1), change * 1e-4, atol=1e-9, rtol=1e-4
-    )
-    assert torch.equal(soft_clip(torch.zeros(2), torch.zeros(2), torch.zeros(2)), torch.zeros(2))
+def test_contrast_is_about_the_photo_s_middle_and_bounded_by_its_extremes():
+    """Rejects contrast about the dream's mean, a center that shifts without contrast, and a bound in pixels."""
+    photo, change = 0.2 + 0.5 * torch.rand(1, 30, 20), 0.3 * torch.randn(1, 30, 20)
+    plain = finished(photo, change, DreamSettings())
+    assert torch.equal(plain, pictures.carved(photo, change))
+    logits = pictures.logits_of
+    middle = logits(photo).mean()
+    strong = finished(photo, change, DreamSettings(contrast=1.5))
+    torch.testing.assert_close(logits(strong) - middle, 1.5 * (logits(plain) - middle), atol=1e-4, rtol=1e-4)
+    weak = finished(photo, change, DreamSettings(contrast=0.5))
+    torch.testing.assert_close(logits(weak) - middle, 0.5 * (logits(plain) - middle), atol=1e-4, rtol=1e-4)
+    half = finished(photo, change, DreamSettings(contrast=1.5), 0.5)
+    torch.testing.assert_close(2 * logits(half), logits(plain) + logits(strong), atol=1e-4, rtol=1e-4)
+    moved = finished(photo, change, DreamSettings(center=0.7))
+    goal = logits(torch.tensor(0.7))
+    torch.testing.assert_close(logits(moved) - goal, logits(plain) - middle, atol=1e-4, rtol=1e-4)
+    clipped = logits(finished(photo, change, DreamSettings(clip=0.85))) - middle
+    bound = 0.85 * min(middle - logits(photo).min(), logits(photo).max() - middle)
+    assert clipped.abs().max() <= bound + 1e-4
+    inside = (logits(plain) - middle).abs() < bound
+    torch.testing.assert_close(clipped[inside], (logits(plain) - middle)[inside], atol=1e-4, rtol=1e-4)
+    left = torch.zeros(1, 30, 20)
+    left[..., :10] = 1
+    masked = finished(photo, change * left, DreamSettings(contrast=1.5, center=0.3, clip=0.5), 1.0, left)
+    assert torch.equal(masked[..., 10:], photo[..., 10:])
+    assert torch.equal(finished(photo, change, DreamSettings(contrast=2), 1.0, 0 * left), plain)
 
 
 def test_bands_make_the_same_picture(monkeypatch):

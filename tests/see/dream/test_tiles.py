@@ -13,10 +13,12 @@ from pellucid.see.dream.tiles import tiling
 SIDES = st.integers(1, 70)
 
 
-@given(SIDES, SIDES, st.integers(1, 5), st.sampled_from([(1, 1), (28, 28), (13, 9), (1, 3)]))
-def test_what_is_cut_and_joined_is_the_picture(height, width, cells, proportions):
+@given(
+    SIDES, SIDES, st.integers(1, 5), st.sampled_from([(1, 1), (28, 28), (13, 9), (1, 3)]), st.sampled_from([0.0, 0.2])
+)
+def test_what_is_cut_and_joined_is_the_picture(height, width, cells, proportions, margin):
     """Rejects uncovered pixels, weights that do not add up to one, and places that run over the edge."""
-    tiles = tiling(height, width, cells, proportions)
+    tiles = tiling(height, width, cells, proportions, margin=margin)
     picture = torch.randn(2, height, width)
     pieces = torch.stack(list(tiles.cut(picture)))
     assert pieces.shape == (len(tiles), 2, tiles.tile_height, tiles.tile_width)
@@ -49,21 +51,19 @@ def test_scaling_pieces_row_by_row_is_scaling_each_of_them(height, width, cells)
     torch.testing.assert_close(grown, joined, atol=1e-4, rtol=1e-4)
 
 
-def test_pieces_that_fade_are_as_strong_everywhere():
-    """Rejects a dream in which the middle of every piece shows: noise of the strength `reach` must come out even."""
-    tiles = tiling(200, 200, 8, (16, 16))
-    reach = 0.2 + torch.sin(torch.pi * (torch.arange(16) + 0.5) / 16)
-    noise = torch.randn(len(tiles), 50, 16, 16) * reach[:, None] * reach  # each channel a draw of its own
-    strength = tiles.join(noise, (reach, reach)).std(0)[30:-30, 30:-30]
-    plain = tiles.join(noise).std(0)[30:-30, 30:-30]
-    side, fade = tiles.tile_height, tiles.tile_height // 2
-
-    def wave(field):
-        rows = field.mean(1)[: 4 * fade].view(4, fade).mean(0)
-        return (rows.max() - rows.min()) / rows.mean()
-
-    assert side > 16
-    assert wave(strength) < 0.6 * wave(plain)
+def test_pieces_reach_beyond_the_border():
+    """Rejects a border that is seen by the edges of pieces alone, and cells counted from the mirrored border."""
+    tiles = tiling(200, 150, 4, (13, 9), margin=0.2)
+    assert tiles.margin == round(0.2 * tiles.tile_width)
+    picture = torch.arange(200 * 150.0).view(1, 200, 150)
+    first = next(tiles.cut(picture))
+    assert torch.equal(
+        first[:, tiles.margin :, tiles.margin :],
+        picture[:, : first.shape[1] - tiles.margin, : first.shape[2] - tiles.margin],
+    )
+    assert torch.equal(first[:, tiles.margin, tiles.margin - 1], picture[:, 0, 1])
+    assert tiles.cell_indices(4)[0] == 0
+    assert set(tiles.cell_indices(4)) == set(range(16))
 
 
 def test_each_piece_belongs_to_the_cell_of_its_middle():

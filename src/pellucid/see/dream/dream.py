@@ -30,9 +30,9 @@ from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.goals import Goals, read_goals
 from pellucid.see.dream.octaves import OctaveDream, takes_any_size
-from pellucid.see.dream.pictures import Picture, at_mean_change, carved, luminance, map_bands, resize
+from pellucid.see.dream.pictures import Picture, at_mean_change, carved, finished, luminance, resize
 from pellucid.see.dream.presets import chosen
-from pellucid.see.dream.tiled_dream import TiledDream, apply_change
+from pellucid.see.dream.tiled_dream import Stage, TiledDream
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import WHOLE_LAYER
@@ -50,7 +50,8 @@ class Dream:
     or of each channel.  alpha: the photo's transparency, None where it had none.  frames: the picture after each
     round or octave, its longer side at most the setting `frame`; the last is the dream.  units: of every dreamt tile of
     every level, level by level, row by row, or those of all octaves.  activations, activations_before: of these
-    units for these tiles, or of each goal of octaves, in the dream and in the photo.  layers: those of the goals.
+    units for these tiles, or of each goal of octaves, in the dream and in the photo.  counts: how many dreamt tiles
+    each level has.  stages: for each round, what the model saw of the first two levels.  layers: those of the goals.
     """
 
     image: Float32[np.ndarray, "channel height width"]
@@ -63,6 +64,8 @@ class Dream:
     model: str
     layers: tuple[str, ...]
     units: tuple[int, ...]
+    counts: tuple[int, ...]
+    stages: tuple[tuple[Stage, ...], ...]
     settings: DreamSettings
     metadata: Metadata = field(default_factory=Metadata)
 
@@ -78,7 +81,7 @@ class Dream:
     def plain(self) -> Float32[np.ndarray, "channel height width"]:
         """The dream without its contrast."""
         photo = torch.from_numpy(self.before)
-        photo = photo if self.settings.color else map_bands(luminance, photo)
+        photo = photo if self.settings.color else luminance(photo, self.settings.gray)
         photo = photo.expand(max(len(photo), len(self.change)), -1, -1)
         return carved(photo, torch.from_numpy(self.change)).numpy()
 
@@ -124,8 +127,8 @@ def dream(
     mask: a picture, white where to dream and black where not.  area: (left, top, right, bottom) in the photo's pixels.
     tiles: the numbers, row by row, of those tiles of the last level that are dreamt at all; or a sequence with such
     numbers, or None for all, for each level.  guide: a picture whose activations lead octaves.  start: the `change` of
-    another Dream, of any size, that octaves go on from.  progress: called with (done, total); without it a bar shows on
-    stderr if this takes over two seconds.  on_round: called after each round or octave with its number and its frame,
+    another Dream, of any size, to go on from.  progress: called with (done, total); without it a bar shows on stderr
+    if this takes over two seconds.  on_round: called after each round or octave with its number and its frame,
     if frames are kept.  settings: fields of DreamSettings, `preset` and `strength` among them.
 
     Raises PellucidError for a file that is no photo, values outside [0, 1], a rectangle that is not in the photo, a
@@ -134,28 +137,25 @@ def dream(
     what = chosen(model, layer, unit, settings)
     opened, options = what.model, what.settings
     shot, area_of_photo = limit_size(as_photo(photo), options.size), as_photo(photo).image.shape[1:]
-    where = _level_masks(area_of_photo, shot.image.shape[1:], options.levels, mask, area, tiles)
+    working = shot.image.shape[1:]
+    where = masks.level_areas(_everywhere(area_of_photo, working, mask, area), tiles, options.levels, working)
     of_tiles = _is_of_tiles(what.unit, tiles, options)
     goals = read_goals(opened, what.layer, WHOLE_LAYER if of_tiles else what.unit)
     image = torch.from_numpy(shot.image)
-    before = (image if options.color else map_bands(luminance, image)).to(opened.device)
-    masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
+    before = (image if options.color else luminance(image, options.gray)).to(opened.device)
+    masked = [area.mask for area in where if area.mask is not None]  # where any level dreams; everywhere, if one does
     seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
     folded = opened.folded(goals.layers)
+    begun = None if start is None else resize(torch.as_tensor(start, device=before.device), working)
     with folded.reading(goals.layers) as read, reporting("dream", progress) as report:
         if _method(folded, read, of_tiles, guide, options) == "octaves":
             options = options.for_octaves()
             before = before.expand(max(len(before), opened.input_shape[0]), -1, -1).contiguous()
             goals = goals if guide is None else _led(goals, folded, read, limit_size(as_photo(guide), options.tile))
-            begun = (
-                None
-                if start is None
-                else resize(torch.as_tensor(start, device=before.device), (before.shape[1], before.shape[2]))
-            )
             running: Any = OctaveDream(folded, read, goals, options, before, seen, begun, report)
         else:
             choices = unit_choice.resolve_choices(opened, goals.layers[0], what.unit, options.levels)
-            running = TiledDream(folded, read, goals.layers[0], choices, where, options, before, report)
+            running = TiledDream(folded, read, goals.layers[0], choices, where, options, before, begun, report)
         return _run(running, opened, goals.layers, shot, before, seen, options, on_round)
 
 
@@ -179,12 +179,12 @@ def _run(
         if options.frame > 0:
             found = resize(change, (small.shape[1], small.shape[2]))
             found = at_mean_change(small, found, options.mean_change * share)
-            frames.append(apply_change(small, found, options.contrast**share, area).cpu().numpy())
+            frames.append(finished(small, found, options, share, area).cpu().numpy())
             if on_round is not None:
                 on_round(number, frames[-1])
     change = at_mean_change(before, change, options.mean_change)
     return Dream(
-        image=(apply_change(before, change, options.contrast, seen) if options.strength > 0 else before).cpu().numpy(),
+        image=finished(before, change, options, 1.0, seen).cpu().numpy(),
         before=shot.image,
         change=change.cpu().numpy(),
         alpha=shot.alpha,
@@ -194,6 +194,8 @@ def _run(
         model=model.name,
         layers=layers,
         units=running.units,
+        counts=running.counts,
+        stages=tuple(running.stages),
         settings=options,
         metadata=shot.metadata,
     )
@@ -277,30 +279,16 @@ def _enlarge_middle(image: Float32[np.ndarray, "channel height width"], factor: 
     return nearer
 
 
-def _level_masks(
+def _everywhere(
     photo: tuple[int, int],
     working: tuple[int, int],
-    levels: int,
     mask: StrPath | Photo | ArrayLike | None,
     area: Sequence[int] | None,
-    tiles: Sequence[Any] | None,
-) -> list[Tensor | None]:
-    """The mask of each level, None for everywhere: the product of all that is asked for."""
-    everywhere = []
-    if mask is not None:
-        everywhere.append(masks.photo_mask(as_photo(mask, "mask"), working))
-    if area is not None:
-        everywhere.append(masks.rectangle_mask(area, photo, working))
-    flat = tiles is None or all(isinstance(number, int | np.integer) for number in tiles)
-    each: Sequence[Any] = [tiles] * levels if flat or tiles is None else tiles
-    if len(each) != levels:
-        raise PellucidError(f"There are tiles for {len(each)} levels of {levels}; give numbers, or one for each.")
-    found: list[Tensor | None] = []
-    for level, numbers in enumerate(each):
-        side = 2 ** (levels - 1 if flat else level)
-        parts = everywhere + ([] if numbers is None else [masks.tile_mask(numbers, side, working)])
-        found.append(torch.stack(parts).prod(0) if parts else None)
-    return found
+) -> Tensor | None:
+    """The mask of all levels: the product of what is asked for, None for everywhere."""
+    parts = [] if mask is None else [masks.photo_mask(as_photo(mask, "mask"), working)]
+    parts += [] if area is None else [masks.rectangle_mask(area, photo, working)]
+    return torch.stack(parts).prod(0) if parts else None
 
 
 def _limited(picture: Picture, longest: int) -> Tensor:

@@ -76,6 +76,8 @@ class Bands:
 class OctaveDream:
     """The state of one dream: model, goals, settings, picture, and random shifts."""
 
+    counts, stages = (), ()  # there are no levels
+
     def __init__(
         self,
         model: Model,

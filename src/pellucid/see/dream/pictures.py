@@ -5,7 +5,7 @@ resize, resize_by_matrices: picture, (height, width) -> picture of that size
 carved:           picture in [0, 1], change of the logits of its pixels, or of its luminance's -> picture in [0, 1]
 at_mean_change:   picture, change of logits, a number -> the same change, as strong as changes pixels by so much
 change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
-soft_clip:        change, bounds -> nearly the same change while it is small, never beyond the bounds
+finished:         picture, change, settings -> the carved picture with their contrast, center and bound
 map_bands:        a function of pixels, pictures -> its picture, computed a band of rows at a time
 
 Resizing is bicubic (R. Keys, 1981, a = -0.5, as Pillow and PyTorch's antialiased resizing have it); where a picture
@@ -19,7 +19,8 @@ color differences. Where that would leave [0, 1], the color is drawn towards gra
 luminance still is the one asked for. Where nothing changes, the picture is given back to the bit.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -27,7 +28,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.data.photos import weighted_gray
+from pellucid.data.photos import GRAY, weighted_gray
+from pellucid.settings import DreamSettings
 
 Picture = Float[Tensor, "channel height width"]
 Change = Float[Tensor, "changed height width"]  # of the logits of the luminance, or of each channel
@@ -76,10 +78,10 @@ def _cubic(x: Tensor) -> Tensor:
     return torch.where(x < 1, near, far)
 
 
-def luminance(picture: Picture) -> Change:
+def luminance(picture: Picture, weights: Sequence[float] = GRAY) -> Change:
     """0.299 R + 0.587 G + 0.114 B of three channels; their mean for any other number, so one is given back as it is."""
     if len(picture) == 3:
-        gray: Tensor = weighted_gray(picture)
+        gray: Tensor = weighted_gray(picture, weights)
         return gray
     return picture if len(picture) == 1 else picture.mean(0, keepdim=True)
 
@@ -99,7 +101,7 @@ def _carved(picture: Picture, change: Change) -> Picture:
     return torch.where(change == 0, picture, pixels_of(logits_of(picture) + change))
 
 
-def logits_of(picture: Picture) -> Picture:
+def logits_of(picture: Tensor) -> Tensor:
     """log(p / (1 - p)), p a little nearer to the middle than the picture, so that it is finite for black and white."""
     return torch.logit(_inside(picture))
 
@@ -134,8 +136,37 @@ def slope(picture: Picture) -> Picture:
     return inside * (1 - inside)
 
 
-def _inside(picture: Picture) -> Picture:
-    return ENDS + (1 - 2 * ENDS) * picture
+def _inside(numbers: Tensor) -> Tensor:
+    return ENDS + (1 - 2 * ENDS) * numbers
+
+
+def finished(
+    picture: Picture,
+    change: Change,
+    settings: DreamSettings,
+    share: float = 1.0,
+    area: Float[Tensor, "1 height width"] | None = None,
+) -> Picture:
+    """The carved picture, brought by `share` to the contrast, center and bound of the settings, inside the mask.
+
+    Contrast is about the photo's mean logit, which goes to the center; the bound is a share of how far the photo's own
+    logits reach from there, to black or to white, whichever is nearer. Without strength the photo stays as it is.
+    """
+    contrast, center, clip = settings.contrast, settings.center, settings.clip
+    if settings.strength == 0 or (contrast == 1 and center is None and clip is None):
+        return carved(picture, change)
+    photo = logits_of(map_bands(luminance, picture))
+    middle = photo.mean()
+    bound = math.inf if clip is None else clip * float(torch.minimum(middle - photo.min(), photo.max() - middle))
+    goal = middle if center is None else logits_of(torch.full_like(middle, center))
+
+    def work(picture: Tensor, change: Tensor, *areas: Tensor) -> Tensor:
+        picture = _carved(picture, change)
+        light = logits_of(luminance(picture))
+        more = share * (goal + (contrast * (light - middle)).clamp(-bound, bound) - light)
+        return _carved(picture, torch.stack([more, *areas]).prod(0))
+
+    return map_bands(work, picture, change, *([] if area is None else [area]))
 
 
 def change_luminance(picture: Picture, change: Float[Tensor, "1 height width"]) -> Picture:
@@ -147,12 +178,6 @@ def change_luminance(picture: Picture, change: Float[Tensor, "1 height width"]) 
     share = room.amin(0, keepdim=True).clamp(0, 1)
     faded = torch.where(share < 1, wanted + share * difference, moved).clamp(0, 1)
     return torch.where(change == 0, picture, faded)
-
-
-def soft_clip(change: Tensor, up: Tensor, down: Tensor) -> Tensor:
-    """r tanh(change / r), r = `up` where the change is positive and `down` where not: approaches r, never passes it."""
-    room = torch.where(change > 0, up, down).clamp_min(LEAST_ROOM)
-    return room * torch.tanh(change / room)
 
 
 def map_bands(function: Callable[..., Tensor], *pictures: Float[Tensor, "_ height width"]) -> Picture:

@@ -6,8 +6,9 @@ assign_units:    a choice, the tiles of a level -> a unit for each tile
 
 "auto" takes the unit that a tile excites most already, compared with the rest of the photo: its activation over its
 own mean on the tiles of the photo plus the layer's mean, so that neither a map that answers everything wins
-everywhere, nor a hardly active one by a trifle. A unit for each tile is given for even cells, 1, 4, 16, 64 ... of a
-level, row by row; an overlapping tile takes that of the cell in which its middle lies.
+everywhere, nor a hardly active one by a trifle; and each tile listens to its neighbors. A unit for each tile is given
+for even cells, 1, 4, 16, 64 ... of a level, row by row; an overlapping tile takes that of the cell in which its middle
+lies.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from pellucid.errors import PellucidError
 from pellucid.see.dream.tiles import Tiling
@@ -24,6 +26,7 @@ from pellucid.see.objectives.units import require_units
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
 Unit = int | Literal["auto"]
+AGREEING = 2  # times that a tile listens to its neighbors
 UnitChoice = Unit | tuple[Unit, ...]  # of one level: for all of its tiles, or for each
 
 
@@ -54,9 +57,18 @@ def assign_units(
     return torch.tensor(units, dtype=torch.int64, device=device)
 
 
-def preferred_units(scores: Float[Tensor, "tile unit"], mean_scores: Float[Tensor, "unit"]) -> Int64[Tensor, "tile"]:
-    """The unit that stands out most on each tile: its score over the sum of its mean score and that of all units."""
-    return (scores / (mean_scores + mean_scores.mean().clamp_min(LEAST_DEVIATION))).argmax(1)
+def preferred_units(
+    scores: Float[Tensor, "tile unit"], mean_scores: Float[Tensor, "unit"], tiles: Tiling
+) -> Int64[Tensor, "tile"]:
+    """The unit that stands out most around each tile: its score over the sum of its mean score and that of all units.
+
+    Each tile takes the mean over itself and its neighbors, `AGREEING` times, so that strokes flow from one to the next.
+    """
+    relative = scores / (mean_scores + mean_scores.mean().clamp_min(LEAST_DEVIATION))
+    maps = relative.T.reshape(1, -1, len(tiles.tops), len(tiles.lefts))
+    for _ in range(AGREEING):
+        maps = functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)
+    return maps[0].flatten(1).argmax(0)
 
 
 def has_auto(choice: UnitChoice) -> bool:
