@@ -26,7 +26,7 @@ from pellucid.errors import PellucidError
 from pellucid.learn.history import History
 from pellucid.learn.network import Network
 from pellucid.see.patterns.pattern_files import load_images
-from pellucid.settings import TrainSettings
+from pellucid.settings import TrainSettings, dream_presets
 
 NET = "net.safetensors"
 
@@ -603,6 +603,18 @@ def test_a_dream_tells_the_command_that_made_it(capsys, small_net, suffix):
         assert "--engine" not in rest
 
 
+def test_the_presets_of_dreams_are_listed_and_shown(capsys):
+    """Rejects a preset that is not in the list, a photo that is asked for in vain, and a sheet that lacks one."""
+    listed = done(capsys, "dream", "--preset", "list")
+    assert all(name in listed for name in (*dream_presets(), "class:NAME"))
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 66, 3), np.uint8)).save("photo.png")
+    few = ["--steps", "1", "--octaves", "1"]
+    assert done(capsys, "dream", "photo.png", "--preset", "all", *few).endswith("Wrote presets.png\n")
+    with Image.open("presets.png") as sheet:
+        assert sheet.width * sheet.height > (len(dream_presets()) + 1) * 40 * 66 * 4
+    assert "no photograph; give one" in refused(capsys, "dream")
+
+
 def test_octaves_dream_deep_where_a_layer_takes_any_size(capsys, small_net):
     """Rejects a deep dream that gives back the photo or lowers what it maximizes, and another size."""
     noise = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
@@ -623,7 +635,7 @@ def test_what_cannot_be_dreamt_is_refused(capsys, small_net):
     assert "'nowhere.jpg'" in refused(capsys, "dream", "nowhere.jpg", *words, "--unit", "0")
     Image.new("RGB", (40, 40)).save("photo.png")
     assert "unit 4" in refused(capsys, "dream", "photo.png", *words, "--unit", "4")
-    assert "levels" in refused(capsys, "dream", "photo.png", *words, "--unit", "0", "1", "2")
+    assert "levels" in refused(capsys, "dream", "photo.png", *words, "--levels", "2", "--unit", "0", "1", "2")
 
 
 def test_the_tour_refuses_data_before_it_begins(capsys):

@@ -42,7 +42,7 @@ def test_what_was_renamed_is_declared():
     assert {old for _, old, _ in FORMER} >= {
         *("rate", "rates", "alpha", "average", "turn", "grain", "shots", "tries", "retries", "first", "last", "ascent")
     }
-    assert {verb for verb, _, _ in OPTIONS} >= {"train", "pattern", "patterns", "dream", "atlas", "study"}
+    assert {verb for verb, _, _ in OPTIONS} >= {"train", "pattern", "patterns", "atlas", "study"}
 
 
 @pytest.mark.parametrize(("group", "old", "new"), FORMER, ids=lambda value: getattr(value, "__name__", value))

@@ -19,6 +19,7 @@ from pellucid.settings import (
     ModelSettings,
     PatternSettings,
     SeedSettings,
+    dream_presets,
 )
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ def _image_to_inspect(
 
 @app.command
 def dream(
-    photo: str,
+    photo: str | None = None,
     /,
     *,
     model: AnyModel | None = None,
@@ -314,7 +315,7 @@ def dream(
     photographs only.
 
     Args:
-        photo: photograph; for many a folder, or a glob in quotes
+        photo: photograph; for many a folder, or a glob in quotes (default: none, for a list of presets)
         model: model that dreams: a name of `pellucid models`, a file, or package.module:factory (default: the preset's)
         layer: layers to make stronger, each a name, LAYER:UNIT, or LAYER=WEIGHT (default: the preset's)
         unit: units to make stronger, each a number from 0, the name of a class, auto for what the photo has already, -1
@@ -330,6 +331,15 @@ def dream(
         guide: picture whose activations octaves approach (default: none)
     """
     others = {k: value for k, value in locals().items() if value and k not in ("photo", "how", "settings", "execution")}
+    from pellucid.data.html import table
+
+    if settings.preset == "list":
+        presets = {name: preset["says"] for name, preset in dream_presets().items()}
+        presets["class:NAME"] = "a class of the color network, such as class:peacock"
+        print(table(["preset", "what one sees"], list(presets.items())))
+        return
+    if photo is None:
+        raise PellucidError("There is no photograph; give one, such as `pellucid dream photo.jpg`.")
     command = command_of(["pellucid", "dream", photo], how, settings, **others)
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of

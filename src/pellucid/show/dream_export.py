@@ -27,18 +27,19 @@ from pellucid.data.pictures import UNREADABLE, tell_skipped
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
 from pellucid.files import StrPath, check_output, fill_name, output_folder, read_bytes
-from pellucid.progress import Progress
-from pellucid.see.dream.dream import Dream, as_photo
+from pellucid.progress import Progress, ignore_progress, reporting
+from pellucid.see.dream.dream import Dream, as_photo, limit_size
 from pellucid.see.dream.dream import dream as carve
 from pellucid.see.dream.dream import zoom as zoom_in
 from pellucid.see.dream.pictures import resize
 from pellucid.see.dream.presets import model_for
 from pellucid.see.models.base import Model
-from pellucid.settings import DreamSettings
+from pellucid.settings import DreamSettings, dream_presets
 from pellucid.show import style
 from pellucid.show.films import FORMATS, save_film
 from pellucid.show.result_cache import digest
 
+ALL, SHEET = "all", 400  # the preset that stands for each of them; pixels of a picture of their sheet
 FORMAT = 3  # of the hash below; another one dreams again
 
 
@@ -59,11 +60,15 @@ def save_dreams(
     out: a picture for one photo ("dream.png"), a folder for many ("dreams"), where each keeps its name, as a PNG, or
     names for them, such as "dreams/{photo}-deep.jpg". Each file tells what it is the dream of, so that after an
     interruption the same command goes on.  engine: where many photos are dreamt on, this process if there is none.
+    With the preset "all", one sheet of the photo and the dream of each preset ("presets.png").
     film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
     note: how they are made, such as the command, for the metadata of each dream (default: its settings).
     asked: keywords of `dream`. Every path is checked before the work.  Raises PellucidError as `dream` does; of many,
     a photo that cannot be read is left out, which a warning says at the end, as it does of hidden and of other files.
     """
+    if asked.get("preset") == ALL:
+        yield _preset_sheet(source, model, "presets.png" if out is None else out, asked)
+        return
     photos = find_photos(source)
     many = [*photos] != [os.fspath(source)]
     if many and (film is not None or panel_path is not None):
@@ -95,6 +100,23 @@ def save_dreams(
     if film is not None:
         zoomed = zoom_in(source, opened, frames=zoom, **asked) if zoom else None
         yield save_dream_film(dreamt, film) if zoomed is None else save_picture_film(zoomed, film)
+
+
+def _preset_sheet(source: StrPath, model: Any, out: StrPath, asked: Mapping[str, Any]) -> Path:
+    """Writes the photo and, of each preset, its dream on it, small, side by side."""
+    from pellucid.show.figures.axes import save_figure
+    from pellucid.show.figures.pictures import captioned_figure
+
+    check_output(out, style.FIGURES)
+    photo = limit_size(as_photo(source), min(int(asked.get("size", SHEET)), SHEET))
+    cells = [("photo", Path(source).stem, photo.over())]
+    with reporting("presets", None) as report:
+        report.expect(len(dream_presets()))
+        for name, preset in dream_presets().items():
+            dreamt = carve(photo, model, progress=ignore_progress, **{**asked, "preset": name, "frame": 0})
+            cells.append((name, preset["says"], Photo(dreamt.image, dreamt.alpha).over()))
+            report.advance(1)
+    return save_figure(captioned_figure(cells), out)
 
 
 def _dream_many(

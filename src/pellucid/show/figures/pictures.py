@@ -2,11 +2,15 @@
 
 class_means_figure: ClassMeans -> the mean image of each class that a network predicts, with the number of images behind
 dream_panel: Dream -> photo, gray, dream, dream with contrast
+captioned_figure: names, words and pictures of one size -> all of them, several in a row
 
 A class that no image is surely predicted as keeps its place, empty, and says so.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float32
 from matplotlib.figure import Figure
 
 from pellucid.data.photos import Photo, to_gray
@@ -53,6 +57,7 @@ def class_means_figure(found: ClassMeans) -> Figure:
 
 PANEL = 480  # pixels: the longer side of each picture of a panel
 WORDS = ("photo", "gray", "dream", "dream, contrast")
+WIDEST, CAPTION = 1700, 48  # pixels of a row; below a picture, for its name and words
 FOOT = 22  # pixels below a picture, for its words
 
 
@@ -67,4 +72,18 @@ def dream_panel(dream: Dream) -> Figure:
         pixels = style.image_bytes(picture)
         draw_image(axes, pixels[..., None].repeat(3, -1) if pixels.ndim == 2 else pixels, left, top)
         draw_text(axes, word, left, top + height + 5, size=9, colour=LIGHT.muted)
+    return figure
+
+
+def captioned_figure(cells: Sequence[tuple[str, str, Float32[np.ndarray, "channel height width"]]]) -> Figure:
+    """Pictures in [0, 1], each with its name and some words below."""
+    _, height, width = cells[0][2].shape
+    across = min(len(cells), max(1, WIDEST // width))
+    figure_height = 2 * MARGIN + -(-len(cells) // across) * (height + CAPTION + GAP) - GAP
+    figure, axes = pixel_figure(2 * MARGIN + across * (width + GAP) - GAP, figure_height)
+    for index, (name, words, picture) in enumerate(cells):
+        left, top = MARGIN + index % across * (width + GAP), MARGIN + index // across * (height + CAPTION + GAP)
+        draw_image(axes, style.image_bytes(np.broadcast_to(picture, (3, height, width))), left, top)
+        draw_text(axes, name, left, top + height + 7, size=15, colour=LIGHT.ink, serif=True)
+        draw_text(axes, words, left, top + height + 29, size=9, colour=LIGHT.muted)
     return figure
