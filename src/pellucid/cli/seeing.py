@@ -293,7 +293,7 @@ def dream(
     photo: str | None = None,
     /,
     *,
-    model: AnyModel | None = None,
+    model: str | None = None,
     layer: tuple[str, ...] = (),
     unit: tuple[str, ...] = (),
     out: Path | None = None,
