@@ -320,6 +320,7 @@ def dream(
         layer: layers to make stronger, each a name, LAYER:UNIT, or LAYER=WEIGHT (default: the preset's)
         unit: units to make stronger, each a number from 0, the name of a class, auto for what the photo has already, -1
             for the whole layer, or UNIT=WEIGHT; by tiles one for each level, 1,2,3,4 for one for each of its tiles
+            (default: the preset's)
         out: file for the dream: .png, .jpg or .webp; for many photos a folder, or a name such as
             dreams/{photo}-deep.jpg (default: dream.png, or dreams)
         film: film of the rounds: .gif, .webp or .mp4 (default: none)

@@ -19,8 +19,7 @@ from pellucid.settings import DreamSettings, dream_presets
 
 COLOR_NETWORK = "efficientnet-lite0"
 CLASS = "class:"
-MOST_BLOCKS = 32
-COARSEST = 16  # pixels of the image for each position of a map: what lies deeper sees the whole image
+MOST_BLOCKS, MANY, DEPTH = 32, 8, 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +66,7 @@ def model_for(model: Any, preset: str) -> Model:
 
 
 def inner_layer(model: Model) -> str:
-    """The deepest block of maps whose positions are at most COARSEST pixels apart; else the deepest of maps, or of any.
-
-    Of many blocks the last of its size: deeper ones see the whole image at once.
-    """
+    """The block of maps at DEPTH of all of them, where units answer to parts of things; of few, the deepest."""
     blocks = model.blocks(MOST_BLOCKS)
-    maps = [layer for layer in blocks if len(layer.shape) == 3] or blocks
-    fine = [layer for layer in maps if layer.shape[-1] * COARSEST >= model.input_shape[2]]
-    return (fine or maps)[-1].name
+    maps = [layer.name for layer in blocks if len(layer.shape) == 3] or [layer.name for layer in blocks]
+    return maps[round(DEPTH * (len(maps) - 1))] if len(maps) >= MANY else maps[-1]
