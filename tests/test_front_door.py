@@ -15,7 +15,20 @@ NAMES = [
     *("Network", "Layer", "Conv", "Pool", "GlobalPool", "Flatten", "Dense", "BatchNorm", "Dropout", "Residual"),
     *("train", "evaluate", "check_gradients"),
     *("study", "scan_clusters", "cluster_data", "compare_clusters"),
-    *("open_model", "patterns", "pattern", "dream", "octaves", "zoom", "inspect", "judge", "atlas", "Live"),
+    *(
+        "open_model",
+        "patterns",
+        "pattern",
+        "dream",
+        "octaves",
+        "video",
+        "zoom",
+        "save_film",
+        "inspect",
+        "judge",
+        "atlas",
+        "Live",
+    ),
     "PellucidError",
 ]
 

@@ -22,12 +22,14 @@ from .see.dataset.activations import inspect as inspect
 from .see.dataset.fitting import evaluate as evaluate
 from .see.dream.dream import dream as dream
 from .see.dream.dream import octaves as octaves
-from .see.dream.dream import zoom as zoom
+from .see.dream.video import video as video
+from .see.dream.zoom import zoom as zoom
 from .see.judge.judge import judge as judge
 from .see.models.open import open_model as open_model
 from .see.patterns.api import pattern as pattern
 from .see.patterns.api import patterns as patterns
 from .show.atlas.build import atlas as atlas
 from .show.figures.live_plot import Live as Live
+from .show.films import save_film as save_film
 
 __version__: str

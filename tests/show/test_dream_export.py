@@ -7,13 +7,16 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from pellucid.data.clips import frame_times, read_frames
 from pellucid.data.photos import read_photo
 from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.executors import Engine
-from pellucid.see.dream.dream import dream, zoom
+from pellucid.see.dream.dream import dream
 from pellucid.see.models.open import open_model
 from pellucid.show import dream_export
 from pellucid.show.figures.pictures import WORDS, dream_panel
+from pellucid.show.films import save_film
+from pellucid.show.result_cache import ResultCache
 from tests.see.conftest import small_cnn
 
 ASKED = {"layer": "relu2", "unit": 1, "levels": 1, "rounds": 2, "steps": 3}
@@ -53,20 +56,6 @@ def test_a_film_plays_the_photo_and_every_round(model, photo, tmp_path):
         assert film.size == (20, 13)
     with pytest.raises(PellucidError, match="kept no frames"):
         dream_export.save_dream_film(dream(photo, model, frame=0, **ASKED), tmp_path / "film.gif")
-
-
-def test_a_zoom_comes_nearer(model, photo):
-    """Rejects dreams that stay where they are, and pictures whose size changes."""
-    pictures = list(
-        zoom(photo, model, layer="relu2", unit=1, levels=1, steps=1, learning_rate=1e-6, frames=6, factor=1.1)
-    )
-    assert len(pictures) == 7
-    assert {picture.shape for picture in pictures} == {(3, 33, 51)}
-    nearer = 1.1**6
-    spread = [picture[0, :, -1].mean() - picture[0, :, 0].mean() for picture in (pictures[0], pictures[-1])]
-    assert spread[1] == pytest.approx(spread[0] / nearer, rel=0.1)
-    with pytest.raises(PellucidError, match="above 1 and at most 2"):
-        next(zoom(photo, model, layer="relu2", unit=1, factor=1.0))
 
 
 def test_a_panel_shows_all_four(model, photo):
@@ -196,3 +185,107 @@ def test_one_photo_with_all_that_can_be_kept(model, photo, tmp_path):
         list(dream_export.save_dreams(photo, model, zoom=2, **ASKED))
     with pytest.raises(PellucidError, match="does not exist"):
         list(dream_export.save_dreams(tmp_path / "no.png", model, film=tmp_path / "nowhere" / "f.gif", **ASKED))
+
+
+@pytest.fixture
+def colored():
+    torch.manual_seed(0)
+    return open_model(small_cnn(3), input_shape=(3, 13, 9))
+
+
+def clip(path: Path, count: int = 5) -> Path:
+    """A pan over waves, 24 x 36, 40 milliseconds a frame."""
+    y, x = np.mgrid[0:24, 0:60] / 9
+    waves = np.uint8(127 + 100 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1))
+    return save_film([waves[:, i : i + 36] for i in range(count)], path, milliseconds=[40] * count, hold=0)
+
+
+FLOWS = {"layer": "relu2", "unit": 1, "octaves": 1, "steps": 2}
+
+
+@pytest.mark.parametrize(("name", "out"), [("a.mp4", "b.mp4"), ("a.mp4", "b.gif"), ("a.webp", "b.webp")])
+def test_a_clip_becomes_a_film_as_long_and_as_quick(colored, tmp_path, name, out):
+    """Rejects frames that are dropped, another rate, frames that are left behind, and a film that is not dreamt."""
+    pytest.importorskip("av")
+    pytest.importorskip("cv2")
+    source = clip(tmp_path / name)
+    path = dream_export.save_clip(source, colored, out=tmp_path / out, **FLOWS)
+    assert frame_times(path) == pytest.approx([40] * 5, abs=0.1)
+    dreamt, plain = ([pixels for pixels, _, _ in read_frames(file)] for file in (path, source))
+    assert np.abs(dreamt[-1] - plain[-1]).mean() > 0.02
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted({name, out})
+    slow = dream_export.save_clip(source, colored, out=tmp_path / "slow.gif", milliseconds=100, **FLOWS)
+    assert frame_times(slow) == [100] * 5
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 8, 9])
+def test_a_clip_goes_on_where_it_was_killed(colored, tmp_path, monkeypatch, at):
+    """Rejects a run that starts anew or trusts a half-written frame, and one that goes on to another film."""
+    pytest.importorskip("cv2")
+    source, steps = clip(tmp_path / "a.webp"), []
+    whole = dream_export.save_clip(source, colored, out=tmp_path / "whole.webp", **FLOWS).read_bytes()
+    saved = ResultCache.save_part
+
+    def killed(cache, name, arrays, pieces):
+        steps.append(name)
+        if len(steps) == at:
+            raise KeyboardInterrupt
+        saved(cache, name, arrays, pieces)
+
+    monkeypatch.setattr(ResultCache, "save_part", killed)
+    with pytest.raises(KeyboardInterrupt):
+        dream_export.save_clip(source, colored, out=tmp_path / "film.webp", **FLOWS)
+    assert not (tmp_path / "film.webp").exists()
+    monkeypatch.setattr(ResultCache, "save_part", lambda *asked: (steps.append(asked[1]), saved(*asked))[1])
+    again = dream_export.save_clip(source, colored, out=tmp_path / "film.webp", **FLOWS)
+    assert again.read_bytes() == whole
+    assert steps.count("last") <= 6  # of five frames, at most the one that was not written is dreamt twice
+    assert not (tmp_path / "film.webp.frames").exists()
+
+
+def test_frames_of_other_settings_are_not_taken_over(colored, tmp_path, monkeypatch):
+    """Rejects a film of two dreams, after an interruption and a change of mind."""
+    pytest.importorskip("cv2")
+    source = clip(tmp_path / "a.gif")
+    whole = dream_export.save_clip(source, colored, out=tmp_path / "whole.gif", **FLOWS).read_bytes()
+    monkeypatch.setattr(dream_export, "save_film", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        dream_export.save_clip(source, colored, out=tmp_path / "film.gif", **{**FLOWS, "unit": 2})
+    monkeypatch.undo()
+    assert dream_export.save_clip(source, colored, out=tmp_path / "film.gif", **FLOWS).read_bytes() == whole
+
+
+def test_the_sound_of_a_clip_is_kept(colored, tmp_path):
+    """Rejects a silent film, and one whose sound lasts longer than its pictures."""
+    av = pytest.importorskip("av")
+    pytest.importorskip("cv2")
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        seen, heard = out.add_stream("libx264", rate=25), out.add_stream("aac", rate=48000, layout="mono")
+        seen.width, seen.height, seen.pix_fmt = 36, 24, "yuv420p"
+        for number in range(6):
+            out.mux(seen.encode(av.VideoFrame.from_ndarray(np.full((24, 36, 3), 30 * number, np.uint8))))
+        tone = np.sin(np.arange(11_520) / 9, dtype=np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        for packet in [*seen.encode(None), *heard.encode(frame), *heard.encode(None)]:
+            out.mux(packet)
+    path = dream_export.save_clip(tmp_path / "a.mp4", colored, out=tmp_path / "b.mp4", **FLOWS)
+    with av.open(str(tmp_path / "a.mp4")) as before, av.open(str(path)) as after:
+        sounds = [np.concatenate([f.to_ndarray() for f in file.decode(audio=0)], 1) for file in (before, after)]
+    np.testing.assert_array_equal(*sounds)
+
+
+def test_what_only_a_zoom_knows_is_refused_without_one(model, photo, tmp_path):
+    """Rejects a rotation that is ignored, and a frame time of no film."""
+    for asked in ({"rotate": 3.0, "film": tmp_path / "f.gif"}, {"loop": True}, {"milliseconds": 40}, {"zoom": 4}):
+        with pytest.raises(PellucidError, match="give --film and --zoom"):
+            list(dream_export.save_dreams(photo, model, **asked, **ASKED))
+
+
+def test_a_zoom_takes_its_time_and_a_loop_does_not_hold(model, photo, tmp_path):
+    """Rejects the time of rounds for a zoom, and a loop that stops at its last picture."""
+    paths = {"out": tmp_path / "d.png", "film": tmp_path / "f.webp"}
+    list(dream_export.save_dreams(photo, model, zoom=3, factor=1.2, milliseconds=50, **paths, **ASKED))
+    assert frame_times(tmp_path / "f.webp") == [50, 50, 50, 1250]
+    list(dream_export.save_dreams(photo, model, zoom=3, loop=True, milliseconds=50, **paths, **ASKED))
+    assert frame_times(tmp_path / "f.webp") == [50, 50, 50]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from pellucid.data.clips import frame_times, read_frames
 from pellucid.errors import PellucidError
 from pellucid.show.films import save_film
 
@@ -56,21 +57,55 @@ def test_a_refused_film_leaves_nothing_behind(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg leaves its pipes open
-def test_an_mp4_holds_every_frame(tmp_path: Path):
-    """Rejects odd sides that the format refuses, and frames that are dropped."""
-    ffmpeg = pytest.importorskip("imageio_ffmpeg")
-    path = save_film(np.full((3, 33, 35, 3), 90, np.uint8), tmp_path / "film.mp4", milliseconds=100, hold=100)
-    reader = ffmpeg.read_frames(path)
-    assert next(reader)["size"] == (36, 34)
-    frames = [np.frombuffer(frame, np.uint8) for frame in reader]
-    assert len(frames) == 4
-    assert all(abs(frame.astype(int) - 90).max() < 8 for frame in frames)
+def test_frames_are_taken_one_by_one(tmp_path: Path):
+    """Rejects a film that is held as a whole before its first frame is written, or cut short in silence."""
+    alive, most = [0], [0]
+
+    class Counted(np.ndarray):
+        def __del__(self):
+            alive[0] -= 1
+
+    def frames():
+        for number in range(40):
+            alive[0] += 1
+            most[0] = max(most[0], alive[0])
+            yield np.full((8, 10, 3), 6 * number, np.uint8).view(Counted)
+
+    for suffix in (".webp", ".gif"):
+        seen, durations = played(save_film(frames(), tmp_path / f"film{suffix}", milliseconds=[30] * 40, hold=0))
+        assert len(seen) == 40
+        assert set(durations) == {30}
+        assert most[0] < 8
+    pytest.importorskip("av")
+    save_film(frames(), tmp_path / "film.mp4", milliseconds=[30] * 40)
+    assert most[0] < 8
+
+
+def test_pictures_are_frames_too(tmp_path: Path):
+    """Rejects a front door whose `save_film` takes no picture that `zoom` gives."""
+    picture = np.array([[[0.0, 1.0]], [[0.2, 0.4]], [[1.0, 0.0]]], np.float32)
+    seen, _ = played(save_film([picture, 1 - picture], tmp_path / "film.webp"))
+    np.testing.assert_array_equal(seen[0], [[[0, 51, 255], [255, 102, 0]]])
+
+
+def test_an_mp4_holds_every_frame_as_it_was_for_its_time(tmp_path: Path):
+    """Rejects odd sides that the format refuses, frames that are dropped, colors of another standard, rounded times."""
+    pytest.importorskip("av")
+    colors = np.array([[200, 30, 40], [20, 180, 60], [30, 60, 220]], np.uint8)
+    frames = np.broadcast_to(colors[:, None, None], (3, 33, 35, 3))
+    path = save_film(frames, tmp_path / "film.mp4", milliseconds=[1001 / 30, 1001 / 30, 20], hold=100)
+    seen = [pixels for pixels, _, _ in read_frames(path)]
+    assert [pixels.shape for pixels in seen] == [(3, 34, 36)] * 3
+    for pixels, color in zip(seen, colors, strict=True):
+        np.testing.assert_allclose(255 * pixels[:, 9, 9], color, atol=5)
+    assert frame_times(path) == pytest.approx([1001 / 30, 1001 / 30, 120], abs=0.02)
+    gray = save_film(np.full((2, 8, 8), 90, np.uint8), tmp_path / "gray.mp4", milliseconds=50)
+    assert all(np.abs(255 * pixels - 90).max() < 4 for pixels, _, _ in read_frames(gray))
 
 
 def test_an_mp4_without_its_package_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Rejects a traceback, and an empty file left behind."""
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(PellucidError, match="imageio-ffmpeg"):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(PellucidError, match=r"PyAV; install it: pip install 'pellucid\[video\]'"):
         save_film(numbers(2, 8, 8), tmp_path / "film.mp4")
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ from pellucid.settings import (
     DataSettings,
     DreamSettings,
     EngineSettings,
+    FilmSettings,
     ModelSettings,
     PatternSettings,
     SeedSettings,
@@ -306,6 +307,7 @@ def dream(
     guide: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),
+    moving: Flat[FilmSettings] = FilmSettings(),
     execution: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
     """Dream on a photograph, or on many: paint into it what a network sees in it.
@@ -315,14 +317,15 @@ def dream(
     photographs only.
 
     Args:
-        photo: photograph; for many a folder, or a glob in quotes (default: none, for a list of presets)
+        photo: photograph; for many a folder, or a glob in quotes; or a clip, each frame of which is dreamt on: .mp4,
+            .mov, .webm, .mkv, .avi, an animated .gif, .webp or .png (default: none, for a list of presets)
         model: model that dreams: a name of `pellucid models`, a file, or package.module:factory (default: the preset's)
         layer: layers to make stronger, each a name, LAYER:UNIT, or LAYER=WEIGHT (default: the preset's)
         unit: units to make stronger, each a number from 0, the name of a class, auto for what the photo has already, -1
             for the whole layer, or UNIT=WEIGHT; by tiles one for each level, 1,2,3,4 for one for each of its tiles
             (default: the preset's)
         out: file for the dream: .png, .jpg or .webp; for many photos a folder, or a name such as
-            dreams/{photo}-deep.jpg (default: dream.png, or dreams)
+            dreams/{photo}-deep.jpg; for a clip .mp4, .gif or .webp (default: dream.png, dreams, or dream.mp4)
         film: film of the rounds: .gif, .webp or .mp4 (default: none)
         zoom: number of dreams, each nearer than the last, that the film shows; 0 for the rounds
         panel: figure of photo, gray photo, dream and contrast side by side (default: none)
@@ -331,7 +334,9 @@ def dream(
         tiles: tiles of the last level to dream in, counted from 0 row by row (default: all of them)
         guide: picture whose activations octaves approach (default: none)
     """
-    others = {k: value for k, value in locals().items() if value and k not in ("photo", "how", "settings", "execution")}
+    apart = {"photo", "how", "settings", "moving", "execution"}
+    others = {name: value for name, value in locals().items() if value and name not in apart | {"apart"}}
+    from pellucid.data.clips import is_clip
     from pellucid.data.html import table
 
     if settings.preset == "list":
@@ -341,19 +346,27 @@ def dream(
         return
     if photo is None:
         raise PellucidError("There is no photograph; give one, such as `pellucid dream photo.jpg`.")
-    command = command_of(["pellucid", "dream", photo], how, settings, **others)
+    command = command_of(["pellucid", "dream", photo], how, settings, moving, **others)
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
 
     where = {"mask": mask, "area": area, "tiles": tiles if tiles else None, "guide": guide}
     groups = [tuple(one.split(",")) if "," in one else one for one in unit]
     what = {"layer": layer or None, "unit": (groups[0] if len(groups) == 1 else groups) or None}
-    asked = {**what, **where, **given_options(settings)}
+    asked = {**what, **where, **given_options(settings), **given_options(moving)}
+    opened = None if model is None else model_of(model, how)
+    if is_clip(photo):
+        if film or panel or zoom or given_options(execution):
+            raise PellucidError(
+                "The dream on a clip is one film, named by --out; leave film, zoom, panel and engine out."
+            )
+        print_written(dream_export.save_clip(photo, opened, out=out, **asked))
+        return
     with engine_of(**given_options(execution)) as engine:
         asked = {**asked, "engine": engine}
         for path in dream_export.save_dreams(
             photo,
-            None if model is None else model_of(model, how),
+            opened,
             out=out,
             film=film,
             zoom=zoom,

@@ -18,6 +18,7 @@ from pellucid.settings.learning import SplitSettings as SplitSettings
 from pellucid.settings.learning import TrainSettings as TrainSettings
 from pellucid.settings.seeing import Cells as Cells
 from pellucid.settings.seeing import DreamSettings as DreamSettings
+from pellucid.settings.seeing import FilmSettings as FilmSettings
 from pellucid.settings.seeing import JudgeSettings as JudgeSettings
 from pellucid.settings.seeing import ModelSettings as ModelSettings
 from pellucid.settings.seeing import PatternSettings as PatternSettings

@@ -296,6 +296,19 @@ class DreamSettings(Settings):
         return 0.25 * math.pow(self.strength, 1.25)
 
 
+class FilmSettings(Settings):
+    """How a film of dreams moves."""
+
+    factor: float = field(1.05, gt=1, le=2)
+    """how much nearer each picture of a zoom comes than the one before"""
+    rotate: float = field(0.0, ge=-180, le=180)
+    """how far each picture of a zoom is turned against the one before, in degrees counterclockwise"""
+    milliseconds: float | None = field(None, unset="400 of rounds, 80 of a zoom, a clip's own", ge=1, le=60_000)
+    """time that each picture of a film stands, in milliseconds"""
+    loop: bool = field(False)
+    """a zoom without beginning or end, whose last picture leads to the first"""
+
+
 @cache
 def dream_presets() -> dict[str, dict[str, Any]]:
     """Each preset of dreams: its words, model, layers, units, and settings."""

@@ -2,7 +2,8 @@
 
 save_dreams: photo, or many, and settings -> files
 find_photos: a file, a folder or a glob -> its photos
-save_dream_film, save_picture_film: dream, or pictures of one size -> GIF, WebP or MP4
+save_clip:   clip -> the film of the dreams on its frames, as long, as quick, with its sound in an MP4
+save_dream_film: dream -> GIF, WebP or MP4
 
 A film plays the photo first, then a picture for each round, so one round makes two frames.
 """
@@ -11,16 +12,17 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 
+from pellucid.data.clips import FILMS, frame_times, read_frames
 from pellucid.data.folders import pictures_in
 from pellucid.data.photos import MOST_BYTES, WRITERS, Photo, decode_photo, read_photo, to_gray
 from pellucid.data.pictures import UNREADABLE, tell_skipped
@@ -30,14 +32,15 @@ from pellucid.files import StrPath, check_output, fill_name, output_folder, read
 from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream.dream import Dream, as_photo, limit_size
 from pellucid.see.dream.dream import dream as carve
-from pellucid.see.dream.dream import zoom as zoom_in
 from pellucid.see.dream.pictures import resize
 from pellucid.see.dream.presets import model_for
+from pellucid.see.dream.video import video
+from pellucid.see.dream.zoom import zoom as zoom_in
 from pellucid.see.models.base import Model
-from pellucid.settings import DreamSettings, dream_presets
+from pellucid.settings import DreamSettings, FilmSettings, dream_presets
 from pellucid.show import style
 from pellucid.show.films import FORMATS, save_film
-from pellucid.show.result_cache import digest
+from pellucid.show.result_cache import PIECES, ResultCache, digest
 
 ALL, SHEET = "all", 400  # the preset that stands for each of them; pixels of a picture of their sheet
 FORMAT = 3  # of the hash below; another one dreams again
@@ -63,20 +66,20 @@ def save_dreams(
     With the preset "all", one sheet of the photo and the dream of each preset ("presets.png").
     film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
     note: how they are made, such as the command, for the metadata of each dream (default: its settings).
-    asked: keywords of `dream`. Every path is checked before the work.  Raises PellucidError as `dream` does; of many,
-    a photo that cannot be read is left out, which a warning says at the end, as it does of hidden and of other files.
+    asked: keywords of `dream`, fields of FilmSettings. Every path is checked before the work.  Raises PellucidError as
+    `dream` does; of many, a photo that cannot be read is left out, which a warning says at the end, as it does of
+    hidden and of other files.
     """
     if asked.get("preset") == ALL:
         yield _preset_sheet(source, model, "presets.png" if out is None else out, asked)
         return
+    how = _moving(asked, film, zoom)
     photos = find_photos(source)
     many = [*photos] != [os.fspath(source)]
     if many and (film is not None or panel_path is not None):
         raise PellucidError(f"'{source}' is no single photo; give one for a film or a panel.")
     if not many and type(engine) not in (NoneType, Engine):
         raise PellucidError(f"'{source}' is one photo, which is one piece of work; leave out the engine.")
-    if zoom and film is None:
-        raise PellucidError("A zoom is a film; say where to write it with --film.")
     if not many:
         check_output("dream.png" if out is None else out, tuple(WRITERS))
     check_output(film, FORMATS)
@@ -97,9 +100,76 @@ def save_dreams(
         from pellucid.show.figures.pictures import dream_panel
 
         yield save_figure(dream_panel(dreamt), panel_path)
-    if film is not None:
-        zoomed = zoom_in(source, opened, frames=zoom, **asked) if zoom else None
-        yield save_dream_film(dreamt, film) if zoomed is None else save_picture_film(zoomed, film)
+    if film is not None and zoom:
+        zoomed, loop = zoom_in(source, opened, frames=zoom, **how, **asked), how.get("loop", False)
+        times = [how.get("milliseconds", 80)] * (zoom + (not loop))
+        yield save_film(zoomed, film, milliseconds=times, hold=0 if loop else 1200)
+    elif film is not None:
+        yield save_dream_film(dreamt, film, **how)
+
+
+def _moving(asked: dict[str, Any], film: StrPath | None, zoom: int) -> dict[str, Any]:
+    """The fields of FilmSettings, taken out of `asked`; PellucidError where there is no film that they are of."""
+    how = {name: asked.pop(name) for name in FilmSettings.model_fields if name in asked}
+    if (film is None and (zoom or how)) or (not zoom and how.keys() - {"milliseconds"}):
+        raise PellucidError("A zoom is a film, and factor, rotate and loop are of a zoom; give --film and --zoom.")
+    return FilmSettings.of(**how).model_dump(exclude_unset=True)
+
+
+def save_clip(
+    source: StrPath,
+    model: Any = None,
+    *,
+    out: StrPath | None = None,
+    milliseconds: float | int | None = None,
+    **asked: Any,
+) -> Path:
+    """Dream on every frame of a clip (see `read_frames`) and write them as a film, whose path is given back.
+
+    out: .mp4, .gif or .webp (default: "dream" with the suffix of the clip, or .mp4).  milliseconds: of each frame, in
+    place of the clip's own, and then without its sound.  asked: keywords of `dream`.  Finished frames lie beside the
+    film, in a folder of its name and `.frames`, until it is whole, so that after an interruption the same command goes
+    on, to the same film.  Raises PellucidError as `video` and `read_frames` do.
+    """
+    suffix = Path(source).suffix.lower()
+    target = Path(f"dream{suffix if suffix in FORMATS else '.mp4'}" if out is None else out)
+    check_output(target, FORMATS)
+    times = frame_times(source)
+    opened = model_for(model, DreamSettings.of(**{key: asked[key] for key in asked if key == "preset"}).preset)
+    asked, same = _all_but_photo(opened, asked)
+    with Path(source).open("rb") as file:
+        same += hashlib.file_digest(file, "blake2b").hexdigest()
+    cache = ResultCache(output_folder(f"{target}.frames/{PIECES}").parent, same, True, Engine())
+    last, done, before = cache.load_part("last"), 0, None
+    if last is not None:  # it is written before its frame, so there always is one to go on from
+        done, before = int(last["number"]) + 1, (last["before"], last["change"])
+        cache.save_part(f"{PIECES}/{done - 1}", {"picture": last["picture"]}, ())
+    frames = (pixels for pixels, _, _ in islice(read_frames(source), done, None))
+    with reporting("dream", None, unit="frame") as report:
+        report.expect(len(times) - done)
+        for number, dreamt in enumerate(video(frames, opened, before=before, **asked), done):
+            picture = {"picture": style.image_bytes(dreamt.image)}
+            state = {"number": np.array(number), "before": dreamt.before, "change": dreamt.change}
+            cache.save_part("last", {**picture, **state}, ())
+            cache.save_part(f"{PIECES}/{number}", picture, ())
+            report.advance(1)
+    pictures = (cache.load_piece(str(number))["picture"] for number in range(len(times)))
+    sound = source if suffix in FILMS and milliseconds is None else None
+    each = times if milliseconds is None else [milliseconds] * len(times)
+    save_film(pictures, target, milliseconds=each, hold=0, sound=sound)
+    cache.remove_pieces()
+    (cache.folder / "last.npz").unlink()
+    with suppress(OSError):  # something else lies there
+        cache.folder.rmdir()
+    return target
+
+
+def _all_but_photo(model: Model, asked: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """What is asked for, its pictures read, and a hash of all that a dream follows from, but its photo."""
+    pictures = {name: as_photo(asked[name], name) for name in ("mask", "guide") if asked.get(name) is not None}
+    facts = [FORMAT, model.name, model.scaling.to_dict(), {**asked, **dict.fromkeys(pictures), "frame": 0}]
+    arrays = model.identity() | {name: photo.over(0.0) for name, photo in pictures.items()}
+    return {**asked, **pictures, "frame": 0}, digest(facts, arrays)
 
 
 def _preset_sheet(source: StrPath, model: Any, out: StrPath, asked: Mapping[str, Any]) -> Path:
@@ -126,19 +196,17 @@ def _dream_many(
 
     Dreams that are there already, by what they say of themselves, are not made again.
     """
-    pictures = {name: as_photo(asked[name], name) for name in ("mask", "guide") if asked.get(name) is not None}
-    facts = [FORMAT, model.name, model.scaling.to_dict(), {**asked, **dict.fromkeys(pictures), "frame": 0}]
-    same = digest(facts, model.identity() | {name: photo.over(0.0) for name, photo in pictures.items()}).encode()
+    asked, same = _all_but_photo(model, asked)
     missing = []
     for photo, path in _picture_paths([Path(name) for name, why in photos.items() if not why], place).items():
-        identity = hashlib.blake2b(same + _content(photo), digest_size=16).hexdigest()
+        identity = hashlib.blake2b(same.encode() + _content(photo), digest_size=16).hexdigest()
         with suppress(PellucidError):
             if read_photo(path).metadata.identity == identity:
                 yield path
                 continue
         missing.append((photo, path, identity))
     items = ((_content(photo), photo.name, identity) for photo, _, identity in missing)
-    shared = model, {**asked, **pictures, "frame": 0}, note
+    shared = model, asked, note
     for number, dreamt in engine.map(dream_on_photo, shared, items, len(missing), label="dreams"):
         photo, path, _ = missing[number]
         if dreamt is None:
@@ -198,7 +266,7 @@ def find_photos(source: StrPath) -> dict[str, str]:
     return found
 
 
-def save_dream_film(dream: Dream, path: StrPath, *, milliseconds: int = 400) -> Path:
+def save_dream_film(dream: Dream, path: StrPath, *, milliseconds: float | int = 400) -> Path:
     """Write the photo and the picture after each round as a film (GIF, WebP, MP4); its path is given back.
 
     Raises PellucidError where no frames were kept, for another format, and where the disk refuses.
@@ -208,11 +276,4 @@ def save_dream_film(dream: Dream, path: StrPath, *, milliseconds: int = 400) -> 
     first = dream.frames[0]
     photo = dream.before if len(dream.before) == len(first) else to_gray(dream.before)
     start = np.broadcast_to(resize(torch.from_numpy(photo), first.shape[1:]).clamp(0, 1).numpy(), first.shape)
-    return save_picture_film([start, *dream.frames], path, milliseconds=milliseconds)
-
-
-def save_picture_film(
-    pictures: Iterable[Float32[np.ndarray, "channel height width"]], path: StrPath, *, milliseconds: int = 80
-) -> Path:
-    """Write pictures of one size, in [0, 1], as a film (GIF, WebP, MP4); its path is given back."""
-    return save_film(np.stack([*map(style.image_bytes, pictures)]), os.fspath(path), milliseconds=milliseconds)
+    return save_film([start, *dream.frames], path, milliseconds=milliseconds)

@@ -1,7 +1,6 @@
 """Dream: the pattern that a unit looks for, in a photograph.
 
 dream: photo -> Dream: the picture, the photo, a frame for every round
-zoom:  photo -> pictures, one after another: each a dream of one round on the enlarged middle of the one before
 
 A dream is a change of the logits of pixels, by one of two methods. `octaves` works on the whole picture at several
 sizes, in color where the model sees color. `tiled_dream` carves luminance, colors are the photo's: its levels 1, 2, 3
@@ -11,7 +10,7 @@ changes, neither by the dream nor by its contrast.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +25,7 @@ from pellucid.data.metadata import Metadata
 from pellucid.data.photos import Photo, read_photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
-from pellucid.progress import Progress, ignore_progress, reporting
+from pellucid.progress import Progress, reporting
 from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.goals import Goals, read_goals
 from pellucid.see.dream.octaves import OctaveDream, takes_any_size
@@ -34,12 +33,9 @@ from pellucid.see.dream.pictures import Picture, at_mean_change, carved, finishe
 from pellucid.see.dream.presets import chosen
 from pellucid.see.dream.tiled_dream import Stage, TiledDream
 from pellucid.see.models.base import Model, Reader
-from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import WHOLE_LAYER
 from pellucid.see.optimize.parametrizations import Box
 from pellucid.settings import DreamSettings
-
-ZOOM_DEFAULTS = {"rounds": 1, "strength": 0.1, "contrast": 1.0}  # strokes of many pictures add up
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,51 +228,6 @@ def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:
     leading = leading if len(leading) == channels else luminance(leading).expand(channels, -1, -1)
     with torch.no_grad():
         return goals.led_by(read(Box(model.scaling).images(leading[None])))
-
-
-def zoom(
-    photo: StrPath | Photo | ArrayLike,
-    model: Any,
-    *,
-    layer: str,
-    unit: Any = WHOLE_LAYER,
-    frames: int = 32,
-    factor: float = 1.05,
-    progress: Progress | None = None,
-    **settings: Any,
-) -> Iterator[Float32[np.ndarray, "channel height width"]]:
-    """Pictures (channel, height, width) in [0, 1] of one size, the photo first, then `frames` dreams.
-
-    factor: how much nearer each picture comes than the one before, above 1 and at most 2.  The rest as for `dream`,
-    but with one round a picture, a smaller learning rate and no contrast where they are not given.
-    Raises PellucidError as `dream` does, and for frames below 1 or another factor.
-    """
-    if frames < 1 or not 1 < factor <= 2:
-        raise PellucidError(
-            f"A zoom of {frames} frames, each {factor} times nearer, is none; give at least 1 frame, and a factor "
-            f"above 1 and at most 2."
-        )
-    opened = open_model(model)
-    options: dict[str, Any] = {"layer": layer, "unit": unit, **ZOOM_DEFAULTS, **DreamSettings.renamed(settings)}
-    with reporting("zoom", progress) as report:
-        report.expect(frames)
-        first = dream(photo, opened, progress=ignore_progress, **{**options, "strength": 0})
-        image = first.image
-        yield image
-        for _ in range(frames):
-            image = dream(_enlarge_middle(image, factor), opened, progress=ignore_progress, **options).image
-            report.advance(1)
-            yield image
-
-
-def _enlarge_middle(image: Float32[np.ndarray, "channel height width"], factor: float) -> np.ndarray:
-    """The middle of a picture, as large as the whole."""
-    _, height, width = image.shape
-    rows, columns = max(1, round(height / factor)), max(1, round(width / factor))
-    top, left = (height - rows) // 2, (width - columns) // 2
-    middle = torch.from_numpy(image[:, top : top + rows, left : left + columns].copy())
-    nearer: np.ndarray = resize(middle, (height, width)).clamp(0, 1).numpy()
-    return nearer
 
 
 def _everywhere(

@@ -1,0 +1,80 @@
+"""Zoom: a photo -> pictures, one after another: each a dream on the enlarged and turned middle of the one before.
+
+A loop begins some way in. At its end the pictures that led there come up in the same motion, from the middle outwards,
+so that the last picture leads to the first like any to its next.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch.nn import functional
+
+from pellucid.data.clips import Pixels
+from pellucid.data.photos import Photo
+from pellucid.data.scaling import byte_pixels, unit_pixels
+from pellucid.errors import PellucidError
+from pellucid.files import StrPath
+from pellucid.progress import Progress, ignore_progress, reporting
+from pellucid.see.dream.dream import dream
+from pellucid.see.dream.presets import chosen
+from pellucid.settings import DreamSettings, FilmSettings
+
+DEFAULTS = {"rounds": 1, "steps": 2, "strength": 0.12, "contrast": 1.0}  # strokes of many pictures add up
+LONGEST_JOIN = 24  # pictures that a loop's end and beginning share
+
+
+def zoom(
+    photo: StrPath | Photo | ArrayLike,
+    model: Any = None,
+    *,
+    frames: int = 32,
+    progress: Progress | None = None,
+    **asked: Any,
+) -> Iterator[Pixels]:
+    """Pictures (channel, height, width) in [0, 1] of one size, the photo, then `frames` dreams; or a loop of dreams.
+
+    asked: keywords of `dream`, and fields of FilmSettings: factor, rotate, loop. Where they are not given, there are
+    few and faint steps a picture, and one round.
+    Raises PellucidError as `dream` does, for frames below 1 and for a loop of fewer than 3.
+    """
+    how = FilmSettings.of(**{name: asked.pop(name) for name in FilmSettings.model_fields if name in asked})
+    if frames < (3 if how.loop else 1):
+        raise PellucidError(f"A zoom of {frames} frames is none; give at least 1, and for a loop at least 3.")
+    settings = {name: asked[name] for name in asked if name in DreamSettings.model_fields}
+    opened = chosen(model, asked.get("layer"), asked.get("unit"), settings).model
+    asked = {**DEFAULTS, **asked, "frame": 0, "progress": ignore_progress}
+    shared, begun = min(frames // 3, LONGEST_JOIN) if how.loop else 0, []
+    with reporting("zoom", progress, unit="frame") as report:
+        report.expect(frames + shared)
+        image = dream(photo, opened, **{**asked, "strength": 0}).image
+        for number in range(frames + (shared or 1)):
+            if number:
+                image = dream(_nearer(image, how.factor, how.rotate), opened, **asked).image
+                report.advance(1)
+            if number < shared:
+                begun.append(byte_pixels(image))
+            elif shared and number >= frames:
+                share = _from_the_middle((number - frames + 1) / shared, *image.shape[1:])
+                yield image + share * (unit_pixels(begun[number - frames]) - image)
+            else:
+                yield image
+
+
+def _nearer(image: Pixels, factor: float, degrees: float) -> Pixels:
+    """The middle of a picture, turned, as large as the whole."""
+    _, height, width = image.shape
+    cos, sin = (function(math.radians(degrees)) / factor for function in (math.cos, math.sin))
+    matrix = torch.tensor([[[cos, -sin * height / width, 0], [sin * width / height, cos, 0]]])
+    places = functional.affine_grid(matrix, [1, 1, height, width], align_corners=False)
+    options: dict[str, Any] = {"mode": "bicubic", "padding_mode": "reflection", "align_corners": False}
+    return functional.grid_sample(torch.from_numpy(image)[None], places, **options)[0].clamp(0, 1).numpy()
+
+
+def _from_the_middle(done: float, height: int, width: int) -> np.ndarray:
+    """How far each pixel of a picture has come up, 0 to 1, at this share of the time; the middle is the first."""
+    across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    return np.clip(2 * done - np.hypot(across, down) / math.sqrt(2), 0, 1).astype(np.float32)
