@@ -226,6 +226,8 @@ def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:
     channels = model.input_shape[0]
     leading = torch.from_numpy(guide.image).to(model.device)
     leading = leading if len(leading) == channels else luminance(leading).expand(channels, -1, -1)
+    if not takes_any_size(model, read):
+        leading = resize(leading, (model.input_shape[1], model.input_shape[2]))
     with torch.no_grad():
         return goals.led_by(read(Box(model.scaling).images(leading[None])))
 
