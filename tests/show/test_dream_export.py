@@ -91,6 +91,7 @@ def broken(folder: Path, photo: Path) -> Path:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "e.png").mkdir()
+    (folder / "e.png" / "deeper.png").write_bytes(photo.read_bytes())
     return folder
 
 

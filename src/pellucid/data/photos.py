@@ -123,9 +123,7 @@ def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], mos
             with Image.open(io.BytesIO(content), formats=known) as picture:
                 _check_size(file, picture, most_pixels, len(content))
                 picture.load()
-                with suppress(*DAMAGE):
-                    picture.getexif()  # it stays as it is read here; what Pillow finds in `info`, it writes anew
-                    picture.info.pop("exif", None)
+                with suppress(*DAMAGE):  # of its EXIF
                     ImageOps.exif_transpose(picture, in_place=True)
                 return make(picture)
         except Image.DecompressionBombError as error:
