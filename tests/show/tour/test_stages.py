@@ -205,9 +205,3 @@ def test_likeness_does_not_ask_where_the_strokes_lie():
     alike = stages.likeness(stripes.astype(np.float32), np.stack([there, across]).astype(np.float32))
     assert alike[0] == pytest.approx(1, abs=1e-5)
     assert alike[1] < 0.1
-
-
-def test_the_strongest_map_dreams(found: Patterns):
-    """Rejects a fixed map, which in another network may be dead."""
-    told = stages.layer_patterns(found, 0.5)
-    assert stages.strongest_map(told) == int(found.units[found.activations.argmax()])

@@ -112,7 +112,7 @@ def test_every_stage_is_told_and_timed(told: list[tuple[str, float | None]], res
     begun = [stage for stage, seconds in told if seconds is None]
     assert begun == list(results["seconds"])
     assert dict(told) == pytest.approx(results["seconds"])
-    assert begun[-2:] == ["natural images of efficientnet-lite0", "drawing the page"]
+    assert begun[-3:] == ["natural images of efficientnet-lite0", "dreaming", "drawing the page"]
     assert [stage for stage in begun if "patterns" in stage] == [f"patterns of {layer}" for layer in MAPS]
     # What is compiled only once must not be told as what the first layer takes.
     assert begun.index("compiling what is not compiled yet") == begun.index("patterns of conv1") - 1

@@ -32,6 +32,7 @@ from pellucid.settings import DreamSettings
 
 LEAST_SIDE = 64  # pixels of a picture's shorter side at the smallest octave
 LONGEST_FIRST = 180  # pixels of the longer side of the smallest octave, where their number is not given
+MOST_ENLARGED = 8  # times, of a thin strip
 KEPT_OCTAVES = 2  # of waves, the longest: the light of the photograph
 LEAST_POWER = 1e-30
 LARGEST_STEP, STEEPNESS = 0.79, 1.8  # in logits, for a strength of 1; at the default strength a step is 0.12
@@ -159,7 +160,7 @@ class OctaveDream:
         if not self._any_size:
             size = own
         elif min(size) < min(LEAST_SIDE, *own):
-            times = min(LEAST_SIDE, *own) / min(size)
+            times = min(MOST_ENLARGED, min(LEAST_SIDE, *own) / min(size))
             size = (round(size[0] * times), round(size[1] * times))
         return self._read(self._space.images(_as_channels(resize(piece, size), self._model)[None]))
 

@@ -2,7 +2,8 @@
 
 run_stages: images, seed -> all results, the page, every layer's patterns
 
-The order is check_gradients -> train -> test -> one digit -> patterns of every map -> dream. Results are tables as JSON
+The order is check_gradients -> train -> test -> one digit -> patterns of every map -> in color -> dream. Results are
+tables as JSON
 can hold them: they stand in `results.json`, and the page is rendered from them and pictures alone. Everything heavy
 (PyTorch, Numba, matplotlib) is imported with this module, which `tour.py` does as the first stage.
 """
@@ -35,7 +36,7 @@ from pellucid.show.tour import page
 
 Facts = dict[str, Any]
 MODEL = "mnist-robust"
-PHOTO_SIZE = 640  # the bundled photograph as it is
+PHOTO = "flower.jpg"
 LIBRARIES = ("pellucid", "numpy", "numba", "torch", "scikit-learn", "pillow", "matplotlib")
 ARCHITECTURE = "cnn-4-4-8-16"
 FEWEST_EPOCHS = 3  # of MNIST
@@ -67,12 +68,10 @@ def run_stages(
     with clock("compiling what is not compiled yet"):  # else the first layer would count its seconds
         warm_up(model, seed)
     found, layers = _pattern_part(model, images, seed, clock)
-    with clock("dreaming"):
-        photo, deepest = bundled_photo("flower.jpg"), layers[-1]
-        unit = strongest_map(deepest)
-        dreamt = dream(photo.image, model, layer=deepest["layer"], unit=unit, size=PHOTO_SIZE, seed=seed)
     with clock(f"natural images of {COLOR_MODEL}"):
         color, colored = color_patterns(seed)
+    with clock("dreaming"):
+        dreamt = dream(bundled_photo(PHOTO), preset="engraving" if "missing" in color else "classic", seed=seed)
     with clock("drawing the page"):
         results = {
             "command": command,
@@ -157,9 +156,9 @@ def versions() -> dict[str, str]:
 def _dream_facts(dreamt: Dream) -> Facts:
     """How the dream was made."""
     _, height, width = dreamt.image.shape
-    counts = {name: getattr(dreamt.settings, name) for name in ("levels", "rounds", "steps")}
-    own = {"photo": "flower.jpg, which comes with scikit-learn", "layer": dreamt.layer, "unit": dreamt.units[0]}
-    return {**own, **counts, "height": height, "width": width}
+    own = {"photo": f"{PHOTO}, which comes with scikit-learn", "model": dreamt.model, "layer": dreamt.layer}
+    counts = {name: getattr(dreamt.settings, name) for name in ("preset", "steps", "strength", "mean_change")}
+    return {**own, **counts, "octaves": len(dreamt.frames), "height": height, "width": width}
 
 
 def data_facts(data: Data) -> Facts:
@@ -341,9 +340,3 @@ def likeness(
     spectra -= spectra.mean(axis=1, keepdims=True)
     spectra /= np.linalg.norm(spectra, axis=1, keepdims=True) + 1e-12
     return np.asarray(spectra[1:] @ spectra[0])
-
-
-def strongest_map(layer: Facts) -> int:
-    """The map that answers most to its own pattern."""
-    unit: int = max(layer["maps"], key=lambda one: one["activation"])["unit"]
-    return unit
