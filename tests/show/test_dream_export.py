@@ -14,7 +14,7 @@ from pellucid.executors import Engine
 from pellucid.see.dream.dream import dream
 from pellucid.see.models.open import open_model
 from pellucid.show import dream_export
-from pellucid.show.figures.pictures import WORDS, dream_panel
+from pellucid.show.figures.pictures import dream_panel, stages_panel
 from pellucid.show.films import save_film
 from pellucid.show.result_cache import ResultCache
 from tests.see.conftest import small_cnn
@@ -60,10 +60,48 @@ def test_a_film_plays_the_photo_and_every_round(model, photo, tmp_path):
 
 def test_a_panel_shows_all_four(model, photo):
     """Rejects a panel that shows one picture twice."""
-    figure = dream_panel(dream(photo, model, **ASKED))
+    figure = dream_panel(dream(photo, model, contrast=1.3, **ASKED))
     shown = [np.asarray(image.get_array()) for image in figure.axes[0].images]
     assert len({image.tobytes() for image in shown}) == 4
-    assert [text.get_text() for text in figure.axes[0].texts] == list(WORDS)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["photo", "gray", "dream", "dream, contrast"]
+
+
+def test_stages_show_what_the_model_saw(model, photo):
+    """Rejects pieces that no ascent has changed, undreamt ones that have, and a detail that is lost."""
+    asked = {**ASKED, "levels": 2, "steps": 8, "tiles": [None, [0]], "contrast": 1.2}
+    dreamt = dream(photo, model, **asked)
+    figure = stages_panel(dreamt)
+    shown = [np.asarray(image.get_array())[..., 0].astype(float) for image in figure.axes[0].images]
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words[:6] == [*(f"level 1, step {step}" for step in (0, 2, 4, 8)), "enlarged", "with the detail"]
+    assert words[12] == "after round 1, contrast 1.10"
+    assert words[-1] == "after round 2, contrast 1.20"
+    assert len(words) == len(shown) == 2 * (6 + 7)
+    first, _, _, last = shown[6:10]  # the pieces of level 2
+    assert np.abs(last - first)[: len(first) // 2 - 8].max() > 2
+    assert np.array_equal(last[len(first) // 2 + 8 :], first[len(first) // 2 + 8 :])
+    assert np.abs(np.diff(shown[5])).mean() > np.abs(np.diff(shown[4])).mean()
+    for stage in dreamt.stages[0]:
+        assert stage.seen.shape == (4, len(stage.tiles), 1, 13, 9)
+        np.testing.assert_allclose(stage.seen.mean((2, 3, 4)), 0, atol=1e-4)
+    with pytest.raises(PellucidError, match="no stages in a dream by octaves"):
+        stages_panel(dream(photo, model, layer="relu2", unit=1, method="octaves", steps=1, octaves=1))
+
+
+def test_each_level_tells_its_gain_and_its_units(model, photo):
+    """Rejects the mean over all levels, units of another level, and an endless list."""
+    dreamt = dream(photo, model, **{**ASKED, "levels": 2, "unit": [2, [0, 1, 2, 3]], "rounds": 1})
+    lines = dream_export.activation_lines(dreamt)
+    assert len(lines) == len(dreamt.counts) == 2
+    after, before = (each[: dreamt.counts[0]].mean() for each in (dreamt.activations, dreamt.activations_before))
+    gain = f"{after:.4f} for the dream, {before:.4f} for the photo"
+    assert lines[0] == f"Activation of relu2: {gain} (level 1, unit 2)."
+    assert "(level 2, units " in lines[1]
+    assert all(str(unit) in lines[1].rsplit("units", 1)[1] for unit in range(4))
+    whole = dream(photo, model, **{**ASKED, "unit": -1})
+    assert dream_export.activation_lines(whole)[0].endswith("(level 1, the whole layer).")
+    deep = dream(photo, model, layer="relu2", unit=3, method="octaves", steps=1, octaves=1)
+    assert dream_export.activation_lines(deep)[0].endswith("for the photo (unit 3).")
 
 
 def test_many_photos_become_many_pictures(model, photo, tmp_path):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -289,6 +289,15 @@ def _image_to_inspect(
     return one.images[0], None if one.given is None else int(one.given[0]), classes
 
 
+def _tile_numbers(words: tuple[str, ...]) -> list[Any] | None:
+    """Numbers of tiles for each level, None for all of it."""
+    levels = " ".join(words).replace(",", " ").split(":")
+    try:
+        return [[int(number) for number in level.split()] or None for level in levels] if words else None
+    except ValueError:
+        raise PellucidError(f"The tiles '{' '.join(words)}' are no numbers; give some such as :3 or 0:1,2.") from None
+
+
 @app.command
 def dream(
     photo: str | None = None,
@@ -301,9 +310,10 @@ def dream(
     film: Path | None = None,
     zoom: int = 0,
     panel: Path | None = None,
+    stages: Path | None = None,
     mask: Path | None = None,
     area: tuple[int, int, int, int] | None = None,
-    tiles: tuple[int, ...] = (),
+    tiles: tuple[str, ...] = (),
     guide: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),
@@ -329,9 +339,11 @@ def dream(
         film: film of the rounds: .gif, .webp or .mp4 (default: none)
         zoom: number of dreams, each nearer than the last, that the film shows; 0 for the rounds
         panel: figure of photo, gray photo, dream and contrast side by side (default: none)
+        stages: figure of the small pieces that the model saw on the way, by the method tiles (default: none)
         mask: picture that masks the dream: white where to dream, black where not (default: everywhere)
         area: rectangle to dream in: left top right bottom, in pixels (default: everywhere)
-        tiles: tiles of the last level to dream in, counted from 0 row by row (default: all of them)
+        tiles: tiles of each level to dream in, counted from 0 row by row, levels divided by colons: :2,3 is the whole
+            picture and its lower quarters (default: all of them)
         guide: picture whose activations octaves approach (default: none)
     """
     apart = {"photo", "how", "settings", "moving", "execution"}
@@ -350,7 +362,7 @@ def dream(
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
 
-    where = {"mask": mask, "area": area, "tiles": tiles if tiles else None, "guide": guide}
+    where = {"mask": mask, "area": area, "tiles": _tile_numbers(tiles), "guide": guide}
     groups = [tuple(one.split(",")) if "," in one else one for one in unit]
     what = {"layer": layer or None, "unit": (groups[0] if len(groups) == 1 else groups) or None}
     asked = {**what, **where, **given_options(settings), **given_options(moving)}
@@ -371,6 +383,7 @@ def dream(
             film=film,
             zoom=zoom,
             panel_path=panel,
+            stages_path=stages,
             note=command,
             **asked,
         ):

@@ -241,7 +241,7 @@ class DreamSettings(Settings):
     """How a pattern is dreamt into a photograph."""
 
     preset: str = field("classic")
-    """what to dream: classic, fur, feathers, scales, eyes, temples, glass, shells, bubbles, engraving, brush, or
+    """what to dream: classic, fur, feathers, scales, eyes, temples, glass, shells, bubbles, engraving, brush, worm, or
     class:NAME for a class of the color network, such as class:peacock; list
     prints them, all makes one sheet of them; other options override it"""
     method: Literal["auto", "tiles", "octaves"] = field("auto")

@@ -44,6 +44,7 @@ from pellucid.show.result_cache import PIECES, ResultCache, digest
 
 ALL, SHEET = "all", 400  # the preset that stands for each of them; pixels of a picture of their sheet
 FORMAT = 3  # of the hash below; another one dreams again
+LISTED = 8  # units in a line
 
 
 def save_dreams(
@@ -54,6 +55,7 @@ def save_dreams(
     film: StrPath | None = None,
     zoom: int = 0,
     panel_path: StrPath | None = None,
+    stages_path: StrPath | None = None,
     engine: Engine | None = None,
     note: str = "",
     **asked: Any,
@@ -64,7 +66,8 @@ def save_dreams(
     names for them, such as "dreams/{photo}-deep.jpg". Each file tells what it is the dream of, so that after an
     interruption the same command goes on.  engine: where many photos are dreamt on, this process if there is none.
     With the preset "all", one sheet of the photo and the dream of each preset ("presets.png").
-    film, zoom, panel_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0) and a figure.
+    film, zoom, panel_path, stages_path: for one photo, a film of its rounds (of `zoom` ever nearer dreams, if not 0)
+    and figures of the dream and of how it came about.
     note: how they are made, such as the command, for the metadata of each dream (default: its settings).
     asked: keywords of `dream`, fields of FilmSettings. Every path is checked before the work.  Raises PellucidError as
     `dream` does; of many, a photo that cannot be read is left out, which a warning says at the end, as it does of
@@ -76,14 +79,15 @@ def save_dreams(
     how = _moving(asked, film, zoom)
     photos = find_photos(source)
     many = [*photos] != [os.fspath(source)]
-    if many and (film is not None or panel_path is not None):
-        raise PellucidError(f"'{source}' is no single photo; give one for a film or a panel.")
+    if many and (film, panel_path, stages_path) != (None, None, None):
+        raise PellucidError(f"'{source}' is no single photo; give one for a film, a panel or stages.")
     if not many and type(engine) not in (NoneType, Engine):
         raise PellucidError(f"'{source}' is one photo, which is one piece of work; leave out the engine.")
     if not many:
         check_output("dream.png" if out is None else out, tuple(WRITERS))
     check_output(film, FORMATS)
     check_output(panel_path, style.FIGURES)
+    check_output(stages_path, style.FIGURES)
     opened = model_for(model, DreamSettings.of(**{key: asked[key] for key in asked if key == "preset"}).preset)
     if many:
         place = Path("dreams" if out is None else out)
@@ -92,14 +96,9 @@ def save_dreams(
         yield from _dream_many(photos, place, opened, Engine() if engine is None else engine, asked, note)
         return
     dreamt = carve(source, opened, **asked)
-    after, before = dreamt.activations.mean(), dreamt.activations_before.mean()
-    print(f"Activation of {dreamt.layer}: {after:.4f} for the dream, {before:.4f} for the photo.")
+    print("\n".join(activation_lines(dreamt)))
     yield dreamt.to_photo(note).save(fill_name("dream.png" if out is None else out, [{"photo": Path(source).stem}])[0])
-    if panel_path is not None:
-        from pellucid.show.figures.axes import save_figure
-        from pellucid.show.figures.pictures import dream_panel
-
-        yield save_figure(dream_panel(dreamt), panel_path)
+    yield from _figures(dreamt, panel_path, stages_path)
     if film is not None and zoom:
         zoomed, loop = zoom_in(source, opened, frames=zoom, **how, **asked), how.get("loop", False)
         times = [how.get("milliseconds", 80)] * (zoom + (not loop))
@@ -187,6 +186,29 @@ def _preset_sheet(source: StrPath, model: Any, out: StrPath, asked: Mapping[str,
             cells.append((name, preset["says"], Photo(dreamt.image, dreamt.alpha).over()))
             report.advance(1)
     return save_figure(captioned_figure(cells), out)
+
+
+def _figures(dreamt: Dream, panel_path: StrPath | None, stages_path: StrPath | None) -> Iterator[Path]:
+    """Writes those figures that have a path."""
+    from pellucid.show.figures import axes, pictures
+
+    if panel_path is not None:
+        yield axes.save_figure(pictures.dream_panel(dreamt), panel_path)
+    if stages_path is not None:
+        yield axes.save_figure(pictures.stages_panel(dreamt), stages_path)
+
+
+def activation_lines(dreamt: Dream) -> list[str]:
+    """What a dream has gained, for each level of tiles, and of which units, those of the most tiles first."""
+    lines, ends = [], [sum(dreamt.counts[:level]) for level in range(1, len(dreamt.counts))]
+    values = (dreamt.activations, dreamt.activations_before, np.array(dreamt.units))
+    for level, (after, before, own) in enumerate(zip(*(np.split(each, ends) for each in values), strict=True), 1):
+        units = [str(unit) for unit, _ in Counter(own.tolist()).most_common()]
+        told = f"unit{'s' * (len(units) > 1)} {', '.join(units[:LISTED])}" + " ..." * (len(units) > LISTED)
+        where = f"level {level}, " * bool(dreamt.counts) + ("the whole layer" if units == ["-1"] else told)
+        gain = f"{after.mean():.4f} for the dream, {before.mean():.4f} for the photo"
+        lines.append(f"Activation of {dreamt.layer}: {gain} ({where}).")
+    return lines
 
 
 def _dream_many(

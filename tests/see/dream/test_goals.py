@@ -127,7 +127,7 @@ def test_what_is_given_overrides_the_preset():
 @pytest.mark.parametrize(
     ("model_name", "asked", "message"),
     [
-        (None, {"preset": "furr"}, "no preset 'furr'; choose one of .*'fur'"),
+        (None, {"preset": "furr"}, "no preset 'furr' among .*'fur'"),
         ("mnist-cnn", {"preset": "fur"}, "is of 'efficientnet-lite0', not of 'mnist-cnn'; leave out the model"),
         ("mnist-cnn", {"preset": "class:owl"}, "no names such as .owl.; give 0 to 9"),
     ],

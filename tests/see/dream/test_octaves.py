@@ -183,7 +183,7 @@ def test_a_network_of_ours_changes_luminance_alone():
         ({"unit": "five"}, "have no names such as 'five'"),
         ({"layer": []}, "nothing to dream"),
         ({"strength": 1.5}, "should be less than or equal to 1"),
-        ({"tiles": [0]}, "Octaves have no tiles"),
+        ({"tiles": [None, [0]]}, "Octaves have no tiles"),
     ],
 )
 def test_what_cannot_be_dreamt_is_said_in_a_sentence(model, options, message):
@@ -209,7 +209,7 @@ def test_the_method_is_the_one_that_suits(model):
     of_tiles = (
         {"levels": 2},
         {"unit": [1, [2, 3, 1, 1]], "levels": 2},
-        {"tiles": [0], "levels": 2},
+        {"tiles": [None, [0]], "levels": 2},
         {"method": "tiles"},
     )
     for asked in of_tiles:

@@ -121,11 +121,11 @@ def dream(
     mapping to weights; of tiles one for all, or a sequence with one for each level, where again a sequence gives one
     for each of 1, 4, 16 ... tiles.
     mask: a picture, white where to dream and black where not.  area: (left, top, right, bottom) in the photo's pixels.
-    tiles: the numbers, row by row, of those tiles of the last level that are dreamt at all; or a sequence with such
-    numbers, or None for all, for each level.  guide: a picture whose activations lead octaves.  start: the `change` of
-    another Dream, of any size, to go on from.  progress: called with (done, total); without it a bar shows on stderr
-    if this takes over two seconds.  on_round: called after each round or octave with its number and its frame,
-    if frames are kept.  settings: fields of DreamSettings, `preset` and `strength` among them.
+    tiles: for each level the numbers, row by row, of those tiles that are dreamt at all, or None for all.  guide: a
+    picture whose activations lead octaves.  start: the `change` of another Dream, of any size, to go on from.
+    progress: called with (done, total); without it a bar shows on stderr if this takes over two seconds.  on_round:
+    called after each round or octave with its number and its frame, if frames are kept.  settings: fields of
+    DreamSettings, `preset` and `strength` among them.
 
     Raises PellucidError for a file that is no photo, values outside [0, 1], a rectangle that is not in the photo, a
     mask that is black, and unknown presets, layers, units, tiles, settings.
@@ -134,12 +134,13 @@ def dream(
     opened, options = what.model, what.settings
     shot, area_of_photo = limit_size(as_photo(photo), options.size), as_photo(photo).image.shape[1:]
     working = shot.image.shape[1:]
-    where = masks.level_areas(_everywhere(area_of_photo, working, mask, area), tiles, options.levels, working)
     of_tiles = _is_of_tiles(what.unit, tiles, options)
+    cells = unit_choice.resolve_tiles(tiles, options.levels)
+    where = _level_masks(area_of_photo, working, mask, area, cells)
     goals = read_goals(opened, what.layer, WHOLE_LAYER if of_tiles else what.unit)
     image = torch.from_numpy(shot.image)
     before = (image if options.color else luminance(image, options.gray)).to(opened.device)
-    masked = [area.mask for area in where if area.mask is not None]  # where any level dreams; everywhere, if one does
+    masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
     seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
     folded = opened.folded(goals.layers)
     begun = None if start is None else resize(torch.as_tensor(start, device=before.device), working)
@@ -151,7 +152,7 @@ def dream(
             running: Any = OctaveDream(folded, read, goals, options, before, seen, begun, report)
         else:
             choices = unit_choice.resolve_choices(opened, goals.layers[0], what.unit, options.levels)
-            running = TiledDream(folded, read, goals.layers[0], choices, where, options, before, begun, report)
+            running = TiledDream(folded, read, goals.layers[0], choices, cells, where, options, before, begun, report)
         return _run(running, opened, goals.layers, shot, before, seen, options, on_round)
 
 
@@ -232,16 +233,18 @@ def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:
         return goals.led_by(read(Box(model.scaling).images(leading[None])))
 
 
-def _everywhere(
+def _level_masks(
     photo: tuple[int, int],
     working: tuple[int, int],
     mask: StrPath | Photo | ArrayLike | None,
     area: Sequence[int] | None,
-) -> Tensor | None:
-    """The mask of all levels: the product of what is asked for, None for everywhere."""
-    parts = [] if mask is None else [masks.photo_mask(as_photo(mask, "mask"), working)]
-    parts += [] if area is None else [masks.rectangle_mask(area, photo, working)]
-    return torch.stack(parts).prod(0) if parts else None
+    tiles: Sequence[Sequence[int] | None],
+) -> list[Tensor | None]:
+    """The mask of each level, None for everywhere: the product of all that is asked for."""
+    everywhere = [] if mask is None else [masks.photo_mask(as_photo(mask, "mask"), working)]
+    everywhere += [] if area is None else [masks.rectangle_mask(area, photo, working)]
+    chosen = [[] if own is None else [masks.tile_mask(own, 2**level, working)] for level, own in enumerate(tiles)]
+    return [torch.stack(everywhere + own).prod(0) if everywhere + own else None for own in chosen]
 
 
 def _limited(picture: Picture, longest: int) -> Tensor:

@@ -1,7 +1,6 @@
 """Masks: where in a picture to dream, and where not.
 
 rectangle_mask, tile_mask, photo_mask: pixel rectangle, tile numbers, picture -> mask (1, height, width) in [0, 1]
-level_areas: mask, tile numbers of all levels or of each -> a LevelArea for each
 
 Where a mask is 0, not one bit of the picture changes; where it is 1, all of the dream is seen. A rectangle and tiles
 fade in softly over their inner edge (not along the border of the picture), so that no line shows; a picture is taken
@@ -10,8 +9,6 @@ whatever the proportions of the picture; the overlapping tiles that are dreamt d
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,40 +21,6 @@ from pellucid.see.dream.pictures import resize
 
 FADE = 1 / 8  # of the shorter side of a cell or rectangle
 LEAST = 1 / 255  # below this a mask counts as black, so that rounding leaves no dream there
-
-
-@dataclass(frozen=True, eq=False)
-class LevelArea:
-    """Where a level dreams. mask: None for everywhere.  cells: numbers of the even cells that were chosen, if any."""
-
-    mask: Float[Tensor, "1 height width"] | None
-    cells: tuple[int, ...] | None
-
-
-def level_areas(
-    everywhere: Float[Tensor, "1 height width"] | None,
-    tiles: Sequence[Any] | None,
-    levels: int,
-    working: tuple[int, int],
-) -> list[LevelArea]:
-    """The area of each level: the mask of all of them, and the tiles.
-
-    tiles: numbers of the last level, which then mask all of them, or for each level its numbers, or None for all.
-    Raises PellucidError for tiles of another number of levels, and as `tile_mask` does.
-    """
-    flat = tiles is not None and all(hasattr(number, "__index__") for number in tiles)
-    each: Sequence[Any] = [tiles] * levels if flat or tiles is None else tiles
-    if len(each) != levels:
-        raise PellucidError(f"There are tiles for {len(each)} levels of {levels}; give numbers, or one for each.")
-    found = []
-    for level, numbers in enumerate(each):
-        side = 2 ** (levels - 1 if flat else level)
-        mask = everywhere if numbers is None else tile_mask(numbers, side, working)
-        if numbers is not None and everywhere is not None:
-            mask = tile_mask(numbers, side, working) * everywhere
-        own = numbers is not None and side == 2**level
-        found.append(LevelArea(mask, tuple(numbers) if own else None))
-    return found
 
 
 def rectangle_mask(

@@ -1,16 +1,11 @@
-"""Pictures: their size changed by two small matrices, and their pixels by a change of logits.
+"""Pictures: their size changed, and their pixels by a change of logits.
 
-resize_matrix: length, size -> matrix (size, length): times a row of `length` pixels, it is that row with `size` pixels
-resize, resize_by_matrices: picture, (height, width) -> picture of that size
+resize:           picture, (height, width) -> picture of that size, bicubic and without aliasing
 carved:           picture in [0, 1], change of the logits of its pixels, or of its luminance's -> picture in [0, 1]
 at_mean_change:   picture, change of logits, a number -> the same change, as strong as changes pixels by so much
 change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
 finished:         picture, change, settings -> the carved picture with their contrast, center and bound
 map_bands:        a function of pixels, pictures -> its picture, computed a band of rows at a time
-
-Resizing is bicubic (R. Keys, 1981, a = -0.5, as Pillow and PyTorch's antialiased resizing have it); where a picture
-shrinks, the kernel grows with it, so that nothing is aliased. Height and width are independent, so `down @ picture @
-across.T` resizes a picture, which for small tiles is several times faster than PyTorch's own way.
 
 A change is added to log(p / (1 - p)), where black and white give way softly: no stroke ends in a flat white or black.
 
@@ -21,7 +16,6 @@ luminance still is the one asked for. Where nothing changes, the picture is give
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -35,47 +29,19 @@ Picture = Float[Tensor, "channel height width"]
 Change = Float[Tensor, "changed height width"]  # of the logits of the luminance, or of each channel
 Resized = Float[Tensor, "channel _ _"]
 
-SHARPNESS = -0.5
-REACH = 2  # pixels to each side of the kernel's centre
 LEAST_ROOM = 1e-6
 SAMPLED, HALVINGS, MOST_FACTOR = 2**16, 20, 8.0
 ENDS = 0.06  # what black and white are brought in by, so that both have logits
 BAND_PIXELS = 2**17  # pixels: intermediate arrays stay small beside the picture
 
 
-@lru_cache(maxsize=32)  # a dream asks for the same few in every round
-def resize_matrix(length: int, size: int) -> Float[Tensor, "size length"]:
-    """How much each of `length` pixels (columns) counts in each of `size` pixels (rows); every row adds up to one."""
-    step = length / size
-    spread = max(1.0, step)
-    centers = (torch.arange(size, dtype=torch.float64) + 0.5) * step
-    distance = ((torch.arange(length, dtype=torch.float64) + 0.5)[None] - centers[:, None]).abs() / spread
-    rows = torch.where(distance < REACH, _cubic(distance), torch.zeros_like(distance))
-    return (rows / rows.sum(1, keepdim=True)).float()
-
-
 def resize(picture: Resized, size: tuple[int, int]) -> Resized:
     """A picture at another (height, width); as it is, to the bit, where the size is the same."""
     if picture.shape[1:] == size:
         return picture
-    if 1 in size:  # where PyTorch's own repeats one row for all
-        return resize_by_matrices(picture, size)
+    if 1 in size:  # where PyTorch's bicubic repeats one row for all
+        return functional.adaptive_avg_pool2d(picture, size)
     return functional.interpolate(picture[None], size=size, mode="bicubic", align_corners=False, antialias=True)[0]
-
-
-def resize_by_matrices(picture: Resized, size: tuple[int, int]) -> Resized:
-    """The same by two products, which are quicker where one of the sizes is small."""
-    if picture.shape[1:] == size:
-        return picture
-    down, across = resize_matrix(picture.shape[1], size[0]), resize_matrix(picture.shape[2], size[1])
-    return down.to(picture) @ picture @ across.to(picture).T
-
-
-def _cubic(x: Tensor) -> Tensor:
-    """Keys' kernel for distances of 0 to 2 pixels."""
-    near = ((SHARPNESS + 2) * x - (SHARPNESS + 3)) * x * x + 1
-    far = ((x - 5) * x + 8) * x * SHARPNESS - 4 * SHARPNESS
-    return torch.where(x < 1, near, far)
 
 
 def luminance(picture: Picture, weights: Sequence[float] = GRAY) -> Change:

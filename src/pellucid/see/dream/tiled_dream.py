@@ -2,8 +2,8 @@
 
 TiledDream: model, the units of each level, a picture -> `run_rounds()`: the change of logits after each round
 
-In every round the picture is cut into overlapping tiles, at every level; each is scaled down to the model's size
-(bicubic, with antialiasing), standardized, and ascended in small steps (the classic ascent), the tiles of all levels
+In every round, level by level, the picture is cut into overlapping tiles; each is scaled down to the model's size
+(bicubic, with antialiasing), standardized, and ascended in small steps (the classic ascent), all tiles of a level
 together. What each has *changed*, in standard deviations, is scaled up and added to the logits of the picture's
 luminance, for dark and light, even and rich tiles alike: the photo's detail stays, black ground is carved as well as
 any, and no stroke saturates. Only luminance is kept at full size, so that a photograph of 43 million pixels fits into
@@ -19,10 +19,9 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.progress import Report
-from pellucid.see.dream.masks import LevelArea
 from pellucid.see.dream.pictures import Change, Picture, carved, luminance, map_bands
 from pellucid.see.dream.tiles import CELL_OVERLAP, OVERLAP, Tiling, tiling
-from pellucid.see.dream.unit_choice import UnitChoice, assign_units, has_auto, preferred_units
+from pellucid.see.dream.unit_choice import UnitChoice, assign_units, preferred_units
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize.ascent_record import StoppingRule
@@ -35,7 +34,6 @@ from pellucid.settings import DreamSettings
 STEP_SIZE = 0.02  # of an ascent, in standard deviations of the tile
 EVEN = 1 / 255  # deviation below which a tile is seen as even, and its noise is not enlarged
 MARGIN = 0.15  # of a tile's side, that it reaches beyond the picture's border: networks hardly see their own
-CHUNK = 1024  # tiles in one ascent, so that its results stay small
 MOST_ROWS = 256  # tiles in one batch
 ROUND_SIZE = 7.0  # logits that a round adds for each standard deviation, for a mean change of 1
 FADING = 0.8  # share of its change that a level adds for each finer level that there is
@@ -74,7 +72,8 @@ class TiledDream:
         read: Reader,
         layer: str,
         choices: Sequence[UnitChoice],
-        areas: Sequence[LevelArea],
+        cells: Sequence[Sequence[int] | None],
+        areas: Sequence[Change | None],
         settings: DreamSettings,
         picture: Picture,
         start: Change | None,
@@ -87,17 +86,16 @@ class TiledDream:
         self._space, self._small = sphere_of(model), model.input_shape[1:]
         self._rows = batch_size_for(model, (layer,), MOST_ROWS)[0]
         means = None
-        if any(map(has_auto, choices)):  # of each unit, over tiles of the photo
+        if any("auto" in choice for choice in choices):  # of each unit, over tiles of the photo
             means = self._unit_scores(self._tiling(REFERENCE_CELLS)).mean(0)
         self.levels = [
-            self._make_level(number, choice, area, means)
-            for number, (choice, area) in enumerate(zip(choices, areas, strict=True))
+            self._make_level(number, *chosen, means)
+            for number, chosen in enumerate(zip(choices, cells, areas, strict=True))
         ]
         self.units = tuple(int(unit) for level in self.levels for unit in level.units)
         self.counts = tuple(len(level.dreamt) for level in self.levels)
         self.rounds = settings.rounds
         self.stages: list[tuple[Stage, ...]] = []
-        self._shown_steps = tuple(sorted({0, settings.steps // 4, settings.steps // 2, settings.steps}))
 
     def run_rounds(self) -> Iterator[Change]:
         """Yields the change of logits after each round: the same tensor every time, so use it at once."""
@@ -109,11 +107,12 @@ class TiledDream:
 
     def activations(self, change: Change) -> Float32[np.ndarray, "tile"]:
         """The activation of its unit for every dreamt tile of every level, with that change."""
-        points = self._points(change, [level.tiles for level in self.levels])
-        dreamt = torch.cat([some[level.dreamt] for some, level in zip(points, self.levels, strict=True)])
-        objective = Units(self._layer, torch.cat([level.units for level in self.levels]))
-        found = objective_values(self._read, objective, self._space.images(dreamt), batch_size=self._rows)
-        return found.cpu().numpy()
+        picture, found = carved(self._picture, change), []
+        for level in self.levels:
+            images = self._space.images(self._points(picture, level.tiles)[level.dreamt])
+            objective = Units(self._layer, level.units)
+            found.append(objective_values(self._read, objective, images, batch_size=self._rows))
+        return torch.cat(found).cpu().numpy()
 
     def _tiling(self, cells: int, *, even: bool = False) -> Tiling:
         """The tiles of a level; even ones hardly exceed their cells."""
@@ -121,63 +120,51 @@ class TiledDream:
         overlap, margin = CELL_OVERLAP if even else OVERLAP, 0.0 if even or cells == 1 else MARGIN
         return tiling(height, width, cells, self._small, overlap, margin)
 
-    def _make_level(self, number: int, choice: UnitChoice, area: LevelArea, means: Tensor | None) -> TileLevel:
+    def _make_level(
+        self, number: int, choice: UnitChoice, cells: Sequence[int] | None, area: Change | None, means: Tensor | None
+    ) -> TileLevel:
         """The tiles that are dreamt, each with its unit."""
-        device = self._total.device
-        tiles = self._tiling(2**number, even=area.cells is not None)
+        tiles = self._tiling(2**number, even=cells is not None)
         dreamt = torch.ones(len(tiles), dtype=torch.bool)
-        if area.mask is not None:
-            dreamt = torch.stack([(part > 0).any() for part in tiles.cut(area.mask)])
-        if area.cells is not None:
-            inside = dreamt & torch.isin(torch.tensor(tiles.cell_indices(2**number)), torch.tensor(area.cells))
-            dreamt = inside if bool(inside.any()) else dreamt  # of tiny pictures, no tile has its middle there
+        if area is not None:
+            dreamt = torch.stack([(part > 0).any() for part in tiles.cut(area)])
+        inside = dreamt & torch.tensor([cells is None or cell in cells for cell in tiles.cell_indices(2**number)])
+        dreamt = inside if bool(inside.any()) else dreamt  # in tiny pictures a cell may have no tile's middle
         preferred = None
-        if means is not None and has_auto(choice):
+        if means is not None and "auto" in choice:
             preferred = preferred_units(self._unit_scores(tiles), means, tiles)
-        which = torch.nonzero(dreamt).flatten().to(device)
-        mask = None if area.mask is None else area.mask.to(device)
-        return TileLevel(tiles, which, assign_units(choice, tiles, preferred, device)[which], mask)
+        which, device = torch.nonzero(dreamt).flatten(), self._total.device
+        units = assign_units(choice, tiles, preferred)[which]
+        return TileLevel(tiles, which.to(device), units.to(device), None if area is None else area.to(device))
 
     def _unit_scores(self, tiles: Tiling) -> Float[Tensor, "tile unit"]:
         """The activation of every unit for every tile of the photo."""
-        images = self._space.images(self._points(torch.zeros_like(self._total), [tiles])[0])
+        images = self._space.images(self._points(self._picture, tiles))
         with torch.no_grad():
             return torch.cat([self._read(some)[self._layer].unit_means for some in torch.split(images, self._rows)])
 
     def _run_round(self) -> None:
-        """One ascent of all dreamt tiles of all levels, added to the change."""
-        points = self._points(self._total, [level.tiles for level in self.levels])
-        starts = torch.cat([some[level.dreamt] for some, level in zip(points, self.levels, strict=True)])
-        units = torch.cat([level.units for level in self.levels])
-        changes: list[Tensor] = []
-        shown = None
-        for some, own in zip(torch.split(starts, CHUNK), torch.split(units, CHUNK), strict=True):
-            ascent = self._ascend(some, own)
-            changes += [luminance(change) for change in ascent[-1] - ascent[0]]
-            shown = ascent if shown is None else shown
-        parts = torch.split(torch.stack(changes), list(self.counts))
-        for number, (level, small, part) in enumerate(zip(self.levels, points, parts, strict=True)):
+        """One ascent of the dreamt tiles of each level, in the picture that the coarser ones left."""
+        stages, steps = [], self._settings.steps
+        for number, level in enumerate(self.levels):
             share = ROUND_SIZE * self._settings.mean_change * FADING ** (len(self.levels) - 1 - number)
-            change = torch.zeros_like(small[:, :1])
-            change[level.dreamt] = share * part
+            shown = sorted({0, steps // 4, steps // 2, steps}) if number < SHOWN_LEVELS else [0, steps]
+            points = self._points(carved(self._picture, self._total), level.tiles)
+            ascent = self._ascend(points[level.dreamt], level.units, shown)
+            change = torch.zeros_like(points[:, :1])
+            change[level.dreamt] = share * torch.stack([luminance(one) for one in ascent[-1] - ascent[0]])
             added = level.tiles.join(change)
             self._total += added if level.area is None else added * level.area
-        if shown is not None:
-            self.stages.append(self._shown_stages(points, shown))
+            if number < SHOWN_LEVELS:
+                seen = points.repeat(len(ascent), 1, 1, 1, 1)
+                seen[:, level.dreamt] = ascent
+                stages.append(Stage(level.tiles, tuple(shown), seen.cpu().numpy()))
+        self.stages.append(tuple(stages))
 
-    def _shown_stages(self, points: list[Tensor], ascent: Tensor) -> tuple[Stage, ...]:
-        """What the model saw of the first levels, from all tiles and the ascent of the first dreamt ones."""
-        found = []
-        counts = list(self.counts[:SHOWN_LEVELS])
-        parts = torch.split(ascent[:, : sum(counts)], counts, dim=1)
-        for level, small, part in zip(self.levels, points, parts, strict=False):
-            seen = small.repeat(len(part), 1, 1, 1, 1)
-            seen[:, level.dreamt] = part
-            found.append(Stage(level.tiles, self._shown_steps, seen.cpu().numpy()))
-        return tuple(found)
-
-    def _ascend(self, starts: Tensor, units: Tensor) -> Float[Tensor, "step tile channel small_height small_width"]:
-        """Standardized tiles on the way up, after the steps that are shown; last where their unit is strongest."""
+    def _ascend(
+        self, starts: Tensor, units: Tensor, shown: Sequence[int]
+    ) -> Float[Tensor, "step tile channel small_height small_width"]:
+        """Standardized tiles after so many steps of their ascent; the last where their unit is strongest."""
         stopping = StoppingRule(self._settings.steps, self._settings.tolerance, self._settings.patience)
         found = run_ascent(
             self._read,
@@ -185,14 +172,12 @@ class TiledDream:
             AscentTask(self._space, Normalized(STEP_SIZE), stopping),
             self._space.images(starts),
             batch_size=self._rows,
-            snapshot_steps=self._shown_steps,
+            snapshot_steps=shown[:-1],
             advance=self._report.advance,
         )
-        return torch.stack([self._space.points(images) for images in (*found.snapshots[:-1], found.images)])
+        return torch.stack([self._space.points(images) for images in (*found.snapshots, found.images)])
 
-    def _points(self, change: Change, levels: Sequence[Tiling]) -> list[Tensor]:
-        """The tiles of the changed picture, of each level (tile, *the model's shape), standardized."""
-        picture = carved(self._picture, change)
-        shape = -1, self._model.input_shape[0], -1, -1
-        small = [tiles.downscale(picture, self._small).expand(shape) for tiles in levels]
-        return [standardized(some) * (some.std((1, 2, 3), keepdim=True) > EVEN) for some in small]
+    def _points(self, picture: Picture, tiles: Tiling) -> Float[Tensor, "tile own small_height small_width"]:
+        """The tiles of a picture at the model's size, in the model's channels, standardized."""
+        small = tiles.downscale(picture, self._small).expand(-1, self._model.input_shape[0], -1, -1)
+        return standardized(small) * (small.std((1, 2, 3), keepdim=True) > EVEN)

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.see.dream.pictures import resize_by_matrices
+from pellucid.see.dream.pictures import resize
 
 Picture = Float[Tensor, "channel height width"]
 Tile = Float[Tensor, "channel tile_height tile_width"]
@@ -71,7 +71,7 @@ class Tiling:
 
     def downscale(self, picture: Picture, size: tuple[int, int]) -> SmallTiles:
         """Every tile of a picture, scaled to this (height, width)."""
-        return torch.stack([resize_by_matrices(tile, size) for tile in self.cut(picture)])
+        return torch.stack([resize(tile, size) for tile in self.cut(picture)])
 
     def join(self, pieces: Iterable[Tile]) -> Picture:
         """One picture from tiles, given one after another: each scaled up to its place, blended with its neighbors."""
@@ -84,7 +84,7 @@ class Tiling:
                 rows, columns = rows.to(piece), columns.to(piece)
                 total = piece.new_zeros(len(piece), height, width)
             share = rows[number // len(self.lefts)][:, None] * columns[number % len(self.lefts)]
-            grown = resize_by_matrices(piece, (self.tile_height, self.tile_width))
+            grown = resize(piece, (self.tile_height, self.tile_width))
             total[:, top : top + self.tile_height, left : left + self.tile_width] += share * grown
         assert total is not None  # a tiling has at least one piece
         return total[:, self.margin : self.margin + self.height, self.margin : self.margin + self.width]

@@ -1,5 +1,6 @@
 """Unit choice: which unit each tile of a dream ascends.
 
+resolve_tiles:   tiles of each level, or none -> numbers of tiles for each level
 resolve_choices: a person's choice (a unit, "auto", one for each level, one for each tile) -> a choice for each level
 preferred_units: scores -> the unit that "auto" means, for each tile
 assign_units:    a choice, the tiles of a level -> a unit for each tile
@@ -11,8 +12,9 @@ for even cells, 1, 4, 16, 64 ... of a level, row by row; an overlapping tile tak
 lies.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -25,36 +27,47 @@ from pellucid.see.models.base import Model
 from pellucid.see.objectives.units import require_units
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
-Unit = int | Literal["auto"]
 AGREEING = 2  # times that a tile listens to its neighbors
-UnitChoice = Unit | tuple[Unit, ...]  # of one level: for all of its tiles, or for each
+
+Unit = int | Literal["auto"]
+UnitChoice = tuple[Unit, ...]  # of one level: one for all of its tiles, or one for each cell
 
 
-def resolve_choices(model: Model, layer: str, unit: object, levels: int) -> tuple[UnitChoice, ...]:
+def resolve_choices(model: Model, layer: str, unit: Any, levels: int) -> tuple[UnitChoice, ...]:
     """A choice for each level, from a unit, "auto", or a sequence with one for each level (each one, or one per tile).
 
     Raises PellucidError for a unit that the layer does not have, and for another number of levels or tiles.
     """
-    count = model.layer(layer).units
-    choices = tuple(unit) if isinstance(unit, Sequence) and not isinstance(unit, str) else (unit,) * levels
+    count, found = model.layer(layer).units, []
+    choices = unit if _is_several(unit) else (unit,) * levels
     if len(choices) != levels:
         raise PellucidError(f"There are {len(choices)} units for {levels} levels; give one for all, or one for each.")
-    return tuple(_resolve_choice(choice, 4**level, layer, count) for level, choice in enumerate(choices))
+    for level, choice in enumerate(choices):
+        units = choice if _is_several(choice) else (choice,)
+        if len(units) not in (1, 4**level):
+            raise PellucidError(
+                f"There are {len(units)} units for the {4**level} tiles of a level; give one for all, or one for each."
+            )
+        found.append(tuple(_resolve_unit(one, layer, count) for one in units))
+    return tuple(found)
 
 
-def assign_units(
-    choice: UnitChoice, tiles: Tiling, preferred: Int64[Tensor, "tile"] | None, device: torch.device
-) -> Int64[Tensor, "tile"]:
+def resolve_tiles(tiles: Sequence[Any] | None, levels: int) -> Sequence[Sequence[int] | None]:
+    """The numbers of the tiles of each level, None for all; raises PellucidError for another number of levels."""
+    if tiles is None:
+        return [None] * levels
+    if len(tiles) != levels or not all(own is None or _is_several(own) for own in tiles):
+        raise PellucidError(f"The tiles {tiles} are not one group, or None, for each of {levels} levels; set levels.")
+    return tiles
+
+
+def assign_units(choice: UnitChoice, tiles: Tiling, preferred: Int64[Tensor, "tile"] | None) -> Int64[Tensor, "tile"]:
     """The unit of each tile; `preferred`: what "auto" means for each, needed where the choice holds "auto"."""
-    if preferred is None:
-        preferred = torch.zeros(len(tiles), dtype=torch.int64)
-    if choice == "auto":
-        return preferred.to(device)
-    if isinstance(choice, int):
-        return torch.full((len(tiles),), choice, device=device)
-    choices = [choice[cell] for cell in tiles.cell_indices(round(len(choice) ** 0.5))]
-    units = [int(own) if asked == "auto" else asked for asked, own in zip(choices, preferred.tolist(), strict=True)]
-    return torch.tensor(units, dtype=torch.int64, device=device)
+    cells = tiles.cell_indices(math.isqrt(len(choice)))
+    own = [0] * len(tiles) if preferred is None else preferred.tolist()
+    return torch.tensor(
+        [auto if choice[cell] == "auto" else choice[cell] for cell, auto in zip(cells, own, strict=True)]
+    )
 
 
 def preferred_units(
@@ -71,19 +84,8 @@ def preferred_units(
     return maps[0].flatten(1).argmax(0)
 
 
-def has_auto(choice: UnitChoice) -> bool:
-    """Whether a choice leaves any unit to the photo."""
-    return choice == "auto" or (isinstance(choice, tuple) and "auto" in choice)
-
-
-def _resolve_choice(choice: object, tiles: int, layer: str, count: int) -> UnitChoice:
-    if isinstance(choice, Sequence) and not isinstance(choice, str):
-        if len(choice) != tiles:
-            raise PellucidError(
-                f"There are {len(choice)} units for the {tiles} tiles of a level; give one for all, or one for each."
-            )
-        return tuple(_resolve_unit(one, layer, count) for one in choice)
-    return _resolve_unit(choice, layer, count)
+def _is_several(choice: Any) -> bool:
+    return isinstance(choice, Sequence) and not isinstance(choice, str)
 
 
 def _resolve_unit(unit: object, layer: str, count: int) -> Unit:

@@ -3,6 +3,7 @@
 class_means_figure: ClassMeans -> the mean image of each class that a network predicts, with the number of images behind
 dream_panel: Dream -> photo, gray, dream, dream with contrast
 captioned_figure: names, words and pictures of one size -> all of them, several in a row
+stages_panel: Dream by tiles -> what the model saw on the way, round by round
 
 A class that no image is surely predicted as keeps its place, empty, and says so.
 """
@@ -10,15 +11,18 @@ A class that no image is surely predicted as keeps its place, empty, and says so
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32
+import torch
+from jaxtyping import Float, Float32
 from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional
 
-from pellucid.data.photos import Photo, to_gray
 from pellucid.errors import PellucidError, shortened
 from pellucid.learn.metrics import class_names
 from pellucid.see.dataset.class_means import MANY, ClassMeans
-from pellucid.see.dream.dream import Dream, limit_size
-from pellucid.show import style
+from pellucid.see.dream.dream import Dream
+from pellucid.see.dream.pictures import luminance, resize
+from pellucid.see.dream.tiled_dream import Stage
 from pellucid.show.figures.activations_figure import pixel_multiple
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure
 from pellucid.show.sprites import average_blocks
@@ -55,23 +59,64 @@ def class_means_figure(found: ClassMeans) -> Figure:
     return figure
 
 
-PANEL = 480  # pixels: the longer side of each picture of a panel
-WORDS = ("photo", "gray", "dream", "dream, contrast")
+PANEL, STAGE = 480, 200  # pixels: the width of each picture of a panel, of stages
 WIDEST, CAPTION = 1700, 48  # pixels of a row; below a picture, for its name and words
 FOOT = 22  # pixels below a picture, for its words
 
 
 def dream_panel(dream: Dream) -> Figure:
     """The photo, gray, the dream, and the dream with its contrast, two by two."""
-    images = (dream.before, to_gray(dream.before), dream.plain, dream.image)
-    pictures = [limit_size(Photo(image), PANEL).image for image in images]
-    _, height, width = pictures[0].shape
-    figure, axes = pixel_figure(2 * MARGIN + 2 * width + GAP, 2 * MARGIN + 2 * (height + FOOT))
-    for index, (picture, word) in enumerate(zip(pictures, WORDS, strict=True)):
-        left, top = MARGIN + index % 2 * (width + GAP), MARGIN + index // 2 * (height + FOOT)
-        pixels = style.image_bytes(picture)
-        draw_image(axes, pixels[..., None].repeat(3, -1) if pixels.ndim == 2 else pixels, left, top)
-        draw_text(axes, word, left, top + height + 5, size=9, colour=LIGHT.muted)
+    photo = torch.from_numpy(dream.before)
+    above = [("photo", photo), ("gray", luminance(photo, dream.settings.gray))]
+    return _rows(
+        [above, [("dream", torch.from_numpy(dream.plain)), ("dream, contrast", torch.from_numpy(dream.image))]], PANEL
+    )
+
+
+def stages_panel(dream: Dream) -> Figure:
+    """A row for each round and level: the small pieces that the model saw before, during and after their ascent, these
+    enlarged and put together, with the photo's detail, and the picture after the round.
+
+    Raises PellucidError for a dream by octaves, which has no pieces.
+    """
+    if not dream.stages:
+        raise PellucidError("There are no stages in a dream by octaves; ask for the method 'tiles'.")
+    light, rows = luminance(torch.from_numpy(dream.before), dream.settings.gray), []
+    for number, levels in enumerate(dream.stages):
+        rows += [_stage_pictures(stage, light, level) for level, stage in enumerate(levels, 1)]
+        if dream.frames:
+            contrast = 1 + (dream.settings.contrast - 1) * (number + 1) / len(dream.stages)
+            words = f"after round {number + 1}, contrast {contrast:.2f}"
+            rows[-1].append((words, torch.from_numpy(dream.frames[number])))
+    return _rows(rows, STAGE)
+
+
+def _stage_pictures(stage: Stage, light: Float[Tensor, "1 height width"], level: int) -> list[tuple[str, Tensor]]:
+    """Words and picture of each step of a stage, in the brightness of the photo's tiles."""
+    tiles, seen = stage.tiles, torch.from_numpy(stage.seen).mean(2, keepdim=True)
+    photo = tiles.downscale(light, (seen.shape[3], seen.shape[4]))
+    seen = (photo.mean((2, 3), keepdim=True) + photo.std((2, 3), keepdim=True) * seen).clamp(0, 1)
+    found = []
+    for step, images in zip(stage.steps, seen, strict=True):
+        framed = functional.pad(images, (0, 1, 0, 1), value=1.0)
+        cells = framed.view(len(tiles.tops), len(tiles.lefts), *framed.shape[2:])
+        pieces = cells.transpose(1, 2).flatten(2).flatten(0, 1)[None, :-1, :-1]
+        found.append((f"level {level}, step {step}", pieces))
+    enlarged = tiles.join(seen[-1])
+    detail = light - tiles.join(photo)
+    return [*found, ("enlarged", enlarged), ("with the detail", (enlarged + detail).clamp(0, 1))]
+
+
+def _rows(rows: list[list[tuple[str, Tensor]]], width: int) -> Figure:
+    """Rows of pictures (channel, height, width) of one width, words below each."""
+    shown = [[(words, image_bytes(_at_width(picture, width).numpy())) for words, picture in row] for row in rows]
+    tops = np.cumsum([MARGIN, *(max(len(pixels) for _, pixels in row) + FOOT for row in shown)]).tolist()
+    figure, axes = pixel_figure(2 * MARGIN + max(map(len, rows)) * (width + GAP) - GAP, tops[-1] + MARGIN)
+    for top, row in zip(tops, shown, strict=False):
+        for column, (words, pixels) in enumerate(row):
+            left = MARGIN + column * (width + GAP)
+            draw_image(axes, pixels[..., None].repeat(3, -1) if pixels.ndim == 2 else pixels, left, top)
+            draw_text(axes, words, left, top + len(pixels) + 5, size=9, colour=LIGHT.muted)
     return figure
 
 
@@ -83,7 +128,17 @@ def captioned_figure(cells: Sequence[tuple[str, str, Float32[np.ndarray, "channe
     figure, axes = pixel_figure(2 * MARGIN + across * (width + GAP) - GAP, figure_height)
     for index, (name, words, picture) in enumerate(cells):
         left, top = MARGIN + index % across * (width + GAP), MARGIN + index // across * (height + CAPTION + GAP)
-        draw_image(axes, style.image_bytes(np.broadcast_to(picture, (3, height, width))), left, top)
+        draw_image(axes, image_bytes(np.broadcast_to(picture, (3, height, width))), left, top)
         draw_text(axes, name, left, top + height + 7, size=15, colour=LIGHT.ink, serif=True)
         draw_text(axes, words, left, top + height + 29, size=9, colour=LIGHT.muted)
     return figure
+
+
+def _at_width(picture: Float[Tensor, "channel height width"], width: int) -> Float[Tensor, "channel _ _"]:
+    """The picture at this width; a small one with its pixels as squares."""
+    size = max(1, round(width * picture.shape[1] / picture.shape[2])), width
+    return (
+        functional.interpolate(picture[None], size)[0]
+        if picture.shape[2] < width
+        else resize(picture, size).clamp(0, 1)
+    )
