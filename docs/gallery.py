@@ -14,39 +14,31 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "pictures"
 # name: photo, options of `pellucid dream`, what is to be seen
 PICTURES = {
-    "waves": (
-        "flower.jpg",
-        "--layer conv3 --unit 121 --levels 4 --rounds 2 --steps 20 --strength 0.25",
-        "One map, from the whole picture down to 64 tiles: waves around the flower, and the petals keep their shape.",
-    ),
-    "currents": (
-        "flower.jpg",
-        "--layer conv3 --unit auto --levels 4 --rounds 2 --steps 20 --strength 0.25",
-        "Every tile has the map that it excites most already: strokes of a pen follow what is there.",
-    ),
-    "stripes": (
-        "flower.jpg",
-        "--layer conv2 --unit 49 --levels 3 --rounds 2 --steps 20",
-        "A map of an earlier layer, which likes slanted strokes.",
-    ),
-    "sky": (
+    "garden": ("flower.jpg", "--strength 0.5", "Nothing but the photograph is given: anemones open around the flower."),
+    "golden": (
         "china.jpg",
-        "--layer conv3 --unit 121 121 auto auto --levels 4 --rounds 2 --steps 15 --learning-rate 0.015",
-        "One map for the large strokes, each tile's own for the small ones.",
+        "--layer blocks.14 --strength 0.5",
+        "All units of a deeper layer: the pavilion is gilded, the bushes are a park.",
     ),
-    "rain": (
+    "serpents": ("china.jpg", "--preset scales --strength 0.45", "One unit, which answers to scaled skin."),
+    "plumes": ("flower.jpg", "--preset feathers --strength 0.5", "Another, and the ground is painted in plumes."),
+    "curls": ("china.jpg", "--preset fur --strength 0.45", "Two units, which answer to hair."),
+    "panes": ("flower.jpg", "--preset glass --strength 0.45", "A unit of folds and edges."),
+    "coral": ("flower.jpg", "--preset class:coral_reef --strength 0.45", "A class: what the network calls a coral reef."),
+    "woodcut": (
         "china.jpg",
-        "--layer conv3 --unit 85 --levels 4 --rounds 2 --steps 15 --learning-rate 0.015 --strength 0.25",
-        "A map that answers to long slanted strokes: rain.",
+        "--preset engraving",
+        "`mnist-robust`, which has seen nothing but handwritten digits, cuts the clouds in strokes of a pen.",
     ),
+    "strokes": ("flower.jpg", "--preset brush", "The same network, from larger strokes to small ones."),
 }
-SIZE = "--size 480"
+SIZE = "--size 640"
 HEAD = """<!-- Written by `make pictures`; change docs/gallery.py, not this page. -->
 
 # Gallery
 
-Dreams of `mnist-robust`, a network that has seen nothing but handwritten digits, on two photographs that come with
-scikit-learn (in the folder `datasets/images` of its installation). Each picture was made by the command below it.
+Dreams on two photographs that come with scikit-learn, `flower.jpg` and `china.jpg`. Each picture was made by the command
+below it; [Dreaming](dream.md) says how, and what else there is to ask for.
 """
 
 
