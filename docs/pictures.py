@@ -2,7 +2,8 @@
 
 wall.png: the patterns of every map of `mnist-robust`, layer by layer.  robust.png: those of its logits and of some maps
 beside those of `mnist-cnn`, which was trained without perturbations.  near.jpg: the fly that a color network sees in
-a flower.  photo.jpg: what the README dreams on. And the gallery, each of its pictures by the command on its page.
+a flower.  dream.webp: the README's first picture, a photograph and its dream.  presets.webp: the sheet that `pellucid
+dream flower.jpg --preset all` writes, smaller. And the gallery, each of its pictures by the command on its page.
 """
 
 from pathlib import Path
@@ -11,17 +12,18 @@ import gallery
 import numpy as np
 
 import pellucid as pc
-from pellucid.data.photos import Photo, bundled_photo
+from pellucid.data.photos import Photo, bundled_photo, read_photo
 from pellucid.files import output_folder
 from pellucid.see.dream.dream import limit_size
 from pellucid.see.patterns.api import Patterns
+from pellucid.show.dream_export import save_dreams
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure, save_figure
 from pellucid.show.figures.wall import image_tones
 from pellucid.show.style import GAP, LIGHT, MARGIN
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 MODEL, PLAIN, LAYERS = "mnist-robust", "mnist-cnn", ("conv1", "conv2", "conv3")
-ACROSS, SIDE, HEAD, PHOTO_SIZE = 32, 28, 26, 560
+ACROSS, SIDE, HEAD, SHEET_SIZE = 32, 28, 26, 1700
 LARGE = 3  # figure pixels for a pixel of a logit's pattern; 2 for one of a map's
 
 
@@ -77,8 +79,21 @@ def color() -> Path:
     return Photo(np.concatenate(rows, axis=1)).save(FOLDER / "color.jpg")
 
 
+def before_and_after() -> Path:
+    """Draw the flower and its dream side by side."""
+    found = pc.dream(bundled_photo("flower.jpg"), strength=0.5)
+    return Photo(np.concatenate([found.before, found.image], axis=2)).save(FOLDER / "dream.webp")
+
+
+def presets() -> Path:
+    """Draw the sheet of presets."""
+    (sheet,) = save_dreams("flower.jpg", None, out=FOLDER / "presets.png", preset="all", size=320)
+    image = read_photo(sheet).image
+    sheet.unlink()
+    return limit_size(Photo(image), SHEET_SIZE).save(FOLDER / "presets.webp")
+
+
 if __name__ == "__main__":
     found = [pc.patterns(MODEL, layer, image="sphere", seed=0) for layer in LAYERS]
-    photo = limit_size(bundled_photo("flower.jpg"), PHOTO_SIZE).save(FOLDER / "photo.jpg")
-    for path in [wall(found), plain_and_robust(), near(), color(), photo, *gallery.main([])]:
+    for path in [wall(found), plain_and_robust(), near(), color(), before_and_after(), presets(), *gallery.main([])]:
         print(f"Wrote {path}")
