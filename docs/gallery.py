@@ -24,7 +24,7 @@ PICTURES = {
     "plumes": ("flower.jpg", "--preset feathers --strength 0.5", "Another, and the ground is painted in plumes."),
     "curls": ("china.jpg", "--preset fur --strength 0.45", "Two units, which answer to hair."),
     "panes": ("flower.jpg", "--preset glass --strength 0.45", "A unit of folds and edges."),
-    "coral": ("flower.jpg", "--preset class:coral_reef --strength 0.45", "A class: what the network calls a coral reef."),
+    "coral": ("flower.jpg", "--preset class:coral_reef --strength 0.45", "A class: what is a coral reef to it."),
     "woodcut": (
         "china.jpg",
         "--preset engraving",
@@ -37,8 +37,8 @@ HEAD = """<!-- Written by `make pictures`; change docs/gallery.py, not this page
 
 # Gallery
 
-Dreams on two photographs that come with scikit-learn, `flower.jpg` and `china.jpg`. Each picture was made by the command
-below it; [Dreaming](dream.md) says how, and what else there is to ask for.
+Dreams on two photographs that come with scikit-learn, `flower.jpg` and `china.jpg`. Each picture was made by the
+command below it; [Dreaming](dream.md) says how, and what else there is to ask for.
 """
 
 

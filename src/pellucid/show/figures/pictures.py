@@ -61,6 +61,7 @@ def class_means_figure(found: ClassMeans) -> Figure:
 
 PANEL, STAGE = 480, 200  # pixels: the width of each picture of a panel, of stages
 WIDEST, CAPTION = 1700, 48  # pixels of a row; below a picture, for its name and words
+LETTER = 6  # pixels of a letter, about
 FOOT = 22  # pixels below a picture, for its words
 
 
@@ -130,7 +131,8 @@ def captioned_figure(cells: Sequence[tuple[str, str, Float32[np.ndarray, "channe
         left, top = MARGIN + index % across * (width + GAP), MARGIN + index // across * (height + CAPTION + GAP)
         draw_image(axes, image_bytes(np.broadcast_to(picture, (3, height, width))), left, top)
         draw_text(axes, name, left, top + height + 7, size=15, colour=LIGHT.ink, serif=True)
-        draw_text(axes, words, left, top + height + 29, size=9, colour=LIGHT.muted)
+        few = shortened(words, width // LETTER)
+        draw_text(axes, few, left, top + height + 29, size=9, colour=LIGHT.muted)
     return figure
 
 
