@@ -24,6 +24,9 @@ WRITTEN = {
         "3.csv",
         "query.csv",
         "seen.png",
+        "zoom.mp4",
+        "dream.mp4",
+        "zoom.webp",
     ),
     "learning": ("run.safetensors",),
 }

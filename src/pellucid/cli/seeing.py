@@ -368,9 +368,9 @@ def dream(
     asked = {**what, **where, **given_options(settings), **given_options(moving)}
     opened = None if model is None else model_of(model, how)
     if is_clip(photo):
-        if film or panel or zoom or given_options(execution):
+        if film or panel or zoom or given_options(execution) or given_options(moving):
             raise PellucidError(
-                "The dream on a clip is one film, named by --out; leave film, zoom, panel and engine out."
+                "A clip becomes one film, named by --out; leave out --film, --zoom, --panel and options of these."
             )
         print_written(dream_export.save_clip(photo, opened, out=out, **asked))
         return

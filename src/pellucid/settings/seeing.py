@@ -303,7 +303,7 @@ class FilmSettings(Settings):
     """how much nearer each picture of a zoom comes than the one before"""
     rotate: float = field(0.0, ge=-180, le=180)
     """how far each picture of a zoom is turned against the one before, in degrees counterclockwise"""
-    milliseconds: float | None = field(None, unset="400 of rounds, 80 of a zoom, a clip's own", ge=1, le=60_000)
+    milliseconds: float | None = field(None, unset="400 of rounds, 80 of a zoom", ge=1, le=60_000)
     """time that each picture of a film stands, in milliseconds"""
     loop: bool = field(False)
     """a zoom without beginning or end, whose last picture leads to the first"""

@@ -115,20 +115,12 @@ def _moving(asked: dict[str, Any], film: StrPath | None, zoom: int) -> dict[str,
     return FilmSettings.of(**how).model_dump(exclude_unset=True)
 
 
-def save_clip(
-    source: StrPath,
-    model: Any = None,
-    *,
-    out: StrPath | None = None,
-    milliseconds: float | int | None = None,
-    **asked: Any,
-) -> Path:
+def save_clip(source: StrPath, model: Any = None, *, out: StrPath | None = None, **asked: Any) -> Path:
     """Dream on every frame of a clip (see `read_frames`) and write them as a film, whose path is given back.
 
-    out: .mp4, .gif or .webp (default: "dream" with the suffix of the clip, or .mp4).  milliseconds: of each frame, in
-    place of the clip's own, and then without its sound.  asked: keywords of `dream`.  Finished frames lie beside the
-    film, in a folder of its name and `.frames`, until it is whole, so that after an interruption the same command goes
-    on, to the same film.  Raises PellucidError as `video` and `read_frames` do.
+    out: .mp4, .gif or .webp (default: "dream" with the suffix of the clip, or .mp4).  asked: keywords of `dream`.
+    Finished frames lie beside the film, in a folder of its name and `.frames`, until it is whole, so that after an
+    interruption the same command goes on, to the same film.  Raises PellucidError as `video` and `read_frames` do.
     """
     suffix = Path(source).suffix.lower()
     target = Path(f"dream{suffix if suffix in FORMATS else '.mp4'}" if out is None else out)
@@ -138,7 +130,7 @@ def save_clip(
     asked, same = _all_but_photo(opened, asked)
     with Path(source).open("rb") as file:
         same += hashlib.file_digest(file, "blake2b").hexdigest()
-    cache = ResultCache(output_folder(f"{target}.frames/{PIECES}").parent, same, True, Engine())
+    cache = ResultCache(Path(f"{target}.frames"), same, True, Engine())
     last, done, before = cache.load_part("last"), 0, None
     if last is not None:  # it is written before its frame, so there always is one to go on from
         done, before = int(last["number"]) + 1, (last["before"], last["change"])
@@ -147,15 +139,14 @@ def save_clip(
     with reporting("dream", None, unit="frame") as report:
         report.expect(len(times) - done)
         for number, dreamt in enumerate(video(frames, opened, before=before, **asked), done):
+            output_folder(cache.folder / PIECES)
             picture = {"picture": style.image_bytes(dreamt.image)}
             state = {"number": np.array(number), "before": dreamt.before, "change": dreamt.change}
             cache.save_part("last", {**picture, **state}, ())
             cache.save_part(f"{PIECES}/{number}", picture, ())
             report.advance(1)
     pictures = (cache.load_piece(str(number))["picture"] for number in range(len(times)))
-    sound = source if suffix in FILMS and milliseconds is None else None
-    each = times if milliseconds is None else [milliseconds] * len(times)
-    save_film(pictures, target, milliseconds=each, hold=0, sound=sound)
+    save_film(pictures, target, milliseconds=times, hold=0, sound=source if suffix in FILMS else None)
     cache.remove_pieces()
     (cache.folder / "last.npz").unlink()
     with suppress(OSError):  # something else lies there

@@ -74,9 +74,9 @@ def _leveled(dreamt: Dream) -> Dream:
 def _moved(before: Pixels, change: Change, after: Pixels) -> Change | None:
     """The change of the picture before, moved and faded to go on with; 0 where nothing can be, None after a cut."""
     places, sure = flow(before, after)
-    if sure.mean() < CUT[0] or np.abs(_looked_up(before, places) - after).mean() > CUT[1]:
+    if sure.mean() < CUT[0] or np.abs(looked_up(before, places) - after).mean() > CUT[1]:
         return None
-    moved: Change = KEPT * _looked_up(change, places) * sure
+    moved: Change = KEPT * looked_up(change, places) * sure
     return moved
 
 
@@ -91,13 +91,14 @@ def flow(before: Pixels, after: Pixels) -> tuple[np.ndarray, np.ndarray]:
     if min(height, width) >= LEAST_SIDE:
         back, forth = search.calc(second, first, None), search.calc(first, second, None)
     places = back + np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    there = np.moveaxis(_looked_up(np.moveaxis(forth, -1, 0), places), 0, -1)
+    there = np.moveaxis(looked_up(np.moveaxis(forth, -1, 0), places), 0, -1)
     lengths = np.square(back).sum(-1) + np.square(there).sum(-1)
     inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(-1)
     return places, inside & (np.square(back + there).sum(-1) <= MISSED[0] * lengths + MISSED[1])
 
 
-def _looked_up(values: Pixels, places: np.ndarray) -> Pixels:
+def looked_up(values: Pixels, places: np.ndarray) -> Pixels:
+    """The values at these places (height, width, (column, row)), between pixels bicubic."""
     cv2 = imported("cv2")
     last = np.ascontiguousarray(np.moveaxis(values, 0, -1))
     found = cv2.remap(last, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

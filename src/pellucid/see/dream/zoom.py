@@ -20,7 +20,7 @@ from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream.dream import dream
-from pellucid.see.dream.presets import chosen
+from pellucid.see.dream.presets import model_for
 from pellucid.settings import DreamSettings, FilmSettings
 
 DEFAULTS = {"rounds": 1, "steps": 2, "strength": 0.12, "contrast": 1.0}  # strokes of many pictures add up
@@ -39,17 +39,16 @@ def zoom(
 
     asked: keywords of `dream`, and fields of FilmSettings: factor, rotate, loop. Where they are not given, there are
     few and faint steps a picture, and one round.
-    Raises PellucidError as `dream` does, for frames below 1 and for a loop of fewer than 3.
+    Raises PellucidError as `dream` does, and for frames below 1.
     """
     how = FilmSettings.of(**{name: asked.pop(name) for name in FilmSettings.model_fields if name in asked})
-    if frames < (3 if how.loop else 1):
-        raise PellucidError(f"A zoom of {frames} frames is none; give at least 1, and for a loop at least 3.")
-    settings = {name: asked[name] for name in asked if name in DreamSettings.model_fields}
-    opened = chosen(model, asked.get("layer"), asked.get("unit"), settings).model
+    if frames < 1:
+        raise PellucidError(f"A zoom of {frames} frames is none; give at least 1.")
+    opened = model_for(model, asked.get("preset", DreamSettings().preset))
     asked = {**DEFAULTS, **asked, "frame": 0, "progress": ignore_progress}
-    shared, begun = min(frames // 3, LONGEST_JOIN) if how.loop else 0, []
+    shared, begun = max(1, min(frames // 3, LONGEST_JOIN)) if how.loop else 0, []
     with reporting("zoom", progress, unit="frame") as report:
-        report.expect(frames + shared)
+        report.expect(frames + (shared or 1) - 1)
         image = dream(photo, opened, **{**asked, "strength": 0}).image
         for number in range(frames + (shared or 1)):
             if number:
@@ -58,8 +57,9 @@ def zoom(
             if number < shared:
                 begun.append(byte_pixels(image))
             elif shared and number >= frames:
-                share = _from_the_middle((number - frames + 1) / shared, *image.shape[1:])
-                yield image + share * (unit_pixels(begun[number - frames]) - image)
+                across, down = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in image.shape[:0:-1]))
+                done = 2 * (number - frames + 1) / shared - np.hypot(across, down) / math.sqrt(2)
+                yield image + np.clip(done, 0, 1) * (unit_pixels(begun[number - frames]) - image)
             else:
                 yield image
 
@@ -72,9 +72,3 @@ def _nearer(image: Pixels, factor: float, degrees: float) -> Pixels:
     places = functional.affine_grid(matrix, [1, 1, height, width], align_corners=False)
     options: dict[str, Any] = {"mode": "bicubic", "padding_mode": "reflection", "align_corners": False}
     return functional.grid_sample(torch.from_numpy(image)[None], places, **options)[0].clamp(0, 1).numpy()
-
-
-def _from_the_middle(done: float, height: int, width: int) -> np.ndarray:
-    """How far each pixel of a picture has come up, 0 to 1, at this share of the time; the middle is the first."""
-    across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
-    return np.clip(2 * done - np.hypot(across, down) / math.sqrt(2), 0, 1).astype(np.float32)
