@@ -11,6 +11,7 @@ from pellucid.kernels import reference
 
 HERE = Path(__file__).resolve().parent
 NOTE = "<!-- Written by `make docs` from the commands themselves; change those, not this page. -->\n\n"
+PRESETS = "\n## pellucid dream\n", "\n## pellucid dream\n\n![The presets](pictures/presets.webp)\n"
 QUOTE = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
@@ -18,7 +19,8 @@ def pages() -> dict[Path, str]:
     """Each generated page and what it must say."""
     with patch.object(sys, "argv", ["pellucid"]):  # else `python -m pytest` gets into the usage lines
         written = re.sub(r"\n {4}(?=\S)", " ", app.generate_docs())  # the help of an option is one line
-        commands = NOTE + written.rstrip() + "\n"
+        written = written.replace(*PRESETS, 1)
+    commands = NOTE + written.rstrip() + "\n"
     learning = HERE / "learning.md"
     return {HERE / "cli.md": commands, learning: QUOTE.sub(quoted, learning.read_text(encoding="utf-8"))}
 

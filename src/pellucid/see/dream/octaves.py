@@ -180,7 +180,7 @@ def octave_sizes(size: tuple[int, int], settings: DreamSettings) -> list[tuple[i
         count = 1 + max(0, round(math.log(max(size) / LONGEST_FIRST, settings.scale)))
     smallest = min(1.0, max(settings.scale ** (1 - count), LEAST_SIDE / min(size)))
     shares = [smallest ** (number / max(1, count - 1)) for number in reversed(range(count))]
-    return [(max(1, round(size[0] * share)), max(1, round(size[1] * share))) for share in shares]
+    return [(_even(size[0], share), _even(size[1], share)) for share in shares]
 
 
 def takes_any_size(model: Model, read: Reader) -> bool:
@@ -199,3 +199,9 @@ def _as_channels(picture: Picture, model: Model) -> Float[Tensor, "own height wi
     """The picture in the model's channels: gray for one, repeated where the photo is gray."""
     channels = model.input_shape[0]
     return picture if len(picture) == channels else luminance(picture).expand(channels, -1, -1)
+
+
+def _even(length: int, share: float) -> int:
+    """This share of a length, as a multiple of 8 where it is large enough: networks and Fourier transforms like these."""
+    found = max(1, round(length * share))
+    return found if share == 1 or found < LEAST_SIDE else 8 * round(found / 8)
