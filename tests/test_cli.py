@@ -615,6 +615,19 @@ def test_the_presets_of_dreams_are_listed_and_shown(capsys):
     assert "no photograph; give one" in refused(capsys, "dream")
 
 
+def test_each_level_has_its_tiles_and_units(capsys, small_net):
+    """Rejects a unit for each tile taken for one of each level, a colon that is lost, and the mean of all levels."""
+    Image.effect_noise((44, 44), 60).save("photo.png")
+    words = ["photo.png", "--model", small_net, "--layer", "conv1", "--levels", "2", "--rounds", "1", "--steps", "2"]
+    told = done(capsys, "dream", *words, "--unit", "1", "0,1,2,3", "--tiles", ":3", "--stages", "stages.png")
+    assert "(level 1, unit 1)" in told
+    assert "(level 2, unit 3)" in told
+    with Image.open("stages.png") as stages:
+        assert min(stages.size) > 200
+    assert "'a:3' are no numbers" in refused(capsys, "dream", *words, "--tiles", "a:3")
+    assert "for each of 2 levels" in refused(capsys, "dream", *words, "--tiles", "3")
+
+
 def test_octaves_dream_deep_where_a_layer_takes_any_size(capsys, small_net):
     """Rejects a deep dream that gives back the photo or lowers what it maximizes, and another size."""
     noise = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
