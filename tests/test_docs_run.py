@@ -24,9 +24,6 @@ WRITTEN = {
         "3.csv",
         "query.csv",
         "seen.png",
-        "zoom.mp4",
-        "dream.mp4",
-        "zoom.webp",
     ),
     "learning": ("run.safetensors",),
 }
@@ -96,6 +93,23 @@ def test_the_page_on_learning_runs_and_its_three_gradients_agree(tmp_path, monke
     assert by_hand == pytest.approx(compiled, rel=1e-4)
     assert by_hand == pytest.approx(measured, rel=1e-3)
     assert all((tmp_path / name).stat().st_size > 0 for name in WRITTEN["learning"])
+
+
+@pytest.mark.slow
+def test_films_are_made_as_the_page_on_dreaming_says(tmp_path, monkeypatch):
+    """Rejects options of films that are gone, and a front door that lacks what the page imports."""
+    pytest.importorskip("av")
+    pytest.importorskip("cv2")
+    monkeypatch.chdir(tmp_path)
+    text = text_of("dream").partition("\n## Films\n")[2].partition("\n## ")[0]
+    names = {}
+    for kind, _, code in blocks_of(text):
+        if kind == "python":
+            exec(compile(code, "docs/dream.md", "exec"), names)
+        else:
+            assert [cli.main(shlex.split(line)[1:]) for line in code.splitlines()] == [0]
+    assert len(names["films"]) == 9
+    assert all((tmp_path / name).stat().st_size > 0 for name in ("zoom.mp4", "dream.mp4", "zoom.webp"))
 
 
 @pytest.mark.slow
