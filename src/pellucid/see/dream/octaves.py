@@ -202,6 +202,6 @@ def _as_channels(picture: Picture, model: Model) -> Float[Tensor, "own height wi
 
 
 def _even(length: int, share: float) -> int:
-    """This share of a length, as a multiple of 8 where it is large enough: networks and Fourier transforms like these."""
+    """This share of a length, where it is large enough a multiple of 8, which networks and Fourier transforms like."""
     found = max(1, round(length * share))
     return found if share == 1 or found < LEAST_SIDE else 8 * round(found / 8)
