@@ -103,12 +103,20 @@ def test_a_damaged_clip_is_one_sentence(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize(
-    "text", ["hello\n" * 99, "#EXTM3U\n#EXTINF:1,\n{0}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile '{0}'\n"]
+    "text", ["hello\n" * 99, "#EXTM3U\n#EXTINF:1,\n{0}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {0}\n"]
 )
 def test_what_is_no_film_is_refused_and_opens_no_other_file(tmp_path: Path, text: str):
     """Rejects a playlist by the name of a film, through which FFmpeg would read what it names."""
     other = film(tmp_path / "other.mp4")
-    (tmp_path / "a.mp4").write_text(text.format(other))
+    (tmp_path / "a.mp4").write_text(text.format(other.name))
+    with pytest.raises(PellucidError, match=r"a\.mp4' is damaged, cut short, or none"):
+        frame_times(tmp_path / "a.mp4")
+
+
+def test_only_the_formats_that_are_named_are_read(tmp_path: Path):
+    """Rejects FFmpeg's choice by content among hundreds of formats, playlists among them, whatever the name says."""
+    pytest.importorskip("av")
+    animation(tmp_path / "a.gif").rename(tmp_path / "a.mp4")
     with pytest.raises(PellucidError, match=r"a\.mp4' is damaged, cut short, or none"):
         frame_times(tmp_path / "a.mp4")
 

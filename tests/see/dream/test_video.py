@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pellucid.data.photos import to_gray
 from pellucid.see.dream.dream import dream
 from pellucid.see.dream.video import flow, video
 from pellucid.see.models.open import open_model
@@ -60,6 +61,14 @@ def test_a_film_flickers_less_than_its_frames_alone_and_stays_as_bright(model):
     assert min(strength) > 0.7 * max(strength)
     light = [one.image.mean() / frame.mean() for one, frame in zip(found, frames, strict=True)]
     assert np.ptp(light) < 0.01
+
+
+def test_a_dark_film_stays_dark(model):
+    """Rejects a change whose mean is 0 in logits, which brightens what is dark and darkens what is bright."""
+    for dim in (lambda frame: 0.3 * frame, lambda frame: 1 - 0.3 * frame):
+        frames = [dim(frame) for frame in panned(3)]
+        for one, frame in zip(video(frames, model, strength=0.8, **ASKED), frames, strict=True):
+            assert to_gray(one.image).mean() == pytest.approx(to_gray(frame).mean(), rel=0.003)
 
 
 def test_after_a_cut_a_film_begins_anew(model):
