@@ -108,7 +108,7 @@ def test_there_are_as_many_octaves_as_asked_for(size, count, scale):
 def test_a_small_picture_of_a_model_that_wants_a_large_one():
     """Rejects octaves that end in PyTorch's words where a side is shorter than what the model can bear."""
     deep = open_model(nn.Sequential(nn.Conv2d(3, 4, 9), nn.ReLU(), nn.Conv2d(4, 4, 9)), input_shape=(3, 40, 40))
-    found = octaves(photo(3, 9, 50), deep, layer="2", octaves=2, steps=2)
+    found = octaves(photo(3, 9, 50), deep, layer="2", octaves=2, steps=10)
     assert found.image.shape == (3, 9, 50)
     assert found.activations > found.activations_before
 

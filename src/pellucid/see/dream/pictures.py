@@ -7,7 +7,9 @@ change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1
 finished:         picture, change, settings -> the carved picture with their contrast, center and bound
 map_bands:        a function of pixels, pictures -> its picture, computed a band of rows at a time
 
-A change is added to log(p / (1 - p)), where black and white give way softly: no stroke ends in a flat white or black.
+A change is added to log(q / (1 - q)), q a little inside the pixel p, so that it is finite for black and white. By the
+share that this takes of what lies below q, or above it, p comes nearer to black or to white: softly, so that no stroke
+ends in a flat one.
 
 Adding one number to red, green and blue changes a pixel's luminance (0.299 R + 0.587 G + 0.114 B) and neither of its
 color differences. Where that would leave [0, 1], the color is drawn towards gray just as far as it takes, so that the
@@ -64,7 +66,10 @@ def _carved(picture: Picture, change: Change) -> Picture:
     if len(change) < len(picture):
         light = luminance(picture)
         return change_luminance(picture, _carved(light, change) - light)
-    return torch.where(change == 0, picture, pixels_of(logits_of(picture) + change))
+    inside = _inside(picture)
+    moved = torch.sigmoid(torch.logit(inside) + change)
+    found = torch.where(change < 0, picture * (moved / inside), 1 - (1 - picture) * ((1 - moved) / (1 - inside)))
+    return torch.where(change == 0, picture, found)
 
 
 def logits_of(picture: Tensor) -> Tensor:
@@ -128,9 +133,11 @@ def finished(
 
     def work(picture: Tensor, change: Tensor, *areas: Tensor) -> Tensor:
         picture = _carved(picture, change)
-        light = logits_of(luminance(picture))
-        more = share * (goal + (contrast * (light - middle)).clamp(-bound, bound) - light)
-        return _carved(picture, torch.stack([more, *areas]).prod(0))
+        light = luminance(picture)
+        logits = logits_of(light)
+        more = share * (goal + (contrast * (logits - middle)).clamp(-bound, bound) - logits)
+        more = torch.stack([more, *areas]).prod(0)
+        return change_luminance(picture, torch.where(more == 0, 0, pixels_of(logits + more) - light))
 
     return map_bands(work, picture, change, *([] if area is None else [area]))
 
