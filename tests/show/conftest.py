@@ -1,4 +1,9 @@
-"""An invented tour, small enough to read, with names that try to break out of the page."""
+"""An invented tour, small enough to read, with names that try to break out of the page; and a browser."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +157,17 @@ def pictures(invented: Facts) -> Facts:
         "rounds": [photo, photo],
         "color": [images.photo_uri(rng.random((3, 7, 7))) for _ in invented["color"]["units"]],
     }
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A Chromium; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives it: pip install playwright")
+    found = os.environ.get("PELLUCID_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("a Chromium is needed: install one, or set PELLUCID_CHROMIUM to its path")
+    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=found, args=[*flags.split(), "--disable-component-update"])
+        yield opened
+        opened.close()

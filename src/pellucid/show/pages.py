@@ -1,14 +1,19 @@
 """Pages: a template and its values -> HTML of the tour, an atlas or the studio, which asks nothing of the network.
 
+network_table: a network of `learn` -> what templates/engine.js runs in the page, as JSON can hold it
+
 Values from outside (names of classes and layers) are escaped by Jinja2; a value that is missing is an error.
 """
 
+from base64 import b64encode
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import jinja2
 
+from pellucid.learn.io.description import describe
+from pellucid.learn.network import Network
 from pellucid.show import style
 
 
@@ -33,3 +38,10 @@ def template_text(name: str) -> str:
 def render_template(name: str, **values: Any) -> str:
     """The template of that name with these values, and with `style`, the palette and the type of all pages."""
     return template(name).render(**values, style=style)
+
+
+def network_table(network: Network) -> dict[str, Any]:
+    """The network as its files describe it, the layers' names, and the parameters by name: float32, little-endian, as
+    base64."""
+    parameters = {name: b64encode(value.astype("<f4")).decode() for name, value in network.parameters.items()}
+    return {**describe(network.stored), "names": network.names, "parameters": parameters}
