@@ -132,11 +132,12 @@ def dream(
     """
     what = chosen(model, layer, unit, settings)
     opened, options = what.model, what.settings
-    shot, area_of_photo = limit_size(as_photo(photo), options.size), as_photo(photo).image.shape[1:]
+    given = as_photo(photo)
+    shot = limit_size(given, options.size)
     working = shot.image.shape[1:]
     of_tiles = _is_of_tiles(what.unit, tiles, options)
     cells = unit_choice.resolve_tiles(tiles, options.levels)
-    where = _level_masks(area_of_photo, working, mask, area, cells)
+    where = _level_masks(given.image.shape[1:], working, mask, area, cells)
     goals = read_goals(opened, what.layer, WHOLE_LAYER if of_tiles else what.unit)
     image = torch.from_numpy(shot.image)
     before = (image if options.color else luminance(image, options.gray)).to(opened.device)
