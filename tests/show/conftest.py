@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pellucid.learn.layers import Conv, Dense, Flatten, Pool
+from pellucid.learn.network import Network
+from pellucid.show.pages import network_table
 from pellucid.show.tour import page as images
 from pellucid.show.tour.page import SpriteSheet
 from pellucid.show.tour.stages import Facts
@@ -140,6 +143,9 @@ def pictures(invented: Facts) -> Facts:
     path = images.map_sheets({"conv1": rng.random((2, 3, 2)), "dense": rng.random(3)})
     loss, accuracy = images.training_curves(invented["training"])
     photo = images.photo_uri(rng.random((3, HEIGHT, WIDTH)))
+    layers = [Conv(2, 3, padding="same"), Pool(2), Flatten(), Dense(5), Dense(3, "linear")]
+    network = Network(layers, input_shape=(1, HEIGHT, WIDTH), scaling="standardized")
+    network.provenance["classes"] = list(HOSTILE)
     return {
         "films": [
             images.film_sheet(rng.normal(size=(len(layer["maps"]), 3, 1, HEIGHT, WIDTH)))
@@ -156,6 +162,7 @@ def pictures(invented: Facts) -> Facts:
         "after": photo,
         "rounds": [photo, photo],
         "color": [images.photo_uri(rng.random((3, 7, 7))) for _ in invented["color"]["units"]],
+        "network": network_table(network),
     }
 
 

@@ -16,6 +16,8 @@ from pellucid.learn.io.description import describe
 from pellucid.learn.network import Network
 from pellucid.show import style
 
+MOST_BYTES = 750_000  # of weights; base64 makes a megabyte of them
+
 
 @cache
 def template(name: str) -> jinja2.Template:
@@ -40,8 +42,12 @@ def render_template(name: str, **values: Any) -> str:
     return template(name).render(**values, style=style)
 
 
-def network_table(network: Network) -> dict[str, Any]:
+def network_table(network: Network) -> dict[str, Any] | None:
     """The network as its files describe it, the layers' names, and the parameters by name: float32, little-endian, as
-    base64."""
-    parameters = {name: b64encode(value.astype("<f4")).decode() for name, value in network.parameters.items()}
+    base64. None where that is more than a page may carry.
+    """
+    held = {name: value.astype("<f4").tobytes() for name, value in network.parameters.items()}
+    if sum(map(len, held.values())) > MOST_BYTES:
+        return None
+    parameters = {name: b64encode(value).decode() for name, value in held.items()}
     return {**describe(network.stored), "names": network.names, "parameters": parameters}

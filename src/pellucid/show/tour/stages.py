@@ -31,6 +31,7 @@ from pellucid.see.models.open import open_model, zoo
 from pellucid.see.models.wheels import WHEELS
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
+from pellucid.show.pages import network_table
 from pellucid.show.sprites import data_uri, photo_uri
 from pellucid.show.tour import page
 
@@ -134,6 +135,7 @@ def _draw_pictures(
         "before": photo_uri(dreamt.before),
         "after": photo_uri(dreamt.image),
         "rounds": [page.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)],
+        "network": network_table(network),
     }
 
 
