@@ -4,26 +4,35 @@ wall.png: the patterns of every map of `mnist-robust`, layer by layer.  robust.p
 beside those of `mnist-cnn`, which was trained without perturbations.  near.jpg: the fly that a color network sees in
 a flower.  dream.webp: the README's first picture, a photograph and its dream.  presets.webp: the sheet that `pellucid
 dream flower.jpg --preset all` writes, smaller. And the gallery, each of its pictures by the command on its page.
+
+`python docs/pictures.py thumbnails` writes the presets of dreams, small, as the studio offers them: part of the package,
+to be made anew where a preset changes.
 """
 
+import sys
 from pathlib import Path
 
 import gallery
 import numpy as np
+import torch
+from PIL import Image
 
 import pellucid as pc
 from pellucid.data.photos import Photo, bundled_photo, read_photo
 from pellucid.files import output_folder
 from pellucid.see.dream.dream import limit_size
+from pellucid.see.dream.pictures import resize
 from pellucid.see.patterns.api import Patterns
+from pellucid.settings import dream_presets
 from pellucid.show.dream_export import save_dreams
 from pellucid.show.figures.axes import draw_image, draw_text, pixel_figure, save_figure
 from pellucid.show.figures.wall import image_tones
-from pellucid.show.style import GAP, LIGHT, MARGIN
+from pellucid.show.style import GAP, LIGHT, MARGIN, image_bytes
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 MODEL, PLAIN, LAYERS = "mnist-robust", "mnist-cnn", ("conv1", "conv2", "conv3")
 ACROSS, SIDE, HEAD, SHEET_SIZE = 32, 28, 26, 1700
+THUMBNAIL_PHOTO, THUMBNAIL = 330, 112  # pixels of the longer side of what is dreamt on, and of a thumbnail
 LARGE = 3  # figure pixels for a pixel of a logit's pattern; 2 for one of a map's
 
 
@@ -93,7 +102,25 @@ def presets() -> Path:
     return limit_size(Photo(image), SHEET_SIZE).save(FOLDER / "presets.webp")
 
 
+def thumbnails() -> list[Path]:
+    """Draw what each preset of dreams makes of the flower, and a bird for those of classes."""
+    folder = output_folder(Path(pc.__file__).parent / "show" / "templates" / "presets")
+    photo = limit_size(bundled_photo("flower.jpg"), THUMBNAIL_PHOTO)
+    paths = []
+    for name, preset in {**{name: name for name in dream_presets()}, "class": "class:goldfinch"}.items():
+        image = torch.from_numpy(pc.dream(photo, preset=preset, strength=0.6, frame=0).image)
+        side = image.shape[1]
+        left = (image.shape[2] - side) // 2
+        small = resize(image[:, :, left : left + side], (THUMBNAIL, THUMBNAIL)).clamp(0, 1)
+        paths.append(folder / f"{name}.webp")
+        Image.fromarray(image_bytes(small.numpy())).save(paths[-1], quality=82, method=6)
+    return paths
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["thumbnails"]:
+        print(*(f"Wrote {path}" for path in thumbnails()), sep="\n")
+        sys.exit()
     found = [pc.patterns(MODEL, layer, image="sphere", seed=0) for layer in LAYERS]
     for path in [wall(found), plain_and_robust(), near(), color(), before_and_after(), presets(), *gallery.main([])]:
         print(f"Wrote {path}")

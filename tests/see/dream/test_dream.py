@@ -399,8 +399,11 @@ def test_rounds_are_told_as_they_end(model):
     """Rejects a callback that hears another picture than is kept, and one that cannot end the dream."""
     told = []
     found = dream(smooth(), model, layer="relu2", unit=1, on_round=lambda *now: told.append(now), **QUICK)
-    assert [number for number, _ in told] == list(range(1, found.settings.rounds + 1))
-    assert all(np.array_equal(frame, kept) for (_, frame), kept in zip(told, found.frames, strict=True))
+    assert [(number, rounds) for number, rounds, _ in told] == [
+        (number, found.settings.rounds) for number in range(found.settings.rounds + 1)
+    ]
+    assert np.array_equal(told[0][2], found.before)
+    assert all(np.array_equal(frame, kept) for (*_, frame), kept in zip(told[1:], found.frames, strict=True))
 
     def enough(done: int, total: int) -> None:
         raise KeyboardInterrupt

@@ -14,16 +14,17 @@ FIELDS = [(group, name) for group in GROUPS for name in controls.names_of(group)
 
 @pytest.mark.parametrize(("group", "name"), FIELDS)
 def test_a_control_says_what_the_setting_says(group, name):
-    """Rejects other words, another default, or a range of its own."""
+    """Rejects other words, another default, a range in words beside one's eyes, or a range beyond the setting's."""
     made, field = controls.control(group, name), group.model_fields[name]
-    assert made.info == field.description
+    bounds = field.json_schema_extra["range"]
+    assert made.info == field.description.replace(f"({bounds}; ", "(").replace(f" ({bounds})", "")
     assert made.label.lower() == name.replace("_", " ")
     assert controls.changed_settings(group, [name], [made.value]) == {}
     limits = {type(part): part for part in field.metadata}
     if isinstance(made, gr.Slider):
         low = limits.get(annotated_types.Ge)
         assert made.minimum == low.ge if low else made.minimum > limits[annotated_types.Gt].gt
-        assert made.maximum == limits[annotated_types.Le].le
+        assert made.maximum == controls.REACH.get(name, limits[annotated_types.Le].le) <= limits[annotated_types.Le].le
         assert group.of(**{name: made.minimum})
         assert group.of(**{name: made.maximum})
     if isinstance(made, gr.Number) and annotated_types.Le in limits:
@@ -50,10 +51,10 @@ def test_files_are_no_business_of_a_window():
 
 
 def test_each_kind_has_its_control():
-    """Rejects a slider from 1 to 100,000, and a text field where there are choices."""
+    """Rejects a slider from 1 to 100,000, a text field where there are choices, and a number that cannot be empty."""
     kinds = {name: type(controls.control(PatternSettings, name)).__name__ for name in PatternSettings.model_fields}
     assert (kinds["optimizer"], kinds["steps"], kinds["restarts"]) == ("Dropdown", "Number", "Slider")
-    assert (kinds["relative"], kinds["scales"], kinds["learning_rate"]) == ("Checkbox", "Textbox", "Number")
+    assert (kinds["relative"], kinds["scales"], kinds["learning_rate"]) == ("Checkbox", "Textbox", "Textbox")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,9 @@ def test_each_kind_has_its_control():
         (PatternSettings, "at", "2 5", (2, 5)),
         (PatternSettings, "at", "", ()),
         (PatternSettings, "steps", 40.0, 40),
-        (PatternSettings, "learning_rate", 0.5, 0.5),
+        (PatternSettings, "learning_rate", "0.5", 0.5),
+        (DreamSettings, "octaves", "3", 3),
+        (DreamSettings, "octaves", "", None),
         (TrainSettings, "learning_rates", "0.1 0.01", (0.1, 0.01)),
         (AtlasSettings, "layers", "conv1 dense", ("conv1", "dense")),
         (DreamSettings, "color", False, False),

@@ -25,7 +25,7 @@ from pellucid.data.metadata import Metadata
 from pellucid.data.photos import Photo, read_photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
-from pellucid.progress import Progress, reporting
+from pellucid.progress import PERCENT, Progress, reporting
 from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.goals import Goals, read_goals
 from pellucid.see.dream.octaves import OctaveDream, takes_any_size
@@ -109,7 +109,7 @@ def dream(
     guide: StrPath | Photo | ArrayLike | None = None,
     start: Float[np.ndarray, "changed start_height start_width"] | None = None,
     progress: Progress | None = None,
-    on_round: Callable[[int, np.ndarray], None] | None = None,
+    on_round: Callable[[int, int, np.ndarray], None] | None = None,
     **settings: Any,
 ) -> Dream:
     """Dream the pattern that units look for into a photo; nothing but the photo has to be given.
@@ -124,8 +124,8 @@ def dream(
     tiles: for each level the numbers, row by row, of those tiles that are dreamt at all, or None for all.  guide: a
     picture whose activations lead octaves.  start: the `change` of another Dream, of any size, to go on from.
     progress: called with (done, total); without it a bar shows on stderr if this takes over two seconds.  on_round:
-    called after each round or octave with its number and its frame, if frames are kept.  settings: fields of
-    DreamSettings, `preset` and `strength` among them.
+    called with 0, the number of rounds or octaves and the photo, and after each with its number, theirs and its frame,
+    if frames are kept.  settings: fields of DreamSettings, `preset` and `strength` among them.
 
     Raises PellucidError for a file that is no photo, values outside [0, 1], a rectangle that is not in the photo, a
     mask that is black, and unknown presets, layers, units, tiles, settings.
@@ -145,7 +145,7 @@ def dream(
     seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
     folded = opened.folded(goals.layers)
     begun = None if start is None else resize(torch.as_tensor(start, device=before.device), working)
-    with folded.reading(goals.layers) as read, reporting("dream", progress) as report:
+    with folded.reading(goals.layers) as read, reporting("dream", progress, bar_format=PERCENT) as report:
         if _method(folded, read, of_tiles, guide, options) == "octaves":
             options = options.for_octaves()
             before = before.expand(max(len(before), opened.input_shape[0]), -1, -1).contiguous()
@@ -165,13 +165,15 @@ def _run(
     before: Picture,
     seen: Tensor | None,
     options: DreamSettings,
-    on_round: Callable[[int, np.ndarray], None] | None,
+    on_round: Callable[[int, int, np.ndarray], None] | None,
 ) -> Dream:
     """The dream of a method, round by round."""
     first = running.activations(before.new_zeros(running.changed, *before.shape[1:]))
     frames: list[np.ndarray] = []
     small = _limited(before, options.frame) if options.frame > 0 else before
     area = None if seen is None else resize(seen, (small.shape[1], small.shape[2]))
+    if on_round is not None and options.frame > 0:
+        on_round(0, running.rounds, small.cpu().numpy())
     for number, change in enumerate(running.run_rounds(), 1):
         share = number / running.rounds
         if options.frame > 0:
@@ -179,7 +181,7 @@ def _run(
             found = at_mean_change(small, found, options.mean_change * share)
             frames.append(finished(small, found, options, share, area).cpu().numpy())
             if on_round is not None:
-                on_round(number, frames[-1])
+                on_round(number, running.rounds, frames[-1])
     change = at_mean_change(before, change, options.mean_change)
     return Dream(
         image=finished(before, change, options, 1.0, seen).cpu().numpy(),

@@ -107,7 +107,7 @@ class OctaveDream:
 
     def run_rounds(self) -> Iterator[Change]:
         """Yields the change of the picture after each octave, from the smallest up, at the size of the octave."""
-        self._report.expect(self.rounds * self._settings.steps)
+        self._report.expect(self._settings.steps * sum(map(math.prod, self._sizes)))
         step = LARGEST_STEP * self._settings.strength**STEEPNESS
         added = self._picture.new_zeros(self.changed, 1, 1)
         for size in self._sizes:
@@ -115,7 +115,7 @@ class OctaveDream:
             bands = Bands(size, self.changed, added.device)
             for _ in range(self._settings.steps if step else 0):
                 added.add_(bands.step(self._gradient(carving(added))), alpha=step)
-                self._report.advance(1)
+                self._report.advance(math.prod(size))
             change = added if self._start is None else added + resize(self._start, size)
             yield change if self._area is None else change * resize(self._area, size)
 

@@ -71,5 +71,9 @@ def described(name: str) -> Described:
         module = wheel.make()
     tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True).values()
     module.load_state_dict(dict(zip(module.state_dict(), tensors, strict=True)), assign=True)
-    names = bundled_file("pellucid", "zoo/imagenet-classes.txt").read_text(encoding="utf-8").splitlines()
-    return Described(module.eval(), name, (3, wheel.side, wheel.side), BYTES, tuple(names), fresh=True)
+    return Described(module.eval(), name, (3, wheel.side, wheel.side), BYTES, imagenet_classes(), fresh=True)
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The names of ImageNet's 1,000 classes, which these models tell apart, in order."""
+    return tuple(bundled_file("pellucid", "zoo/imagenet-classes.txt").read_text(encoding="utf-8").splitlines())

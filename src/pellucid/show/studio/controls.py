@@ -4,8 +4,8 @@ control: settings, field -> a slider, a number, a choice, a checkbox or a line o
 settings_panel: settings, fields -> the controls of all, most of them one click away
 changed_settings: settings, fields, values of the controls -> the values that differ from the defaults
 
-All texts and ranges are those of the settings themselves. Only a range of at most 100 steps gets a slider; 1 to 100,000
-is a number to be typed.
+All texts are those of the settings themselves, and so are the ranges, but for some sliders, which reach only as far as
+one sees a difference. Only a range of at most 100 steps gets a slider; 1 to 100,000 is a number to be typed.
 """
 
 import types
@@ -20,6 +20,8 @@ from pellucid.settings import Settings
 
 INITIALS = ("tv", "l1", "l2", "ema")
 AIMABLE = 100  # steps of a slider, at most, that can be aimed at
+REACH = {"contrast": 3, "jitter": 64, "levels": 5, "restarts": 8, "rounds": 8, "saturation": 4, "scale": 2}
+REACH |= {"silent_restarts": 8, "views": 16}  # where a slider ends before its setting does
 
 
 def names_of(group: type[Settings], first: Sequence[str] = (), *, without: Sequence[str] = ()) -> list[str]:
@@ -41,14 +43,14 @@ def control(group: type[Settings], name: str, value: Any = None) -> Any:
     field = group.model_fields[name]
     kinds = _kinds(field)
     shown = shown_value(field.default if value is None else value)
-    options: dict[str, Any] = {"label": _label(name), "info": field.description, "value": shown}
+    options: dict[str, Any] = {"label": _label(name), "info": field.json_schema_extra["beside"], "value": shown}
     if bool in kinds:
         return gr.Checkbox(**options)
     choices = _choices(field)
     if choices:
         return gr.Dropdown(choices, **options)
-    if kinds & {int, float} and tuple not in kinds:
-        return _number(field, kinds, options)
+    if kinds & {int, float} and not kinds & {tuple, types.NoneType}:  # an empty Number of Gradio's is a 0
+        return _number(field, kinds, options, REACH.get(name))
     return gr.Textbox(**options, placeholder="none" if shown == "" else None, max_lines=1)
 
 
@@ -88,21 +90,21 @@ def _setting_value(field: FieldInfo, value: Any) -> Any:
     return value
 
 
-def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any]) -> Any:
+def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any], reach: float | None) -> Any:
     """A slider where the range has few steps, on which the value lies; else a number."""
     whole = float not in kinds
     limits = {
         key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(part, key)
     }
-    low, high = limits.get("ge", limits.get("gt")), limits.get("le")
-    if low is not None and high is not None and types.NoneType not in kinds:
+    low, high = limits.get("ge", limits.get("gt")), reach or limits.get("le")
+    if low is not None and high is not None:
         step = 1 if whole else 0.01 if high - low <= 1 else 0.1
         places = (options["value"] - low) / step
         if (high - low) / step <= AIMABLE and abs(places - round(places)) < 1e-9:
             return _without_checks(
                 gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **options)
             )
-    return _without_checks(gr.Number(minimum=low, maximum=limits.get("lt", high), step=1 if whole else 0.01, **options))
+    return _without_checks(gr.Number(minimum=low, maximum=limits.get("lt", limits.get("le")), step=1 if whole else 0.01, **options))
 
 
 def _without_checks(part: Any) -> Any:

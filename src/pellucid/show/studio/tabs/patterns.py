@@ -80,7 +80,7 @@ class PatternsTab:
         settings = controls.changed_settings(PatternSettings, self._names, values)
         begin = self._start(session, model, start)
         asked = Request(model, layer, parse_units(units, model.layer(layer).units), settings, begin)
-        yield (html.status_line("Choosing the best of many starts …"),)
+        yield (html.status_line("Choosing the best of many starts …", moving=True),)
         snapshot = None
         for snapshot in stream_patterns(session, "patterns", asked, self._context.settings.seconds):
             if snapshot.found is None:

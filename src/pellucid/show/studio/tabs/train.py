@@ -89,7 +89,7 @@ class TrainTab:
             session.kept["trainer"] = Trainer(network, images, settings)
             _run(job, session.kept["trainer"])
 
-        yield html.status_line(f"Reading the images of {data}, and checking the gradients …"), gr.skip()
+        yield html.status_line(f"Reading the images of {data}, and checking the gradients …", moving=True), gr.skip()
         yield from self._watch(session, begin)
 
     def go_on(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
