@@ -5,8 +5,8 @@ beside those of `mnist-cnn`, which was trained without perturbations.  near.jpg:
 a flower.  dream.webp: the README's first picture, a photograph and its dream.  presets.webp: the sheet that `pellucid
 dream flower.jpg --preset all` writes, smaller. And the gallery, each of its pictures by the command on its page.
 
-`python docs/pictures.py thumbnails` writes the presets of dreams, small, as the studio offers them: part of the package,
-to be made anew where a preset changes.
+`python docs/pictures.py thumbnails` writes what the studio shows of each preset of dreams, a part of the package; to be
+made anew where a preset changes.
 """
 
 import sys

@@ -25,13 +25,15 @@ def field(
     was: the name that the field had in the last release, which is still taken; see `Settings.renamed`.
     limits: of a number, as pydantic spells them: ge, gt, le, lt (>=, >, <=, <).
     """
-    return Field(default, description=words, json_schema_extra={"was": was, "range": _range(limits), "unset": unset}, **limits)  # type: ignore[call-overload]
+    extra = {"was": was, "range": _notes(limits, ""), "notes": _notes(limits, unset)}
+    return Field(default, description=words, json_schema_extra=extra, **limits)  # type: ignore[call-overload]
 
 
-def _range(limits: Mapping[str, float | int]) -> str:
-    """The range in words."""
+def _notes(limits: Mapping[str, float | int], unset: str) -> str:
+    """The range and what holds where nothing is given, in words."""
     said = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    return ", ".join(f"{words} {limits[name]:g}" for name, words in said.items() if name in limits)
+    parts = ", ".join(f"{words} {limits[name]:g}" for name, words in said.items() if name in limits)
+    return "; ".join(filter(None, (parts, unset and f"default: {unset}")))
 
 
 class Settings(BaseModel):
@@ -46,11 +48,8 @@ class Settings(BaseModel):
         """Each field's help in one line, with its notes."""
         for name in cls.__annotations__.keys() & cls.model_fields.keys():
             info: Any = cls.model_fields[name]
-            help_line, extra = " ".join(info.description.split()), info.json_schema_extra
-            unset = extra["unset"] and f"default: {extra['unset']}"
-            notes = "; ".join(filter(None, (extra["range"], unset)))
-            info.description = help_line + (f" ({notes})" if notes else "")
-            extra["beside"] = help_line + (f" ({unset})" if unset else "")  # a control, which shows its range itself
+            notes = info.json_schema_extra["notes"]
+            info.description = " ".join(info.description.split()) + (f" ({notes})" if notes else "")
 
     @classmethod
     def of(cls, defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Self:

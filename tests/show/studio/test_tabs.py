@@ -1,5 +1,6 @@
 """The tabs' handlers, called as the app calls them: two windows, long work, stops, and what is refused."""
 
+import base64
 import io
 import threading
 import zipfile
@@ -10,16 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pellucid.data.photos import bundled_photo
 from pellucid.errors import PellucidError
 from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.see.dream.dream import dream as dreamt
+from pellucid.see.dream.dream import limit_size
 from pellucid.see.patterns.results import Patterns as Found
-from pellucid.settings import AtlasSettings, DreamSettings, PatternSettings, TrainSettings
+from pellucid.settings import AtlasSettings, DreamSettings, PatternSettings, TrainSettings, dream_presets
 from pellucid.show.studio import controls
+from pellucid.show.studio.app import sheet
 from pellucid.show.studio.context import show_errors
+from pellucid.show.studio.html import preset_pictures
 from pellucid.show.studio.tabs.draw import DrawTab, session_image
-from pellucid.show.studio.tabs.dream import LEVELS, DreamTab
+from pellucid.show.studio.tabs.dream import DreamTab
 from pellucid.show.studio.tabs.patterns import PatternsTab, parse_units
 from pellucid.show.studio.tabs.train import TrainTab
 from tests.show.studio.conftest import NAME, event, strokes, window
@@ -202,46 +207,88 @@ def test_a_stop_frees_the_worker(context):
     assert not context.session(request).running("patterns")
 
 
-def dream(tab, request, photo="flower.jpg", **changed):
-    quick = {"size": 40, "levels": 2, "rounds": 2, "steps": 3, **changed}
-    units = ["auto", "4", *["auto"] * (LEVELS - 2)]
-    units[1] = 4
-    return tab.dream(request, photo, NAME, "conv1", *units, *values(tab, DreamSettings, **quick))
+def dream(tab, request, photo="flower.jpg", preset=None, name=NAME, strength=0.35, units="4", **changed):
+    given = [photo, preset, "goldfinch", strength, name, "conv1" if name else None, units]
+    return tab.dream(request, *given, *values(tab, DreamSettings, **changed))
 
 
 def test_a_photo_is_dreamt_on(context):
-    """Rejects another dream than the library's, and a download that is not the dream."""
+    """Rejects another dream than the library's, a download that is not the dream, and units read as something else."""
     tab = DreamTab(context)
     photo = np.random.default_rng(0).random((30, 40))
     tab.show_dropped(window(), png(photo))
-    rows = list(dream(tab, window(), "the photo dropped"))
+    how = {"size": 40, "levels": 2, "rounds": 2, "steps": 3}
+    rows = list(dream(tab, window(), "the photo dropped", units="auto, 4", **how))
     assert any("Round 2 of 2" in row[0] for row in rows)
     said, html, picture, film = rows[-1]
-    assert "Dreamt by" in said
+    assert f"{NAME}, dreamt by" in said
     assert 'class="compare"' in html
     given = np.asarray(Image.open(io.BytesIO(png(photo))), np.float32) / 255
-    expected = dreamt(
-        given,
-        context.registry.model(None, NAME),
-        layer="conv1",
-        unit=["auto", 4],
-        size=40,
-        levels=2,
-        rounds=2,
-        steps=3,
-    )
+    expected = dreamt(given, context.registry.model(None, NAME), layer="conv1", unit=["auto", 4], **how)
     pixels = np.asarray(Image.open(picture.value["path"]), np.float32) / 255
     assert np.abs(pixels - expected.image[0]).max() <= 0.51 / 255
     assert film.value["path"].endswith(".gif")
 
 
+def test_a_preset_is_dreamt_octave_by_octave_at_one_size(context):
+    """Rejects another preset, its own strength for the one that is set, and a picture that shrinks or jumps."""
+    how = {"size": 90, "octaves": 2, "steps": 2}
+    rows = list(dream(DreamTab(context), window(), preset="engraving", name=None, strength=0.7, **how))
+    assert any("Octave 1 of 2, " in row[0] for row in rows)
+    assert "Engraving, dreamt by" in rows[-1][0]
+    shown = [str(row[1]) for row in rows if "<img" in str(row[1])]
+    assert len(shown) > 2
+    assert all('width="90" height="60"' in one for one in shown)
+    expected = dreamt(limit_size(bundled_photo("flower.jpg"), 90), preset="engraving", strength=0.7, **how)
+    pixels = np.asarray(Image.open(rows[-1][2].value["path"]), np.float32) / 255
+    assert np.abs(np.moveaxis(pixels, 2, 0) - expected.image).max() <= 0.51 / 255
+
+
+def test_a_preset_and_another_model_exclude_each_other(context):
+    """Rejects a preset that is chosen and not dreamt, a model that goes on after it, and a strength that it hides."""
+    tab = DreamTab(context)
+    _, strength, classes, model, layer = tab.choose(window(), "engraving")
+    assert (strength, classes.visible, model.value, layer.value) == (0.5, False, None, None)
+    assert tab.choose(window(), "fur")[1] == gr.skip()
+    assert tab.choose(window(), "class:")[2].visible
+    _, layer, preset, classes = tab.other(window(), NAME)
+    assert (layer.value, preset.value, classes.visible) == ("pool1", None, False)
+
+
+def test_a_class_is_dreamt_by_its_name(context, monkeypatch):
+    """Rejects a class that is shown and another, or none, that is dreamt."""
+    asked = {}
+
+    def told(*_: object, **given: object) -> None:
+        asked.update(given)
+        raise PellucidError("Enough.")
+
+    monkeypatch.setattr("pellucid.show.studio.tabs.dream.dream", told)
+    with pytest.raises(PellucidError, match="Enough"):
+        list(dream(DreamTab(context), window(), preset="class:", name=None))
+    assert asked["preset"] == "class:goldfinch"
+
+
+@pytest.mark.parametrize("name", [*dream_presets(), "class"])
+def test_each_preset_has_a_picture_of_itself(name):
+    """Rejects a preset that was added without its picture (python docs/pictures.py thumbnails), and a large one."""
+    content = base64.b64decode(preset_pictures()[name])
+    assert len(content) < 10_000
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.size == (112, 112)
+    assert f'[data-testid="{name}-radio-label"]' in sheet()
+
+
 def test_a_dream_stops_too(context):
-    """Rejects a dream that cannot be woken from."""
+    """Rejects a dream that cannot be woken from, and one that says that it stopped where another took its place."""
     tab, request = DreamTab(context), window()
-    rows = dream(tab, request, steps=10_000, size=200)
-    next(rows), next(rows)
-    context.session(request).stop("dream")
-    assert "Stopped" in list(rows)[-1][0]
+    for taken in (False, True):
+        rows = dream(tab, request, steps=10_000, size=200, levels=3)
+        next(rows), next(rows)
+        context.session(request).stop("dream")
+        if taken:
+            context.session(request).begin("dream", lambda job: job.stopped.wait(20))
+        assert any("Stopped" in row[0] for row in rows) is not taken
 
 
 def train(tab, request, **changed):

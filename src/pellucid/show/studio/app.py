@@ -232,4 +232,4 @@ def theme() -> gr.themes.Base:
 
 def sheet() -> str:
     """The style sheet, with the palette as variables, and the presets' pictures."""
-    return render_template("studio.css", presets=html.preset_uris())
+    return render_template("studio.css", presets=html.preset_pictures())

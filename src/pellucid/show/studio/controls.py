@@ -40,10 +40,11 @@ def settings_panel(group: type[Settings], names: Sequence[str], shown: int, **de
 
 def control(group: type[Settings], name: str, value: Any = None) -> Any:
     """The control of a field, showing this value, or the default."""
-    field = group.model_fields[name]
-    kinds = _kinds(field)
+    field: Any = group.model_fields[name]
+    kinds, bounds = _kinds(field), field.json_schema_extra["range"]
     shown = shown_value(field.default if value is None else value)
-    options: dict[str, Any] = {"label": _label(name), "info": field.json_schema_extra["beside"], "value": shown}
+    words = field.description.replace(f"({bounds}; ", "(").replace(f" ({bounds})", "")
+    options: dict[str, Any] = {"label": _label(name), "info": words, "value": shown}
     if bool in kinds:
         return gr.Checkbox(**options)
     choices = _choices(field)
@@ -90,7 +91,7 @@ def _setting_value(field: FieldInfo, value: Any) -> Any:
     return value
 
 
-def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any], reach: float | None) -> Any:
+def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any], reach: float | int | None) -> Any:
     """A slider where the range has few steps, on which the value lies; else a number."""
     whole = float not in kinds
     limits = {
@@ -104,7 +105,9 @@ def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any], reach: f
             return _without_checks(
                 gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **options)
             )
-    return _without_checks(gr.Number(minimum=low, maximum=limits.get("lt", limits.get("le")), step=1 if whole else 0.01, **options))
+    return _without_checks(
+        gr.Number(minimum=low, maximum=limits.get("lt", limits.get("le")), step=1 if whole else 0.01, **options)
+    )
 
 
 def _without_checks(part: Any) -> Any:

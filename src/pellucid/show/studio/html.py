@@ -21,7 +21,6 @@ from jaxtyping import Float, Float32, UInt8
 from pellucid.data.pixels import DEVIATIONS, Tones, columns_for, tile_sheet, tone_images
 from pellucid.data.scaling import Images, byte_pixels
 from pellucid.files import bundled_file
-from pellucid.settings import dream_presets
 from pellucid.show import sprites, style
 from pellucid.show.figures.activations_figure import layers_to_draw, pixel_multiple
 from pellucid.show.labels import short_number
@@ -43,13 +42,10 @@ status_line, error_line, class_bars, comparison = (
 photo_uri = partial(sprites.photo_uri, form="jpeg")
 
 
-def preset_uris() -> dict[str, str]:
-    """The picture of each preset of dreams, and of its classes, in a `data:` address."""
-    found = {}
-    for name in [*dream_presets(), "class"]:
-        content = bundled_file("pellucid", f"show/templates/presets/{name}.webp").read_bytes()
-        found[name] = f"data:image/webp;base64,{base64.b64encode(content).decode('ascii')}"
-    return found
+def preset_pictures() -> dict[str, str]:
+    """The picture of each preset of dreams, and of its classes: a WebP in base64."""
+    folder = bundled_file("pellucid", "show/templates/presets/class.webp").parent
+    return {path.stem: base64.b64encode(path.read_bytes()).decode("ascii") for path in folder.glob("*.webp")}
 
 
 def tile_gallery(

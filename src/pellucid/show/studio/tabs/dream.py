@@ -4,8 +4,8 @@ A preset is a picture of itself; a click on it dreams. Another model, layer and 
 click away. At the end the photo and the dream lie over each other, with a line to pull between them.
 """
 
-import functools
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,13 +26,13 @@ from pellucid.show.studio.context import Context, connect, download, dropzone, l
 from pellucid.show.studio.sessions import Job, Session
 
 OWN = "the photo dropped"
-OF_CLASS, FIRST_CLASS = CLASS.rstrip(":"), "goldfinch"
+FIRST_CLASS, SIZE = "goldfinch", DreamSettings().size
 UNITS = re.compile(r"\s*,\s*|\s+(?=-?\d|auto\b)")  # between two units: "56 34", "great white shark, 7"
 BEGIN = "Choose a photograph, or drop one of your own, and click on what to dream into it."
 
 
 class DreamTab:
-    """The tab; `model` is its choice of models, empty where the preset brings its own."""
+    """The tab; `model` is its choice of models, empty where a preset dreams."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -49,16 +49,16 @@ class DreamTab:
             stage = look(_photo_html(bundled_photo(BUNDLED[0])), "stage", elem_id="dreamt")
             with gr.Row(elem_classes="buttons"):
                 files = [download("The dream, PNG"), download("Film of the octaves, GIF")]
-        shown = {"inputs": asked, "outputs": [status, stage, *files], "concurrency_id": "work"}
-        connect(go.click, self.dream, **shown)
+        dreamt = [status, stage, *files]
+        connect(go.click, self.dream, asked, dreamt, concurrency_id="work")
         for choice in (self._presets, self._classes):
-            chosen = [status, self._strength, self._classes, self.model, self._layer]
-            then = connect(choice.input, self.choose, [self._presets], chosen, queue=False)
-            connect(then.then, self.dream, **shown)
+            moved = [status, self._strength, self._classes, self.model, self._layer]
+            chosen = connect(choice.input, self.choose, [self._presets], moved, queue=False)
+            connect(chosen.then, self.dream, asked, dreamt, concurrency_id="work")
         self._context.connect_stop(halt, "dream", status)
         connect(self._dropped.upload, self.show_dropped, [self._dropped], [status, stage, self._photo])
         connect(self._photo.input, self.show, [self._photo], [status, stage])
-        connect(self.model.input, self.other, [self.model], [status, self._layer, self._presets])
+        connect(self.model.input, self.other, [self.model], [status, self._layer, self._presets, self._classes])
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `dream` takes them."""
@@ -66,55 +66,39 @@ class DreamTab:
             self._dropped = dropzone("Drop a photograph")
             self._photo = gr.Radio([*BUNDLED], value=BUNDLED[0], label="Photograph", info="what is dreamt on")
             self._strength = controls.control(DreamSettings, "strength")
-        names = [*dream_presets(), OF_CLASS]
-        self._presets = gr.Radio(
-            names, value=names[0], label="Preset", info="what is dreamt, at a click", elem_classes="presets"
-        )
-        self._classes = gr.Dropdown(
-            sorted(imagenet_classes()), value=FIRST_CLASS, label="Class", info="write to search", visible=False
-        )
+        names, words = [*dream_presets(), ("class", CLASS)], "what is dreamt, at a click"
+        self._presets = gr.Radio(names, value=names[0], label="Preset", info=words, elem_classes="presets")
+        classes, words = sorted(imagenet_classes(), key=str.lower), "write to search"
+        self._classes = gr.Dropdown(classes, value=FIRST_CLASS, label="Class", info=words, visible=False)
         with gr.Accordion("More: models, layers, units, tiles, settings", open=False, elem_classes="more"):
-            self.model = gr.Dropdown(
-                self._context.registry.names(), value=None, label="Model", info="who dreams, in place of the preset's"
-            )
+            models, words = self._context.registry.names(), "who dreams, in place of a preset"
+            self.model = gr.Dropdown(models, value=None, label="Model", info=words)
             self._layer = gr.Dropdown([], value=None, label="Layer", info="where the units of that model are")
-            units = gr.Textbox(
-                "auto", label="Units", info="of that layer: auto, numbers as in 56 34, names; of tiles one for a level"
-            )
-            made = {name: controls.control(DreamSettings, name) for name in self._names}
-        asked = [self._photo, self._presets, self._classes, self._strength, self.model, self._layer, units]
-        return [*asked, *made.values()]
+            words = "of that layer: auto, numbers as in 56 34, names; of tiles one for all, or for each level"
+            units = gr.Textbox("auto", label="Units", info=words)
+            seed = {"seed": self._context.seed}
+            made = [controls.control(DreamSettings, name, seed.get(name)) for name in self._names]
+        return [self._photo, self._presets, self._classes, self._strength, self.model, self._layer, units, *made]
 
-    def dream(
-        self,
-        request: gr.Request,
-        photo: str,
-        preset: str | None,
-        named: str,
-        strength: float,
-        name: str | None,
-        layer: str,
-        units: str,
-        *values: Any,
-    ) -> Iterator[tuple[Any, ...]]:
-        """The dream, octave by octave; of the preset, or of the units of a layer where a model is named."""
+    def dream(self, request: gr.Request, *asked: Any) -> Iterator[tuple[Any, ...]]:
+        """The dream, octave by octave: a preset's, or that of the layer and units where a model is named."""
+        photo, preset, named, strength, name, layer, units, *values = asked
         session, registry = self._context.session(request), self._context.registry
         settings = controls.changed_settings(DreamSettings, self._names, values) | {"strength": strength}
-        shot = limit_size(self._chosen(session, photo), DreamSettings.of(**settings).size)
-        preset = preset or "classic"
-        own = name or dream_presets().get(preset, {}).get("model", COLOR_NETWORK)
-        model = registry.model(session, own) if name or own in registry.names(session) else None
-        what = {"preset": f"{CLASS}{named}" if preset == OF_CLASS else preset}
-        if name:
-            what = {"layer": layer, "unit": parse_units(units)}
+        own = {} if name else dream_presets().get(preset, {})
+        whole = {**own, **settings}
+        shot = self._chosen(session, photo, whole.get("size", SIZE))
+        by = name or own.get("model", COLOR_NETWORK)
+        model = registry.model(session, by) if name or by in registry.names() else None
+        preset = f"{CLASS}{named}" if preset == CLASS else preset
+        what = {"layer": layer, "unit": parse_units(units)} if name else {"preset": preset}
+        place = "Round" if whole.get("method") == "tiles" or "levels" in whole else "Octave"
         yield html.status_line("Looking at the photograph …", moving=True), gr.skip()
-        with session.watch("dream", lambda job: _run(job, shot, model, {**what, **settings})) as job:
-            shown = None
+        shown = None
+        with session.watch("dream", lambda job: _run(job, shot, model, place, {**what, **settings})) as job:
             for words, frame in job.frames():
-                yield (
-                    html.status_line(words, moving=True),
-                    gr.skip() if frame is shown else _image_html(frame, shot.image.shape[1:]),
-                )
+                new = frame is not shown
+                yield html.status_line(words, moving=True), _photo_html(shot, frame) if new else gr.skip()
                 shown = frame
             found: Dreamt | None = job.result
         if found is None:
@@ -122,25 +106,19 @@ class DreamTab:
                 yield (html.status_line("Stopped; the dream was not finished."),)
             return
         by = f"{_units(found)} of {found.layer}"
-        words = (f"The dream of {by}", "The photograph before")
-        told = f"Dreamt by {by}" if name else f"Dreamt: {_said(preset, named)}"
+        words, picture = (f"The dream of {by}", "The photograph before"), found.save(session.path("dream.png"))
         yield (
-            html.status_line(f"{told}. Pull the line."),
+            html.status_line(f"{name or preset.capitalize()}, dreamt by {by}. Pull the line."),
             html.comparison(html.photo_uri(found.before), html.photo_uri(found.image), words, found.image.shape[1:]),
-            *_files(session, found),
+            *offered(picture, dream_export.save_dream_film(found, session.path("dream.gif"))),
         )
 
     def choose(self, request: gr.Request, preset: str) -> tuple[Any, ...]:
-        """A preset, which ends what is being dreamt and sets its own strength, in place of another model."""
+        """A preset, in place of another model: it ends what is being dreamt, and may have a strength of its own."""
         self._context.session(request).stop("dream")
         strength = dream_presets().get(preset, {}).get("strength", gr.skip())
-        return (
-            gr.skip(),
-            strength,
-            gr.Dropdown(visible=preset == OF_CLASS),
-            gr.Dropdown(value=None),
-            gr.Dropdown(choices=[], value=None),
-        )
+        classes, none = gr.Dropdown(visible=preset == CLASS), gr.Dropdown(choices=[], value=None)
+        return gr.skip(), strength, classes, gr.Dropdown(value=None), none
 
     def other(self, request: gr.Request, name: str) -> tuple[Any, ...]:
         """Another model, in place of a preset: its layers."""
@@ -154,17 +132,16 @@ class DreamTab:
         self._context.session(request).kept["photo"] = photo
         _, height, width = photo.image.shape
         words = html.status_line(f"A photograph of {width} × {height} pixels.")
-        return words, _photo_html(photo), gr.Radio(choices=[*BUNDLED, OWN], value=OWN)
+        return words, _photo_html(limit_size(photo, SIZE)), gr.Radio(choices=[*BUNDLED, OWN], value=OWN)
 
     def show(self, request: gr.Request, name: str) -> tuple[str, str]:
         """The photo that was chosen."""
         return html.status_line(BEGIN), _photo_html(self._chosen(self._context.session(request), name))
 
-    def _chosen(self, session: Session, name: str) -> Photo:
-        if name == OWN and "photo" in session.kept:
-            photo: Photo = session.kept["photo"]
-            return photo
-        return bundled_photo(name)
+    def _chosen(self, session: Session, name: str, size: int = SIZE) -> Photo:
+        """The photo of that name, its longer side at most `size` pixels."""
+        own = name == OWN and "photo" in session.kept
+        return limit_size(session.kept["photo"] if own else bundled_photo(name), size)
 
 
 def parse_units(words: str) -> Any:
@@ -177,37 +154,21 @@ def parse_units(words: str) -> Any:
     return parts if len(parts) > 1 else parts[0] if parts else "auto"
 
 
-def _run(job: Job, shot: Photo, model: Model | None, asked: dict[str, Any]) -> Dreamt:
+def _run(job: Job, shot: Photo, model: Model | None, place: str, asked: dict[str, Any]) -> Dreamt:
     """The dream, telling how far it is."""
-    of_tiles = asked.get("method") == "tiles" or "levels" in asked
-    at, count = 0, 0
-    latest: np.ndarray | None = None
+    latest: deque[tuple[int, int, np.ndarray]] = deque([(0, 1, shot.image)], maxlen=1)
 
     def progress(done: int, total: int) -> None:
-        place = f"{'Round' if of_tiles else 'Octave'} {min(at + 1, count)} of {count}"
-        job.show((f"{place}, {100 * done // max(total, 1)}% …", latest))
+        number, count, frame = latest[0]
+        job.show((f"{place} {min(number + 1, count)} of {count}, {100 * done // max(total, 1)}% …", frame))
 
-    def on_round(number: int, rounds: int, frame: np.ndarray) -> None:
-        nonlocal at, count, latest
-        at, count, latest = number, rounds, frame
-
-    return dream(shot, model, progress=progress, on_round=on_round, **asked)
+    return dream(shot, model, progress=progress, on_round=lambda *now: latest.append(now), **asked)
 
 
-def _photo_html(photo: Photo) -> str:
-    """The photograph, as large as it is dreamt on."""
-    small = limit_size(photo, DreamSettings().size).over()
-    return _image_html(small, small.shape[1:])
-
-
-def _image_html(image: np.ndarray, size: tuple[int, ...]) -> str:
-    """A picture as large as this (height, width)."""
-    return html.part("photograph", html.photo_uri(image), size[1], size[0])
-
-
-def _said(preset: str, named: str) -> str:
-    """What a preset dreams, in words."""
-    return f"the class {named}" if preset == OF_CLASS else f"{preset}, {dream_presets()[preset]['says']}"
+def _photo_html(photo: Photo, frame: np.ndarray | None = None) -> str:
+    """The photo, or a frame of its dream, as large as the photo."""
+    image = photo.over() if frame is None else frame
+    return html.part("photograph", html.photo_uri(image), photo.image.shape[2], photo.image.shape[1])
 
 
 def _units(found: Dreamt) -> str:
@@ -215,9 +176,3 @@ def _units(found: Dreamt) -> str:
     units, counts = np.unique(found.units, return_counts=True)
     names = ["all units" if unit < 0 else f"unit {unit}" for unit in units[np.argsort(-counts, kind="stable")]]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _files(session: Session, found: Dreamt) -> list[Any]:
-    picture = found.save(session.path("dream.png"))
-    film = dream_export.save_dream_film(found, session.path("dream.gif")) if found.frames else None
-    return offered(picture, film)
