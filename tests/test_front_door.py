@@ -25,6 +25,7 @@ NAMES = [
         "zoom",
         "save_film",
         "inspect",
+        "ablate",
         "judge",
         "atlas",
         "Live",

@@ -130,7 +130,7 @@ def kinds_of_models() -> set[str]:
         if module.startswith("pellucid.see.models.")
         for node in ast.walk(tree_of(module))
         if isinstance(node, ast.ClassDef)
-        and any(isinstance(base, ast.Name) and base.id == "Model" for base in node.bases)
+        and any(isinstance(base, ast.Name) and base.id in ("Model", "HookedModel") for base in node.bases)
     }
 
 

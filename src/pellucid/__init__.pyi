@@ -18,6 +18,7 @@ from .learn.layers import Pool as Pool
 from .learn.layers import Residual as Residual
 from .learn.network import Network as Network
 from .learn.training import train as train
+from .see.dataset.ablation import ablate as ablate
 from .see.dataset.activations import inspect as inspect
 from .see.dataset.fitting import evaluate as evaluate
 from .see.dream.dream import dream as dream

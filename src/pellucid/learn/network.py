@@ -178,6 +178,11 @@ class Network:
         return passes.forward(layers, self.names[: len(layers)], self.parameters_of, shards, seed)
 
     @np.errstate(over="ignore", invalid="ignore")
+    def rerun(self, trace: Trace, name: str, output: Batch) -> Trace:
+        """The same pass from behind the layer `name` on, had that one given this output."""
+        return passes.rerun(trace, trace.names.index(name), output, self.parameters_of)
+
+    @np.errstate(over="ignore", invalid="ignore")
     def backward_shards(self, traces: Sequence[Trace], gradients: Sequence[Array]) -> list[Parameters]:
         """Of every shard the gradients of the parameters by name, summed over its batch."""
         return [own for own, _ in passes.backward(self.parameters_of, traces, gradients, wanted="parameters")]

@@ -41,6 +41,16 @@ class Trace:
         """What the layer of that number takes."""
         return self.outputs[index - 1] if index > 0 else self.x
 
+    def run(self, begin: int, end: int, parameters_of: ParametersOf) -> None:
+        """The layers from `begin` to before `end`, one after another."""
+        for index in range(begin, end):
+            layer, now, x = self.layers[index], perf_counter(), self.before(index)
+            if isinstance(layer, Sum):
+                found = layer.joined(x, self.before(index - layer.back))
+            else:
+                found = layer.forward(parameters_of(self.names[index]), x)
+            self.add(found, perf_counter() - now)
+
     def add(self, found: tuple[Array, Any], seconds: float) -> None:
         """A further layer's output and cache."""
         self.outputs.append(found[0])
@@ -58,15 +68,6 @@ def forward(
     """A pass for every shard of a batch; seed: of the random numbers of training, None where it is none."""
     traces = [Trace(tuple(layers), tuple(names), x, seed is not None) for x in shards]
 
-    def run(trace: Trace, begin: int, end: int) -> None:
-        for index in range(begin, end):
-            layer, now, x = layers[index], perf_counter(), trace.before(index)
-            if isinstance(layer, Sum):
-                found = layer.joined(x, trace.before(index - layer.back))
-            else:
-                found = layer.forward(parameters_of(names[index]), x)
-            trace.add(found, perf_counter() - now)
-
     for begin, end in _segments(layers, coupled=seed is not None):
         if seed is not None and layers[begin].couples:
             now, given = perf_counter(), [trace.before(begin) for trace in traces]
@@ -74,8 +75,15 @@ def forward(
             for trace, found in zip(traces, outcome, strict=True):
                 trace.add(found, (perf_counter() - now) / len(traces))
         else:
-            run_in_order(lambda trace, begin=begin, end=end: run(trace, begin, end), traces)  # type: ignore[misc]
+            run_in_order(lambda trace, begin=begin, end=end: trace.run(begin, end, parameters_of), traces)  # type: ignore[misc]
     return traces
+
+
+def rerun(trace: Trace, index: int, output: Array, parameters_of: ParametersOf) -> Trace:
+    """The same pass from behind the layer of that number on, had that one given this output."""
+    changed = Trace(trace.layers, trace.names, trace.x, outputs=[*trace.outputs[:index], output])
+    changed.run(index + 1, len(trace.layers), parameters_of)
+    return changed
 
 
 def backward(

@@ -341,3 +341,22 @@ def test_another_backend_is_explained(monkeypatch):
     monkeypatch.setattr(keras, "__version__", "2.15.0")
     with pytest.raises(PellucidError, match=r"version 2\.15\.0.*install Keras 3"):
         open_model(module)
+
+
+def test_a_held_unit_is_what_the_layers_behind_it_see():
+    """Rejects a layer whose output is only listened to, a row that is held for a channel, and a hold that stays."""
+    net = small()
+    images = np.random.default_rng(0).random((7, 2, 13, 9), dtype=np.float32)
+    guesses = open_model(net).guesses_held("conv1", {2: 0.0}, images)
+    before = net.predict(images.transpose(0, 2, 3, 1), verbose=0)
+    weights = [np.array(one) for one in net.get_weights()]
+    weights[0][..., 2] = weights[1][2] = 0  # a map of zeros
+    net.set_weights(weights)
+    masked = net.predict(images.transpose(0, 2, 3, 1), verbose=0)
+    np.testing.assert_array_equal(guesses[0], masked.argmax(1))
+    assert not np.allclose(before, masked)
+    with open_model(net).holding("conv1", 1, 0.5).reading(("conv1",)) as read:
+        maps = read(torch.from_numpy(images))["conv1"].output
+    assert maps.shape == (7, 4, 11, 7)
+    assert bool((maps[:, 1] == 0.5).all())
+    np.testing.assert_array_equal(net.predict(images.transpose(0, 2, 3, 1), verbose=0), masked)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -215,6 +215,12 @@ class Model(ABC):
                 found.append(probabilities_of(one.output.float().cpu().numpy(), before))
         return self.finite(last, np.concatenate(found))
 
+    def guesses_held(self, layer: str, values: Mapping[int, float], images: Images) -> Int64[np.ndarray, "unit image"]:
+        """The likeliest class of images in [0, 1] while one unit after another is its value at every position; raises
+        PellucidError where no unit of the layer can be held so."""
+        del values, images
+        raise PellucidError(f"Units of '{layer}' of '{self.name}' cannot be held at a value; name another layer.")
+
     def finite(self, layer: str, numbers: np.ndarray) -> np.ndarray:
         """What a layer answered, known to be finite: what would be drawn of other numbers looks like any picture."""
         if not np.isfinite(numbers).all():
@@ -291,9 +297,8 @@ class Model(ABC):
         """
         if self.pipeline is None or image.shape[0] not in (1, 3):
             return fit_image(image, self.input_shape)
-        given: np.ndarray = self.pipeline(pillow_of(np.broadcast_to(image, (3, *image.shape[1:]))))
-        fitted: np.ndarray = self.scaling.invert(given[None])[0]
-        return fitted
+        given = self.pipeline(pillow_of(np.broadcast_to(image, (3, *image.shape[1:]))))
+        return np.asarray(self.scaling.invert(given[None])[0])
 
     @property
     def reads_strokes(self) -> bool:
@@ -374,9 +379,7 @@ class Model(ABC):
             hint = "" if inside else "name one to see what is inside it, or ask for all"
             lines.append(f"{len(self.layers) - len(shown)} more layers are not shown{hint and f'; {hint}'}.")
         if any(layer.guessed for layer in shown):
-            lines.append(
-                "? Nothing in the model says along which axis these have their units; set units_axis if wrong."
-            )
+            lines += ["? Nothing in the model says along which axis these have their units; set units_axis if wrong."]
         return "\n".join([*lines, *self._left_out(everything)])
 
     def _left_out(self, everything: bool) -> list[str]:

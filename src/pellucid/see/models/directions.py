@@ -102,6 +102,12 @@ class DirectedModel(Model):
         with self.inner.reading(self._below(wanted)) as read:
             yield _Reader(self, read, wanted)
 
+    def guesses_held(self, layer: str, values: Mapping[int, float], images: np.ndarray) -> np.ndarray:
+        """The inner model's; directions lead to nothing, so they cannot be held."""
+        if layer == self.own.name:
+            return super().guesses_held(layer, values, images)
+        return self.inner.guesses_held(layer, values, images)
+
     def _below(self, layers: Sequence[str]) -> list[str]:
         return list(dict.fromkeys(self.base if name == self.own.name else name for name in layers))
 

@@ -12,15 +12,17 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from pellucid.errors import PellucidError, summary
-from pellucid.see.models.base import InputShape, LayerInfo, LayerOutput, Reader
+from pellucid.see.models.base import InputShape, LayerInfo, LayerOutput, Model, Reader
 from pellucid.see.models.relu_override import ReluOverride
 from pellucid.see.models.unit_axis import PROBED, Arrangement, Images, Output, arrange, first_tensor, images_by_change
 
@@ -34,6 +36,44 @@ class LayerSite:
     module: Any
     run: int
     arrangement: Arrangement
+
+
+@dataclass(frozen=True, eq=False)
+class HeldUnit:
+    """A unit of the layer at `site` that is to be `value` at every position, whatever the images."""
+
+    site: LayerSite
+    unit: int
+    value: float
+
+    def in_place_of(self, output: Any) -> Any:
+        """A copy of the layer's output with the unit held; a gradient of it is zero."""
+        given, how = first_tensor(output), self.site.arrangement
+        assert given is not None  # as the probe found
+        changed = given.clone(memory_format=torch.contiguous_format)
+        how.images.first(changed).movedim(how.axis, 1)[:, self.unit] = self.value  # views
+        return tree_map(lambda one: changed if one is given else one, output)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HookedModel(Model):
+    """A Model whose layers are recorded where they run, at its `sites`, and one unit of which may be `held` there."""
+
+    module: Any
+    sites: dict[str, LayerSite]
+    held: HeldUnit | None = field(default=None, kw_only=True)
+
+    def holding(self, layer: str, unit: int, value: float) -> Self:
+        """The same model, whose unit is held whenever a Reader runs it."""
+        return replace(self, held=HeldUnit(self.sites[layer], unit, value))
+
+    def guesses_held(self, layer: str, values: Mapping[int, float], images: np.ndarray) -> np.ndarray:
+        """By one pass for each unit."""
+        return np.stack([self.holding(layer, *one).predict(images).argmax(1) for one in values.items()])
+
+    def modules(self, wanted: Mapping[str, LayerSite]) -> set[Any]:
+        """Those that a Reader of these sites has to listen to."""
+        return {site.module for site in (*wanted.values(), *([self.held.site] if self.held else []))}
 
 
 class StopForward(BaseException):
@@ -71,10 +111,10 @@ class FixedRng:
 
 
 class ForwardRecorder(Reader):
-    """A Reader of the layers at the sites in `wanted`, of the model called `name`."""
+    """A Reader of the layers at the sites in `wanted`, of the model called `name`, one unit of which may be held."""
 
-    def __init__(self, name: str, wanted: Mapping[str, LayerSite]) -> None:
-        self._name, self._wanted = name, wanted
+    def __init__(self, name: str, wanted: Mapping[str, LayerSite], held: HeldUnit | None = None) -> None:
+        self._name, self._wanted, self._held = name, wanted, held
         self._relus = ReluOverride()
         self._runs: dict[Any, int] = {}
         self._recorded: dict[str, LayerOutput] = {}
@@ -118,11 +158,14 @@ class ForwardRecorder(Reader):
         """For these images, the next backward pass takes rectifiers as the identity."""
         self._relus.passing = images if bool(images.any()) else None
 
-    def record(self, module: Any, output: Any) -> None:
-        """Keep a layer's output, if it is asked for; stops the forward once every layer asked for is recorded."""
+    def record(self, module: Any, output: Any) -> Any:
+        """What the model is to go on with in place of a layer's output, which is kept if it is asked for; stops the
+        forward once every layer asked for is recorded."""
         if not self._recording:
-            return
+            return output
         self._runs[module] = run = self._runs.get(module, 0) + 1
+        if self._held is not None and self._held.site.module is module and self._held.site.run == run:
+            output = self._held.in_place_of(output)
         for name, site in self._wanted.items():
             if site.module is module and site.run == run:
                 given = first_tensor(output)
@@ -131,6 +174,7 @@ class ForwardRecorder(Reader):
                 self._recorded[name] = self._read(given, site.arrangement)
         if len(self._recorded) == len(self._wanted):
             raise StopForward
+        return output
 
     def _read(self, output: Tensor, how: Arrangement) -> LayerOutput:
         copy = len(self._wanted) > 1  # the forward continues, and may write into them in place

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,10 +27,11 @@ from torch import Tensor
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, summary
 from pellucid.learn.validation import checked_shape
-from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
+from pellucid.see.models.base import InputShape, LayerInfo, Reader
 from pellucid.see.models.hooks import (
     FixedRng,
     ForwardRecorder,
+    HookedModel,
     LayerProbe,
     LayerSite,
     evaluating,
@@ -91,25 +92,23 @@ def imported() -> Any:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class KerasModel(Model):
+class KerasModel(HookedModel):
     """A `keras.Model` whose layers can be read."""
 
-    module: Any
     form: Form
-    sites: dict[str, LayerSite] = field(default_factory=dict)
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; inside the block their calls are recorded."""
         wanted = {self.layer(name).name: self.sites[name] for name in layers}
         reader = _Reader(self, wanted)
-        with lock, evaluating(self.module), recording_calls({p.module for p in wanted.values()}, reader.record):
+        with lock, evaluating(self.module), recording_calls(self.modules(wanted), reader.record):
             yield reader
 
 
 class _Reader(ForwardRecorder):
     def __init__(self, model: KerasModel, wanted: Mapping[str, LayerSite]) -> None:
-        super().__init__(model.name, wanted)
+        super().__init__(model.name, wanted, model.held)
         self._model = model
         self._values = _values(model.module)
 
@@ -163,12 +162,12 @@ def open_keras(
     shape, form = _taken(model, name, input_shape, channels_last)
     layers, sites, unlisted = _probe(model, name, shape, form, channels_last, home, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
-    return KerasModel(name, shape, scaling, layers, home, model, form, sites, unlisted=unlisted)
+    return KerasModel(name, shape, scaling, layers, home, model, sites, form, unlisted=unlisted)
 
 
 @contextmanager
-def recording_calls(layers: set[Any], record: Callable[[Any, Any], None]) -> Iterator[None]:
-    """Inside the block, each layer calls `record(layer, output)` after it ran; afterwards it is as it was."""
+def recording_calls(layers: set[Any], record: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Inside the block, each layer gives what `record(layer, output)` makes of its output; later it is as it was."""
     with ExitStack() as after:
         for layer in layers:
             method = "quantized_call" if getattr(layer, "quantization_mode", None) is not None else "call"
@@ -181,11 +180,9 @@ def recording_calls(layers: set[Any], record: Callable[[Any, Any], None]) -> Ite
         yield
 
 
-def _recorded_call(layer: Any, call: Callable[..., Any], record: Callable[[Any, Any], None]) -> Callable[..., Any]:
+def _recorded_call(layer: Any, call: Callable[..., Any], record: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def call_and_record(*args: Any, **kwargs: Any) -> Any:
-        output = call(*args, **kwargs)
-        record(layer, output)
-        return output
+        return record(layer, call(*args, **kwargs))
 
     return call_and_record
 
@@ -311,8 +308,9 @@ def _probe(
         with recording_calls(set(paths), record), torch.no_grad(), FixedRng(device):
             _run(model, form(images), _values(model))
 
-    def record(layer: Any, output: Any) -> None:
+    def record(layer: Any, output: Any) -> Any:
         probe.record(paths[layer], layer, (), {}, output)
+        return output
 
     with lock, evaluating(model):
         try:

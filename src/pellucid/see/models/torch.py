@@ -12,7 +12,7 @@ the module runs so (a `view` of a convolution's output does not), which makes sm
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -27,11 +27,12 @@ from torch.nn.parameter import is_lazy
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
 from pellucid.learn.validation import checked_shape
-from pellucid.see.models.base import InputShape, LayerInfo, Model, Reader
+from pellucid.see.models.base import InputShape, LayerInfo, Reader
 from pellucid.see.models.folded import foldable, folded
 from pellucid.see.models.hooks import (
     FixedRng,
     ForwardRecorder,
+    HookedModel,
     LayerProbe,
     LayerSite,
     evaluating,
@@ -47,13 +48,12 @@ _DISTURBANCE = 1e3  # so large that it passes silent rectifiers
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TorchModel(Model):
+class TorchModel(HookedModel):
     """A `torch.nn.Module` whose layers can be read."""
 
     module: nn.Module
     dtype: torch.dtype
     channels_last: bool
-    sites: dict[str, LayerSite] = field(default_factory=dict)
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
@@ -61,7 +61,7 @@ class TorchModel(Model):
         wanted = {self.layer(name).name: self.sites[name] for name in layers}
         with lock, evaluating(self.module), ExitStack() as hooks:
             reader = _Reader(self, wanted, _weights(self.module, self.channels_last, self.device))
-            for module in {site.module for site in wanted.values()}:
+            for module in self.modules(wanted):
                 hooks.enter_context(module.register_forward_hook(reader.hook))
             yield reader
 
@@ -105,7 +105,7 @@ class TorchModel(Model):
 
 class _Reader(ForwardRecorder):
     def __init__(self, model: TorchModel, wanted: dict[str, LayerSite], weights: dict[str, Tensor]) -> None:
-        super().__init__(model.name, wanted)
+        super().__init__(model.name, wanted, model.held)
         self._model, self._weights = model, weights
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
@@ -124,10 +124,10 @@ class _Reader(ForwardRecorder):
         """PyTorch's autocast, which keeps float32 where sums need it."""
         return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.supports_bfloat16)
 
-    def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def hook(self, module: nn.Module, inputs: Any, output: Any) -> Any:
         """The forward hook of every layer asked for."""
         del inputs
-        self.record(module, output)
+        return self.record(module, output)
 
 
 def open_module(
@@ -154,7 +154,7 @@ def open_module(
     layers, sites, unlisted = _probe(module, name, shape, device, dtype, units_axis)
     scaling.apply(torch.zeros(1, *shape).numpy())  # says whether its numbers fit the shape
     channels_last = device.type == "cpu" and _bears_channels_last(module, shape, dtype)
-    return TorchModel(name, shape, scaling, layers, device, module, dtype, channels_last, sites, unlisted=unlisted)
+    return TorchModel(name, shape, scaling, layers, device, module, sites, dtype, channels_last, unlisted=unlisted)
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
@@ -347,19 +347,12 @@ def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) ->
         del module
         inputs_seen.append(inputs[0].detach().clone())
 
-    def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        del module, inputs
-        output = output.clone()
-        how = model.sites[before].arrangement
-        how.images.first(output).movedim(how.axis, 1)[:, unit] += _DISTURBANCE  # views
-        return output
-
     images = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(model.device)
     recording = model.sites[layer].module.register_forward_pre_hook(record)
-    with model.reading((layer,)) as read, torch.no_grad(), recording:
-        read(images)
-        with model.sites[before].module.register_forward_hook(disturb):
-            read(images)
+    with recording, torch.no_grad():
+        for one in (model, model.holding(before, unit, _DISTURBANCE)):
+            with one.reading((layer,)) as read:
+                read(images)
     if len(inputs_seen) != 2:
         return False
     axis = -1 if isinstance(model.sites[layer].module, nn.Linear) else 1
