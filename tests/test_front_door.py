@@ -26,6 +26,7 @@ NAMES = [
         "save_film",
         "inspect",
         "ablate",
+        "similar",
         "judge",
         "atlas",
         "Live",

@@ -21,6 +21,7 @@ from .learn.training import train as train
 from .see.dataset.ablation import ablate as ablate
 from .see.dataset.activations import inspect as inspect
 from .see.dataset.fitting import evaluate as evaluate
+from .see.dataset.similarity import similar as similar
 from .see.dream.dream import dream as dream
 from .see.dream.dream import octaves as octaves
 from .see.dream.video import video as video

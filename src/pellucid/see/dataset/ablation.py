@@ -14,13 +14,12 @@ from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike
 
 from pellucid.data.html import table
-from pellucid.data.splits import Split
 from pellucid.errors import PellucidError, unknown
 from pellucid.learn.metrics import class_names
 from pellucid.learn.validation import checked_labels
 from pellucid.progress import Progress, reporting
 from pellucid.see.dataset.fitting import split_for
-from pellucid.see.models.base import Model
+from pellucid.see.dataset.similarity import unit_answers
 from pellucid.see.models.open import open_model
 from pellucid.see.validation import as_units
 
@@ -85,7 +84,9 @@ def ablate(
         raise PellucidError(f"Layer '{layer}' has units 0 to {count - 1}; name one or more of them.")
     split = split_for(opened, data)
     checked_labels(split.labels, len(split), opened.class_count)
-    values = unit_means(opened, layer, split)[chosen] if value == "mean" else np.zeros(len(chosen))
+    values = np.zeros(len(chosen))
+    if value == "mean":
+        values = unit_answers(opened, [layer], [split], len(split))[layer][:, chosen].mean(0, dtype=np.float64)
     held, right, truths = dict(zip(chosen.tolist(), values.tolist(), strict=True)), [], []
     with reporting("holding units", progress) as report:
         report.expect(len(split))
@@ -100,13 +101,3 @@ def ablate(
     names = class_names(split.classes, opened.class_count)
     facts = opened.name, layer, len(truth), float(overall[0]), names, chosen, values
     return Ablation(*facts, overall[1:] - overall[0], shares[1:] - shares[0])
-
-
-def unit_means(model: Model, layer: str, split: Split) -> Float64[np.ndarray, "unit"]:
-    """The mean of each unit's activation over all positions of all images."""
-    sums, count = np.zeros(model.layer(layer).units), 0
-    with model.unit_means([layer]) as read:
-        for _, images in split.batches():
-            sums += read(images)[layer].sum(0, dtype=np.float64)
-            count += len(images)
-    return sums / count

@@ -1,0 +1,123 @@
+"""Similarity: how alike the units of a layer are, from -1 to 1, by what they answer and by what they look for.
+
+similar:          model, layer, unit, images or patterns -> {other unit: likeness}, the most alike first
+unit_answers:     model, layers, splits -> {layer: (image, unit)}, means over maps, of images from all over
+answer_likeness:  answers (image, unit) -> (unit, unit), their correlation; 0 for a unit that always answers the same
+pattern_likeness: patterns (unit, channel, height, width) -> (unit, unit), the correlation of their pixels at the best
+                  of all shifts, around the edges
+families:         patterns -> units whose patterns are shifts, turns or mirror images of each other
+plane:            likeness (unit, unit) -> (unit, 2), so that what is alike lies together: classical scaling
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+from torch.nn.functional import adaptive_avg_pool2d
+
+from pellucid.data.load import load_split
+from pellucid.data.splits import Split
+from pellucid.errors import PellucidError
+from pellucid.see.dataset.fitting import sized
+from pellucid.see.models.base import Model
+from pellucid.see.models.open import open_model
+from pellucid.see.optimize.batches import batch_size_for
+
+IMAGES = 2000  # that units are compared by, at most
+SIDE = 16  # pixels that patterns are compared by
+
+Likeness = Float[np.ndarray, "unit unit"]
+
+
+def similar(model: Any, layer: str, unit: int, data: Any = None, *, patterns: Any = None) -> dict[int, float]:
+    """The other units of a layer and their likeness to one, the most alike first.
+
+    model: a Model, or whatever `open_model` takes.  data: images that answers are compared by, a Split or whatever
+    `load_data` takes, with labels or without; of many, 2,000 from all over.  patterns: instead, what `patterns` found
+    for all units of the layer, which are compared as pictures, wherever in them something is.
+    Raises PellucidError for an unknown layer or unit, neither data nor patterns, both, or patterns of other units.
+    """
+    opened = open_model(model)
+    count = opened.layer(layer).units
+    if not 0 <= unit < count:
+        raise PellucidError(f"Layer '{layer}' has units 0 to {count - 1}, not {unit}; name one of them.")
+    if (data is None) == (patterns is None):
+        raise PellucidError("Units are compared by their answers or their pictures; give either data or patterns.")
+    if patterns is None:
+        split = sized(opened, load_split(data))
+        likeness = answer_likeness(unit_answers(opened, [layer], [split])[layer])
+    elif patterns.layer == layer and np.array_equal(patterns.units, np.arange(count)):
+        likeness = pattern_likeness(patterns.images)
+    else:
+        raise PellucidError(f"These are no patterns of all units of '{layer}'; give patterns(model, '{layer}').")
+    return {other: float(likeness[unit, other]) for other in nearest(likeness, count - 1)[unit].tolist()}
+
+
+def nearest(likeness: Likeness, count: int) -> np.ndarray:
+    """The most alike of the other units of each, (unit, count), the earlier of equals first."""
+    order = np.argsort(-likeness + np.diag(np.full(len(likeness), np.inf)), axis=1, kind="stable")
+    return order[:, : min(count, len(likeness) - 1)]
+
+
+def unit_answers(
+    model: Model, layers: Sequence[str], splits: Iterable[Split], most: int = IMAGES
+) -> dict[str, Float[np.ndarray, "image unit"]]:
+    """The mean over each unit's map for images from all over the splits, `most` of each at most."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
+    size, _ = batch_size_for(model, layers)
+    with model.unit_means(layers) as read:
+        for split in splits:
+            chosen = np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)
+            for begin in range(0, len(chosen), size):
+                for name, means in read(split.read(chosen[begin : begin + size])[1]).items():
+                    found[name].append(means)
+    return {name: model.finite(name, np.concatenate(parts)) for name, parts in found.items()}
+
+
+def answer_likeness(answers: Float[np.ndarray, "image unit"]) -> Likeness:
+    """The correlation of the units' answers."""
+    about = answers - answers.mean(0, dtype=np.float64)
+    lengths = np.linalg.norm(about, axis=0)
+    about /= np.where(lengths > 0, lengths, 1)
+    return np.asarray(about.T @ about)
+
+
+def pattern_likeness(patterns: Float[np.ndarray, "unit channel height width"]) -> Likeness:
+    """The correlation of the patterns' pixels, averaged to 16 a side, at the best of all shifts of one of them."""
+    given = torch.from_numpy(patterns)
+    small = adaptive_avg_pool2d(given, (min(SIDE, given.shape[2]), min(SIDE, given.shape[3])))
+    about = small - small.mean((1, 2, 3), keepdim=True)
+    spectra = torch.fft.rfft2(about / about.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None, None])
+    shifted = (torch.fft.irfft2((one.conj() * spectra).sum(1), small.shape[2:]) for one in spectra)
+    return np.stack([one.amax((1, 2)).numpy() for one in shifted])
+
+
+def plane(likeness: Likeness) -> Float[np.ndarray, "unit 2"]:
+    """Places whose distances are near sqrt(2 - 2 likeness), from -1 to 1; the farthest unit lies above zero."""
+    about = likeness - likeness.mean(0) - likeness.mean(1)[:, None] + likeness.mean()
+    values, vectors = np.linalg.eigh(about)
+    found = (vectors * np.sqrt(np.maximum(values, 0)))[:, :-3:-1]
+    found = np.pad(found, ((0, 0), (0, 2 - found.shape[1])))
+    found *= np.sign(found[np.abs(found).argmax(0), [0, 1]]) + 0.0
+    return np.asarray(found / max(np.abs(found).max(), 1e-12))
+
+
+def families(patterns: Float[np.ndarray, "unit channel height width"], least: float = 0.75) -> list[list[int]]:
+    """Units whose patterns are shifts, turns or mirror images of each other, each two of a family at least so alike.
+
+    The largest families first; a unit that has none is left out. Quarter turns are tried of square patterns only.
+    """
+    count, by = len(patterns), 1 if patterns.shape[2] == patterns.shape[3] else 2
+    turned = (np.rot90(one, k, (2, 3)) for one in (patterns, patterns[..., ::-1]) for k in range(0, 4, by))
+    found = np.stack([pattern_likeness(np.concatenate([patterns, one]))[:count, count:] for one in turned])
+    far = 1 - np.maximum(found, found.swapaxes(1, 2)).max(0)
+    np.fill_diagonal(far, 0)
+    if count < 2:
+        return []
+    numbers = fcluster(linkage(squareform(far.clip(0), checks=False), "complete"), 1 - least, "distance")
+    members = [np.flatnonzero(numbers == number).tolist() for number in np.unique(numbers)]
+    return sorted((one for one in members if len(one) > 1), key=lambda one: (-len(one), one))
