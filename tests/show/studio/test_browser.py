@@ -203,7 +203,7 @@ def test_a_photo_is_dreamt_on_and_the_dream_downloaded(page, tmp_path):
     page.locator("input[type=file]:visible, .drop:visible input[type=file]").last.set_input_files(photo)
     said(page, "A photograph of 90 × 60 pixels")
     page.locator("#dream").click()
-    said(page, "Dreamt by")
+    said(page, "Classic, dreamt by")
     compare = page.locator("#dreamt .compare")
     page.get_by_label("How much of the dream is shown").press("Home")
     assert compare.evaluate("e => getComputedStyle(e).getPropertyValue('--cut')") == "0%"
@@ -211,6 +211,24 @@ def test_a_photo_is_dreamt_on_and_the_dream_downloaded(page, tmp_path):
         page.get_by_role("button", name="The dream, PNG").click()
     download.value.save_as(tmp_path / "dream.png")
     assert size(tmp_path / "dream.png") == (90, 60)
+
+
+def test_a_click_on_a_preset_dreams_and_stop_is_there_while_it_does(page):
+    """Rejects a picture that is only looked at, a picture that changes its size, and buttons that do nothing."""
+    tab(page, "Dream")
+    go, halt = page.locator("#dream"), page.get_by_role("button", name="Stop").locator("visible=true")
+    page.get_by_text("More: models").click()  # what is not set stays so where it is seen
+    before = page.locator("#dreamt img").bounding_box()
+    assert (go.is_enabled(), halt.is_enabled()) == (True, False)
+    page.locator(".presets label", has_text="engraving").click()
+    said(page, re.compile("Octave [1-9] of"))
+    assert (go.is_enabled(), halt.is_enabled()) == (False, True)
+    assert field(page, "Strength").input_value() == "0.5"
+    page.locator(".presets label", has_text="brush").click()  # takes the place of the first
+    said(page, "Brush, dreamt by")
+    assert (go.is_enabled(), halt.is_enabled()) == (True, False)
+    after = page.locator("#dreamt .compare").bounding_box()
+    assert (before["width"], before["height"]) == pytest.approx((after["width"], after["height"]), abs=1)
 
 
 def test_a_broken_file_ends_in_a_sentence(page, tmp_path):

@@ -54,7 +54,7 @@ class DreamTab:
         for choice in (self._presets, self._classes):
             moved = [status, self._strength, self._classes, self.model, self._layer]
             chosen = connect(choice.input, self.choose, [self._presets], moved, queue=False)
-            connect(chosen.then, self.dream, asked, dreamt, concurrency_id="work")
+            connect(chosen.then, self.dream, asked, dreamt, concurrency_id="work", trigger_mode="multiple")
         self._context.connect_stop(halt, "dream", status)
         connect(self._dropped.upload, self.show_dropped, [self._dropped], [status, stage, self._photo])
         connect(self._photo.input, self.show, [self._photo], [status, stage])
@@ -68,7 +68,8 @@ class DreamTab:
             self._strength = controls.control(DreamSettings, "strength")
         names, words = [*dream_presets(), ("class", CLASS)], "what is dreamt, at a click"
         self._presets = gr.Radio(names, value=names[0], label="Preset", info=words, elem_classes="presets")
-        classes, words = sorted(imagenet_classes(), key=str.lower), "write to search"
+        # Capitals, for Gradio takes "file" and "radio" for words of its own to be translated.
+        classes, words = sorted((name[0].upper() + name[1:], name) for name in imagenet_classes()), "write to search"
         self._classes = gr.Dropdown(classes, value=FIRST_CLASS, label="Class", info=words, visible=False)
         with gr.Accordion("More: models, layers, units, tiles, settings", open=False, elem_classes="more"):
             models, words = self._context.registry.names(), "who dreams, in place of a preset"
@@ -90,8 +91,9 @@ class DreamTab:
         shot = self._chosen(session, photo, whole.get("size", SIZE))
         by = name or own.get("model", COLOR_NETWORK)
         model = registry.model(session, by) if name or by in registry.names() else None
-        preset = f"{CLASS}{named}" if preset == CLASS else preset
-        what = {"layer": layer, "unit": parse_units(units)} if name else {"preset": preset}
+        title = name or str(named if preset == CLASS else preset).capitalize()
+        what = {"preset": f"{CLASS}{named}" if preset == CLASS else preset}
+        what = {"layer": layer, "unit": parse_units(units)} if name else what
         place = "Round" if whole.get("method") == "tiles" or "levels" in whole else "Octave"
         yield html.status_line("Looking at the photograph …", moving=True), gr.skip()
         shown = None
@@ -108,7 +110,7 @@ class DreamTab:
         by = f"{_units(found)} of {found.layer}"
         words, picture = (f"The dream of {by}", "The photograph before"), found.save(session.path("dream.png"))
         yield (
-            html.status_line(f"{name or preset.capitalize()}, dreamt by {by}. Pull the line."),
+            html.status_line(f"{title}, dreamt by {by}. Pull the line."),
             html.comparison(html.photo_uri(found.before), html.photo_uri(found.image), words, found.image.shape[1:]),
             *offered(picture, dream_export.save_dream_film(found, session.path("dream.gif"))),
         )
