@@ -228,6 +228,11 @@ def test_a_click_on_a_preset_dreams_and_stop_is_there_while_it_does(page):
     said(page, "Brush, dreamt by")
     assert (go.is_enabled(), halt.is_enabled()) == (True, False)
     after = page.locator("#dreamt .compare").bounding_box()
+    go.click()
+    said(page, re.compile("Octave [1-9] of"))
+    halt.click()
+    said(page, "Stopped")
+    assert (go.is_enabled(), halt.is_enabled()) == (True, False)
     assert (before["width"], before["height"]) == pytest.approx((after["width"], after["height"]), abs=1)
 
 
