@@ -10,7 +10,8 @@
 #     make zoo      200 architectures of six libraries: is a unit what it is said to be;  make zoo ARGS="--only timm"
 #     make names    logits of 37 of them, opened by a library's name, beside the library's own pipeline
 #     make load     fifty windows at one studio: what they see, what it costs, what is left
-#     make docs     write the generated pages of docs/; make pictures  draw the README's pictures again
+#     make docs     write the generated pages of docs/, run the notebooks, build build/site and follow its links
+#     make pictures  draw the README's pictures again
 #
 # Another interpreter for a new .venv:  make PYTHON=python3.12 test
 
@@ -74,6 +75,9 @@ names: $(ZOO)/.ready
 
 docs: $(DEV)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	$(BIN)/python docs/links.py build/site
+	@echo "Open build/site/index.html"
 
 pictures: $(DEV)
 	$(BIN)/python docs/pictures.py
@@ -94,7 +98,7 @@ audit: $(DEV)
 	$(BIN)/python tests/trust/audit.py
 
 clean:
-	rm -rf $(VENV) $(ZOO) tests/fuzz-found .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(ZOO) tests/fuzz-found .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 .PHONY: venv
 venv: $(DEV)

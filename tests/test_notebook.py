@@ -81,6 +81,14 @@ def test_other_shapes_show_themselves_too(channels, classes):
     assert empty._repr_html_() == repr(empty)
 
 
+def test_a_dream_is_a_picture():
+    """Rejects a dream of which a notebook shows the size in words."""
+    photo = np.random.default_rng(0).random((3, 33, 47), dtype=np.float32)
+    dream = pc.dream(photo, "mnist-cnn", layer="conv1", unit=3, method="tiles", rounds=1, steps=1)
+    assert Reader(dream._repr_html_()).pictures == 1
+    assert 'width="47" height="33"' in dream._repr_html_()
+
+
 def test_figures_and_axes_are_pictures_without_a_word_to_matplotlib(tmp_path):
     """Rejects a figure of which a notebook shows its address in memory."""
     for shown in (pixel_figure(300, 200)[0], new_axes(), ShownFigure()):

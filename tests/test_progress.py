@@ -40,3 +40,8 @@ def test_compiling_is_said_on_a_terminal_if_it_takes_long(monkeypatch, terminal,
     said = terminal and first and seconds > 0
     assert (progress.COMPILING in stream.getvalue()) == said
     assert stream.getvalue().endswith("\r") == said
+
+
+def test_a_notebook_without_widgets_is_not_warned():
+    """Rejects the bar of `tqdm.auto`, whose import warns where a kernel runs and ipywidgets are missing."""
+    assert progress.tqdm.__module__ == "tqdm.std"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm  # not of `tqdm.auto`: that warns in every notebook without ipywidgets
 
 DELAY = 2  # seconds before anything is shown
 OFTEN, SELDOM = 0.1, 30  # seconds between two drawings, where they replace each other and where they do not
@@ -56,8 +56,7 @@ def compiling(first: bool) -> Iterator[None]:
 
     def show() -> None:
         shown.set()
-        sys.stderr.write(f"\r{COMPILING}")
-        sys.stderr.flush()
+        print(f"\r{COMPILING}", end="", file=sys.stderr, flush=True)
 
     timer = threading.Timer(DELAY, show)
     timer.daemon = True
@@ -68,8 +67,7 @@ def compiling(first: bool) -> Iterator[None]:
         timer.cancel()
         timer.join()
         if shown.is_set():
-            sys.stderr.write("\r" + " " * len(COMPILING) + "\r")
-            sys.stderr.flush()
+            print("\r" + " " * len(COMPILING), end="\r", file=sys.stderr, flush=True)
 
 
 Progress = Callable[[int, int], None]

@@ -21,6 +21,7 @@ from jaxtyping import Float, Float32
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from pellucid.data.html import picture_tag
 from pellucid.data.metadata import Metadata
 from pellucid.data.photos import Photo, read_photo
 from pellucid.errors import PellucidError
@@ -86,6 +87,9 @@ class Dream:
         several = list(dict.fromkeys(self.units))
         shown = ", ".join(map(str, several[:8])) + (" ..." if len(several) > 8 else "")
         return f"Dream({width} x {height}, unit {shown} of '{self.layer}' in '{self.model}')"
+
+    def _repr_html_(self) -> str:
+        return picture_tag(self.image, repr(self))
 
     def to_photo(self, note: str = "", identity: str = "") -> Photo:
         """The dream as it is written: with what the photo's file held, and a note on how it was made."""

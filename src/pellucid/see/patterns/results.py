@@ -252,9 +252,7 @@ class Patterns(_Found):
         """The pattern of this unit; raises PellucidError where it is not among `units`."""
         found = np.flatnonzero(self.units == unit)
         if len(found) == 0:
-            raise PellucidError(
-                f"Unit {unit} of '{self.layer}' is not among the {len(self)} units that were asked for."
-            )
+            raise PellucidError(f"Unit {unit} of '{self.layer}' is not among the {len(self)} units asked for.")
         return self._at(int(found[0]))
 
     def _at(self, i: int) -> "Pattern":
