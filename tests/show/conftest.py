@@ -13,7 +13,7 @@ from pellucid.learn.network import Network
 from pellucid.show.pages import network_table
 from pellucid.show.tour import page as images
 from pellucid.show.tour.page import SpriteSheet
-from pellucid.show.tour.stages import Facts
+from pellucid.show.tour.stages import Facts, ascent_starts
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
 HEIGHT, WIDTH = 5, 4
@@ -163,6 +163,8 @@ def pictures(invented: Facts) -> Facts:
         "rounds": [photo, photo],
         "color": [images.photo_uri(rng.random((3, 7, 7))) for _ in invented["color"]["units"]],
         "network": network_table(network),
+        "digits": images.packed_digits(0),
+        "starts": ascent_starts(network, 0),
     }
 
 

@@ -1,6 +1,7 @@
 """Digits: 1,797 handwritten digits that come with scikit-learn, so that everything runs without a network.
 
 load_digits: seed -> Data of 1,197 training, 300 dev and 300 test images, stratified
+read_cells:  all of them as small as they are
 
 Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998);
 the 8 x 8 counts, 0 to 16, of its test set. They fill their frame to the edge, so each gets a margin of one cell and is
@@ -24,11 +25,16 @@ def load_digits(seed: int = 0) -> Data:
 
     Raises PellucidError where scikit-learn is not installed.
     """
-    table = np.loadtxt(bundled_file("sklearn", "datasets/data/digits.csv.gz"), delimiter=",", dtype=np.float32)
-    cells = table[:, :-1].reshape(-1, 8, 8) / BRIGHTEST
-    whole = Split(scale_up(cells)[:, None], table[:, -1].astype(np.int64))
+    cells = read_cells()
+    whole = Split(scale_up(cells.images[:, 0])[:, None], cells.labels)
     train, dev, test = split_three_ways(whole, seed, sizes=SIZES, name="digits")
     return Data(train, dev, test, name="digits", classes=tuple("0123456789"))
+
+
+def read_cells() -> Split:
+    """The digits as small as their file has them, (1797, 1, 8, 8), in sixteenths, and in its order."""
+    table = np.loadtxt(bundled_file("sklearn", "datasets/data/digits.csv.gz"), delimiter=",", dtype=np.float32)
+    return Split(table[:, :-1].reshape(-1, 1, 8, 8) / BRIGHTEST, table[:, -1].astype(np.int64))
 
 
 def scale_up(cells: Float32[np.ndarray, "image 8 8"]) -> Float32[np.ndarray, "image 28 28"]:

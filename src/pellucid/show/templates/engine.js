@@ -358,9 +358,9 @@ function pellucidEngine() {
       if (layer.kind === "sum") layer.before = inputs[index - layer.back];
       layer.shape = shape = KINDS[layer.kind].shape(layer, shape);
       for (const [part, wanted] of Object.entries(layer.parameters || {})) {
-        const held = table.parameters && table.parameters[`${layer.name}.${part}`];
+        const held = table.parameters?.[`${layer.name}.${part}`];
         const wide = Math.sqrt(2 / size(wanted.slice(1))) * (layer.name === "logits" ? 0.1 : 1);
-        layer[part] = held ? floats(held) : new Float32Array(size(wanted));
+        layer[part] = held ? (held.buffer ? held : floats(held)) : new Float32Array(size(wanted));
         if (!held && part === "weight") layer.weight.forEach((_, k) => { layer.weight[k] = random() * wide; });
       }
       return layer;
@@ -397,15 +397,13 @@ function pellucidEngine() {
   /* One image in model space, and the way back of a gradient from there to its pixels. */
   function scaled(net, image) {
     const { kind, mean: middle, deviation } = net.scaling, pixels = image.length;
-    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / pixels;
     if (kind === "standardized") {
-      const center = mean(image), spread = Math.sqrt(mean(Float64Array.from(image, (value) => (value - center) ** 2)));
-      const least = 1 / Math.sqrt(pixels), by = Math.max(spread, least), scaledImage = image.map((value) => (value - center) / by);
+      const least = 1 / Math.sqrt(pixels), [even, by] = standardized(image, least);
       return {
-        image: scaledImage,
+        image: even,
         back(dx) {
-          const even = mean(dx), along = spread > least ? mean(Float64Array.from(dx, (d, k) => d * scaledImage[k])) : 0;
-          return dx.map((d, k) => (d - even - along * scaledImage[k]) / by);
+          const middle = mean(dx), along = by > least ? mean(Float64Array.from(dx, (d, k) => d * even[k])) : 0;
+          return dx.map((d, k) => (d - middle - along * even[k]) / by);
         },
       };
     }
@@ -416,6 +414,14 @@ function pellucidEngine() {
     if (kind === "unit") return { image, back: (dx) => dx };
     const [center, by] = [middle, deviation].map((numbers) => spreadOut(numbers, net.input));
     return { image: image.map((value, k) => (value - center[k]) / by[k]), back: (dx) => dx.map((d, k) => d / by[k]) };
+  }
+
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+  /* (x - mean) / deviation, and the deviation, which is `least` at least */
+  function standardized(x, least = Number.MIN_VALUE) {
+    const center = mean(x), by = Math.max(least, Math.sqrt(mean(Float64Array.from(x, (value) => (value - center) ** 2))));
+    return [x.map((value) => (value - center) / by), by];
   }
 
   /* A number, or (channel, height, width) of which an axis may be 1, as an array for every pixel. */
@@ -500,5 +506,78 @@ function pellucidEngine() {
     return { outputs, parameters, input: dy };
   }
 
-  return { open, forward, backward, run, back, scale, scaled, softmax, crossEntropy, gaussian, uniform, bytes, size };
+  // Seeing: images moved uphill, a step at a time --------------------------------------------------------------------
+  /* The power ascent of see/optimize on the sphere of standardized images, to the mean over one unit's map: every step
+     as {step, value, image in model space}, the last one after `steps` of them. start: standardized. */
+  function* ascend(net, index, unit, start, steps = 30) {
+    let point = standardized(start)[0], memory = null;
+    for (let step = 0; ; step++) {
+      const { image, back: toPoint } = onSphere(net, point), trace = run(net, image, { upto: index, linear: true });
+      const smoothing = 2 * Math.max(0, 1 - step / (0.75 * steps));
+      const { value, gradient } = unitScore(net.layers[index], trace.outputs[index], unit, smoothing);
+      yield { step, value, image };
+      if (step === steps) return;
+      const direction = standardized(toPoint(back(trace, gradient, "input").input))[0];
+      memory = memory ? direction.map((d, k) => 0.5 * (d + memory[k])) : direction;
+      const far = 100 * 0.001 ** (step / Math.max(1, steps - 1));
+      point = standardized(point.map((p, k) => p + far * memory[k]))[0];
+    }
+  }
+
+  /* A point of the sphere as an image in model space, and the way back of a gradient. */
+  function onSphere(net, point) {
+    const { kind, mean: middle, deviation } = net.scaling;
+    if (kind === "standardized") return { image: point, back: (dx) => dx };
+    const own = kind === "mean-deviation" && Math.max(deviation[0]?.length ?? 1, deviation[0]?.[0]?.length ?? 1) > 1;
+    const center = spreadOut(own ? middle : 0.5, net.input), radius = spreadOut(own ? deviation : 0.25, net.input);
+    const pixels = point.map((p, k) => center[k] + radius[k] * p), inside = pixels.map((p) => Math.min(1, Math.max(0, p)));
+    const { image, back: down } = scaled(net, inside);
+    return { image, back: (dx) => down(dx).map((d, k) => (inside[k] === pixels[k] ? radius[k] * d : 0)) };
+  }
+
+  /* The mean over a unit's map, of its outputs before their activation, and the gradient that an ascent follows: a silent
+     map's largest; a rectified one's mean of (z + sqrt(z^2 + s^2)) / 2, s as many deviations as `smoothing` says. */
+  function unitScore(layer, all, unit, smoothing) {
+    const places = all.length / layer.shape[0], z = all.subarray(unit * places, (unit + 1) * places);
+    const [y, kept] = activate(layer.activation, z.slice()), gradient = new Float32Array(all.length);
+    let dz = activationGradient(layer.activation, kept, new Float32Array(places).fill(1 / places));
+    if (layer.activation === "linear") {
+      // what is not rectified has nothing to be smoothed or woken
+    } else if (y.every((value) => value === 0)) {
+      dz = new Float32Array(places).fill(1, z.indexOf(Math.max(...z)), z.indexOf(Math.max(...z)) + 1);
+    } else if (smoothing > 0 && y.every((value, k) => value === Math.max(0, z[k]))) {
+      const largest = Math.max(1e-30, ...z.map(Math.abs)), unitZ = Float64Array.from(z, (value) => value / largest);
+      const width = smoothing * standardized(unitZ)[1];
+      dz = Float32Array.from(unitZ, (u) => (0.5 * (1 + u / Math.sqrt(u * u + width * width + 1e-12))) / places);
+    }
+    gradient.set(dz, unit * places);
+    return { value: mean(y), gradient };
+  }
+
+  /* An image in [0, 1] that becomes more of what a layer sees in it (its mean square), or more of one class: each step. */
+  function* dream(net, image, index, label = null, steps = 20, far = 0.02) {
+    let pixels = image;
+    for (let step = 0; step <= steps; step++) {
+      yield { step, pixels };
+      const { image: x, back: down } = scaled(net, pixels), trace = run(net, x, { upto: index }), y = trace.outputs[index];
+      const gradient = label === null ? y : crossEntropy(y, [label]).gradient.map((d) => -d);
+      const uphill = down(back(trace, gradient, "input").input), rms = Math.sqrt(mean(uphill.map((d) => d * d))) || 1;
+      pixels = pixels.map((p, k) => Math.min(1, Math.max(0, p + (far * uphill[k]) / rms)));
+    }
+  }
+
+  /* An image in model space as pixels in [0, 1], as `Scaling.to_pixels` has it. */
+  function toPixels(net, image) {
+    const { kind, mean: middle, deviation } = net.scaling;
+    if (kind === "unit") return image;
+    if (kind === "mean-deviation") {
+      const [center, by] = [middle, deviation].map((numbers) => spreadOut(numbers, net.input));
+      return image.map((value, k) => Math.min(1, Math.max(0, value * by[k] + center[k])));
+    }
+    const lowest = kind === "standardized" ? image.reduce((least, value) => Math.min(least, value)) : 0;
+    const largest = image.reduce((most, value) => Math.max(most, value)) - lowest || 1;
+    return image.map((value) => Math.max(0, value - lowest) / largest);
+  }
+
+  return { ascend, dream, toPixels, mean, open, forward, backward, run, back, scale, scaled, softmax, crossEntropy, gaussian, uniform, bytes, size };
 }

@@ -10,6 +10,7 @@ can hold them: they stand in `results.json`, and the page is rendered from them 
 
 import math
 import platform
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -29,8 +30,9 @@ from pellucid.see.dream.dream import Dream, dream
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model, zoo
 from pellucid.see.models.wheels import WHEELS
+from pellucid.see.optimize.initial_images import multi_scale_noise
 from pellucid.see.patterns.api import Patterns, patterns
-from pellucid.settings import VIEWS
+from pellucid.settings import VIEWS, PatternSettings
 from pellucid.show.pages import network_table
 from pellucid.show.sprites import data_uri, photo_uri
 from pellucid.show.tour import page
@@ -46,6 +48,7 @@ SCORES = ("train_accuracy", "dev_loss", "dev_accuracy")
 MOST_MISTAKES = 12
 COLOR_MODEL, COLOR_SIDE, CLASSES, INSIDE = "efficientnet-lite0", 128, (130, 323, 331, 290, 949, 980), "blocks.10"
 COLOR: dict[str, Any] = {"image": "natural", "steps": 128, "candidates": 32, "snapshots": 0}  # quick
+STARTS = 4  # noises that the page brings
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
 
@@ -136,6 +139,8 @@ def _draw_pictures(
         "after": photo_uri(dreamt.image),
         "rounds": [page.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)],
         "network": network_table(network),
+        "digits": page.packed_digits(results["seed"]),
+        "starts": ascent_starts(network, results["seed"]),
     }
 
 
@@ -332,6 +337,12 @@ def choose_strips(found: Sequence[Patterns]) -> list[Facts]:
         pair = (*order[:1], *half[alike.argsort(kind="stable")[:1]])
         chosen += [{"layer": layer.layer, "unit": int(layer.units[index])} for index in pair]
     return chosen
+
+
+def ascent_starts(network: Network, seed: int) -> list[str]:
+    """Noise of all scales at once, from which a pattern grows in the page: points of the sphere, in base64."""
+    (noise,) = multi_scale_noise(network.input_shape, STARTS, (seed,), PatternSettings().scales)
+    return [b64encode(start.numpy().astype("<f4").tobytes()).decode() for start in noise]
 
 
 def likeness(
