@@ -2,21 +2,24 @@
 
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from pellucid.data.splits import Data, Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
+from pellucid.see.models.open import open_model
 from pellucid.show.atlas.build import atlas
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
 HOSTILE = ("</script><script>window.broken=1</script>", "'><img src=x onerror=window.broken=1>", "two")
-QUICK = {"steps": 3, "variants": 2, "judge": True}
+QUICK = {"steps": 3, "variants": 2, "judge": True, "ablate": True}
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 FLAGS += " --disable-component-update"
 
@@ -121,7 +124,7 @@ def test_a_unit_is_found_opened_and_left_by_its_weights(page):
     assert page.url.endswith("#dense/4")
     assert page.locator(".examples li").count() == 16
     assert page.locator(".histogram i").count() > 0
-    assert page.locator(".bars dt").all_text_contents() == list(HOSTILE)
+    assert page.locator("section:has(h2:text-is('Class by class')) dt").all_text_contents() == list(HOSTILE)
     page.click("text=What it is made of >> xpath=.. >> a >> nth=0")
     page.wait_for_selector("h1:has-text('conv1 map')")
     page.wait_for_selector(".examples .crop >> nth=15")
@@ -207,3 +210,72 @@ def test_what_is_not_shown_is_counted(page):
     shown = page.locator(".band >> nth=1").locator(".row .tile").count()
     assert 0 < shown < 9
     assert page.locator(".band >> nth=1").locator(".row .label").text_content() == f"+{9 - shown} more"
+
+
+def test_a_wall_is_sorted_by_what_units_cost(page):
+    """Rejects units that cost least first, and a number that is another unit's."""
+    page.click("a[href='#dense'].band")
+    cost = page.evaluate("PELLUCID.layers[1].ablate")
+    page.click(".sort button[value=matters]")
+    order = captions(page)
+    assert [cost[unit] for unit in order] == sorted(cost)
+    page.click(".wall a >> nth=0")
+    page.wait_for_selector("h2:text-is('Does it matter?')")
+    told = page.locator(".facts div:has-text('held at zero') dd").text_content()
+    assert float(told.replace("\u2212", "-").rstrip("%")) == pytest.approx(100 * cost[order[0]], abs=0.06)
+
+
+def test_a_layer_is_a_map_where_likes_lie_together(page):
+    """Rejects tiles in rows, one that lies outside, and a map that stays when another order is chosen."""
+    page.click("a[href='#conv1'].band")
+    page.click(".sort button[value=plane]")
+    box = page.locator(".wall").bounding_box()
+    places = page.evaluate("PELLUCID.layers[0].plane")
+    found = [tile.bounding_box() for tile in page.locator(".wall li").all()]
+    assert len(found) == 6
+    for unit, one in enumerate(found):
+        assert box["x"] - 1 <= one["x"] <= box["x"] + box["width"] - one["width"] + 1, unit
+    across = [one["x"] for one in found]
+    assert sorted(range(6), key=lambda unit: across[unit]) == sorted(range(6), key=lambda unit: places[unit][0])
+    page.click(".sort button[value=index]")
+    assert page.locator(".wall.plane").count() == 0
+
+
+def test_a_unit_tells_its_likes_and_what_makes_it_up(page, site):
+    """Rejects the unit among its own likes, parts that do not add up to the sum that is told, and a first layer that
+    claims some."""
+    page.goto(f"{site.as_uri()}#dense/4")
+    for title in ("It answers like", "It looks for the like of"):
+        section = page.locator(f"section:has(h2:text-is('{title}'))")
+        shown = section.locator(".caption span").all_text_contents()
+        assert len(shown) == 8
+        assert "4" not in shown
+    line = page.locator("section:has(h2:text-is('What makes it up')) .num.label").text_content()
+    words = line.replace("\u2212", "-").replace(" by all others", "").replace(" bias", "").split()
+    assert sum(map(float, words[: words.index("=")])) == pytest.approx(float(words[-1]), abs=0.06)
+    page.goto(f"{site.as_uri()}#conv1/1")
+    page.wait_for_selector("h2:text-is('It answers like')")
+    assert page.locator("h2:text-is('What makes it up')").count() == 0
+
+
+def test_layers_of_any_name_have_addresses_of_their_own(page, tmp_path):
+    """Rejects a layer that is taken for a part of the page, a slash or percent sign in a name that is taken for one of
+    the address, and a layer "a/1" that hides unit 1 of "a"."""
+    names = ["main", "content", "a", "a/1", "50% ü?#&", "/card"]
+    net = nn.Sequential(OrderedDict((name, nn.Conv2d(2, 2, 1)) for name in names))
+    made = atlas(open_model(net, input_shape=(2, 5, 4)), tmp_path, steps=1, variants=1, progress=lambda *_: None)
+    page.goto(made.page.as_uri())
+    for name in names:
+        page.goto(f"{made.page.as_uri()}#")
+        page.click(f".strip a:has(b:text-is('{name}'))")
+        page.wait_for_selector(f"h1:text-is('{name}')")
+        page.reload()
+        page.wait_for_selector(f"h1:text-is('{name}')")
+        page.click(".wall a >> nth=1")
+        page.wait_for_selector(f"h1:has-text('{name} map 1')")
+        page.reload()
+        page.wait_for_selector(f"h1:has-text('{name} map 1')")
+        page.keyboard.press("Escape")
+        page.wait_for_selector(f"h1:text-is('{name}')")
+    page.click("text=The model’s card")
+    page.wait_for_selector("h1:has-text('The card')")

@@ -31,6 +31,8 @@ class AtlasSettings(PatternSettings):
     judge: bool = field(False)
     """how much to believe the patterns of each unit, by what `pellucid judge` does; it needs what excites least, which
     is shown, too, and other networks over hundreds of images for every chunk of units"""
+    ablate: bool = field(False)
+    """whether each unit matters: the change of accuracy on up to 1,000 labelled test images while it is held at zero"""
     links: int = field(8, ge=1, le=64)
     """connected units listed for each unit, on either side, by the size of the weight"""
     chunk: int = field(128, ge=1, le=4096)

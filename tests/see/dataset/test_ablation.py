@@ -193,7 +193,7 @@ def test_a_class_without_images_is_not_a_number_and_the_table_tells_the_worst(sp
     ("change", "words"),
     [
         ({"layer": "rely"}, "relu"),
-        ({"units": [0, 5]}, "units 0 to 4"),
+        ({"units": [0, 5]}, "no unit 5"),
         ({"units": []}, "one or more"),
         ({"value": "median"}, "zero"),
         ({"labels": None}, "have no labels"),

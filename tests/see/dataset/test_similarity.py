@@ -104,7 +104,7 @@ def test_patterns_that_were_found_are_compared_and_others_refused(split):
     assert sorted(near) == [1, 2, 3, 4, 5]
     for asked, words in (
         ({"layer": "logits", "patterns": found}, "patterns of all units of 'logits'"),
-        ({"unit": 6, "patterns": found}, "units 0 to 5"),
+        ({"unit": 6, "patterns": found}, "no unit 6"),
         ({}, "either data or patterns"),
         ({"data": split, "patterns": found}, "either data or patterns"),
         ({"layer": "conv", "data": split}, "no layer 'conv'"),

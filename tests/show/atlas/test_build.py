@@ -19,6 +19,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, PellucidWarning
 from pellucid.learn.layers import BatchNorm, Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
+from pellucid.see.dataset.ablation import ablate
 from pellucid.see.judge.judge import judge
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
@@ -523,3 +524,49 @@ def test_links_lead_through_a_batch_norm():
     assert np.array_equal(model.weights_between("norm1", "norm2"), net.parameters["conv2.weight"])
     assert model.weights_between("conv1", "norm1") is None
     assert model.weights_between("norm2", "logits") is net.parameters["logits.weight"]
+
+
+def test_what_a_unit_costs_is_what_ablate_says(tmp_path, data):
+    """Rejects changes of another unit, classes of the model in place of the data's, and `ablate` without labels, which
+    an atlas would make in vain."""
+    found = make(tmp_path, data, ablate=True, chunk=2).record["layers"][0]
+    drop = ablate(open_model(module(), input_shape=SHAPE), "1", None, data.test)
+    np.testing.assert_allclose(found["ablate"], drop.changes, rtol=1e-4)
+    for unit, entry in enumerate(found["entries"]):
+        np.testing.assert_allclose(entry["ablate_classes"], drop.class_changes[unit], rtol=1e-4)
+    bare = Data(*(Split(part.images) for part in (data.train, data.dev, data.test)))
+    for given in (None, bare):
+        with pytest.raises(PellucidError, match="leave out 'ablate'"):
+            make(tmp_path / "none", given, ablate=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_likes_and_parts_are_told_of_the_unit_itself(made, record, data):
+    """Rejects likes by the answers of a part of the images alone, and parts for an image that is not the strongest."""
+    net, images = module().eval(), np.concatenate([data.train.images, data.dev.images])
+    with torch.no_grad():
+        maps = net[:2](torch.from_numpy(images))
+    means = maps.mean((2, 3)).numpy()
+    layer, last = record["layers"]
+    alive = np.flatnonzero(means.any(0)).tolist()
+    assert SILENT not in alive
+    assert len(alive) > 1
+    correlations = np.corrcoef(means[:, alive].T)
+    for row, unit in enumerate(alive):
+        told = dict(map(tuple, layer["entries"][unit]["near"]))
+        for column, other in enumerate(alive):
+            if other != unit:
+                assert told[other] == pytest.approx(correlations[row, column], abs=1e-4)
+    assert [len(one) for one in layer["plane"]] == [2] * 5
+    assert sorted(unit for unit, _ in layer["alike"][0]) == [1, 2, 3, 4]
+    assert "made" not in layer["entries"][0]
+    for unit, entry in enumerate(last["entries"]):
+        at = entry["examples"][0]["index"] + (len(data.train) if entry["examples"][0]["split"] == "dev" else 0)
+        with torch.no_grad():
+            logit = float(net(torch.from_numpy(images[at : at + 1]))[0, unit])
+        own = entry["made"]
+        assert own["sum"] == pytest.approx(logit, rel=1e-3, abs=1e-5)
+        assert own["bias"] == pytest.approx(float(net[4].bias.detach()[unit]), rel=1e-3)
+    parts = [abs(value) for _, value in last["entries"][0]["made"]["parts"]]
+    assert len(parts) == len(alive) <= 3 or len(parts) == 3
+    assert parts == sorted(parts, reverse=True)

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike
 
 from pellucid.data.html import table
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import unknown
 from pellucid.learn.metrics import class_names
 from pellucid.learn.validation import checked_labels
 from pellucid.progress import Progress, reporting
 from pellucid.see.dataset.fitting import split_for
 from pellucid.see.dataset.similarity import unit_answers
 from pellucid.see.models.open import open_model
+from pellucid.see.objectives.units import require_units
 from pellucid.see.validation import as_units
 
 LISTED = 40  # units that are listed, those first without which most is lost
@@ -77,11 +79,8 @@ def ablate(
     count = opened.layer(layer).units
     if value not in ("zero", "mean"):
         raise unknown("value to hold a unit at called", value, ("zero", "mean"))
-    if layer not in [one.name for one in opened.layers]:
-        raise unknown("layer", layer, [one.name for one in opened.layers])
     chosen = np.arange(count) if units is None else np.unique(as_units(np.atleast_1d(units)).numpy())
-    if len(chosen) == 0 or chosen.min() < 0 or chosen.max() >= count:
-        raise PellucidError(f"Layer '{layer}' has units 0 to {count - 1}; name one or more of them.")
+    require_units(layer, torch.from_numpy(chosen), count, whole=False)
     split = split_for(opened, data)
     checked_labels(split.labels, len(split), opened.class_count)
     values = np.zeros(len(chosen))

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.decomposition import KernelPCA
 from torch.nn.functional import adaptive_avg_pool2d
 
 from pellucid.data.load import load_split
@@ -25,6 +25,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.dataset.fitting import sized
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model
+from pellucid.see.objectives.units import require_units
 from pellucid.see.optimize.batches import batch_size_for
 
 IMAGES = 2000  # that units are compared by, at most
@@ -43,8 +44,7 @@ def similar(model: Any, layer: str, unit: int, data: Any = None, *, patterns: An
     """
     opened = open_model(model)
     count = opened.layer(layer).units
-    if not 0 <= unit < count:
-        raise PellucidError(f"Layer '{layer}' has units 0 to {count - 1}, not {unit}; name one of them.")
+    require_units(layer, torch.tensor([unit]), count, whole=False)
     if (data is None) == (patterns is None):
         raise PellucidError("Units are compared by their answers or their pictures; give either data or patterns.")
     if patterns is None:
@@ -97,12 +97,9 @@ def pattern_likeness(patterns: Float[np.ndarray, "unit channel height width"]) -
 
 
 def plane(likeness: Likeness) -> Float[np.ndarray, "unit 2"]:
-    """Places whose distances are near sqrt(2 - 2 likeness), from -1 to 1; the farthest unit lies above zero."""
-    about = likeness - likeness.mean(0) - likeness.mean(1)[:, None] + likeness.mean()
-    values, vectors = np.linalg.eigh(about)
-    found = (vectors * np.sqrt(np.maximum(values, 0)))[:, :-3:-1]
+    """Places from -1 to 1 on a plane, whose distances are as near to sqrt(2 - 2 likeness) as two numbers can be."""
+    found = KernelPCA(min(2, len(likeness)), kernel="precomputed", eigen_solver="dense").fit_transform(likeness)
     found = np.pad(found, ((0, 0), (0, 2 - found.shape[1])))
-    found *= np.sign(found[np.abs(found).argmax(0), [0, 1]]) + 0.0
     return np.asarray(found / max(np.abs(found).max(), 1e-12))
 
 
@@ -115,9 +112,9 @@ def families(patterns: Float[np.ndarray, "unit channel height width"], least: fl
     turned = (np.rot90(one, k, (2, 3)) for one in (patterns, patterns[..., ::-1]) for k in range(0, 4, by))
     found = np.stack([pattern_likeness(np.concatenate([patterns, one]))[:count, count:] for one in turned])
     far = 1 - np.maximum(found, found.swapaxes(1, 2)).max(0)
-    np.fill_diagonal(far, 0)
     if count < 2:
         return []
-    numbers = fcluster(linkage(squareform(far.clip(0), checks=False), "complete"), 1 - least, "distance")
+    how = {"n_clusters": None, "distance_threshold": 1 - least, "metric": "precomputed", "linkage": "complete"}
+    numbers = AgglomerativeClustering(**how).fit_predict(far)
     members = [np.flatnonzero(numbers == number).tolist() for number in np.unique(numbers)]
     return sorted((one for one in members if len(one) > 1), key=lambda one: (-len(one), one))

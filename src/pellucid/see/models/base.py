@@ -230,22 +230,22 @@ class Model(ABC):
         return numbers
 
     def receptive_field(self, layer: str) -> ReceptiveField | None:
-        """The pixels that each position of a layer's map can see; None where it has no map, whose units see them all.
-
-        Raises PellucidError for an unknown layer.
-        """
+        """The pixels that each position of a layer's map sees; None where it has no map, whose units see them all."""
         if len(self.layer(layer).shape) != 3:
             return None
         with self.reading((layer,)) as read:
             return field_by_nan(lambda images: read(images)[layer].output, self.input_shape, self.device)
 
     def weights_between(self, before: str, layer: str) -> Float[np.ndarray, "unit feature *window"] | None:
-        """The weights of `layer` for the units of `before`, whose features stand together unit by unit.
-
-        None where `before` does not feed `layer` directly, or where the weights cannot be read.
-        """
+        """The weights of `layer` for the units of `before`, whose features stand together unit by unit; None where
+        `before` does not feed `layer` directly, or where the weights cannot be read."""
         del before, layer
         return None
+
+    def contributions(self, before: str, layer: str, unit: int, image: Images) -> tuple[np.ndarray, float, float]:
+        """Of what goes into a unit's activation where that is largest, for (1, channel, height, width) in [0, 1]: what
+        each unit of `before` adds, the bias, and the sum of all; only where there are `weights_between` both."""
+        raise NotImplementedError
 
     def identity(self) -> dict[str, np.ndarray]:
         """Arrays that tell this model from others, by name: its weights, or else what its layers answer to noise."""

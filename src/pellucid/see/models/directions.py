@@ -94,6 +94,7 @@ class DirectedModel(Model):
 
     probabilities = property(lambda self: self.inner.probabilities)
     hand_written = property(lambda self: self.inner.hand_written)
+    contributions = property(lambda self: self.inner.contributions)
 
     @contextmanager
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:

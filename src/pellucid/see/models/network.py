@@ -78,6 +78,8 @@ class NetworkModel(Model):
     def guesses_held(self, layer: str, values: Mapping[int, float], images: np.ndarray) -> np.ndarray:
         """One pass for all units as far as the layer, and from there on one for each."""
         network = self.network
+        if layer not in network.names:
+            return super().guesses_held(layer, values, images)
 
         def run(part: slice) -> list[np.ndarray]:
             trace, guesses = network.forward(network.to_batch_last(network.checked(images[part]))), []
@@ -96,12 +98,25 @@ class NetworkModel(Model):
         names, parameters = self.network.names, self.network.parameters
         if layer not in names:
             return None
-        begin, end = names.index(before), names.index(layer)
-        if isinstance(self.network.layers[end], BatchNorm):
-            end = max(0, end - 1)  # whose weights are one for each unit of the layer that it follows
+        begin, end = names.index(before), self._weighted(layer)
         weight = parameters.get(f"{names[end]}.weight")
         between = any(f"{name}.weight" in parameters for name in names[begin + 1 : end])
         return None if begin >= end or between or weight is None or weight.ndim == 1 else weight
+
+    def contributions(self, before: str, layer: str, unit: int, image: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """By the layer's own gradient, which is its weights where they meet the image; a batch norm comes after it."""
+        network, end = self.network, self._weighted(layer)
+        trace = network.forward(network.to_batch_last(network.checked(image)), upto=network.names[end], linear=True)
+        parameters, one = network.parameters_of(network.names[end]), np.zeros_like(trace.output)
+        one[unit].flat[trace.output[unit].argmax()] = 1
+        _, gradient = trace.layers[end].backward(parameters, trace.caches[end], one, wanted="input")
+        parts = (gradient * trace.before(end)).reshape(self.layer(before).units, -1).sum(1)
+        return parts, float(parameters["bias"][unit]), float(trace.output[unit].max())
+
+    def _weighted(self, layer: str) -> int:
+        """The number of a layer; of a batch norm that of the one before, whose units its own weights are for."""
+        at = self.network.names.index(layer)
+        return max(0, at - 1) if isinstance(self.network.layers[at], BatchNorm) else at
 
     def identity(self) -> dict[str, np.ndarray]:
         """The parameters."""

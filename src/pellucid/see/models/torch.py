@@ -93,6 +93,18 @@ class TorchModel(HookedModel):
         weight: np.ndarray = module.weight.detach().float().cpu().numpy()
         return weight
 
+    def contributions(self, before: str, layer: str, unit: int, image: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """By the module's own gradient, which is its weights where they meet the image; a norm comes after it."""
+        source = _weighted(self, layer) or layer
+        site, x = self.sites[source], _input_of(self, source, self.prepared(image))
+        with lock, torch.enable_grad():
+            largest = site.arrangement.units_first(site.module(x.requires_grad_()))[0, unit].max()
+            (gradient,) = torch.autograd.grad(largest, x)
+        axis = -1 if isinstance(site.module, nn.Linear) else 1
+        parts = (gradient * x.detach()).movedim(axis, 0).reshape(self.layer(before).units, -1).sum(1)
+        bias = 0.0 if site.module.bias is None else float(site.module.bias.detach()[unit])
+        return parts.float().cpu().numpy(), bias, float(largest.detach())
+
     def identity(self) -> dict[str, np.ndarray]:
         """The state dict, flattened; bfloat16 as float32, which NumPy has."""
         state = {name: tensor.detach().cpu() for name, tensor in self.module.state_dict().items()}
@@ -336,26 +348,23 @@ def _weighted(model: TorchModel, layer: str) -> str | None:
     return None
 
 
+def _input_of(model: TorchModel, layer: str, images: Tensor) -> Tensor:
+    """What the module of a layer is given for these images."""
+    seen: list[Tensor] = []
+    hook = model.sites[layer].module.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    with model.reading((layer,)) as read, torch.no_grad(), hook:
+        read(images)
+    return seen[-1]
+
+
 def _feeds(model: TorchModel, before: str, layer: str, unit: int, group: int) -> bool:
     """Whether a disturbance of one unit of `before` changes its own `group` inputs of `layer`, and no others.
 
     The order in which layers run does not say which feeds which, so it is tried.
     """
-    inputs_seen: list[Tensor] = []
-
-    def record(module: nn.Module, inputs: Any) -> None:
-        del module
-        inputs_seen.append(inputs[0].detach().clone())
-
     images = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    recording = model.sites[layer].module.register_forward_pre_hook(record)
-    with recording, torch.no_grad():
-        for one in (model, model.holding(before, unit, _DISTURBANCE)):
-            with one.reading((layer,)) as read:
-                read(images)
-    if len(inputs_seen) != 2:
-        return False
+    plain, other = (_input_of(one, layer, images) for one in (model, model.holding(before, unit, _DISTURBANCE)))
     axis = -1 if isinstance(model.sites[layer].module, nn.Linear) else 1
-    changed = (inputs_seen[0] != inputs_seen[1]).movedim(axis, 0).flatten(1).any(1)
+    changed = (plain != other).movedim(axis, 0).flatten(1).any(1)
     own = changed[unit * group : (unit + 1) * group]
     return bool(own.any()) and int(own.sum()) == int(changed.sum())

@@ -27,9 +27,10 @@ from pellucid.executors import Engine
 from pellucid.files import StrPath, output_folder
 from pellucid.progress import PERCENT, StageCallback, StageTimer, print_stage, reporting
 from pellucid.progress import Progress as WorkProgress
+from pellucid.see.dataset.activation_stats import image_chunks
 from pellucid.see.dataset.fitting import data_for
 from pellucid.see.judge.judge import held_out
-from pellucid.see.models.base import LayerInfo, Model
+from pellucid.see.models.base import DIRECTIONS, LayerInfo, Model
 from pellucid.see.models.connections import connections
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.pieces import joined_arrays
@@ -91,6 +92,8 @@ def atlas(
             images = data_for(opened, data, data_dir, chosen.seed)
     if chosen.judge:
         held_out(opened, images, JudgeSettings())  # raises, before long work, for too few
+    if chosen.ablate and (images is None or images.test.given is None or parts.told_classes(opened, images) is None):
+        raise PellucidError("Without images labelled with the model's classes nothing can be lost; leave out 'ablate'.")
     folder = output_folder(out)
     fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
     arrays = output_folder(folder / "arrays")
@@ -160,12 +163,16 @@ class _Work:
         self.chunks = [
             parts.chunks(self.model, *named, self.settings) for named in zip(self.parts, self.names, strict=True)
         ]
-        self.shares = {} if self.data is None else parts.image_shares(self.model, self.names, self.data)
+        images = None if self.data is None else parts.scanned_images(self.data)
+        cuts = [] if images is None else image_chunks(self.model, self.names, images)
+        self.shares = {f"scan-{one.number:05d}": one for one in cuts}
+        self.linked = connections(self.model, self.names)
         self.field = cache(self.model.receptive_field)
 
     def plan(self) -> None:
         """Tell the cache all that there is to do, so that one progress counts it."""
-        self.cache.plan([*({} if self.cache.has_part("scan") else self.shares), *self._missing()])
+        scan = () if self.data is None or self.cache.has_part("scan") else (*self.shares, "alike")
+        self.cache.plan([*scan, *self._missing()])
 
     def stats(self) -> Arrays:
         """Statistics of every layer over the images, under `0:means` for the first; without images none.
@@ -185,9 +192,24 @@ class _Work:
             boxes = {
                 f"boxes-{at:03d}": (self.names[at], field, arrays[f"{at}:positions"]) for at, field in fields.items()
             }
-            list(self.cache.compute_pieces(parts.compute_boxes, (self.model, self.data), boxes, "where units look"))
-        arrays |= {f"{int(piece[-3:])}:boxes": self.cache.load_piece(piece)["boxes"] for piece in boxes}
-        self.cache.save_part("scan", arrays, [*self.shares, *boxes])
+            made = {
+                f"made-{at:03d}": (name, self.linked[name].before, arrays[f"{at}:positions"])
+                for at, name in enumerate(self.names)
+                if name in self.linked and self.layers[at].kind != DIRECTIONS
+            }
+            more = (
+                (boxes, parts.compute_boxes),
+                (made, parts.compute_made),
+                ({"alike": self.names}, parts.compute_alike),
+            )
+            for pieces, work in more:
+                list(self.cache.compute_pieces(work, (self.model, self.data), pieces, "what images say of units"))
+        for piece in (*boxes, *made):
+            arrays |= {f"{int(piece[-3:])}:{name}": one for name, one in self.cache.load_piece(piece).items()}
+        with self.clock("testing"):
+            confusion = parts.confusion_of(self.model, self.data)
+        arrays |= {**self.cache.load_piece("alike"), **({} if confusion is None else {"confusion": confusion})}
+        self.cache.save_part("scan", arrays, [*self.shares, *boxes, *made, "alike"])
         return arrays
 
     def patterns(self) -> Iterator[tuple[int, Arrays]]:
@@ -217,7 +239,7 @@ class _Work:
 
     def write_layers(self, site: Site, stats: Arrays) -> None:
         """All layers, and the page with those that are there whenever one comes that was not."""
-        linked, units = connections(self.model, self.names), sum(layer.units for layer in self.layers)
+        linked, units = self.linked, sum(layer.units for layer in self.layers)
         for at, found in self.patterns():
             begin, info, count = perf_counter(), self.layers[at], len(found["dead"])
             own = {key.partition(":")[2]: array for key, array in stats.items() if key.startswith(f"{at}:")}

@@ -3,6 +3,8 @@
 compute_chunk: some units of a layer -> their patterns, as arrays, whose `AXES` are those of the units
 compute_share: a share of the images -> statistics of every layer;  join_shares: all shares -> all images
 compute_boxes: a layer, its strongest images -> the part of them that each unit's receptive field covers
+compute_made:  a layer, each unit's strongest image -> what the units before add there, the bias and the sum
+compute_alike: layers -> each unit's nearest by their answers to images, and its place on the layer's map
 fingerprint:   model, data, settings -> a hash of the weights, the images and the settings that the arrays follow from
 
 A piece is the same wherever it is computed: the cuts follow from the model and the settings alone. Patterns of images
@@ -19,17 +21,17 @@ import torch
 from jaxtyping import Int64
 
 from pellucid.data.splits import Data
-from pellucid.learn.metrics import count_confusion
-from pellucid.progress import Progress
+from pellucid.progress import Progress, ignore_progress
+from pellucid.see.dataset.ablation import ablate
 from pellucid.see.dataset.activation_stats import (
     ImageChunk,
     JoinedSplits,
     PartialStats,
-    image_chunks,
     merged,
     partial_stats,
 )
-from pellucid.see.dataset.fitting import class_places
+from pellucid.see.dataset.fitting import class_places, evaluate
+from pellucid.see.dataset.similarity import answer_likeness, nearest, plane, unit_answers
 from pellucid.see.judge.judge import judge
 from pellucid.see.models.base import Model
 from pellucid.see.models.receptive_field import ReceptiveField
@@ -43,7 +45,8 @@ from pellucid.show.result_cache import Arrays, digest
 from pellucid.show.sprites import average_blocks
 
 AXES = {"patterns": 1, "activations": 1, "steps": 1, "order": 1, "film_steps": None, "settings": None, "judges": None}
-FORMAT = 5  # of the files of arrays; another one is computed anew
+NEAR, ABLATED = 8, 1000  # similar units of each; test images by which it is told how much a unit matters
+FORMAT = 6  # of the files of arrays; another one is computed anew
 
 
 def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
@@ -91,6 +94,11 @@ def compute_chunk(
         more = {"least": average_blocks(least.images, pictures.TILE), "least_activations": least.activations}
         if settings.judge:
             more |= _judged(model, found, least, data=data, seed=settings.seed, progress=share(most + 1))
+    if settings.ablate and data is not None:
+        test = data.part("test")
+        some = test.take(np.linspace(0, len(test) - 1, min(ABLATED, len(test))).astype(np.int64))
+        drop = ablate(model, layer, units, some, progress=ignore_progress)
+        more = {**more, "ablate": drop.changes, "ablate_classes": drop.class_changes[:, told_classes(model, data)]}
     activations = np.stack([one.activations for one in found])
     order = np.argsort(activations if settings.extreme == "least" else -activations, axis=0, kind="stable")
     best, tones = order[0], found[0].tones
@@ -126,32 +134,20 @@ def told_classes(model: Model, data: Data) -> Int64[np.ndarray, "class"] | None:
     return np.arange(count) if places is None else places
 
 
-def image_shares(model: Model, layers: Sequence[str], data: Data) -> dict[str, tuple[bool, ImageChunk]]:
-    """All that there is to look at, by names: shares of the images that are scanned, and, where the last layer tells
-    their classes, shares of the test (True)."""
-    tells = data.test.given is not None and told_classes(model, data) is not None
-    tested = image_chunks(model, (model.layers[-1].name,), JoinedSplits({"test": data.test})) if tells else []
-    found = {f"scan-{one.number:05d}": (False, one) for one in image_chunks(model, layers, scanned_images(data))}
-    return found | {f"test-{one.number:05d}": (True, one) for one in tested}
-
-
 def scanned_images(data: Data) -> JoinedSplits:
     """The training and dev images; once, where they are the same."""
     return JoinedSplits({"train": data.train} if data.dev is data.train else {"train": data.train, "dev": data.dev})
 
 
 def compute_share(
-    item: tuple[bool, ImageChunk],
+    share: ImageChunk,
     model: Model,
     layers: Sequence[str],
     settings: AtlasSettings,
     data: Data,
     progress: Progress | None,
 ) -> Arrays:
-    """What a share of the images says of every layer (keys `0:sums` for the first of `layers`), or of the test."""
-    test, share = item
-    if test:
-        return {"confusion": _confusion(model, share, data)}
+    """What a share of the images says of every layer (keys `0:sums` for the first of `layers`)."""
     found = partial_stats(
         *(model, layers, scanned_images(data), share),
         classes=len(data.classes),
@@ -162,13 +158,10 @@ def compute_share(
 
 
 def join_shares(layers: Sequence[str], data: Data, pieces: Iterable[Arrays]) -> dict[str, np.ndarray]:
-    """What all images say of every layer (keys `0:means` for the first of `layers`), and the test, from all shares."""
+    """What all images say of every layer (keys `0:means` for the first of `layers`), from all shares."""
     arrays: dict[str, np.ndarray] = {}
     partials: list[PartialStats] = []
     for piece in pieces:  # one is held at a time
-        if "confusion" in piece:
-            arrays["confusion"] = arrays.get("confusion", 0) + piece["confusion"]
-            continue
         own = [
             PartialStats.of({key.partition(":")[2]: piece[key] for key in piece if key.startswith(f"{at}:")})
             for at in range(len(layers))
@@ -201,16 +194,33 @@ def compute_boxes(
     return {"boxes": np.stack([rows[..., 0], columns[..., 0], np.ptp(rows, -1), np.ptp(columns, -1)], -1)}
 
 
-def _confusion(model: Model, share: ImageChunk, data: Data) -> Int64[np.ndarray, "truth guess"]:
-    """Counts of a share of the test images by truth and guess; of a model with further classes, these come last."""
-    last, count = model.layers[-1], len(data.classes)
-    own = np.full(last.units, count)
-    own[told_classes(model, data)] = np.arange(count)
-    counts = np.zeros((count + 1, count + 1), np.int64)
-    with model.unit_means((last.name,)) as read:
-        for _, batch, labels in share.batches(JoinedSplits({"test": data.test})):
-            counts += count_confusion(labels, own[read(batch)[last.name].argmax(1)], count + 1)
-    return counts[:count, : count + (last.units > count)]
+def compute_made(item: tuple[str, Any, np.ndarray], model: Model, data: Data, progress: Progress | None) -> Arrays:
+    """(unit, before + 2): of each unit's strongest image what the units before add, the bias and the sum of all."""
+    (layer, before, positions), images = item, scanned_images(data)
+    found = (model.contributions(before, layer, *one) for one in enumerate(map(images.take, positions[:, :1])))
+    return {"made": np.stack([[*parts, bias, whole] for parts, bias, whole in found]).astype(np.float32)}
+
+
+def compute_alike(layers: Sequence[str], model: Model, data: Data, progress: Progress | None) -> Arrays:
+    """Of every layer (keys `0:near` for the first) the units nearest to each by their answers, how near; `plane`."""
+    arrays: dict[str, np.ndarray] = {}
+    for at, answers in enumerate(unit_answers(model, layers, scanned_images(data).splits.values()).values()):
+        likeness = answer_likeness(answers)
+        near = nearest(likeness, NEAR)
+        arrays |= {f"{at}:near": near, f"{at}:near_values": np.take_along_axis(likeness, near, 1)}
+        arrays[f"{at}:plane"] = plane(likeness)
+    return arrays
+
+
+def confusion_of(model: Model, data: Data) -> Int64[np.ndarray, "truth guess"] | None:
+    """Counts of the test images by truth and guess; of a model with further classes, these come last, as one. None
+    where there are no labels, or no units that stand for the classes."""
+    places = told_classes(model, data)
+    if places is None or data.test.given is None:
+        return None
+    counts = evaluate(model, data.part("test")).confusion[places]
+    others = np.delete(counts, places, axis=1).sum(1, keepdims=True)
+    return np.concatenate([counts[:, places], others], axis=1)[:, : min(len(places) + 1, counts.shape[1])]
 
 
 def histogram_bins(

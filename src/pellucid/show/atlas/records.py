@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from pellucid.see.dataset.activation_stats import JoinedSplits
+from pellucid.see.dataset.similarity import families, nearest, pattern_likeness
 from pellucid.see.models.base import LayerInfo
 from pellucid.see.models.connections import Connection
 from pellucid.see.models.receptive_field import ReceptiveField
 from pellucid.settings import AtlasSettings, PatternSettings
-from pellucid.show.atlas.parts import histogram_bins
+from pellucid.show.atlas.parts import NEAR, histogram_bins
 from pellucid.show.result_cache import Arrays
 
 DIGITS = 5
+MOST_COMPARED = 2048  # units of a layer whose patterns are compared, each with each
 CLASS_SHARE = 0.05  # a unit whose class means differ by less than this share of the largest prefers none
 
 
@@ -82,7 +84,15 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
     if "judges" in found:
         columns = {key.partition(":")[2]: json_number(found[key]) for key in found if key.startswith("judge:")}
         record["judged"] = {**json.loads(str(found["judges"])), "columns": columns}
+    if "ablate" in found:
+        record["ablate"] = json_number(found["ablate"])
+    if len(dead) == info.units <= MOST_COMPARED:
+        strongest = found["patterns"][found["order"][0], np.arange(len(dead))]
+        likeness, record["families"] = pattern_likeness(strongest), families(strongest)
+        near = nearest(likeness, NEAR)
+        record["alike"] = _pairs(near, np.take_along_axis(likeness, near, 1))
     if stats:
+        record["plane"] = json_number(stats["plane"])
         record["active"] = json_number(stats["active"])
         record["mean"] = json_number(stats["means"])
         if stats["class_means"].shape[1] > 0:
@@ -120,6 +130,14 @@ def unit_record(place: AtlasLayer, unit: int, settings: AtlasSettings, images: J
         "tried_images": int(found["tried_images"][unit]),
         "film": json_number(found["film_activations"][unit]),
     }
+    if "ablate" in found:
+        record["ablate_classes"] = json_number(found["ablate_classes"][unit])
+    if "near" in stats:
+        record["near"] = _pairs(stats["near"], stats["near_values"])[unit]
+    if "made" in stats:
+        *adds, bias, whole = stats["made"][unit]
+        record["made"] = {"parts": _strongest_links(np.array(adds), settings.links)}
+        record["made"] |= {"bias": json_number(bias), "sum": json_number(whole)}
     if place.link is not None:
         record["before"] = _strongest_links(place.link.strengths[unit], settings.links)
     if place.after is not None:
@@ -127,6 +145,11 @@ def unit_record(place: AtlasLayer, unit: int, settings: AtlasSettings, images: J
     if images is not None:
         record.update(_data_record(stats, unit, float(found["activations"][order[0], unit]), images))
     return record
+
+
+def _pairs(units: np.ndarray, values: np.ndarray) -> list[list[list[Any]]]:
+    """Of each unit, others with a number of each."""
+    return [list(map(list, zip(*both, strict=True))) for both in zip(units.tolist(), json_number(values), strict=True)]
 
 
 def _strongest_links(strengths: np.ndarray, count: int) -> list[list[Any]]:

@@ -51,7 +51,7 @@ class Site:
         names, classes = self._model.unit_names(place.info.name), () if self._data is None else self._data.classes
         is_last = place.info.name == self._model.layers[-1].name and place.info.shape == (len(classes),)
         layer["names"] = list(names or (classes if is_last else ()))
-        more = {"entries": layer["entries"], "class_means": layer.get("class_means")}
+        more = {key: layer.get(key) for key in ("entries", "class_means", "alike")}
         head = {key: value for key, value in layer.items() if key not in more}
         head |= _write_sheets(self._pictures, at, place, self._model, self._images)
         write_text(self._scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_to_script(more)});\n")

@@ -6,7 +6,7 @@
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const main = $("#main");
+  const main = $("#content");
 
   // Elements: words become text, never markup, so a name cannot be anything else.
   const h = (tag, given, ...children) => {
@@ -24,6 +24,7 @@
     : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Math.abs(value) >= 9.995 ? value.toFixed(1)
     : value === 0 ? "0" : Math.abs(value) >= 0.0995 ? value.toFixed(2) : Math.abs(value) >= 0.0005 ? value.toPrecision(2) : value.toExponential(0);
   const percent = (share) => share > 0.9995 && share < 1 ? ">99.9%" : share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.1 || share > 0.995 ? 1 : 0)}%`;
+  const costs = (change) => change === 0 ? "0" : `${change < 0 ? "−" : "+"}${percent(Math.abs(change))}`; // of the accuracy
   const many = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
   const label = (at) => at === null || at === undefined ? "–" : classes[at];
   const nameOf = (at, unit) => layers[at].names[unit] ?? null;
@@ -34,14 +35,14 @@
   const named = (name) => layers.findIndex((layer) => layer.name === name);
   const parse = () => {
     let hash = location.hash.slice(1);
-    if (!hash || hash === "main") return { page: "front" };
+    if (!hash) return { page: "front" };
     if (hash === "/card" || (hash === "/path" && atlas.path)) return { page: hash.slice(1) };
-    const slash = hash.lastIndexOf("/");
+    const slash = hash.lastIndexOf("/"); // one in a name is written %2F
     const decode = (word) => { try { return decodeURIComponent(word); } catch { return word; } };
-    if (named(decode(hash)) >= 0) return { page: "layer", at: named(decode(hash)) };
     const at = named(decode(hash.slice(0, slash)));
     const unit = Number(hash.slice(slash + 1));
-    if (slash > 0 && at >= 0 && Number.isInteger(unit) && unit >= 0 && unit < layers[at].units) return { page: "unit", at, unit };
+    if (slash > 0 && at >= 0 && /^\d+$/.test(hash.slice(slash + 1)) && unit < layers[at].units) return { page: "unit", at, unit };
+    if (named(decode(hash)) >= 0) return { page: "layer", at: named(decode(hash)) };
     return { page: "lost", hash: decode(hash) };
   };
 
@@ -90,7 +91,8 @@
   // Order and choice of a wall; kept from layer to layer.
   let order = "index";
   let only = "";
-  const orders = { index: "Index", activation: "Activation", ...(classes ? { active: "Aliveness", class: "Class" } : {}) };
+  const orders = { index: "Index", activation: "Activation", ...(classes ? { active: "Aliveness", class: "Class" } : {}),
+    ...(layers.some((layer) => layer.ablate) ? { matters: "Cost" } : {}), ...(layers.some((layer) => layer.plane) ? { plane: "Map" } : {}) };
   // What judges say of the units: how a column is called, which end comes first, and how a number is shown.
   const judgments = (layer) => layer.judged ? layer.judged.columns : {};
   const columnNames = { robust: "Robustness", high: "High frequencies", against_data: "Beside the images", afc: "2-AFC", afc_real: "2-AFC by images", afc_noise: "2-AFC by noise" };
@@ -103,6 +105,7 @@
     const strong = (one, other) => layer.activation[other] - layer.activation[one] || one - other;
     if (order === "activation") units.sort((one, other) => layer.gone.has(one) - layer.gone.has(other) || strong(one, other));
     if (order === "active") units.sort((one, other) => layer.active[other] - layer.active[one] || one - other);
+    if (order === "matters" && layer.ablate) units.sort((one, other) => layer.ablate[one] - layer.ablate[other] || strong(one, other));
     const column = judgments(layer)[order];
     if (column) units.sort((one, other) => (column[one] === null) - (column[other] === null) || (lowFirst(order) ? 1 : -1) * (column[one] - column[other]) || one - other);
     if (order === "class") units.sort((one, other) => (layer.class[one] ?? 1e9) - (layer.class[other] ?? 1e9) || strong(one, other));
@@ -114,6 +117,7 @@
     if (judgments(layer)[order]) return judgment(order, judgments(layer)[order][unit]);
     if (order === "active") return percent(layer.active[unit]);
     if (order === "class") return label(layer.class[unit]);
+    if (order === "matters" && layer.ablate) return costs(layer.ablate[unit]);
     if (order === "index" && nameOf(at, unit) !== null) return nameOf(at, unit);
     return short(layer.activation[unit]);
   };
@@ -167,7 +171,10 @@
     const fill = () => {
       const units = sorted(at);
       wall.replaceChildren(...units.map((unit) => mate(at, unit, null, remark(at, unit))));
-      $("#told").textContent = `${many(units.length, "unit")}, by ${orders[order] ? orders[order].toLowerCase() : called(order)}`;
+      wall.classList.toggle("plane", order === "plane" && Boolean(layer.plane));
+      if (layer.plane) units.forEach((unit, index) => { wall.children[index].style.cssText = `--x: ${layer.plane[unit][0]}; --y: ${layer.plane[unit][1]}`; });
+      planeWords.hidden = !wall.classList.contains("plane");
+      $("#told").textContent = `${many(units.length, "unit")}, ${order === "plane" ? "on a map" : `by ${orders[order] ? orders[order].toLowerCase() : called(order)}`}`;
     };
     const choose = (value) => {
       order = value;
@@ -180,6 +187,7 @@
       h("option", { value: "" }, "–"), Object.keys(judgments(layer)).map((name) => h("option", { value: name, selected: name === order }, called(name)))));
     const select = classes && h("label", {}, "Prefers", h("select", { onchange: (event) => { only = event.target.value; fill(); } },
       h("option", { value: "" }, "any class"), classes.map((name, index) => h("option", { value: index, selected: String(index) === only }, name))));
+    const planeWords = h("p", { class: "note" }, "Units that answer to the same images lie close to each other: the two directions in which their answers differ most, of the correlations between all of them.");
     fill();
     const more = h("div", { class: "more" });
     load(at).then((found) => more.replaceChildren(...layerMore(at, found))).catch(() => more.replaceChildren(gone()));
@@ -193,7 +201,7 @@
         layer.dead.length ? [String(layer.dead.length), "dead", "dead"] : null,
       ]),
       h("div", { class: "tools" }, h("div", { class: "sort", role: "group", "aria-label": "Order of the units" }, buttons), select, belief),
-      wall, more,
+      planeWords, wall, more,
     ];
   };
 
@@ -210,6 +218,9 @@
             h("td", { class: "num" }, entry.tried_images.toLocaleString("en")), h("td", { class: "num" }, short(entry.variants[0].activation))); }))))));
     }
     if (classes && classes.length <= 60) parts.push(heat(at, found.class_means));
+    if ((layer.families || []).length) parts.push(h("section", {}, h("h2", {}, "Families"),
+      h("p", { class: "note" }, "Units whose patterns are shifts, quarter turns or mirror images of each other, as far as pictures of 16 pixels a side tell."),
+      h("ul", { class: "families" }, layer.families.map((family) => h("li", {}, h("ol", { class: "mates" }, family.map((unit) => mate(at, unit, icon(at), ""))))))));
     return parts;
   };
 
@@ -248,7 +259,7 @@
     const here = units.indexOf(unit);
     const next = (by) => here < 0 ? (unit + by + layer.units) % layer.units : units[(here + by + units.length) % units.length];
     const body = h("div", {}, h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`));
-    load(at).then((found) => { body.replaceChildren(...unitBody(at, unit, found.entries[unit])); if (main.contains(body)) focusOn(); }).catch(() => body.replaceChildren(gone()));
+    load(at).then((found) => { body.replaceChildren(...unitBody(at, unit, { ...found.entries[unit], alike: found.alike && found.alike[unit] })); if (main.contains(body)) focusOn(); }).catch(() => body.replaceChildren(gone()));
     return [
       h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: address(at) }, `All of ${layer.name}`),
         h("span", { class: "turn" }, h("a", { href: address(at, next(-1)), rel: "prev", "aria-label": `Before: unit ${next(-1)}` }, "← ", String(next(-1))),
@@ -294,6 +305,7 @@
           entry.ratio && [`${short(entry.ratio)} ×`, "the activation of the strongest image"],
           entry.active !== undefined && [percent(entry.active), "of the images make it positive"],
           classes && layer.class[unit] !== null && [label(layer.class[unit]), "the class that it prefers"],
+          layer.ablate && [costs(layer.ablate[unit]), "of the accuracy while it is held at zero"],
         ]),
         entry.variants.length > 1 && h("section", { style: { "margin-top": "2rem" } },
           h("p", { class: "note", style: { "margin-bottom": "0.6rem" } }, "Its patterns from other starts"),
@@ -306,6 +318,13 @@
       entry.class_means && h("div", { class: "two" },
         entry.class_means.length > 0 && h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
         h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all ${atlas.data.scanned.toLocaleString("en")} images; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),
+      entry.made && made(at, unit, entry),
+      (entry.near || entry.alike) && h("div", { class: "two" },
+        entry.near && alike(at, entry.near, "It answers like", `The units of ${layer.name} whose answers to images rise and fall most with its own, and their correlation.`),
+        entry.alike && alike(at, entry.alike, "It looks for the like of", `The units of ${layer.name} whose patterns are most like its own, wherever in them something is, and the correlation of their pixels.`)),
+      entry.ablate_classes && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "Does it matter?"),
+        h("p", { class: "note" }, "The images of each class that are no longer read rightly while the unit is held at zero, in percent of the class; below zero, more are."),
+        classBars(entry.ablate_classes.map((change) => change === null ? null : -change), { percent: true })),
       (entry.before || (entry.after && named(layer.after) >= 0)) && h("div", { class: "two" },
         entry.before && neighbours(named(layer.before), entry.before, "What it is made of", `The units of ${layer.before} that it weighs most; green adds, red takes away.`),
         entry.after && named(layer.after) >= 0 && neighbours(named(layer.after), entry.after, "What is made of it", `The units of ${layer.after} that weigh it most; green adds, red takes away.`)),
@@ -383,8 +402,24 @@
       h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, short(low)), h("span", {}, short(high))));
   };
 
+  const icon = (at) => narrow() ? within(72, layers[at].wall_tile) : times(72, layers[at].wall_tile);
+  const signed = (value) => `${value < 0 ? "−" : "+"}${short(Math.abs(value))}`;
+  const alike = (at, list, title, words) => h("section", {}, h("h2", {}, title), h("p", { class: "note" }, words),
+    h("ol", { class: "mates" }, list.filter(([unit]) => unit < layers[at].units).map(([unit, value]) => mate(at, unit, icon(at), value.toFixed(2)))));
+
+  // What makes a unit up: the parts of its sum for its strongest image, which are exact.
+  const made = (at, unit, { made: { parts, bias, sum } }) => {
+    const before = named(layers[at].before);
+    const rest = sum - bias - parts.reduce((total, [, value]) => total + value, 0);
+    const k = before < 0 ? 0 : icon(before);
+    return h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "What makes it up"),
+      h("p", { class: "note" }, `For its strongest image${kindOf(layers[at]) === "map" ? ", where its map is largest" : ""}: what each unit of ${layers[at].before} adds to it, or takes away, before its activation.`),
+      h("ol", { class: "mates sum" }, parts.map(([one, value]) => mate(before, one, k, signed(value), value < 0 ? "weight minus" : "weight"))),
+      h("p", { class: "label num" }, `${parts.map(([, value]) => signed(value)).join(" ").replace(/^\+/, "")} ${signed(rest)} by all others ${signed(bias)} bias = ${signed(sum).replace(/^\+/, "")}`));
+  };
+
   const neighbours = (at, list, title, words) => h("section", {}, h("h2", {}, title), h("p", { class: "note" }, words),
-    h("ol", { class: "mates" }, list.filter(([unit]) => unit < layers[at].units).map(([unit, weight]) => mate(at, unit, narrow() ? within(72, layers[at].wall_tile) : times(72, layers[at].wall_tile), `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`, weight < 0 ? "weight minus" : "weight"))));
+    h("ol", { class: "mates" }, list.filter(([unit]) => unit < layers[at].units).map(([unit, weight]) => mate(at, unit, icon(at), `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`, weight < 0 ? "weight minus" : "weight"))));
 
   let pick = 0;
   const pathPage = () => {
@@ -477,7 +512,6 @@
   const focusOn = () => { const title = $("h1", main); if (title && document.activeElement !== search && moved) title.focus({ preventScroll: true }); };
   let moved = false;
   const draw = () => {
-    if (location.hash === "#main") return main.focus();
     positions.set(address0, scrollY);
     const from = route;
     route = parse();
