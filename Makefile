@@ -8,7 +8,7 @@
 #     make fuzz     mutated files through every reader, five minutes;  make kill  commands ended at fifty moments each
 #     make wheel-test  the wheel, alone in an environment of its own: the tour;  make audit  known holes of what we use
 #     make zoo      200 architectures of six libraries: is a unit what it is said to be;  make zoo ARGS="--only timm"
-#     make names    logits of 37 of them, opened by a library's name, beside the library's own pipeline
+#     make names    logits of 37 of them, opened by a library's name, beside the library's own pipeline; docs/recipes.md
 #     make load     fifty windows at one studio: what they see, what it costs, what is left
 #     make docs     write the generated pages of docs/, run the notebooks, build build/site and follow its links
 #     make pictures  draw the README's pictures again
@@ -72,6 +72,7 @@ zoo: $(ZOO)/.ready
 names: $(ZOO)/.ready
 	$(ZOO)/bin/python -m benchmarks.names $(ARGS)
 	$(ZOO)/bin/python -m pytest -q tests/see/models/test_names.py
+	$(ZOO)/bin/python -m pytest -q tests/test_docs_run.py -k recipe
 
 docs: $(DEV)
 	$(BIN)/python docs/generate.py

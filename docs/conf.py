@@ -34,6 +34,7 @@ nb_execution_mode = "force"  # git holds no outputs
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = nb_execution_show_tb = True
+nb_output_stderr = "remove"  # bars, which replace themselves nowhere but in a notebook
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"

@@ -112,6 +112,38 @@ def test_films_are_made_as_the_page_on_dreaming_says(tmp_path, monkeypatch):
     assert all((tmp_path / name).stat().st_size > 0 for name in ("zoom.mp4", "dream.mp4", "zoom.webp"))
 
 
+RECIPES = {"timm": "timm", "torchvision": "torchvision", "Hugging Face": "transformers", "Keras": "keras"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heading", [*RECIPES, "A module of your own"])
+def test_each_recipe_runs_as_it_is_pasted(heading, tmp_path, monkeypatch):
+    """Rejects a recipe that needs what another one imports, and one that its library has left behind."""
+    if importlib.util.find_spec(RECIPES.get(heading, "torch")) is None:
+        pytest.skip(f"{RECIPES[heading]} is not installed; `make names` runs this where it is")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    before, *parts = re.split("^## ", text_of("recipes"), flags=re.MULTILINE)
+    (text,) = (part for part in parts if part.startswith(f"{heading}\n"))
+    names = {"__name__": "pasted"}
+    for kind, _, code in (*blocks_of(before), *blocks_of(text)):
+        if kind == "python":
+            exec(compile(code, "docs/recipes.md", "exec"), names)
+    assert names["found"].images.shape[0] >= 2
+
+
+@pytest.mark.slow
+def test_the_first_picture_is_made_as_the_page_says(tmp_path, monkeypatch):
+    """Rejects a first command that fails whoever types it."""
+    monkeypatch.chdir(tmp_path)
+    for kind, _, code in blocks_of(text_of("start")):
+        if kind == "python":
+            exec(compile(code, "docs/start.md", "exec"), {})
+        elif code.startswith("pellucid") and "tour" not in code:
+            assert cli.main(shlex.split(code)[1:]) == 0
+    assert all((tmp_path / name).stat().st_size > 0 for name in ("dream.png", "pattern.png", "three.png"))
+
+
 @pytest.mark.slow
 def test_the_first_page_runs(tmp_path, monkeypatch):
     """Rejects a README that greets with what is no longer there, a file that nobody has, or half a block."""
