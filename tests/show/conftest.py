@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pellucid.data.splits import Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.show.pages import network_table
@@ -146,6 +147,7 @@ def pictures(invented: Facts) -> Facts:
     layers = [Conv(2, 3, padding="same"), Pool(2), Flatten(), Dense(5), Dense(3, "linear")]
     network = Network(layers, input_shape=(1, HEIGHT, WIDTH), scaling="standardized")
     network.provenance["classes"] = list(HOSTILE)
+    split = Split(rng.random((3, 1, HEIGHT, WIDTH)).astype(np.float32), np.arange(3))
     return {
         "films": [
             images.film_sheet(rng.normal(size=(len(layer["maps"]), 3, 1, HEIGHT, WIDTH)))
@@ -165,6 +167,7 @@ def pictures(invented: Facts) -> Facts:
         "network": network_table(network),
         "digits": images.packed_digits(0),
         "starts": ascent_starts(network, 0),
+        "lesson": images.lesson(split, 2, HOSTILE),
     }
 
 

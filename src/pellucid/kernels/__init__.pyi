@@ -27,6 +27,7 @@ from .reference import sigmoid as sigmoid
 from .reference import sigmoid_cross_entropy as sigmoid_cross_entropy
 from .reference import sigmoid_gradient as sigmoid_gradient
 from .reference import softmax as softmax
+from .reference import source_of as source_of
 from .reference import standardize_images as standardize_images
 from .reference import tanh_gradient as tanh_gradient
 from .threads import keep_freed_memory as keep_freed_memory

@@ -7,6 +7,7 @@ float64 arrays (a gradient check needs them), and everything where PELLUCID_KERN
 b biases, x what a layer takes, z = w x + b, y = activation(z) what it gives, dx the gradient of the loss for x.
 """
 
+import inspect
 from collections.abc import Sequence
 from functools import reduce
 
@@ -349,3 +350,8 @@ def update_by_adam(
 def exceeds(g: Float[Array, "..."], largest: float) -> bool:
     """Whether some |g| > largest, or is NaN"""
     return not bool((np.abs(g) <= largest).all())
+
+
+def source_of(name: str) -> str:
+    """The code of one of these functions, for pages that quote it."""
+    return inspect.getsource(globals()[name])

@@ -5,9 +5,10 @@ open:     what `pages.network_table` wrote -> a net: its layers with their weigh
 forward:  net, images in [0, 1] -> a trace: every layer's output
 backward: net, trace, labels -> the mean loss, and its gradients for every layer's output, every weight and the images
 
-Arrays are Float32Array, the batch last: (channel, height, width, batch) or (feature, batch). Nothing here keeps state or
+Arrays are Float32Array, or Float64Array where that is given in its place and every digit counts; the batch last:
+(channel, height, width, batch) or (feature, batch). Nothing here keeps state or
 knows of a page, so a worker runs the same text: new Blob([`const engine = (${pellucidEngine})();`, ...]). */
-function pellucidEngine() {
+function pellucidEngine(Float32Array = globalThis.Float32Array) {
   const pair = (given) => (Array.isArray(given) ? given : [given, given]);
   const size = (shape) => shape.reduce((all, one) => all * one, 1);
   const fitting = (n, k, v, d = 1) => Math.floor((n - d * (k - 1) - 1) / v) + 1; // windows of k that fit into n
@@ -341,7 +342,7 @@ function pellucidEngine() {
 
   // Networks ---------------------------------------------------------------------------------------------------------
   const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  const floats = (base64) => new Float32Array(bytes(base64).buffer);
+  const floats = (base64) => Float32Array.from(new globalThis.Float32Array(bytes(base64).buffer));
 
   /* The net of a table; without weights they are He's of the seed, as `learn` draws them but from another generator.
      Throws an Error that says what of it cannot run here. */

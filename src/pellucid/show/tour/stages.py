@@ -141,6 +141,7 @@ def _draw_pictures(
         "network": network_table(network),
         "digits": page.packed_digits(results["seed"]),
         "starts": ascent_starts(network, results["seed"]),
+        "lesson": page.lesson(data.test, results["digit"]["image"], data.classes),
     }
 
 
