@@ -1,5 +1,6 @@
 """The atlas in a real browser, opened from its folder: sorting, finding, units, links, keys, dark and light."""
 
+import json
 import os
 import shutil
 from collections import OrderedDict
@@ -279,3 +280,18 @@ def test_layers_of_any_name_have_addresses_of_their_own(page, tmp_path):
         page.wait_for_selector(f"h1:text-is('{name}')")
     page.click("text=The model’s card")
     page.wait_for_selector("h1:has-text('The card')")
+
+
+def test_the_numbers_of_a_unit_are_a_file_to_take_away(page, site):
+    """Rejects numbers of another unit, a file without the names that say whose they are, and a picture that is offered
+    where a browser gives no pixels."""
+    page.goto(f"{site.as_uri()}#dense/4")
+    with page.expect_download() as kept:
+        page.click("button:has-text('numbers')")
+    assert kept.value.suggested_filename == "dense-4.json"
+    told = json.loads(Path(kept.value.path()).read_text(encoding="utf-8"))
+    assert (told["layer"], told["unit"]) == ("dense", 4)
+    whole = json.loads((site.parent / "atlas.json").read_text(encoding="utf-8"))["layers"][1]
+    assert {name: told[name] for name in whole["entries"][4]} == whole["entries"][4]
+    assert told["alike"] == whole["alike"][4]
+    assert page.locator("button:has-text('picture')").count() == 0

@@ -328,7 +328,28 @@
       (entry.before || (entry.after && named(layer.after) >= 0)) && h("div", { class: "two" },
         entry.before && neighbours(named(layer.before), entry.before, "What it is made of", `The units of ${layer.before} that it weighs most; green adds, red takes away.`),
         entry.after && named(layer.after) >= 0 && neighbours(named(layer.after), entry.after, "What is made of it", `The units of ${layer.after} that weigh it most; green adds, red takes away.`)),
+      takeAway(at, unit, entry),
     ].filter(Boolean);
+  };
+  // To take away: a unit's numbers, as a file of JSON; its picture and its film as one strip, where the atlas is served (of
+  // pictures in a folder a browser gives no pixels to a page).
+  const keep = (blob, name) => { const link = h("a", { href: URL.createObjectURL(blob), download: name }); link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000); };
+  const takeAway = (at, unit, entry) => {
+    const layer = layers[at];
+    const name = `${layer.name.replace(/[^\p{L}\p{N}._-]+/gu, "_")}-${unit}`;
+    const numbers = { model: atlas.model.name, layer: layer.name, name: nameOf(at, unit), film_steps: layer.film_steps, ablate: layer.ablate && layer.ablate[unit], ...entry };
+    const strip = async (first, count, suffix) => {
+      const picture = new Image(), sheet = Math.floor(unit / layer.per_sheet), [height, width] = layer.tile;
+      picture.src = `images/${layer.sheets[sheet]}`;
+      await picture.decode();
+      const k = Math.max(1, Math.floor(512 / Math.max(...layer.tile))), canvas = h("canvas", { width: count * width * k, height: height * k }), paint = canvas.getContext("2d");
+      paint.imageSmoothingEnabled = false;
+      paint.drawImage(picture, first * width, (unit % layer.per_sheet) * height, count * width, height, 0, 0, canvas.width, canvas.height);
+      canvas.toBlob((blob) => keep(blob, `${name}${suffix}.png`));
+    };
+    const button = (words, act) => h("button", { type: "button", onclick: act }, words);
+    return h("p", { class: "take" }, "Take away: ", button("its numbers (JSON)", () => keep(new Blob([JSON.stringify(numbers, null, 1)], { type: "application/json" }), `${name}.json`)),
+      location.protocol === "file:" ? "" : [" ", button("its picture (PNG)", () => strip(0, 1, "")), " ", button("its film, as a strip (PNG)", () => strip(entry.variants.length, layer.film_steps.length, "-film"))]);
   };
   const withLabel = (element, words) => { element.setAttribute("role", "img"); element.setAttribute("aria-label", words); return element; };
 
