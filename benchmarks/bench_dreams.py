@@ -88,7 +88,6 @@ def dreamt(model: NetworkModel, photo: np.ndarray, levels: int) -> Dream:
         levels=levels,
         rounds=ROUNDS,
         steps=STEPS,
-        learning_rate=RATE,
         size=max(photo.shape),
         frame=0,
         progress=lambda done, total: None,

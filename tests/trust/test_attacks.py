@@ -241,8 +241,6 @@ VERBS = {
         "conv1",
         "--unit",
         "0",
-        "--rounds",
-        "1",
         "--steps",
         "2",
         "--size",

@@ -327,8 +327,8 @@ def dream(
     photographs only.
 
     Args:
-        photo: photograph; for many a folder, or a glob in quotes; or a clip, each frame of which is dreamt on: .mp4,
-            .mov, .webm, .mkv, .avi, an animated .gif, .webp or .png (default: none, for a list of presets)
+        photo: photograph to dream on; for many a folder, or a glob in quotes; or a clip, each frame of which is dreamt
+            on: .mp4, .mov, .webm, .mkv, .avi, an animated .gif, .webp or .png (default: none, for a list of presets)
         model: model that dreams: a name of `pellucid models`, a file, or package.module:factory (default: the preset's)
         layer: layers to make stronger, each a name, LAYER:UNIT, or LAYER=WEIGHT (default: the preset's)
         unit: units to make stronger, each a number from 0, the name of a class, auto for what the photo has already, -1
@@ -344,7 +344,7 @@ def dream(
         area: rectangle to dream in: left top right bottom, in pixels (default: everywhere)
         tiles: tiles of each level to dream in, counted from 0 row by row, levels divided by colons: :2,3 is the whole
             picture and its lower quarters (default: all of them)
-        guide: picture whose activations octaves approach (default: none)
+        guide: picture whose contents the dream approaches, instead of units, by octaves (default: none)
     """
     apart = {"photo", "how", "settings", "moving", "execution"}
     others = {name: value for name, value in locals().items() if value and name not in apart | {"apart"}}
@@ -359,6 +359,7 @@ def dream(
     if photo is None:
         raise PellucidError("There is no photograph; give one, such as `pellucid dream photo.jpg`.")
     command = command_of(["pellucid", "dream", photo], how, settings, moving, **others)
+    from pellucid.see.dream.presets import model_name
     from pellucid.show import dream_export
     from pellucid.spread.engines import engine_of
 
@@ -366,7 +367,10 @@ def dream(
     groups = [tuple(one.split(",")) if "," in one else one for one in unit]
     what = {"layer": layer or None, "unit": (groups[0] if len(groups) == 1 else groups) or None}
     asked = {**what, **where, **given_options(settings), **given_options(moving)}
-    opened = None if model is None else model_of(model, how)
+    own = settings.preset if settings.preset != "all" else "classic"
+    opened = model_of(model or model_name(own), how) if model or given_options(how) else None
+    if stages is not None:
+        asked = {"method": "tiles", **asked}
     if is_clip(photo):
         if film or panel or zoom or given_options(execution) or given_options(moving):
             raise PellucidError(

@@ -241,9 +241,9 @@ class DreamSettings(Settings):
     """How a pattern is dreamt into a photograph."""
 
     preset: str = field("classic")
-    """what to dream: classic, fur, feathers, scales, eyes, temples, glass, shells, bubbles, engraving, brush, worm, or
-    class:NAME for a class of the color network, such as class:peacock; list
-    prints them, all makes one sheet of them; other options override it"""
+    """what to dream: classic, fur, feathers, scales, eyes, temples, glass, fans, gardens, engraving, brush, worm, or
+    class:NAME for a class of the color network, such as class:peacock; "list" prints them all, "all" makes one sheet of
+    pictures of them; options that are given take the place of the preset's"""
     method: Literal["auto", "tiles", "octaves"] = field("auto")
     """way to dream: octaves, from a small picture to a large one; brightness carved by tiles of several levels; auto
     takes tiles where levels, tiles or units for them are given, and for a gray network whose layer takes one size"""
@@ -256,7 +256,7 @@ class DreamSettings(Settings):
     scale: float = field(1.4, gt=1, le=4)
     """ratio of each octave's size to that of the one before"""
     steps: int = field(20, ge=0, le=10_000)
-    """optimization steps of each tile in a round; at each octave 10"""
+    """optimization steps of each tile in a round, by the method tiles; of each octave, if not given, 10"""
     levels: int = field(4, ge=1, le=8)
     """levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64"""
     rounds: int = field(2, ge=1, le=100)

@@ -91,6 +91,8 @@ def save_dreams(
     opened = model_for(model, DreamSettings.of(**{key: asked[key] for key in asked if key == "preset"}).preset)
     if many:
         place = Path("dreams" if out is None else out)
+        if place.suffix.lower() in WRITERS and "{" not in place.name:
+            raise PellucidError(f"'{place}' is one picture for many dreams; give a folder, or {{photo}}{place.suffix}.")
         place = place if "{" in place.name else place / "{photo}.png"
         check_output(output_folder(place.parent) / place.name, tuple(WRITERS))
         yield from _dream_many(photos, place, opened, Engine() if engine is None else engine, asked, note)
@@ -111,7 +113,10 @@ def _moving(asked: dict[str, Any], film: StrPath | None, zoom: int) -> dict[str,
     """The fields of FilmSettings, taken out of `asked`; PellucidError where there is no film that they are of."""
     how = {name: asked.pop(name) for name in FilmSettings.model_fields if name in asked}
     if (film is None and (zoom or how)) or (not zoom and how.keys() - {"milliseconds"}):
-        raise PellucidError("A zoom is a film, and factor, rotate and loop are of a zoom; give --film and --zoom.")
+        raise PellucidError(
+            "A zoom is a film, a film has --milliseconds a picture, and factor, rotate and loop are of a zoom; give "
+            "--film, and for these --zoom."
+        )
     return FilmSettings.of(**how).model_dump(exclude_unset=True)
 
 
@@ -171,8 +176,9 @@ def _preset_sheet(source: StrPath, model: Any, out: StrPath, asked: Mapping[str,
     photo = limit_size(as_photo(source), min(int(asked.get("size", SHEET)), SHEET))
     cells = [("photo", Path(source).stem, photo.over())]
     with reporting("presets", None) as report:
-        report.expect(len(dream_presets()))
-        for name, preset in dream_presets().items():
+        shown = {name: preset for name, preset in dream_presets().items() if preset.get("color", True)}
+        report.expect(len(shown))
+        for name, preset in shown.items():
             dreamt = carve(photo, model, progress=ignore_progress, **{**asked, "preset": name, "frame": 0})
             cells.append((name, preset["says"], Photo(dreamt.image, dreamt.alpha).over()))
             report.advance(1)

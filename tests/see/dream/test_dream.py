@@ -241,7 +241,7 @@ def test_outside_a_rectangle_not_one_bit_changes(left, top, width, height, size)
     torch.manual_seed(0)
     model = open_model(small_cnn(), input_shape=(1, 13, 9), scaling="standardized")
     right, bottom = min(64, left + width), min(40, top + height)
-    options = {"layer": "relu2", "unit": 1, "rounds": 1, "steps": 2, "size": size}
+    options = {"layer": "relu2", "unit": 1, "levels": 1, "rounds": 1, "steps": 2, "size": size}
     found = dream(smooth(), model, area=[left, top, right, bottom], **options)
     share = size / 64
     rows, columns = ([round(a * share), round(b * share)] for a, b in ((top, bottom), (left, right)))
@@ -365,7 +365,7 @@ def bomb(side):
     [
         (np.zeros((2, 4, 4)), {}, "give \\(1 or 3, height, width\\)"),
         (np.full((1, 4, 4), 200.0), {}, "divide bytes by 255"),
-        (np.full((1, 4, 4), np.nan), {}, "give \\[0, 1\\]"),
+        (np.full((1, 4, 4), np.nan), {}, "holds NaN or infinity; give numbers in \\[0, 1\\]"),
         (smooth(), {"unit": 6}, "no unit 6 in layer 'relu2'"),
         (smooth(), {"unit": [1, 2, 3]}, "3 units for 2 levels"),
         (smooth(), {"unit": [1, [1, 2]]}, "2 units for the 4 tiles"),

@@ -136,3 +136,18 @@ def test_presets_that_do_not_fit(model_name, asked, message):
     """Rejects another preset without a word."""
     with pytest.raises(PellucidError, match=message):
         chosen(model_name, None, None, asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"unit": "owl=abc", "layer": "logits"}, "weight 'abc' of 'owl' is no number; give one, as in owl=0.5"),
+        ({"method": "octaves", "rounds": 3, "layer": "relu1"}, "'rounds' has no effect on a dream by octaves"),
+        ({"levels": 2, "octaves": 3, "layer": "relu1"}, "'octaves' has no effect on a dream by tiles"),
+        ({"preset": "class:"}, "no class named; give one, as in class:peacock"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(model, asked, message):
+    """Rejects a setting of the other method that is dropped, and a weight that is read as a name."""
+    with pytest.raises(PellucidError, match=message):
+        dream(photo(), model, **asked)

@@ -202,7 +202,7 @@ def test_progress_reaches_its_total(model):
 
 def test_the_method_is_the_one_that_suits(model):
     """Rejects tiles where octaves can do it, octaves where tiles are asked for, and a guide that is forgotten."""
-    quick = {"steps": 1, "rounds": 1, "layer": "relu1", "unit": 1}
+    quick = {"steps": 1, "layer": "relu1", "unit": 1}
     gray = open_model(small_cnn(1), input_shape=(1, 13, 9))
     assert len(dream(photo(), model, **quick).change) == 3
     assert len(dream(photo(), model, **{**quick, "layer": "logits"}).change) == 3

@@ -38,6 +38,8 @@ from pellucid.see.objectives.units import WHOLE_LAYER
 from pellucid.see.optimize.parametrizations import Box
 from pellucid.settings import DreamSettings
 
+ONLY_OF = {"tiles": {"levels", "rounds", "tolerance", "patience"}, "octaves": {"octaves", "scale", "jitter", "tile"}}
+
 
 @dataclass(frozen=True, eq=False)
 class Dream:
@@ -150,7 +152,13 @@ def dream(
     folded = opened.folded(goals.layers)
     begun = None if start is None else resize(torch.as_tensor(start, device=before.device), working)
     with folded.reading(goals.layers) as read, reporting("dream", progress, bar_format=PERCENT) as report:
-        if _method(folded, read, of_tiles, guide, options) == "octaves":
+        method = _method(folded, read, of_tiles, guide, options)
+        for name in settings:
+            if name in ONLY_OF["tiles" if method == "octaves" else "octaves"]:
+                raise PellucidError(
+                    f"Setting '{name}' has no effect on a dream by {method}; leave it out, or set method."
+                )
+        if method == "octaves":
             options = options.for_octaves()
             before = before.expand(max(len(before), opened.input_shape[0]), -1, -1).contiguous()
             goals = goals if guide is None else _led(goals, folded, read, limit_size(as_photo(guide), options.tile))
@@ -280,6 +288,8 @@ def as_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3 or len(array) not in (1, 3) or array.size == 0:
         raise PellucidError(f"The {what} has shape {np.shape(photo)}; give (1 or 3, height, width) or (height, width).")
+    if not np.isfinite(array).all():
+        raise PellucidError(f"The {what} holds NaN or infinity; give numbers in [0, 1].")
     if not (array.min() >= 0 and array.max() <= 1):
         raise PellucidError(
             f"The {what}'s values run from {array.min():g} to {array.max():g}; give [0, 1], so divide bytes by 255."

@@ -130,9 +130,14 @@ def _entries(given: Any) -> Iterable[tuple[Any, float]]:
 
 
 def _weighted(words: Any, factor: float) -> tuple[Any, float]:
-    """A name and its weight, from NAME=WEIGHT."""
-    matched = re.fullmatch(r"(.+)=([-+]?\d*\.?\d+)", words) if isinstance(words, str) else None
-    return (words, factor) if matched is None else (matched[1], factor * float(matched[2]))
+    """A name and its weight, from NAME=WEIGHT; raises PellucidError where that is no number."""
+    name, given, weight = words.rpartition("=") if isinstance(words, str) else ("", "", "")
+    if not given:
+        return words, factor
+    try:
+        return name, factor * float(weight)
+    except ValueError:
+        raise PellucidError(f"The weight '{weight}' of '{name}' is no number; give one, as in {name}=0.5.") from None
 
 
 def _unit_of(model: Model, layer: str, unit: Any) -> int | Literal["auto"]:
@@ -154,6 +159,8 @@ def unit_named(model: Model, layer: str, name: str) -> int:
 
     Raises PellucidError with the nearest names, or with those that it may mean.
     """
+    if not name.strip():
+        raise PellucidError("There is no class named; give one, as in class:peacock.")
     names = list(model.unit_names(layer))
     wanted = [re.escape(word) for word in re.split(r"[\s_-]+", name.strip().lower())]
     pattern = re.compile(r"(?<![a-z])" + r"[\s_-]+".join(wanted) + r"(?![a-z])")

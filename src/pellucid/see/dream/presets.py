@@ -59,14 +59,21 @@ def chosen(model: Any, layer: Any, unit: Any, asked: dict[str, Any]) -> Chosen:
 
 def model_for(model: Any, preset: str) -> Model:
     """The model that is given, else that of the preset; raises PellucidError for an unknown preset."""
+    return open_model(model_name(preset) if model is None else model)
+
+
+def model_name(preset: str) -> str:
+    """The name of a preset's model; raises PellucidError for an unknown preset."""
     if not preset.startswith(CLASS) and preset not in dream_presets():
         raise unknown("preset", preset, [*dream_presets(), f"{CLASS}NAME"])
-    own = dream_presets().get(preset, {}).get("model", COLOR_NETWORK)
-    return open_model(own if model is None else model)
+    name: str = dream_presets().get(preset, {}).get("model", COLOR_NETWORK)
+    return name
 
 
 def inner_layer(model: Model) -> str:
     """The block of maps at DEPTH of all of them, where units answer to parts of things; of few, the deepest."""
     blocks = model.blocks(MOST_BLOCKS)
-    maps = [layer.name for layer in blocks if len(layer.shape) == 3] or [layer.name for layer in blocks]
+    maps = [layer.name for layer in blocks if len(layer.shape) == 3 and layer.shape[-1] > 1] or [
+        layer.name for layer in blocks
+    ]
     return maps[round(DEPTH * (len(maps) - 1))] if len(maps) >= MANY else maps[-1]

@@ -5,7 +5,8 @@ video: pictures -> Dream of each
 Dreamt one by one, the frames of a film flicker. So each begins with the change of the one before, moved as the film
 moves and a little faded, and few steps more make good what faded. The flow is DIS (T. Kroeger et al., "Fast optical
 flow using dense inverse search", 2016), down to the finest scale. Where its way back and the way forth from there do
-not cancel (N. Sundaram et al., 2010), something was hidden or outside, and begins anew; so does all after a cut. The
+not cancel (N. Sundaram et al., 2010), something was hidden, and begins anew; what comes in at a border begins with the
+mirrored change; and after a cut all begins anew. The
 mean brightness of each frame is the film's own.
 """
 
@@ -76,7 +77,9 @@ def _moved(before: Pixels, change: Change, after: Pixels) -> Change | None:
     places, sure = flow(before, after)
     if sure.mean() < CUT[0] or np.abs(looked_up(before, places) - after).mean() > CUT[1]:
         return None
-    moved: Change = KEPT * looked_up(change, places) * sure
+    last = np.array(before.shape[:0:-1], np.float32) - 1
+    mirrored = last - np.abs(last - np.abs(places))
+    moved: Change = KEPT * looked_up(change, mirrored) * (sure | (mirrored != places).any(-1))
     return moved
 
 

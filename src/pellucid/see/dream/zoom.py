@@ -23,7 +23,7 @@ from pellucid.see.dream.dream import dream
 from pellucid.see.dream.presets import model_for
 from pellucid.settings import DreamSettings, FilmSettings
 
-DEFAULTS = {"rounds": 1, "steps": 2, "strength": 0.12, "contrast": 1.0}  # strokes of many pictures add up
+DEFAULTS = {"steps": 2, "strength": 0.12}  # strokes of many pictures add up
 LONGEST_JOIN = 24  # pictures that a loop's end and beginning share
 
 
@@ -38,7 +38,7 @@ def zoom(
     """Pictures (channel, height, width) in [0, 1] of one size, the photo, then `frames` dreams; or a loop of dreams.
 
     asked: keywords of `dream`, and fields of FilmSettings: factor, rotate, loop. Where they are not given, there are
-    few and faint steps a picture, and one round.
+    few and faint steps a picture.
     Raises PellucidError as `dream` does, and for frames below 1.
     """
     how = FilmSettings.of(**{name: asked.pop(name) for name in FilmSettings.model_fields if name in asked})
