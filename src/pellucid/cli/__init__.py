@@ -21,6 +21,7 @@ from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, Unu
 from pydantic import ValidationError
 
 from pellucid import settings
+from pellucid.cli import dreaming as dreaming
 from pellucid.cli import learning as learning
 from pellucid.cli import models as models
 from pellucid.cli import seeing as seeing
