@@ -65,3 +65,12 @@ def test_the_module_is_left_as_it_was():
     connections(open_model(net, input_shape=(2, 3, 4)), ("one", "last"))
     assert torch.equal(net(images), before)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def test_a_mean_over_positions_is_seen_through():
+    """Rejects a disturbance that is laid out otherwise than the layer's output, so that the means of other units are
+    summed in another order, and seem to be disturbed."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)
+    found = connections(open_model(nn.Sequential(*layers), input_shape=(3, 33, 21)), ("1", "4"))
+    assert found["4"].before == "1"

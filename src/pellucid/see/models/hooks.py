@@ -50,7 +50,8 @@ class HeldUnit:
         """A copy of the layer's output with the unit held; a gradient of it is zero."""
         given, how = first_tensor(output), self.site.arrangement
         assert given is not None  # as the probe found
-        changed = given.clone(memory_format=torch.contiguous_format)
+        # In the layout that it has, so that other units come out the same; what is folded has to be in order.
+        changed = given.clone(memory_format=torch.preserve_format if how.images.fold == 1 else torch.contiguous_format)
         how.images.first(changed).movedim(how.axis, 1)[:, self.unit] = self.value  # views
         return tree_map(lambda one: changed if one is given else one, output)
 
