@@ -1,5 +1,6 @@
 """The commands of showing: tour, atlas, judge, studio."""
 
+import sys
 from pathlib import Path
 
 from pellucid.cli.app import AnyModel, Flat, Layer, app, print_written
@@ -112,11 +113,11 @@ def studio(
     Args:
         models: models of your own to open in it (default: those that come with Pellucid)
     """
-    missing = "The studio needs the package gradio; install it: pip install 'pellucid[studio]'."
-    with requiring(("gradio", "fastapi", "uvicorn", "starlette"), missing):
-        from pellucid.show.studio.app import serve
-
     if given_options(how) and not models:
         option = next(iter(given_options(how))).replace("_", "-")
         raise PellucidError(f"Option '--{option}' says how a model of your own is opened; name the model too.")
+    print("The studio is starting ...", file=sys.stderr, flush=True)  # importing PyTorch and Gradio takes a while
+    missing = "The studio needs the package gradio; install it: pip install 'pellucid[studio]'."
+    with requiring(("gradio", "fastapi", "uvicorn", "starlette"), missing):
+        from pellucid.show.studio.app import serve
     serve(settings, [model_of(model, how) for model in models], source, random.seed)

@@ -1,5 +1,8 @@
 """The command: what `pellucid studio` opens, and how."""
 
+import sys
+from types import ModuleType
+
 import pytest
 
 from pellucid.cli import main
@@ -35,3 +38,17 @@ def test_options_for_no_model_are_refused(served, capsys):
     assert main(["studio", "--input-shape", "3,64,32"]) != 0
     assert "'--input-shape' says how a model of your own is opened" in capsys.readouterr().err
     assert served == []
+
+
+def test_a_line_is_said_at_once(monkeypatch, capsys):
+    """Rejects a console that stays empty while PyTorch and Gradio are imported."""
+    said = []
+
+    class Slow(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            said.append(capsys.readouterr().err)
+            return lambda *given: None
+
+    monkeypatch.setitem(sys.modules, "pellucid.show.studio.app", Slow("slow"))
+    assert main(["studio"]) == 0
+    assert said[0] == "The studio is starting ...\n"
