@@ -26,7 +26,12 @@ SETTINGS = StudioSettings(seconds=0, frames=60, upload=1, pixels=1)
 
 def window(key: str = "one") -> gr.Request:
     """A request as it comes from a window."""
-    return gr.Request(session_hash=key)
+    return here(key, host="testclient")
+
+
+def here(key: str = "one", host: str = "127.0.0.1", headers: dict[str, str] | None = None) -> gr.Request:
+    """The same from this machine, or from another, or through what adds headers."""
+    return gr.Request(session_hash=key, client={"host": host}, headers=headers or {})
 
 
 def event(**data: object) -> gr.EventData:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import threading
 import zipfile
 from pathlib import Path
@@ -14,7 +15,9 @@ from PIL import Image
 from pellucid.data.photos import bundled_photo
 from pellucid.errors import PellucidError
 from pellucid.learn.io.config import ARCHITECTURES
+from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
+from pellucid.see.dataset.activations import inspect
 from pellucid.see.dream.dream import dream as dreamt
 from pellucid.see.dream.dream import limit_size
 from pellucid.see.patterns.results import Patterns as Found
@@ -22,12 +25,13 @@ from pellucid.settings import AtlasSettings, DreamSettings, PatternSettings, Tra
 from pellucid.show.studio import controls
 from pellucid.show.studio.app import sheet
 from pellucid.show.studio.context import show_errors
-from pellucid.show.studio.html import preset_pictures
+from pellucid.show.studio.html import activation_text, preset_pictures
 from pellucid.show.studio.tabs.draw import DrawTab, session_image
 from pellucid.show.studio.tabs.dream import DreamTab
 from pellucid.show.studio.tabs.patterns import PatternsTab, parse_units
 from pellucid.show.studio.tabs.train import TrainTab
-from tests.show.studio.conftest import NAME, event, strokes, window
+from pellucid.show.style import activation_tones, duotone
+from tests.show.studio.conftest import NAME, event, here, strokes, window
 from tests.show.studio.test_canvas import address
 
 
@@ -45,20 +49,20 @@ def png(image):
 def test_a_stroke_is_read_in_every_layer(context):
     """Rejects an answer to another image than the one that was drawn."""
     tab = DrawTab(context)
-    said, answer, inside = tab.draw(window(), event(pixels=address(strokes())), NAME)
+    said, answer, inside, asked = tab.draw(window(), event(pixels=address(strokes())), NAME)
     assert f"{NAME} reads" in said
     assert answer.count("<dt>") == 3
     assert all(f"<h2>{layer}</h2>" in inside for layer in ("conv1", "pool1", "dense"))
-    assert tab.again(window(), NAME)[:3] == (said, answer, inside)
-    assert tab.draw(window(), event(pixels=address(0 * strokes())), NAME)[1:] == ("", "")
+    assert tab.again(window(), NAME)[:4] == (said, answer, inside, asked)
+    assert tab.draw(window(), event(pixels=address(0 * strokes())), NAME)[1:] == ("", "", "")
 
 
 def test_strokes_that_were_overtaken_change_nothing(context):
     """Rejects an answer to earlier strokes that takes the place of the last one's."""
     tab = DrawTab(context)
     late = tab.draw(window(), event(pixels=address(strokes(20)), number=7), NAME)
-    assert tab.draw(window(), event(pixels=address(strokes()), number=6), NAME) == (gr.skip(), gr.skip(), gr.skip())
-    assert tab.again(window(), NAME)[:3] == late
+    assert tab.draw(window(), event(pixels=address(strokes()), number=6), NAME) == (gr.skip(),) * 4
+    assert tab.again(window(), NAME)[:4] == late
     assert tab.draw(window("two"), event(pixels=address(strokes()), number=1), NAME)[0] != gr.skip()
 
 
@@ -92,7 +96,14 @@ def test_what_is_no_picture_ends_in_a_sentence(context, content, message):
 
 
 @pytest.mark.parametrize(
-    "asked", [event(layer="conv1", unit=99), event(layer="../conv1", unit=0), event(layer="conv1"), event(unit="0")]
+    "asked",
+    [
+        event(layer="conv1", unit=99),
+        event(layer="conv1", unit=-1),
+        event(layer="../conv1", unit=0),
+        event(layer="conv1"),
+        event(unit="0"),
+    ],
 )
 def test_a_click_on_nothing_is_refused(context, asked):
     """Rejects an index that is taken from a window unseen."""
@@ -102,8 +113,28 @@ def test_a_click_on_nothing_is_refused(context, asked):
 
 def test_a_click_shows_what_a_map_looks_for(context):
     """Rejects the pattern of another map."""
-    *_, (_, html) = DrawTab(context).look(window(), event(layer="conv1", unit=4), NAME)
+    *_, (_, _, html) = DrawTab(context).look(window(), event(layer="conv1", unit=4), NAME)
     assert "conv1, unit 4" in html
+
+
+def test_a_click_shows_what_a_map_answers_to_the_drawing(context):
+    """Rejects another map's answer, one as bright as if it were alone, and one that does not follow the strokes."""
+    tab, model = DrawTab(context), context.registry.model(None, NAME)
+    tab.draw(window(), event(pixels=address(strokes())), NAME)
+    (_, asked, _), *_ = tab.look(window(), event(layer="conv1", unit=4), NAME)
+    for shape in (strokes(), strokes(40).T):
+        asked = tab.draw(window(), event(pixels=address(shape)), NAME)[3] if asked is None else asked
+        inside = inspect(model, session_image(context.session(window()), model)[0], as_is=True).activations
+        maps, own = inside["conv1"], inside["conv1"][4]
+        mean, most = activation_text(float(own.mean())), activation_text(float(own.max()))
+        assert f"mean {mean} · maximum {most}" in asked
+        shown = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]*)", asked)[1]))).convert("RGB")
+        assert np.array_equal(np.asarray(shown), duotone(activation_tones(own, float(maps.max()))))
+        asked = None
+    (_, dense, _), *_ = tab.look(window(), event(layer="dense", unit=8), NAME)
+    assert f"answers {activation_text(float(inside['dense'][8]))} to this image" in dense
+    assert tab.again(window(), NAME)[3] == ""
+    assert tab.draw(window("two"), event(pixels=address(strokes())), NAME)[3] == ""
 
 
 def test_errors_are_told_in_the_first_output():
@@ -301,7 +332,7 @@ def test_a_training_stops_goes_on_and_is_the_same(context):
     tab, request = TrainTab(context, [None, None]), window()
     begun = False
     for row in train(tab, request):
-        if not begun and 'class="curves"' in str(row[1]):
+        if not begun and 'class="curves' in str(row[1]):
             begun = True
             context.session(request).stop("train")
     trainer = context.session(request).kept["trainer"]
@@ -328,7 +359,7 @@ def test_what_was_trained_here_is_in_this_window_only(context):
     _, layers = context.layers(request, name)
     assert layers.value == "flatten"
     with pytest.raises(PellucidError, match="no model"):
-        context.layers(window("two"), name)
+        context.layers(here("two"), name)
 
 
 def test_the_settings_shown_suit_the_architecture(context):
@@ -356,8 +387,8 @@ def test_settings_out_of_range_are_refused_before_the_work(context, changed):
 @pytest.mark.parametrize("data", ["/etc/passwd", "../mnist", "none"])
 def test_data_from_a_window_never_becomes_a_path(context, data):
     """Rejects a file that a window names."""
-    with pytest.raises(PellucidError, match="no data set"):
-        context.data(data)
+    with pytest.raises(PellucidError, match="not opened"):
+        context.data(window(), data)
 
 
 def test_two_windows_work_at_once(context):
@@ -391,3 +422,47 @@ def test_an_atlas_is_built_and_stopped(context):
     next(rows)
     context.session(window()).stop("atlas")
     assert "Stopped" in list(rows)[-1][0]
+
+
+def test_one_types_a_path_of_ones_own_images(context, tmp_path):
+    """Rejects a list of names only, a path for a person elsewhere, and epochs that suit the bundled digits."""
+    folder, rng = tmp_path / "mine", np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            Image.fromarray(rng.integers(0, 256, (9, 7), dtype=np.uint8)).save(folder / name / f"{number}.png")
+    tab = TrainTab(context, [])
+    suits = tab.recipe(here(), str(folder), "cnn-4-4-8-16")[1 + tab._names.index("epochs")]["value"]
+    assert suits == TrainSettings.of(ARCHITECTURES["cnn-4-4-8-16"].recipe).for_images(20).epochs
+    quick = {"epochs": 1, "batch": 4, "check": False}
+    *_, row = tab.train(here(), str(folder), "mlp-70-30", *values(tab, TrainSettings, **quick))
+    assert "The other tabs have it" in row[0]
+    assert "cats" in row[1]
+    network = Network.load(row[2].value["path"])
+    assert network.input_shape == (1, 9, 7)
+    for request in (window(), here(host="10.0.0.7"), here(headers={"X-Forwarded-For": "10.0.0.7"})):
+        with pytest.raises(PellucidError, match="typed on another machine is not opened"):
+            tab.recipe(request, str(folder), "mlp-70-30")
+    with pytest.raises(PellucidError, match="nothing/here"):
+        tab.recipe(here(), "nothing/here", "mlp-70-30")
+
+
+def test_a_model_is_opened_by_the_name_that_is_typed(context, tmp_path):
+    """Rejects a list of names only, a model that other windows get, a factory that runs, and typing from elsewhere."""
+    path, tab, request = str(tmp_path / "typed.safetensors"), PatternsTab(context), here()
+    Network(
+        [Flatten(), Dense(4), Dense(3, activation="linear")], input_shape=(1, 5, 3), classes=3, scaling="unit"
+    ).save(path)
+    assert context.layers(request, path)[1].value == "flatten"
+    asked = (path, "dense", "0", "noise", *values(tab, PatternSettings, steps=3, candidates=8))
+    assert "1 pattern in" in list(tab.evolve(request, *asked))[-1][0]
+    assert path not in context.registry.names(context.session(window("two")))
+    for name, words in (
+        ("os:getcwd", "would run code"), ("mnist-cn", "mnist-cnn"), (str(tmp_path / "no.keras"), "no.keras"),
+        ("timm:resnet5000", "timm"), ("trained here 1: mlp", "no model"),
+    ):  # fmt: skip
+        with pytest.raises(PellucidError, match=words):
+            context.layers(request, name)
+    for elsewhere in (window("two"), here("two", host="10.0.0.7"), here("two", headers={"Via": "1.1 proxy"})):
+        with pytest.raises(PellucidError, match="typed on another machine is not opened"):
+            context.layers(elsewhere, path)

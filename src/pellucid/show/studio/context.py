@@ -21,11 +21,14 @@ import gradio as gr
 from pellucid.data.load import NAMES, load_data
 from pellucid.data.photos import Photo, decode_photo
 from pellucid.data.splits import Data
-from pellucid.errors import PellucidError, require_known, unknown
+from pellucid.errors import PellucidError, unknown
+from pellucid.see.models import factories
+from pellucid.see.models import names as libraries
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model, zoo
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show.studio import html
+from pellucid.show.studio.request_filter import HERE, PROXIED
 from pellucid.show.studio.sessions import Session, Sessions
 
 
@@ -80,12 +83,14 @@ class Context:
         """The images that there are to choose from, those named on the command line first."""
         return list(dict.fromkeys([self.source.data, *NAMES]))
 
-    def data(self, name: str, seed: int = 0) -> Data:
-        """These images; raises PellucidError for a name that is not among them: it never becomes a path."""
-        require_known("data set", [name], self.data_names)
+    def data(self, request: gr.Request | None, name: str, seed: int = 0) -> Data:
+        """The images of that name or path; raises PellucidError for a path that is not typed at this machine."""
+        if name not in self.data_names:
+            _require_here(request)
         with self._reading:
             if self._data.get("key") != (name, seed):
-                self._data.update({"key": (name, seed), "data": load_data(name, self.source.data_dir, seed)})
+                folder = self.source.data_dir if name == "mnist" else None
+                self._data.update({"key": (name, seed), "data": load_data(name, folder, seed)})
             found: Data = self._data["data"]
         return found
 
@@ -93,16 +98,30 @@ class Context:
         """The session of the window that asks."""
         return self.sessions.of(str(request.session_hash))
 
-    def model_choice(self, words: str) -> tuple[Any, Any]:
-        """The choice of models, with these words, and that of the first one's layers."""
-        names = self.registry.names()
-        choices, layer = layer_choices(self.registry.model(None, names[0]))
-        model = gr.Dropdown(names, value=names[0], label="Model", info=words)
-        return model, gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
+    def model(self, request: gr.Request, name: Any) -> Model:
+        """The model of that name; one that was typed is opened for the window alone, and never by running code."""
+        session = self.session(request)
+        if isinstance(name, str) and name and name not in self.registry.names(session):
+            _require_here(request)
+            if factories.is_named(name) and not libraries.is_named(name):
+                raise PellucidError(f"'{name}' would run code; name it where the studio is started, behind its name.")
+            session.add(name, open_model(name))
+        return self.registry.model(session, name)
+
+    def models(self, words: str, *, chosen: bool = True) -> Any:
+        """The choice of models, with these words; any other name or file can be typed."""
+        names, words = self.registry.names(), f"{words}; or type a name of `pellucid models`, or a file"
+        first = names[0] if chosen else None
+        return gr.Dropdown(names, value=first, label="Model", info=words, allow_custom_value=True)
+
+    def images(self, *first: str) -> Any:
+        """The choice of images, those named first before them; any path can be typed."""
+        names, words = [*first, *self.data_names], DataSettings.model_fields["data"].description
+        return gr.Dropdown(names, value=names[0], label="Data", info=words, allow_custom_value=True)
 
     def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
         """The choice of layers of the model of that name; nothing for the first output, where errors are shown."""
-        choices, layer = layer_choices(self.registry.model(self.session(request), name))
+        choices, layer = layer_choices(self.model(request, name))
         return gr.skip(), gr.Dropdown(choices=choices, value=layer)
 
     def connect_stop(self, button: Any, name: str, output: Any) -> None:
@@ -114,8 +133,10 @@ class Context:
 
         connect(button.click, stop, [], [output], queue=False)
 
-    def photo(self, content: bytes) -> Photo:
+    def photo(self, content: bytes | None) -> Photo:
         """A picture that was dropped; raises PellucidError for one that is none, or too large."""
+        if content is None:
+            raise PellucidError("No picture arrived; drop one again.")
         megabytes = len(content) / 10**6
         if megabytes > self.settings.upload:
             raise PellucidError(
@@ -123,6 +144,13 @@ class Context:
                 f"smaller one."
             )
         return decode_photo(content, "dropped picture", self.settings.pixels * 10**6)
+
+
+def _require_here(request: gr.Request | None) -> None:
+    """Raises PellucidError for a request of a window on another machine: it must not have files of this one read."""
+    if request is None or request.client.host not in HERE or PROXIED & {name.lower() for name in dict(request.headers)}:
+        where = "name it where the studio is started: pellucid studio MODEL --data IMAGES."
+        raise PellucidError(f"What is typed on another machine is not opened; {where}")
 
 
 def layer_choices(model: Model) -> tuple[list[str], str]:

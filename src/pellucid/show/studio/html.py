@@ -95,16 +95,16 @@ def pattern_picture(
 ) -> str:
     """One pattern, large, in the colours that it has."""
     pixels = np.moveaxis(tone_images(image[None], tones)[0], 0, -1)
-    return _plate(pixels[..., 0] if pixels.shape[2] == 1 else pixels, words, target)
+    return plate(pixels[..., 0] if pixels.shape[2] == 1 else pixels, words, target)
 
 
 def received(image: Float32[np.ndarray, "channel height width"], words: str) -> str:
     """An image in [0, 1] as a network receives it, in gray, with words below it."""
-    picture = _plate(byte_pixels(image.mean(axis=0)), "The image as the network receives it", 112)
+    picture = plate(byte_pixels(image.mean(axis=0)), "The image as the network receives it", 112)
     return part("received", picture, words)
 
 
-def _plate(pixels: UInt8[np.ndarray, "height width *colour"], words: str, target: int) -> str:
+def plate(pixels: UInt8[np.ndarray, "height width *colour"], words: str, target: int) -> str:
     """A picture, its pixels squares, brought near to `target` pixels a side."""
     multiple = pixel_multiple(pixels.shape[:2], target)
     return part("plate", data_uri(pixels, "png"), pixels.shape[1] * multiple, pixels.shape[0] * multiple, words)

@@ -20,6 +20,7 @@ POLICY = (
     "frame-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'self'"
 )
+PROXIED = {"forwarded", "via", "x-forwarded-for", "x-real-ip"}  # headers of what stands between
 SAFE = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

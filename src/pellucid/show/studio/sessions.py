@@ -25,6 +25,8 @@ from typing import Any
 from pellucid.see.models.base import Model
 from pellucid.settings import StudioSettings
 
+MOST_MODELS = 20  # that a window trains or opens
+
 
 class JobStopped(Exception):  # noqa: N818 (a wish, not an error)
     """A person has stopped the job."""
@@ -97,6 +99,13 @@ class Session:
         self._executor, self._frames = executor, frames
         self._folder = Path(tempfile.mkdtemp(dir=folder))
         self._files = 0
+
+    def add(self, name: str, model: Model) -> None:
+        """Keep a model under this name; of more than MOST_MODELS the oldest goes."""
+        self.models.pop(name, None)
+        self.models[name] = model
+        for surplus in list(self.models)[:-MOST_MODELS]:
+            del self.models[surplus]
 
     def begin(self, name: str, work: Callable[[Job], Any]) -> Job:
         """Begin a job of this name; one that is still running is stopped."""

@@ -10,6 +10,7 @@ let last = null, down = false, waiting = false, spot = { x: 140, y: 60 }, lowere
 function wipe() {
   pen.fillStyle = '#000';
   pen.fillRect(0, 0, canvas.width, canvas.height);
+  delete canvas.dataset.drawn;
 }
 function tell() {
   if (waiting) return;
@@ -26,6 +27,7 @@ function place(event) {
   return { x: (event.clientX - box.left) * canvas.width / box.width, y: (event.clientY - box.top) * canvas.height / box.height };
 }
 function stroke(from, to) {
+  canvas.dataset.drawn = '';
   pen.strokeStyle = pen.fillStyle = '#fff';
   pen.lineWidth = WIDTH;
   pen.lineCap = 'round';

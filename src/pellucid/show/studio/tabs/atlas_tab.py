@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from pellucid.settings import UNUSED, AtlasDataSettings, AtlasSettings
+from pellucid.settings import UNUSED, AtlasSettings
 from pellucid.show.atlas.build import Atlas, atlas
 from pellucid.show.studio import controls, html
 from pellucid.show.studio.context import Context, connect, look
@@ -36,12 +36,10 @@ class AtlasTab:
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
-        names = self._context.registry.names()
         with gr.Row(elem_classes=["sheet", "turned"]):
             with gr.Column(scale=4, min_width=300):
-                self.model = gr.Dropdown(names, value=names[0], label="Model", info="whose units are shown")
-                words = AtlasDataSettings.model_fields["data"].description
-                data = gr.Dropdown([NONE, *self._context.data_names], value=NONE, label="Data", info=words)
+                self.model = self._context.models("whose units are shown")
+                data = self._context.images(NONE)
                 made = controls.settings_panel(AtlasSettings, self._names, len(FIRST), seed=self._context.seed)
             with gr.Column(scale=7, min_width=300):
                 status = look(html.status_line(BEGIN))
@@ -55,8 +53,7 @@ class AtlasTab:
 
     def make(self, request: gr.Request, name: str, data: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The site, stage by stage."""
-        session = self._context.session(request)
-        model = self._context.registry.model(session, name)
+        session, model = self._context.session(request), self._context.model(request, name)
         settings = controls.changed_settings(AtlasSettings, self._names, values)
         folder = session.path("atlas")
 
@@ -71,7 +68,7 @@ class AtlasTab:
                 stage = words[:1].upper() + words[1:]
                 job.show(f"{stage} …" if seconds is None else f"{stage}: {seconds:.1f} s")
 
-            images = None if data == NONE else self._context.data(data)
+            images = None if data == NONE else self._context.data(request, data)
             return atlas(model, folder, images, progress=progress, ticks=ticks, **settings)
 
         with session.watch("atlas", work) as job:

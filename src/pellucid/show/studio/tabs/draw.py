@@ -2,7 +2,7 @@
 
 A stroke is read while it is drawn; of strokes that come faster than they are read, the last one counts. (Gradio's
 `always_last` would keep the data of the first one, so strokes are numbered here.) A click on a map, or on the bar of a
-unit, shows what it looks for.
+unit, shows what it answers to the drawing, which follows the strokes, and what it looks for.
 """
 
 import base64
@@ -20,10 +20,11 @@ from pellucid.data.strokes import center_strokes
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
+from pellucid.show import style
 from pellucid.show.pages import template_text
 from pellucid.show.studio import html
 from pellucid.show.studio.context import Context, connect, dropzone, look
-from pellucid.show.studio.pattern_stream import Request, patterns_html, stream_patterns
+from pellucid.show.studio.pattern_stream import LARGE, Request, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 
 READERS = 2  # drawings that are read at the same time: more would only slow each other, and everything else
@@ -40,7 +41,6 @@ class DrawTab:
 
     def build(self) -> None:
         """The tab's parts, and what they do."""
-        names = self._context.registry.names()
         with gr.Row(elem_classes="sheet"):
             with gr.Column(scale=4, min_width=300):
                 canvas = look(
@@ -50,18 +50,20 @@ class DrawTab:
                 status = look(html.status_line(BEGIN))
                 answer = look(elem_id="answer")
             with gr.Column(scale=3, min_width=220):
-                self.model = gr.Dropdown(names, value=names[0], label="Model", info="which network reads")
+                self.model = self._context.models("which network reads")
                 dropped = dropzone("or drop a picture")
         with gr.Row(elem_classes="beside"):
             inside = look("", "layers", js_on_load=template_text("studio_clicks.js"), elem_id="inside")
-            wanted = look(HINT, "aside", elem_id="wanted")
-        shown = [status, answer, inside]
+            with gr.Column(elem_classes="aside"):
+                asked = look(elem_id="asked")
+                wanted = look(HINT, elem_id="wanted")
+        shown = [status, answer, inside, asked]
         connect(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
         connect(dropped.upload, self.drop, [dropped, self.model], shown)
         connect(self.model.change, self.again, [self.model], [*shown, wanted])
-        connect(inside.look, self.look, [self.model], [status, wanted], concurrency_limit=None)
+        connect(inside.look, self.look, [self.model], [status, asked, wanted], concurrency_limit=None)
 
-    def draw(self, request: gr.Request, event: gr.EventData, name: str) -> tuple[Any, Any, Any]:
+    def draw(self, request: gr.Request, event: gr.EventData, name: str) -> tuple[Any, ...]:
         """What a network makes of the strokes so far; of strokes that later ones have overtaken, nothing."""
         session = self._context.session(request)
         fields = event._data if isinstance(event._data, dict) else {}
@@ -71,44 +73,40 @@ class DrawTab:
         session.kept["drawn"] = max(number, session.kept.get("drawn", 0))
         with turn:
             if number < session.kept["drawn"]:
-                return gr.skip(), gr.skip(), gr.skip()
+                return (gr.skip(),) * 4
             session.kept["strokes"] = strokes if strokes.any() else None
             session.kept.pop("picture", None)
-            return self._read(session, name)
+            return self._read(request, name)
 
-    def drop(self, request: gr.Request, content: bytes | None, name: str) -> tuple[str, str, str]:
+    def drop(self, request: gr.Request, content: bytes | None, name: str) -> tuple[str, ...]:
         """What a network makes of a picture."""
-        if content is None:
-            raise PellucidError("No picture arrived; drop one again.")
-        session = self._context.session(request)
-        session.kept["picture"] = self._context.photo(content)
-        return self._read(session, name)
+        self._context.session(request).kept["picture"] = self._context.photo(content)
+        return self._read(request, name)
 
-    def again(self, request: gr.Request, name: str) -> tuple[str, str, str, str]:
+    def again(self, request: gr.Request, name: str) -> tuple[str, ...]:
         """The same strokes, or picture, as another network reads them."""
-        return *self._read(self._context.session(request), name), HINT
+        self._context.session(request).kept.pop("clicked", None)
+        return *self._read(request, name), HINT
 
-    def look(self, request: gr.Request, event: gr.EventData, name: str) -> Iterator[tuple[Any, str]]:
-        """The pattern of the unit that was clicked on, as it evolves."""
-        session = self._context.session(request)
-        model = self._context.registry.model(session, name)
-        layer, unit = _clicked(event)
+    def look(self, request: gr.Request, event: gr.EventData, name: str) -> Iterator[tuple[Any, Any, str]]:
+        """What the unit that was clicked on answers to the drawing, and its pattern, as it evolves."""
+        session, model = self._context.session(request), self._context.model(request, name)
+        layer, unit = session.kept["clicked"] = _clicked(event, model)
+        yield gr.skip(), self._read(request, name)[-1], ""
         asked = Request(model, layer, (unit,))
         for snapshot in stream_patterns(session, "look", asked, self._context.settings.seconds):
-            yield gr.skip(), patterns_html(snapshot, asked)
+            yield gr.skip(), gr.skip(), patterns_html(snapshot, asked)
 
-    def _read(self, session: Session, name: str) -> tuple[str, str, str]:
-        model = self._context.registry.model(session, name)
+    def _read(self, request: gr.Request, name: str) -> tuple[str, str, str, str]:
+        session, model = self._context.session(request), self._context.model(request, name)
         image, note = session_image(session, model)
         if image is None:
-            return html.status_line(BEGIN), "", ""
+            return html.status_line(BEGIN), "", "", ""
         with self._turns:
             inside = inspect(model, image, as_is=True)
-            return (
-                _guess_line(inside, note),
-                _answer_html(inside),
-                html.layer_sections(inside.activations, _classes(inside)),
-            )
+            layers = html.layer_sections(inside.activations, _classes(inside))
+            asked = _asked_html(inside, *session.kept.get("clicked", ("", 0)))
+            return _guess_line(inside, note), _answer_html(inside), layers, asked
 
 
 def session_image(session: Session, model: Model) -> tuple[Float32[np.ndarray, "channel height width"] | None, str]:
@@ -122,11 +120,11 @@ def session_image(session: Session, model: Model) -> tuple[Float32[np.ndarray, "
     return None if strokes is None else center_strokes(strokes, model.input_shape), ""
 
 
-def _clicked(event: gr.EventData) -> tuple[str, int]:
+def _clicked(event: gr.EventData, model: Model) -> tuple[str, int]:
     """The layer and the unit that were clicked on."""
     fields = event._data if isinstance(event._data, dict) else {}
     layer, unit = fields.get("layer"), fields.get("unit")
-    if not isinstance(layer, str) or isinstance(unit, bool) or not isinstance(unit, int):
+    if not isinstance(layer, str) or type(unit) is not int or not 0 <= unit < model.layer(layer).units:
         raise PellucidError("That is no unit; click on a map or on a bar.")
     return layer, unit
 
@@ -154,6 +152,21 @@ def _answer_html(inside: Activations) -> str:
     probabilities = inside.probabilities
     bars = html.class_bars(probabilities, range(len(probabilities)))
     return html.part("answer", int(probabilities.argmax()), seen, bars)
+
+
+def _asked_html(inside: Activations, layer: str, unit: int) -> str:
+    """What a unit answers to the image: its map, enlarged, as bright as it is in its layer, or its number."""
+    values = inside.activations.get(layer)
+    if values is None or unit >= len(values):
+        return ""
+    title, picture, own = f"{layer}, unit {unit}", "", values[unit]
+    mean, most = (html.activation_text(float(number)) for number in (own.mean(), own.max()))
+    words = f"answers {most} to this image"
+    if own.ndim:
+        tones = style.activation_tones(own, float(values.max(initial=0.0)))
+        picture = html.plate(tones, f"What {title} answers to this image", LARGE)
+        words = f"what it answers to this image · mean {mean} · maximum {most}"
+    return html.part("portrait", picture, title, words, None)
 
 
 PREFIX = "data:image/png;base64,"

@@ -13,7 +13,6 @@ import gradio as gr
 import numpy as np
 
 from pellucid.data.photos import BUNDLED, Photo, bundled_photo
-from pellucid.errors import PellucidError
 from pellucid.see.dream.dream import Dream as Dreamt
 from pellucid.see.dream.dream import dream, limit_size
 from pellucid.see.dream.presets import CLASS, COLOR_NETWORK
@@ -72,8 +71,7 @@ class DreamTab:
         classes, words = sorted((name[0].upper() + name[1:], name) for name in imagenet_classes()), "write to search"
         self._classes = gr.Dropdown(classes, value=FIRST_CLASS, label="Class", info=words, visible=False)
         with gr.Accordion("More: models, layers, units, tiles, settings", open=False, elem_classes="more"):
-            models, words = self._context.registry.names(), "who dreams, in place of a preset"
-            self.model = gr.Dropdown(models, value=None, label="Model", info=words)
+            self.model = self._context.models("who dreams, in place of a preset", chosen=False)
             self._layer = gr.Dropdown([], value=None, label="Layer", info="where the units of that model are")
             words = "of that layer: auto, numbers as in 56 34, names; of tiles one for all, or for each level"
             units = gr.Textbox("auto", label="Units", info=words)
@@ -84,13 +82,13 @@ class DreamTab:
     def dream(self, request: gr.Request, *asked: Any) -> Iterator[tuple[Any, ...]]:
         """The dream, octave by octave: a preset's, or that of the layer and units where a model is named."""
         photo, preset, named, strength, name, layer, units, *values = asked
-        session, registry = self._context.session(request), self._context.registry
+        session, context = self._context.session(request), self._context
         settings = controls.changed_settings(DreamSettings, self._names, values) | {"strength": strength}
         own = {} if name else dream_presets().get(preset, {})
         whole = {**own, **settings}
         shot = self._chosen(session, photo, whole.get("size", SIZE))
         by = name or own.get("model", COLOR_NETWORK)
-        model = registry.model(session, by) if name or by in registry.names() else None
+        model = context.model(request, by) if name or by in context.registry.names() else None
         title = name or str(named if preset == CLASS else preset).capitalize()
         what = {"preset": f"{CLASS}{named}" if preset == CLASS else preset}
         what = {"layer": layer, "unit": parse_units(units)} if name else what
@@ -128,10 +126,7 @@ class DreamTab:
 
     def show_dropped(self, request: gr.Request, content: bytes | None) -> tuple[str, str, Any]:
         """A photo of one's own."""
-        if content is None:
-            raise PellucidError("No picture arrived; drop one again.")
-        photo = self._context.photo(content)
-        self._context.session(request).kept["photo"] = photo
+        photo = self._context.session(request).kept["photo"] = self._context.photo(content)
         _, height, width = photo.image.shape
         words = html.status_line(f"A photograph of {width} × {height} pixels.")
         return words, _photo_html(limit_size(photo, SIZE)), gr.Radio(choices=[*BUNDLED, OWN], value=OWN)

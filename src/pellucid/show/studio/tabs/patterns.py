@@ -20,7 +20,7 @@ from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
 from pellucid.show import export
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect, download, look, offered
+from pellucid.show.studio.context import Context, connect, download, layer_choices, look, offered
 from pellucid.show.studio.pattern_stream import Request, Snapshot, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.draw import session_image
@@ -49,7 +49,7 @@ class PatternsTab:
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Evolve", variant="primary", elem_id="evolve")
                     halt = gr.Button("Stop", variant="stop")
-                    keep = gr.Button("Keep")
+                    keep = gr.Button("Keep", elem_classes="after")
                 stage = look("", "stage", elem_id="stage")
                 with gr.Row(elem_classes="buttons"):
                     files = [download("Picture, PNG"), download("Everything, NPZ"), download("Film, GIF")]
@@ -63,7 +63,9 @@ class PatternsTab:
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `evolve` takes them."""
-        self.model, self._layer = self._context.model_choice("whose units are asked")
+        self.model = self._context.models("whose units are asked")
+        choices, layer = layer_choices(self._context.registry.model(None, self.model.value))
+        self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
         units = gr.Textbox(
             value="0-15", label="Units", info="numbers, as in 3 7 20-30; all; -1 for the whole layer at once"
         )
@@ -75,8 +77,7 @@ class PatternsTab:
         self, request: gr.Request, name: str, layer: str, units: str, start: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """The ascent, picture by picture."""
-        session = self._context.session(request)
-        model = self._context.registry.model(session, name)
+        session, model = self._context.session(request), self._context.model(request, name)
         settings = controls.changed_settings(PatternSettings, self._names, values)
         begin = self._start(session, model, start)
         asked = Request(model, layer, parse_units(units, model.layer(layer).units), settings, begin)
@@ -86,7 +87,7 @@ class PatternsTab:
             if snapshot.found is None:
                 yield html.status_line(_status(snapshot), moving=True), patterns_html(snapshot, asked)
         if snapshot is None or (snapshot.found is None and snapshot.steps.max() < 0):
-            yield (html.status_line("Stopped before the first step."),)
+            yield html.status_line("Stopped before the first step."), ""
             return
         session.kept["patterns"] = (asked, snapshot)
         yield (

@@ -18,7 +18,7 @@ from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.network import Network
 from pellucid.learn.training import Trainer
 from pellucid.see.models.network import open_network
-from pellucid.settings import DataSettings, TrainSettings
+from pellucid.settings import TrainSettings
 from pellucid.show.figures.training import HEADS, layer_pictures
 from pellucid.show.labels import percent
 from pellucid.show.sprites import data_uri
@@ -31,7 +31,6 @@ RATES = ("learning_rate", "learning_rates")
 BESIDE = ("resume", "checkpoint_batches", "checkpoint_seconds")  # a window keeps its training in memory
 ARCHITECTURE = "cnn-4-4-8-16"
 SECONDS = 0.5  # from one picture of a training to the next
-MOST_TRAINED = 20
 BEGIN = "Choose images and an architecture, and train a network from nothing."
 
 
@@ -52,7 +51,7 @@ class TrainTab:
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Train", variant="primary", elem_id="train")
                     halt = gr.Button("Stop", variant="stop", elem_id="train-stop")
-                    on = gr.Button("Go on", elem_id="train-on")
+                    on = gr.Button("Go on", elem_id="train-on", elem_classes="after")
                 stage = look("", "stage", elem_id="training")
                 with gr.Row(elem_classes="buttons"):
                     file = download("The network, safetensors")
@@ -67,12 +66,11 @@ class TrainTab:
 
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `train` takes them."""
-        words = DataSettings.model_fields["data"].description
-        self._data = gr.Dropdown(self._context.data_names, value=self._context.data_names[0], label="Data", info=words)
+        self._data = self._context.images()
         self._architecture = gr.Dropdown(
             list(ARCHITECTURES), value=ARCHITECTURE, label="Architecture", info="the layers, from image to classes"
         )
-        suits = self._suited(self._context.data_names[0], ARCHITECTURE)
+        suits = self._suited(None, self._context.data_names[0], ARCHITECTURE)
         made = controls.settings_panel(TrainSettings, self._names, len(FIRST), **suits)
         return [self._data, self._architecture, *[made[name] for name in self._names]]
 
@@ -83,7 +81,7 @@ class TrainTab:
         session.stop("train")
 
         def begin(job: Job) -> None:
-            images = self._context.data(data, settings.seed)
+            images = self._context.data(request, data, settings.seed)
             job.check()
             network = Network(name, input_shape=images.input_shape, classes=len(images.classes), seed=settings.seed)
             session.kept["trainer"] = Trainer(network, images, settings)
@@ -106,14 +104,14 @@ class TrainTab:
 
     def recipe(self, request: gr.Request, data: str, architecture: str) -> list[Any]:
         """The settings that suit an architecture and images."""
-        suits = self._suited(data, architecture)
+        suits = self._suited(request, data, architecture)
         defaults = {**{name: TrainSettings.model_fields[name].default for name in self._names}, **suits}
         return [gr.skip(), *[gr.update(value=controls.shown_value(defaults[name])) for name in self._names]]
 
-    def _suited(self, data: str, name: str) -> dict[str, Any]:
+    def _suited(self, request: gr.Request | None, data: str, name: str) -> dict[str, Any]:
         """The architecture's own settings, with as many epochs as suit the images."""
         suits = dict(ARCHITECTURES[name].recipe)
-        epochs = TrainSettings.of(suits).for_images(len(self._context.data(data).train)).epochs
+        epochs = TrainSettings.of(suits).for_images(len(self._context.data(request, data).train)).epochs
         return suits | {"seed": self._context.seed, "epochs": epochs}
 
     def rates(self, request: gr.Request, name: str, optimizer: str) -> list[Any]:
@@ -128,7 +126,7 @@ class TrainTab:
                 yield html.status_line(words, moving=True), picture
         trainer = session.kept.get("trainer")
         if trainer is None or not trainer.history.batches:
-            yield (html.status_line("Stopped before the first batch."),)
+            yield html.status_line("Stopped before the first batch."), ""
             return
         name, file = _register(session, trainer)
         choices = self._context.registry.names(session)
@@ -179,7 +177,7 @@ def _picture(trainer: Trainer) -> str:
         ])
         for name, strips in pictures.items()
     ]  # fmt: skip
-    return html.part("training", curve_tags(history, trainer.per_epoch), image, bars, layers)
+    return html.part("training", curve_tags(history, trainer.per_epoch), image, bars, layers, not trainer.done)
 
 
 def _register(session: Session, trainer: Trainer) -> tuple[str, Any]:
@@ -189,15 +187,11 @@ def _register(session: Session, trainer: Trainer) -> tuple[str, Any]:
     )
     kept = session.kept.setdefault("names", {})
     if id(trainer) not in kept:
-        if len(session.models) >= MOST_TRAINED:
-            oldest = next(iter(session.models))
-            del session.models[oldest]
         kept.clear()
         session.kept["count"] = session.kept.get("count", 0) + 1
         kept[id(trainer)] = f"trained here {session.kept['count']}: {network.architecture}"
     name = kept[id(trainer)]
-    session.models.pop(name, None)
-    session.models[name] = open_network(network, name=name)
+    session.add(name, open_network(network, name=name))
     file = session.path(f"{network.architecture}.safetensors")
     network.save(file)
     return name, file
