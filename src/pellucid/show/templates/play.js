@@ -124,6 +124,7 @@
   // What moves by itself: a pattern that grows, a dream. `steps` gives {image, says} of each.
   const play = (steps, wait) => {
     drawn = false;
+    easel.scrollIntoView({ block: "nearest" });
     const next = () => {
       const { value, done } = steps.next();
       if (done) return halt();
@@ -165,8 +166,8 @@
   const wish = (name) => $(`.train [name=${name}]`), rate = () => Number((10 ** wish("rate").value).toPrecision(1));
   wish("rate").addEventListener("input", () => { $(".train output").textContent = rate(); });
   const curve = (path, values, y) => { path.setAttribute("d", values.length ? `M${values.map((value, k) => `${((300 * k) / (values.length - 1 || 1)).toFixed(1)},${y(value).toFixed(1)}`).join("L")}` : ""); };
-  const ask = (who) => { asked = who; all(".asked button").forEach((one) => { one.ariaPressed = String(one.value === who); }); answer(); };
-  all(".asked button").forEach((one) => one.addEventListener("click", () => { halt(); ask(one.value); $(".says").textContent = answer(); }));
+  const ask = (who) => { asked = who; all(".asked button").forEach((one) => { one.ariaPressed = String(one.value === who); }); $(".says").textContent = answer(); };
+  all(".asked button").forEach((one) => one.addEventListener("click", () => { halt(); ask(one.value); }));
   const stop = () => { worker?.terminate(); worker = null; $(".start").textContent = "Train"; };
   $(".start").addEventListener("click", () => {
     if (worker) { stop(); $(".progress").append(" Stopped."); return; }
@@ -187,7 +188,7 @@
       $(".filters .maps").replaceChildren(...Array.from({ length: filters.weight.length / each }, (_, k) => { const tile = pixelated(size[1], size[0], 50); paint(tile, filters.weight.subarray(k * each, (k + 1) * each), size[1], (value) => 0.5 + value / (2 * top)); return tile; }));
       $(".progress").replaceChildren(`Step ${told.step} of ${told.steps}: `, make("b", { textContent: best }), ` of the digits kept aside, loss ${(average.at(-1) ?? NaN).toFixed(3)}.${told.broken ? " It broke: the numbers grew beyond all bounds. Try a smaller learning rate." : ""}`);
       if (fits && !told.broken) { nets.own = net; $(".asked").hidden = false; if (told.step === 0) ask("own"); else if (asked === "own" && !moving) answer(); }
-      if (told.broken || told.step === told.steps) stop();
+      if (told.broken || told.step === told.steps) { stop(); if (asked === "own" && !moving) $(".says").textContent = answer(); }
     };
     worker.postMessage({ table: { ...recipe, parameters: null }, train, dev, seed: Number(wish("seed").value), rate: rate(), epochs: 6 });
   });
