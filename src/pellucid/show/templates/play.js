@@ -30,17 +30,27 @@
 
   // The answers: a row for each layer whose units can be asked or that changes the picture's size, a button for each map.
   const rows = nets.page.layers.map((layer, index) => {
-    if (["flatten", "dropout"].includes(layer.kind) || layer.name === "logits") return null;
-    const maps = layer.shape.length === 3, askable = "activation" in layer;
+    if (["flatten", "dropout"].includes(layer.kind)) return null;
+    const maps = layer.shape.length === 3, askable = "activation" in layer, line = make("div", { className: maps ? "maps" : "units" });
     const tiles = Array.from({ length: layer.shape[0] }, (_, unit) => {
-      const inner = maps ? pixelated(layer.shape[2], layer.shape[1], 72) : make("i"), what = `${layer.name}, ${maps ? "map" : "unit"} ${unit}`;
-      if (!askable) return [inner, inner];
+      const inner = maps ? pixelated(layer.shape[2], layer.shape[1], 72) : make("i"), what = `${layer.name}, map ${unit}`;
+      if (!askable || !maps) return [inner, inner];
       const button = make("button", { type: "button", ariaLabel: `Grow the pattern of ${what}`, title: what, ariaPressed: "false" }, inner);
       button.addEventListener("click", () => grow(index, unit, button, what));
       return [button, inner];
     });
-    $(".answers").append(make("li", {}, make("div", {}, make("h3", { textContent: layer.name }), make("p", { className: "label", textContent: layer.shape.join(" × ") })),
-      make("div", { className: maps ? "maps" : "units" }, ...tiles.map(([outer]) => outer))));
+    line.append(...tiles.map(([outer]) => outer));
+    const row = make("div", {}, line);
+    if (askable && !maps) { // units are too many and too thin to be pressed one by one
+      const which = make("input", { type: "number", className: "num", min: 0, max: layer.shape[0] - 1, value: 0, ariaLabel: `unit of ${layer.name}` });
+      const button = make("button", { type: "button", textContent: "Grow its pattern", ariaPressed: "false" });
+      button.addEventListener("click", () => {
+        const unit = Math.max(0, Math.min(layer.shape[0] - 1, Math.floor(Number(which.value))));
+        grow(index, unit, button, `${layer.name}, unit ${unit}`);
+      });
+      row.append(make("div", { className: "row" }, make("label", { className: "label" }, "unit ", which), button));
+    }
+    $(".answers").append(make("li", {}, make("div", {}, make("h3", { textContent: layer.name }), make("p", { className: "label", textContent: layer.shape.join(" × ") })), row));
     return { index, maps, tiles: tiles.map(([, inner]) => inner) };
   }).filter(Boolean);
   const bars = Array.from({ length: nets.page.classes }, (_, label) => {
@@ -146,7 +156,7 @@
   };
   const wanted = $(".dream ~ label select");
   wanted.append(...bars.map((_, label) => make("option", { value: -1 - label, textContent: className(label) })),
-    ...rows.map(({ index }) => make("option", { value: index, textContent: `all of ${nets.page.layers[index].name}` })).reverse());
+    ...rows.slice(0, -1).map(({ index }) => make("option", { value: index, textContent: `all of ${nets.page.layers[index].name}` })).reverse());
   $(".dream").addEventListener("click", () => {
     const again = $(".dream").textContent === "Stop";
     halt();
