@@ -299,3 +299,53 @@ def test_there_is_light_and_dark(page):
     before = page.evaluate(colour)
     page.get_by_role("button", name="Dark or light").click()
     assert page.evaluate(colour) != before
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_tab_is_for_everybody(page, width, dark):
+    """Rejects contrasts that are too low, names that are not what is read, and roles that do not hold, in any tab."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core: pip install axe-playwright-python"
+    )
+    asked = {"resultTypes": ["violations"], "rules": {"label-content-name-mismatch": {"enabled": True}}}
+    page.set_viewport_size({"width": width, "height": 850})
+    if dark:
+        page.get_by_role("button", name="Dark or light").click()
+    for name in ("Draw", "Patterns", "Dream", "Train", "Atlas"):
+        tab(page, name)
+        if name == "Draw":
+            draw(page, THREE)
+            said(page, "reads 3")
+            page.locator("#inside [data-layer=conv2]").nth(7).click()
+            page.locator("#wanted", has_text="found in 48 steps").wait_for()
+            page.locator("#asked", has_text="conv2, unit 7 what it answers to this image").wait_for()
+        page.evaluate(DRAWN)
+        for broken in axe.Axe().run(page, options=asked).response["violations"]:
+            pytest.fail(f"{name}: {broken['id']}: {broken['nodes'][0]['html'][:300]}")
+
+
+def test_what_cannot_act_is_not_live(page):
+    """Rejects Keep, Go on and Clear with nothing to keep, to go on with or to clear."""
+    clear, keep, on = (page.get_by_text(name, exact=True) for name in ("Clear", "Keep", "Go on"))
+    assert not clear.is_enabled()
+    draw(page, THREE)
+    said(page, "reads 3")
+    assert clear.is_enabled()
+    clear.click()
+    said(page, "Draw a digit")
+    assert not clear.is_enabled()
+    tab(page, "Patterns")
+    assert not keep.is_enabled()
+    field(page, "Units").fill("3")
+    page.locator("#evolve").click()
+    said(page, "1 pattern in")
+    assert keep.is_enabled()
+    tab(page, "Train")
+    assert not on.is_enabled()
+    page.locator("#train").click()
+    page.locator("#training .curves svg").first.wait_for()
+    assert not on.is_enabled()
+    page.locator("#train-stop").click()
+    said(page, "The other tabs have it as")
+    assert on.is_enabled()
