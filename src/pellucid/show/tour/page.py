@@ -181,9 +181,9 @@ def packed_digits(seed: int) -> dict[str, Any]:
     parts = split_three_ways(read_cells(), seed, sizes=SIZES, name="digits")
     counts = np.concatenate([part.images for part in parts]) * BRIGHTEST
     bits = np.unpackbits(counts.astype(np.uint8)[..., None], axis=-1)[..., 3:]
-    labels = np.concatenate([part.labels for part in parts])
+    labels = "".join(str(label) for part in parts for label in part.labels)
     packed = b64encode(np.packbits(bits).tobytes()).decode()
-    return {"sizes": SIZES, "labels": "".join(map(str, labels)), "counts": packed}
+    return {"sizes": SIZES, "labels": labels, "counts": packed}
 
 
 def training_curves(training: Mapping[str, Any]) -> tuple[Markup, Markup]:
