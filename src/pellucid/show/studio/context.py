@@ -104,7 +104,9 @@ class Context:
         if isinstance(name, str) and name and name not in self.registry.names(session):
             _require_here(request)
             if factories.is_named(name) and not libraries.is_named(name):
-                raise PellucidError(f"'{name}' would run code; name it where the studio is started, behind its name.")
+                raise PellucidError(
+                    f"'{name}' would run code; name it where the studio is started: pellucid studio {name}"
+                )
             session.add(name, open_model(name))
         return self.registry.model(session, name)
 
