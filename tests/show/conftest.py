@@ -171,9 +171,9 @@ def pictures(invented: Facts) -> Facts:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A Chromium; the test is skipped where there is none."""
+    """A Chromium, closed after its module, since others run event loops; the test is skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives it: pip install playwright")
     found = os.environ.get("PELLUCID_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
