@@ -125,7 +125,7 @@ def said(page: Any, words: str | re.Pattern[str]) -> None:
 def field(page: Any, name: str) -> Any:
     """The control of that name in the tab."""
     named = page.locator("[data-testid=block-info]").get_by_text(name, exact=True)
-    return page.locator(".block:visible", has=named).locator("input, textarea").first
+    return page.locator(".block:visible", has=named).last.locator("input, textarea").first  # the innermost
 
 
 def size(path: Path) -> tuple[int, int]:
