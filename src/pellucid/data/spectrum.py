@@ -38,6 +38,13 @@ def frequencies(height: int, width: int) -> Float[np.ndarray, "height frequency"
     return found
 
 
+def times_in_whole(width: int) -> Float[np.ndarray, "frequency"]:
+    """How often each column of half a spectrum, as `rfft2` gives it, is in the whole one: the first, and the last of
+    an even width, once."""
+    columns = np.arange(width // 2 + 1)
+    return np.where((columns == 0) | (2 * columns == width), 1.0, 2.0)
+
+
 def octaves_of(height: int, width: int) -> Int64[np.ndarray, "height frequency"]:
     """The octave of each of these waves: 0 for fewer than two in the longer side, 1 for fewer than four, and so on."""
     waves = np.maximum(frequencies(height, width) * max(height, width), 1)

@@ -37,7 +37,7 @@ from pellucid.see.dream.presets import model_for
 from pellucid.see.dream.video import video
 from pellucid.see.dream.zoom import zoom as zoom_in
 from pellucid.see.models.base import Model
-from pellucid.settings import DreamSettings, FilmSettings, dream_presets
+from pellucid.settings import FilmSettings, dream_presets
 from pellucid.show import style
 from pellucid.show.films import FORMATS, save_film
 from pellucid.show.result_cache import PIECES, ResultCache, digest
@@ -88,7 +88,7 @@ def save_dreams(
     check_output(film, FORMATS)
     check_output(panel_path, style.FIGURES)
     check_output(stages_path, style.FIGURES)
-    opened = model_for(model, DreamSettings.of(**{key: asked[key] for key in asked if key == "preset"}).preset)
+    opened = model_for(model, asked.get("preset"))
     if many:
         place = Path("dreams" if out is None else out)
         if place.suffix.lower() in WRITERS and "{" not in place.name:
@@ -131,7 +131,7 @@ def save_clip(source: StrPath, model: Any = None, *, out: StrPath | None = None,
     target = Path(f"dream{suffix if suffix in FORMATS else '.mp4'}" if out is None else out)
     check_output(target, FORMATS)
     times = frame_times(source)
-    opened = model_for(model, DreamSettings.of(**{key: asked[key] for key in asked if key == "preset"}).preset)
+    opened = model_for(model, asked.get("preset"))
     asked, same = _all_but_photo(opened, asked)
     with Path(source).open("rb") as file:
         same += hashlib.file_digest(file, "blake2b").hexdigest()
@@ -196,7 +196,10 @@ def _figures(dreamt: Dream, panel_path: StrPath | None, stages_path: StrPath | N
 
 
 def activation_lines(dreamt: Dream) -> list[str]:
-    """What a dream has gained, for each level of tiles, and of which units, those of the most tiles first."""
+    """What a dream has gained, of each goal of octaves, or for each level of tiles, and its most frequent units."""
+    if len(dreamt.goals) > 1:
+        gains = zip(dreamt.goals, dreamt.activations, dreamt.activations_before, strict=True)
+        return [f"Activation of {goal}: {now:.4f} for the dream, {was:.4f} for the photo." for goal, now, was in gains]
     lines, ends = [], [sum(dreamt.counts[:level]) for level in range(1, len(dreamt.counts))]
     values = (dreamt.activations, dreamt.activations_before, np.array(dreamt.units))
     for level, (after, before, own) in enumerate(zip(*(np.split(each, ends) for each in values), strict=True), 1):

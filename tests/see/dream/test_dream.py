@@ -369,7 +369,7 @@ def bomb(side):
         (smooth(), {"unit": 6}, "no unit 6 in layer 'relu2'"),
         (smooth(), {"unit": [1, 2, 3]}, "3 units for 2 levels"),
         (smooth(), {"unit": [1, [1, 2]]}, "2 units for the 4 tiles"),
-        (smooth(), {"unit": "most"}, "neither a number nor 'auto'"),
+        (smooth(), {"unit": "most"}, "have no names such as 'most'; give 0 to 5, -1 or 'auto'"),
         (smooth(), {"area": [0, 0, 65, 9]}, "does not lie in the photo of 64 x 40"),
         (smooth(), {"area": [9, 0, 9, 9]}, "does not lie in the photo"),
         (smooth(), {"area": [9, 0]}, "2 numbers; give four"),

@@ -12,6 +12,7 @@ from pellucid.see.dream.presets import chosen, inner_layer
 from pellucid.see.models.base import LayerOutput
 from pellucid.see.models.open import open_model
 from pellucid.settings import DreamSettings, dream_presets
+from pellucid.show.dream_export import activation_lines
 from tests.see.conftest import small_cnn
 from tests.see.dream.test_octaves import photo
 
@@ -151,3 +152,18 @@ def test_what_would_do_nothing_is_refused(model, asked, message):
     """Rejects a setting of the other method that is dropped, and a weight that is read as a name."""
     with pytest.raises(PellucidError, match=message):
         dream(photo(), model, **asked)
+
+
+def test_each_goal_is_told(model):
+    """Rejects one mean for goals of different layers, and a goal under another's name."""
+    found = dream(photo(), model, layer=["relu1:2", "conv1=0.5"], octaves=1, steps=1)
+    lines = activation_lines(found)
+    assert [line.split(":")[0] for line in lines] == ["Activation of relu1", "Activation of conv1"]
+    assert [f"{value:.4f}" in line for value, line in zip(found.activations, lines, strict=True)] == [True, True]
+    assert found.goals == ("relu1:2", "conv1")
+
+
+def test_tiles_know_classes_by_name_as_well(model):
+    """Rejects a second way of reading a unit, in which names are unknown."""
+    found = dream(photo(), model, layer="logits", unit="owl", method="tiles", levels=1, rounds=1, steps=1)
+    assert set(found.units) == {4}

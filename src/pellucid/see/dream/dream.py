@@ -29,8 +29,8 @@ from pellucid.files import StrPath
 from pellucid.progress import PERCENT, Progress, reporting
 from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.goals import Goals, read_goals
-from pellucid.see.dream.octaves import OctaveDream, takes_any_size
-from pellucid.see.dream.pictures import Picture, at_mean_change, carved, finished, luminance, resize
+from pellucid.see.dream.octaves import OctaveDream, as_channels, takes_any_size
+from pellucid.see.dream.pictures import Picture, at_mean_change, carved, finished, ground, resize
 from pellucid.see.dream.presets import chosen
 from pellucid.see.dream.tiled_dream import Stage, TiledDream
 from pellucid.see.models.base import Model, Reader
@@ -49,8 +49,8 @@ class Dream:
     or of each channel.  alpha: the photo's transparency, None where it had none.  frames: the picture after each
     round or octave, its longer side at most the setting `frame`; the last is the dream.  units: of every dreamt tile of
     every level, level by level, row by row, or those of all octaves.  activations, activations_before: of these
-    units for these tiles, or of each goal of octaves, in the dream and in the photo.  counts: how many dreamt tiles
-    each level has.  stages: for each round, what the model saw of the first two levels.  layers: those of the goals.
+    units for these tiles, or of each of the `goals` of octaves, in the dream and in the photo.  counts: how many dreamt
+    tiles each level has.  stages: for each round, what the model saw of the first two levels.
     """
 
     image: Float32[np.ndarray, "channel height width"]
@@ -63,6 +63,7 @@ class Dream:
     model: str
     layers: tuple[str, ...]
     units: tuple[int, ...]
+    goals: tuple[str, ...]
     counts: tuple[int, ...]
     stages: tuple[tuple[Stage, ...], ...]
     settings: DreamSettings
@@ -79,9 +80,7 @@ class Dream:
     @property
     def plain(self) -> Float32[np.ndarray, "channel height width"]:
         """The dream without its contrast."""
-        photo = torch.from_numpy(self.before)
-        photo = photo if self.settings.color else luminance(photo, self.settings.gray)
-        photo = photo.expand(max(len(photo), len(self.change)), -1, -1)
+        photo = ground(self.before, len(self.change), self.settings)
         return carved(photo, torch.from_numpy(self.change)).numpy()
 
     def __repr__(self) -> str:
@@ -145,8 +144,7 @@ def dream(
     cells = unit_choice.resolve_tiles(tiles, options.levels)
     where = _level_masks(given.image.shape[1:], working, mask, area, cells)
     goals = read_goals(opened, what.layer, WHOLE_LAYER if of_tiles else what.unit)
-    image = torch.from_numpy(shot.image)
-    before = (image if options.color else luminance(image, options.gray)).to(opened.device)
+    before = ground(shot.image, 1, options).to(opened.device)
     masked = [area for area in where if area is not None]  # where any level dreams; everywhere, if one does
     seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
     folded = opened.folded(goals.layers)
@@ -206,6 +204,7 @@ def _run(
         model=model.name,
         layers=layers,
         units=running.units,
+        goals=running.goals,
         counts=running.counts,
         stages=tuple(running.stages),
         settings=options,
@@ -239,9 +238,7 @@ def _method(
 
 def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:
     """The goals, led by a picture."""
-    channels = model.input_shape[0]
-    leading = torch.from_numpy(guide.image).to(model.device)
-    leading = leading if len(leading) == channels else luminance(leading).expand(channels, -1, -1)
+    leading = as_channels(torch.from_numpy(guide.image).to(model.device), model)
     if not takes_any_size(model, read):
         leading = resize(leading, (model.input_shape[1], model.input_shape[2]))
     with torch.no_grad():

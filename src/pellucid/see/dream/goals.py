@@ -66,6 +66,11 @@ class Goals:
                 found += order[:1] + [unit for unit in order[1:] if counts[unit] >= SHARE * sum(counts)]
         return tuple(found)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Each goal in words, as one asks for it."""
+        return tuple(goal.layer if goal.unit == WHOLE_LAYER else f"{goal.layer}:{goal.unit}" for goal in self.goals)
+
     def led_by(self, guide: Outputs) -> "Goals":
         """The same, with the outputs of the layers for a guide."""
         return replace(self, guide=guide)
@@ -116,7 +121,7 @@ def read_goals(model: Model, layer: Any, unit: Any) -> Goals:
             name, own = name.rsplit(":", 1)
         info = model.layer(name)
         for each, part in units if own is None else [(own, 1.0)]:
-            found.append(Goal(info.name, _unit_of(model, info.name, each), weight * part))
+            found.append(Goal(info.name, unit_of(model, info.name, each), weight * part))
     if not found:
         raise PellucidError("There is nothing to dream; name a layer, and units of it.")
     return Goals(tuple(found))
@@ -140,7 +145,7 @@ def _weighted(words: Any, factor: float) -> tuple[Any, float]:
         raise PellucidError(f"The weight '{weight}' of '{name}' is no number; give one, as in {name}=0.5.") from None
 
 
-def _unit_of(model: Model, layer: str, unit: Any) -> int | Literal["auto"]:
+def unit_of(model: Model, layer: str, unit: Any) -> int | Literal["auto"]:
     """The unit's number, from a number or the name of a class."""
     count = model.layer(layer).units
     if unit == "auto":

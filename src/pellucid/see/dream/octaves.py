@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, octaves_of, strengths
+from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, octaves_of, strengths, times_in_whole
 from pellucid.errors import PellucidError
 from pellucid.progress import Report
 from pellucid.see.dream.goals import Goals
@@ -44,10 +44,7 @@ class Bands:
 
     def __init__(self, size: tuple[int, int], colors: int, device: torch.device) -> None:
         self._size, (height, width) = size, size
-        twice = torch.full((width // 2 + 1,), 2.0)
-        twice[0] = 1
-        if width % 2 == 0:
-            twice[-1] = 1
+        twice = torch.from_numpy(times_in_whole(width)).float()
         self._twice, self._octave = twice.to(device), torch.from_numpy(octaves_of(*size)).to(device)
         self._count = self._sums(self._twice.expand(height, -1))
         self._mixing = torch.tensor(COLORS if colors > 1 else [[1.0]], device=device)
@@ -98,6 +95,7 @@ class OctaveDream:
         self._sizes = octave_sizes((picture.shape[1], picture.shape[2]), settings)
         self.changed = 1 if settings.luminance or model.input_shape[0] == 1 else len(picture)
         self._start = start
+        self.goals = goals.labels
         self.rounds = len(self._sizes)
 
     @property
@@ -162,7 +160,7 @@ class OctaveDream:
         elif min(size) < min(LEAST_SIDE, *own):
             times = min(MOST_ENLARGED, min(LEAST_SIDE, *own) / min(size))
             size = (round(size[0] * times), round(size[1] * times))
-        return self._read(self._space.images(_as_channels(resize(piece, size), self._model)[None]))
+        return self._read(self._space.images(as_channels(resize(piece, size), self._model)[None]))
 
     def _tiling(self, picture: Picture) -> Tiling:
         _, height, width = picture.shape
@@ -195,7 +193,7 @@ def takes_any_size(model: Model, read: Reader) -> bool:
     return True
 
 
-def _as_channels(picture: Picture, model: Model) -> Float[Tensor, "own height width"]:
+def as_channels(picture: Picture, model: Model) -> Float[Tensor, "own height width"]:
     """The picture in the model's channels: gray for one, repeated where the photo is gray."""
     channels = model.input_shape[0]
     return picture if len(picture) == channels else luminance(picture).expand(channels, -1, -1)

@@ -1,6 +1,7 @@
 """Pictures: their size changed, and their pixels by a change of logits.
 
 resize:           picture, (height, width) -> picture of that size, bicubic and without aliasing
+ground:           photo, settings -> what a change is carved into
 carved:           picture in [0, 1], change of the logits of its pixels, or of its luminance's -> picture in [0, 1]
 at_mean_change:   picture, change of logits, a number -> the same change, as strong as changes pixels by so much
 change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
@@ -19,6 +20,7 @@ luminance still is the one asked for. Where nothing changes, the picture is give
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -52,6 +54,13 @@ def luminance(picture: Picture, weights: Sequence[float] = GRAY) -> Change:
         gray: Tensor = weighted_gray(picture, weights)
         return gray
     return picture if len(picture) == 1 else picture.mean(0, keepdim=True)
+
+
+def ground(photo: Float[np.ndarray, "photo_channel height width"], channels: int, settings: DreamSettings) -> Picture:
+    """What a change is carved into: the photo, in gray where the settings want it so, of at least so many channels."""
+    image = torch.from_numpy(photo)
+    image = image if settings.color else luminance(image, settings.gray)
+    return image.expand(max(len(image), channels), -1, -1)
 
 
 def carved(picture: Picture, change: Change) -> Picture:

@@ -57,13 +57,14 @@ def chosen(model: Any, layer: Any, unit: Any, asked: dict[str, Any]) -> Chosen:
     return Chosen(opened, layers, units if unit is None else unit, settings)
 
 
-def model_for(model: Any, preset: str) -> Model:
+def model_for(model: Any, preset: str | None) -> Model:
     """The model that is given, else that of the preset; raises PellucidError for an unknown preset."""
     return open_model(model_name(preset) if model is None else model)
 
 
-def model_name(preset: str) -> str:
-    """The name of a preset's model; raises PellucidError for an unknown preset."""
+def model_name(preset: str | None) -> str:
+    """The name of the model of a preset, or of the usual one; raises PellucidError for an unknown preset."""
+    preset = DreamSettings().preset if preset is None else preset
     if not preset.startswith(CLASS) and preset not in dream_presets():
         raise unknown("preset", preset, [*dream_presets(), f"{CLASS}NAME"])
     name: str = dream_presets().get(preset, {}).get("model", COLOR_NETWORK)

@@ -65,6 +65,7 @@ class TiledDream:
     """The state of one dream: the picture, its levels of tiles, and the change of logits so far."""
 
     changed = 1  # channels
+    goals = ()  # but a unit for each tile
 
     def __init__(
         self,

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from pellucid.errors import PellucidError
+from pellucid.see.dream.goals import unit_of
 from pellucid.see.dream.tiles import Tiling
 from pellucid.see.models.base import Model
-from pellucid.see.objectives.units import require_units
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
 AGREEING = 2  # times that a tile listens to its neighbors
@@ -38,7 +38,7 @@ def resolve_choices(model: Model, layer: str, unit: Any, levels: int) -> tuple[U
 
     Raises PellucidError for a unit that the layer does not have, and for another number of levels or tiles.
     """
-    count, found = model.layer(layer).units, []
+    found: list[UnitChoice] = []
     choices = unit if _is_several(unit) else (unit,) * levels
     if len(choices) != levels:
         raise PellucidError(f"There are {len(choices)} units for {levels} levels; give one for all, or one for each.")
@@ -48,7 +48,7 @@ def resolve_choices(model: Model, layer: str, unit: Any, levels: int) -> tuple[U
             raise PellucidError(
                 f"There are {len(units)} units for the {4**level} tiles of a level; give one for all, or one for each."
             )
-        found.append(tuple(_resolve_unit(one, layer, count) for one in units))
+        found.append(tuple(unit_of(model, layer, one) for one in units))
     return tuple(found)
 
 
@@ -86,14 +86,3 @@ def preferred_units(
 
 def _is_several(choice: Any) -> bool:
     return isinstance(choice, Sequence) and not isinstance(choice, str)
-
-
-def _resolve_unit(unit: object, layer: str, count: int) -> Unit:
-    if unit == "auto":
-        return "auto"
-    digits = isinstance(unit, str) and unit.lstrip("-").isdigit()
-    if not digits and not hasattr(unit, "__index__"):
-        raise PellucidError(f"The unit {unit!r} is neither a number nor 'auto'; give 0 to {count - 1}, -1 or 'auto'.")
-    number = int(str(unit)) if isinstance(unit, str) else int(unit.__index__())  # type: ignore[attr-defined]
-    require_units(layer, torch.tensor([number]), count)
-    return number

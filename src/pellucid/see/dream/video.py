@@ -24,7 +24,7 @@ from pellucid.data.photos import to_gray
 from pellucid.data.scaling import byte_pixels
 from pellucid.progress import ignore_progress
 from pellucid.see.dream.dream import Dream, as_photo, dream, limit_size
-from pellucid.see.dream.pictures import ENDS, carved, finished, luminance
+from pellucid.see.dream.pictures import ENDS, carved, finished, ground, luminance
 from pellucid.see.dream.presets import chosen
 from pellucid.settings import DreamSettings
 
@@ -60,9 +60,8 @@ def video(
 
 def _leveled(dreamt: Dream) -> Dream:
     """The dream as bright in the mean as its photo, by one more change of the logits of all pixels that it changed."""
-    photo, change, settings = torch.from_numpy(dreamt.before), torch.from_numpy(dreamt.change), dreamt.settings
-    photo = photo if settings.color else luminance(photo, settings.gray)
-    photo = photo.expand(max(len(photo), len(change)), -1, -1)
+    change, settings = torch.from_numpy(dreamt.change), dreamt.settings
+    photo = ground(dreamt.before, len(change), settings)
     where = (change != 0).any(0, keepdim=True).float()
     for _ in range(LEVELINGS):
         light = luminance(carved(photo, change))

@@ -21,7 +21,7 @@ from pellucid.files import StrPath
 from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream.dream import dream
 from pellucid.see.dream.presets import model_for
-from pellucid.settings import DreamSettings, FilmSettings
+from pellucid.settings import FilmSettings
 
 DEFAULTS = {"steps": 2, "strength": 0.12}  # strokes of many pictures add up
 LONGEST_JOIN = 24  # pictures that a loop's end and beginning share
@@ -44,7 +44,7 @@ def zoom(
     how = FilmSettings.of(**{name: asked.pop(name) for name in FilmSettings.model_fields if name in asked})
     if frames < 1:
         raise PellucidError(f"A zoom of {frames} frames is none; give at least 1.")
-    opened = model_for(model, asked.get("preset", DreamSettings().preset))
+    opened = model_for(model, asked.get("preset"))
     asked = {**DEFAULTS, **asked, "frame": 0, "progress": ignore_progress}
     shared, begun = max(1, min(frames // 3, LONGEST_JOIN)) if how.loop else 0, []
     with reporting("zoom", progress, unit="frame") as report:

@@ -244,8 +244,9 @@ class Model(ABC):
 
     def contributions(self, before: str, layer: str, unit: int, image: Images) -> tuple[np.ndarray, float, float]:
         """Of what goes into a unit's activation where that is largest, for (1, channel, height, width) in [0, 1]: what
-        each unit of `before` adds, the bias, and the sum of all; only where there are `weights_between` both."""
-        raise NotImplementedError
+        each unit of `before` adds, the bias, and the sum; PellucidError where there are no `weights_between` both."""
+        del unit, image
+        raise PellucidError(f"What '{before}' adds to '{layer}' cannot be told; name two layers that follow.")
 
     def identity(self) -> dict[str, np.ndarray]:
         """Arrays that tell this model from others, by name: its weights, or else what its layers answer to noise."""

@@ -21,7 +21,16 @@ from torch import Tensor
 
 from pellucid.data.scaling import Images as DataImages
 from pellucid.data.scaling import Scaling
-from pellucid.data.spectrum import COLORS, PHOTOGRAPHS, Spectrum, falling, octaves_of, spectrum_of, strengths
+from pellucid.data.spectrum import (
+    COLORS,
+    PHOTOGRAPHS,
+    Spectrum,
+    falling,
+    octaves_of,
+    spectrum_of,
+    strengths,
+    times_in_whole,
+)
 from pellucid.errors import PellucidError
 from pellucid.see.models.base import Model
 from pellucid.see.optimize.parametrizations import (
@@ -74,11 +83,7 @@ class Natural(Parametrization):
     @property
     def _twice(self) -> Float[Tensor, "frequency"]:
         """How often each wave of half a spectrum is in the whole."""
-        twice = self.strength.new_full((self.width // 2 + 1,), 2.0)
-        twice[0] = 1
-        if self.width % 2 == 0:
-            twice[-1] = 1
-        return twice
+        return torch.from_numpy(times_in_whole(self.width)).to(self.strength)
 
     def images(self, points: Points) -> Images:
         """The images of the waves."""
