@@ -25,7 +25,7 @@ CHUNK = np.uint64(512)  # elements of a row multiplied at once with all others: 
 TAPS = np.uint64(64)
 """Taps whose products are summed before those of the next elements: so many rows of x keep a prefetcher busy."""
 
-(MANY, MANY_VECTORS), (SOME, SOME_VECTORS) = ((8, 2), (4, 4)) if WIDE else ((4, 3), (2, 4))
+(MANY, MANY_VECTORS), (SOME, SOME_VECTORS) = ((8, 2), (4, 4)) if WIDE else ((6, 2), (4, 3))
 """Outputs, and vectors of each, whose sums fit into the registers beside what they are made of; the last ones of a
 layer are computed one by one, with ONE_VECTORS."""
 ONE_VECTORS = 8
@@ -90,55 +90,60 @@ def _valid(begin: int, size: int, length: int, dilation: int) -> tuple[int, int]
 
 # fmt: off
 @inlined
-def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, rows, first, last, w, j, b, k, go_on, rectify):  # type: ignore[no-untyped-def]
+def _run(outputs, vectors, y, i, plane, length, x, origin, offsets, w, j, down, rows, first, last, b, k, go_on, cut):  # type: ignore[no-untyped-def]
     """A run of so many outputs; the last piece begins early enough to be whole, and repeats some elements."""
     n = _ZERO
     while n < length:
         if n + np.uint64(vectors * LANES) <= length:
             tile(outputs, vectors, LANES,
-                 y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+                 y, i + n, plane, x, origin + n, offsets, w, j, down, rows, first, last, b, k, go_on, cut)
             n += np.uint64(vectors * LANES)
         elif length >= _LANES:
             n = min(n, length - _LANES)
             tile(outputs, 1, LANES,
-                 y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+                 y, i + n, plane, x, origin + n, offsets, w, j, down, rows, first, last, b, k, go_on, cut)
             n += _LANES
         elif length >= _FOUR:
             n = min(n, length - _FOUR)
-            tile(outputs, 1, 4, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+            tile(outputs, 1, 4,
+                 y, i + n, plane, x, origin + n, offsets, w, j, down, rows, first, last, b, k, go_on, cut)
             n += _FOUR
         else:
-            tile(outputs, 1, 1, y, i + n, plane, x, origin + n, offsets, rows, first, last, w, j, b, k, go_on, rectify)
+            tile(outputs, 1, 1,
+                 y, i + n, plane, x, origin + n, offsets, w, j, down, rows, first, last, b, k, go_on, cut)
             n += _ONE
 # fmt: on
 
 
 @exact
-def convolve_flat(x, runs, offsets, rows, w, taps, b, y, plane, rectify):  # type: ignore[no-untyped-def]
-    """x, y flat; w flat: blocks of outputs, each (taps, outputs); b (outputs,); plane: elements of a map of y."""
-    o, outputs = _ZERO, np.uint64(len(b))
-    while o < outputs:
-        width = _MANY if o + _MANY <= outputs else _SOME if o + _SOME <= outputs else _ONE
-        for k in range(len(runs)):
-            begin, length, origin, first, end = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
-            i, j = o * plane + begin, o * taps
-            # Where no element is computed twice, sums may pause in y: then what a run needs of x stays in the cache.
-            step = TAPS if length % _LANES == _ZERO else end - first
-            for t in range(first, end, step):
-                last = min(end, t + step)
-                go_on, done = t > first, rectify and last == end
+def sum_runs(x, runs, offsets, rows, w, down, b, y, plane, begin, end, most, rectify):  # type: ignore[no-untyped-def]
+    """Outputs begin ... end of y, in the runs of a Plan; w[o down + row] is a weight. All arrays are flat.
+
+    plane: elements of an output of y.  most: taps whose products are summed before those of the next outputs.
+    """
+    for k in range(len(runs)):
+        at, length, origin, first, last = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
+        # Where no element is computed twice, sums may pause in y: then what a run needs of x stays in the cache.
+        step = most if length % _LANES == _ZERO else last - first
+        for t in range(first, last, step):
+            stop = min(last, t + step)
+            go_on, done, o = t > first, rectify and stop == last, begin
+            while o < end:
+                i, j = o * plane + at, o * down
                 # fmt: off
-                if width == _MANY:
+                if o + _MANY <= end:
                     _run(MANY, MANY_VECTORS,
-                         y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
-                elif width == _SOME:
+                         y, i, plane, length, x, origin, offsets, w, j, down, rows, t, stop, b, o, go_on, done)
+                    o += _MANY
+                elif o + _SOME <= end:
                     _run(SOME, SOME_VECTORS,
-                         y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                         y, i, plane, length, x, origin, offsets, w, j, down, rows, t, stop, b, o, go_on, done)
+                    o += _SOME
                 else:
                     _run(1, ONE_VECTORS,
-                         y, i, plane, length, x, origin, offsets, rows, t, last, w, j, b, o, go_on, done)
+                         y, i, plane, length, x, origin, offsets, w, j, down, rows, t, stop, b, o, go_on, done)
+                    o += _ONE
                 # fmt: on
-        o += width
 
 
 @vectorized
@@ -214,9 +219,9 @@ def convolve(
     if where.runs[:, 1].sum() < y[0].size:  # elsewhere there is nothing but the bias
         y[...] = (np.maximum(b, 0) if rectify else b)[:, None, None, None]
     taps = channels * kh * kw
-    convolve_flat(
-        x.reshape(-1), *where, packed(w.reshape(maps, taps)), np.uint64(taps), b, y.reshape(-1),
-        np.uint64(y[0].size), rectify,
+    sum_runs(
+        x.reshape(-1), *where, np.ascontiguousarray(w).reshape(-1), np.uint64(taps), b, y.reshape(-1),
+        np.uint64(y[0].size), _ZERO, np.uint64(maps), TAPS, rectify,
     )  # fmt: skip
     return y
 
@@ -252,14 +257,3 @@ def convolve_input_gradient(
     around = (dilation[0] * (w.shape[2] - 1) - border[0], dilation[1] * (w.shape[3] - 1) - border[1])
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     return convolve(dy, turned, np.zeros(w.shape[1], w.dtype), border=around, out=size, dilation=dilation)
-
-
-def packed(w: Float[Array, "output tap"]) -> Float[Array, " weight"]:
-    """The weights in the order in which they are read: blocks of MANY outputs, then of SOME, then of one."""
-    outputs, taps = w.shape
-    weights = np.empty(w.size, w.dtype)
-    many, some = outputs - outputs % MANY, outputs - outputs % MANY % SOME
-    for begin, end, width in ((0, many, MANY), (many, some, SOME), (some, outputs, 1)):
-        block = weights[begin * taps : end * taps].reshape(-1, taps, width)
-        block[:] = w[begin:end].reshape(-1, width, taps).transpose(0, 2, 1)
-    return weights
