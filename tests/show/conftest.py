@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from pellucid.show.tour.stages import Facts, ascent_starts
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
 HEIGHT, WIDTH = 5, 4
+AXE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE += ["experimental"]  # among them label-content-name-mismatch, off by default: a name is what is read
 
 
 def invented_layer(name: str, maps: int) -> Facts:
@@ -183,3 +185,18 @@ def chromium() -> Iterator[Any]:
         opened = running.chromium.launch(executable_path=found, args=[*flags.split(), "--disable-component-update"])
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def faults() -> Callable[[Any], list[str]]:
+    """What axe-core says against a page of a browser, its experimental rules too."""
+    core = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core: pip install axe-playwright-python"
+    )
+    asked = {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": AXE}}
+
+    def found(page: Any) -> list[str]:
+        broken = core.Axe().run(page, options=asked).response["violations"]
+        return [f"{one['id']}, {len(one['nodes'])} times: {one['nodes'][0]['html'][:300]}" for one in broken]
+
+    return found

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -142,7 +143,7 @@ def test_a_class_is_found_by_any_word_of_its_name(page):
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('logits unit 1: ')")
     page.fill("#search", "two")
-    assert page.locator("#results .mates li .caption").first.text_content() == "2two"
+    assert page.locator("#results .mates li").first.locator(".caption > :not(i)").all_text_contents() == ["2", "two"]
     assert page.locator("#results .mates li").count() > 1
     page.fill("#search", "class two logits")
     assert page.locator("#results .mates li .caption span").all_text_contents().count("2") == 1
@@ -201,6 +202,31 @@ def test_controls_have_names(page, site):
             .map((e) => e.outerHTML.slice(0, 120))"""
         )
         assert nameless == []
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_atlas_is_for_everybody(page, site, faults, width, scheme):
+    """Rejects contrasts that are too low, and names that are not what is read, of a page of each kind."""
+    page.set_viewport_size({"width": width, "height": 850})
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    for address in ("#", "#conv1", "#conv1/0", "#conv1/2", "#dense/4", "#logits/1", "#/path", "#/card", "#nowhere/5"):
+        page.goto(f"{site.as_uri()}{address}")
+        page.wait_for_selector("main h1")
+        assert faults(page) == [], address
+
+
+def test_a_units_name_is_what_is_read_and_whose_it_is(page):
+    """Rejects a name that leaves out the layer, the number or what is told of it, one that says a thing twice, and a
+    map of a layer whose units have none."""
+    page.click("a[href='#conv1'].band")
+    activation = page.locator(".wall .caption b").first.text_content()
+    for order in ("index", "plane"):
+        page.click(f".sort button[value={order}]")
+        assert page.get_by_role("link", name=f"conv1, map 0 activation {activation}", exact=True).count() == 1
+        assert page.get_by_role("link", name="conv1, map 2 dead", exact=True).count() == 1
+    page.click(".sort button[value=matters]")
+    assert page.get_by_role("link", name=re.compile(f"^conv1, map 0 activation {activation}, .*[%0]$")).count() == 1
 
 
 def test_what_is_not_shown_is_counted(page):

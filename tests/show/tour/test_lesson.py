@@ -405,3 +405,17 @@ def test_the_code_beside_the_numbers_is_the_references_own(page: Any):
     assert page.text_content(".quoted pre:not([hidden])") == inspect.getsource(reference.max_pool)
     turn(page, "back")
     assert page.text_content(".quoted pre:not([hidden])") == inspect.getsource(reference.convolve_input_gradient)
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_tour_is_for_everybody(page: Any, faults: Any, width: int, scheme: str):
+    """Rejects contrasts that are too low, a name that is not what is read, a paragraph that plays a heading, and a
+    table that keys cannot scroll: of the page as it opens, of the way back, and of a map enlarged."""
+    page.set_viewport_size({"width": width, "height": 850})
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    assert faults(page) == []
+    turn(page, "back")
+    stop(page, "conv2")
+    page.click(".wall button >> nth=0")
+    assert faults(page) == []

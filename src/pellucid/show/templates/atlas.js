@@ -83,10 +83,12 @@
   };
   const isDead = (at, unit) => layers[at].gone.has(unit);
   for (const layer of layers) layer.gone = new Set(layer.dead);
-  const saying = (at, unit) => `${layers[at].name}, ${kindOf(layers[at])} ${unit}, ${nameOf(at, unit) === null ? "" : `${nameOf(at, unit)}, `}${isDead(at, unit) ? "dead" : `activation ${short(layers[at].activation[unit])}`}`;
+  const known = (at, unit) => [nameOf(at, unit), isDead(at, unit) ? "dead" : `activation ${short(layers[at].activation[unit])}`].filter((one) => one !== null);
+  const saying = (at, unit) => [layers[at].name, `${kindOf(layers[at])} ${unit}`, ...known(at, unit)].join(", ");
+  const unseen = (words) => h("i", { class: "visually-hidden" }, words); // said by screen readers, between what is seen
   const mate = (at, unit, k, words, className = "") => h("li", { class: isDead(at, unit) ? "dead" : null },
-    h("a", { href: address(at, unit), "aria-label": `${saying(at, unit)}${typeof words === "string" ? `, ${words}` : ""}` }, wallTile(at, unit, k),
-      h("span", { class: "caption" }, h("span", {}, String(unit)), h("b", { class: className }, words))));
+    h("a", { href: address(at, unit) }, wallTile(at, unit, k), unseen(`${layers[at].name}, ${kindOf(layers[at])} `), h("span", { class: "caption" }, h("span", {}, String(unit)),
+      unseen([...known(at, unit).filter((one) => one !== words), ""].join(", ").replace(`activation ${words}, `, "activation ")), h("b", { class: className }, words))));
 
   // Order and choice of a wall; kept from layer to layer.
   let order = "index";
@@ -142,7 +144,7 @@
       ...layers.map((layer, at) => {
         const units = [...layer.activation.keys()].filter((unit) => !layer.gone.has(unit)).sort((one, other) => layer.activation[other] - layer.activation[one]);
         const size = { ...wallSize(layer.wall_tile), "--kw": times(84, layer.wall_tile), "--kn": times(56, layer.wall_tile) };
-        return h("a", { class: "band", href: address(at), "aria-label": `Layer ${layer.name}, ${many(layer.units, kindOf(layer))}` },
+        return h("a", { class: "band", href: address(at) },
           h("header", {}, h("h2", {}, layer.name), h("span", { class: "label" }, many(layer.units, kindOf(layer)) + (layer.dead.length ? `, ${layer.dead.length} dead` : ""))),
           h("div", { class: "row", "aria-hidden": "true", style: size }, twoRows(units, size, layer).map((unit) => wallTile(at, unit)), h("span", { class: "label" }, moreThan(twoRows(units, size, layer).length, layer.units))));
       }),
@@ -290,9 +292,8 @@
       frames.forEach((button, index) => button.setAttribute("aria-pressed", String(index === frame)));
     };
     const columns = [...layer.film_steps.map((step, index) => [first + index, `step ${step}`, entry.film[index]]), [0, "best", entry.variants[0].activation]];
-    columns.forEach(([column, words, value], index) => frames.push(h("button", { type: "button", "aria-pressed": "false",
-      "aria-label": `${words}, activation ${short(value)}`, onclick: () => { clearTimeout(playing); show(index); } },
-      unitTile(at, unit, column, within(92, layer.tile)), h("span", { class: "caption" }, h("span", {}, words.replace("step ", "")), h("b", {}, short(value))))));
+    columns.forEach(([column, words, value], index) => frames.push(h("button", { type: "button", "aria-pressed": "false", onclick: () => { clearTimeout(playing); show(index); } },
+      unitTile(at, unit, column, within(92, layer.tile)), unseen(words.startsWith("step ") ? "step " : ""), h("span", { class: "caption" }, h("span", {}, words.replace("step ", "")), unseen("activation "), h("b", {}, short(value))))));
     clearTimeout(playing);
     const step = (frame) => { show(frame); if (frame < shots) playing = setTimeout(step, frame ? 140 : 420, frame + 1); };
     if (still || entry.dead) show(shots); else step(0);
