@@ -113,6 +113,66 @@ def test_options_state_the_range_that_is_enforced(capsys):
         assert field.description in told
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_lists_the_common_options_first_and_each_other_under_its_heading(verb):
+    """Rejects one list of sixty options, a heading lost on its way, and one that is inherited by common options."""
+    headings: dict[str, list[str]] = {}
+    for argument in cli.app[verb].assemble_argument_collection(parse_docstring=True):
+        for group in argument.parameter.group if argument.show else ():
+            headings.setdefault(group.name, []).append(argument.name)
+    assert len(headings["Common options"]) <= 18
+    assert "--seed" in headings["Common options"]
+    assert headings.keys() <= {"Arguments", *settings.HEADINGS}
+    parameters = inspect.signature(cli.app[verb].default_command).parameters
+    for group in (parameter.default for parameter in parameters.values()):
+        for name, info in type(group).model_fields.items() if isinstance(group, settings.Settings) else ():
+            if name not in parameters:
+                assert f"--{name.replace('_', '-')}" in headings[info.json_schema_extra["heading"]]
+
+
+def test_quiet_leaves_results_warnings_and_errors(capsys):
+    """Rejects notes on stderr that stay, warnings and errors that go, and results that go."""
+    images = np.random.default_rng(0).random((12, 1, 8, 7), dtype=np.float32)
+    np.savez("small.npz", images=images, labels=np.arange(12) % 10)
+    for quiet in ([], ["-q"], ["--quiet"]):
+        assert cli.main([*quiet, "data", "--data", "small.npz"]) == 0
+        out, err = capsys.readouterr()
+        assert "train" in out
+        assert bool(err) != bool(quiet)
+    assert cli.main(["evaluate", "mnist-cnn", "--data", "small.npz", "-q"]) == 0
+    out, err = capsys.readouterr()
+    assert "Accuracy" in out
+    assert "are resized to 1 x 28 x 28" in err
+    assert cli.main(["-q", "layers", "nothing"]) == 2
+    assert "There is no model 'nothing'" in capsys.readouterr().err
+
+
+def test_verbose_tells_what_a_command_ran_on(capsys, small_net):
+    """Rejects a report of a fault without versions, one on stdout, and one where nobody asked."""
+    for words, ends in ((["layers", str(small_net), "-v"], 0), (["--verbose", "layers", "nothing"], 2)):
+        assert cli.main(words) == ends
+        out, err = capsys.readouterr()
+        assert re.fullmatch(r"Pellucid \d.*, Python 3\.\d.*, numpy \d.* s, .* s of processors\.", err.splitlines()[-1])
+        assert "processors" not in out
+    assert cli.main(["layers", str(small_net)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_the_shell_completes_commands_and_options(capsys, monkeypatch, tmp_path, shell):
+    """Rejects completion without the options of commands, which are loaded late; and a traceback for a full disk."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("cyclopts.completion.install.powershell_profile", lambda: tmp_path / "profile.ps1")
+    assert cli.main(["--install-completion", "--shell", shell, "--output", "completion"]) == 0
+    assert "completion" in capsys.readouterr().out
+    script = Path("completion").read_text()
+    assert all(verb in script for verb in VERBS)
+    assert "strength" in script
+    Path("file").write_text("")
+    line = refused(capsys, "--install-completion", "--shell", shell, "--output", "file/completion")
+    assert "name another with --output" in line
+
+
 # What is wrong with a command line itself.
 
 
@@ -699,19 +759,18 @@ def test_python_dash_m_is_the_same_command():
 
 
 def test_help_is_quick_and_loads_nothing_heavy():
-    """Rejects heavy imports at the top of the command line, and work of our own beside what its libraries cost.
+    """Rejects heavy imports at the top of the command line, and settings or commands that are loaded to list them.
 
-    In seconds of the processor, the least of some runs, beside those of importing these libraries between them; half of
-    what is allowed is seen.
+    In seconds of the processor, the least of some runs, beside those of importing NumPy between them.
     """
-    ours, libraries = [], []
+    ours, numpys = [], []
     for _ in range(5):
         seconds, loaded = measured("from pellucid.cli import main; main(['--help'])")
         ours.append(seconds)
-        assert not loaded & {"torch", "numba", "numpy", "matplotlib", "scipy", "sklearn", "PIL"}
-        assert not loaded & {"pellucid.data", "pellucid.learn", "pellucid.see", "pellucid.show", "pellucid.spread"}
-        libraries.append(measured("import cyclopts, pydantic")[0])
-    assert min(ours) < 6 * min(libraries)
+        assert not loaded & {"torch", "numba", "numpy", "matplotlib", "scipy", "sklearn", "PIL", "pydantic"}
+        assert not loaded & {f"pellucid.{room}" for room in ("settings", "data", "learn", "see", "show", "spread")}
+        numpys.append(measured("import numpy")[0])
+    assert min(ours) < 3 * min(numpys)
 
 
 def measured(code):

@@ -5,35 +5,37 @@ exist once. An option that is not given is not passed on: an architecture keeps 
 progress and errors to stderr. Exit codes: 0, success; 2, an error, in one line that says what is wrong and how to mend
 it; 130, interrupted. A traceback is a bug of ours, or was asked for with `--debug`.
 
-Rooms are imported inside the commands, so that `pellucid --help` does not wait for PyTorch.
+Rooms are imported inside the commands, and settings when there is one, so that `pellucid --help` waits for neither.
 """
 
 import atexit
 import gc
+import io
 import os
+import platform
 import re
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
+from functools import partial
+from importlib import metadata
+from typing import TextIO
 
 from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
-from pydantic import ValidationError
 
-from pellucid import settings
-from pellucid.cli import dreaming as dreaming
-from pellucid.cli import learning as learning
-from pellucid.cli import models as models
-from pellucid.cli import seeing as seeing
-from pellucid.cli import showing as showing
-from pellucid.cli.app import app
-from pellucid.cli.arguments import renamed
+from pellucid.cli.app import app, verbose
 from pellucid.errors import PellucidError, PellucidWarning, unknown
-from pellucid.progress import print_line
 
 FEW_COLLECTIONS = 100_000
 """New objects before garbage is looked for. Large libraries and compilers make objects that stay, and with Python's 700
 a tenth of a short command's time goes into looking at them again and again."""
+
+
+SHORT = {"-q": "--quiet", "-v": "--verbose"}
+"""Of the options of all commands, those with a short name."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -41,18 +43,29 @@ def main(words: Sequence[str] | None = None) -> int:
     if words is None:  # the process is ours
         gc.set_threshold(FEW_COLLECTIONS)
         atexit.register(gc.freeze)  # nor does the interpreter have to look at all objects again when it ends
-    tokens = list(sys.argv[1:] if words is None else words)
-    debug = "--debug" in tokens
+    tokens = [SHORT.get(token, token) for token in (sys.argv[1:] if words is None else words)]
+    said = {"--quiet", "--verbose", "--debug"}.intersection(tokens)
+    verbose.set("--verbose" in said)
+    began = time.perf_counter()
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _print_warning  # type: ignore[assignment]
+        return _run([token for token in tokens if token not in said], said)
+    finally:
+        if verbose.get():
+            print(_circumstances(time.perf_counter() - began), file=sys.stderr)
+
+
+def _run(tokens: list[str], said: set[str]) -> int:
+    """The exit code of a command without its --quiet, --verbose and --debug, of which these were said."""
+    debug, stderr = "--debug" in said, sys.stderr
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()) if "--quiet" in said else nullcontext():
+            warnings.showwarning = partial(_print_warning, stderr)
             warnings.simplefilter("default", PellucidWarning)
-            app(
-                renamed([token for token in tokens if token != "--debug"]),
-                exit_on_error=False,
-                print_error=False,
-                result_action="return_value",
-            )
+            if tokens and not tokens[0].startswith("-"):
+                from pellucid.cli.arguments import renamed
+
+                tokens = renamed(tokens)
+            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
         return _refuse(sentence(error), debug)
@@ -66,6 +79,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `pellucid layers mnist-cnn | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if tokens[:1] != ["--install-completion"]:
+            raise
+        return _refuse(f"The shell's file cannot be written ({error}); name another with --output.", debug)
     return 0
 
 
@@ -81,7 +98,9 @@ def of_library(words: str) -> str:
         value = "" if found[2] == "True" else " " + found[2].strip("()").replace(", ", ",")
         return f"--{found[1].replace('_', '-')}{value}"
 
-    names = "|".join(settings.ModelSettings.model_fields)
+    from pellucid.settings import ModelSettings
+
+    names = "|".join(ModelSettings.model_fields)
     return re.sub(rf"\b({names})=(\([^()]*\)|'[^']*'|\w+)", option, words)
 
 
@@ -100,6 +119,10 @@ def sentence(error: CycloptsError) -> str:
             "join two files of data by a comma" if stray.endswith((".csv", ".npz")) else f"see `pellucid {verb} --help`"
         )
         return f"'{verb}' has no use for '{stray}'; {fix}."
+    from pydantic import ValidationError
+
+    from pellucid import settings
+
     if isinstance(error.__cause__, ValidationError):
         return settings.sentence(error.__cause__)
     if isinstance(error.__cause__, PellucidError):
@@ -107,10 +130,23 @@ def sentence(error: CycloptsError) -> str:
     return f"{' '.join(str(error).split())} See `{' '.join(['pellucid', verb]).strip()} --help`."
 
 
-def _print_warning(message: Warning | str, category: type[Warning], filename: str, line: int, *_: object) -> None:
-    """A warning on stderr: ours is one line, as an error is."""
+def _print_warning(
+    stream: TextIO, message: Warning | str, category: type[Warning], filename: str, line: int, *_: object
+) -> None:
+    """A warning on a stream, which may be quiet else: ours is one line, as an error is."""
+    from pellucid.progress import print_line
+
     foreign = warnings.formatwarning(message, category, filename, line).rstrip()
-    print_line(str(message) if issubclass(category, PellucidWarning) else foreign, error=True)
+    with redirect_stderr(stream):
+        print_line(str(message) if issubclass(category, PellucidWarning) else foreign, error=True)
+
+
+def _circumstances(seconds: float) -> str:
+    """What a command ran on, and how long: what whoever reads a report of a fault asks first."""
+    libraries = [sys.modules[name] for name in ("numpy", "numba", "torch", "keras") if name in sys.modules]
+    versions = [f"Python {platform.python_version()}", *(f"{one.__name__} {one.__version__}" for one in libraries)]
+    where = f"Pellucid {metadata.version('pellucid')}, {', '.join(versions)}, {platform.platform()}"
+    return f"{where}, {os.cpu_count()} cores: {seconds:.1f} s, {time.process_time():.1f} s of processors."
 
 
 def _refuse(words: str, debug: bool) -> int:

@@ -1,38 +1,15 @@
-"""The command line's app, and the parameters that its commands share.
+"""The command line's app: the functions of this room that do not begin with _ -> commands, imported when they are run.
 
-Flat: a group of settings -> options of a command, so that names, defaults, ranges and help exist once
+Their help is read off the source, since importing all of them would take longer than the rest of `pellucid --help`.
 """
 
+import ast
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from cyclopts import App, Parameter
-
-T = TypeVar("T")
-Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
-Architecture = Annotated[str, Parameter(help="architecture: a name, such as cnn-4-4-8-16, or a TOML file")]
-AnyModel = Annotated[
-    str,
-    Parameter(
-        help="model: a name of `pellucid models`, such as mnist-cnn or timm:resnet50, a file, or package.module:factory"
-    ),
-]
-Layer = Annotated[str, Parameter(help="name of the layer, as `pellucid layers MODEL` lists it")]
-Unit = Annotated[int, Parameter(help="unit of the layer, counted from 0; -1 for the mean of the whole layer")]
-Start = Annotated[
-    str | None,
-    Parameter(
-        help="initial images: a file of patterns or pixels (.npz, .csv), a picture, an image of the data such as "
-        "mnist:test:123, or the mean of those taken for a class, such as mnist:average:7 (default: noise)"
-    ),
-]
-_PART = (
-    "split of the data that the images are from: train, dev, test or all; or the sizes of the three splits, such as "
-    "60000,0,10000 (default: {}; all of images in one piece, for a model that Pellucid did not train)"
-)
-TestPart = Annotated[str | None, Parameter(help=_PART.format("test"))]
-TrainPart = Annotated[str | None, Parameter(help=_PART.format("train"))]
+from cyclopts import App, Group, Parameter
 
 
 def _shown(default: Any) -> str | None:
@@ -48,14 +25,35 @@ app = App(
     name="pellucid",
     help="""Train an image network from scratch, see what every unit answers to, let it dream on a photograph.
 
-Start with `pellucid tour`. Every command explains itself: `pellucid COMMAND --help`. With `--debug`, an error shows
-where it came from.""",
+Start with `pellucid tour`. Every command explains itself: `pellucid COMMAND --help`.""",
+    help_epilogue="With each command: --quiet (-q) for results, warnings and errors alone; --verbose (-v) for what it "
+    "ran on and how long; --debug for where an error came from.\n",
+    group_commands=Group.create_ordered("Options", sort_key=1),
+    group_parameters=Group.create_ordered("Common options", sort_key=0),
     version=lambda: metadata.version("pellucid"),
     default_parameter=Parameter(consume_multiple=True, negative_iterable=(), show_default=_shown),
     suppress_keyboard_interrupt=False,
 )
+verbose = ContextVar("verbose", default=False)
+"""Whether more was asked for than is printed else."""
 
 
 def print_written(path: Path) -> None:
     """Print where a result was written."""
     print(f"Wrote {path}")
+
+
+def _register(heading: str, *rooms: str) -> None:
+    """Make commands of the functions in these files, and list them in help under the heading."""
+    group = Group.create_ordered(heading, sort_key=0)
+    for room in rooms:
+        for node in ast.parse(Path(__file__).with_name(f"{room}.py").read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                app.command(f"pellucid.cli.{room}:{node.name}", help=ast.get_docstring(node), group=group)
+
+
+_register("Learning", "learning")
+_register("Seeing", "seeing", "models")
+_register("Dreaming", "dreaming")
+_register("Showing", "showing")
+app.register_install_completion_command(help="Let the shell complete commands and options, from its next start on.")

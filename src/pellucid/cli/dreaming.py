@@ -1,10 +1,11 @@
 """The command dream."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pellucid.cli.app import Flat, app, print_written
+from pellucid.cli.app import print_written
 from pellucid.cli.arguments import command_of, given_options, model_of
+from pellucid.cli.parameters import GROUPS, Flat
 from pellucid.errors import PellucidError
 from pellucid.settings import DreamSettings, EngineSettings, FilmSettings, ModelSettings, dream_presets
 
@@ -18,7 +19,6 @@ def _tile_numbers(words: tuple[str, ...]) -> list[Any] | None:
         raise PellucidError(f"The tiles '{' '.join(words)}' are no numbers; give some such as :3 or 0:1,2.") from None
 
 
-@app.command
 def dream(
     photo: str | None = None,
     /,
@@ -27,13 +27,13 @@ def dream(
     layer: tuple[str, ...] = (),
     unit: tuple[str, ...] = (),
     out: Path | None = None,
-    film: Path | None = None,
-    zoom: int = 0,
-    panel: Path | None = None,
-    stages: Path | None = None,
+    film: Annotated[Path | None, GROUPS["Film"]] = None,
+    zoom: Annotated[int, GROUPS["Film"]] = 0,
+    panel: Annotated[Path | None, GROUPS["Pictures and report"]] = None,
+    stages: Annotated[Path | None, GROUPS["Tiles"]] = None,
     mask: Path | None = None,
     area: tuple[int, int, int, int] | None = None,
-    tiles: tuple[str, ...] = (),
+    tiles: Annotated[tuple[str, ...], GROUPS["Tiles"]] = (),
     guide: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
     settings: Flat[DreamSettings] = DreamSettings(),

@@ -2,12 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import Parameter
-
-from pellucid.cli.app import AnyModel, Architecture, Flat, TestPart, TrainPart, app, print_written
+from pellucid.cli.app import print_written, verbose
 from pellucid.cli.arguments import begun, data_and_part, data_of, given_options, grid_of, model_of
+from pellucid.cli.parameters import AnyModel, Architecture, Flat, FurtherFile, TestPart, TrainPart
 from pellucid.errors import PellucidError
 from pellucid.files import check_output, require_writable, write_rows
 from pellucid.settings import (
@@ -27,13 +26,11 @@ from pellucid.settings import (
 )
 
 
-@app.command
 def train(
     architecture: str,
     /,
     *,
     out: Path = Path("net.safetensors"),
-    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False,
     source: Flat[SplitSettings] = SplitSettings(),
     network: Flat[NetworkSettings] = NetworkSettings(),
     settings: Flat[TrainSettings] = TrainSettings(),
@@ -43,13 +40,13 @@ def train(
 
     An architecture brings its own defaults for some of these options; options that are given override them. With a
     checkpoint, the same command and --resume continue a training that was interrupted, to the same bytes in the end;
-    other rates than before may be given.
+    other rates than before may be given. With --verbose, there are lines with each layer's largest activation and share
+    of silent units after every epoch.
 
     Args:
         architecture: architecture, by name (mnist-cnn, mnist-robust, cnn-modern, resnet-8, cnn-4-4-8-16, mlp-deep,
             mlp-70-30) or as a TOML file; or the file of a network or checkpoint (.safetensors) to go on from
         out: file (.safetensors) for the network
-        verbose: lines with each layer's largest activation and share of silent units after every epoch
     """
     from pellucid.learn.metrics import evaluate as score
     from pellucid.learn.training import train as fit
@@ -59,7 +56,7 @@ def train(
     net, images, seed = begun(architecture, source, network, settings)
     course = {**given_options(settings), "seed": seed}
     try:
-        with training_callbacks(callbacks, verbose=verbose) as (on_batch, on_epoch):
+        with training_callbacks(callbacks, verbose=verbose.get()) as (on_batch, on_epoch):
             history = fit(net, images, on_batch=on_batch, on_epoch=on_epoch, **course)
     except KeyboardInterrupt:
         if settings.checkpoint is not None:
@@ -74,7 +71,6 @@ def train(
         print_written(path)
 
 
-@app.command
 def evaluate(
     model: AnyModel,
     /,
@@ -96,7 +92,6 @@ def evaluate(
     print(scores_text(scores))
 
 
-@app.command
 def average(
     model: AnyModel,
     /,
@@ -132,7 +127,6 @@ def average(
     print_written(save_figure(class_means_figure(found), out))
 
 
-@app.command
 def check(
     network: str,
     /,
@@ -159,7 +153,6 @@ def check(
     print(check_gradients(net, np.asarray(few.images), few.labels, samples=samples, seed=seed))
 
 
-@app.command
 def clusters(
     architecture: Architecture = "mlp-70-30",
     /,
@@ -168,8 +161,8 @@ def clusters(
     clusters: int | None = None,
     target: float | None = None,
     out: Path = Path("clusters.png"),
-    table: Path | None = None,
-    network: Path | None = None,
+    table: FurtherFile = None,
+    network: FurtherFile = None,
     source: Flat[SplitSettings] = SplitSettings(),
     scan: Flat[ScanSettings] = ScanSettings(),
     features: Flat[FeatureSettings] = FeatureSettings(),
@@ -229,7 +222,6 @@ def clusters(
         print_written(path)
 
 
-@app.command
 def study(
     architecture: Architecture,
     /,
@@ -274,7 +266,6 @@ def study(
         print_written(path)
 
 
-@app.command
 def data(*, source: Flat[SplitSettings] = SplitSettings(), random: Flat[SeedSettings] = SeedSettings()) -> None:
     """Print a summary of the data: sizes, brightness, classes."""
     from pellucid.data.splits import summarize

@@ -3,14 +3,14 @@
 from fnmatch import fnmatch
 from pathlib import Path
 
-from pellucid.cli.app import Flat, app, print_written
+from pellucid.cli.app import print_written
 from pellucid.cli.arguments import model_options
+from pellucid.cli.parameters import Flat
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
 from pellucid.settings import ModelSettings, SeedSettings
 
 
-@app.command
 def models(
     model: str | None = None,
     /,

@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pellucid.cli.app import AnyModel, Flat, Layer, Start, TestPart, Unit, app, print_written
+from pellucid.cli.app import print_written
 from pellucid.cli.arguments import data_and_part, given_options, images_of, initial_images, model_of
+from pellucid.cli.parameters import GROUPS, AnyModel, Flat, FurtherFile, Layer, Start, TestPart, Unit
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
-from pellucid.settings import (
-    AtlasDataSettings,
-    DataSettings,
-    ModelSettings,
-    PatternSettings,
-    SeedSettings,
-)
+from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, PatternSettings, SeedSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
 History = Annotated[
     Path | None,
     Parameter(help="table (.csv) of every step's activation, other units, TV, L1 and loss (default: none is written)"),
+    GROUPS["Further files"],
 ]
 Answers = Annotated[
     Path | None,
@@ -35,10 +31,10 @@ Answers = Annotated[
         help="table (.csv) of what the layer and the last layer answer to the pattern, and of the probabilities, to 10 "
         "decimals (default: none)"
     ),
+    GROUPS["Further files"],
 ]
 
 
-@app.command
 def layers(
     model: AnyModel,
     block: str | None = None,
@@ -59,7 +55,6 @@ def layers(
     print(open_model(model_of(model, how)).listing(block or "", everything=everything))
 
 
-@app.command
 def pattern(
     model: AnyModel,
     layer: Layer,
@@ -67,13 +62,13 @@ def pattern(
     /,
     *,
     out: Path = Path("pattern.png"),
-    multiple: int = 8,
-    film: Path | None = None,
+    multiple: Annotated[int, GROUPS["Pictures and report"]] = 8,
+    film: FurtherFile = None,
     photo: str | None = None,
     start: Start = None,
     history: History = None,
     answers: Answers = None,
-    whole_layer: bool = False,
+    whole_layer: Annotated[bool, GROUPS["Pictures and report"]] = False,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
@@ -111,7 +106,6 @@ def pattern(
     _write_tables(seen, found, history, answers)
 
 
-@app.command
 def patterns(
     model: AnyModel,
     layer: Layer,
@@ -119,8 +113,8 @@ def patterns(
     *,
     units: tuple[int, ...] = (),
     out: Path = Path("patterns.png"),
-    multiple: int | None = None,
-    film: Path | None = None,
+    multiple: Annotated[int | None, GROUPS["Pictures and report"]] = None,
+    film: FurtherFile = None,
     photo: str | None = None,
     start: Start = None,
     history: History = None,
@@ -212,7 +206,6 @@ def _write_tables(model: "Model", found: "Patterns", history: Path | None, answe
         print_written(write_answers(answers, found.units, activations))
 
 
-@app.command
 def inspect(
     model: AnyModel,
     picture: str | None = None,
@@ -223,7 +216,7 @@ def inspect(
     beside: str | None = None,
     layers: tuple[str, ...] = (),
     out: Path = Path("inspect.png"),
-    table: Path | None = None,
+    table: FurtherFile = None,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[DataSettings] = DataSettings(),
     random: Flat[SeedSettings] = SeedSettings(),

@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from pellucid.cli.app import AnyModel, Flat, Layer, app, print_written
+from pellucid.cli.app import print_written
 from pellucid.cli.arguments import command_of, given_options, model_of
+from pellucid.cli.parameters import AnyModel, Flat, Layer
 from pellucid.errors import PellucidError, requiring
 from pellucid.files import check_output
 from pellucid.settings import (
@@ -19,7 +20,6 @@ from pellucid.settings import (
 )
 
 
-@app.command
 def tour(
     *,
     out: Path = Path("tour"),
@@ -36,7 +36,6 @@ def tour(
     print_written(run_tour(out, source.data, data_dir=source.data_dir, seed=random.seed).page)
 
 
-@app.command
 def atlas(
     model: AnyModel,
     /,
@@ -65,7 +64,6 @@ def atlas(
     print_written(made.page)
 
 
-@app.command
 def judge(
     model: AnyModel,
     layer: Layer,
@@ -100,7 +98,6 @@ def judge(
         print_written(found.save(out))
 
 
-@app.command
 def studio(
     *models: str,
     how: Flat[ModelSettings] = ModelSettings(),

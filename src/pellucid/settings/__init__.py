@@ -1,5 +1,6 @@
 """Settings: every setting once, with its default, its range and one line of help; groups of them by rooms."""
 
+from pellucid.settings.fields import HEADINGS as HEADINGS
 from pellucid.settings.fields import Settings as Settings
 from pellucid.settings.fields import field as field
 from pellucid.settings.fields import sentence as sentence

@@ -15,17 +15,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pellucid.errors import PellucidError, require_known
 
+HEADINGS = (
+    *("Common options", "Model", "Network", "Objective", "Image", "Optimization", "Regularization", "Penalties"),
+    *("Random changes", "Initial images", "Octaves", "Tiles", "Color and contrast", "Film", "Clusters", "Monitoring"),
+    *("Checkpoints", "Further files", "Pictures and report", "Limits", "Many machines", "Seldom needed"),
+)
+"""What `--help` lists options under, in this order."""
+
 
 def field(
-    default: Any, words: str | None = None, *, unset: str = "", was: str | None = None, **limits: float | int
+    default: Any,
+    words: str | None = None,
+    *,
+    heading: str | None = None,
+    unset: str = "",
+    was: str | None = None,
+    **limits: float | int,
 ) -> Any:
     """A settings field; its help is the docstring below it, if it is not given as `words`.
 
+    heading: the one of `HEADINGS` that holds from this field of its group to the next that has one.
     unset: what holds where the default is None or (), in words; it is told behind the help, after the range.
     was: the name that the field had in the last release, which is still taken; see `Settings.renamed`.
     limits: of a number, as pydantic spells them: ge, gt, le, lt (>=, >, <=, <).
     """
-    extra = {"was": was, "range": _notes(limits, ""), "notes": _notes(limits, unset)}
+    extra = {"was": was, "range": _notes(limits, ""), "notes": _notes(limits, unset), "heading": heading}
     return Field(default, description=words, json_schema_extra=extra, **limits)  # type: ignore[call-overload]
 
 
@@ -45,10 +59,12 @@ class Settings(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        """Each field's help in one line, with its notes."""
-        for name in cls.__annotations__.keys() & cls.model_fields.keys():
+        """Each field's help in one line, with its notes, under its heading."""
+        heading = HEADINGS[0]
+        for name in (name for name in cls.__annotations__ if name in cls.model_fields):
             info: Any = cls.model_fields[name]
             notes = info.json_schema_extra["notes"]
+            info.json_schema_extra["heading"] = heading = info.json_schema_extra["heading"] or heading
             info.description = " ".join(info.description.split()) + (f" ({notes})" if notes else "")
 
     @classmethod

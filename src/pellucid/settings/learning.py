@@ -32,7 +32,7 @@ class OptimizationSettings(Settings):
     Adam and a decay of the weights"""
     learning_rate: float = field(0.05, was="rate", gt=0, le=100)
     """learning rate: factor of a batch's mean gradient; 0.001 for adam, adamw"""
-    momentum: float = field(0.9, ge=0, lt=1)
+    momentum: float = field(0.9, heading="Optimization", ge=0, lt=1)
     """share of the previous update in the next one, Adam's beta1; not used by SGD"""
     weight_decay: float = field(0.01, ge=0, le=1)
     """share of each weight, times the learning rate, that a step takes off; AdamW only"""
@@ -53,7 +53,7 @@ class OptimizationSettings(Settings):
     """steps over which the learning rate first rises, from near zero to its full value"""
     clip: float = field(0.0, ge=0)
     """largest norm of the gradient over all parameters, to which a longer one is scaled; 0 for no limit"""
-    ridge: float = field(0.0, ge=0)
+    ridge: float = field(0.0, heading="Regularization", ge=0)
     """strength of the L2 penalty on weights: lambda / 2m times their sum of squares, for batches of m images"""
     robust: float = field(0.0, ge=0, le=1000)
     """robust training: largest distance by which each training image is moved to where its loss is higher, in the
@@ -63,7 +63,7 @@ class OptimizationSettings(Settings):
     patience: int = field(0, ge=0)
     """early stopping: epochs without a lower loss on the dev images after which a training ends; in the end the network
     has its weights after the best epoch; 0 for no stopping, and the last weights"""
-    shift: int = field(0, ge=0, le=16)
+    shift: int = field(0, heading="Random changes", ge=0, le=16)
     """data augmentation: largest random shift of a training image, in pixels"""
     flip: Literal["none", "horizontal", "vertical", "both"] = field("none")
     """data augmentation: mirroring of half of the training images, left to right, top to bottom, or both"""
@@ -73,9 +73,9 @@ class OptimizationSettings(Settings):
     """data augmentation: least share of an image's sides that is enlarged to the whole; 1 for none"""
     color: float = field(0.0, ge=0, le=1)
     """data augmentation: largest random change of brightness, contrast, saturation, as a share"""
-    seed: int = field(0, ge=0)
+    seed: int = field(0, heading="Common options", ge=0)
     """seed of the order and augmentation of training images; on the command line of first weights and splits too"""
-    ema: float = field(0.99, was="alpha", ge=0, lt=1)
+    ema: float = field(0.99, heading="Seldom needed", was="alpha", ge=0, lt=1)
     """weight of the past in the exponential moving average of the reported loss"""
 
     @classmethod
@@ -102,7 +102,7 @@ class OptimizationSettings(Settings):
 class NetworkSettings(Settings):
     """What of an architecture may be changed; whatever is not given is the architecture's own."""
 
-    hidden: str | None = field(None, unset="the architecture's")
+    hidden: str | None = field(None, heading="Network", unset="the architecture's")
     """widths of the hidden dense layers, such as 100-50; as many layers as widths"""
     initialization: str | None = field(None, unset="the architecture's, with biases of 0")
     """weights to begin with: he, xavier, xavier-uniform, normal:DEVIATION, or uniform:C for -C to C over the root of a
@@ -121,7 +121,7 @@ class NetworkSettings(Settings):
 class TrainSettings(OptimizationSettings):
     """How one network is trained: its optimization, what is checked and measured, where its state is kept."""
 
-    check: bool = field(True)
+    check: bool = field(True, heading="Monitoring")
     """check of the hand-written gradients by central differences, before the first step"""
     test: bool = field(False)
     """accuracy on the test images, too, after every epoch; not on the dev images only"""
@@ -130,7 +130,7 @@ class TrainSettings(OptimizationSettings):
     0 for the end of an epoch only"""
     full_epochs: int = field(0, ge=0)
     """epochs from one judging of all training images (accuracy, cost, ridge share) to the next; 0 for none"""
-    checkpoint: Path | None = field(None, unset="none is kept")
+    checkpoint: Path | None = field(None, heading="Checkpoints", unset="none is kept")
     """file (.safetensors) for the state of the training"""
     resume: bool = field(False)
     """continuation of the training in the checkpoint's file, if that exists"""
@@ -148,13 +148,13 @@ class TrainSettings(OptimizationSettings):
 class CallbackSettings(Settings):
     """What is kept of a training beside the network, and how it is watched."""
 
-    live: Path | None = field(None, unset="none is drawn")
+    live: Path | None = field(None, heading="Monitoring", unset="none is drawn")
     """picture (.png) redrawn during the training: curves, an image in every layer; as .webp, .gif or .mp4 a film"""
     live_batches: int = field(50, ge=1)
     """batches from one live picture, or one TensorBoard entry, to the next; fewer in a film of under 16 pictures"""
     tensorboard: Path | None = field(None, unset="no log")
     """folder for a TensorBoard log of the training; needs the package tensorboard"""
-    curves: Path | None = field(None, unset="none is drawn")
+    curves: Path | None = field(None, heading="Further files", unset="none is drawn")
     """figure (.png, .pdf or .svg) of the training's curves"""
     history: Path | None = field(None, unset="none is written")
     """file (.json or .csv) for the numbers of every batch and epoch"""
@@ -165,7 +165,7 @@ class CallbackSettings(Settings):
 class KMeansSettings(Settings):
     """How the centres of clusters are found."""
 
-    restarts: int = field(1, ge=1, le=10_000)
+    restarts: int = field(1, heading="Clusters", ge=1, le=10_000)
     """sets of cluster centres to begin with, of which mini-batch k-means goes on from the best"""
     iterations: int = field(100, ge=1, le=10_000)
     """passes of mini-batch k-means over what is clustered, at most"""
@@ -179,7 +179,7 @@ class KMeansSettings(Settings):
 class FeatureSettings(KMeansSettings):
     """How distances to the centres of clusters become what a network learns from."""
 
-    normalization: Literal["centres", "images", "whitened"] = field("whitened")
+    normalization: Literal["centres", "images", "whitened"] = field("whitened", heading="Clusters")
     """scaling of distances to cluster centres: for each centre by itself, for each image over all centres first, or
     decorrelated as well (whitened)"""
     copies: int = field(2, ge=0, le=100)
@@ -189,7 +189,7 @@ class FeatureSettings(KMeansSettings):
 class ClusterSettings(FeatureSettings):
     """What is put into clusters, and how a network learns from these."""
 
-    clusters: int = field(70, ge=0, le=10_000)
+    clusters: int = field(70, heading="Clusters", ge=0, le=10_000)
     """cluster centres whose distances are the features; in a study 0, for pixels"""
     clustered: Literal["images", "pixels"] = field("images")
     """what is put into clusters: images, whose distances to the centres a network learns from; or pixels, and it learns
@@ -199,7 +199,7 @@ class ClusterSettings(FeatureSettings):
 class ScanSettings(Settings):
     """Which numbers of clusters are tried, and how they are judged."""
 
-    counts: tuple[Annotated[int, Field(ge=2, le=10_000)], ...] = field(tuple(range(10, 171, 10)))
+    counts: tuple[Annotated[int, Field(ge=2, le=10_000)], ...] = field(tuple(range(10, 171, 10)), heading="Clusters")
     """numbers of clusters to try"""
     sample: int = field(5000, ge=2, le=5000)
     """images behind a silhouette score, whose time is quadratic in them"""
@@ -216,7 +216,9 @@ class DataSettings(Settings):
     """Which images are used, and where they lie."""
 
     data: str = field("digits", IMAGES)
-    data_dir: Path | None = field(None, unset="$PELLUCID_DATA, else the user's cache, with a download")
+    data_dir: Path | None = field(
+        None, heading="Seldom needed", unset="$PELLUCID_DATA, else the user's cache, with a download"
+    )
     """folder of MNIST's files"""
 
 

@@ -56,7 +56,7 @@ def _presets() -> dict[str, dict[str, Any]]:
 class ModelSettings(Settings):
     """How a model of one's own is opened; bundled networks and Pellucid's files know all of it but the device."""
 
-    weights: Path | None = field(None, unset="those it is made with")
+    weights: Path | None = field(None, heading="Model", unset="those it is made with")
     """weights of a model given as package.module:factory: .safetensors, a state dict (.pt, .pth), or Keras' .h5"""
     input_shape: str | None = field(None, unset="the model's own")
     """shape of the model's input as channels,height,width, such as 3,224,224"""
@@ -85,7 +85,7 @@ class PatternSettings(Settings):
     steps: int = field(30, ge=1, le=100_000)
     """optimization steps of an image; of natural color images 192, from 192 pixels a side on 128, of a layer of maps
     48"""
-    initial_step_size: float = field(100.0, was="first", gt=0)
+    initial_step_size: float = field(100.0, heading="Optimization", was="first", gt=0)
     """first step of the power optimizer, in standard deviations of the image; of natural images 2 or 1"""
     final_step_size: float = field(0.1, was="last", gt=0)
     """last step of the power optimizer, in standard deviations of the image"""
@@ -106,21 +106,19 @@ class PatternSettings(Settings):
     """image of the optimization that becomes the pattern: the one of highest value, or the last"""
     restarts: int = field(1, was="tries", ge=1, le=100)
     """optimizations of each unit, from different initial images; the best is kept"""
-    image: Literal["auto", "natural", "sphere", "box", "fourier", "box-fourier", "near"] = field("auto")
+    image: Literal["auto", "natural", "sphere", "box", "fourier", "box-fourier", "near"] = field(
+        "auto", heading="Common options"
+    )
     """parametrization of the image: with the spectrum of photographs, of the data or of what the network has learnt
     from (natural), standardized pixels (sphere), pixels in [0, 1] (box), Fourier coefficients of either, a photograph
     with natural waves added (near); auto is natural where a spectrum is known, else sphere"""
-    bands: Literal["colors", "octaves", "waves", "whole"] = field("colors")
+    bands: Literal["colors", "octaves", "waves", "whole"] = field("colors", heading="Image")
     """what has a strength of its own in natural images: each color, each octave of a color, each wave of a color, of
     which only the phase is free (waves: MaCo), or all together (whole)"""
     exponent: float | None = field(None, unset="the spectrum of the data or of photographs, or else 1.25", ge=0, le=4)
     """spectrum of natural images: the strength of a wave is 1 / frequency to this power"""
     saturation: float = field(1.3, gt=0, le=10)
     """contrast of natural color images, about four times the standard deviation of their pixels"""
-    crop: float = field(1.0, gt=0, le=1)
-    """smallest share of the sides of the random crop that is scored at a step; 1 for the whole image"""
-    views: int = field(1, ge=1, le=64)
-    """randomly changed images of each image that are scored at a step"""
     grow: bool = field(False)
     """first steps at half the size and the next ones at three quarters, for models that take images of any size"""
     near_layer: str | None = field(None, unset="of the layers before the unit's, the one a quarter of the way")
@@ -133,15 +131,15 @@ class PatternSettings(Settings):
     """color channels of the image: as they are, or decorrelated as in the data's images"""
     color_matrix: tuple[float, ...] = field((), unset="the data's")
     """mixing matrix of decorrelated color channels, by rows (nine numbers for RGB)"""
-    extreme: Literal["most", "least"] = field("most")
+    extreme: Literal["most", "least"] = field("most", heading="Common options")
     """image that is looked for: the one that excites a unit most, or least, by what the unit is before its ReLU,
     sigmoid or softmax"""
-    at: Place = field((), unset="the map's mean is maximized")
+    at: Place = field((), heading="Objective", unset="the map's mean is maximized")
     """neuron to maximize in each unit's map: its row and column (or head and token; all for either), the number of a
     token, or cls"""
     logit: bool = field(False)
     """maximization of what a unit is before its ReLU, sigmoid or softmax: of a class, its logit"""
-    others: float = field(0.0, ge=0)
+    others: float = field(0.0, heading="Penalties", ge=0)
     """penalty weight of the mean activation of the layer's other units"""
     tv: float = field(0.0, ge=0)
     """penalty weight of the image's total variation, |dx| + |dy| over all pixels"""
@@ -155,6 +153,10 @@ class PatternSettings(Settings):
     """penalty weight of how alike the images of one unit are, where --units names it several times"""
     relative: bool = field(True)
     """penalties tv, l1, l2, blur as means over pixels times the activation, or (no-relative) as sums over pixels"""
+    crop: float = field(1.0, heading="Random changes", gt=0, le=1)
+    """smallest share of the sides of the random crop that is scored at a step; 1 for the whole image"""
+    views: int = field(1, ge=1, le=64)
+    """randomly changed images of each image that are scored at a step"""
     jitter: float | None = field(None, unset="4 from 64 pixels a side on, else 0", ge=0)
     """largest random shift of the image at a step, in pixels"""
     zoom: float | None = field(None, unset="0.05 from 64 pixels a side on, else 0", ge=0)
@@ -165,7 +167,7 @@ class PatternSettings(Settings):
     """width of a gray frame around the image at a step, in pixels"""
     pixel_noise: float | None = field(None, unset="0", was="grain", ge=0)
     """standard deviation of noise added at a step, in pixels (white is 1) or units of the standardized image"""
-    noise: Literal["scales", "fourier", "zero", "normal"] = field("scales")
+    noise: Literal["scales", "fourier", "zero", "normal"] = field("scales", heading="Initial images")
     """initial image: noise of several scales or of a random spectrum, 0.01 everywhere (zero), N(0.5, 0.1) (normal)"""
     scales: tuple[Cells, ...] = field((3, 7, 14, 28))
     """noises that initial images are made of, the coarsest first: cells along the shorter side, or rows x columns such
@@ -183,11 +185,11 @@ class PatternSettings(Settings):
     """noise images among which each unit's initial image is chosen, by activation"""
     precursor_steps: int = field(0, ge=0, le=10_000)
     """steps that a unit's four best candidates make before the initial image is chosen; 0 for none"""
-    precision: Literal["float32", "bfloat16", "auto"] = field("float32")
+    precision: Literal["float32", "bfloat16", "auto"] = field("float32", heading="Optimization")
     """arithmetic of a PyTorch model's steps, the faster one with auto; the last five are float32"""
     silent_restarts: int = field(3, was="retries", ge=0, le=100)
     """further initial images for a unit that none has activated yet"""
-    report: bool = field(False)
+    report: bool = field(False, heading="Pictures and report")
     """record of every step's mean and maximum of the other units, TV, L1 and loss"""
     report_ema: float = field(0.9, ge=0, lt=1)
     """share of the past in the moving averages of the printed report; 0 for the numbers themselves"""
@@ -200,7 +202,7 @@ class PatternSettings(Settings):
     smallest and its largest value"""
     palette: Literal["gray", "viridis"] = field("gray")
     """colors of pictures of images of one channel"""
-    seed: int = field(0, ge=0)
+    seed: int = field(0, heading="Common options", ge=0)
     """seed of initial images and random transforms"""
 
     @property
@@ -251,13 +253,15 @@ class DreamSettings(Settings):
     """longer side of the dream, in pixels; a smaller photo keeps its size"""
     strength: float = field(0.35, ge=0, le=1)
     """strength of the dream: 0 returns the photo, 1 leaves little of it"""
-    octaves: int | None = field(None, unset="as many as lead from 180 pixels to the full size", ge=1, le=20)
+    octaves: int | None = field(
+        None, heading="Octaves", unset="as many as lead from 180 pixels to the full size", ge=1, le=20
+    )
     """image sizes, from small to the full one, that are dreamt at in turn, by the method octaves"""
     scale: float = field(1.4, gt=1, le=4)
     """ratio of each octave's size to that of the one before"""
-    steps: int = field(20, ge=0, le=10_000)
+    steps: int = field(20, heading="Common options", ge=0, le=10_000)
     """optimization steps of each tile in a round, by the method tiles; of each octave, if not given, 10"""
-    levels: int = field(4, ge=1, le=8)
+    levels: int = field(4, heading="Tiles", ge=1, le=8)
     """levels of tiles: 1 for the whole picture, 2 adds its 4 quarters, 3 adds 16 tiles, 4 adds 64"""
     rounds: int = field(2, ge=1, le=100)
     """rounds of optimization over all levels of tiles"""
@@ -265,7 +269,7 @@ class DreamSettings(Settings):
     """relative change of the activation below which a step of a tile counts as converged; 0 for never"""
     patience: int = field(5, ge=1, le=1000)
     """successive steps within the tolerance after which the optimization of a tile stops"""
-    contrast: float = field(1.0, ge=0, le=10)
+    contrast: float = field(1.0, heading="Color and contrast", ge=0, le=10)
     """contrast of the finished dream, as a factor; 1 leaves it unchanged"""
     center: float | None = field(None, unset="the photo's own", ge=0, le=1)
     """brightness that contrast is about, and that the middle of the photo's gets, from 0 to 1"""
@@ -277,13 +281,13 @@ class DreamSettings(Settings):
     """the photo's own colors under the dream; otherwise the dream of a gray photo"""
     luminance: bool = field(False)
     """dream in brightness alone, so that the photo's colors stay; networks that see gray always do"""
-    jitter: int = field(16, ge=0, le=1000)
+    jitter: int = field(16, heading="Octaves", ge=0, le=1000)
     """largest random shift of the image at a step of an octave, in pixels"""
     tile: int = field(512, ge=16, le=10_000)
     """side of the pieces of an octave whose gradients are computed one by one, in pixels"""
-    frame: int = field(1000, ge=0, le=20_000)
+    frame: int = field(1000, heading="Film", ge=0, le=20_000)
     """longer side of the frame kept of each round or octave, in pixels; 0 for no frames"""
-    seed: int = field(0, ge=0)
+    seed: int = field(0, heading="Common options", ge=0)
     """seed of whatever is random in the dream"""
 
     def for_octaves(self) -> Self:
@@ -299,7 +303,7 @@ class DreamSettings(Settings):
 class FilmSettings(Settings):
     """How a film of dreams moves."""
 
-    factor: float = field(1.05, gt=1, le=2)
+    factor: float = field(1.05, heading="Film", gt=1, le=2)
     """how much nearer each picture of a zoom comes than the one before"""
     rotate: float = field(0.0, ge=-180, le=180)
     """how far each picture of a zoom is turned against the one before, in degrees counterclockwise"""

@@ -22,9 +22,9 @@ class AtlasSettings(PatternSettings):
     """layers to show"""
     variants: int = field(3, ge=1, le=16)
     """patterns of each unit, of this seed and those after it; the strongest is shown first"""
-    snapshots: int = field(8, was="shots", ge=1, le=16)
+    snapshots: int = field(8, heading="Pictures and report", was="shots", ge=1, le=16)
     """images of a pattern's film strip, at steps that double"""
-    examples: int = field(16, ge=1, le=64)
+    examples: int = field(16, heading="Common options", ge=1, le=64)
     """strongest images of the data that are shown for each unit"""
     least: bool = field(False)
     """one picture more of each unit: what excites it least, beside the most"""
@@ -35,9 +35,9 @@ class AtlasSettings(PatternSettings):
     """whether each unit matters: the change of accuracy on up to 1,000 labelled test images while it is held at zero"""
     links: int = field(8, ge=1, le=64)
     """connected units listed for each unit, on either side, by the size of the weight"""
-    chunk: int = field(128, ge=1, le=4096)
+    chunk: int = field(128, heading="Seldom needed", ge=1, le=4096)
     """units optimized together, as one task of a cluster; fewer need less memory"""
-    resume: bool = field(True)
+    resume: bool = field(True, heading="Common options")
     """reuse of the folder's finished layers, if model, data and settings are the same"""
 
 
@@ -45,7 +45,9 @@ class AtlasDataSettings(Settings):
     """Which images go with a model, if any."""
 
     data: str | None = field(None, IMAGES, unset="none, and what needs images is left out")
-    data_dir: Path | None = field(None, unset="$PELLUCID_DATA, else the user's cache, with a download")
+    data_dir: Path | None = field(
+        None, heading="Seldom needed", unset="$PELLUCID_DATA, else the user's cache, with a download"
+    )
     """folder of MNIST's files"""
 
 
@@ -56,7 +58,7 @@ class StudioSettings(Settings):
     """port of 127.0.0.1 at which the studio is served; 0 for any free port"""
     open: bool = field(True)
     """opening of the studio in the browser"""
-    upload: int = field(20, ge=1, le=1000)
+    upload: int = field(20, heading="Limits", ge=1, le=1000)
     """largest file for upload, in megabytes"""
     pixels: int = field(40, ge=1, le=89)
     """largest picture for upload, in millions of pixels"""
@@ -73,7 +75,7 @@ class StudioSettings(Settings):
 class EngineSettings(Settings):
     """Where work runs: in this process, or on the workers of a Ray cluster; the results are the same."""
 
-    engine: Literal["local", "ray"] = field("local")
+    engine: Literal["local", "ray"] = field("local", heading="Many machines")
     """where the work runs: in this process, or on workers of Ray"""
     address: str | None = field(None, unset="workers are started on this machine")
     """running Ray cluster: auto, or the host:port of its head"""
