@@ -102,8 +102,11 @@ def shortened(found: object, most: int = 120) -> str:
 
 
 def summary(error: BaseException) -> str:
-    """What a foreign error says, in one short line; its kind where it says nothing."""
-    said = " ".join(str(error).split())
+    """What a foreign error says, in one short line; its kind where it says nothing.
+
+    Keras quotes all that it was given, before it says what is wrong with it.
+    """
+    said = " ".join(str(error).rpartition("Exception encountered:")[2].split())
     return shortened(said, 160) if said else type(error).__name__
 
 

@@ -157,7 +157,7 @@ def k_means(
     from sklearn.cluster import MiniBatchKMeans
 
     options = {"batch_size": wanted.cluster_batch, "n_init": wanted.restarts, "max_iter": wanted.iterations}
-    return MiniBatchKMeans(clusters, random_state=seed, compute_labels=labels, **options).fit(points)
+    return MiniBatchKMeans(clusters, random_state=seed % 2**32, compute_labels=labels, **options).fit(points)
 
 
 def _pixel_scaling(images: Images32, wanted: KMeansSettings) -> Scaling:

@@ -98,14 +98,14 @@ def test_a_lambda_layer_is_refused_and_was_not_run(tmp_path, monkeypatch, suffix
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_lambda_deep_inside_is_found(tmp_path, suffix):
-    """Rejects a look at the outer layers only: here it hides as an initializer's argument."""
+    """Rejects a look at the outer layers only: here it hides as an argument of an activation."""
     path = saved(plain(), tmp_path / f"plain{suffix}")
 
     def change(text):
         config = json.loads(text)
         hidden = {"class_name": "__lambda__", "config": {"code": "4w==", "defaults": None, "closure": None}}
         layer = next(one for one in config["config"]["layers"] if one["class_name"] == "Conv2D")
-        layer["config"]["bias_initializer"] = {"class_name": "Wrapper", "config": {"deep": [[hidden]]}}
+        layer["config"]["activation"] = {"class_name": "Wrapper", "config": {"deep": [[hidden]]}}
         return json.dumps(config)
 
     with pytest.raises(PellucidError, match="holds a lambda function, which is code"):
@@ -316,3 +316,56 @@ def test_a_model_that_rescales_bytes_is_given_bytes(first, bytes_inside):
     scaling = open_model(module).scaling
     assert scaling == (Scaling("mean-deviation", 0.0, 1 / 255) if bytes_inside else Scaling("unit"))
     assert open_model(module, scaling="standardized").scaling.kind == "standardized"
+
+
+def _aged(config):
+    """A description as Keras 2 wrote it: arguments that are gone, initializers' dtype, names with "/"."""
+    for layer in config["layers"]:
+        own = layer["config"]
+        own |= {"groups": 1} if layer["class_name"] == "DepthwiseConv2D" else {}
+        for key in [key for key in own if key.endswith("_initializer")]:
+            own[key] = {"class_name": "VarianceScaling", "config": {"distribution": "normal", "dtype": "float32"}}
+        if layer["class_name"] == "InputLayer":
+            own["batch_input_shape"] = own.pop("batch_shape")
+    return config
+
+
+def _as_list(config):
+    """A Sequential as Keras 2.1 wrote it: a list, whose first layer has the shape of the input."""
+    first, *layers = _aged(config)["layers"]
+    layers[0]["config"]["batch_input_shape"] = first["config"]["batch_input_shape"]
+    return layers
+
+
+def _with_strokes(config):
+    return json.loads(json.dumps(_aged(config)).replace('"maps"', '"block/maps"'))
+
+
+@pytest.mark.parametrize("age", [_aged, _as_list, _with_strokes])
+def test_descriptions_of_keras_2_are_translated(tmp_path, age):
+    """Rejects Keras' own reader, which stops at each of these, and one that loses the weights."""
+    keras.utils.set_random_seed(2)
+    parts = [keras.layers.DepthwiseConv2D(3, name="maps"), keras.layers.BatchNormalization(axis=3)]
+    module = keras.Sequential([keras.Input((9, 7, 2)), *parts, keras.layers.Flatten(), keras.layers.Dense(3)])
+    path = saved(module, tmp_path / "new.h5")
+
+    def change(text):
+        config = json.loads(text)
+        return json.dumps({"class_name": "Sequential", "config": age(config["config"])})
+
+    model = open_model(with_config(path, change, tmp_path / "old.h5"))
+    images = torch.rand(2, 2, 9, 7)
+    with model.reading([model.readable[-1].name]) as read:
+        found = read(images)[model.readable[-1].name].output
+    assert torch.allclose(found, module(images.permute(0, 2, 3, 1)), atol=1e-5)
+
+
+def test_the_reason_is_said_with_the_version_of_the_file(tmp_path):
+    """Rejects a sentence that is cut before the reason, and advice that does not work: it is followed here."""
+    path = saved(plain(), tmp_path / "plain.h5")
+    wrong = with_config(path, lambda text: text.replace('"filters": 4', '"filters": 4, "folds": 2'), tmp_path / "w.h5")
+    with pytest.raises(
+        PellucidError, match=r"saved by Keras 3\.\S+, is no model .*'folds': 2.*give the file as weights"
+    ):
+        open_model(wrong)
+    load_weights(plain(), wrong)

@@ -89,7 +89,7 @@ class OctaveDream:
     ) -> None:
         self._model, self._read, self._goals = model, read, goals
         self._settings, self._report = settings, report
-        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._generator = torch.Generator().manual_seed(settings.seed % 2**63)
         self._space, self._any_size = Box(model.scaling), takes_any_size(model, read)
         self._picture, self._area = luminance(picture) if model.input_shape[0] == 1 else picture, area
         self._sizes = octave_sizes((picture.shape[1], picture.shape[2]), settings)

@@ -10,6 +10,7 @@ A damaged HDF5 file can crash the process that reads it, so a child process read
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import PellucidError, refusing
+from pellucid.errors import PellucidError, refusing, shortened
 from pellucid.files import StrPath, input_file, readable
+from pellucid.see.models.keras_legacy import modern
 
 LARGEST_FILE, LARGEST_CONFIG = 2**35, 2**26
 PARTS = ("metadata.json", "config.json", "model.weights.h5")
@@ -47,6 +49,9 @@ CODE = {
     "FlaxLayer": "a wrapped Flax module, which is a pickle",
     "JaxLayer": "a wrapped JAX function, which is a pickle",
     "TFSMLayer": "a TensorFlow SavedModel, which is code",
+    "TFOpLambda": "an operation of TensorFlow, which Keras 3 cannot read",
+    "SlicingOpLambda": "an operation of TensorFlow, which Keras 3 cannot read",
+    "TensorFlowOpLayer": "an operation of TensorFlow, which Keras 3 cannot read",
     "StringLookup": "a StringLookup layer, which reads other files",
     "IntegerLookup": "an IntegerLookup layer, which reads other files",
     "TextVectorization": "a TextVectorization layer, which reads other files",
@@ -58,15 +63,34 @@ _BACKENDS = re.compile(r"^backend\.\w+\.(?=optimizers\.)")  # each has optimizer
 CLASSES = ("Sequential", "Model", "Functional", "DTypePolicy", "FloatDTypePolicy", "Variable", "KerasTensor",
            "Function")  # fmt: skip
 SAVE = "save it by model.save() of Keras 3"
+BUILD = "make the model by a function, package.module:factory, and give the file as weights"
 
 
 def load_model(keras: Any, path: StrPath) -> Any:
     """The model in a file; raises PellucidError for one that is missing, damaged, or holds code."""
     checked = input_file(path, "model", LARGEST_FILE)
     _require_survivable(checked)
-    _require_plain(checked, _zipped(checked) if checked.suffix.lower() == ".keras" else _hdf5(checked))
-    with refusing(f"'{path}' is no model that Keras can open", SAVE):
-        return keras.saving.load_model(checked, compile=False, safe_mode=True)
+    is_zipped = checked.suffix.lower() == ".keras"
+    config, version = _zipped(checked) if is_zipped else _hdf5(checked)
+    what = f"'{path}', saved by Keras {version}, is no model that Keras {keras.__version__} can open"
+    with refusing(what, BUILD):
+        config = modern(keras, config)
+        _require_plain(checked, config)
+        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        if is_zipped:
+            model.load_weights(checked)
+        else:
+            _load_legacy_weights(model, checked)
+    return model
+
+
+def _load_legacy_weights(model: Any, path: Path) -> None:
+    """Fill a model from an .h5 file that holds it; Keras' own door takes such a file for another kind by its name."""
+    import h5py
+    from keras.src.legacy.saving.legacy_h5_format import load_weights_from_hdf5_group
+
+    with h5py.File(path, "r") as file:
+        load_weights_from_hdf5_group(file["model_weights"], model)
 
 
 def load_weights(model: Any, path: StrPath) -> Any:
@@ -81,8 +105,8 @@ def load_weights(model: Any, path: StrPath) -> Any:
     return model
 
 
-def _zipped(path: Path) -> Any:
-    """The JSON description in a .keras file; raises PellucidError where another part of the file is refused."""
+def _zipped(path: Path) -> tuple[Any, str]:
+    """The JSON description in a .keras file, and the version of Keras; PellucidError where a part is refused."""
     with refusing(f"The Keras file '{path}' is damaged or something else", SAVE), zipfile.ZipFile(path) as held:
         names = [info.filename for info in held.infolist() if not info.is_dir()]
         strange = [name for name in names if name not in PARTS]
@@ -98,11 +122,12 @@ def _zipped(path: Path) -> Any:
         if "model.weights.h5" in names:
             with held.open("model.weights.h5") as weights:
                 _hdf5(path, weights)
-        return json.loads(held.read("config.json"))
+        stated = json.loads(held.read("metadata.json")) if "metadata.json" in names else {}
+        return json.loads(held.read("config.json")), shortened(stated.get("keras_version", 3), 20)
 
 
-def _hdf5(path: Path, content: Any = None) -> Any:
-    """The description in an HDF5 file, or None; raises PellucidError for links that lead out of it."""
+def _hdf5(path: Path, content: Any = None) -> tuple[Any, str]:
+    """The description in an HDF5 file, or None, and the version of Keras; PellucidError for links that lead out."""
     try:
         import h5py
     except ImportError as error:
@@ -113,8 +138,8 @@ def _hdf5(path: Path, content: Any = None) -> Any:
     ):
         if (found := _leading_out(h5py, file)) is not None:
             raise PellucidError(f"The Keras file '{path}' has {found}; save the model once more, whole.")
-        config = file.attrs.get("model_config")
-        return None if config is None else json.loads(config)
+        config, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "1")
+        return None if config is None else json.loads(config), shortened(os.fsdecode(version), 20)
 
 
 def _require_survivable(path: Path) -> None:
@@ -153,10 +178,7 @@ def _leading_out(h5py: Any, file: Any) -> str | None:
 def _require_plain(path: Path, config: Any) -> None:
     """Raise PellucidError for the first part of a description that is code, or names something that is no layer."""
     if not isinstance(config, Mapping):
-        raise PellucidError(
-            f"The Keras file '{path}' has weights but no description of a model; make the model by a function, "
-            f"package.module:factory, and give the file as weights."
-        )
+        raise PellucidError(f"The Keras file '{path}' has weights but no description of a model; {BUILD}.")
     waiting: list[Any] = [config]
     while waiting:
         part = waiting.pop()
