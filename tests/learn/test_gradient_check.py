@@ -157,7 +157,9 @@ def last_off(gradient):
 WRONG_STEPS = {
     "conv: one weight's gradient": in_float32("convolve_weight_gradient", last_off),
     "conv: the gradient of its input": in_float32("convolve_input_gradient", last_off),
-    "dense: one weight's gradient": in_float32("dense_gradients", lambda found: (last_off(found[0]), found[1])),
+    "dense: one weight's gradient": in_float32(
+        "dense_gradients", lambda found: (None if found[0] is None else last_off(found[0]), found[1])
+    ),
     "dense: the gradient of its input": in_float32(
         "dense_gradients", lambda found: (found[0], None if found[1] is None else found[1] * np.float32(1.01))
     ),

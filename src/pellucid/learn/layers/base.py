@@ -101,12 +101,22 @@ class Layer(ABC):
     def forward(self, parameters: Parameters, x: Batch) -> tuple[Batch, Any]:
         """y, and what `backward` needs."""
 
-    @abstractmethod
     def backward(self, parameters: Parameters, cache: Any, dy: Batch, *, wanted: Wanted = "both") -> Gradients:
         """Gradients of the parameters, summed over the batch (none unless wanted), and of x (None unless wanted).
 
-        dy: the gradient of y, of its shape.
+        dy: the gradient of y, of its shape. A layer may write the two gradients apart, as below, or this in one.
         """
+        dz = self.pre_activation_gradient(cache, dy)
+        own = {} if wanted == "input" else self.parameter_gradients(parameters, cache, dz)
+        return own, None if wanted == "parameters" else self.input_gradient(parameters, cache, dz)
+
+    def parameter_gradients(self, parameters: Parameters, cache: Any, dz: Batch) -> Parameters:
+        """Those of the parameters, from that of what lies before the activation."""
+        return {}
+
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Batch) -> Batch:
+        """That of x, likewise."""
+        raise PellucidError(f"A {self.kind} layer has no backward; write it, or its input_gradient.")
 
     def train_forward(
         self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]

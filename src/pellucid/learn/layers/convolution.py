@@ -7,21 +7,7 @@ from pellucid import kernels
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers.base import (
-    Array,
-    Batch,
-    Count,
-    Gradients,
-    Layer,
-    Padding,
-    Pair,
-    Parameters,
-    Shape,
-    Size,
-    Wanted,
-    pair,
-    require_image,
-)
+from pellucid.learn.layers.base import Array, Count, Layer, Padding, Pair, Parameters, Shape, Size, pair, require_image
 
 
 @dataclass(frozen=True)
@@ -90,13 +76,11 @@ class Conv(Layer):
         y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
         return y, (x, kept)
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Batch, *, wanted: Wanted = "both") -> Gradients:
-        x, gradients = cache[0], {}
-        size, border = (x.shape[1], x.shape[2]), self.border(x.shape[:3])
-        dz = self.pre_activation_gradient(cache, dy)
-        if wanted != "input":
-            gradients["weight"] = kernels.convolve_weight_gradient(x, dz, self.window, border, *self.steps)
-            gradients["bias"] = dz.reshape(self.maps, -1).sum(axis=1)
-        if wanted == "parameters":
-            return gradients, None
-        return gradients, kernels.convolve_input_gradient(dz, parameters["weight"], size, border, *self.steps)
+    def parameter_gradients(self, parameters: Parameters, cache: Any, dz: Array) -> Parameters:
+        border = self.border(cache[0].shape[:3])
+        weight = kernels.convolve_weight_gradient(cache[0], dz, self.window, border, *self.steps)
+        return {"weight": weight, "bias": dz.reshape(self.maps, -1).sum(axis=1)}
+
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
+        shape = cache[0].shape[:3]
+        return kernels.convolve_input_gradient(dz, parameters["weight"], shape[1:], self.border(shape), *self.steps)

@@ -14,7 +14,7 @@ from pellucid import kernels
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers.base import Array, Count, Gradients, Layer, Parameters, Shape, Wanted
+from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Flatten(Layer):
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         return x.reshape(-1, x.shape[-1]), x.shape
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
-        return {}, None if wanted == "parameters" else dy.reshape(cache)
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
+        return dz.reshape(cache)
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,11 @@ class Groups(Layer):
         y = np.add.reduceat(x.reshape(-1, x.shape[-1])[order], begin)
         return y / counts[:, None].astype(x.dtype), x.shape
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
-        if wanted == "parameters":
-            return {}, None
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
         order, _, counts = self._sorted
-        dx = np.zeros((len(self.groups), dy.shape[-1]), dy.dtype)
-        dx[order] = np.repeat(dy / counts[:, None].astype(dy.dtype), counts, axis=0)
-        return {}, dx.reshape(cache)
+        dx = np.zeros((len(self.groups), dz.shape[-1]), dz.dtype)
+        dx[order] = np.repeat(dz / counts[:, None].astype(dz.dtype), counts, axis=0)
+        return dx.reshape(cache)
 
     @cached_property
     def _sorted(self) -> tuple[Array, Array, Array]:
@@ -101,7 +99,9 @@ class Dense(Layer):
         y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
         return y, (x, kept)
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
-        x, dz = cache[0], self.pre_activation_gradient(cache, dy)
-        gradient, dx = kernels.dense_gradients(parameters["weight"], x, dz, (wanted != "input", wanted != "parameters"))
-        return {} if gradient is None else {"weight": gradient, "bias": dz.sum(axis=1)}, dx
+    def parameter_gradients(self, parameters: Parameters, cache: Any, dz: Array) -> Parameters:
+        weight, _ = kernels.dense_gradients(parameters["weight"], cache[0], dz, (True, False))
+        return {"weight": weight, "bias": dz.sum(axis=1)}
+
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Any:
+        return kernels.dense_gradients(parameters["weight"], cache[0], dz, (False, True))[1]

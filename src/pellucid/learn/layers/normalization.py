@@ -115,5 +115,5 @@ class Dropout(Layer):
         masks = [np.ascontiguousarray(part, x.dtype) for part, x in zip(parts, shards, strict=True)]
         return [(x * mask, mask) for x, mask in zip(shards, masks, strict=True)]
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
-        return {}, None if wanted == "parameters" else dy if cache is None else dy * cache
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
+        return dz if cache is None else dz * cache

@@ -7,18 +7,7 @@ import numpy as np
 
 from pellucid import kernels
 from pellucid.errors import PellucidError
-from pellucid.learn.layers.base import (
-    Array,
-    Gradients,
-    Layer,
-    Pair,
-    Parameters,
-    Shape,
-    Size,
-    Wanted,
-    pair,
-    require_image,
-)
+from pellucid.learn.layers.base import Array, Layer, Pair, Parameters, Shape, Size, pair, require_image
 
 
 @dataclass(frozen=True)
@@ -66,14 +55,12 @@ class Pool(Layer):
         y, winner = kernels.max_pool(x, self.window, self.step)
         return y, (winner, x.shape)
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
         winner, (_, *shape, _) = cache
-        if wanted == "parameters":
-            return {}, None
-        dy, about = np.ascontiguousarray(dy), (self.window, self.step, tuple(shape))
+        dy, about = np.ascontiguousarray(dz), (self.window, self.step, tuple(shape))
         if winner is None:
-            return {}, kernels.average_pool_gradient(dy, *about)
-        return {}, kernels.max_pool_gradient(dy, winner, *about)
+            return kernels.average_pool_gradient(dy, *about)
+        return kernels.max_pool_gradient(dy, winner, *about)
 
 
 @dataclass(frozen=True)
@@ -89,8 +76,6 @@ class GlobalPool(Layer):
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         return np.ascontiguousarray(x.mean(axis=(1, 2))), x.shape
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
-        if wanted == "parameters":
-            return {}, None
-        each = dy / dy.dtype.type(cache[1] * cache[2])
-        return {}, np.ascontiguousarray(np.broadcast_to(each[:, None, None], cache))
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
+        each = dz / dz.dtype.type(cache[1] * cache[2])
+        return np.ascontiguousarray(np.broadcast_to(each[:, None, None], cache))

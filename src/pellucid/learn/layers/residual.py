@@ -13,7 +13,7 @@ import numpy as np
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
 from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers.base import Array, Count, Gradients, Layer, Parameters, Shape, Wanted, require_image
+from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape, require_image
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Sum(Layer):
         y, kept = ACTIVATIONS[self.activation].run(z)
         return y, (before.shape, step, kept)
 
-    def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
-        return {}, self.pre_activation_gradient(cache, dy)
+    def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
+        return dz
 
     def shortcut_gradient(self, cache: Any, dz: Array) -> Array:
         """The gradient of the shortcut, from that of the sum."""
