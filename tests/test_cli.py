@@ -815,7 +815,6 @@ def test_clusters_scans_compares_and_draws(capsys):
         (["--clusters", "1"], "1 clusters"),
         (["--counts", "1"], "counts"),
         (["--sample", "9", "--counts", "9"], "9 clusters of 9 images"),
-        (["--normalization", "none"], "'whitened'"),
         (["--checkpoint", "x"], "'--checkpoint'"),
         (["--target", "97.4"], "target"),
         (["--out", "clusters.gif"], "clusters.gif"),

@@ -21,7 +21,7 @@ from pellucid.data.scaling import FAINT, Images32, Scaling
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards
 from pellucid.learn.layers import Array
-from pellucid.settings import FeatureSettings, KMeansSettings
+from pellucid.settings import KMeansSettings
 
 ARRAYS = ("centres", "mean", "matrix")
 REACH = 16.0  # deviations from the mean at which a feature reaches 0 or 1: none comes near
@@ -39,20 +39,16 @@ class ClusterFeatures:
     """Centres, and how the distances to them are normalized.
 
     centres (K, feature); the features of an image are (d - mean) @ matrix, where d are the distances of its pixels,
-    scaled by `pixels`, then brought to zero mean and unit deviation over the K centres unless the normalization is
-    "centres"; then the range of +-16 deviations becomes [0, 1].  shape: of an image, (channel, height, width).
-
-    centres:  each distance by its own mean and deviation in the training images
-    images:   each image by its own mean and deviation over the centres, then as above: how far an image lies from all
-              centres says little about its class, which of them are nearer than others says much
-    whitened: as "images", then turned and stretched along the principal axes (as PCA does), so that all directions
-              count alike; those with less than a thousandth of the largest variance are not stretched further
+    scaled by `pixels`, then brought to zero mean and unit deviation over the K centres: how far an image lies from all
+    of them says little about its class, which are nearer than others says much. The matrix turns and stretches along
+    the principal axes (as PCA does), so that all directions count alike; those with less than a thousandth of the
+    largest variance are not stretched further. Then the range of +-16 deviations becomes [0, 1].  shape: of an image,
+    (channel, height, width).
     """
 
     centres: Float32[Array, "cluster feature"]
     mean: Float32[Array, " cluster"]
     matrix: Float32[Array, "cluster cluster"]
-    normalization: str
     pixels: Scaling
     shape: tuple[int, ...]
 
@@ -60,26 +56,22 @@ class ClusterFeatures:
     def fit(cls, images: Images32, clusters: int, *, seed: int = 0, **settings: Any) -> Self:
         """Centres and normalization measured on these images, which should be training images and no others.
 
-        Keywords are those of `FeatureSettings`. Raises PellucidError for settings that are unknown or out of range, and
+        Keywords are those of `KMeansSettings`. Raises PellucidError for settings that are unknown or out of range, and
         fewer than 2 clusters or no fewer than images.
         """
-        wanted = FeatureSettings.of(**settings)
+        wanted = KMeansSettings.of(**settings)
         require_count(clusters, len(images))
         pixels = _pixel_scaling(images, wanted)
         flat = pixels.apply(images).reshape(len(images), -1)
         with calm_threads():
             centres = k_means(flat, clusters, seed, wanted, labels=False).cluster_centers_.astype(np.float32)
             chosen = np.random.default_rng(seed).permutation(len(flat))[:MEASURED]
-            raw = _distances(flat[chosen], centres, wanted.normalization)
-        mean = raw.mean(axis=0, dtype=np.float64)
-        if wanted.normalization == "whitened":
-            centred = raw - mean.astype(np.float32)
-            variances, axes = np.linalg.eigh(centred.T @ centred / np.float32(len(centred)))
-            matrix = axes / np.sqrt(np.maximum(variances, max(FLATTEST * float(variances[-1]), 1e-12)))
-        else:
-            matrix = np.diag(1 / np.maximum(raw.std(axis=0, dtype=np.float64), 1e-6))
-        numbers = (centres, mean.astype(np.float32), matrix.astype(np.float32))
-        return cls(*numbers, wanted.normalization, pixels, images.shape[1:])
+            raw = _distances(flat[chosen], centres)
+        mean = raw.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred = raw - mean
+        variances, axes = np.linalg.eigh(centred.T @ centred / np.float32(len(centred)))
+        matrix = axes / np.sqrt(np.maximum(variances, max(FLATTEST * float(variances[-1]), 1e-12)))
+        return cls(centres, mean, matrix.astype(np.float32), pixels, images.shape[1:])
 
     @property
     def scaling(self) -> Scaling:
@@ -99,7 +91,7 @@ class ClusterFeatures:
         return np.concatenate(pieces)[:, :, None, None]
 
     def _features(self, images: Float32[Array, "image feature"]) -> Float32[Array, "image cluster"]:
-        deviations: Array = (_distances(images, self.centres, self.normalization) - self.mean) @ self.matrix
+        deviations: Array = (_distances(images, self.centres) - self.mean) @ self.matrix
         deviations *= np.float32(0.5 / REACH)
         deviations += np.float32(0.5)
         np.clip(deviations, 0, 1, out=deviations)
@@ -108,19 +100,19 @@ class ClusterFeatures:
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON can hold."""
         numbers = {name: getattr(self, name).tolist() for name in ARRAYS}
-        return {**numbers, "normalization": self.normalization, "pixels": self.pixels.to_dict(), "shape": [*self.shape]}
+        return {**numbers, "pixels": self.pixels.to_dict(), "shape": [*self.shape]}
 
     @classmethod
     def from_dict(cls, fields: object) -> Self:
         """What `to_dict` described, numbers as lists or arrays; raises PellucidError for anything else."""
         try:
             assert isinstance(fields, Mapping)
+            assert fields.get("normalization") != "centres"  # of another way, which is gone
             centres, mean, matrix = (np.asarray(fields[name], np.float32) for name in ARRAYS)
             count, shape = len(centres), tuple(map(int, fields["shape"]))
             assert all(np.isfinite(numbers).all() for numbers in (centres, mean, matrix))
             assert (centres.shape, mean.shape, matrix.shape) == ((count, int(np.prod(shape))), (count,), (count, count))
-            normalization = FeatureSettings.of(normalization=fields["normalization"]).normalization
-            return cls(centres, mean, matrix, normalization, Scaling.from_dict(fields["pixels"]), shape)
+            return cls(centres, mean, matrix, Scaling.from_dict(fields["pixels"]), shape)
         except (AssertionError, KeyError, TypeError, ValueError, OverflowError):
             raise PellucidError("Its centres of clusters are not as they are written; make the file anew.") from None
 
@@ -166,14 +158,12 @@ def _pixel_scaling(images: Images32, wanted: KMeansSettings) -> Scaling:
 
 
 def _distances(
-    images: Float32[Array, "image feature"], centres: Float32[Array, "cluster feature"], normalization: str
+    images: Float32[Array, "image feature"], centres: Float32[Array, "cluster feature"]
 ) -> Float32[Array, "image cluster"]:
-    """Distances by |x|^2 - 2 x c + |c|^2, scaled over the centres unless the normalization is "centres"."""
+    """Distances by |x|^2 - 2 x c + |c|^2, each image's brought to zero mean and unit deviation over the centres."""
     squares = np.einsum("if,if->i", images, images)[:, None] + np.einsum("cf,cf->c", centres, centres)
     squares -= 2 * (images @ centres.T)
     distances: Array = np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
-    if normalization == "centres":
-        return distances
     distances -= distances.mean(axis=1, keepdims=True)
     distances /= np.maximum(distances.std(axis=1, keepdims=True), np.float32(1e-6))
     return distances

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Float, Int64
 
 from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.splits import Split
@@ -76,7 +76,7 @@ def scored(split: Split, classes: int, judge: Callable[[Array, Array], tuple[Arr
         for found, kept in zip(judge(images, truths[-1]), (losses, guesses), strict=True):
             kept.append(found)
     loss, truth, guess = (np.concatenate(parts) for parts in (losses, truths, guesses))
-    confusion = count_confusion(truth, guess, classes)
+    confusion = np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
     names = class_names(split.classes, classes)
     return Scores(float(np.mean(guess == truth)), float(loss.mean()), confusion, guess, names)
 
@@ -84,15 +84,6 @@ def scored(split: Split, classes: int, judge: Callable[[Array, Array], tuple[Arr
 def class_names(names: Sequence[str], count: int) -> tuple[str, ...]:
     """Names for so many classes: numbers beyond those that are named."""
     return (*names[:count], *map(str, range(len(names), count)))
-
-
-def count_confusion(
-    labels: Integer[Array, " image"], guesses: Integer[Array, " image"], classes: int
-) -> Int64[Array, "truth guess"]:
-    """How many images of each class are taken for each class."""
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (labels, guesses), 1)
-    return counts
 
 
 def _share(part: Array, whole: Array) -> Array:

@@ -75,7 +75,8 @@ class Network:
         self.input_shape = validation.checked_shape(input_shape)
         self.recipe: Mapping[str, Any] = plan.recipe
         wanted = plan.scaling if scaling is None else scaling
-        self.scaling: Scaling | None = None if wanted == "features" else validation.scaling_of(wanted)
+        named = Scaling(wanted) if isinstance(wanted, str) and wanted != "features" else wanted
+        self.scaling: Scaling | None = None if isinstance(named, str) else named
         self.initialization = plan.initialization if initialization is None else initialization
         self.loss = plan.loss if loss is None else loss
         loss_named(self.loss)

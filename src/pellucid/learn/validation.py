@@ -10,14 +10,13 @@ All that can be wrong with a network is found here, before anything large is mad
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, require_known, shortened
 from pellucid.learn import initializers
-from pellucid.learn.io.config import ARCHITECTURES, Architecture, ScalingName, read_architecture, require_storable
+from pellucid.learn.io.config import ARCHITECTURES, Architecture, read_architecture, require_storable
 from pellucid.learn.layers import PARTS, Array, Dense, Layer, Parameters, Residual, Shape, Sum, in_a_row
 
 LARGEST_LAYER = 2**28  # numbers that one image may take in a layer; a batch holds many
@@ -69,14 +68,6 @@ def plan_of(given: str | Path | Architecture | Sequence[Layer | Residual]) -> Ar
     return plan
 
 
-def scaling_of(given: Scaling | str) -> Scaling:
-    """A scaling that needs no numbers, by its name; one that is there already as it is."""
-    if not isinstance(given, str):
-        return given
-    require_known("scaling", [given], get_args(ScalingName))
-    return Scaling(given)
-
-
 def checked_shape(shape: object) -> tuple[int, int, int]:
     """The shape of one image; raises PellucidError where it is not three whole numbers from 1, of whatever type."""
     sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, Iterable) else (shape,)
@@ -100,11 +91,15 @@ def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tu
         raise PellucidError(f"Images of {shape} are too large; at most {LARGEST_LAYER:,} numbers are possible.")
     outputs: dict[str, Shape] = {}
     parameters: dict[str, Shape] = {}
-    total, first = 0, shape
+    total, taken = 0, [shape]  # taken: what each layer takes
     for layer, name in zip(layers, names, strict=True):
         output = layer.output_shape(shape)
         if isinstance(layer, Sum):
-            layer.require_fit(shape, _shape_before(outputs, layer.back, first))
+            if layer.back >= len(taken):
+                raise PellucidError(
+                    f"A residual goes back {layer.back} layers, but there are {len(taken) - 1} before it."
+                )
+            layer.require_fit(shape, taken[-1 - layer.back])
         own = {f"{name}.{part}": size for part, size in layer.parameter_shapes(shape).items()}
         require_known("parameter of a layer", [part.rpartition(".")[2] for part in own], PARTS)
         parameters |= own
@@ -112,15 +107,8 @@ def shapes_of(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> tu
         if math.prod(output) > LARGEST_LAYER or total > LARGEST_NETWORK:
             raise PellucidError(f"With layer '{name}' the network would take more than 16 GiB; make it smaller.")
         outputs[name] = shape = output
+        taken.append(output)
     return outputs, parameters
-
-
-def _shape_before(outputs: Mapping[str, Shape], back: int, first: Shape) -> Shape:
-    """The shape of what the layer `back` layers before the newest took."""
-    shapes = [first, *outputs.values()]
-    if back >= len(shapes):
-        raise PellucidError(f"A residual goes back {back} layers, but there are {len(shapes) - 1} before it.")
-    return shapes[-1 - back]
 
 
 def checked_labels(labels: np.ndarray, count: int, classes: int) -> np.ndarray:

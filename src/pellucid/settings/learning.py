@@ -179,10 +179,7 @@ class KMeansSettings(Settings):
 class FeatureSettings(KMeansSettings):
     """How distances to the centres of clusters become what a network learns from."""
 
-    normalization: Literal["centres", "images", "whitened"] = field("whitened", heading="Clusters")
-    """scaling of distances to cluster centres: for each centre by itself, for each image over all centres first, or
-    decorrelated as well (whitened)"""
-    copies: int = field(2, ge=0, le=100)
+    copies: int = field(2, heading="Clusters", ge=0, le=100)
     """randomly shifted copies of each training image whose distances are learnt as well"""
 
 

@@ -100,7 +100,7 @@ def test_a_rate_that_is_given_puts_aside_the_rates_of_a_recipe():
 def test_one_file_holds_all_that_predicts(tmp_path, clustered):
     """Rejects a network that only knows features, centres that are lost in the file, and another scaling of pixels."""
     data = small.data()
-    asked = {"cluster_scaling": "features", "normalization": "centres", "epochs": 2, "progress": False}
+    asked = {"cluster_scaling": "features", "epochs": 2, "progress": False}
     found = compare_clusters(data, clusters=9, clustered=clustered, **asked)
     found.network.save(tmp_path / "net.safetensors")
     found.network.export_tables(tmp_path / "tables")

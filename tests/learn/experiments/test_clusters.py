@@ -1,4 +1,4 @@
-"""Clusters: distances against SciPy's, normalizations worked out again, and nothing learnt from the test images."""
+"""Clusters: distances against SciPy's, their normalization worked out anew, and nothing learnt from the test images."""
 
 import numpy as np
 import pytest
@@ -38,21 +38,6 @@ def over_centres(raw):
 @pytest.fixture(scope="module")
 def images():
     return small.split(90, 5).images
-
-
-def test_distances_are_those_of_scipy_each_by_its_own_mean_and_deviation(images):
-    """Rejects squared distances, and a mean over all distances instead of one for each centre."""
-    features = ClusterFeatures.fit(images, K, normalization="centres")
-    raw = distances(images, features)
-    expected = (raw - raw.mean(axis=0)) / raw.std(axis=0)
-    np.testing.assert_allclose(deviations(images, features), expected, atol=2e-4)
-
-
-def test_an_image_is_measured_against_its_own_distances_first(images):
-    """Rejects "images" that is "centres" under another name."""
-    features = ClusterFeatures.fit(images, K, normalization="images")
-    raw = over_centres(distances(images, features))
-    np.testing.assert_allclose(deviations(images, features), (raw - raw.mean(axis=0)) / raw.std(axis=0), atol=5e-4)
 
 
 def test_whitened_features_do_not_go_together_and_weigh_alike(images):
@@ -155,9 +140,9 @@ def test_a_scan_finds_the_clusters_that_there_are():
 def test_clusters_of_scaled_pixels_are_those_of_the_scaled_images(images):
     """Rejects a scaling that is asked for and left out, and one that is measured on the images to be transformed."""
     for name in ("standardized", "unit-norm", "features"):
-        features = ClusterFeatures.fit(images, K, cluster_scaling=name, normalization="centres")
+        features = ClusterFeatures.fit(images, K, cluster_scaling=name)
         seen = Scaling.measured(images, per="feature", least=FAINT) if name == "features" else Scaling(name)
-        alone = ClusterFeatures.fit(seen.apply(images), K, normalization="centres")
+        alone = ClusterFeatures.fit(seen.apply(images), K)
         assert_alike(features.centres, alone.centres)
         assert_alike(features.apply(images[:4]), alone.apply(seen.apply(images[:4])))
 
@@ -196,8 +181,6 @@ def test_the_knee_by_hand():
         (lambda data: scan_clusters(data, sample=5001), "sample"),
         (lambda data: scan_clusters(data, sampel=50), "'sampel'"),
         (lambda data: cluster_data(data, clusters=1), "2 to 69"),
-        (lambda data: cluster_data(data, clusters=K, normalization="whiten"), "normalization"),
-        (lambda data: ClusterFeatures.fit(data.train.images, K, normalization="none"), "none"),
         (lambda data: ClusterFeatures.fit(data.train.images, K).apply(np.zeros((2, 1, 5, 5), np.float32)), "1, 5, 5"),
     ],
 )

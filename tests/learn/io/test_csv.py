@@ -76,18 +76,6 @@ def test_the_write_up_s_own_files_open_as_a_network_and_its_own_lines_read_ours(
     assert found.input_shape == (1, 1, 15)
 
 
-def test_tables_of_the_last_release_are_read(trained, tmp_path):
-    """Rejects an import of nothing but today's exports."""
-    for name in LAYERS:
-        weight, bias = trained.parameters[f"{name}.weight"], trained.parameters[f"{name}.bias"]
-        rows = np.column_stack([bias, weight.reshape(len(bias), -1)])
-        np.savetxt(tmp_path / f"{name}.csv", rows, fmt="%.18e", delimiter=",")
-    fresh = small.network(seed=9, scaling="features")
-    found = fresh.import_tables(tmp_path)
-    assert small.same(found, trained)
-    assert not small.same(fresh, trained)
-
-
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -119,7 +119,7 @@ def cluster_data(data: Data, *, shift: int = 1, seed: int = 0, **settings: Any) 
     """
     wanted = ClusterSettings.of(**settings)
     images = np.asarray(data.train.images)
-    how = wanted.model_dump(exclude={"clusters", "clustered"})
+    how = wanted.model_dump(include=set(KMeansSettings.model_fields))
     features = ClusterFeatures.fit(images, wanted.clusters, seed=seed, **how)
     parts = [features.apply(images)]
     for copy in range(wanted.copies):

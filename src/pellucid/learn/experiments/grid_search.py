@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -113,16 +113,6 @@ def _trained(values: Values, plan: "_Plan", folder: Path | None, progress: Progr
     return plan.run(values, folder if folder is not None and folder.is_dir() else None)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What one combination says, by the group of settings that it belongs to; given: of the training alone."""
-
-    architecture: Any
-    given: dict[str, Any]
-    clusters: ClusterSettings
-    network: dict[str, Any]
-
-
 class _Plan:
     """What a study is; everything is checked when it is made, before the first run."""
 
@@ -163,9 +153,9 @@ class _Plan:
 
     def description(self) -> dict[str, Any]:
         """What must be the same for runs to belong to one study, as JSON can hold it."""
-        asked, network = self._settings(()), network_for(self.architecture, self.data)
+        (_, given, _, own), network = self._settings(()), network_for(self.architecture, self.data)
         shared = {name: self.shared[name] for name in (*ClusterSettings.model_fields, "target") if name in self.shared}
-        fixed = TrainSettings.of(network.recipe, **asked.given).course() | shared | asked.network
+        fixed = TrainSettings.of(network.recipe, **given).course() | shared | own
         return {
             "names": list(self.names),
             "settings": {name: value for name, value in fixed.items() if name not in self.names}
@@ -176,15 +166,16 @@ class _Plan:
 
     def run(self, values: Values, folder: Path | None) -> Run:
         """Train one network, from its checkpoint where it has one."""
-        asked = self._settings(values)
-        recipe = network_for(asked.architecture, self.data).recipe
-        settings, begin = TrainSettings.of(recipe, **asked.given), perf_counter()
-        if asked.clusters.clusters > 0:
-            own = {"seed": settings.seed, "shift": max(1, settings.shift), "turn": self._turn, **asked.network}
-            settings = feature_settings(recipe, self.data, asked.clusters, **asked.given)
-            net, data, _ = network_on_clusters(asked.architecture, self.data, asked.clusters, **own)
+        architecture, given, clusters, own = self._settings(values)
+        recipe = network_for(architecture, self.data).recipe
+        settings, begin = TrainSettings.of(recipe, **given), perf_counter()
+        own["seed"] = settings.seed
+        if clusters.clusters > 0:
+            own |= {"shift": max(1, settings.shift), "turn": self._turn}
+            settings = feature_settings(recipe, self.data, clusters, **given)
+            net, data, _ = network_on_clusters(architecture, self.data, clusters, **own)
         else:
-            net, data = network_for(asked.architecture, self.data, seed=settings.seed, **asked.network), self.data
+            net, data = network_for(architecture, self.data, **own), self.data
         seconds = perf_counter() - begin
         path = None if folder is None else folder / f".{_digest(self.names, values)}.safetensors"
         settings = settings.model_copy(update={"test": True, "checkpoint": path, "resume": path is not None})
@@ -199,8 +190,9 @@ class _Plan:
             path.unlink(missing_ok=True)
         return run
 
-    def _settings(self, values: Values) -> _Settings:
-        """Of a combination, or of what all share, if that is empty; what is varied stands over what is not."""
+    def _settings(self, values: Values) -> tuple[Any, dict[str, Any], ClusterSettings, dict[str, Any]]:
+        """The architecture, and settings of training, clusters and network, of a combination; of what all share, if
+        that is empty. What is varied stands over what is not."""
         merged = {**self.shared, **dict(zip(self.names, values, strict=bool(values)))}
         architecture = merged.pop("architecture", self.architecture)
         merged.pop("target", None)
@@ -209,19 +201,19 @@ class _Plan:
         known = ClusterSettings.of({"clusters": 0}, **clusters)  # as numbers, if they were words
         if clusters and values and "clusters" not in clusters:
             raise PellucidError(f"Setting '{min(clusters)}' needs clusters; give their number.")
-        return _Settings(architecture, merged, known, NetworkSettings.of(**network).model_dump(include=set(network)))
+        return architecture, merged, known, NetworkSettings.of(**network).model_dump(include=set(network))
 
     def _normalized(self, values: Values) -> Values:
         """The values as the settings hold them (a rate of 1 is 1.0), once they are known to be possible."""
-        asked = self._settings(values)
-        network = network_for(asked.architecture, self.data, **asked.network)
-        training = TrainSettings.of(network.recipe, **asked.given)
+        architecture, given, clusters, own = self._settings(values)
+        network = network_for(architecture, self.data, **own)
+        training = TrainSettings.of(network.recipe, **given)
         if training.epochs == 0:
             raise PellucidError("A study of 0 epochs learns nothing; give at least 1.")
-        if asked.clusters.clusters > 0:
-            require_clusters(network, asked.clusters, self.data)
-        held = {**training.model_dump(), **asked.clusters.model_dump(), **asked.network}
-        return tuple(str(asked.architecture) if name == "architecture" else held[name] for name in self.names)
+        if clusters.clusters > 0:
+            require_clusters(network, clusters, self.data)
+        held = {**training.model_dump(), **clusters.model_dump(), **own}
+        return tuple(str(architecture) if name == "architecture" else held[name] for name in self.names)
 
     def _turn(self, data: Data, **settings: Any) -> tuple[Data, ClusterFeatures]:
         """`cluster_data`; the last result is kept for the runs that see the same."""
@@ -245,17 +237,11 @@ def _resumed(folder: Path, plan: _Plan) -> dict[tuple[str, ...], Run]:
 
     Raises PellucidError where the study is another one, or a file is not what a study writes.
     """
-    description, told = plan.description(), folder / "study.json"
+    description, told = json.dumps(plan.description(), indent=1) + "\n", folder / "study.json"
     if not told.exists():
-        write_text(told, json.dumps(description, indent=1) + "\n")
+        write_text(told, description)
         return {}
-    try:
-        known = json.loads(read_bytes(told, "study", LARGEST_TABLE))
-    except (ValueError, RecursionError):
-        raise PellucidError(f"'{told}' is no JSON, as a study writes it; give another folder.") from None
-    if known != json.loads(json.dumps(description)):
-        raise PellucidError(
-            f"The folder '{folder}' holds a study with other data, layers, settings or names; give another folder."
-        )
+    if read_bytes(told, "study", LARGEST_TABLE) != description.encode():
+        raise PellucidError(f"'{told}' is of a study with other data, layers, settings or names; give another folder.")
     runs = folder / "runs.csv"
     return read_runs(runs, plan.names) if runs.exists() else {}

@@ -131,7 +131,7 @@ def _checkpoint(description: Mapping[str, Any], tensors: Mapping[str, Array]) ->
     state = parsed(text if len(text) <= LARGEST_JSON else b"", "checkpoint")
     if not isinstance(state, Mapping) or not isinstance(state.get("settings"), Mapping):
         raise PellucidError("Its state is no table with settings; start the training anew.")
-    network = Network.of_stored(described(description, tensors))
+    network = Network.of_stored(described(description, lambda shapes: tensors))
     settings = TrainSettings.of(state["settings"])
     history = History(settings, network.names, _batches(tensors, len(network.names)))
     history.epochs.extend(_read(list[Epoch], state.get("epochs"), "epochs"))

@@ -105,7 +105,7 @@ def read_architecture(path: Path) -> Architecture:
     """The architecture in a TOML file; raises PellucidError, naming the file, for whatever else it may hold."""
     table = read_toml(path, "architecture")
     try:
-        return _architecture(table, default_name=path.stem)
+        return architecture_from_dict({"name": path.stem, **table})
     except PellucidError as error:
         raise PellucidError(f"The architecture '{path}' cannot be used: {error}") from None
 
@@ -122,10 +122,10 @@ def read_toml(path: Path, what: str, limit: int = LARGEST_FILE) -> dict[str, Any
         raise PellucidError(f"The {what} '{path}' is no TOML file: {summary(error)}.") from None
 
 
-def _architecture(table: Mapping[str, Any], default_name: str) -> Architecture:
-    usual = {"name": default_name, "initialization": initializers.CALM, "loss": "cross-entropy"}
-    known = (*usual, "scaling", "layers", "training")
-    require_known("entry of an architecture", table, known)
+def architecture_from_dict(table: Mapping[str, Any]) -> Architecture:
+    """The architecture that such a table describes; raises PellucidError for whatever else it may hold."""
+    usual = {"name": "own", "initialization": initializers.CALM, "loss": "cross-entropy"}
+    require_known("entry of an architecture", table, (*usual, "scaling", "layers", "training"))
     words: dict[str, Any] = {name: table.get(name, value) for name, value in usual.items()}
     scaling, training = table.get("scaling", "unit"), table.get("training", {})
     for what, value in words.items():

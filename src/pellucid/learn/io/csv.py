@@ -7,7 +7,6 @@ weights0.csv, biases0.csv, weights1.csv ...: a row of weights for each input of 
 that order, a column for each unit, as `x @ weights + biases` takes them; a row for each bias. Any names that hold
 "weights" or "biases" and the layer's number are read: c_weights0_saved.csv is of the deep MLP's write-up. network.json:
 everything else, as in a safetensors file; without it, a network is of ReLUs, and takes pixels as they are.
-conv1.csv, dense.csv ...: of the last release, a row for each unit, its bias first; still read.
 
 Numbers have nine digits, which bring a float32 back to the last bit.
 """
@@ -25,10 +24,10 @@ from jaxtyping import Float32
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError, summary
 from pellucid.files import StrPath, atomic_path, input_file, output_folder, read_bytes, write_text
-from pellucid.learn.io.config import Architecture, layer_names, layers_from_list
+from pellucid.learn.io.config import Architecture, layer_names
 from pellucid.learn.io.description import LARGEST_JSON, StoredNetwork, describe, described, naming, parsed
 from pellucid.learn.layers import Dense, Flatten, Layer, Parameters, Shape
-from pellucid.learn.validation import checked_shape, shapes_of
+from pellucid.learn.validation import shapes_of
 
 LARGEST_TABLE = 4 * 10**9
 
@@ -58,11 +57,7 @@ def read_folder(folder: Path) -> StoredNetwork:
         description = parsed(content, "JSON file")
         if not isinstance(description, Mapping):
             raise PellucidError("Its network.json holds no table; export the network anew.")
-        shape = description.get("input_shape")
-        layers = layers_from_list(description.get("layers"))
-        sizes = checked_shape(shape if isinstance(shape, list) else ())
-        _, shapes = shapes_of(layers, layer_names(layers), sizes)
-        return described(description, read_tables(folder, shapes))
+        return described(description, lambda shapes: read_tables(folder, shapes))
 
 
 def read_tables(folder: Path, shapes: Mapping[str, Shape]) -> Parameters:
@@ -72,16 +67,11 @@ def read_tables(folder: Path, shapes: Mapping[str, Shape]) -> Parameters:
     """
     parameters, found = {}, _find_tables(folder)
     for number, name in enumerate(_weighted(shapes)):
-        earlier = folder / f"{name}.csv"
-        rows = _numbers(earlier) if earlier.exists() else None
         for part, what in TABLES.items():
             shape = shapes.get(f"{name}.{part}")
             if shape is None:
                 continue
-            if rows is not None:
-                table = rows[:, :1] if part == "bias" else rows[:, 1:].T
-            else:
-                table = _numbers(found.get((what, number), folder / f"{what}{number}.csv"))
+            table = _numbers(found.get((what, number), folder / f"{what}{number}.csv"))
             wanted = (math.prod(shape[1:]), shape[0]) if len(shape) > 1 else shape
             if (table if len(shape) > 1 else table.ravel()).shape != wanted:
                 raise PellucidError(
@@ -121,16 +111,12 @@ def _dense_network(folder: Path, found: Mapping[tuple[str, int], Path]) -> Store
 
 
 def _numbers(path: Path) -> Float32[np.ndarray, "row column"]:
-    """The finite numbers of a CSV table, without its header; raises PellucidError for anything else."""
+    """The finite numbers of a CSV table; raises PellucidError for anything else."""
     file = input_file(path, "table of weights", LARGEST_TABLE)
     try:
-        with file.open(encoding="utf-8-sig") as text:
-            begin = 1 if text.readline().startswith("bias") else 0
         with warnings.catch_warnings(), np.errstate(over="ignore"):
             warnings.simplefilter("ignore", UserWarning)  # of an empty table, which is told by its shape
-            rows = np.loadtxt(
-                file, np.float32, delimiter=",", comments=None, ndmin=2, skiprows=begin, encoding="utf-8-sig"
-            )
+            rows = np.loadtxt(file, np.float32, delimiter=",", comments=None, ndmin=2, encoding="utf-8-sig")
     except ValueError as error:
         raise PellucidError(f"The table '{path}' holds something else than numbers: {summary(error)}.") from None
     if not np.isfinite(rows).all():

@@ -1,7 +1,7 @@
 """Descriptions: all of a network that files hold, as plain data; what builds a network of it is `Network` itself.
 
 describe:       StoredNetwork -> a table that JSON can hold (everything but the parameters)
-described:      such a table, parameters by name -> StoredNetwork, checked
+described:      such a table, what reads parameters -> StoredNetwork, checked
 parsed:         text of a file -> Python objects, checked
 
 Nothing of a file is ever run, and parameters are known to fit the layers before a network is made of them.
@@ -10,9 +10,9 @@ Nothing of a file is ever run, and parameters are known to fit the layers before
 import gc
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,18 +20,9 @@ import numpy as np
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
-from pellucid.learn import initializers
 from pellucid.learn.features import ClusterFeatures
-from pellucid.learn.io.config import (
-    ARCHITECTURES,
-    Architecture,
-    layer_names,
-    layer_to_dict,
-    layers_from_list,
-    recipe_from_dict,
-)
-from pellucid.learn.layers import Array, Parameters
-from pellucid.learn.losses import loss_named
+from pellucid.learn.io.config import ARCHITECTURES, Architecture, architecture_from_dict, layer_names, layer_to_dict
+from pellucid.learn.layers import Array, Parameters, Shape
 from pellucid.learn.validation import checked_shape, fitting, shapes_of
 
 FORMAT = 1
@@ -71,32 +62,29 @@ def describe(network: StoredNetwork) -> dict[str, Any]:
     }
 
 
-def described(description: Mapping[str, Any], tensors: Mapping[str, Array]) -> StoredNetwork:
-    """The network that a file describes, with its parameters; raises PellucidError where they do not fit each other."""
+def described(
+    description: Mapping[str, Any], read: Callable[[Mapping[str, Shape]], Mapping[str, Array]]
+) -> StoredNetwork:
+    """The network that a file describes, with its parameters; raises PellucidError where they do not fit each other.
+
+    read: the shapes of the parameters by name -> their tensors, and maybe others beside them.
+    """
     if description.get("format") != FORMAT:
         found = f"{description.get('format')!r:.40}"
         raise PellucidError(f"It has format {found}; this version of Pellucid reads format {FORMAT}.")
     shape, seed, name = description.get("input_shape"), description.get("seed"), description.get("architecture")
-    if not isinstance(shape, list) or not isinstance(seed, int) or seed < 0 or not isinstance(name, str):
-        raise PellucidError("Its description lacks the input shape, the seed or the name; make the file anew.")
+    sizes = checked_shape(shape if isinstance(shape, list) else ())
+    if not isinstance(seed, int) or seed < 0 or not isinstance(name, str):
+        raise PellucidError("Its description lacks the seed or the name; make the file anew.")
     preset = ARCHITECTURES[name].recipe if name in ARCHITECTURES else {}
-    recipe = recipe_from_dict(description["recipe"]) if "recipe" in description else preset
-    layers = layers_from_list(description.get("layers"))
-    initialization = description.get("initialization")
-    if not isinstance(initialization, str):
-        raise PellucidError(f"Its initialization is {initialization!r:.80}; need a word such as 'he'.")
-    loss = description.get("loss", "cross-entropy")
-    if not isinstance(loss, str):
-        raise PellucidError(f"Its loss is {loss!r:.80}; need a word such as 'cross-entropy'.")
-    loss_named(loss)
-    plan = Architecture(name, layers, "features", initialization, recipe, loss)
-    parameters = {name: value for name, value in tensors.items() if BESIDE not in name}
+    table = {entry: description[entry] for entry in ("layers", "initialization", "loss") if entry in description}
+    table |= {"scaling": "features", "training": description.get("recipe", preset)}
+    plan = replace(architecture_from_dict(table), name=name)
+    _, shapes = shapes_of(plan.layers, layer_names(plan.layers), sizes)
+    parameters = {name: value for name, value in read(shapes).items() if BESIDE not in name}
     for parameter, value in parameters.items():
         if not np.isfinite(value).all():
             raise PellucidError(f"Parameter '{parameter:.80}' holds NaN or infinity; use an earlier checkpoint.")
-    sizes = checked_shape(shape)
-    initializers.parse(initialization)
-    _, shapes = shapes_of(layers, layer_names(layers), sizes)
     fitted = fitting(shapes, parameters)
     scaling, provenance = description.get("scaling"), description.get("provenance", {})
     measured = None if scaling is None else Scaling.from_dict(scaling)

@@ -61,7 +61,8 @@ def read_network(path: Path) -> StoredNetwork:
 
 def network_from_bytes(content: bytes) -> StoredNetwork:
     """The network in the content of a safetensors file; raises PellucidError for whatever else it may hold."""
-    return described(*read_tensors(content))
+    description, tensors = read_tensors(content)
+    return described(description, lambda shapes: tensors)
 
 
 def read_tensors(content: bytes) -> tuple[Mapping[str, Any], dict[str, Array]]:
