@@ -21,6 +21,7 @@ from pellucid.learn.validation import checked_labels
 from pellucid.progress import Progress, reporting
 from pellucid.see.dataset.fitting import split_for
 from pellucid.see.dataset.similarity import unit_answers
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import require_units
 from pellucid.see.validation import as_units
@@ -57,6 +58,7 @@ class Ablation:
         return f"{head}\n{table(['unit', 'held at', 'accuracy', 'class that loses most'], rows)}"
 
 
+@own_defaults()
 def ablate(
     model: Any,
     layer: str,

@@ -25,6 +25,7 @@ from pellucid.files import StrPath, write_rows
 from pellucid.learn.losses import probabilities_of
 from pellucid.learn.metrics import class_names
 from pellucid.see.models.base import Model
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.batches import batch_size_for
 
@@ -114,6 +115,7 @@ def answers(
     return {name: model.finite(name, np.concatenate(parts)) for name, parts in found.items()}
 
 
+@own_defaults()
 def inspect(
     model: Any, image: ArrayLike | os.PathLike[str], layers: Sequence[str] | None = None, *, as_is: bool = False
 ) -> Activations:

@@ -21,6 +21,7 @@ from pellucid.learn import metrics
 from pellucid.learn.metrics import Scores
 from pellucid.learn.validation import checked_labels
 from pellucid.see.models.base import Model
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 
 T = TypeVar("T", Data, Split)
@@ -88,6 +89,7 @@ def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
+@own_defaults()
 def evaluate(model: Any, images: Any) -> Scores:
     """Accuracy, loss and confusion of a model of any kind on labelled images.
 

@@ -24,6 +24,7 @@ from pellucid.data.splits import Split
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.fitting import sized
 from pellucid.see.models.base import Model
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import require_units
 from pellucid.see.optimize.batches import batch_size_for
@@ -34,6 +35,7 @@ SIDE = 16  # pixels that patterns are compared by
 Likeness = Float[np.ndarray, "unit unit"]
 
 
+@own_defaults()
 def similar(model: Any, layer: str, unit: int, data: Any = None, *, patterns: Any = None) -> dict[int, float]:
     """The other units of a layer and their likeness to one, the most alike first.
 

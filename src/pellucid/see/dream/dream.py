@@ -34,6 +34,7 @@ from pellucid.see.dream.pictures import Picture, at_mean_change, carved, finishe
 from pellucid.see.dream.presets import chosen
 from pellucid.see.dream.tiled_dream import Stage, TiledDream
 from pellucid.see.models.base import Model, Reader
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.objectives.units import WHOLE_LAYER
 from pellucid.see.optimize.parametrizations import Box
 from pellucid.settings import DreamSettings
@@ -102,6 +103,7 @@ class Dream:
         return self.to_photo().save(path)
 
 
+@own_defaults()
 def dream(
     photo: StrPath | Photo | ArrayLike,
     model: Any = None,

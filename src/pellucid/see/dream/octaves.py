@@ -27,6 +27,7 @@ from pellucid.see.dream.goals import Goals
 from pellucid.see.dream.pictures import Change, Picture, carved, logits_of, luminance, pixels_of, resize, slope
 from pellucid.see.dream.tiles import Tiling, square_tiling
 from pellucid.see.models.base import LayerOutput, Model, Reader
+from pellucid.see.optimize.faults import gradient_of, warn_of_zeros
 from pellucid.see.optimize.parametrizations import Box
 from pellucid.settings import DreamSettings
 
@@ -140,6 +141,7 @@ class OctaveDream:
         del picture  # large ones are not held longer than they are needed
         tiles = self._tiling(moved)
         gradient = tiles.join(self._tile_gradient(piece) for piece in tiles.cut(moved))
+        warn_of_zeros(gradient)
         if self.changed < len(moved):
             gradient, moved = gradient.sum(0, keepdim=True), luminance(moved)
         return torch.roll(gradient * slope(moved), (-shift).tolist(), (1, 2))
@@ -148,9 +150,8 @@ class OctaveDream:
         with torch.enable_grad():
             seen = piece.detach().clone().requires_grad_(True)
             value = self._goals.maximized(self._outputs(seen), self._read)
-            if not value.requires_grad:
-                return torch.zeros_like(piece)
-            return torch.autograd.grad(value, seen)[0]
+            found = gradient_of(value, seen) if value.requires_grad else None
+            return torch.zeros_like(piece) if found is None else found
 
     def _outputs(self, piece: Picture) -> dict[str, LayerOutput]:
         """The layers' outputs for a piece, enlarged where the model would not take it as small as it is."""

@@ -26,6 +26,7 @@ from pellucid.progress import Progress, Report, reporting
 from pellucid.see.dataset.fitting import sized
 from pellucid.see.judge.measures import Sets, choose, high_share, recognized, robustness, told_apart
 from pellucid.see.models.base import Model
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import bundled, open_model
 from pellucid.see.models.wheels import installed
 from pellucid.see.optimize.initial_images import plain_noise
@@ -87,6 +88,7 @@ class Judgments:
         return "\n".join([*lines, high])
 
 
+@own_defaults()
 def judge(
     model: Any,
     layer: str,

@@ -3,6 +3,7 @@
 chosen_device: "cpu", "cuda", "cuda:1", "mps", "auto", or nothing -> torch.device, or None for where the model lies
 
 memory_of:     torch.device -> bytes of memory that there are for work on it
+own_defaults:  inside, PyTorch makes tensors and gradients as if the host had set nothing
 
 A person's own module is never moved: it runs on copies of its weights where these lie on another device. Without a name
 a model works where it lies; "auto" has to be asked for.
@@ -10,6 +11,8 @@ a model works where it lies; "auto" has to be asked for.
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -42,6 +45,21 @@ def chosen_device(name: str | torch.device | None) -> torch.device | None:
     if text == "cuda":
         return torch.device("cuda", torch.cuda.current_device())
     return device
+
+
+@contextmanager
+def own_defaults() -> Iterator[None]:
+    """Inside, or in a function decorated by it, PyTorch's defaults are those that it starts with.
+
+    Whatever the host has set (dtype, device, no_grad, inference_mode) is as it was afterwards.
+    """
+    before, is_elsewhere = torch.get_default_dtype(), torch.get_default_device().type != "cpu"
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if is_elsewhere else nullcontext():
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def memory_of(device: torch.device) -> int:

@@ -141,8 +141,8 @@ class ForwardRecorder(Reader):
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The model '{self._name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, though "
-                f"it ran when it was opened; make its forward bear any number of images and gradients. It said: "
-                f"{summary(error)}"
+                f"it ran when it was opened; make its forward bear any number of images and gradients, or give images of "
+                f"the size that it takes. It said: {summary(error)}"
             ) from error
         finally:
             self._recording = False
@@ -298,13 +298,24 @@ class LayerProbe(ABC):
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in eval mode inside the block; afterwards every submodule's flag as it was, mixed as they may be."""
-    flags = [(submodule, submodule.training) for submodule in module.modules()]
-    for submodule, _ in flags:
+    """The module in eval mode inside the block; afterwards every submodule's flag as it was, mixed as they may be.
+
+    Tensors that are no parameters are put back, too, as a forward may replace them: weights of the old weight_norm.
+    """
+    before = [
+        (
+            submodule,
+            submodule.training,
+            {name: value for name, value in vars(submodule).items() if torch.is_tensor(value)},
+        )
+        for submodule in module.modules()
+    ]
+    for submodule, *_ in before:
         submodule.training = False
     try:
         with torch.inference_mode(False):
             yield
     finally:
-        for submodule, training in flags:
+        for submodule, training, tensors in before:
             submodule.training = training
+            vars(submodule).update(tensors)

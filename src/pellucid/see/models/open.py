@@ -27,7 +27,7 @@ from pellucid.learn.network import Network
 from pellucid.see.models import factories, keras, keras_files, model_files, names, refusals, wheels
 from pellucid.see.models.base import Model
 from pellucid.see.models.described import Described, stated
-from pellucid.see.models.devices import chosen_device
+from pellucid.see.models.devices import chosen_device, own_defaults
 from pellucid.see.models.directions import with_directions
 from pellucid.see.models.network import open_network
 from pellucid.see.models.torch import open_module
@@ -42,6 +42,7 @@ _KINDS: dict[str, tuple[Any, str]] = {  # of options, and what they are in words
 _RANDOM = ("timm", "torchvision")  # libraries whose functions make random weights unless told otherwise
 
 
+@own_defaults()
 def open_model(
     source: Any,
     *,

@@ -1,16 +1,19 @@
 """Faults: what goes wrong in an ascent -> one sentence that names the part which is at fault.
 
 require_working: objects of a person's own, tried on two images before the work
+gradient_of: value, points -> gradient
+warn_of_zeros: gradient -> a warning where nothing but zero is in it
 require_finite, no_gradient: images, activations, a value -> the first that is wrong
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning, summary
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Outputs
 from pellucid.see.optimize.optimizers import Optimizer
@@ -50,11 +53,38 @@ def require_finite(images: Tensor, outputs: Outputs, value: Tensor) -> None:
     raise PellucidError("The objective or a penalty gives NaN or infinity; look for a root or quotient of 0.")
 
 
+def gradient_of(value: Tensor, points: Tensor) -> Tensor | None:
+    """The gradient of a number for points, None where they have no part in it; PellucidError where backward fails."""
+    try:
+        return torch.autograd.grad(value, points, allow_unused=True)[0]
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise PellucidError(
+            f"No gradient comes back through the model ({summary(error)}); choose a layer before the part that fails."
+        ) from error
+
+
+def warn_of_zeros(gradient: Tensor) -> None:
+    """PellucidWarning where a gradient is zero throughout, so that a picture stays what it began as."""
+    if not bool(gradient.any()):
+        warnings.warn(
+            "The gradient is exactly zero, so the picture stays as it began: layers that round, as those of int8 do, "
+            "let none through; choose a layer before them, or the model that was quantized.",
+            PellucidWarning,
+            stacklevel=2,
+        )
+
+
 def no_gradient(images: Tensor, outputs: Outputs) -> PellucidError:
     """The error where no gradient reaches the points."""
-    who, layers = "the objective does not follow from its activations; compute it", ", ".join(outputs)
+    layers = ", ".join(outputs)
+    who = "the objective does not follow from its activations, or the model detaches them (int8); compute it"
     if not images.requires_grad:
         who = "the parametrization, or a transform, detaches it from its points; compute `images`"
     elif not any(one.output.requires_grad for one in outputs.values()):
-        return PellucidError(f"No gradient reaches the image: the model detaches it; choose a layer before {layers}.")
+        return PellucidError(
+            f"No gradient reaches the image: the model detaches it, as int8 layers do; choose a layer before {layers}, "
+            f"or the model that was quantized."
+        )
     return PellucidError(f"No gradient reaches the image: {who} with PyTorch throughout.")

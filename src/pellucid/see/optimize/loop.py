@@ -29,7 +29,7 @@ from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, Outputs, Score, require_objective
 from pellucid.see.optimize.ascent_record import AscentRecord, AscentResult, JobImages, StoppingRule
 from pellucid.see.optimize.batches import batch_size_for
-from pellucid.see.optimize.faults import no_gradient, require_finite, require_working
+from pellucid.see.optimize.faults import gradient_of, no_gradient, require_finite, require_working, warn_of_zeros
 from pellucid.see.optimize.optimizers import Optimizer, Power
 from pellucid.see.optimize.parametrizations import Parametrization, largest_of, rescale_large, sphere_of
 from pellucid.see.optimize.parts import checked_part
@@ -282,6 +282,8 @@ def _scored(
     found = _gradient(score, points)
     if found is None:
         raise no_gradient(received, outputs)
+    if not bool(batch.step.any()) and not bool(score.silent.all()):
+        warn_of_zeros(found)
     shown = images.detach() if share == 1 or not whole else task.image.images(batch.points)
     return shown, score.detach(), rescale_large(found)
 
@@ -315,7 +317,7 @@ def _gradient(score: Score, points: Tensor) -> Tensor | None:
         maximized = score.maximized
     if not maximized.requires_grad:
         return None
-    return torch.autograd.grad(maximized.sum(), points, allow_unused=True)[0]
+    return gradient_of(maximized.sum(), points)
 
 
 def _after_step(batch: _Batch, gradient: Tensor | None, score: Score, task: AscentTask) -> _Batch:

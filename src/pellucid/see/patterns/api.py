@@ -25,6 +25,7 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.progress import Progress
 from pellucid.see.models.base import Model
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, require_objective
 from pellucid.see.objectives.diversity import Diversified
@@ -49,6 +50,7 @@ FILM_NUMBERS = 2**28  # that a film may hold without being asked for: 1 GiB
 __all__ = ["History", "Pattern", "Patterns", "Snapshots", "pattern", "patterns"]
 
 
+@own_defaults()
 def patterns(
     model: Any,
     layer: Any,

@@ -32,6 +32,7 @@ from pellucid.see.dataset.fitting import data_for
 from pellucid.see.judge.judge import held_out
 from pellucid.see.models.base import DIRECTIONS, LayerInfo, Model
 from pellucid.see.models.connections import connections
+from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.pieces import joined_arrays
 from pellucid.settings import UNUSED, AtlasSettings, JudgeSettings, PatternSettings
@@ -59,6 +60,7 @@ class Atlas:
         return f"Atlas({units} units of '{self.record['model']['name']}', '{self.page}')"
 
 
+@own_defaults()
 def atlas(
     model: Any,
     out: StrPath = "atlas",
