@@ -21,6 +21,8 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataC
 from numba.core.runtime.nrt import rtsys
 from platformdirs import user_cache_path
 
+from pellucid.errors import DAMAGE
+
 ROOM = Path(__file__).parent
 DIGEST = 16  # bytes
 
@@ -52,16 +54,7 @@ class _File(IndexDataCacheFile):
     def _load_index(self) -> Any:
         try:
             return super()._load_index()  # type: ignore[no-untyped-call]
-        except (
-            OSError,
-            EOFError,
-            pickle.UnpicklingError,
-            AttributeError,
-            ImportError,
-            IndexError,
-            ValueError,
-            TypeError,
-        ):
+        except (*DAMAGE, pickle.UnpicklingError):
             return {}
 
     def _save_data(self, name: str, data: Any) -> None:

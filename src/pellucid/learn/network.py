@@ -164,31 +164,23 @@ class Network:
         if linear and hasattr(layers[-1], "activation"):
             last: Any = layers[-1]
             layers = (*layers[:-1], replace(last, activation="linear"))
-        return self._forward(layers, [x], seed)[0]
+        return passes.forward(layers, self.names[: len(layers)], self.parameters_of, [x], seed)[0]
 
     def forward_shards(self, shards: Sequence[Array], seed: Sequence[int]) -> list[Trace]:
         """The pass of a training's step, for every shard of its batch: batch norms see the whole, dropouts drop.
 
         seed: of the random numbers.
         """
-        return self._forward(self.layers, shards, seed)
+        return passes.forward(self.layers, self.names, self.parameters_of, shards, seed)
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def _forward(self, layers: Sequence[Layer], shards: Sequence[Array], seed: Sequence[int] | None) -> list[Trace]:
-        """Overflow is not reported: infinity and NaN go through to the output, for whoever reads it to judge."""
-        return passes.forward(layers, self.names[: len(layers)], self.parameters_of, shards, seed)
-
-    @np.errstate(over="ignore", invalid="ignore")
     def rerun(self, trace: Trace, name: str, output: Batch) -> Trace:
         """The same pass from behind the layer `name` on, had that one given this output."""
         return passes.rerun(trace, trace.names.index(name), output, self.parameters_of)
 
-    @np.errstate(over="ignore", invalid="ignore")
     def backward_shards(self, traces: Sequence[Trace], gradients: Sequence[Array]) -> list[Parameters]:
         """Of every shard the gradients of the parameters by name, summed over its batch."""
         return [own for own, _ in passes.backward(self.parameters_of, traces, gradients, wanted="parameters")]
 
-    @np.errstate(over="ignore", invalid="ignore")
     def backward(
         self, trace: Trace, gradient: Batch, *, wanted: Wanted = "both", outputs: dict[str, Batch] | None = None
     ) -> tuple[Parameters, Batch | None]:
@@ -223,10 +215,8 @@ class Network:
         trace = self.forward(self.to_batch_last(self.checked(images)))
         if not all(np.isfinite(y).all() for y in trace.outputs):
             raise self._no_number(images)
-        return {
-            name: np.ascontiguousarray(np.moveaxis(y, -1, 0))
-            for name, y in zip(trace.names, trace.outputs, strict=True)
-        }
+        found = zip(trace.names, trace.outputs, strict=True)
+        return {name: np.ascontiguousarray(np.moveaxis(y, -1, 0)) for name, y in found}
 
     @np.errstate(over="ignore", invalid="ignore")
     def to_batch_last(self, images: Float[Array, "batch channel height width"]) -> Batch:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from pellucid.kernels import run_in_order
 from pellucid.learn.layers import Array, Batch, Layer, Parameters, Sum, Wanted
 
@@ -58,6 +60,7 @@ class Trace:
         self.forward_seconds.append(seconds)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def forward(
     layers: Sequence[Layer],
     names: Sequence[str],
@@ -65,9 +68,11 @@ def forward(
     shards: Sequence[Array],
     seed: Sequence[int] | None = None,
 ) -> list[Trace]:
-    """A pass for every shard of a batch; seed: of the random numbers of training, None where it is none."""
-    traces = [Trace(tuple(layers), tuple(names), x, seed is not None) for x in shards]
+    """A pass for every shard of a batch; seed: of the random numbers of training, None where it is none.
 
+    Overflow is not reported: infinity and NaN go through to the output, for whoever reads it to judge.
+    """
+    traces = [Trace(tuple(layers), tuple(names), x, seed is not None) for x in shards]
     for begin, end in _segments(layers, coupled=seed is not None):
         if seed is not None and layers[begin].couples:
             now, given = perf_counter(), [trace.before(begin) for trace in traces]
@@ -79,6 +84,7 @@ def forward(
     return traces
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def rerun(trace: Trace, index: int, output: Array, parameters_of: ParametersOf) -> Trace:
     """The same pass from behind the layer of that number on, had that one given this output."""
     changed = Trace(trace.layers, trace.names, trace.x, outputs=[*trace.outputs[:index], output])
@@ -86,6 +92,7 @@ def rerun(trace: Trace, index: int, output: Array, parameters_of: ParametersOf) 
     return changed
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def backward(
     parameters_of: ParametersOf,
     traces: Sequence[Trace],

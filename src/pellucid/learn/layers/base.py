@@ -27,6 +27,7 @@ MOST = 2**24  # of whatever a layer has; what is larger is a mistake, or somebod
 Array = np.ndarray
 Batch = Float[Array, "... batch"]
 Parameters = dict[str, Array]
+Given = tuple[Batch, Any]  # what forward gives: y, and what backward needs
 Gradients = tuple[Parameters, Batch | None]  # of the parameters and of x; none, and None, where they are not wanted
 Shape = tuple[int, ...]
 Pair = tuple[int, int]  # (height, width)
@@ -98,7 +99,7 @@ class Layer(ABC):
         return {}
 
     @abstractmethod
-    def forward(self, parameters: Parameters, x: Batch) -> tuple[Batch, Any]:
+    def forward(self, parameters: Parameters, x: Batch) -> Given:
         """y, and what `backward` needs."""
 
     def backward(self, parameters: Parameters, cache: Any, dy: Batch, *, wanted: Wanted = "both") -> Gradients:
@@ -118,9 +119,7 @@ class Layer(ABC):
         """That of x, likewise."""
         raise PellucidError(f"A {self.kind} layer has no backward; write it, or its input_gradient.")
 
-    def train_forward(
-        self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]
-    ) -> list[tuple[Array, Any]]:
+    def train_forward(self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]) -> list[Given]:
         """`forward` in training, of a batch in shards; for a layer that `couples` them.
 
         seed: what random numbers follow from, with the layer's own number in it.
@@ -132,6 +131,10 @@ class Layer(ABC):
     ) -> list[Gradients]:
         """`backward` of what `train_forward` gave."""
         return [self.backward(parameters, *pair, wanted=wanted) for pair in zip(caches, dys, strict=True)]
+
+    def activated(self, z: Batch) -> tuple[Batch, Batch]:
+        """y of z, what the layer's activation takes, and what its gradient needs."""
+        return ACTIVATIONS[getattr(self, "activation", "linear")].run(z)
 
     def pre_activation_gradient(self, cache: Any, dy: Batch) -> Batch:
         """dz from dy, where the layer has an activation; dy itself where it has none."""

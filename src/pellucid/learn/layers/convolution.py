@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from pellucid import kernels
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
-from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import Array, Count, Layer, Padding, Pair, Parameters, Shape, Size, pair, require_image
 
 
@@ -69,11 +68,9 @@ class Conv(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         shape = x.shape[:3]
-        rectify = self.activation == "relu"
-        y = kernels.convolve(
-            x, parameters["weight"], parameters["bias"], rectify, self.border(shape), self.places(shape), *self.steps
-        )
-        y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
+        rectify, where = self.activation == "relu", (self.border(shape), self.places(shape), *self.steps)
+        z = kernels.convolve(x, parameters["weight"], parameters["bias"], rectify, *where)
+        y, kept = (z, z) if rectify else self.activated(z)
         return y, (x, kept)
 
     def parameter_gradients(self, parameters: Parameters, cache: Any, dz: Array) -> Parameters:

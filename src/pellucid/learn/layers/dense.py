@@ -13,7 +13,6 @@ import numpy as np
 from pellucid import kernels
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
-from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape
 
 
@@ -95,8 +94,8 @@ class Dense(Layer):
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         rectify = self.activation == "relu"
-        y = kernels.dense_forward(parameters["weight"], x, parameters["bias"], rectify)
-        y, kept = (y, y) if rectify else ACTIVATIONS[self.activation].run(y)
+        z = kernels.dense_forward(parameters["weight"], x, parameters["bias"], rectify)
+        y, kept = (z, z) if rectify else self.activated(z)
         return y, (x, kept)
 
     def parameter_gradients(self, parameters: Parameters, cache: Any, dz: Array) -> Parameters:

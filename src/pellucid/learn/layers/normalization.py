@@ -13,8 +13,7 @@ import numpy as np
 
 from pellucid import kernels
 from pellucid.learn import activations
-from pellucid.learn.activations import ACTIVATIONS
-from pellucid.learn.layers.base import Array, Gradients, Layer, Parameters, Shape, Share, Wanted
+from pellucid.learn.layers.base import Array, Given, Gradients, Layer, Parameters, Shape, Share, Wanted
 
 STATISTICS = ("mean", "variance")  # parameters that no gradient moves
 PARTS = ("weight", "bias", *STATISTICS)  # all that a layer's parameters are called
@@ -39,24 +38,20 @@ class BatchNorm(Layer):
         return shape
 
     def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
-        return dict.fromkeys(("weight", "bias", *STATISTICS), shape[:1])
+        return dict.fromkeys(PARTS, shape[:1])
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         return self._normalized(parameters, x, parameters["mean"], parameters["variance"], 0)
 
-    def train_forward(
-        self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]
-    ) -> list[tuple[Array, Any]]:
+    def train_forward(self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]) -> list[Given]:
         sums = kernels.run_in_order(kernels.batch_sums, shards)
         found = kernels.joined_sums(sums, [x.size // len(x) for x in shards])
         return kernels.run_in_order(lambda x: self._normalized(parameters, x, *found), shards)
 
-    def _normalized(
-        self, parameters: Parameters, x: Array, mean: Array, variance: Array, count: int
-    ) -> tuple[Array, Any]:
+    def _normalized(self, parameters: Parameters, x: Array, mean: Array, variance: Array, count: int) -> Given:
         """count: of numbers of a unit that mean and variance are of; 0 where they are given."""
         y, h = kernels.normalize(x, mean, variance, parameters["weight"], parameters["bias"], self.least)
-        y, kept = ACTIVATIONS[self.activation].run(y)
+        y, kept = self.activated(y)
         return y, (h, mean, variance, count, kept)
 
     def backward(self, parameters: Parameters, cache: Any, dy: Array, *, wanted: Wanted = "both") -> Gradients:
@@ -65,23 +60,20 @@ class BatchNorm(Layer):
     def train_backward(
         self, parameters: Parameters, caches: Sequence[Any], dys: Sequence[Any], *, wanted: Wanted = "both"
     ) -> list[Gradients]:
-        pairs = list(zip(caches, dys, strict=True))
-        dzs = kernels.run_in_order(lambda pair: self.pre_activation_gradient(*pair), pairs)
-        shards = list(zip(caches, dzs, strict=True))
-        sums = kernels.run_in_order(lambda shard: kernels.normalize_sums(shard[0][0], shard[1]), shards)
+        numbers = range(len(caches))
+        dzs = kernels.run_in_order(lambda number: self.pre_activation_gradient(caches[number], dys[number]), numbers)
+        sums = kernels.run_in_order(lambda number: kernels.normalize_sums(caches[number][0], dzs[number]), numbers)
         whole = reduce(np.add, sums)
 
         def back(number: int) -> Gradients:
-            (h, _, variance, count, _), dz = shards[number]
+            h, _, variance, count, _ = caches[number]
             own = {} if wanted == "input" else {"weight": sums[number][1], "bias": sums[number][0]}
             if wanted == "parameters":
                 return own, None
-            through = whole if count > 0 else np.zeros_like(whole)
-            return own, kernels.normalize_gradient(
-                h, dz, through, max(1, count), variance, parameters["weight"], self.least
-            )
+            through, w = (whole if count > 0 else np.zeros_like(whole)), parameters["weight"]
+            return own, kernels.normalize_gradient(h, dzs[number], through, max(1, count), variance, w, self.least)
 
-        return kernels.run_in_order(back, range(len(shards)))
+        return kernels.run_in_order(back, numbers)
 
     def moved_statistics(self, parameters: Parameters, cache: Any) -> Parameters:
         """The running mean and variance (unbiased) after a step whose cache this is."""
@@ -106,9 +98,7 @@ class Dropout(Layer):
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         return x, None
 
-    def train_forward(
-        self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]
-    ) -> list[tuple[Array, Any]]:
+    def train_forward(self, parameters: Parameters, shards: Sequence[Array], seed: Sequence[int]) -> list[Given]:
         ends = np.cumsum([x.shape[-1] for x in shards])
         drawn = np.random.default_rng(seed).random((*shards[0].shape[:-1], int(ends[-1])), np.float32)
         parts = np.split((drawn >= self.rate) / (1 - self.rate), ends[:-1], axis=-1)

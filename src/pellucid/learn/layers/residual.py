@@ -12,7 +12,6 @@ import numpy as np
 
 from pellucid.errors import PellucidError
 from pellucid.learn import activations
-from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape, require_image
 
 
@@ -57,11 +56,7 @@ class Sum(Layer):
     def require_fit(self, shape: Shape, before: Shape) -> None:
         """Raise PellucidError where a shortcut of the shape `before` cannot be added to an input of this shape."""
         step = self._step(before, shape)
-        if (
-            len(before) != 3
-            or before[0] > shape[0]
-            or any(-(-n // step) != m for n, m in zip(before[1:], shape[1:], strict=True))
-        ):
+        if len(before) != 3 or before[0] > shape[0] or tuple(-(-n // step) for n in before[1:]) != shape[1:]:
             raise PellucidError(
                 f"A residual cannot add what comes in, {before}, to what its layers give, {shape}; give them padding "
                 f"'same', one stride for height and width, and as many maps as come in or more."
@@ -75,7 +70,7 @@ class Sum(Layer):
         step = self._step(before.shape, x.shape)
         z = x.copy()
         z[: len(before)] += before[:, ::step, ::step]
-        y, kept = ACTIVATIONS[self.activation].run(z)
+        y, kept = self.activated(z)
         return y, (before.shape, step, kept)
 
     def input_gradient(self, parameters: Parameters, cache: Any, dz: Array) -> Array:
