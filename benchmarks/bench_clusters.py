@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.harness import Row, missing
 from pellucid.data.load import load_data
 from pellucid.data.mnist import find_mnist
-from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve, compare_clusters
+from pellucid.learn.experiments.clusters import Comparison, LearningCurve, compare_clusters
 
 CLUSTERS, TARGET = 70, 0.974
 

@@ -2,8 +2,8 @@ from .data.load import load_data as load_data
 from .data.splits import Data as Data
 from .data.splits import Split as Split
 from .errors import PellucidError as PellucidError
-from .learn.experiments.cluster_comparison import compare_clusters as compare_clusters
 from .learn.experiments.clusters import cluster_data as cluster_data
+from .learn.experiments.clusters import compare_clusters as compare_clusters
 from .learn.experiments.clusters import scan_clusters as scan_clusters
 from .learn.experiments.grid_search import study as study
 from .learn.gradient_check import check_gradients as check_gradients

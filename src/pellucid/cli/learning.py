@@ -184,8 +184,7 @@ def clusters(
             included: it takes images (default: none is written)
     """
     from pellucid.learn.build import network_for
-    from pellucid.learn.experiments.cluster_comparison import compare_clusters, require_clusters
-    from pellucid.learn.experiments.clusters import scan_clusters
+    from pellucid.learn.experiments.clusters import compare_clusters, require_clusters, scan_clusters
     from pellucid.show.console import comparison_text, scan_line, scan_text
     from pellucid.show.figures.axes import save_figure
     from pellucid.show.figures.experiments import clusters_figure

@@ -28,7 +28,7 @@ from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.network import Network
 from pellucid.learn.optimizers import Optimizer, ridge_term
 from pellucid.learn.passes import Trace
-from pellucid.learn.train_step import train_step
+from pellucid.learn.train_step import layer_stats, train_step
 from pellucid.settings import TrainSettings
 
 BAR = 1e-6  # largest relative error of one entry that is accepted, beside its central difference
@@ -179,9 +179,7 @@ def check_gradients(
     trace = double.forward(x, seed=SEED)
     losses, dlogits = double.loss_function.value_and_gradient(trace.output, labels, smoothing)
     if not np.isfinite(losses).all():
-        raise PellucidError(
-            f"Layer '{double.overflowing(images)}' gives NaN or infinity, so no gradient can be checked."
-        )
+        raise PellucidError(f"Layer '{double.overflowing(images)}' gives NaN or infinity, so nothing can be checked.")
     errors = _step_errors(network, double, images, labels, ridge, smoothing)
     gradients, dx = double.backward(trace, dlogits / len(labels))
     gradients = _with_ridge(double, gradients, ridge / len(labels))
@@ -190,9 +188,10 @@ def check_gradients(
         hand = dx if name == "input" else gradients[name]
         assert hand is not None
         entries = rng.choice(value.size, min(TRIES * samples, value.size), replace=False)
-        row = _row(name, _Probe(double, x, labels, trace, value, ridge, smoothing), hand, entries, samples)
-        rows.append(replace(row, step=errors.get(name)))
-    report = GradientReport(tuple(rows), _dead_layers(trace))
+        probe = _Probe(double, name, x, labels, trace, ridge, smoothing)
+        rows.append(replace(_row(name, probe, hand, entries, samples), step=errors.get(name)))
+    dead = layer_stats(trace.layers, trace.outputs)[1] == 1
+    report = GradientReport(tuple(rows), tuple(np.array(trace.names)[dead].tolist()))
     if not report.passed:
         raise GradientError(report.verdict, report)
     return report
@@ -251,17 +250,14 @@ class _Probe:
     """The cost as a function of one entry of one array, with the switches (signs and winners) that it passed."""
 
     def __init__(
-        self, network: Network, x: Array, labels: Array, trace: Trace, value: Array, ridge: float, smoothing: float
+        self, network: Network, name: str, x: Array, labels: Array, trace: Trace, ridge: float, smoothing: float
     ) -> None:
-        # A copy of the parameters, so that nobody else's arrays are nudged.
-        copies = {name: v.copy() if v is value else v for name, v in network.parameters.items()}
-        own = [name for name, v in network.parameters.items() if v is value]
-        self.network, self.ridge, self.smoothing = network.with_parameters(copies), ridge, smoothing
-        self.nudged = {name: self.network.parameters[name] for name in own}
-        self.x = x.copy() if not own else x
-        self.flat = (self.network.parameters[own[0]] if own else self.x).reshape(-1)
-        self.labels = labels
-        self.switches = _switches(trace)
+        given = {**network.parameters, "input": x}
+        nudged = {name: given[name].copy()}  # so that nobody else's arrays are
+        self.x, self.flat = (given | nudged)["input"], nudged[name].reshape(-1)
+        self.nudged = {} if name == "input" else nudged
+        self.network = network.with_parameters(network.parameters | self.nudged)
+        self.labels, self.ridge, self.smoothing, self.switches = labels, ridge, smoothing, _switches(trace)
 
     def difference(self, entry: int, step: float) -> tuple[float, float, bool]:
         """(central difference, floor, whether no switch lies between)."""
@@ -318,11 +314,3 @@ def _switches(trace: Trace) -> list[Array]:
         elif getattr(layer, "activation", "") == "relu":
             found.append(y > 0)
     return found
-
-
-def _dead_layers(trace: Trace) -> tuple[str, ...]:
-    return tuple(
-        name
-        for layer, name, y in zip(trace.layers, trace.names, trace.outputs, strict=True)
-        if getattr(layer, "activation", "") == "relu" and not (y > 0).any()
-    )

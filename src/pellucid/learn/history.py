@@ -86,9 +86,6 @@ class Epoch:
     ridge_share: float
     error: float
     train_accuracy: float
-    full_cost: float | None
-    full_ridge_share: float | None
-    full_accuracy: float | None
     dev_loss: float
     dev_accuracy: float
     test_accuracy: float | None
@@ -99,6 +96,9 @@ class Epoch:
     backward_seconds: dict[str, float]
     largest: dict[str, float]
     dead: dict[str, float]
+    full_cost: float | None = None
+    full_ridge_share: float | None = None
+    full_accuracy: float | None = None
 
     @property
     def dead_layers(self) -> tuple[str, ...]:

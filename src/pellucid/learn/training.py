@@ -308,7 +308,6 @@ class Trainer:
         loss, ridge, accuracy = (
             float(np.average(own[name], weights=own["images"])) for name in ("loss", "ridge", "accuracy")
         )
-        full = self._full(epoch)
         test = evaluate(self.network, self.data.test).accuracy if self.settings.test else None
         return Epoch(
             epoch=epoch,
@@ -318,9 +317,7 @@ class Trainer:
             ridge_share=float(ridge_share(np.array(loss), np.array(ridge))),
             error=last.error,
             train_accuracy=accuracy,
-            full_cost=full[0],
-            full_ridge_share=full[1],
-            full_accuracy=full[2],
+            **self._full(epoch),
             dev_loss=last.dev_loss,
             dev_accuracy=last.dev_accuracy,
             test_accuracy=test,
@@ -333,13 +330,14 @@ class Trainer:
             dead=dead,
         )
 
-    def _full(self, epoch: int) -> tuple[float | None, float | None, float | None]:
-        """(cost, ridge share, accuracy) on all training images as one batch; None where it is not their turn."""
+    def _full(self, epoch: int) -> dict[str, float]:
+        """An epoch's numbers of all training images as one batch; none where it is not their turn."""
         if self.settings.full_epochs == 0 or (epoch + 1) % self.settings.full_epochs > 0:
-            return None, None, None
+            return {}
         scores = evaluate(self.network, self.data.train)
         ridge = ridge_term(self.network.parameters, self.settings.ridge, len(self.data.train))
-        return scores.loss + ridge, float(ridge_share(np.array(scores.loss), np.array(ridge))), scores.accuracy
+        cost, share = scores.loss + ridge, float(ridge_share(np.array(scores.loss), np.array(ridge)))
+        return {"full_cost": cost, "full_ridge_share": share, "full_accuracy": scores.accuracy}
 
 
 def require_fit(network: Network, data: Data) -> None:

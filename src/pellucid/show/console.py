@@ -6,7 +6,7 @@ answers_text: a layer's units for one image -> each with its number
 search_text: patterns -> steps, step size, initial images and convergence
 report_text: the history of ascents -> its terms every ten steps, the mean of all
 scores_text: scores of learn/metrics.py -> the confusion matrix, and each class's precision and recall
-scan_line, scan_text, comparison_text: results of learn/experiments/clusters.py and cluster_comparison.py
+scan_line, scan_text, comparison_text: results of learn/experiments/clusters.py
 study_text:  a study of learn/experiments/study_results.py -> a line for each combination, and the best
 """
 
@@ -18,8 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from pellucid.data.html import table
-from pellucid.learn.experiments.cluster_comparison import Comparison
-from pellucid.learn.experiments.clusters import Scan, ScanRow
+from pellucid.learn.experiments.clusters import Comparison, Scan, ScanRow
 from pellucid.learn.experiments.study_results import Study
 from pellucid.learn.metrics import Scores, class_names
 from pellucid.see.optimize.initial_images import candidates_of, mixture_of

@@ -6,7 +6,7 @@ import pytest
 from learn import small
 from pellucid.errors import PellucidError
 from pellucid.learn.build import network_for
-from pellucid.learn.experiments.cluster_comparison import (
+from pellucid.learn.experiments.clusters import (
     Comparison,
     LearningCurve,
     compare_clusters,

@@ -10,8 +10,7 @@ from learn import small
 from pellucid.errors import PellucidError
 from pellucid.learn.build import network_for
 from pellucid.learn.experiments import grid_search
-from pellucid.learn.experiments.cluster_comparison import feature_settings, network_on_clusters
-from pellucid.learn.experiments.clusters import cluster_data
+from pellucid.learn.experiments.clusters import cluster_data, feature_settings, network_on_clusters
 from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.experiments.study_results import Run, Study, scored
 from pellucid.learn.layers import Dense, Flatten

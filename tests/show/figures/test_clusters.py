@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
-from pellucid.learn.experiments.clusters import Scan, ScanRow
+from pellucid.learn.experiments.clusters import Comparison, LearningCurve, Scan, ScanRow
 from pellucid.show.console import comparison_text, scan_line, scan_text
 from pellucid.show.figures.experiments import clusters_figure
 

@@ -24,14 +24,14 @@ from pellucid.errors import DivergedError, PellucidError, require_known
 from pellucid.executors import Engine
 from pellucid.files import StrPath, output_folder, read_bytes, write_text
 from pellucid.learn.build import network_for
-from pellucid.learn.experiments.cluster_comparison import (
+from pellucid.learn.experiments.clusters import (
     RECIPE,
+    cluster_data,
     compile_kernels,
     feature_settings,
     network_on_clusters,
     require_clusters,
 )
-from pellucid.learn.experiments.clusters import cluster_data
 from pellucid.learn.experiments.study_results import (
     LARGEST_TABLE,
     Run,

@@ -17,7 +17,7 @@ import numpy as np
 
 from pellucid.errors import PellucidError
 from pellucid.files import read_bytes, write_rows
-from pellucid.learn.experiments.cluster_comparison import first_epoch
+from pellucid.learn.experiments.clusters import first_epoch
 from pellucid.learn.history import Epoch
 
 LARGEST_TABLE = 2**26

@@ -20,8 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pellucid.errors import PellucidError
-from pellucid.learn.experiments.cluster_comparison import Comparison, LearningCurve
-from pellucid.learn.experiments.clusters import Scan
+from pellucid.learn.experiments.clusters import Comparison, LearningCurve, Scan
 from pellucid.learn.experiments.study_results import Study, Summary, Values
 from pellucid.show.figures.axes import add_plot, draw_text, pixel_figure
 from pellucid.show.figures.curves import COLORS, name_axis
