@@ -1,6 +1,7 @@
 """Tasks for the workers of a test, and the data that they share: functions of a module, which workers import."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -101,6 +102,7 @@ def described(item: int, images: Data, model: Model, progress) -> dict[str, obje
     parameter = model.network.parameters["conv1.weight"]
     return {
         "process": os.getpid(),
+        "memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         "sum": float(images.train.images.sum()),
         "images can be written": images.train.images.flags.writeable,
         "weights can be written": parameter.flags.writeable,

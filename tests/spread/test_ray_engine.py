@@ -54,7 +54,7 @@ def test_images_are_shared_and_weights_are_not(workers):
         assert seen["threads"] == (1, "1", "1")
         assert not seen["images can be written"]
         assert seen["weights can be written"]
-    assert all(2**25 < usage.memory < 2**31 and usage.seconds > 0 for usage in workers.usage.values())
+        assert 2**25 < seen["memory"] < 2**31
 
 
 def test_a_killed_worker_loses_nothing(workers, tmp_path):

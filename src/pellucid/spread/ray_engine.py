@@ -19,11 +19,9 @@ import io
 import logging
 import os
 import pickle
-import resource
 import secrets
 import socket
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -130,24 +128,12 @@ def deserialize(payload: Payload) -> tuple[Any, ...]:
     )
 
 
-@dataclass(frozen=True)
-class WorkerUsage:
-    """Resources of one worker process so far: peak memory in bytes, and processor seconds."""
-
-    memory: int
-    seconds: float
-
-
 class RayEngine(Engine):
-    """The workers of a Ray cluster; a `with` block connects to the cluster, or starts one on this machine.
-
-    usage: resources of each worker so far, by (node, process).
-    """
+    """The workers of a Ray cluster; a `with` block connects to the cluster, or starts one on this machine."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._ours = False
-        self.usage: dict[tuple[str, int], WorkerUsage] = {}
 
     def __enter__(self) -> Self:
         self._ours = not ray.is_initialized()
@@ -225,7 +211,7 @@ class RayEngine(Engine):
 
     def _result(self, reference: Any, task: Task) -> Any:
         try:
-            result, worker, usage = ray.get(reference)
+            return ray.get(reference)
         except RayTaskError as error:
             raise error.cause from (None if isinstance(error.cause, PellucidError) else error)
         except RayError as error:
@@ -233,8 +219,6 @@ class RayEngine(Engine):
                 f"A piece of the work ({task.__name__}) was begun {self._settings.retries + 1} times and not finished, "
                 f"for its worker died ({type(error).__name__}); give workers more memory, or pieces of fewer units."
             ) from error
-        self.usage[worker] = usage
-        return result
 
 
 def _connect(settings: EngineSettings) -> None:
@@ -271,8 +255,8 @@ def _require_answer(address: str) -> None:
         pass
 
 
-def _run_task(payload: Payload, item: Any, threads: int) -> tuple[Any, tuple[str, int], "WorkerUsage"]:
-    """In a worker: (result of the task, (node, process) of this worker, its resources so far)."""
+def _run_task(payload: Payload, item: Any, threads: int) -> Any:
+    """In a worker: the result of the task."""
     for name in THREADS:
         os.environ[name] = str(threads)
     if payload.name not in _payloads:
@@ -281,7 +265,4 @@ def _run_task(payload: Payload, item: Any, threads: int) -> tuple[Any, tuple[str
         torch.set_num_threads(threads)  # environment variables reach only libraries that are loaded later
         threadpool_limits(limits=threads)
     task, *shared = _payloads[payload.name]
-    result = task(item, *shared, ignore_progress)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    worker = ray.get_runtime_context().get_node_id(), os.getpid()
-    return result, worker, WorkerUsage(most, time.process_time())
+    return task(item, *shared, ignore_progress)
