@@ -35,6 +35,7 @@ if sys.platform != "win32":
     import fcntl
 
 StrPath = str | os.PathLike[str]
+UNPACKED, RATIO = 10**8, 100  # bytes that any file may unpack to; how many times its own that larger ones may
 
 _BRACES = re.compile(r"\{(\w*)(?::([^{}]{0,9}))?\}")
 _UNFINISHED = re.compile(r"\.pellucid-[0-9a-f]{12}\.part(\..*)?")
@@ -231,6 +232,15 @@ def too_large(what: str, shown: str, size: int, limit: int) -> PellucidError:
     return PellucidError(
         f"The {what} '{shown}' has {readable(size)}, but at most {readable(limit)} are read; give a smaller one."
     )
+
+
+def require_modest(what: str, shown: StrPath, packed: int, unpacked: int) -> None:
+    """Raises PellucidError for a file of `packed` bytes that claims, or unpacks to, far more: the bombs of archives."""
+    if unpacked > max(UNPACKED, RATIO * packed):
+        raise PellucidError(
+            f"The {what} '{os.fspath(shown)}' has {readable(packed)}, but claims to unpack to {readable(unpacked)}, "
+            f"more than {RATIO} times as much; if it is whole and meant so, give it in parts, or not packed."
+        )
 
 
 def readable(size: int) -> str:

@@ -159,6 +159,7 @@ def _weights(folder: Path) -> None:
     torch.save(state, folder / "state-zipped.pt")
     torch.save({"epoch": 3, "state_dict": state}, folder / "state-nested.pt")
     torch.save(state, folder / "state-old.pth", _use_new_zipfile_serialization=False)
+    torch.export.save(torch.export.export(module(), (torch.zeros(1, 1, 6, 5),)), folder / "export-plain.pt2")
 
 
 def _keras(folder: Path) -> None:

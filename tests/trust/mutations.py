@@ -2,8 +2,8 @@
 
 mutated: content, its suffix, other content of the same reader, a generator -> content that may be anything
 
-Half of the time the bytes themselves are changed: bits, cuts, splices, lengths. The other half what lies inside them
-is: members of an archive, the text of a header, the chunk of a picture are changed and packed again with sizes and
+Half of the time the bytes themselves are changed: bits, cuts, splices, swaps, lengths. The other half what lies inside
+them is: members of an archive, the text of a header, the chunk of a picture are changed and packed again with sizes and
 checksums that are right, since otherwise a checksum would end nearly every attempt at the door.
 """
 
@@ -16,17 +16,23 @@ import zlib
 from collections.abc import Sequence
 from random import Random
 
+from trust.hostile import hostile
+
 LENGTHS = (0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 256, 32767, 65535, 65536, 2**20, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 WORDS = (
     *(b"NaN", b"-Infinity", b"1e999", b"-1", b"-0", b"0", b"1e-320", b"99999999999999999999", b"null", b"true", b"{}"),
     *(b"[]", b'""', b"\x00", b"\xff\xfe", b"../../../../tmp/x", b"/dev/zero", b"\r\n", b",", b'"', b"'", b"}", b"]"),
     *(b"[" * 3000, b"{'descr': '|O'", b"__reduce__", b"|O", b"<U999999999", b"<f8", b"999999999", b"x" * 5000),
 )
-ARCHIVES = (".npz", ".keras", ".pt")
+ARCHIVES = (".npz", ".keras", ".pt", ".pt2")
+HOSTILE = 0.03  # share of files that carry code, or unpack to far more than they are
 
 
 def mutated(content: bytes, suffix: str, others: Sequence[bytes], rng: Random) -> bytes:
-    """The content, changed in one to four places, outside or inside of its packing."""
+    """The content, changed in one to four places, outside or inside of its packing; now and then a hostile file."""
+    if rng.random() < HOSTILE:
+        content = rng.choice(hostile(suffix))
+        return content if rng.random() < 0.5 or len(content) > 10**6 else flat(content, others, rng)
     inner = _INNER.get(suffix)
     if inner is not None and rng.random() < 0.5:
         return inner(content, rng)
@@ -74,6 +80,14 @@ def _splice(content: bytes, others: Sequence[bytes], rng: Random) -> bytes:
     return content[: _place(content, rng)] + other[_place(other, rng) :]
 
 
+def _swap(content: bytes, _: Sequence[bytes], rng: Random) -> bytes:
+    """Two pieces change places."""
+    first, second = sorted((_place(content, rng), _place(content, rng)))
+    size = min(rng.choice((1, 4, 16, 64, 512)), second - first)
+    one, other = content[first : first + size], content[second : second + size]
+    return content[:first] + other + content[first + size : second] + one + content[second + size :]
+
+
 def _length(content: bytes, _: Sequence[bytes], rng: Random) -> bytes:
     at, number = _place(content, rng), rng.choice(LENGTHS)
     size = rng.choice((1, 2, 4, 8))
@@ -97,7 +111,7 @@ def _token(content: bytes, _: Sequence[bytes], rng: Random) -> bytes:
     return content[:at] + rng.choice(WORDS) + content[end:]
 
 
-_CHANGES = (_flip, _flip, _byte, _cut, _drop, _repeat, _splice, _length, _length, _word, _token)
+_CHANGES = (_flip, _flip, _byte, _cut, _drop, _repeat, _splice, _swap, _length, _length, _word, _token)
 
 
 def _place(content: bytes, rng: Random) -> int:
@@ -151,6 +165,9 @@ def _in_png(content: bytes, rng: Random) -> bytes:
         chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
         at += 12 + size
     chosen = rng.randrange(len(chunks))
+    if rng.random() < 0.25:  # in another order, or one of them twice
+        chunks.insert(rng.randrange(len(chunks)), chunks[chosen] if rng.random() < 0.5 else chunks.pop(chosen))
+        chosen = rng.randrange(len(chunks))
     kind, held = chunks[chosen]
     chunks[chosen] = (rng.choice((kind, kind, kind, b"tRNS", b"PLTE", b"eXIf", b"iCCP", b"acTL")), flat(held, (), rng))
     return content[:8] + b"".join(

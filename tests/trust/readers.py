@@ -19,6 +19,7 @@ import numpy as np
 from pellucid.data.idx import read_idx
 from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
+from pellucid.errors import PellucidError
 from pellucid.executors import Engine
 from pellucid.learn.experiments.grid_search import study
 from pellucid.learn.io.checkpoints import load_checkpoint
@@ -99,8 +100,10 @@ def architecture(file: Path, _: Path) -> None:
 
 
 def modelfile(file: Path, _: Path) -> None:
-    """A model file: what it names, which is not run."""
+    """A model file: what it names, which is not run without leave."""
     model_files.read(file, trust=False)
+    with suppress(PellucidError):
+        open_model(file)
 
 
 def folder(file: Path, scratch: Path) -> None:
@@ -174,8 +177,15 @@ def kept(file: Path, scratch: Path) -> None:
 
 
 def state(file: Path, _: Path) -> None:
-    """Weights for a module."""
+    """A file in place of a model, and weights for a module."""
+    with suppress(PellucidError):
+        open_model(file)
     loaded(corpus.module(), file)
+
+
+def export(file: Path, _: Path) -> None:
+    """A model of torch.export, which is code."""
+    open_model(file)
 
 
 def keras(file: Path, _: Path) -> None:
@@ -214,11 +224,38 @@ READERS: dict[str, Reader] = {
     "study": told,
     "kept": kept,
     "state": state,
+    "export": export,
 }
 if find_spec("keras") is not None:
     READERS |= {"keras": keras, "kerasweights": kerasweights}
 
 
-def seeds(name: str) -> list[tuple[str, bytes]]:
-    """Suffixes and content of every file of the corpus for this reader."""
-    return [("".join(file.suffixes), file.read_bytes()) for file in sorted(corpus.CORPUS.glob(f"{name}-*"))]
+KINDS = {
+    "IDX": (".idx", ".gz"),
+    "CSV": (".csv",),
+    "NPZ": (".npz",),
+    "PNG": (".png",),
+    "JPEG": (".jpg",),
+    "WebP": (".webp",),
+    "other pictures": (".avif", ".bmp", ".gif", ".jp2", ".ppm", ".tiff"),
+    "safetensors": (".safetensors",),
+    "pt": (".pt", ".pth"),
+    "pt2": (".pt2",),
+    "keras": (".keras",),
+    "h5": (".h5", ".weights.h5"),
+    "TOML": (".toml",),
+    "JSON": (".json",),
+    "checkpoint": (".safetensors",),
+}
+"""Kinds of files, and how these end; a checkpoint is a kind of its own."""
+NEVER = ("export",)  # readers that take nothing, however whole
+
+
+def seeds(kind: str) -> list[tuple[str, str, bytes]]:
+    """The reader, the suffix and the content of every file of this kind in the corpus."""
+    found = []
+    for file in sorted(corpus.CORPUS.iterdir()):
+        name, suffix = file.name.partition("-")[0], "".join(file.suffixes)
+        if name in READERS and suffix in KINDS[kind] and (name == "checkpoint") == (kind == "checkpoint"):
+            found.append((name, suffix, file.read_bytes()))
+    return found

@@ -11,12 +11,10 @@ import pickle
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -37,15 +35,7 @@ from pellucid.show.atlas.build import atlas
 from pellucid.show.result_cache import ResultCache
 from sources import ROOT
 from trust import corpus
-
-MARK = Path(tempfile.gettempdir()) / f"pellucid-attack-{os.getpid()}"
-
-
-class Evil:
-    """What pickle runs; it makes a file."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {MARK}",)
+from trust.hostile import MARK, Evil, bare, objects
 
 
 @pytest.fixture(autouse=True)
@@ -55,23 +45,12 @@ def _nothing_ran():
     assert not MARK.exists()
 
 
-def bomb() -> bytes:
-    """The classic pickle, which calls os.system by its name."""
-    return f"cos\nsystem\n(S'touch {MARK}'\ntR.".encode()
-
-
 def test_the_attacks_are_attacks() -> None:
     """Rejects attacks that would do nothing anyway."""
-    for attack in (bomb(), pickle.dumps(Evil())):
+    for attack in (bare(), pickle.dumps(Evil())):
         pickle.loads(attack)  # noqa: S301
         assert MARK.exists()
         MARK.unlink()
-
-
-def objects() -> np.ndarray:
-    found = np.empty(9, object)
-    found[:] = [Evil() for _ in found]
-    return found
 
 
 @pytest.fixture
@@ -101,7 +80,7 @@ def test_pickles_inside_npz(pickled: Path) -> None:
 def test_a_bare_pickle_under_any_name(tmp_path: Path, name: str) -> None:
     """Rejects what `np.load` does with a file that is no array: it unpickles it."""
     path = tmp_path / name
-    path.write_bytes(bomb())
+    path.write_bytes(bare())
     for read in (load_data, pc.Network.load, pc.open_model, read_photo, Patterns.load, load_images):
         with pytest.raises(PellucidError):
             read(path)
@@ -119,7 +98,7 @@ def test_pickles_of_pytorch_are_refused_by_name(tmp_path: Path, suffix: str) -> 
     with pytest.raises(PellucidError, match=r"\(it names '(os|posix)\.system'\), so nothing of it was run") as caught:
         loaded(corpus.module(), path)
     assert "weights_only" not in str(caught.value)
-    path.write_bytes(bomb())
+    path.write_bytes(bare())
     with pytest.raises(PellucidError, match=r"nothing of it was run"):
         loaded(corpus.module(), path)
     with pytest.raises(PellucidError, match=r"nothing of it was run|is no network that Pellucid can open"):
@@ -136,14 +115,14 @@ def test_a_pickle_as_weights_inside_a_keras_file(tmp_path: Path) -> None:
     for extra in ("model.weights.npz", "assets/x.pkl", "../../evil.py"):
         path = tmp_path / "evil.keras"
         with zipfile.ZipFile(path, "w") as archive:
-            for name, content in {**members, extra: bomb()}.items():
+            for name, content in {**members, extra: bare()}.items():
                 archive.writestr(name, content)
         with pytest.raises(PellucidError, match="so it is no plain network"):
             pc.open_model(path)
     inside = io.BytesIO(members["model.weights.h5"])
     with h5py.File(inside, "r+") as file:
         file.attrs["pickle"] = np.void(pickle.dumps({"a": 1}))
-        file.create_dataset("evil", data=np.void(bomb()))
+        file.create_dataset("evil", data=np.void(bare()))
     path = tmp_path / "evil2.keras"
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (members | {"model.weights.h5": inside.getvalue()}).items():

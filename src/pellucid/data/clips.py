@@ -8,6 +8,7 @@ nothing else: a playlist, say, could name other files. Animations are decoded by
 """
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -18,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from pellucid.data.photos import MOST_BYTES, MOST_PIXELS, photo_of
+from pellucid.data.photos import MOST_BYTES, check_size, photo_of
 from pellucid.data.scaling import unit_pixels
 from pellucid.errors import PellucidError, refusing, requiring
 from pellucid.files import StrPath, input_file, read_bytes
@@ -77,7 +78,7 @@ def frame_times(path: StrPath) -> list[float]:
 def _animation(path: StrPath) -> Timed:
     content = io.BytesIO(read_bytes(path, "clip", MOST_BYTES))
     with Image.open(content, formats=sorted({*ANIMATIONS.values()})) as picture:
-        _check_size(path, *picture.size)
+        check_size("clip", path, picture.size, content.getbuffer().nbytes)
         start = 0.0
         for number in range(getattr(picture, "n_frames", 1)):
             picture.seek(number)
@@ -92,7 +93,8 @@ def _film(path: StrPath) -> Timed:
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
             raise PellucidError(f"The clip '{path}' has no pictures that can be read; give another one.")
-        _check_size(path, stream.codec_context.width, stream.codec_context.height)
+        size = stream.codec_context.width, stream.codec_context.height
+        check_size("clip", path, size, os.fstat(file.fileno()).st_size)
         stretch, tick = float(stream.sample_aspect_ratio or 1), float(1000 * stream.time_base)
         for frame in container.decode(stream):
             tones = SDR if frame.color_trc in HDR else {}
@@ -100,12 +102,6 @@ def _film(path: StrPath) -> Timed:
             turned = np.rot90(shown.to_ndarray(), round(frame.rotation / 90))
             pixels = unit_pixels(np.ascontiguousarray(np.moveaxis(turned, -1, 0)))
             yield pixels, (frame.pts or 0) * tick, (frame.duration or 0) * tick
-
-
-def _check_size(path: StrPath, width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        found = f"{width} x {height} pixels, more than {MOST_PIXELS}"
-        raise PellucidError(f"The clip '{path}' has {found}; give a smaller one.")
 
 
 def imported(module: str) -> Any:

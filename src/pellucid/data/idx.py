@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pellucid.errors import PellucidError, refusing
-from pellucid.files import StrPath, input_file, readable
+from pellucid.files import StrPath, input_file, readable, require_modest
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 8
@@ -38,7 +38,7 @@ def read_idx(path: StrPath) -> Shaped[np.ndarray, "..."]:
         packed = raw.read(2) == _GZIP
         raw.seek(0)
         stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
-        return _read(file, stream, file.stat().st_size * (DEFLATE_RATIO if packed else 1))
+        return _read(file, stream, file.stat().st_size, packed)
 
 
 def idx_files(folder: Path) -> dict[str, Path]:
@@ -54,15 +54,16 @@ def idx_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(file: Path, stream: io.BufferedIOBase, most: int) -> Shaped[np.ndarray, "..."]:
-    """The array in an open IDX stream that cannot hold more than `most` bytes."""
+def _read(file: Path, stream: io.BufferedIOBase, held: int, packed: bool) -> Shaped[np.ndarray, "..."]:
+    """The array in an open IDX stream, of a file of `held` bytes."""
     kind, shape = _header(file, stream)
     size = math.prod(shape) * kind.itemsize
-    if size > most:
+    if size > held * (DEFLATE_RATIO if packed else 1):
         raise PellucidError(
             f"The IDX file '{file}' declares {_times(shape)} numbers ({readable(size)}), more than a file of its size "
             f"can hold; it is cut short or damaged, so fetch it again."
         )
+    require_modest("IDX file", file, held, size)
     content = stream.read(size + 1)  # at the end of a gzip stream the one too many checks its checksum
     if len(content) != size:
         ends = f"ends after {readable(len(content))} of" if len(content) < size else "goes on after"

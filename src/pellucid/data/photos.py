@@ -23,11 +23,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pellucid.data.idx import DEFLATE_RATIO
 from pellucid.data.metadata import Metadata, only_pixels
 from pellucid.data.scaling import pillow_of, unit_pixels
 from pellucid.errors import DAMAGE, PellucidError, refusing, unknown
-from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes
+from pellucid.files import StrPath, atomic_path, bundled_file, format_of, read_bytes, require_modest
 
 T = TypeVar("T")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")  # none that runs other programs
@@ -121,7 +120,7 @@ def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], mos
             known = [name for name in FORMATS if name in Image.OPEN]
             # From memory, for Pillow maps files, and one that another program cuts short meanwhile would end this one.
             with Image.open(io.BytesIO(content), formats=known) as picture:
-                _check_size(file, picture, most_pixels, len(content))
+                check_size("photo", file, picture.size, len(content), most_pixels)
                 picture.load()
                 with suppress(*DAMAGE):  # of its EXIF
                     ImageOps.exif_transpose(picture, in_place=True)
@@ -217,17 +216,15 @@ def fit_image(
     return np.repeat(whole, channels, axis=0) if len(whole) < channels else whole
 
 
-def _check_size(file: Path, picture: Image.Image, most: int, size: int) -> None:
-    if picture.width * picture.height > most:
+def check_size(what: str, path: StrPath, size: tuple[int, int], held: int, most: int = MOST_PIXELS) -> None:
+    """Raises PellucidError for more than `most` pixels, and for far more than a file of `held` bytes has reason to."""
+    width, height = size
+    if width * height > most:
         raise PellucidError(
-            f"The photo '{file}' has {picture.width} x {picture.height} pixels, more than the {most} that are "
-            f"read; give a smaller one."
+            f"The {what} '{path}' has {width} x {height} pixels, more than the {most} that are read; give a smaller "
+            f"one."
         )
-    if picture.format == "PNG" and picture.width * picture.height > size * DEFLATE_RATIO * 8:
-        raise PellucidError(
-            f"The photo '{file}' claims {picture.width} x {picture.height} pixels, more than {size} bytes can hold; it "
-            f"is damaged or cut short, so fetch it again."
-        )
+    require_modest(what, path, held, 3 * width * height)
 
 
 def photo_of(picture: Image.Image, name: StrPath = "picture") -> Photo:
@@ -238,8 +235,8 @@ def photo_of(picture: Image.Image, name: StrPath = "picture") -> Photo:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         alpha = unit_pixels(np.asarray(picture)[..., 3])
-    pixels = unit_pixels(np.asarray(picture.convert("RGB"))[..., :channels])
-    return Photo(np.ascontiguousarray(pixels.transpose(2, 0, 1)), alpha)
+    pixels = np.asarray(picture.convert("RGB"))[..., :channels].transpose(2, 0, 1)
+    return Photo(unit_pixels(np.ascontiguousarray(pixels)), alpha)
 
 
 def _deep_gray(file: Path, pixels: np.ndarray) -> np.ndarray:

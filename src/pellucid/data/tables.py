@@ -26,7 +26,7 @@ from jaxtyping import Shaped
 from pellucid.data.scaling import unit_images, unit_pixels
 from pellucid.data.splits import WHOLE, Split
 from pellucid.errors import PellucidError, refusing, summary
-from pellucid.files import StrPath, input_file, too_large
+from pellucid.files import StrPath, input_file, require_modest, too_large
 
 CSV_LIMIT = 2 * 10**9
 NPZ_LIMIT = 4 * 10**9
@@ -217,6 +217,7 @@ def _read_array(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
     """One array of an NPZ file; zipfile reads no more of it than the archive declares, which is bounded here."""
     if member.file_size > NPZ_LIMIT:
         raise too_large("NPZ file", f"{file}: {member.filename}", member.file_size, NPZ_LIMIT)
+    require_modest("NPZ file", file, file.stat().st_size, member.file_size)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise PellucidError(f"The NPZ file '{file}' is packed in a way that NumPy does not write; save it again.")
     with archive.open(member) as stream:

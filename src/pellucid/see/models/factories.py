@@ -14,7 +14,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torch.nn.parameter import is_lazy
 
-from pellucid.errors import PellucidError, refusing, shortened, summary, unknown
-from pellucid.files import StrPath, input_file
+from pellucid.errors import DAMAGE, PellucidError, refusing, shortened, summary, unknown
+from pellucid.files import StrPath, input_file, require_modest
 
 NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -145,6 +145,9 @@ def importing_from(folder: StrPath) -> Iterator[None]:
 
 def unpickled(path: Path) -> Any:
     """What a file of `torch.save` holds, if that is tensors and plain values alone; nothing in the file is run."""
+    with suppress(*DAMAGE), zipfile.ZipFile(path) as archive:
+        unpacked = sum(info.file_size for info in archive.infolist())
+        require_modest("file of weights", path, path.stat().st_size, unpacked)
     try:
         with refusing(f"The weights '{path}' are no whole state dict", "save them once more"):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -164,7 +167,7 @@ def archive_refused(path: Path) -> PellucidError | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except DAMAGE:
         return None
     if any("/code/" in name for name in names):
         return PellucidError(

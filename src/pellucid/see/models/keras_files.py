@@ -9,33 +9,37 @@ that the person has registered already. Links inside an HDF5 file can point to a
 A damaged HDF5 file can crash the process that reads it, so a child process reads it first.
 """
 
+import copy
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import PellucidError, refusing, shortened
-from pellucid.files import StrPath, input_file, readable
+from pellucid.errors import DAMAGE, PellucidError, refusing, shortened
+from pellucid.files import StrPath, input_file, require_modest, too_large
 from pellucid.see.models.keras_legacy import modern
 
 LARGEST_FILE, LARGEST_CONFIG = 2**35, 2**26
 PARTS = ("metadata.json", "config.json", "model.weights.h5")
 REHEARSAL = """
-import sys, zipfile
+import os, sys, zipfile
 import h5py
 
 def look(name, thing):
     for key in thing.attrs:
         thing.attrs[key]
-    if isinstance(thing, h5py.Dataset) and not thing.external and not thing.is_virtual and thing.nbytes < 2**30:
+    if isinstance(thing, h5py.Dataset) and not thing.external and not thing.is_virtual and thing.nbytes < most:
         thing[()]
 
 path = sys.argv[1]
+most = min(2**30, max(10**8, 100 * os.path.getsize(path)))
 if zipfile.is_zipfile(path):
     content = zipfile.ZipFile(path).open("model.weights.h5")
 with h5py.File(content if zipfile.is_zipfile(path) else path, "r") as file:
@@ -69,13 +73,13 @@ BUILD = "make the model by a function, package.module:factory, and give the file
 def load_model(keras: Any, path: StrPath) -> Any:
     """The model in a file; raises PellucidError for one that is missing, damaged, or holds code."""
     checked = input_file(path, "model", LARGEST_FILE)
-    _require_survivable(checked)
     is_zipped = checked.suffix.lower() == ".keras"
     config, version = _zipped(checked) if is_zipped else _hdf5(checked)
     what = f"'{path}', saved by Keras {version}, is no model that Keras {keras.__version__} can open"
     with refusing(what, BUILD):
         config = modern(keras, config)
         _require_plain(checked, config)
+        _require_affordable(keras, checked, config)
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         if is_zipped:
             model.load_weights(checked)
@@ -98,7 +102,6 @@ def load_weights(model: Any, path: StrPath) -> Any:
     if Path(path).suffix.lower() not in (".h5", ".hdf5"):
         raise PellucidError(f"The weights '{path}' are not for a Keras model; give a .weights.h5 or .h5 file.")
     checked = input_file(path, "file of weights", LARGEST_FILE)
-    _require_survivable(checked)
     _hdf5(checked)
     with refusing(f"The weights '{path}' do not fit the Keras model", "give those of this very model"):
         model.load_weights(checked)
@@ -116,9 +119,9 @@ def _zipped(path: Path) -> tuple[Any, str]:
                 f"The Keras file '{path}' {what}, so it is no plain network; save it by model.save('x.keras')."
             )
         sizes = {info.filename: info.file_size for info in held.infolist()}
-        if sizes["config.json"] > LARGEST_CONFIG or sum(sizes.values()) > LARGEST_FILE:
-            size = readable(sum(sizes.values()))
-            raise PellucidError(f"The Keras file '{path}' unpacks to {size}, too large for a network.")
+        require_modest("Keras file", path, path.stat().st_size, sum(sizes.values()))
+        if sizes["config.json"] > LARGEST_CONFIG:
+            raise too_large("Keras file", f"{path}: config.json", sizes["config.json"], LARGEST_CONFIG)
         if "model.weights.h5" in names:
             with held.open("model.weights.h5") as weights:
                 _hdf5(path, weights)
@@ -132,11 +135,14 @@ def _hdf5(path: Path, content: Any = None) -> tuple[Any, str]:
         import h5py
     except ImportError as error:
         raise PellucidError("Keras files need the package h5py; pip install 'pellucid[keras]'.") from error
+    _require_survivable(path)
     with (
         refusing(f"The Keras file '{path}' is damaged or something else", SAVE),
         h5py.File(path if content is None else content, "r") as file,
     ):
-        if (found := _leading_out(h5py, file)) is not None:
+        found, numbers = _leading_out(h5py, file)
+        require_modest("Keras file", path, path.stat().st_size, numbers)
+        if found is not None:
             raise PellucidError(f"The Keras file '{path}' has {found}; save the model once more, whole.")
         config, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "1")
         return None if config is None else json.loads(config), shortened(os.fsdecode(version), 20)
@@ -156,8 +162,8 @@ def _require_survivable(path: Path) -> None:
         )
 
 
-def _leading_out(h5py: Any, file: Any) -> str | None:
-    """The first link to another file, data stored in another file, or data too large to be weights; None without."""
+def _leading_out(h5py: Any, file: Any) -> tuple[str | None, int]:
+    """The first link to another file, or data stored in one, or None; and how many bytes the data claim to have."""
     numbers = 0
 
     def judged(name: str, link: Any) -> str | None:
@@ -170,9 +176,9 @@ def _leading_out(h5py: Any, file: Any) -> str | None:
         if found.external or found.is_virtual:
             return f"'/{name:.80}', which lies in another file"
         numbers += found.nbytes
-        return f"'/{name:.80}', which claims to have {readable(numbers)}" if numbers > LARGEST_FILE else None
+        return None
 
-    return file.visititems_links(judged)  # type: ignore[no-any-return]
+    return file.visititems_links(judged), numbers
 
 
 def _require_plain(path: Path, config: Any) -> None:
@@ -188,6 +194,16 @@ def _require_plain(path: Path, config: Any) -> None:
             waiting.extend(part.values())
             if "class_name" in part:
                 _require_known(path, part)
+
+
+def _require_affordable(keras: Any, path: Path, config: Any) -> None:
+    """Raise PellucidError for a description of far more numbers than the file has; it is built without memory first."""
+    numbers = 0
+    with suppress(*DAMAGE), keras.device("meta"):  # what cannot be built is refused by whoever builds it next
+        drawn = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
+        answers = [math.prod(one.shape[1:]) for layer in drawn.layers for one in keras.tree.flatten(layer.output)]
+        numbers = drawn.count_params() + max(answers, default=0)
+    require_modest("Keras file", path, path.stat().st_size, 4 * numbers)
 
 
 def _require_known(path: Path, part: Mapping[str, Any]) -> None:
