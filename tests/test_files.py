@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from pellucid.files import (
     output_folder,
     read_bytes,
     readable,
+    require_modest,
     write_rows,
 )
 from sources import ROOT
@@ -313,3 +315,13 @@ def test_a_name_that_fits_no_or_several_files_is_refused(template, words):
     """Rejects files that overwrite each other, and Python's own error for a format."""
     with pytest.raises(PellucidError, match=re.escape(words)):
         fill_name(template, [{"unit": 1, "layer": "a"}, {"unit": 2, "layer": "a"}])
+
+
+@pytest.mark.parametrize(
+    ("packed", "unpacked", "fair"),
+    [(1, 10**8, True), (1, 10**8 + 1, False), (10**7, 10**9, True), (10**7, 10**9 + 1, False)],
+)
+def test_a_file_may_unpack_to_a_hundred_times_its_size(packed: int, unpacked: int, fair: bool) -> None:
+    """Rejects a small file that is refused for being well packed, and a bomb that is let in."""
+    with nullcontext() if fair else pytest.raises(PellucidError, match="100 times as much"):
+        require_modest("table", "a.npz", packed, unpacked)

@@ -74,6 +74,12 @@ def told(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def processor_time() -> float:
+    """Seconds of it, of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 unpickled: list[str] = []  # what Python's own unpickler was asked for, which runs it
 
 
@@ -107,7 +113,7 @@ def attempt(read: object, file: Path, scratch: Path) -> Attempt:
     from pellucid.errors import PellucidError
 
     RESET.write_text("5", encoding="ascii")  # the peak is counted anew
-    held, begin = told("VmRSS"), sum(os.times()[:4])
+    held, begin = told("VmRSS"), processor_time()
     fault, taken = "", False
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="error"):
@@ -124,7 +130,7 @@ def attempt(read: object, file: Path, scratch: Path) -> Attempt:
             at = at.tb_next
         where = f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at is not None else "?"
         fault = f"{type(error).__name__}: {str(error)[:160]} ({where})"
-    spent, most = sum(os.times()[:4]) - begin, told("VmHWM") - held
+    spent, most = processor_time() - begin, told("VmHWM") - held
     if spent > SLOW:
         fault = fault or f"{spent:.2f} seconds of processor time"
     if most > HUGE:

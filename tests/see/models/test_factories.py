@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -269,6 +270,18 @@ def test_damaged_weights_are_explained(here):
         loaded(nn.Linear(1, 1), here / "none.pt")
     with pytest.raises(PellucidError, match="of no known kind"):
         loaded(nn.Linear(1, 1), here / "a.zip")
+    content = (here / "a.pt").read_bytes()
+    (here / "name.pt").write_bytes(content.replace(b"a/data.pkl", b"a/d\xfft\xff.pkl"))  # no name that Python can read
+    with pytest.raises(PellucidError, match=r"name\.pt' are no whole state dict"):
+        loaded(made("nets_of_mine:cnn"), here / "name.pt")
+
+
+def test_weights_that_unpack_to_a_thousand_times_their_file_are_refused(here):
+    """Rejects reading whatever an archive declares: PyTorch unpacks, though it never packs."""
+    with zipfile.ZipFile(here / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data/0", bytes(10**8 + 1))
+    with pytest.raises(PellucidError, match=r"a\.pt' has .* kB, but claims to unpack to 100 MB, more than 100 times"):
+        loaded(nn.Linear(1, 1), here / "a.pt")
 
 
 def test_weights_are_for_factories_only(here):

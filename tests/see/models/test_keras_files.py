@@ -217,6 +217,25 @@ def test_a_file_of_absurd_size_is_refused(tmp_path):
         open_model(path)
 
 
+@pytest.mark.parametrize(
+    "changed", [('"filters": 4', '"filters": 400000000'), ("[null, 8, 6, 2]", "[null, 80000, 60000, 2]")]
+)
+def test_a_description_of_absurd_size_is_refused(tmp_path, changed):
+    """Rejects building what a description asks for: 10 GB of weights, or of pixels, which the system ends us for."""
+    given = keras.Input((8, 6, 2))
+    model = keras.Model(given, keras.layers.Conv2D(4, 3)(given))
+    path, out = saved(model, tmp_path / "plain.keras"), tmp_path / "large.keras"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(out, "w") as archive:
+        for name in whole.namelist():
+            held = whole.read(name)
+            if name == "config.json":
+                assert changed[0].encode() in held
+                held = held.replace(*map(str.encode, changed))
+            archive.writestr(name, held)
+    with pytest.raises(PellucidError, match=r"large\.keras' has .* kB, but claims to unpack to .* GB"):
+        open_model(out)
+
+
 def test_strange_parts_of_an_archive_are_refused(tmp_path):
     """Rejects weights as NPZ, which may be pickles, and assets that other layers read."""
     path = saved(plain(), tmp_path / "plain.keras")
