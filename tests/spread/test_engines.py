@@ -39,8 +39,10 @@ def test_an_address_that_does_not_answer(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
         for address, said in (
             (f"127.0.0.1:{port}", f"No Ray cluster answers at '127.0.0.1:{port}'"),
+            ("auto", f"No Ray cluster answers at '127.0.0.1:{port}'"),
             ("nowhere", "give auto, or host:port"),
             ("ray://127.0.0.1:10001", "give auto, or host:port"),
         ):

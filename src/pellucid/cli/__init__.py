@@ -41,6 +41,9 @@ SHORT = {"-q": "--quiet", "-v": "--verbose"}
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command that the words (those of the shell, if None) spell, and return the exit code."""
     if words is None:  # the process is ours
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # names may have letters that the terminal lacks
         gc.set_threshold(FEW_COLLECTIONS)
         atexit.register(gc.freeze)  # nor does the interpreter have to look at all objects again when it ends
     tokens = [SHORT.get(token, token) for token in (sys.argv[1:] if words is None else words)]

@@ -224,7 +224,7 @@ class RayEngine(Engine):
 def _connect(settings: EngineSettings) -> None:
     """Connect to the cluster at the address, or start one here; raises PellucidError where that fails."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    address = settings.address
+    address = os.environ.get("RAY_ADDRESS", "auto") if settings.address == "auto" else settings.address
     try:
         if address is None:
             workers = settings.workers if settings.workers else thread_count()

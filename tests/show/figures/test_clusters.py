@@ -1,11 +1,13 @@
 """What was found about clusters is drawn at the numbers that were found."""
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pellucid.learn.experiments.clusters import Comparison, LearningCurve, Scan, ScanRow
 from pellucid.show.console import comparison_text, scan_line, scan_text
+from pellucid.show.figures.axes import save_figure
 from pellucid.show.figures.experiments import clusters_figure
 
 SCAN = Scan(
@@ -92,3 +94,12 @@ def test_a_scan_of_few_numbers_is_drawn(count):
     FigureCanvasAgg(figure).draw()
     for axes in figure.axes[1:4]:
         assert [point[0] for point in curves(axes)[0]] == [10, 20][:count]
+
+
+def test_a_matplotlibrc_of_ones_own_changes_no_figure(tmp_path):
+    """Rejects words set by LaTeX, which may lack, a picture that is cropped, and defaults that stay with the person."""
+    theirs = {"text.usetex": True, "savefig.bbox": "tight", "savefig.transparent": True, "axes.facecolor": "black"}
+    plain = save_figure(clusters_figure(SCAN, FOUND), tmp_path / "plain.png").read_bytes()
+    with matplotlib.rc_context(theirs):
+        assert save_figure(clusters_figure(SCAN, FOUND), tmp_path / "theirs.png").read_bytes() == plain
+        assert matplotlib.rcParams["text.usetex"]

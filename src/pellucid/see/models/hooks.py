@@ -141,8 +141,8 @@ class ForwardRecorder(Reader):
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
                 f"The model '{self._name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, though "
-                f"it ran when it was opened; make its forward bear any number of images and gradients, or give images of "
-                f"the size that it takes. It said: {summary(error)}"
+                f"it ran when it was opened; make its forward bear any number of images and gradients, or give "
+                f"images of the size that it takes. It said: {summary(error)}"
             ) from error
         finally:
             self._recording = False

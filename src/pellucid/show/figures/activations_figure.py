@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from pellucid.data.figures import own_style
 from pellucid.data.pixels import enlarge
 from pellucid.errors import PellucidError
 from pellucid.learn.metrics import class_names
@@ -38,6 +39,7 @@ MOST_MAPS, ALL_MAPS = 128, 1024  # of one layer, of all layers together
 MOST_CLASSES, LIKELIEST = 20, 10  # all classes are drawn, or these
 
 
+@own_style()
 def activations_figure(*found: Activations, truth: int | None = None, classes: Sequence[str] | None = None) -> Figure:
     """The image (in [0, 1]), all layers' activations, and the class probabilities, from top to bottom.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pellucid.data.figures import ShownFigure
+from pellucid.data.figures import ShownFigure, own_style
 from pellucid.files import StrPath, atomic_path, format_of
 from pellucid.show import style
 from pellucid.show.figures.wall import Pixels
@@ -92,6 +92,7 @@ def style_plot(axes: Axes, size: float = 7.5, line: float = 0.7) -> None:
     axes.margins(x=0.01)
 
 
+@own_style()
 def save_figure(figure: Figure, path: StrPath) -> Path:
     """Write a figure; raises PellucidError for another format than PNG, PDF or SVG, and where the disk refuses."""
     suffix = format_of(path, FIGURES)

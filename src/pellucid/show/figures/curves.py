@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from pellucid.data.figures import own_style
 from pellucid.learn.history import History
 from pellucid.show.figures.axes import DPI, SANS, add_plot, draw_text, pixel_figure, style_plot
 from pellucid.show.labels import scientific
@@ -44,6 +45,7 @@ class Line:
     form: str | None = None
 
 
+@own_style()
 def curves_figure(history: History) -> Figure:
     """All of it, three plots in a row; what a history has nothing to say about is left out."""
     error = [_average_line(history, "error", "error", COLORS[0], ".2g")]
@@ -229,6 +231,7 @@ def accuracy_curve(epochs: Sequence[float | int], accuracies: Mapping[str, Seque
     )
 
 
+@own_style()
 def _small_plot(title: str, words: str, lines: Sequence[Line], *, log: bool = False) -> Figure:
     figure = Figure(figsize=(5.0, 3.2), dpi=DPI, facecolor=LIGHT.paper)
     axes = figure.add_axes((0.1, 0.15, 0.7, 0.75))

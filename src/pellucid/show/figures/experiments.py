@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pellucid.data.figures import own_style
 from pellucid.errors import PellucidError
 from pellucid.learn.experiments.clusters import Comparison, LearningCurve, Scan
 from pellucid.learn.experiments.study_results import Study, Summary, Values
@@ -31,6 +32,7 @@ LABELS = 380  # pixels for the words of a combination
 MOST = 400  # lines; more make no picture
 
 
+@own_style()
 def study_figure(found: Study) -> Figure:
     """Accuracy on the left, mean seconds of a training on the right; raises PellucidError for too many to draw."""
     summaries = found.summaries()
@@ -119,6 +121,7 @@ MARK = 12  # size of the ring around the suggested K
 LOWEST = 0.9  # accuracies below are left out of the picture, where both get beyond
 
 
+@own_style()
 def clusters_figure(scan: Scan, found: Comparison, target: float | None = None) -> Figure:
     """The scan above, the comparison below.
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pellucid.data.figures import own_style
 from pellucid.errors import PellucidError, requiring
 from pellucid.files import StrPath, atomic_path, check_output, output_folder
 from pellucid.learn.backprop_trace import trace_backprop
@@ -70,6 +71,7 @@ class Live(AbstractContextManager["Live"]):
             if len(self._frames) == MOST_FRAMES:
                 self._frames, self.every = self._frames[::2], 2 * self.every
 
+    @own_style()
     def draw(self, trainer: Trainer) -> None:
         """Draw now: the curves so far, the same image as ever, and the worst of the last batch."""
         self._drawn = len(trainer.history.batches)

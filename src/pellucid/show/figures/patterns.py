@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from pellucid.data.figures import own_style
 from pellucid.data.pixels import DEVIATIONS, Tones
 from pellucid.errors import PellucidError
 from pellucid.show.figures.axes import FigureBoard, draw_image, draw_text, pixel_figure
@@ -19,11 +20,13 @@ from pellucid.show.figures.wall import draw_wall, image_tones
 from pellucid.show.style import GAP, LIGHT, MARGIN
 
 
+@own_style()
 def wall_figure(images: Float[np.ndarray, "unit channel height width"], *rest: Any, **named: Any) -> Figure:
     """Every unit's pattern with its number and activation, as `draw_wall` draws it."""
     return draw_wall(FigureBoard, images, *rest, **named).figure
 
 
+@own_style()
 def strip_figure(
     frames: Float[np.ndarray, "frame channel height width"],
     captions: Sequence[str],

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
+from pellucid.data.figures import own_style
 from pellucid.errors import PellucidError, shortened
 from pellucid.learn.metrics import class_names
 from pellucid.see.dataset.class_means import MANY, ClassMeans
@@ -33,6 +34,7 @@ ACROSS = 5
 LONGEST = 14  # letters of a name
 
 
+@own_style()
 def class_means_figure(found: ClassMeans) -> Figure:
     """Mean images, gray for one channel and in colour for three; of many classes, only those that have one."""
     names = class_names(found.classes, len(found.counts))
@@ -65,6 +67,7 @@ LETTER = 6  # pixels of a letter, about
 FOOT = 22  # pixels below a picture, for its words
 
 
+@own_style()
 def dream_panel(dream: Dream) -> Figure:
     """The photo, gray, the dream, and the dream with its contrast, two by two."""
     photo = torch.from_numpy(dream.before)
@@ -74,6 +77,7 @@ def dream_panel(dream: Dream) -> Figure:
     )
 
 
+@own_style()
 def stages_panel(dream: Dream) -> Figure:
     """A row for each round and level: the small pieces that the model saw before, during and after their ascent, these
     enlarged and put together, with the photo's detail, and the picture after the round.
@@ -121,6 +125,7 @@ def _rows(rows: list[list[tuple[str, Tensor]]], width: int) -> Figure:
     return figure
 
 
+@own_style()
 def captioned_figure(cells: Sequence[tuple[str, str, Float32[np.ndarray, "channel height width"]]]) -> Figure:
     """Pictures in [0, 1], each with its name and some words below."""
     _, height, width = cells[0][2].shape

@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pellucid.data.figures import own_style
 from pellucid.data.pixels import enlarge, tile_sheet
 from pellucid.learn.backprop_trace import BackpropTrace
 from pellucid.learn.history import History
@@ -38,6 +39,7 @@ NAMED = 24  # classes with names under their bars
 GROUND = 176  # gray between activations, which are dark; black is between what is gray at zero
 
 
+@own_style()
 def training_figure(
     history: History,
     seen: BackpropTrace,

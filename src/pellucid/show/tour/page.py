@@ -21,6 +21,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from pellucid.data.digits import BRIGHTEST, SIZES, read_cells
+from pellucid.data.figures import own_style
 from pellucid.data.pixels import tile_sheet
 from pellucid.data.scaling import byte_pixels
 from pellucid.data.splits import Split, split_three_ways
@@ -103,7 +104,7 @@ def themed_svg(figure: Figure, name: str) -> Markup:
     name: begins every id in it, since those of several figures on one page must differ.
     """
     memory = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "pellucid"}):
+    with own_style(), rc_context({"svg.fonttype": "none", "svg.hashsalt": "pellucid"}):
         figure.savefig(memory, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     drawing = memory.getvalue()
     drawing = drawing[drawing.index("<svg") :]
