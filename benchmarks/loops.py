@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from pellucid.data.splits import Split
+from pellucid.kernels import cross_entropy
 from pellucid.learn.layers import Conv, Dense, Pool
-from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
 
 Array = np.ndarray

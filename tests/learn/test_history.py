@@ -9,9 +9,9 @@ import pytest
 from learn import small
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError, PellucidWarning
+from pellucid.kernels import cross_entropy
 from pellucid.learn.history import MovingAverage, moving_average
 from pellucid.learn.layers import Dense, Flatten
-from pellucid.learn.losses import cross_entropy
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
 from pellucid.learn.train_step import train_step

@@ -10,9 +10,9 @@ from beside import distance, to_batch_last, torch_network
 from pellucid.data.scaling import Scaling
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
+from pellucid.kernels import cross_entropy
 from pellucid.learn.io.config import ARCHITECTURES, layer_names
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
-from pellucid.learn.losses import cross_entropy
 from pellucid.learn.network import Network
 from pellucid.learn.train_step import train_step
 from pellucid.learn.training import train

@@ -126,7 +126,6 @@ def _alone(path: Path) -> Split:
 
 
 def _two_tables(train: Path, test: Path) -> dict[str, Split]:
-    """One table to train on, and another to test on."""
     if train.exists() and test.exists() and train.samefile(test):
         raise PellucidError(f"The file '{train}' is given to train on and to test on; give two files, or it alone.")
     return {"train": _alone(train), "test": _alone(test)}

@@ -101,7 +101,6 @@ class _Cache(FunctionCache):
             return self._load_overload(signature, context)  # type: ignore[no-untyped-call]
 
     def save_overload(self, signature: Any, code: Any) -> None:
-        """Keep it, if that is possible."""
         try:
             super().save_overload(signature, code)  # type: ignore[no-untyped-call]
         except OSError:

@@ -13,11 +13,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from pellucid.kernels import reference
 from pellucid.kernels.jit import LANES, WIDE, compiled, exact, inlined, vectorized
-from pellucid.kernels.reference import Array, Filters, Images, Maps, Size
+from pellucid.kernels.reference import Array, Bias, Filters, Images, Maps, Size
 from pellucid.kernels.simd import tile
 
 CHUNK = np.uint64(512)  # elements of a row multiplied at once with all others: eight such pieces of float32 are 16 KiB
@@ -195,15 +194,9 @@ def _weight_gradient(x, runs, offsets, rows, dy, plane, outputs, sums):  # type:
 
 @compiled(reference.convolve)
 def convolve(
-    x: Images,
-    w: Filters,
-    b: Float[Array, " map"],
-    rectify: bool = False,
-    border: Size = (0, 0),
-    out: Size | None = None,
-    stride: Size = (1, 1),
-    dilation: Size = (1, 1),
-) -> Maps:
+    x: Images, w: Filters, b: Bias, rectify: bool = False, border: Size = (0, 0), out: Size | None = None,
+    stride: Size = (1, 1), dilation: Size = (1, 1),
+) -> Maps:  # fmt: skip
     """Cross-correlation with bias; if `rectify`, negative results become zero in the same pass.
 
     border: rows and columns of zeros above x and to its left.  out: (height, width) of y; as many as fit without a

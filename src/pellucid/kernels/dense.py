@@ -17,10 +17,8 @@ from jaxtyping import Float
 from pellucid.kernels import reference
 from pellucid.kernels.convolution import MANY, TAPS, Plan, sum_runs
 from pellucid.kernels.jit import LANES, compiled
-from pellucid.kernels.reference import Array
+from pellucid.kernels.reference import Array, Bias, Features, Units, Weights
 from pellucid.kernels.threads import run_in_order, shards
-
-Weights = Float[Array, "unit feature"]
 
 DEEP = np.uint64(256)
 """Products summed before those of the next rows, where a is read by rows: so many of x stay in the nearest cache."""
@@ -54,20 +52,15 @@ def _product(a: Float[Array, "row depth"], x: Float[Array, "depth column"], b: A
 
 
 @compiled(reference.dense_forward)
-def dense_forward(
-    w: Weights, x: Float[Array, "feature batch"], b: Float[Array, " unit"], rectify: bool = False
-) -> Float[Array, "unit batch"]:
+def dense_forward(w: Weights, x: Features, b: Bias, rectify: bool = False) -> Units:
     """w x + b; if `rectify`, negative results become zero in the same pass."""
     return _product(np.ascontiguousarray(w), x, np.ascontiguousarray(b), rectify)
 
 
 @compiled(reference.dense_gradients)
 def dense_gradients(
-    w: Weights,
-    x: Float[Array, "feature batch"],
-    dy: Float[Array, "unit batch"],
-    wanted: tuple[bool, bool] = (True, True),
-) -> tuple[Weights | None, Float[Array, "feature batch"] | None]:
+    w: Weights, x: Features, dy: Units, wanted: tuple[bool, bool] = (True, True)
+) -> tuple[Weights | None, Features | None]:
     """The gradients of `dense_forward` for w and for x; None for one that is not wanted."""
     units, features = w.shape
     dw = _product(np.ascontiguousarray(dy), x.T, np.zeros(units, w.dtype)) if wanted[0] else None

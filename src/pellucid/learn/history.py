@@ -202,7 +202,6 @@ class History:
             write_text(path, json.dumps(self.to_dict(), allow_nan=False))
 
     def _rows(self) -> Iterator[list[Any]]:
-        """The rows of a CSV table, its header first."""
         columns: dict[str, list[float]] = {}
         for name in COLUMNS:
             values = self.column(name)

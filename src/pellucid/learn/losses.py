@@ -16,10 +16,7 @@ from jaxtyping import Float
 
 from pellucid import kernels
 from pellucid.errors import require_known
-from pellucid.kernels import cross_entropy, softmax
 from pellucid.learn.layers import Array
-
-__all__ = ["LOSSES", "Loss", "cross_entropy", "loss_named", "probabilities_of", "softmax"]
 
 
 class Loss(NamedTuple):
@@ -34,7 +31,7 @@ class Loss(NamedTuple):
 
 
 LOSSES: dict[str, Loss] = {
-    "cross-entropy": Loss(softmax, cross_entropy),
+    "cross-entropy": Loss(kernels.softmax, kernels.cross_entropy),
     "log-loss": Loss(kernels.sigmoid, kernels.log_loss),
     "sigmoid-cross-entropy": Loss(kernels.sigmoid, kernels.sigmoid_cross_entropy),
 }
@@ -55,4 +52,4 @@ def probabilities_of(
         return outputs
     if outputs.min() >= 0 and np.abs(outputs.sum(axis=1) - 1).max() < 1e-4:
         return outputs
-    return np.ascontiguousarray(softmax(outputs.T).T)
+    return np.ascontiguousarray(kernels.softmax(outputs.T).T)

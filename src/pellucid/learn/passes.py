@@ -154,7 +154,6 @@ class _WayBack:
         return "both" if self._wanted == "parameters" and index > self._lowest else self._wanted
 
     def arrive(self, index: int) -> Any:
-        """The gradient of the layer's output."""
         waiting = self._waiting.pop(index, None)
         if waiting is not None:
             self.dy = waiting if self.dy is None else self.dy + waiting
@@ -163,13 +162,11 @@ class _WayBack:
         return self.dy
 
     def leave(self, index: int, found: tuple[Parameters, Any], seconds: float) -> None:
-        """Keep what a layer gave."""
         own, self.dy = found
         self.gradients.update({f"{self._trace.names[index]}.{part}": value for part, value in own.items()})
         self._trace.backward_seconds.append(seconds)
 
     def run(self, begin: int, end: int) -> None:
-        """Back through the layers from `end` to `begin`."""
         for index in reversed(range(begin, end)):
             now, layer, cache = perf_counter(), self._trace.layers[index], self._trace.caches[index]
             dy: Any = self.arrive(index)

@@ -25,12 +25,12 @@ from pellucid.kernels import run_in_order
 from pellucid.learn.layers import Array, BatchNorm, Layer, Parameters
 from pellucid.learn.network import Network
 from pellucid.learn.passes import Trace
-from pellucid.learn.robust import Perturbation, perturbed
+from pellucid.learn.robust import perturbed
+
+EachLayer = Float64[Array, " layer"]
 
 
-def layer_stats(
-    layers: Sequence[Layer], outputs: Sequence[Array]
-) -> tuple[Float64[Array, " layer"], Float64[Array, " layer"]]:
+def layer_stats(layers: Sequence[Layer], outputs: Sequence[Array]) -> tuple[EachLayer, EachLayer]:
     """(largest, dead) of the layers' outputs, each (unit, ..., batch)."""
     largest = np.empty(len(layers))
     dead = np.full(len(layers), np.nan)
@@ -42,15 +42,13 @@ def layer_stats(
     return largest, dead
 
 
-def gradient_norms(names: Sequence[str], gradients: Mapping[str, Array]) -> Float64[Array, " layer"]:
+def gradient_norms(names: Sequence[str], gradients: Mapping[str, Array]) -> EachLayer:
     """The norm of each layer's gradient, weights and biases together; NaN for a layer without."""
     parts = [[gradients[key] for key in (f"{name}.weight", f"{name}.bias") if key in gradients] for name in names]
     return np.array([_norm(*own) if own else np.nan for own in parts])
 
 
-def update_ratios(
-    names: Sequence[str], before: Mapping[str, Array], after: Mapping[str, Array]
-) -> Float64[Array, " layer"]:
+def update_ratios(names: Sequence[str], before: Mapping[str, Array], after: Mapping[str, Array]) -> EachLayer:
     """How far each layer's weights were moved, by their norm before; NaN for a layer without, or of zeros."""
     ratios = np.full(len(names), np.nan)
     for index, key in enumerate(f"{name}.weight" for name in names):
@@ -100,19 +98,20 @@ def train_step(
     labels: Integer[Array, " batch"],
     *,
     stats: bool = False,
-    perturbation: Perturbation | None = None,
+    robust: tuple[float, Array] | None = None,
     seed: Sequence[int] = (0,),
     smoothing: float = 0.0,
 ) -> StepResult:
     """The step of a batch of images in [0, 1].
 
-    stats: take layer statistics of the first shard as well.  perturbation: how the images move first, see robust.py.
-    seed: of the random numbers of layers that drop some of theirs.  smoothing: of the labels, see reference.py.
+    stats: take layer statistics of the first shard as well.  robust: how far the images move first, and from what noise
+    of their shape, see robust.py.  seed: of the random numbers of layers that drop some of theirs.  smoothing: of the
+    labels, see reference.py.
     """
 
     def prepared(part: slice) -> Array:
         x = network.to_batch_last(images[part])
-        return x if perturbation is None else perturbed(network, x, labels[part], perturbation.part(part))
+        return x if robust is None else perturbed(network, x, labels[part], robust[0], robust[1][part])
 
     parts = network.shards(len(labels))
     traces = network.forward_shards(run_in_order(prepared, parts), seed)

@@ -36,7 +36,7 @@ from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network, Opened, hand_written
 from pellucid.learn.optimizers import Optimizer, overflow, plateaus, rate_at, ridge_term, warmup_factor
-from pellucid.learn.robust import Perturbation
+from pellucid.learn.robust import distance_at
 from pellucid.learn.train_step import StepResult, gradient_norms, layer_stats, train_step, update_ratios
 from pellucid.progress import bar, compiling
 from pellucid.settings import TrainSettings
@@ -216,7 +216,6 @@ class Trainer:
         return self.history.epochs[-1]
 
     def _warn(self, found: Iterable[symptoms.Symptom]) -> None:
-        """Warn of each symptom once in a training."""
         for symptom, sentence in found:
             if symptom not in self._told:
                 self._told.add(symptom)
@@ -244,14 +243,13 @@ class Trainer:
         rate *= warmup_factor(settings, epoch * len(batches) + number)
         judged = number + 1 == len(batches) or (settings.dev_batches > 0 and (number + 1) % settings.dev_batches == 0)
         stats = judged or number % STATS_EVERY == 0
-        perturbation = None
+        robust = None
         if settings.robust > 0:
-            made, rng = epoch * len(batches) + number, np.random.default_rng([settings.seed, epoch, number, 1])
-            perturbation = Perturbation.of_batch(settings.robust, made, images.shape, rng)
+            rng = np.random.default_rng([settings.seed, epoch, number, 1])
+            made = distance_at(settings.robust, epoch * len(batches) + number)
+            robust = (made, rng.standard_normal(images.shape, np.float32))
         labels, seed, smoothing = train.labels[chosen], (settings.seed, epoch, number, 2), settings.label_smoothing
-        step = train_step(
-            self.network, images, labels, stats=stats, perturbation=perturbation, seed=seed, smoothing=smoothing
-        )
+        step = train_step(self.network, images, labels, stats=stats, robust=robust, seed=seed, smoothing=smoothing)
         worst = step.losses.argmax()
         self.worst = (plain[worst], int(labels[worst]))
         ridge = ridge_term(self.network.parameters, settings.ridge, len(chosen))
@@ -293,7 +291,6 @@ class Trainer:
         raise DivergedError(f"{what} {where}; train again with a smaller one{kept}.")
 
     def _keep(self) -> None:
-        """Write the checkpoint where it is time to."""
         seconds, batches = self.settings.checkpoint_seconds, self.settings.checkpoint_batches
         then, count = self._saved
         if (batches > 0 and len(self.history.batches) - count >= batches) or (0 < seconds <= monotonic() - then):

@@ -8,7 +8,7 @@ from torch import nn
 import pellucid as pc
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, PellucidWarning
-from pellucid.learn.losses import softmax
+from pellucid.kernels import softmax
 from pellucid.learn.metrics import Scores
 from pellucid.see.dataset.class_means import average
 from pellucid.see.dataset.fitting import class_places, data_for, evaluate, split_for

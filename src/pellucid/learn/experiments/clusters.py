@@ -288,7 +288,6 @@ def require_clusters(network: Network, wanted: ClusterSettings, data: Data) -> N
 def _course(
     name: str, network: Network, data: Data, settings: TrainSettings, begin: float, progress: bool
 ) -> LearningCurve:
-    """Train, and keep the time since `begin`."""
     trainer = Trainer(network, data, settings.model_copy(update={"test": True}))
     preparation = perf_counter() - begin
     epochs = list(trainer.run(progress=progress))

@@ -5,8 +5,19 @@ from typing import Any, ClassVar
 
 from pellucid import kernels
 from pellucid.errors import PellucidError
-from pellucid.learn import activations
-from pellucid.learn.layers.base import Array, Count, Layer, Padding, Pair, Parameters, Shape, Size, pair, require_image
+from pellucid.learn.layers.base import (
+    ActivationName,
+    Array,
+    Count,
+    Layer,
+    Padding,
+    Pair,
+    Parameters,
+    Shape,
+    Size,
+    pair,
+    require_image,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,7 @@ class Conv(Layer):
 
     maps: Count
     kernel: Size
-    activation: activations.Name = "relu"
+    activation: ActivationName = "relu"
     padding: Padding = "valid"
     stride: Size = 1
     dilation: Size = 1

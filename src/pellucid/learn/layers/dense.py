@@ -12,8 +12,7 @@ import numpy as np
 
 from pellucid import kernels
 from pellucid.errors import PellucidError
-from pellucid.learn import activations
-from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape
+from pellucid.learn.layers.base import ActivationName, Array, Count, Layer, Parameters, Shape
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Dense(Layer):
     """Every unit sees every feature: y = activation(w x + b)."""
 
     units: Count
-    activation: activations.Name = "relu"
+    activation: ActivationName = "relu"
     kind: ClassVar[str] = "dense"
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -12,8 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid import kernels
-from pellucid.learn import activations
-from pellucid.learn.layers.base import Array, Given, Gradients, Layer, Parameters, Shape, Share, Wanted
+from pellucid.learn.layers.base import ActivationName, Array, Given, Gradients, Layer, Parameters, Shape, Share, Wanted
 
 STATISTICS = ("mean", "variance")  # parameters that no gradient moves
 PARTS = ("weight", "bias", *STATISTICS)  # all that a layer's parameters are called
@@ -28,7 +27,7 @@ class BatchNorm(Layer):
     arXiv:1502.03167).
     """
 
-    activation: activations.Name = "relu"
+    activation: ActivationName = "relu"
     momentum: Share = 0.1
     least: Share = 1e-5
     kind: ClassVar[str] = "norm"

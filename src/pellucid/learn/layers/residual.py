@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.errors import PellucidError
-from pellucid.learn import activations
-from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape, require_image
+from pellucid.learn.layers.base import ActivationName, Array, Count, Layer, Parameters, Shape, require_image
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Residual:
     """
 
     layers: Sequence[Any]
-    activation: activations.Name = "relu"
+    activation: ActivationName = "relu"
 
     @property
     def flat(self) -> tuple[Layer, ...]:
@@ -46,7 +45,7 @@ class Sum(Layer):
     """y = activation(x + shortcut), the shortcut being what the layer `back` layers before this one took."""
 
     back: Count
-    activation: activations.Name = "relu"
+    activation: ActivationName = "relu"
     kind: ClassVar[str] = "sum"
 
     def output_shape(self, shape: Shape) -> Shape:
