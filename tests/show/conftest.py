@@ -11,7 +11,7 @@ import pytest
 from pellucid.data.splits import Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.show.pages import network_table
+from pellucid.show.pages import lesson_table, network_table
 from pellucid.show.tour import page as images
 from pellucid.show.tour.page import SpriteSheet
 from pellucid.show.tour.stages import Facts, ascent_starts
@@ -169,7 +169,7 @@ def pictures(invented: Facts) -> Facts:
         "network": network_table(network),
         "digits": images.packed_digits(0),
         "starts": ascent_starts(network, 0),
-        "lesson": images.lesson(split, 2, HOSTILE),
+        "lesson": lesson_table(split.images[2], 2, HOSTILE),
     }
 
 
@@ -196,6 +196,8 @@ def faults() -> Callable[[Any], list[str]]:
     asked = {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": AXE}}
 
     def found(page: Any) -> list[str]:
+        for frame in page.frames[1:]:  # what stands in a page's frames is part of it
+            frame.evaluate(core.Axe().axe_script)
         broken = core.Axe().run(page, options=asked).response["violations"]
         return [f"{one['id']}, {len(one['nodes'])} times: {one['nodes'][0]['html'][:300]}" for one in broken]
 

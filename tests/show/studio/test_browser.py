@@ -347,3 +347,78 @@ def test_what_cannot_act_is_not_live(page):
     page.locator("#train-stop").click()
     said(page, "The other tabs have it as")
     assert on.is_enabled()
+
+
+def test_a_drawing_is_worked_out_number_by_number(page, faults):
+    """Rejects a lesson of another network or drawing, one that scrolls in a frame of its own, one that stays light in
+    the dark, and one that is left when something else is drawn."""
+    assert not page.locator("#work").is_visible()
+    draw(page, THREE)
+    said(page, "reads 3")
+    page.locator("#work").click()
+    lesson = page.frame_locator("#lesson iframe")
+    lesson.locator(".chain button", has_text="pool2").click()
+    assert lesson.locator("[name=truth]").input_value() == "3"
+    assert lesson.locator(".working h3").inner_text().startswith("pool2, map ")
+    lesson.locator(".ways button[value=back]").click()
+    lesson.locator(".chain button", has_text="conv2").click()
+    lesson.locator(".field").click(position={"x": 279, "y": 279})  # beyond the last window of the pool
+    assert lesson.locator(".say").inner_text().startswith("No window of the pool reaches this far")
+    frame = page.query_selector("#lesson iframe").content_frame()
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 850})
+        page.evaluate(DRAWN)
+        assert frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.wait_for_function(
+            "() => { const frame = document.querySelector('#lesson iframe'); "
+            "return Math.abs(frame.offsetHeight - frame.contentDocument.body.offsetHeight) < 40; }"
+        )
+        assert faults(page) == []
+    light = frame.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Dark or light").click()
+    page.evaluate(DRAWN)
+    assert frame.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert faults(page) == []
+    draw(page, [(140, 60), (140, 220)])
+    page.locator("#lesson iframe").wait_for(state="detached")
+
+
+def test_a_network_that_the_lesson_cannot_follow_is_named(page):
+    """Rejects a traceback, and a lesson of the network before."""
+    draw(page, THREE)
+    said(page, "reads 3")
+    field(page, "Model").fill("efficientnet-lite0")
+    page.keyboard.press("Enter")
+    said(page, "efficientnet-lite0 reads")
+    page.locator("#work").click()
+    said(page, "which efficientnet-lite0 is not")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("dark", [False, True])
+def test_patterns_fill_the_page(page, faults, width, dark):
+    """Rejects small tiles in a corner of a wide page, a picture wider than the page, tab labels that are cut, and boxes
+    of numbers at uneven heights."""
+    page.set_viewport_size({"width": width, "height": 850})
+    if dark:
+        page.get_by_role("button", name="Dark or light").click()
+    for label in page.get_by_role("tab").all():
+        assert label.evaluate("e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth")
+    tab(page, "Patterns")
+    left, right = (field(page, name).bounding_box() for name in ("L1", "L2"))
+    assert left["y"] == pytest.approx(right["y"], abs=1)
+    assert right["x"] > left["x"] + left["width"]
+    page.locator("#evolve").click()
+    said(page, "16 patterns in")
+    stage, tiles = (
+        page.locator("#stage").bounding_box(),
+        [one.bounding_box() for one in page.locator("#stage .tile").all()],
+    )
+    assert max(one["x"] + one["width"] for one in tiles) - stage["x"] > 0.8 * stage["width"]
+    assert len(tiles) == 16
+    field(page, "Units").fill("3")
+    page.locator("#evolve").click()
+    said(page, "1 pattern in")
+    assert page.locator("#stage .portrait img").bounding_box()["width"] > 0.8 * min(stage["width"], 700)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults(page) == []

@@ -14,7 +14,7 @@ from pellucid.data.digits import load_digits
 from pellucid.kernels import reference
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
-from pellucid.show.pages import network_table
+from pellucid.show.pages import lesson_table, network_table
 from pellucid.show.tour import page as pages
 from pellucid.show.tour.stages import Facts
 
@@ -190,7 +190,10 @@ def page(chromium: Any, network: Network, written: Path, invented: Facts, pictur
     """The tour's page with that network; nothing may be asked of any other, and nothing said on the console."""
     path, data = written / "index.html", load_digits(0)
     if not path.exists():
-        lesson = {"network": network_table(network), "lesson": pages.lesson(data.test, INDEX, data.classes)}
+        lesson = {
+            "network": network_table(network),
+            "lesson": lesson_table(data.test.images[INDEX], data.test.labels[INDEX], data.classes),
+        }
         path.write_text(pages.render_page(invented, {**pictures, **lesson}), encoding="utf-8")
     context = chromium.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
     one = context.new_page()
@@ -419,3 +422,29 @@ def test_the_tour_is_for_everybody(page: Any, faults: Any, width: int, scheme: s
     stop(page, "conv2")
     page.click(".wall button >> nth=0")
     assert faults(page) == []
+
+
+def test_what_a_person_draws_is_worked_out_and_the_truth_is_hers(page: Any, network: Network):
+    """Rejects the page's digit in place of the drawing, numbers of the digit before, a truth that is not what the
+    network reads, and another truth that changes the words but no gradient."""
+    page.evaluate("document.addEventListener('follow', ({ detail }) => { window.given = [...detail.image]; })")
+    easel = page.locator(".easel")
+    easel.scroll_into_view_if_needed()
+    box = easel.bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.8 * box["height"], steps=6)
+    page.mouse.up()
+    page.click("#play .follow")
+    drawn = np.array(page.evaluate("window.given"), np.float32).reshape(1, 28, 28)
+    guess = int(network.predict(drawn[None])[0].argmax())
+    assert page.input_value("[name=truth]") == str(guess)
+    assert page.text_content(".result .num") != "0"
+    for label in (guess, (guess + 3) % 10):
+        page.select_option("[name=truth]", str(label))
+        told = Truth(network, drawn, label)
+        for name in ("digit", "conv1", "pool1", "dense", "logits", "loss"):
+            for way in ("forth", "back"):
+                stop(page, name)
+                turn(page, way)
+                assert checked(page, told)

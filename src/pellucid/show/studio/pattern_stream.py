@@ -7,6 +7,7 @@ An ascent may be over in a tenth of a second, too soon to be seen, so it is slow
 ascent gives the images that it had reached.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +27,8 @@ from pellucid.settings import PatternSettings
 from pellucid.show.studio import html
 from pellucid.show.studio.sessions import Job, Session
 
-LARGE, SMALL = 280, 84  # pixels that the pattern of a single unit, and of one of many, is brought near to
+LARGE, SMALL = 280, 84  # pixels that the pattern of a single unit, and of one of many, is brought near to, at least
+PAGE = 700  # pixels that one pattern, or a square of several, may take on a page of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,17 +94,21 @@ def stream_patterns(session: Session, name: str, asked: Request, seconds: float)
         yield snapshot(found)
 
 
-def patterns_html(snapshot: Snapshot, asked: Request) -> str:
-    """The patterns as they are now, with their numbers and activations; of one also the shots of its ascent."""
+def patterns_html(snapshot: Snapshot, asked: Request, room: int = LARGE) -> str:
+    """The patterns as they are now, with their numbers and activations; of one also the shots of its ascent.
+
+    room: pixels that one, or a square of several, is brought near to.
+    """
     numbers, found = list(range(len(snapshot.images))) if asked.units is None else list(asked.units), snapshot.found
     if len(numbers) > 1:
         dead = [False] * len(numbers) if found is None else found.dead.tolist()
         values = zip(snapshot.activations.tolist(), dead, strict=True)
         captions = ["dead" if is_dead else html.activation_text(value) for value, is_dead in values]
         grays = html.image_grays(snapshot.images, asked.tones)
-        return html.tile_gallery(grays, numbers, captions, target=SMALL, dead=dead)
+        target = max(SMALL, room // math.ceil(math.sqrt(len(numbers))))
+        return html.tile_gallery(grays, numbers, captions, target=target, dead=dead)
     title = f"{asked.layer}, the whole layer" if numbers[0] < 0 else f"{asked.layer}, unit {numbers[0]}"
-    shown = html.pattern_picture(snapshot.images[0], f"The pattern of {title}", LARGE, asked.tones)
+    shown = html.pattern_picture(snapshot.images[0], f"The pattern of {title}", room, asked.tones)
     film = None
     if found is not None and len(found.film.steps) > 1:
         words = [html.activation_text(value) for value in found.film.activations[:, 0].tolist()]

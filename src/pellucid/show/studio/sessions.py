@@ -127,6 +127,10 @@ class Session:
         if name in self._jobs:
             self._jobs[name].stop()
 
+    def replaced(self, name: str, job: Job) -> bool:
+        """Whether another job of this name was begun after this one."""
+        return self._jobs.get(name) is not job
+
     def running(self, name: str) -> bool:
         """Whether a job of this name is at work."""
         return name in self._jobs and not self._jobs[name].done

@@ -2,13 +2,27 @@
 /* Lesson: a place of a map -> the numbers that it is made of, forwards and back, and how one weight moves the loss.
 engine.js: an image -> every layer's output and gradient;  here: a place -> factors, products, their sum, and words
 Each number on the page has in `data-is` what it is, as "w conv2 1 0 2 2 * y conv1 0 9 14", and in `data-power` the power
-of ten that it was multiplied by: tests recompute it in Python. For convolutions of stride 1, pools side by side, ReLU. */
+of ten that it was multiplied by: tests recompute it in Python. For convolutions of stride 1, pools of 2 x 2 side by side, ReLU or none; others are refused in a sentence.
+The image is that of the page, or any that the event "follow" brings: {image, label}. */
 (() => {
   const root = document.querySelector(".lesson");
   const $ = (selector) => root.querySelector(selector);
   const all = (selector, inside = root) => [...inside.querySelectorAll(selector)];
   const data = JSON.parse(document.querySelector("#lesson-data").textContent);
-  const engine = pellucidEngine(Float64Array), net = engine.open(JSON.parse(document.querySelector("#network").textContent));
+  const engine = pellucidEngine(Float64Array), table = JSON.parse(document.querySelector("#network").textContent);
+  const refuse = (why) => {
+    const words = root.parentElement.querySelector(".refused");
+    for (const one of all(".refused ~ *", root.parentElement)) one.hidden = true;
+    [words.hidden, words.textContent] = [false, why];
+  };
+  let net;
+  try { net = engine.open(table); } catch (error) { return refuse(error.message); }
+  const same = (given, wanted) => [given ?? wanted].flat().every((one) => one === wanted);
+  const follows = { flatten: () => true, dense: ({ activation }) => ["relu", "linear"].includes(activation),
+    conv: ({ activation, stride, dilation }) => same(stride, 1) && same(dilation, 1) && ["relu", "linear"].includes(activation),
+    pool: ({ method, size, stride }) => (method ?? "max") === "max" && same(size, 2) && same(stride, 2) };
+  const odd = net.layers.find((layer) => !follows[layer.kind]?.(layer));
+  if (odd || net.scaling.kind !== "standardized") return refuse(`The lesson follows standardized images through convolutions of stride 1, pools of 2 × 2 and dense layers, with a rectifier or none; ${odd ? `${odd.name} is of another kind` : "this network scales its images otherwise"}.`);
   const INK = [10, 13, 18], IVORY = [250, 246, 236], PLUS = [132, 203, 198], MINUS = [240, 140, 123], MOST = 8; // terms of a sum that are listed
   const el = (tag, properties = {}, ...children) => {
     const one = document.createElement(tag);
@@ -257,6 +271,10 @@ of ten that it was multiplied by: tests recompute it in Python. For convolutions
       };
     },
     pool({ stop, place }) {
+      if (!within(stop.after, [place[0], place[1] >> 1, place[2] >> 1])) return {
+        say: "No window of the pool reaches this far, so nothing of it goes on, and its gradient is 0.", formulas: ["pool-back"], code: ["max_pool_gradient"],
+        figures: [ledger(["how the loss changes with this number", num(is("dy", stop, place), value(stop, "dy", place)), "sum"])],
+      };
       const pool = stop.after, [map, r, s] = place, up = [map, r >> 1, s >> 1], won = winner(pool, up), wins = won.join() === place.join(), digits = fine(largest(stop.dy));
       return {
         say: wins ? "It was the largest of its four, so all of the pool’s gradient is its own." : "It was not the largest of its four: changing it a little changes nothing, and its gradient is 0.",
@@ -441,9 +459,23 @@ of ten that it was multiplied by: tests recompute it in Python. For convolutions
       return [el("p", {}, `Four answers of ${from.name}, under ${called(pool, place)}. Choose what goes on.`), fours(pool, place, (one) => ({ click: choose(one) }))];
     }],
   ];
-  follow(Float64Array.from(new Float32Array(engine.bytes(data.image).buffer)), data.label);
-  $(".chain").append(...stops.map((stop) => el("li", {}, el("button", { type: "button", "aria-current": "false", onclick: () => go({ stop, place: stop.place }) }, stop.name))));
+  const truth = $("[name=truth]");
+  truth.append(...data.classes.map((name, value) => el("option", { value }, String(name))));
+  const begin = (given, label) => {
+    follow(Float64Array.from(given), label);
+    truth.value = label;
+    $(".chain").replaceChildren(...stops.map((stop) => el("li", {}, el("button", { type: "button", "aria-current": "false", onclick: () => go({ stop, place: stop.place }) }, stop.name))));
+    past.length = 0;
+    pinned = null;
+    go({ stop: stops[1], place: stops[1].place, back: false });
+    document.querySelector(".tasks").replaceChildren(...tasks.map((one) => task(...one)));
+  };
+  truth.addEventListener("change", () => { // the same place and way, under another truth
+    const at = stops.indexOf(pinned.stop), { place, back } = pinned;
+    begin(image, Number(truth.value));
+    go({ stop: stops[at], place, back }, false);
+  });
+  document.addEventListener("follow", ({ detail }) => { begin(detail.image, detail.label); root.scrollIntoView({ block: "start" }); });
+  begin(new Float32Array(engine.bytes(data.image).buffer), data.label);
   root.hidden = false;
-  go({ stop: stops[1], place: stops[1].place, back: false });
-  document.querySelector(".tasks").append(...tasks.map((one) => task(...one)));
 })();

@@ -173,6 +173,11 @@
   let number = 0, worker = null;
   const another = () => { wipe(); drawn = false; const n = (number++ * 7) % test.labels.length; $(".says").textContent = `A ${test.labels[n]}. ${show(test.images.slice(n * pixels, (n + 1) * pixels))}`; };
   $(".another").addEventListener("click", another);
+  $(".follow").addEventListener("click", () => { // by the lesson of this page, for the page's network; what is drawn is taken for what it reads
+    halt();
+    const p = engine.softmax(engine.forward(nets.page, image).outputs.at(-1), 1);
+    document.dispatchEvent(new CustomEvent("follow", { detail: { image, label: p.indexOf(Math.max(...p)) } }));
+  });
   const wish = (name) => $(`.train [name=${name}]`), rate = () => Number((10 ** wish("rate").value).toPrecision(1));
   wish("rate").addEventListener("input", () => { $(".train output").textContent = rate(); });
   const curve = (path, values, y) => { path.setAttribute("d", values.length ? `M${values.map((value, k) => `${((300 * k) / (values.length - 1 || 1)).toFixed(1)},${y(value).toFixed(1)}`).join("L")}` : ""); };

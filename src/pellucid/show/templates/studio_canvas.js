@@ -18,6 +18,7 @@ function tell() {
   setTimeout(() => {
     waiting = false;
     ink.drawImage(canvas, 0, 0, SIDE, SIDE);
+    document.querySelector('#lesson iframe')?.remove(); // which is of the drawing before
     number += 1; // answers are of the latest only
     trigger('drawn', { number, pixels: small.toDataURL('image/png') });
   }, SOON);

@@ -25,7 +25,6 @@ from pellucid.data.figures import own_style
 from pellucid.data.pixels import tile_sheet
 from pellucid.data.scaling import byte_pixels
 from pellucid.data.splits import Split, split_three_ways
-from pellucid.kernels import source_of
 from pellucid.learn.history import moving_average
 from pellucid.show import labels, style
 from pellucid.show.figures import curves
@@ -38,10 +37,6 @@ WIDE_MAP, NARROW_MAP = 100, 82  # pixels that a map of the path may take on a wi
 SMOOTHING = 0.9  # share of the old average in the new one
 ROUND_QUALITY = 72
 ROUND_SIZE = 256  # pixels of the longer side of a round's small picture
-QUOTED = (  # kernels whose code stands beside their numbers
-    *("standardize_images", "convolve", "relu", "max_pool", "dense_forward", "softmax", "cross_entropy"),
-    *("dense_gradients", "max_pool_gradient", "relu_gradient", "convolve_input_gradient", "convolve_weight_gradient"),
-)
 
 
 @dataclass(frozen=True)
@@ -142,13 +137,6 @@ def sample_sheet(split: Split, classes: int) -> SpriteSheet:
 def gray_tones(image: Float[np.ndarray, "channel height width"]) -> np.ndarray:
     """One image in [0, 1] as grays 0..255, (height, width)."""
     return byte_pixels(image.mean(axis=0))
-
-
-def lesson(split: Split, index: int, classes: Sequence[str]) -> dict[str, Any]:
-    """The image that the lesson works out, its pixels as they are, and the code that it quotes."""
-    pixels = b64encode(split.images[index].astype("<f4").tobytes()).decode()
-    sources = {name: source_of(name) for name in QUOTED}
-    return {"data": {"image": pixels, "label": int(split.labels[index]), "classes": classes}, "sources": sources}
 
 
 def mistake_uris(split: Split, made: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

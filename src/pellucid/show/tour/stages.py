@@ -33,7 +33,7 @@ from pellucid.see.models.wheels import WHEELS
 from pellucid.see.optimize.initial_images import multi_scale_noise
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS, PatternSettings
-from pellucid.show.pages import network_table
+from pellucid.show.pages import lesson_table, network_table
 from pellucid.show.sprites import data_uri, photo_uri
 from pellucid.show.tour import page
 
@@ -141,7 +141,9 @@ def _draw_pictures(
         "network": network_table(network),
         "digits": page.packed_digits(results["seed"]),
         "starts": ascent_starts(network, results["seed"]),
-        "lesson": page.lesson(data.test, results["digit"]["image"], data.classes),
+        "lesson": lesson_table(
+            data.test.images[digit := results["digit"]["image"]], data.test.labels[digit], data.classes
+        ),
     }
 
 

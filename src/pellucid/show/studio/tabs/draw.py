@@ -2,7 +2,8 @@
 
 A stroke is read while it is drawn; of strokes that come faster than they are read, the last one counts. (Gradio's
 `always_last` would keep the data of the first one, so strokes are numbered here.) A click on a map, or on the bar of a
-unit, shows what it answers to the drawing, which follows the strokes, and what it looks for.
+unit, shows what it answers to the drawing, which follows the strokes, and what it looks for. The lesson of the tour
+works out every number of it.
 """
 
 import base64
@@ -21,7 +22,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
 from pellucid.show import style
-from pellucid.show.pages import template_text
+from pellucid.show.pages import lesson_table, network_table, render_template, template_text
 from pellucid.show.studio import html
 from pellucid.show.studio.context import Context, connect, dropzone, look
 from pellucid.show.studio.pattern_stream import LARGE, Request, patterns_html, stream_patterns
@@ -30,6 +31,7 @@ from pellucid.show.studio.sessions import Session
 READERS = 2  # drawings that are read at the same time: more would only slow each other, and everything else
 HINT = html.part("hint")
 BEGIN = "Draw a digit: the network reads it while you draw."
+LESSON_BYTES = 8_000_000  # of weights, at most, of a network whose numbers are worked out in the page
 
 
 class DrawTab:
@@ -57,10 +59,14 @@ class DrawTab:
             with gr.Column(elem_classes="aside"):
                 asked = look(elem_id="asked")
                 wanted = look(HINT, elem_id="wanted")
+        with gr.Row(elem_classes=["buttons", "work"]):
+            work = gr.Button("Work it out, number by number", elem_id="work")
+        lesson = look("", elem_id="lesson")
         shown = [status, answer, inside, asked]
+        connect(work.click, self.lesson, [self.model], [status, lesson])
         connect(canvas.drawn, self.draw, [self.model], shown, trigger_mode="multiple", queue=False)
         connect(dropped.upload, self.drop, [dropped, self.model], shown)
-        connect(self.model.change, self.again, [self.model], [*shown, wanted])
+        connect(self.model.change, self.again, [self.model], [*shown, wanted, lesson])
         connect(inside.look, self.look, [self.model], [status, asked, wanted], concurrency_limit=None)
 
     def draw(self, request: gr.Request, event: gr.EventData, name: str) -> tuple[Any, ...]:
@@ -86,7 +92,24 @@ class DrawTab:
     def again(self, request: gr.Request, name: str) -> tuple[str, ...]:
         """The same strokes, or picture, as another network reads them."""
         self._context.session(request).kept.pop("clicked", None)
-        return *self._read(request, name), HINT
+        return *self._read(request, name), HINT, ""
+
+    def lesson(self, request: gr.Request, name: str) -> tuple[Any, str]:
+        """What is drawn, worked out number by number, taken for the class that the network reads."""
+        session, model = self._context.session(request), self._context.model(request, name)
+        image, _ = session_image(session, model)
+        if image is None:
+            raise PellucidError("Nothing is drawn yet; draw a digit first.")
+        network = model.hand_written
+        table = None if network is None else network_table(network, LESSON_BYTES)
+        if network is None or table is None:
+            kind = f"networks of pellucid.learn of at most {LESSON_BYTES // 10**6} MB"
+            raise PellucidError(
+                f"The lesson follows {kind}, which {model.name} is not; choose mnist-cnn, or train one."
+            )
+        guess = int(network.predict(image[None])[0].argmax())
+        told = lesson_table(image, guess, model.classes or [*map(str, range(network.classes))])
+        return gr.skip(), html.part("lesson", render_template("lesson_page.html", network=table, **told))
 
     def look(self, request: gr.Request, event: gr.EventData, name: str) -> Iterator[tuple[Any, Any, str]]:
         """What the unit that was clicked on answers to the drawing, and its pattern, as it evolves."""

@@ -102,7 +102,7 @@ class DreamTab:
                 shown = frame
             found: Dreamt | None = job.result
         if found is None:
-            if not session.running("dream"):  # else another dream has taken its place
+            if not session.replaced("dream", job):  # else what is said is of the dream that has taken its place
                 yield (html.status_line("Stopped; the dream was not finished."),)
             return
         by = f"{_units(found)} of {found.layer}"

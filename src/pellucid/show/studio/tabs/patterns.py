@@ -21,7 +21,7 @@ from pellucid.settings import PatternSettings
 from pellucid.show import export
 from pellucid.show.studio import controls, html
 from pellucid.show.studio.context import Context, connect, download, layer_choices, look, offered
-from pellucid.show.studio.pattern_stream import Request, Snapshot, patterns_html, stream_patterns
+from pellucid.show.studio.pattern_stream import PAGE, Request, Snapshot, patterns_html, stream_patterns
 from pellucid.show.studio.sessions import Session
 from pellucid.show.studio.tabs.draw import session_image
 
@@ -85,14 +85,14 @@ class PatternsTab:
         snapshot = None
         for snapshot in stream_patterns(session, "patterns", asked, self._context.settings.seconds):
             if snapshot.found is None:
-                yield html.status_line(_status(snapshot), moving=True), patterns_html(snapshot, asked)
+                yield html.status_line(_status(snapshot), moving=True), patterns_html(snapshot, asked, PAGE)
         if snapshot is None or (snapshot.found is None and snapshot.steps.max() < 0):
             yield html.status_line("Stopped before the first step."), ""
             return
         session.kept["patterns"] = (asked, snapshot)
         yield (
             html.status_line(_status(snapshot, ended=True)),
-            patterns_html(snapshot, asked),
+            patterns_html(snapshot, asked, PAGE),
             *_files(session, asked, snapshot),
         )
 
