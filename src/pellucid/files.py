@@ -5,6 +5,7 @@ require_writable, check_output: path, formats -> nothing, or the error of writin
 output_folder: path -> the same path, now a folder that can be written to
 read_bytes:    path -> its bytes, never more than a limit
 bundled_file:  package and path -> a file that an installed package carries
+require_format: the format that a file says -> nothing, or the error of a later one than is known here
 
 Nothing half-written is ever left under the name that was asked for: a file is written beside it and renamed at the
 end. What a run that was killed left beside, the next one that writes there takes away: a run holds a lock on each file
@@ -36,6 +37,9 @@ if sys.platform != "win32":
 
 StrPath = str | os.PathLike[str]
 UNPACKED, RATIO = 10**8, 100  # bytes that any file may unpack to; how many times its own that larger ones may
+
+FORMAT = 1
+"""What every file says that Pellucid writes and reads again, and every JSON; a table has its columns' names."""
 
 _BRACES = re.compile(r"\{(\w*)(?::([^{}]{0,9}))?\}")
 _UNFINISHED = re.compile(r"\.pellucid-[0-9a-f]{12}\.part(\..*)?")
@@ -213,6 +217,15 @@ def read_bytes(path: StrPath, what: str, limit: int) -> bytes:
     if len(content) > limit:
         raise too_large(what, os.fspath(checked), len(content), limit)
     return content
+
+
+def require_format(found: object, what: str) -> None:
+    """Raise PellucidError where a file, `what`, says another format than files have that this version reads."""
+    if found != FORMAT:
+        raise PellucidError(
+            f"{what} has format {found!r:.40}; this version of Pellucid reads format {FORMAT}, so take a newer one: "
+            "pip install --upgrade pellucid."
+        )
 
 
 def bundled_file(package: str, relative: str) -> Path:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Float64, Shaped
 
 from pellucid.data.html import curve_tag, table, text_tag
 from pellucid.errors import require_known
-from pellucid.files import StrPath, format_of, write_rows, write_text
+from pellucid.files import FORMAT, StrPath, format_of, write_rows, write_text
 from pellucid.learn.gradient_check import GradientReport
 from pellucid.learn.layers import Array
 from pellucid.settings import TrainSettings
@@ -183,6 +183,7 @@ class History:
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON can hold: columns by name, epochs one by one, None where there is no number."""
         return {
+            "format": FORMAT,
             "settings": self.settings.course(),
             "layers": list(self.layers),
             "gradients": None if self.gradients is None else asdict(self.gradients),

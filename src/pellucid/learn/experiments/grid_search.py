@@ -22,7 +22,7 @@ from typing import Any
 from pellucid.data.splits import Data
 from pellucid.errors import DivergedError, PellucidError, require_known
 from pellucid.executors import Engine
-from pellucid.files import StrPath, output_folder, read_bytes, write_text
+from pellucid.files import FORMAT, StrPath, output_folder, read_bytes, write_text
 from pellucid.learn.build import network_for
 from pellucid.learn.experiments.clusters import (
     RECIPE,
@@ -237,11 +237,14 @@ def _resumed(folder: Path, plan: _Plan) -> dict[tuple[str, ...], Run]:
 
     Raises PellucidError where the study is another one, or a file is not what a study writes.
     """
-    description, told = json.dumps(plan.description(), indent=1) + "\n", folder / "study.json"
+    description, told = json.dumps({"format": FORMAT, **plan.description()}, indent=1) + "\n", folder / "study.json"
     if not told.exists():
         write_text(told, description)
         return {}
     if read_bytes(told, "study", LARGEST_TABLE) != description.encode():
-        raise PellucidError(f"'{told}' is of a study with other data, layers, settings or names; give another folder.")
+        raise PellucidError(
+            f"'{told}' is of a study with other data, layers, settings or names, or of another version of Pellucid; "
+            "give another folder."
+        )
     runs = folder / "runs.csv"
     return read_runs(runs, plan.names) if runs.exists() else {}

@@ -20,12 +20,12 @@ import numpy as np
 
 from pellucid.data.scaling import Scaling
 from pellucid.errors import PellucidError
+from pellucid.files import FORMAT, require_format
 from pellucid.learn.features import ClusterFeatures
 from pellucid.learn.io.config import ARCHITECTURES, Architecture, architecture_from_dict, layer_names, layer_to_dict
 from pellucid.learn.layers import Array, Parameters, Shape
 from pellucid.learn.validation import checked_shape, fitting, shapes_of
 
-FORMAT = 1
 LARGEST_JSON = 2**26
 FILE = "safetensors file"
 BESIDE = ":"
@@ -69,9 +69,7 @@ def described(
 
     read: the shapes of the parameters by name -> their tensors, and maybe others beside them.
     """
-    if description.get("format") != FORMAT:
-        found = f"{description.get('format')!r:.40}"
-        raise PellucidError(f"It has format {found}; this version of Pellucid reads format {FORMAT}.")
+    require_format(description.get("format"), "It")
     shape, seed, name = description.get("input_shape"), description.get("seed"), description.get("architecture")
     sizes = checked_shape(shape if isinstance(shape, list) else ())
     if not isinstance(seed, int) or seed < 0 or not isinstance(name, str):

@@ -19,7 +19,7 @@ import numpy as np
 import platformdirs
 
 from pellucid.errors import PellucidError
-from pellucid.files import StrPath, write_text
+from pellucid.files import FORMAT, StrPath, require_format, write_text
 from pellucid.learn.io.config import read_toml
 from pellucid.see.models import names
 from pellucid.see.models.base import Model
@@ -60,6 +60,7 @@ def read(path: Path, trust: bool) -> tuple[str, dict[str, Any]]:
     not trusted yet.
     """
     table = read_toml(path, "model file", LARGEST_FILE)
+    require_format(table.pop("format", FORMAT), f"The model file '{path}'")
     try:
         entries = ModelFile.of(**table)
     except PellucidError as error:
@@ -89,7 +90,8 @@ def save(path: StrPath, source: str, opened: Model, **asked: Any) -> Path:
     folder, is_file = Path(path).resolve().parent, Path(source).exists()
     if Path(source).suffix.lower() == SUFFIX or not (is_file or ":" in source):
         raise PellucidError(f"'{source}' opens by its name alone; name a factory or a file of your own to save.")
-    entries: dict[str, Any] = {"file": os.path.relpath(source, folder)} if is_file else {"factory": source}
+    entries: dict[str, Any] = {"format": FORMAT}
+    entries |= {"file": os.path.relpath(source, folder)} if is_file else {"factory": source}
     if asked.get("weights") is not None:
         entries["weights"] = os.path.relpath(asked["weights"], folder)
     if opened.hand_written is None:

@@ -25,10 +25,9 @@ from pellucid.data.scaling import Images32, unit_pixels
 from pellucid.data.splits import validate_images
 from pellucid.data.tables import read_arrays as read_npz_arrays
 from pellucid.errors import PellucidError, shortened
-from pellucid.files import StrPath, atomic_path, format_of, read_bytes, write_rows
+from pellucid.files import FORMAT, StrPath, atomic_path, format_of, read_bytes, require_format, write_rows
 from pellucid.see.models.base import Model
 
-FORMAT = 1
 SUFFIXES = (".npz", ".csv")  # of files that images are loaded from
 ABOUT = "about"  # the array that holds JSON as bytes
 CSV_LIMIT = 10**9
@@ -54,13 +53,16 @@ def read_arrays(
     arrays = read_npz_arrays(
         path, lambda held: _all_held(path, held, [ABOUT, *names, *filter(held.__contains__, perhaps)])
     )
+    return arrays, _about(path, arrays.pop(ABOUT))
+
+
+def _about(path: StrPath, held: Shaped[np.ndarray, "..."]) -> dict[str, Any]:
     try:
-        about = json.loads(arrays.pop(ABOUT).tobytes())
+        about = json.loads(held.tobytes())
     except ValueError as error:
         raise PellucidError(f"The description in '{path}' cannot be read; save the patterns once more.") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise PellucidError(f"The file '{path}' is not of format {FORMAT}; open it with the Pellucid that wrote it.")
-    return arrays, about
+    require_format(about.get("format") if isinstance(about, dict) else None, f"The file '{path}'")
+    return dict(about)
 
 
 def write_table(path: StrPath, images: Images32, beside: Mapping[str, Shaped[np.ndarray, " image"]]) -> Path:
@@ -117,6 +119,8 @@ def read_images(path: StrPath, shape: tuple[int, ...] | None = None) -> tuple[Im
     else:
         arrays = read_npz_arrays(path, lambda held: _all_held(path, held, ["images", *({ABOUT} & held.keys())]))
         images, are_pixels = arrays["images"], ABOUT not in arrays
+        if not are_pixels:
+            _about(path, arrays[ABOUT])
         images = unit_pixels(images) if are_pixels and images.dtype == np.uint8 else images
     if images.ndim != 4 or images.dtype.kind not in "fiu" or images.size == 0 or not np.isfinite(images).all():
         raise PellucidError(

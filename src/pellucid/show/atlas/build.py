@@ -24,7 +24,7 @@ from typing import Any
 from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
-from pellucid.files import StrPath, output_folder
+from pellucid.files import FORMAT, StrPath, output_folder
 from pellucid.progress import PERCENT, StageCallback, StageTimer, print_stage, reporting
 from pellucid.progress import Progress as WorkProgress
 from pellucid.see.dataset.activation_stats import image_chunks
@@ -278,6 +278,7 @@ def _model_facts(
     told = (AtlasSettings.__annotations__.keys() | settings.model_fields_set | {"seed"}) - {"name", "resume", "chunk"}
     aims = "What excites every unit of {} least" if settings.extreme == "least" else "What every unit of {} looks for"
     facts: dict[str, Any] = {
+        "format": FORMAT,
         "name": settings.name or model.name,
         "title": settings.name or aims.format(model.name),
         "command": command,

@@ -21,6 +21,7 @@ from jaxtyping import Float, Float32
 
 from pellucid.data.photos import bundled_photo
 from pellucid.data.splits import Data
+from pellucid.files import FORMAT
 from pellucid.learn.gradient_check import BAR, check_gradients
 from pellucid.learn.metrics import evaluate
 from pellucid.learn.network import Network
@@ -78,6 +79,7 @@ def run_stages(
         dreamt = dream(bundled_photo(PHOTO), preset="engraving" if "missing" in color else "classic", seed=seed)
     with clock("drawing the page"):
         results = {
+            "format": FORMAT,
             "command": command,
             "seed": seed,
             "threads": torch.get_num_threads(),
