@@ -29,8 +29,10 @@ PIECE = 2**22  # multiplications of a piece, about: to wake another thread takes
 @lru_cache(maxsize=256)
 def _run(depth: int, columns: int, along: int) -> Plan:
     """The one run of a product, whose a has elements `along` apart in a row."""
-    taps = np.arange(depth, dtype=np.uint64)
-    return Plan(np.array([[0, columns, 0, 0, depth]], np.uint64), taps * np.uint64(columns), taps * np.uint64(along))
+    taps, small = np.arange(depth, dtype=np.uint64), depth * max(columns, along) < 2**32
+    tables = (taps * np.uint64(step) for step in (columns, along))
+    kind = np.uint32 if small else np.uint64  # as of a convolution, so that both are compiled at once
+    return Plan(np.array([[0, columns, 0, 0, depth]], np.uint64), *(table.astype(kind) for table in tables))
 
 
 def _product(a: Float[Array, "row depth"], x: Float[Array, "depth column"], b: Array, rectify: bool = False) -> Array:
