@@ -23,9 +23,6 @@ from pellucid.kernels import run_in_order, shards
 from pellucid.learn.layers import Array
 from pellucid.settings import KMeansSettings
 
-Clustered = Literal["images", "pixels"]
-Points = Float32[Array, "point number"]
-
 ARRAYS = ("centres", "mean", "matrix")
 REACH = 16.0  # deviations from the mean at which a feature reaches 0 or 1: none comes near
 MEASURED = 10_000  # training images, at most, over which the normalization is measured
@@ -134,7 +131,9 @@ def pixel_groups(images: Images32, groups: int, *, seed: int = 0, **settings: An
     return np.unique(found, return_inverse=True)[1].astype(np.int64)  # a group may have come out empty
 
 
-def points_of(images: Images32, clustered: Clustered, wanted: KMeansSettings, seed: int) -> Points:
+def points_of(
+    images: Images32, clustered: Literal["images", "pixels"], wanted: KMeansSettings, seed: int
+) -> Float32[Array, "point number"]:
     """What is put into clusters: scaled images, or pixels, each with its values in some images."""
     scaling = _pixel_scaling(images, wanted)
     if clustered == "images":
@@ -143,7 +142,9 @@ def points_of(images: Images32, clustered: Clustered, wanted: KMeansSettings, se
     return np.ascontiguousarray(scaling.apply(images[some]).reshape(len(some), -1).T)
 
 
-def k_means(points: Points, clusters: int, seed: int, wanted: KMeansSettings, *, labels: bool) -> Any:
+def k_means(
+    points: Float32[Array, "point number"], clusters: int, seed: int, wanted: KMeansSettings, *, labels: bool
+) -> Any:
     """A fitted MiniBatchKMeans; labels: give every point its cluster and add up the inertia, which takes as long."""
     from sklearn.cluster import MiniBatchKMeans
 

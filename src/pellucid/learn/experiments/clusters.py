@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,15 +28,7 @@ from pellucid.data.augmentation import shift_images
 from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError, require_known
 from pellucid.learn.build import grouped, network_for
-from pellucid.learn.features import (
-    Clustered,
-    ClusterFeatures,
-    calm_threads,
-    k_means,
-    pixel_groups,
-    points_of,
-    require_count,
-)
+from pellucid.learn.features import ClusterFeatures, calm_threads, k_means, pixel_groups, points_of, require_count
 from pellucid.learn.io.config import Architecture
 from pellucid.learn.layers import Array, Conv, Layer, Pool
 from pellucid.learn.network import Network
@@ -82,7 +74,7 @@ class Scan:
 
     rows: tuple[ScanRow, ...]
     sampled: int
-    clustered: Clustered = "images"
+    clustered: Literal["images", "pixels"] = "images"
 
     @property
     def suggested(self) -> int:
@@ -104,7 +96,7 @@ class Scan:
 def scan_clusters(
     data: Data,
     *,
-    clustered: Clustered = "images",
+    clustered: Literal["images", "pixels"] = "images",
     seed: int = 0,
     progress: bool = True,
     on_row: Callable[[ScanRow], None] | None = None,
