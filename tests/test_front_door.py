@@ -95,3 +95,25 @@ def test_idle_threads_sleep():
     for given, wanted in ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"):
         environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
         assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).strip() == wanted
+
+
+NEED_EXTRAS = {"pellucid.show.studio", "pellucid.spread.ray_engine"}
+
+
+def test_all_but_the_studio_and_ray_import_without_the_extras():
+    """Rejects a package of an extra at the top of a module that works without it: a plain install would not start."""
+    extras = ["gradio", "fastapi", "ray", "keras", "h5py", "av", "cv2"]
+    extras += ["tensorboard", "timm", "torchvision", "transformers"]
+    told = loaded_by(
+        f"import importlib, pkgutil, sys; sys.modules.update(dict.fromkeys({extras}))\n"
+        "import pellucid\n"
+        "for one in pkgutil.walk_packages(pellucid.__path__, 'pellucid.'):\n"
+        f"    if not one.name.endswith('__main__') and not one.name.startswith({tuple(sorted(NEED_EXTRAS))}):\n"
+        "        importlib.import_module(one.name)"
+    )
+    assert {
+        "pellucid.cli.showing",
+        "pellucid.see.models.keras",
+        "pellucid.show.films",
+        "pellucid.show.callbacks",
+    } <= told
