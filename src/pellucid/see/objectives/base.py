@@ -31,13 +31,15 @@ class Score:
 
     value: the objective.  silent: where it has no gradient, because the unit's output is zero.  maximized: what the
     ascent follows: the value, smoothed or not; of a silent image what wakes it.  needs_relu_override: where that is the
-    value itself, as no pre-activation is known, so that rectifiers inside the model have to pass gradients.
+    value itself, as no pre-activation is known, so that rectifiers inside the model have to pass gradients.  terms:
+    what an ascent's Diagnostics tell of it, where there are any.
     """
 
     value: Float[Tensor, "batch"]
     silent: Bool[Tensor, "batch"]
     maximized: Float[Tensor, "batch"]
     needs_relu_override: Bool[Tensor, "batch"]
+    terms: Float[Tensor, "batch term"] | None = None
 
     @classmethod
     def never_silent(cls, value: Float[Tensor, "batch"]) -> "Score":
@@ -52,7 +54,7 @@ class Score:
 
     def detach(self) -> "Score":
         """The score without gradients."""
-        return Score(self.value.detach(), self.silent, self.maximized.detach(), self.needs_relu_override)
+        return replace(self, value=self.value.detach(), maximized=self.maximized.detach())
 
     def minus(self, penalty: Float[Tensor, "batch"]) -> "Score":
         """The score with each image's penalty subtracted."""
@@ -108,6 +110,10 @@ class Objective(ABC):
     def target(self) -> "Objective":
         """The part of the objective that is reported as the activation."""
         return self
+
+    def seen(self, outputs: Outputs) -> Outputs:
+        """What the target reads of the layers' outputs."""
+        return outputs
 
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """Which values of the target show that the job's unit is not silent; one below zero is not."""
@@ -237,6 +243,9 @@ class WrappedObjective(Objective):
     @property
     def target(self) -> Objective:
         return self.inner.target
+
+    def seen(self, outputs: Outputs) -> Outputs:
+        return self.inner.seen(outputs)
 
     def require_fit(self, model: Model) -> None:
         self.inner.require_fit(model)

@@ -45,6 +45,9 @@ class _OtherOutputs(WrappedObjective):
     def score_all(self, outputs: Outputs, *, rank: bool = True) -> Float[Tensor, "batch job"]:
         return self.inner.score_all(self._changed(outputs), rank=rank)
 
+    def seen(self, outputs: Outputs) -> Outputs:
+        return self.inner.seen(self._changed(outputs))
+
     def _changed(self, outputs: Outputs) -> Mapping[str, LayerOutput]:
         return {name: self._change(layer) for name, layer in outputs.items()}
 

@@ -35,7 +35,7 @@ class AscentResult:
     penalties.  steps: how many were made.  history: the value after 0, 1, ... steps, NaN after the
     last.  snapshots: the images after each of `snapshot_steps` steps; of a job that stopped sooner, its last image.
     converged: after how many steps, -1 for a job that did not.  start: the number of the noise that it started from
-    (search.py), -1 for another image.  terms: the table of a Diagnostics, where there was one.
+    (search.py), -1 for another image.  terms: what Diagnostics noted at each step, where there were any.
     """
 
     images: JobImages
@@ -72,45 +72,48 @@ class AscentResult:
 
 
 class AscentRecord:
-    """What is kept of an ascent, job by job: the best image so far, the history, the snapshots."""
+    """What is kept of an ascent, job by job, in its `result`: the best image so far, the history, the snapshots."""
 
-    def __init__(self, starts: Tensor, stopping: StoppingRule, steps_kept: tuple[int, ...]) -> None:
-        self._images, self._kept, self._keep_last = torch.empty_like(starts), steps_kept, stopping.keep_last
-        self._rank = torch.full((len(starts),), -torch.inf, device=starts.device)
-        self._values = torch.zeros(len(starts), device=starts.device)
-        self._steps = torch.zeros(len(starts), dtype=torch.int64, device=starts.device)
-        self._converged = torch.full_like(self._steps, -1)
-        self._history = torch.full((len(starts), stopping.steps + 1), torch.nan, device=starts.device)
-        self._snapshots = starts.new_zeros(len(steps_kept), *starts.shape)
+    def __init__(self, starts: Tensor, stopping: StoppingRule, steps_kept: tuple[int, ...], terms: int = 0) -> None:
+        count, nowhere = len(starts), starts.new_full((len(starts),), -1, dtype=torch.int64)
+        history = starts.new_full((count, stopping.steps + 1, 1 + terms), torch.nan)
+        self.result = AscentResult(
+            images=torch.empty_like(starts),
+            values=starts.new_zeros(count),
+            steps=torch.zeros_like(nowhere),
+            history=history[..., 0],
+            snapshot_steps=steps_kept,
+            snapshots=starts.new_zeros(len(steps_kept), *starts.shape),
+            converged=nowhere.clone(),
+            start=nowhere,
+            terms=history[..., 1:] if terms else None,
+        )
+        self._rank, self._keep_last = starts.new_full((count,), -torch.inf), stopping.keep_last
 
     def note(self, job: Tensor, step: Tensor, images: Tensor, score: Score, *, may_be_best: bool) -> None:
         """The images of these jobs after so many steps."""
-        value, rank = score.value[: len(job)], score.rank[: len(job)]
-        self._history[job, step] = value
+        found, value, rank = self.result, score.value[: len(job)], score.rank[: len(job)]
+        found.history[job, step] = value
+        if found.terms is not None and score.terms is not None:
+            found.terms[job, step] = score.terms[: len(job)]
         if may_be_best:
             better = torch.nonzero((rank > self._rank[job]) | self._keep_last).flatten()
             best = job[better]
-            self._rank[best], self._values[best], self._images[best] = rank[better], value[better], images[better]
+            self._rank[best], found.values[best], found.images[best] = rank[better], value[better], images[better]
         steps = set(step.tolist())
-        for place, kept in enumerate(self._kept):
+        for place, kept in enumerate(found.snapshot_steps):
             if kept in steps:
                 now = torch.nonzero(step == kept).flatten()
-                self._snapshots[place, job[now]] = images[now]
+                found.snapshots[place, job[now]] = images[now]
 
     def converge(self, job: Tensor, steps: Tensor) -> None:
         """These jobs have converged after so many steps, if they had not before."""
-        first = self._converged[job] < 0
-        self._converged[job[first]] = steps[first]
+        first = self.result.converged[job] < 0
+        self.result.converged[job[first]] = steps[first]
 
     def finish(self, job: Tensor, images: Tensor, steps: Tensor) -> None:
         """The last images of these jobs, which also stand for the snapshots of steps that they did not make."""
-        self._steps[job] = steps
-        for place, kept in enumerate(self._kept):
+        self.result.steps[job] = steps
+        for place, kept in enumerate(self.result.snapshot_steps):
             missed = steps < kept
-            self._snapshots[place, job[missed]] = images[missed]
-
-    def result(self) -> AscentResult:
-        """All of it."""
-        nowhere = torch.full_like(self._steps, -1)
-        kept = self._kept, self._snapshots
-        return AscentResult(self._images, self._values, self._steps, self._history, *kept, self._converged, nowhere)
+            self.result.snapshots[place, job[missed]] = images[missed]

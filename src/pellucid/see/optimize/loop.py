@@ -29,6 +29,7 @@ from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, Outputs, Score, require_objective
 from pellucid.see.optimize.ascent_record import AscentRecord, AscentResult, JobImages, StoppingRule
 from pellucid.see.optimize.batches import batch_size_for
+from pellucid.see.optimize.diagnostics import TERMS, Diagnostics
 from pellucid.see.optimize.faults import gradient_of, no_gradient, require_finite, require_working, warn_of_zeros
 from pellucid.see.optimize.optimizers import Optimizer, Power
 from pellucid.see.optimize.parametrizations import Parametrization, largest_of, rescale_large, sphere_of
@@ -53,6 +54,7 @@ class AscentTask:
     stopping: StoppingRule
     transforms: Transform | None = None  # what happens to images before the model receives them
     penalties: Penalty | None = None  # what is subtracted from the objective
+    diagnostics: Diagnostics | None = None  # what is noted at every step, of each job
     views: int = 1  # transformed images of each image that are scored in a step
     growing: tuple[
         tuple[float, float], ...
@@ -155,14 +157,14 @@ def run_ascent(
     model gives NaN or infinity.
     """
     keep_freed_memory()
-    record = AscentRecord(starts, task.stopping, tuple(snapshot_steps))
+    record = AscentRecord(starts, task.stopping, tuple(snapshot_steps), 0 if task.diagnostics is None else len(TERMS))
     batch, waiting = _first_batch(starts[:0], 0, task), 0
     while True:
         chosen = starts[waiting : waiting + batch_size - len(batch.job)]
         batch, waiting = batch.join(_first_batch(chosen, waiting, task)), waiting + len(chosen)
         real = len(batch.job)
         if real == 0:
-            return record.result()
+            return record.result
         batch = batch.select(_padded(torch.arange(real, device=starts.device), multiple))
         selected = objective.select(batch.job)
         done = torch.zeros(real, dtype=torch.bool, device=starts.device)
@@ -273,6 +275,9 @@ def _scored(
             require_shape("A penalty", penalty, score.value.shape)
             score = score.minus(penalty)
         require_finite(images, outputs, score.value)
+        if task.diagnostics is not None:
+            pixels, noted = task.image.for_penalties(points), task.diagnostics.select(batch.job)
+            score = replace(score, terms=noted.terms(outputs, pixels, score.value))
         if not task.optimizer.rescues:
             followed = torch.where(batch.woken, score.value, score.maximized)
             score = replace(score, silent=score.silent & ~batch.woken, maximized=followed)

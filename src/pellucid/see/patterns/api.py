@@ -31,7 +31,7 @@ from pellucid.see.objectives.base import Objective, require_objective
 from pellucid.see.objectives.diversity import Diversified
 from pellucid.see.objectives.features import AtPosition, PreActivation
 from pellucid.see.objectives.units import OtherUnits, Units, require_units
-from pellucid.see.optimize.diagnostics import Diagnostics, Observed
+from pellucid.see.optimize.diagnostics import Diagnostics
 from pellucid.see.optimize.faults import require_working
 from pellucid.see.optimize.loop import StepCallback, checked_start, snapshot_steps
 from pellucid.see.optimize.near import contributions, near_parts, read_near
@@ -90,8 +90,8 @@ def patterns(
     if data is not None:
         images = _checked_images(opened, data)
     require_working(opened, parts.image, parts.optimizer)
-    diagnostics = Diagnostics() if chosen.report else None
-    objective, numbers = objective_of(opened, layer, units, chosen, diagnostics)
+    objective, numbers = objective_of(opened, layer, units, chosen)
+    jobs = torch.from_numpy(numbers).to(opened.device)
     if parts.image is None:
         chosen = recipe_of(opened, objective.layers, chosen, None if images is None else images.some())
     chosen = with_all_steps(chosen, parts)
@@ -111,7 +111,7 @@ def patterns(
         images=images,
         progress=progress,
         watch=watch,
-        diagnostics=diagnostics,
+        diagnostics=Diagnostics(objective, layer, jobs) if chosen.report else None,
     )
     with closing(found):
         arrays = joined_arrays(found, len(numbers), UNIT_AXES)
@@ -136,7 +136,7 @@ def pattern(model: Any, layer: str, unit: int, **asked: Any) -> Pattern:
 
 
 def objective_of(
-    model: Model, layer: Any, units: ArrayLike | None, settings: PatternSettings, diagnostics: Diagnostics | None = None
+    model: Model, layer: Any, units: ArrayLike | None, settings: PatternSettings
 ) -> tuple[Objective, Int64[np.ndarray, "unit"]]:
     """The objective that is asked for, and the numbers under which its jobs are reported."""
     if not isinstance(layer, str):
@@ -145,7 +145,7 @@ def objective_of(
             raise PellucidError(
                 "An objective is complete; give units, at, logit, others and diversity with a layer's name only."
             )
-        if diagnostics is not None:
+        if settings.report:
             raise PellucidError("The report is of a layer's units; give a layer's name and units, or leave out report.")
         layer.require_fit(model)
         return (-layer if settings.extreme == "least" else layer), np.arange(len(layer))
@@ -159,7 +159,6 @@ def objective_of(
         if bool((jobs < 0).any()):
             raise PellucidError("The whole layer has no other units; leave out unit -1, or set others to 0.")
         found = found - settings.others * OtherUnits(layer, jobs)
-    found = found if diagnostics is None else Observed(found, layer, jobs, diagnostics)
     if settings.logit or least:  # a silent unit is 0 wherever it is low
         found = PreActivation(found, required=settings.logit)
     found = AtPosition(found, settings.at) if settings.at else found

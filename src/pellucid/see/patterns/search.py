@@ -25,7 +25,7 @@ from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.base import Objective
 from pellucid.see.optimize.ascent_record import AscentResult, JobImages, StoppingRule
 from pellucid.see.optimize.batches import batch_size_for
-from pellucid.see.optimize.diagnostics import Diagnostics, by_term
+from pellucid.see.optimize.diagnostics import TERMS, Diagnostics
 from pellucid.see.optimize.initial_images import candidates_of, noise_of
 from pellucid.see.optimize.loop import AscentTask, StepCallback, objective_values, run_ascent, snapshot_steps
 from pellucid.see.optimize.natural import growing_of, image_of
@@ -65,9 +65,9 @@ def search(
 
     parts: objects instead of what the settings name.  images: training images in [0, 1], for the jobs that no start
     makes active.  watch: called before every step of every ascent, the jobs numbered as in the objective.
-    diagnostics: what the objective hands its units' numbers to; their table comes with the result. Yields the jobs in
-    their order, a piece at a time (pieces.py), as arrays that are named as in a file (results.py). Jobs that are kept
-    unlike each other (`diversity`) stay together.
+    diagnostics: what is noted at every step, which comes with the result. Yields the jobs in their order, a piece at a
+    time (pieces.py), as arrays that are named as in a file (results.py). Jobs that are kept unlike each other
+    (`diversity`) stay together.
     """
     held, jobs = (2 + settings.snapshots) * settings.restarts, len(objective)
     pieces = [slice(0, jobs)] if settings.diversity > 0 else unit_pieces(jobs, model.input_shape, held)
@@ -125,8 +125,9 @@ def _arrays_of(found: AscentResult) -> dict[str, np.ndarray]:
     shown = [found.history.gather(1, last.clamp_max(step)[:, None])[:, 0] for step in found.snapshot_steps]
     tensors = {name: getattr(found, name) for name in ("images", "steps", "history", "converged", "start")}
     tensors |= {"film": found.snapshots, "shown": torch.stack(shown) if shown else found.history.T[:0]}
-    terms = {} if found.terms is None else by_term(found.terms)
-    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()} | {f"term:{t}": terms[t] for t in terms}
+    if found.terms is not None:
+        tensors |= {f"term:{name}": term for name, term in zip(TERMS, found.terms.unbind(2), strict=True)}
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 class _Ascents:
@@ -151,7 +152,7 @@ class _Ascents:
         self.sign = -1 if settings.extreme == "least" else 1  # of the target in what ascends
         keys = objective.rng_keys.cpu()  # how many jobs of the same key come before each: so many noises they take
         self._place = keys.argsort(stable=True).argsort() - torch.searchsorted(keys.sort().values, keys)
-        self._watch, self._diagnostics = watch, diagnostics
+        self._watch = watch
         penalties = penalties_of(settings) if parts.penalties is None else parts.penalties
         transforms = transforms_of(settings, model.input_shape, model.scaling)
         measures = settings.image == "natural" or settings.colors == "decorrelated"
@@ -165,7 +166,8 @@ class _Ascents:
                 report_only=settings.converged == "report",
             ),
             transforms=transforms if parts.transforms is None else parts.transforms,
-            penalties=penalties if diagnostics is None else diagnostics.recording(penalties),
+            penalties=penalties,
+            diagnostics=diagnostics,
             views=settings.views,
             growing=growing_of(model, objective.layers, settings) if parts.image is None else (),
         )
@@ -260,24 +262,19 @@ class _Ascents:
         if stage is None:
             stage = Stage(chosen.steps, snapshot_steps(chosen.steps, chosen.snapshots))
         self._report.expect(len(numbers) * (stage.steps + 1))
-        watch = self._watch_of(numbers, stage.made) if watched else None
-        if self._diagnostics is not None:
-            self._diagnostics.begin(len(starts), stage.steps, starts.device)
-            watch = self._diagnostics.noting(watch)
+        noted = None if task.diagnostics is None else task.diagnostics.select(numbers)
         found = run_ascent(
             self._read,
             objective,
-            replace(task, stopping=replace(task.stopping, steps=stage.steps)),
+            replace(task, stopping=replace(task.stopping, steps=stage.steps), diagnostics=noted),
             starts,
             batch_size=self._batch_size,
             multiple=self._multiple,
             bfloat16_steps=bfloat16_steps(self._model, self._read, objective.layers, chosen, stage.steps),
             snapshot_steps=stage.snapshot_steps,
             advance=self._report.advance,
-            watch=watch,
+            watch=self._watch_of(numbers, stage.made) if watched else None,
         )
-        if self._diagnostics is not None:
-            found = replace(found, terms=self._diagnostics.table)
         if task.stopping.keep_last and chosen.preset == "none":  # of the best, the start is one
             found = self._at_least(found, objective, starts)
         if objective.target is objective and task.transforms is None and task.penalties is None:
@@ -286,7 +283,7 @@ class _Ascents:
 
     def _at_least(self, found: AscentResult, objective: Objective, starts: JobImages) -> AscentResult:
         """The result, with the start in place of each image that is worth less, both judged as they are."""
-        task, size = replace(self._task, stopping=StoppingRule(0)), self._batch_size
+        task, size = replace(self._task, stopping=StoppingRule(0), diagnostics=None), self._batch_size
         begun = run_ascent(self._read, objective, task, starts, batch_size=size, multiple=self._multiple)
         better = begun.values > found.values
         images = torch.where(better[:, None, None, None], begun.images, found.images)
