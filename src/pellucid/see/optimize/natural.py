@@ -13,6 +13,7 @@ slope decides what is painted. The step is the power method's, on an ellipsoid f
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +54,9 @@ _PIXELS = 0.01, 0.99  # whose logits are finite
 SMALLEST = 32  # pixels a side, from which on images of three colors are taken for photographs
 STROKES = 64  # pixels of the shorter side, below which gray images are of strokes, such as digits
 USUAL_EXPONENT = 1.25
+LARGE = 192  # pixels of the shorter side, from which half of the passes find as much
+OF_OTHER_IMAGES = {"colors", "color_matrix", "pixel_range", "stages", "scale_weights"}
+"""Settings that mean nothing to natural images, by which one has asked for another image."""
 GROWING = ((0.6, 0.5), (0.9, 0.75))  # until this share of the steps, images have this share of their size
 
 Strength = Float[Tensor, "color height frequency"]
@@ -180,6 +184,35 @@ def spectrum_for(model: Model, settings: PatternSettings, images: DataImages | N
     if model.spectrum is not None:
         return model.spectrum
     return PHOTOGRAPHS if channels == 3 and min(height, width) >= SMALLEST else None
+
+
+def recipe_of(
+    model: Model, layers: Sequence[str], settings: PatternSettings, images: DataImages | None
+) -> PatternSettings:
+    """The settings of an ascent for these layers, with nothing left open.
+
+    An image "auto" is natural if a spectrum is known, else the sphere; a natural one has what suits the model's colors
+    and the layers' maps, but for what was given.  images: some of the data's in [0, 1], whose spectrum counts.
+    """
+    image = settings.image
+    if image == "auto":
+        other = settings.noise == "zero" or OF_OTHER_IMAGES & settings.model_fields_set
+        image = "natural" if not other and _knows_spectrum(model, settings, images) else "sphere"
+    if image != "natural":
+        return settings.model_copy(update={"image": image})
+    channels, *size = model.input_shape
+    if channels != 3 and min(size) < STROKES:
+        return settings.natural("natural-gray")
+    if all(len(model.layer(name).shape) == 3 for name in layers):
+        return settings.natural("natural-maps")
+    return settings.natural("natural-large" if min(size) >= LARGE else "natural")
+
+
+def _knows_spectrum(model: Model, settings: PatternSettings, images: DataImages | None) -> bool:
+    """Whether a model that sees images, not features of them, has a spectrum, or data that are not all even."""
+    with suppress(PellucidError):
+        return model.image_shape == model.input_shape and spectrum_for(model, settings, images) is not None
+    return False
 
 
 def image_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Parametrization:

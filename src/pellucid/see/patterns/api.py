@@ -34,11 +34,11 @@ from pellucid.see.objectives.units import OtherUnits, Units, require_units
 from pellucid.see.optimize.diagnostics import Diagnostics
 from pellucid.see.optimize.faults import require_working
 from pellucid.see.optimize.loop import StepCallback, checked_start, snapshot_steps
+from pellucid.see.optimize.natural import recipe_of
 from pellucid.see.optimize.near import contributions, near_parts, read_near
 from pellucid.see.optimize.parts import parts_of
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
 from pellucid.see.patterns.pieces import joined_arrays
-from pellucid.see.patterns.recipe import recipe_of
 from pellucid.see.patterns.results import UNIT_AXES, History, Pattern, Patterns, Snapshots
 from pellucid.see.patterns.search import search
 from pellucid.see.validation import as_units

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from pellucid.data.pixels import Tones
 from pellucid.see.models.base import Model
+from pellucid.see.optimize.natural import recipe_of
 from pellucid.see.patterns.api import patterns
-from pellucid.see.patterns.recipe import recipe_of
 from pellucid.see.patterns.results import Patterns
 from pellucid.settings import PatternSettings
 from pellucid.show.studio import html

@@ -30,7 +30,7 @@ from pellucid.progress import StageTimer, ignore_progress
 from pellucid.see.dream.dream import Dream, dream
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model, zoo
-from pellucid.see.models.wheels import WHEELS
+from pellucid.see.models.wheels import weights_of
 from pellucid.see.optimize.initial_images import multi_scale_noise
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS, PatternSettings
@@ -295,7 +295,7 @@ def color_patterns(seed: int) -> tuple[Facts, list[Patterns]]:
     Without the package of its weights there are none, and the facts name it.
     """
     if COLOR_MODEL not in zoo():
-        return {"missing": WHEELS[COLOR_MODEL].package}, []
+        return {"missing": weights_of(COLOR_MODEL)[0]}, []
     model = open_model(COLOR_MODEL, input_shape=(3, COLOR_SIDE, COLOR_SIDE))
     inside = np.random.default_rng(seed).choice(model.layer(INSIDE).units, 3, replace=False)
     asked = {model.layers[-1].name: np.array(CLASSES), INSIDE: inside}
