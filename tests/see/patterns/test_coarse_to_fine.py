@@ -8,7 +8,6 @@ from foreign import assert_alike
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.initial_images import multi_scale_noise
-from pellucid.see.optimize.parts import Parts
 from pellucid.see.patterns.api import patterns
 from pellucid.see.patterns.coarse_to_fine import with_all_steps
 from pellucid.settings import PatternSettings
@@ -87,4 +86,4 @@ def test_units_that_stay_silent_get_other_starts(model):
 def test_stages_that_mean_nothing_are_refused(settings, words):
     """Rejects settings that are swallowed."""
     with pytest.raises(PellucidError, match=words):
-        with_all_steps(PatternSettings.of(**settings), Parts())
+        with_all_steps(PatternSettings.of(**settings), {})

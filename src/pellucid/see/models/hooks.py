@@ -89,26 +89,20 @@ class FixedRng:
     """
 
     def __init__(self, device: torch.device) -> None:
-        sites = [torch.device("cpu"), *([device] if device.type == "cuda" else [])]
-        self._own = {place: torch.Generator(place).manual_seed(0).get_state() for place in sites}
+        self._cards = [device] if device.type == "cuda" else []
+        places = [torch.device("cpu"), *self._cards]
+        self._states = [torch.Generator(place).manual_seed(0).get_state() for place in places]
 
     def __enter__(self) -> None:
-        self._own = self._changed(self._own)
+        self._fork = torch.random.fork_rng(self._cards)
+        self._fork.__enter__()
+        torch.set_rng_state(self._states[0])
+        for card, state in zip(self._cards, self._states[1:], strict=True):
+            torch.cuda.set_rng_state(state, card)
 
-    def __exit__(self, *error: object) -> None:
-        self._own = self._changed(self._own)
-
-    def _changed(self, states: Mapping[torch.device, Tensor]) -> dict[torch.device, Tensor]:
-        """Sets these generator states, and returns the ones that they replace."""
-        before = {}
-        for place, state in states.items():
-            if place.type == "cuda":
-                before[place] = torch.cuda.get_rng_state(place)
-                torch.cuda.set_rng_state(state, place)
-            else:
-                before[place] = torch.get_rng_state()
-                torch.set_rng_state(state)
-        return before
+    def __exit__(self, *error: Any) -> None:
+        self._states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._cards)]
+        self._fork.__exit__(*error)
 
 
 class ForwardRecorder(Reader):

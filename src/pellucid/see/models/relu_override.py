@@ -24,31 +24,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-# ReluOverride that take a flag `inplace`, and the position at which it may stand.
-_FLAGGED: dict[Callable[..., Any], int] = {
-    functional.relu: 1,
-    functional.relu6: 1,
-    functional.hardtanh: 3,
-    functional.threshold: 3,
-}
-# ReluOverride in place, and the same out of place.
-_IN_PLACE: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.relu_: torch.relu,
-    Tensor.relu_: torch.relu,
-    torch.clamp_: torch.clamp,
-    Tensor.clamp_: torch.clamp,
-    torch.clamp_min_: torch.clamp_min,
-    Tensor.clamp_min_: torch.clamp_min,
-    Tensor.clip_: torch.clamp,
-}
-_PLAIN: frozenset[Any] = frozenset(
-    {torch.relu, Tensor.relu, torch.clamp, Tensor.clamp, torch.clip, Tensor.clip, torch.clamp_min, Tensor.clamp_min}
-    | {torch.threshold}
-)
-_SOFT: frozenset[Any] = frozenset(
-    {torch.softmax, Tensor.softmax, functional.softmax, torch.sigmoid, Tensor.sigmoid, torch.special.expit}
-    | {torch.log_softmax, Tensor.log_softmax, functional.log_softmax}
-)
+# Names of rectifiers: functions of torch or of torch.nn.functional, or methods. Those in place end in "_".
+_RECTIFIERS = {"relu", "relu6", "hardtanh", "threshold", "clamp", "clip", "clamp_min"}
+_FLAGGED = {functional.relu: 1, functional.relu6: 1, functional.hardtanh: 3, functional.threshold: 3}
+"""Those with a flag `inplace`, and the position at which it may stand."""
+_SOFT = {"softmax", "log_softmax", "sigmoid", "special_expit"}
 
 
 class ReluOverride(TorchFunctionMode):
@@ -77,22 +57,23 @@ class ReluOverride(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        named = {} if kwargs is None else dict(kwargs)
-        if func in _PLAIN or func in _IN_PLACE or func in _FLAGGED:
+        named, name = {} if kwargs is None else dict(kwargs), getattr(func, "__name__", "")
+        if name.strip("_") in _RECTIFIERS:
             return self._rectified(func, list(args), named)
         after = func(*args, **named)
-        if func in _SOFT:
+        if name in _SOFT:
             self._last = (after, args[0] if args else named["input"])
         return after
 
     def _rectified(self, func: Callable[..., Any], args: list[Any], named: dict[str, Any]) -> Any:
         given = args.pop(0) if args else named.pop("input")
-        in_place = func in _IN_PLACE
+        in_place, name = func.__name__.endswith("_"), func.__name__.strip("_")
         if func in _FLAGGED:
             position = _FLAGGED[func] - 1
             in_place = args.pop(position) if len(args) > position else named.pop("inplace", False)
         before = given.clone() if in_place else given
-        after = _IN_PLACE.get(func, func)(before, *args, **named)
+        plain = getattr(torch, name, None) or getattr(functional, name) if func.__name__.endswith("_") else func
+        after = plain(before, *args, **named)
         if after.requires_grad:
             after = _StraightThrough.apply(before, after, self)  # type: ignore[no-untyped-call]
         if in_place:

@@ -29,7 +29,6 @@ from pellucid.see.optimize.bases import wave_pixels
 from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.optimize.natural import LEAST_POWER, Natural, natural_of
 from pellucid.see.optimize.parametrizations import Images, Parametrization, Points, in_model_space
-from pellucid.see.optimize.parts import Parts
 from pellucid.see.optimize.penalties import added, penalties_of
 from pellucid.see.validation import as_array
 from pellucid.settings import PatternSettings
@@ -74,7 +73,7 @@ def read_near(model: Model, photo: Any) -> Photo:
 
 def near_parts(
     model: Model, objective: Objective, photo: Photo, settings: PatternSettings, data: DataImages | None
-) -> tuple[PatternSettings, Parts, Images]:
+) -> tuple[PatternSettings, dict[str, Any], Images]:
     """The settings with the near_layer that is taken, what keeps ascents near the photograph, and itself (model space).
 
     The penalty: near_weight x the squared distance of the layer's features, as a share of the photograph's own square,
@@ -97,7 +96,7 @@ def near_parts(
     around = Around(natural_of(model, settings, data), torch.from_numpy(photo).to(model.device))
     penalties = distance if others is None else added([others, distance])
     begin = around.images(around.points(model.prepared(photo)))
-    return settings.model_copy(update={"near_layer": early}), Parts(image=around, penalties=penalties), begin
+    return settings.model_copy(update={"near_layer": early}), {"image": around, "penalties": penalties}, begin
 
 
 def contributions(

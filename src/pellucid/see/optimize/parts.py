@@ -1,42 +1,19 @@
-"""Parts: keywords -> PatternSettings, and Parts: the objects of a researcher that were given instead of names.
+"""Parts: keywords -> PatternSettings, and the objects of a researcher that were given instead of names.
 
 `image`, `optimizer`, `penalties` and `transforms` take a researcher's own objects. Such an object takes the place of
 the settings of its kind, which are refused beside it. `penalties` and `transforms` may be several, in a list.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from pellucid.errors import PellucidError
 from pellucid.see.optimize.optimizers import Optimizer
 from pellucid.see.optimize.parametrizations import Parametrization
-from pellucid.see.optimize.penalties import Penalty, added
-from pellucid.see.optimize.transforms import Transform, in_turn
+from pellucid.see.optimize.penalties import added
+from pellucid.see.optimize.transforms import in_turn
 from pellucid.settings import PatternSettings
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """Objects that take the place of what the settings name; None where the settings count."""
-
-    image: Parametrization | None = None
-    optimizer: Optimizer | None = None
-    penalties: Penalty | None = None
-    transforms: Transform | None = None
-
-    @property
-    def described(self) -> dict[str, str]:
-        """The name of each object that is there, and its `repr`; without addresses, which differ from run to run."""
-        return {name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)) for name, part in self._given.items()}
-
-    def __bool__(self) -> bool:
-        return bool(self._given)
-
-    @property
-    def _given(self) -> dict[str, Any]:
-        return {field.name: part for field in fields(self) if (part := getattr(self, field.name)) is not None}
 
 
 @dataclass(frozen=True)
@@ -75,8 +52,8 @@ _KINDS = {
 }
 
 
-def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
-    """The settings that the keywords give, and the objects among them.
+def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, dict[str, Any]]:
+    """The settings that the keywords give, and the objects among them, by name.
 
     Raises PellucidError for unknown settings, for an object of a wrong kind, for a setting beside an object that stands
     for it, and for one that the optimizer does not have.
@@ -101,7 +78,7 @@ def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, Parts]:
                     f"Setting '{name}' has no effect on the optimizer '{settings.optimizer}'; leave it out, or choose "
                     f"another optimizer."
                 )
-    return settings, Parts(**found)
+    return settings, {name: part for name, part in found.items() if part is not None}
 
 
 def checked_part(name: str, given: Any) -> Any:

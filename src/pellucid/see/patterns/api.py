@@ -11,6 +11,7 @@ were tried. Images are in model space, what the network itself receives, not in 
 """
 
 import math
+import re
 from contextlib import closing
 from typing import Any
 
@@ -89,16 +90,17 @@ def patterns(
     opened, images = open_model(model), None
     if data is not None:
         images = _checked_images(opened, data)
-    require_working(opened, parts.image, parts.optimizer)
+    require_working(opened, parts.get("image"), parts.get("optimizer"))
     objective, numbers = objective_of(opened, layer, units, chosen)
     jobs = torch.from_numpy(numbers).to(opened.device)
-    if parts.image is None:
+    if "image" not in parts:
         chosen = recipe_of(opened, objective.layers, chosen, None if images is None else images.some())
     chosen = with_all_steps(chosen, parts)
     film = len(numbers) * chosen.snapshots * math.prod(opened.input_shape)
     if film > FILM_NUMBERS and "snapshots" not in chosen.model_fields_set:
         chosen = chosen.model_copy(update={"snapshots": 0})
-    described = parts.described
+    # Without addresses, which differ from run to run.
+    described = {name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)) for name, part in parts.items()}
     if near is not None:
         some = None if images is None else images.some()
         chosen, parts, start = near_parts(opened, objective, read_near(opened, near), chosen, some)

@@ -8,9 +8,10 @@ with_all_steps: settings -> the same, with the steps of all stages together
 first steps forget their start would forget the images so far, so Power is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import torch
 from jaxtyping import Float32
@@ -21,7 +22,6 @@ from pellucid.see.optimize.ascent_record import AscentResult
 from pellucid.see.optimize.loop import snapshot_steps
 from pellucid.see.optimize.optimizers import Power
 from pellucid.see.optimize.parametrizations import Parametrization, standardized
-from pellucid.see.optimize.parts import Parts
 from pellucid.settings import PatternSettings
 
 NEXT = 0.5  # weight of the next noise beside the images so far, both standardized, where no weights are given
@@ -41,7 +41,7 @@ Noise = Callable[[int], Images]  # the number of a scale -> a start for each job
 Ascent = Callable[[Images, Stage], AscentResult]
 
 
-def with_all_steps(settings: PatternSettings, parts: Parts) -> PatternSettings:
+def with_all_steps(settings: PatternSettings, parts: Mapping[str, Any]) -> PatternSettings:
     """The settings with the steps of all stages together; raises PellucidError where they do not fit.
 
     A stage of n steps takes n + 1 places in the history, its start being one.
@@ -53,7 +53,7 @@ def with_all_steps(settings: PatternSettings, parts: Parts) -> PatternSettings:
             f"There are {len(settings.stages)} stages for {len(settings.scales)} scales of noise; give a number of "
             f"steps for each scale, and leave noise at 'scales'."
         )
-    if settings.optimizer == "power" if parts.optimizer is None else isinstance(parts.optimizer, Power):
+    if isinstance(parts["optimizer"], Power) if "optimizer" in parts else settings.optimizer == "power":
         raise PellucidError(
             "The optimizer 'power' leaps away from its start, so stages mean nothing to it; choose 'normalized' or "
             "'adam'."

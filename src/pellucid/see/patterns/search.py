@@ -9,9 +9,10 @@ from the seed alone, so that a job's start does not depend on the other jobs. Of
 16): as many as have about four million numbers together.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,6 @@ from pellucid.see.optimize.initial_images import candidates_of, noise_of
 from pellucid.see.optimize.loop import AscentTask, StepCallback, objective_values, run_ascent, snapshot_steps
 from pellucid.see.optimize.natural import growing_of, image_of
 from pellucid.see.optimize.optimizers import optimizer_of
-from pellucid.see.optimize.parts import Parts
 from pellucid.see.optimize.penalties import penalties_of
 from pellucid.see.optimize.transforms import transforms_of
 from pellucid.see.patterns.coarse_to_fine import Stage, coarse_to_fine
@@ -52,7 +52,7 @@ def search(
     model: Model,
     objective: Objective,
     settings: PatternSettings,
-    parts: Parts,
+    parts: Mapping[str, Any],
     *,
     start: JobImages | None = None,
     images: Split | None = None,
@@ -137,7 +137,7 @@ class _Ascents:
         model: Model,
         read: Reader,
         settings: PatternSettings,
-        parts: Parts,
+        parts: Mapping[str, Any],
         report: Report,
         images: Split | None,
         watch: StepCallback | None,
@@ -152,23 +152,21 @@ class _Ascents:
         keys = objective.rng_keys.cpu()  # how many jobs of the same key come before each: so many noises they take
         self._place = keys.argsort(stable=True).argsort() - torch.searchsorted(keys.sort().values, keys)
         self._watch = watch
-        penalties = penalties_of(settings) if parts.penalties is None else parts.penalties
-        transforms = transforms_of(settings, model.input_shape, model.scaling)
         measures = settings.image == "natural" or settings.colors == "decorrelated"
         measured = images.some() if measures and images is not None else None
         self._task = AscentTask(
-            image=image_of(model, settings, measured) if parts.image is None else parts.image,
-            optimizer=optimizer_of(settings) if parts.optimizer is None else parts.optimizer,
+            image=parts["image"] if "image" in parts else image_of(model, settings, measured),
+            optimizer=parts["optimizer"] if "optimizer" in parts else optimizer_of(settings),
             stopping=StoppingRule(
                 *(settings.steps, settings.tolerance, settings.patience),
                 keep_last=settings.keep == "last",
                 report_only=settings.converged == "report",
             ),
-            transforms=transforms if parts.transforms is None else parts.transforms,
-            penalties=penalties,
+            transforms=parts.get("transforms", transforms_of(settings, model.input_shape, model.scaling)),
+            penalties=parts.get("penalties", penalties_of(settings)),
             diagnostics=diagnostics,
             views=settings.views,
-            growing=growing_of(model, objective.layers, settings) if parts.image is None else (),
+            growing=growing_of(model, objective.layers, settings) if "image" not in parts else (),
         )
         self.candidates = candidates_of(settings, model.input_shape)
         size, multiple = batch_size_for(model, objective.layers)
@@ -308,7 +306,7 @@ class _Ascents:
         And how many starts were tried for that. A unit is not dead for a penalty, or for a start near black.
         """
         chosen = PatternSettings(image="sphere", seed=self.settings.seed, snapshots=0)
-        usual = _Ascents(self._model, self._read, chosen, Parts(), self._report, None, None, None, self.target)
+        usual = _Ascents(self._model, self._read, chosen, {}, self._report, None, None, None, self.target)
         better = usual.best_of_restarts(numbers)
         alive = self.target.is_active(better.values)
         self.was_active[numbers] |= usual.was_active[numbers] | alive.cpu()
