@@ -1,9 +1,5 @@
 """Validation: numbers that a person hands in -> arrays and tensors of a known type, or PellucidError.
 
-to_numpy: an array, a tensor on any device, nested lists -> a NumPy array of the same numbers
-as_array: the same -> float32 array
-as_units: the same -> int64 tensor, one unit for each job
-
 Tensors that lie on another device, require gradients or are bfloat16 are refused by NumPy itself; here they are copied.
 """
 

@@ -1,7 +1,4 @@
-"""Activation statistics: what every unit of many layers answers to a whole data set, in one streaming pass.
-
-partial_stats: model, layers, one chunk of the images -> {layer: PartialStats}
-merged:        PartialStats of all chunks, in order -> LayerStats: means, class means, histograms, strongest images
+"""Activation statistics: a model, layers, images -> what every unit answers to a whole data set, in one streaming pass.
 
 An image's value is the mean over the unit's map. No activations are kept, so memory depends on the number of units, not
 of images. Images are cut into the same chunks whoever counts them, here or on other machines, so that merged statistics

@@ -1,9 +1,4 @@
-"""Activations of a model's layers for one image, and of chosen layers for many.
-
-inspect: model, image (channel, height, width) in [0, 1] -> Activations: of its layers, from one forward pass
-find_wrong: model, labelled images -> the positions of those that it takes for another class
-answers: model, layers, images in model space -> {layer: (image, unit)}, means over maps, such as for found patterns
-"""
+"""Activations: a model, an image -> what its layers give for it; many images -> the mean of each unit's map."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,5 @@
 """Fitting: images of any size, a model -> the same images as the model takes them, labels numbered as its classes.
 
-data_for, split_for: Model, whatever `load_data` takes -> Data, or the Split to look at
-evaluate: model of any kind, labelled images -> Scores
-
 Labels are those of the model where the classes of the data have the names of its own (one of several, as ImageNet has
 "tench, Tinca tinca"; case, _ and - do not matter); else both count their classes in the same order.
 """

@@ -1,13 +1,4 @@
-"""Similarity: how alike the units of a layer are, from -1 to 1, by what they answer and by what they look for.
-
-similar:          model, layer, unit, images or patterns -> {other unit: likeness}, the most alike first
-unit_answers:     model, layers, splits -> {layer: (image, unit)}, means over maps, of images from all over
-answer_likeness:  answers (image, unit) -> (unit, unit), their correlation; 0 for a unit that always answers the same
-pattern_likeness: patterns (unit, channel, height, width) -> (unit, unit), the correlation of their pixels at the best
-                  of all shifts, around the edges
-families:         patterns -> units whose patterns are shifts, turns or mirror images of each other
-plane:            likeness (unit, unit) -> (unit, 2), so that what is alike lies together: classical scaling
-"""
+"""Similarity: the units of a layer -> how alike they are, from -1 to 1, by their answers or by what they look for."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

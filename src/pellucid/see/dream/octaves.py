@@ -1,8 +1,4 @@
-"""Octaves: the deep dream in color, at every scale of a picture.
-
-OctaveDream: model, goals, settings, a picture -> `run_rounds()`: the change of the picture's logits after each octave
-Bands:       a gradient of pixels -> a step whose every octave of waves, in every color, is as strong as in photographs
-octave_sizes: size of a picture, settings -> the sizes that are dreamt at, the smallest first
+"""Octaves: a picture, goals -> the change of its logits by which the deep dream makes them stronger, at every scale.
 
 From a small copy of the photo to its full size, the goals are ascended on the whole picture (A. Mordvintsev, C. Olah,
 M. Tyka, "Inceptionism", 2015). Three things differ from there: what is moved are logits of pixels, which black and

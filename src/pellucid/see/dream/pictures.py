@@ -1,12 +1,4 @@
-"""Pictures: their size changed, and their pixels by a change of logits.
-
-resize:           picture, (height, width) -> picture of that size, bicubic and without aliasing
-ground:           photo, settings -> what a change is carved into
-carved:           picture in [0, 1], change of the logits of its pixels, or of its luminance's -> picture in [0, 1]
-at_mean_change:   picture, change of logits, a number -> the same change, as strong as changes pixels by so much
-change_luminance: picture in [0, 1], change of its luminance -> picture in [0, 1] with that luminance
-finished:         picture, change, settings -> the carved picture with their contrast, center and bound
-map_bands:        a function of pixels, pictures -> its picture, computed a band of rows at a time
+"""Pictures: their size changed, and their pixels: a picture, a change of logits -> a picture.
 
 A change is added to log(q / (1 - q)), q a little inside the pixel p, so that it is finite for black and white. By the
 share that this takes of what lies below q, or above it, p comes nearer to black or to white: softly, so that no stroke

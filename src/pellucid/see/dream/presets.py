@@ -1,9 +1,5 @@
 """Presets: a name, and what else a person asks for -> the model, the goals' names and the settings of a dream.
 
-chosen: preset, model, layer, unit, settings -> Chosen
-model_for:   model or None, preset -> an open model
-inner_layer: a model -> the layer that a dream is asked of where none is named
-
 A preset says what one sees ("fur"), so nobody needs to know a layer or a unit; "class:NAME" is a class of the model.
 """
 

@@ -1,9 +1,4 @@
-"""Tiles: a picture cut into overlapping tiles of one size, and put together again without seams.
-
-tiling:        size of a picture, tiles along its shorter side, proportions of a tile -> Tiling
-square_tiling: size of a picture, side of a tile -> Tiling of as many square tiles as it takes
-cut:           picture (channel, height, width) -> its tiles;  downscale: the same, each scaled to another size
-join:          tiles of any size -> picture: each scaled to its place, and at every pixel a weighted mean of those there
+"""Tiles: a picture -> overlapping tiles of one size -> the picture again, without seams.
 
 The weights are a product of squared sines, divided by their sum at each pixel (a partition of unity), so tiles that
 agree give back their common picture, and a tile's edge, where it may differ from its neighbors, never shows. Tiles of

@@ -1,11 +1,5 @@
 """Measures: pictures, and what networks make of them -> one number each, for how much to believe a pattern.
 
-high_share:  pictures -> the share of their power above a quarter of Nyquist's frequency
-robustness:  model, objective, patterns -> the answers to them, and in the mean to slightly changed ones
-recognized:  another network, pictures of classes -> the rank and the probability that it gives to each one's class
-choose:      each unit's answers to images -> those it is asked about, and the strongest and weakest that explain it
-told_apart:  another network, images, explanations -> the share of pairs (strong, weak) that are told apart
-
 The last is a machine's two-alternative forced choice, after J. Borowski et al. (ICLR 2021) and R. Zimmermann, D. Klindt
 and W. Brendel (NeurIPS 2024); here the network whose features are compared is not the one that is explained.
 """

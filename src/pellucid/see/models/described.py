@@ -1,8 +1,4 @@
-"""Described: a model's object before it is opened, and what its library, its file and the caller say of its images.
-
-stated:    module -> what its own attributes say: sizes to try, scaling, classes
-through:   a model, its library's way from picture to input -> shape, scaling, and whether it takes BGR
-"""
+"""Described: a model, what its library, its file and the caller say of its images -> what opening it needs."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,10 +1,5 @@
 """Devices: the name of a device -> where a model works.
 
-chosen_device: "cpu", "cuda", "cuda:1", "mps", "auto", or nothing -> torch.device, or None for where the model lies
-
-memory_of:     torch.device -> bytes of memory that there are for work on it
-own_defaults:  inside, PyTorch makes tensors and gradients as if the host had set nothing
-
 A person's own module is never moved: it runs on copies of its weights where these lie on another device. Without a name
 a model works where it lies; "auto" has to be asked for.
 """

@@ -1,7 +1,4 @@
-"""Factories: a person's own model from the command line, by the name of a function that makes it.
-
-made:    "package.module:factory" -> what the factory returns
-loaded:  a module, a file of weights -> the same module with these weights
+"""Factories: "package.module:factory" -> a person's own model; a module, a file of weights -> the module with these.
 
 Naming a module is asking for its code to run, as `python -m` does; the current folder counts. A file of weights never
 runs anything: safetensors, or a state dict that PyTorch reads with `weights_only`, which refuses all other pickles.

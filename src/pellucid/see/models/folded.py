@@ -1,8 +1,5 @@
 """Folded: a PyTorch module, a Reader of its layers -> a copy that does the same, with fewer passes over the maps.
 
-foldable: module, Reader, images -> each batch norm that can be folded, with what feeds it
-folded:   module, these pairs -> the copy, and which of its modules stands for which; None where nothing folds
-
 A batch norm in eval mode is a factor and a summand for each unit. Where its input is what one convolution or linear
 layer gives, and nothing else takes that, both go into that layer's weights. What else takes it is found in the graph of
 the gradient, so any forward is understood. The module itself is not changed; the copy shares all other weights with it.

@@ -1,6 +1,4 @@
-"""Model files: how a model of one's own is opened, written down once, in TOML.
-
-read:  mine.toml -> its entries, checked;   save: a Model, and how it was opened -> mine.toml
+"""Model files: how a model of one's own is opened <-> mine.toml, where that is written down once.
 
 A file from outside must not run code, and a factory is code: it runs once the person has said so, for a file of this
 content in this place, which is remembered in her folder of settings.

@@ -1,7 +1,5 @@
 """Names: the models of four libraries, with the weights, the size, the scaling and the classes that these state.
 
-named:  "timm:resnet50.a1_in1k" -> Described;  listed: a library -> its names;  local: -> the names on this machine
-
 Each library fetches and reads its weights itself, from the network once and from its own folder ever after. What it
 reads must not run: Hugging Face's `trust_remote_code` stays off, and while a library loads, PyTorch is told by its own
 environment variable to refuse every pickle of more than tensors.

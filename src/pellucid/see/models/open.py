@@ -1,7 +1,4 @@
-"""Opening models: a name, a file or an object of any framework -> a Model.
-
-open_model: bundled name | library's name | file | Network | torch.nn.Module | keras.Model | factory -> Model
-"""
+"""Opening models: a name, a file or an object of any framework -> a Model."""
 
 import copy
 import os

@@ -1,10 +1,5 @@
 """Unit axes: what a layer of PyTorch or Keras gives for a batch -> (batch, unit, *position).
 
-first_tensor: a tensor, tuple or dict -> the first tensor of floats in it, which is the layer's output
-Images:       where the images stand: along the first axis, the second, or folded with windows or heads into the first
-Arrangement:  one layer's output -> its units' maps, and its tokens that are no patches (CLS, registers)
-arrange:      every output of a forward, in the order in which they ended -> their Arrangements
-
 A unit is a channel of a convolution or batch norm (axis 1) and a feature of a linear layer or layer norm (the last
 axis), whatever the number of axes: the module is asked, not the shape. What has no weights of its own passes on what
 another module gave, in the same order (an activation), in another (a permutation) or for fewer positions (a pool); so

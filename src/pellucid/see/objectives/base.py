@@ -1,10 +1,5 @@
 """Objectives: outputs of layers -> one number per image, which an ascent makes large.
 
-Objective: {layer: LayerOutput} -> Score: of each image of a batch (batch,), image i for job i
-Objective.of: a layer, a function `activations (batch, unit, *position) -> (batch,)` -> an Objective
-WrappedObjective: an objective around another one
-Weighted: weight * objective + weight * objective ...; written `Units(...) - 0.5 * OtherUnits(...)`
-
 One objective has as many *jobs* as images are wanted, so that a whole layer is one batch, and each job is worked on as
 if it were alone. A Score says which images leave their unit *silent*, its output being exactly zero everywhere, so
 that it has no gradient; these maximize something else instead, mostly the largest pre-activation, until the unit wakes.

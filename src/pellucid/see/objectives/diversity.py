@@ -1,8 +1,5 @@
 """Diversity: several images of one unit, kept unlike each other, so that they show different sides of it.
 
-Diversified: an objective -> the same, less the similarity of each image's features to those of the unit's other images
-similarity:  a layer's output, groups -> each image's mean cosine similarity to the others of its group
-
 Features are how the layer's units go together: for maps the inner products of each two over positions (their Gram
 matrix), for a dense layer its outputs; the cosine is from -1 to 1 (Olah, Mordvintsev and Schubert, "Feature
 Visualization", Distill 2017). This is the only objective that couples the images of a batch, and only those of the

@@ -1,12 +1,5 @@
 """Features: outputs of layers -> one number per image, beyond the mean of a unit.
 
-AtPosition:    an objective of maps -> the same at one of their positions: a neuron
-PreActivation: an objective of a layer's output -> the same before its rectifier, softmax or sigmoid: a class' logit
-MeanSquare:    a layer -> the mean of its squares, whatever unit they come from (DeepDream's)
-FeatureMatch:  a layer, wanted activations -> how near an image's are (inversion), or how far along (caricature)
-
-likeness: a model, a layer, images of one's own -> the FeatureMatch of their activations
-
 They add up as all objectives do: `likeness(...) + 0.1 * MeanSquare(...)`. Sources: Mahendran and Vedaldi, CVPR 2015,
 for inversion; Olah et al., "The building blocks of interpretability", Distill 2018, for caricatures.
 """

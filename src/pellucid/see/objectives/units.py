@@ -1,9 +1,5 @@
 """Units: outputs of layers -> the mean of one unit's map for each image, or the mean of all others.
 
-Units:      the mean over one unit's map for each image (unit -1: the mean over the whole layer)
-OtherUnits: the mean over all units of the layer but one, for each image
-smooth_rectified: a map before its rectifier -> the mean after a smooth one
-
 The mean of a rectified map has many local maxima, where few positions are awake and the silent others have no gradient
 to be woken by. So an ascent may follow a smooth rectifier first, under which every position counts, and sharpen it on
 the way (graduated optimization: Blake and Zisserman, "Visual Reconstruction", 1987).

@@ -1,9 +1,4 @@
-"""Ascent records: what an ascent does, step by step -> AscentResult.
-
-StoppingRule: when an image's ascent is over
-AscentRecord: images, values and scores of each step -> the best image of each job, the history, the snapshots
-AscentResult: these, job by job
-"""
+"""Ascent records: what an ascent does, step by step -> AscentResult."""
 
 from dataclasses import dataclass, replace
 

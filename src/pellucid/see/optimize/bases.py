@@ -1,8 +1,5 @@
 """Bases: coefficients (batch, channel, height, number) <-> pixels (batch, channel, height, width), linear.
 
-Spectrum: Fourier coefficients times 1 / frequency, so that a step moves long waves as much as nature has of them
-Colors:   channels that vary together in real images, decorrelated by a square root of their covariance
-
 (Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.) A basis does not change which images there
 are, only which way is up. Colors are measured in the person's own images, or given as a matrix; ImageNet's, which other
 libraries use, are not built in.

@@ -1,13 +1,5 @@
 """Initial images: a seed -> noise images (chunk, channel, height, width), from which an ascent may start.
 
-multi_scale_noise: uniform noise on several coarse grids, each scaled up bicubically, superposed
-plain_noise:       a random spectrum that falls as 1 / frequency, or normal pixels
-smoothed:          images -> images without their shortest waves
-noise_of:          settings -> one of these, smoothed or not; of several scales first each alone, the coarsest first
-candidates_of:     settings, the shape of images -> how many noises there are to choose a start from
-mixture_of:        the number of such a noise -> the scales in it
-generator:         numbers -> a torch.Generator of their own, the same on every machine
-
 Superposing grids gives noise with waves of every length, where plain pixel noise has almost nothing but the shortest,
 to which deep units hardly respond. Which wavelength a unit likes best is not known beforehand, so the candidates for
 its start differ in it, unless weights fix one mixture.

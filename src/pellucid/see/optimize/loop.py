@@ -1,8 +1,5 @@
 """The ascent loop: initial images (job, channel, height, width), an objective with a job for each -> AscentResult.
 
-ascend:     a model, an objective -> the ascent, with usual parts for all that is not given
-run_ascent: a Reader, an objective, an AscentTask (image, optimizer, stopping, transforms, penalties) -> the loop itself
-
 Images are worked on in a batch. One that has made its steps, or has converged, leaves its row to the next waiting job;
 when none waits, the batch shrinks. The batch size is always divisible by a `multiple`, the surplus being copies that
 are not recorded: libraries choose their arithmetic by the size of a batch, and with 16 or more images, or always the

@@ -1,9 +1,5 @@
 """Near: a photograph -> images around it, how far their features lie from its own, and where a unit's answer rose.
 
-Around:        points, waves z as in Natural, added to the photograph's logits <-> images; z = 0: the photograph
-near_parts:    a model, a photograph, settings -> the parts of an ascent that stays near it
-contributions: an objective, the photograph, images -> which pixels the answers rose by
-
 What in a photograph a unit answers to is seen when it is exaggerated until a person sees it, and no further: "feature
 accentuation" (Hamblin, Fel, Saha, Konkle and Alvarez, arXiv:2402.10039). Theirs moves the photograph's own Fourier
 coefficients; here only what is added is made of waves, as strong as in photographs.

@@ -1,10 +1,5 @@
 """Parametrizations: points, which an optimizer moves <-> images in model space, which the model receives.
 
-Parametrization: `images` (points -> images) and `points` (images -> points); `project` puts moved points back in place
-Sphere:  points are standardized images (zero mean, unit deviation: a sphere); pixels = center + radius * point
-Box:     points are pixels; image = the pixels clipped to a range, [0, 1] as a rule, then scaled for the model
-InBasis: points are coefficients in another basis (bases.py) of the points of a Sphere or a Box
-
 On the sphere an image cannot grow to please a unit, nor turn white: only its pattern can change. Models that take
 standardized images take the points themselves. For all others the sphere lies among pixels, around middle gray, and is
 carried through their scaling: a network gives the same patterns whether it is written for [0, 1], 0 to 255 or [-1, 1].

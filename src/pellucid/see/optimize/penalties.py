@@ -1,11 +1,5 @@
 """Penalties: images, which no clip cuts off from them, and their values (batch,) -> what is subtracted (batch,).
 
-total_variation: images (batch, channel, height, width) -> (batch,): sum of |difference| of all neighbouring pixels,
-    down and across; beyond the border every pixel is 0
-roughness:       images -> (batch,): sum of the squares of what a binomial blur of three pixels takes away
-Penalties:       a weighted sum of these two, and of the sums of absolute values and of squares
-added:           several penalties -> their sum
-
 Value and gradient are one function, so they have one border rule. An image that is clipped may go beyond black or
 white, where the activation has no gradient; penalties draw it back. With `relative`, they are means over pixels and
 weigh as much as the activation does, so that one weight serves units and images of any size; without, they are sums.

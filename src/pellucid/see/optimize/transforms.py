@@ -1,9 +1,5 @@
 """Transforms: images -> randomly changed images, which the model receives, so that a pattern is no fluke of one view.
 
-uniform:    keys (batch,), step (batch,) -> numbers in [0, 1), the same for a key and step in any batch
-Transforms: images, keys, step -> images of the same size, each shifted, scaled, rotated and noisy in its own way
-in_turn:    several transforms -> one after the other
-
 Drawn anew for every image and step; gradients flow back through them, so the image itself is not moved. What comes in
 from beyond the border is a reflection, so that no frame is seen, unless one is asked for. Nothing is drawn from a
 stream: numbers are a hash of the image's key and step (SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom

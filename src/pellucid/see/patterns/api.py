@@ -1,8 +1,5 @@
 """Patterns: a model, a layer -> for every unit of the layer, the image that it responds to most.
 
-patterns: model, layer, units -> Patterns: images (unit, channel, height, width) with their activations
-pattern:  model, layer, unit -> Pattern: one of them
-
 All units are worked on at once, each in its own row; of large images some at a time (pieces.py). Each starts where it
 responds most among many noise images (one pass of the noise scores every unit: the precursor). A silent unit maximizes
 its pre-activation until it wakes; if it does not, it gets other starts, and at last the training image that excites it

@@ -1,9 +1,5 @@
 """Coarse to fine: stages (a scale of noise and a number of steps each) -> one AscentResult.
 
-coarse_to_fine: the first stage starts from noise of the coarsest scale alone; each further one adds the noise of the
-    next scale to the images so far, and goes on
-with_all_steps: settings -> the same, with the steps of all stages together
-
 (A write-up on the patterns of maps describes it for silent units: 20 steps, then 40, 80 and 400.) An optimizer whose
 first steps forget their start would forget the images so far, so Power is refused.
 """

@@ -1,10 +1,5 @@
 """Pattern files: patterns <-> NPZ and CSV files, which can be loaded again.
 
-write_arrays, read_arrays: arrays and a description <-> NPZ; nothing in it is ever run (no pickle)
-write_history, write_answers: values step by step, and activations of final images -> CSV
-write_table:  images with some columns beside them -> CSV: a row for each image, a column for each pixel ("c0y3x5")
-read_images:  NPZ or CSV -> images (image, channel, height, width), whatever else the file holds, and their space
-
 A table of numbers alone holds pixels in [0, 1], an image in every row; so does an NPZ file of data.
 
 A CSV's pixels are written with nine digits, which is all that a float32 has, so they are read back exactly.

@@ -1,7 +1,5 @@
 """Results: the images and numbers that a search found -> plain objects that fit where people work.
 
-Patterns: a layer's; Pattern: one unit's; Snapshots: images on their way; History: values step by step
-
 Patterns and Pattern are arrays (`np.asarray`), show themselves in a notebook, are drawn on Matplotlib's axes (`plot`),
 and saved (`save`): as a picture of whole pixels, NPZ or CSV. From NPZ they are loaded again (`Patterns.load`); any
 result can be the next call's `start`.

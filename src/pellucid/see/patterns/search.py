@@ -1,8 +1,5 @@
 """Search: an objective -> for each job the best image of many ascents, or proof that its unit is dead.
 
-precursor: an objective of many jobs -> for each, the best of many noise images, all scored in one pass
-search:    the whole search
-
 A unit that the first noise leaves silent is not dead. Its job maximizes the unit's pre-activation; then it starts from
 other noise; at last from the training image that excites it most. All jobs choose among the same noise images, drawn
 from the seed alone, so that a job's start does not depend on the other jobs. Of large images there are fewer (at least
