@@ -69,7 +69,6 @@ def class_places(model: Model, names: tuple[str, ...]) -> np.ndarray | None:
 
 
 def _are_numbers(names: tuple[str, ...]) -> bool:
-    """Whether classes have numbers for names, or none."""
     return all(name.isdecimal() for name in names)
 
 

@@ -179,7 +179,6 @@ def _run(
     options: DreamSettings,
     on_round: Callable[[int, int, np.ndarray], None] | None,
 ) -> Dream:
-    """The dream of a method, round by round."""
     first = running.activations(before.new_zeros(running.changed, *before.shape[1:]))
     frames: list[np.ndarray] = []
     small = _limited(before, options.frame) if options.frame > 0 else before
@@ -220,7 +219,6 @@ def octaves(photo: StrPath | Photo | ArrayLike, model: Any = None, **asked: Any)
 
 
 def _is_of_tiles(unit: Any, tiles: Any, options: DreamSettings) -> bool:
-    """Whether something is asked for that only tiles know."""
     grouped = isinstance(unit, Sequence) and any(isinstance(one, list | tuple) for one in unit)
     if options.method == "octaves" and (grouped or tiles is not None):
         raise PellucidError("Octaves have no tiles; leave tiles and their units out, or ask for the method 'tiles'.")
@@ -239,7 +237,6 @@ def _method(
 
 
 def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:
-    """The goals, led by a picture."""
     leading = as_channels(torch.from_numpy(guide.image).to(model.device), model)
     if not takes_any_size(model, read):
         leading = resize(leading, (model.input_shape[1], model.input_shape[2]))
@@ -262,7 +259,6 @@ def _level_masks(
 
 
 def _limited(picture: Picture, longest: int) -> Tensor:
-    """The picture, scaled down so that no side is longer."""
     _, height, width = picture.shape
     scale = min(1.0, longest / max(height, width))
     return resize(picture, (max(1, round(height * scale)), max(1, round(width * scale)))).clamp(0, 1)

@@ -138,7 +138,6 @@ def read_goals(model: Model, layer: Any, unit: Any) -> Goals:
 
 
 def _entries(given: Any) -> Iterable[tuple[Any, float]]:
-    """What is given, one by one, each with its weight."""
     if isinstance(given, Mapping):
         return [(one, float(weight)) for one, weight in given.items()]
     return [(one, 1.0) for one in (given if isinstance(given, Sequence) and not isinstance(given, str) else [given])]

@@ -116,7 +116,6 @@ class TiledDream:
         return torch.cat(found).cpu().numpy()
 
     def _tiling(self, cells: int, *, even: bool = False) -> Tiling:
-        """The tiles of a level; even ones hardly exceed their cells."""
         _, height, width = self._picture.shape
         overlap, margin = CELL_OVERLAP if even else OVERLAP, 0.0 if even or cells == 1 else MARGIN
         return tiling(height, width, cells, self._small, overlap, margin)
@@ -139,7 +138,6 @@ class TiledDream:
         return TileLevel(tiles, which.to(device), units.to(device), None if area is None else area.to(device))
 
     def _unit_scores(self, tiles: Tiling) -> Float[Tensor, "tile unit"]:
-        """The activation of every unit for every tile of the photo."""
         images = self._space.images(self._points(self._picture, tiles))
         with torch.no_grad():
             return torch.cat([self._read(some)[self._layer].unit_means for some in torch.split(images, self._rows)])

@@ -140,7 +140,6 @@ def judge(
 def _judged(
     model: Model, pair: list[Patterns], images: Split, judges: list[Model], chosen: JudgeSettings, report: Report
 ) -> Judgments:
-    """The same of what excites most, and least."""
     *most, least = pair
     layer, found = least.layer, []
     owners, shown_most, reached = (

@@ -384,7 +384,6 @@ class Model(ABC):
         return "\n".join([*lines, *self._left_out(everything)])
 
     def _left_out(self, everything: bool) -> list[str]:
-        """A line on each reason for which modules with weights are no layers, with the first of them, or all."""
         reasons: dict[str, list[str]] = {}
         for name, reason in self.unlisted.items():
             reasons.setdefault(reason, []).append(name)

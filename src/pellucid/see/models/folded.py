@@ -95,7 +95,6 @@ def _takers(ends: Sequence[Any]) -> dict[Any, list[Any]]:
 
 
 def _fold(feeding: Any, norm: Any) -> None:
-    """Give a layer the weights that do what the norm would do behind it."""
     own = feeding.weight, feeding.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     with torch.no_grad():
         feeding.weight, feeding.bias = fuse_conv_bn_weights(*own, isinstance(feeding, nn.ConvTranspose2d))

@@ -1,4 +1,4 @@
-"""Names: the models of four libraries, with the weights, the size, the scaling and the classes that these state.
+"""Names: "timm:resnet50" -> a model of one of four libraries, with its weights, size, scaling and classes.
 
 Each library fetches and reads its weights itself, from the network once and from its own folder ever after. What it
 reads must not run: Hugging Face's `trust_remote_code` stays off, and while a library loads, PyTorch is told by its own
@@ -183,7 +183,6 @@ def _keras_names(library: Any) -> list[str]:
 
 
 def _is_offline(error: BaseException | None) -> bool:
-    """Whether a missing network is among the reasons of an error."""
     seen = 0
     while error is not None and seen < 20:
         if isinstance(error, _OFFLINE) or type(error).__name__ in _OFFLINE_NAMES:

@@ -141,7 +141,6 @@ class _Reader(Reader):
         return {layer.name: self._read(layer, images) for layer in self._layers}
 
     def _read(self, layer: LayerInfo, images: Tensor) -> LayerOutput:
-        """One layer's output and pre-activation."""
         network = self._network
         if layer.name in network.names:
             return LayerOutput(*_Pass.apply(images, network, _cut(network, layer.name)))  # type: ignore[no-untyped-call]
@@ -245,7 +244,6 @@ def _run(layers: Sequence[tuple[str, Layer]], x: np.ndarray) -> tuple[Trace, np.
 
 
 def _unit_means(network: Network, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
-    """{layer: (image, unit)} of images in [0, 1], the mean over each unit's map."""
     deepest = max(names, key=network.names.index)
     parts = [slice(begin, begin + MEANS_SHARD) for begin in range(0, len(images), MEANS_SHARD)]
 
@@ -293,12 +291,10 @@ def _layer_info(network: Network, name: str, layer: Layer) -> LayerInfo:
 
 
 def _batch_last(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """(batch, ...) as contiguous (..., batch)."""
     return np.ascontiguousarray(np.moveaxis(array, 0, -1), dtype=dtype)
 
 
 def _batch_first(pieces: Sequence[np.ndarray], parts: Sequence[slice], dtype: Any) -> Tensor:
-    """Shards (..., batch), which are these parts of the batch, as one tensor (batch, ...)."""
     whole = np.empty((sum(shard.shape[-1] for shard in pieces), *pieces[0].shape[:-1]), dtype)
     for shard, part in zip(pieces, parts, strict=True):
         whole[part] = np.moveaxis(shard, -1, 0)

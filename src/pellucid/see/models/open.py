@@ -105,7 +105,6 @@ def open_model(
 def _opened(
     source: Any, found: Described, options: Mapping[str, Any], place: torch.device | None, anywhere: bool
 ) -> Model:
-    """The Model of what was found; raises PellucidError where it does not run, or takes no such options."""
     model = found.model
     asked = {
         "input_shape": options.get("input_shape", found.input_shape),
@@ -164,7 +163,6 @@ def _completed(opened: Model, found: Described, options: Mapping[str, Any]) -> M
 
 
 def _described(source: Any, trust: bool) -> tuple[Described, Mapping[str, Any]]:
-    """What is to be opened, and the options that a model file gives; raises PellucidError for what is no model."""
     if isinstance(source, torch.export.ExportedProgram):
         return Described(torch.export.unflatten(source)), {}
     if not isinstance(source, str | os.PathLike):

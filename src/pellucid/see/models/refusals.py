@@ -156,7 +156,6 @@ def of_module(
 
 
 def _misused(module: nn.Module, name: str, begin: str, shape: InputShape, forward: Forward, said: str) -> str:
-    """The sentence for a forward that expects something other than images: words, a dictionary, several inputs."""
     if (part := _part_that_runs(module, shape, forward)) is not None:
         return f"{begin}, but its part '{part}' runs on images; give that part. {said}"
     if isinstance(_first_weighted(module), nn.Embedding):
@@ -209,7 +208,6 @@ def _images(shape: InputShape) -> Tensor:
 
 
 def _error(module: nn.Module, forward: Forward, images: Tensor) -> BaseException | None:
-    """What the module raises for these images; None where it runs."""
     try:
         forward(module, images)
     except Exception as error:  # noqa: BLE001  # whatever a person's own code raises
@@ -218,7 +216,6 @@ def _error(module: nn.Module, forward: Forward, images: Tensor) -> BaseException
 
 
 def _part_that_runs(module: nn.Module, shape: InputShape, forward: Forward) -> str | None:
-    """The name of the first part that is made of layers and takes images."""
     for name, part in module.named_children():
         is_made = any(isinstance(inner, nn.Conv2d) for inner in part.children()) or len(list(part.modules())) > 3
         tried = [] if isinstance(_first_weighted(part), nn.Embedding) else [*_stated_shapes(part), shape]

@@ -184,8 +184,6 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 class _Probe(LayerProbe):
-    """Asks PyTorch's modules for their units."""
-
     def own_axis(self, module: nn.Module, output: Tensor, args: Any, kwargs: Any) -> int | None:
         """By its kind; of a person's own kind, by what the first number of a vector of weights changes."""
         if isinstance(module, _CHANNELS_SECOND):
@@ -349,7 +347,6 @@ def _weighted(model: TorchModel, layer: str) -> str | None:
 
 
 def _input_of(model: TorchModel, layer: str, images: Tensor) -> Tensor:
-    """What the module of a layer is given for these images."""
     seen: list[Tensor] = []
     hook = model.sites[layer].module.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
     with model.reading((layer,)) as read, torch.no_grad(), hook:

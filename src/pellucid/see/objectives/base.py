@@ -313,5 +313,4 @@ class Weighted(Objective):
 
 
 def _sum(tensors: list[Tensor]) -> Tensor:
-    """Added up in this order."""
     return torch.stack(tensors).sum(0)

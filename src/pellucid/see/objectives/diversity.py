@@ -1,4 +1,4 @@
-"""Diversity: several images of one unit, kept unlike each other, so that they show different sides of it.
+"""Diversity: an objective -> the same for several images of one unit, kept unlike each other, to show its other sides.
 
 Features are how the layer's units go together: for maps the inner products of each two over positions (their Gram
 matrix), for a dense layer its outputs; the cosine is from -1 to 1 (Olah, Mordvintsev and Schubert, "Feature

@@ -198,7 +198,6 @@ def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature
 
 
 def _checksums(rows: Float[Tensor, "job *number"]) -> Int64[Tensor, "job"]:
-    """A checksum of each row."""
     return torch.tensor(
         [zlib.crc32(row.numpy().tobytes()) for row in rows.cpu().float().contiguous()], dtype=torch.int64
     )

@@ -144,7 +144,6 @@ def _is_zero(numbers: Float[Tensor, "*batch number"]) -> Bool[Tensor, "*batch"]:
 
 
 def _with_positions(layer: Float[Tensor, "batch unit *position"]) -> Float[Tensor, "batch unit position"]:
-    """All positions in one axis; a dense layer's units have one position each."""
     return layer.flatten(2) if layer.ndim > 2 else layer.unsqueeze(2)
 
 

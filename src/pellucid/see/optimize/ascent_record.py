@@ -61,7 +61,6 @@ class AscentResult:
 
     @property
     def _per_job(self) -> tuple[str, ...]:
-        """The fields whose first axis is the job."""
         terms = () if self.terms is None else ("terms",)
         return ("images", "values", "steps", "history", "converged", "start", *terms)
 

@@ -45,7 +45,6 @@ def wave_pixels(coefficients: Coefficients, strength: Float[Tensor, "*channel he
 
 
 def _spectrum(pixels: Pixels) -> Shaped[Tensor, "batch channel height frequency"]:
-    """The complex waves of pixels."""
     if len(pixels) == 0:  # which MKL refuses
         return torch.zeros(*pixels.shape[:3], pixels.shape[3] // 2 + 1, dtype=torch.complex64, device=pixels.device)
     waves: Tensor = torch.fft.rfft2(pixels, norm="ortho")

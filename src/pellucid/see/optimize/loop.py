@@ -233,7 +233,6 @@ def _padded(jobs: Tensor, multiple: int) -> Tensor:
 
 
 def _first_batch(starts: Tensor, first_job: int, task: AscentTask) -> _Batch:
-    """The rows of these starts before their first step."""
     count, device = len(starts), starts.device
     points = task.image.points(starts)
     return _Batch(

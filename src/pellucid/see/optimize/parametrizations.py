@@ -294,7 +294,6 @@ def parametrization_of(model: Model, settings: PatternSettings, images: DataImag
 
 
 def _colors_of(model: Model, settings: PatternSettings, images: DataImages | None) -> Colors:
-    """How channels vary together: as the settings say, or as in these images."""
     if settings.color_matrix:
         return Colors.given(settings.color_matrix, model.input_shape[0], model.device)
     if images is None or model.input_shape[0] != 3:
@@ -306,5 +305,4 @@ def _colors_of(model: Model, settings: PatternSettings, images: DataImages | Non
 
 
 def _like(number: np.ndarray, images: Images) -> Tensor:
-    """A NumPy array as a tensor of the images' type, where they are."""
     return torch.as_tensor(number, dtype=images.dtype, device=images.device)

@@ -18,8 +18,6 @@ from pellucid.settings import PatternSettings
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of objects that settings may be replaced by."""
-
     wanted: str  # a description of the objects
     fits: Callable[[Any], bool]  # whether one is of the kind
     replaces: frozenset[str]  # settings that it stands for

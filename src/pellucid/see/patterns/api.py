@@ -165,6 +165,5 @@ def objective_of(
 
 
 def _checked_images(model: Model, data: Any) -> Split:
-    """The training images of what was given, resized to the model; raises PellucidError where it holds none."""
     split = data.train if isinstance(data, Data) else load_split(data)
     return split.resized(model.input_shape)

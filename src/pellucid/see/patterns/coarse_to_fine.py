@@ -64,7 +64,11 @@ def with_all_steps(settings: PatternSettings, parts: Mapping[str, Any]) -> Patte
 
 
 def coarse_to_fine(image: Parametrization, settings: PatternSettings, noise: Noise, ascend: Ascent) -> AscentResult:
-    """All stages, one after the other; the images are the best of all steps, or the last."""
+    """All stages, one after the other; the images are the best of all steps, or the last.
+
+    The first stage starts from noise of the coarsest scale alone; each further one adds the noise of the next scale to
+    the images so far, and goes on.
+    """
     kept = snapshot_steps(settings.steps, settings.snapshots)
     begins = [0, *accumulate(steps + 1 for steps in settings.stages)]
     parts: list[AscentResult] = []
@@ -82,7 +86,6 @@ def coarse_to_fine(image: Parametrization, settings: PatternSettings, noise: Noi
 
 
 def _joined(parts: Sequence[AscentResult], kept: tuple[int, ...], keep_last: bool) -> AscentResult:
-    """One result, as if the stages had been one ascent."""
     history = torch.cat([part.history for part in parts], dim=1)
     order = torch.isnan(history).to(torch.int8).argsort(dim=1, stable=True)  # what stopped early leaves no gap
     best = torch.stack([part.values for part in parts]).argmax(0)

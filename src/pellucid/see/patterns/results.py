@@ -352,7 +352,6 @@ UNIT_AXES = {name: axis for name, (_, _, axis) in _KINDS.items()}
 
 
 def _fits(name: str, array: np.ndarray, count: int) -> bool:
-    """Whether an array from a file is of the kind that was saved under this name, for so many units."""
     if name == "moments":
         return array.ndim == 1 and array.dtype == np.int64
     axes, dtype, units = _KINDS["history" if name.startswith("term:") else name]

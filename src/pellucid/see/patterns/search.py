@@ -77,7 +77,6 @@ def search(
 
 
 def _search_piece(tools: "_Ascents", numbers: Jobs, start: JobImages | None) -> dict[str, np.ndarray]:
-    """What is found for the jobs of these numbers."""
     settings, images = tools.settings, tools.images
     found = tools.best_of_restarts(numbers) if start is None else tools.run(start, numbers)
     values = tools.values(found, numbers)
@@ -346,7 +345,6 @@ class _Ascents:
         return objective_values(self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
 
     def _shown(self, images: JobImages) -> JobImages:
-        """The images that an ascent from these begins with."""
         return self._task.image.images(self._task.image.points(images))
 
     def silent(self, values: JobValues, numbers: Jobs) -> Int64[Tensor, "silent"]:
@@ -365,6 +363,5 @@ class _Ascents:
 
 
 def _best_of(found: AscentResult, count: int) -> Jobs:
-    """Of each `count` jobs in a row, the one of the highest value."""
     first = torch.arange(0, len(found.values), count, device=found.values.device)
     return found.values.view(-1, count).argmax(1) + first
