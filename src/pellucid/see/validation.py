@@ -3,6 +3,7 @@
 Tensors that lie on another device, require gradients or are bfloat16 are refused by NumPy itself; here they are copied.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -50,6 +51,16 @@ def require_shape(what: str, returned: object, shape: torch.Size) -> None:
     if not isinstance(returned, Tensor) or returned.shape != shape:
         got = f"shape {tuple(returned.shape)}" if isinstance(returned, Tensor) else f"type {type(returned).__name__}"
         raise PellucidError(f"{what} returned {got} where {tuple(shape)} is needed; let it keep each image by itself.")
+
+
+def require_effect(settings: PatternSettings, kind: str, idle: Iterable[str]) -> None:
+    """Raises PellucidError where one of the settings `idle`, which mean nothing beside that of `kind`, was changed."""
+    for name in sorted(idle):
+        if getattr(settings, name) != PatternSettings.model_fields[name].default:
+            raise PellucidError(
+                f"Setting '{name}' has no effect on the {kind} '{getattr(settings, kind)}'; leave it out, or choose "
+                f"another {kind}."
+            )
 
 
 def require_in_range(owner: Any, **others: Any) -> None:

@@ -184,7 +184,8 @@ class RayEngine(Engine):
     def _resources(self, shared: tuple[Any, ...]) -> dict[str, float]:
         """The processors and GPUs that each task reserves; raises PellucidError where no machine has that many."""
         chosen, there = self._settings, ray.cluster_resources()
-        models = [thing for thing in shared if isinstance(thing, Model) and thing.can_use_gpu]
+        # The kernels of `learn` run on processors.
+        models = [thing for thing in shared if isinstance(thing, Model) and thing.hand_written is None]
         gpus = chosen.gpus if models and there.get("GPU", 0) >= chosen.gpus else 0.0
         for model in models:
             if model.device.type == "cuda" and gpus == 0:

@@ -254,11 +254,6 @@ class Model(ABC):
         with self.reading([layer.name for layer in self.layers]) as read, torch.no_grad():
             return {name: layer.output.cpu().numpy() for name, layer in read(noise).items()}
 
-    @property
-    def can_use_gpu(self) -> bool:
-        """Whether a worker with a GPU of its own is of use to this model; the kernels of `learn` run on processors."""
-        return self.hand_written is None
-
     def moved_to(self, device: torch.device) -> "Model":
         """The same model, working on another device; itself where it has to stay."""
         del device

@@ -143,49 +143,28 @@ class _Reader(Reader):
     def _read(self, layer: LayerInfo, images: Tensor) -> LayerOutput:
         network = self._network
         if layer.name in network.names:
-            return LayerOutput(*_Pass.apply(images, network, _cut(network, layer.name)))  # type: ignore[no-untyped-call]
-        logits, _ = _Pass.apply(images, network, _cut(network, network.names[-1]))  # type: ignore[no-untyped-call]
+            return LayerOutput(*_Pass.apply(images, network, layer.name))  # type: ignore[no-untyped-call]
+        logits, _ = _Pass.apply(images, network, network.names[-1])  # type: ignore[no-untyped-call]
         return LayerOutput(logits.softmax(1) if layer.kind == "Softmax" else logits.sigmoid(), logits)
-
-
-@dataclass(frozen=True, eq=False)
-class _Cut:
-    """The layers up to `name`, cut behind the last of them that has an activation.
-
-    weighted: the name of that layer, None where none has one yet.  activation: its activation.  behind: the
-    pools and flattens that follow it, with their names.
-    """
-
-    weighted: str | None
-    activation: str
-    behind: tuple[tuple[str, Layer], ...]
-
-
-def _cut(network: Network, name: str) -> _Cut:
-    layers = list(zip(network.names, network.layers, strict=True))[: network.names.index(name) + 1]
-    for at, (weighted, layer) in reversed(list(enumerate(layers))):
-        if hasattr(layer, "activation"):
-            return _Cut(weighted, layer.activation, tuple(layers[at + 1 :]))
-    return _Cut(None, "linear", tuple(layers))
 
 
 class _Pass(torch.autograd.Function):
     """images -> (output, pre-activation or None) of a layer; their gradients -> the gradient of the images."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, network: Network, cut: _Cut) -> tuple[Tensor, Tensor | None]:
+    def forward(ctx: Any, images: Tensor, network: Network, layer: str) -> tuple[Tensor, Tensor | None]:
         """Shard by shard."""
         batch = images.detach().numpy()
         # Without convolutions a batch stays whole: its products are what threads share.
         parts = shards(len(batch), _shard(len(batch))) if network.sharded else network.shards(len(batch))
 
         def run(part: slice) -> _Shard:
-            return _Shard(network, cut, _batch_last(batch[part], network.dtype))
+            return _Shard(network, layer, _batch_last(batch[part], network.dtype))
 
         ctx.parts, ctx.shards, ctx.kind = parts, run_in_order(run, parts), network.dtype
         ctx.set_materialize_grads(False)
         output = _batch_first([shard.output for shard in ctx.shards], parts, batch.dtype)
-        if cut.activation == "linear":
+        if ctx.shards[0].pre_activation is None:
             return output, None
         return output, _batch_first([shard.pre_activation for shard in ctx.shards], parts, batch.dtype)
 
@@ -208,21 +187,30 @@ class _Pass(torch.autograd.Function):
 
 
 class _Shard:
-    """One shard's pass through the layers of a `_Cut`, and its way back; arrays have the batch as their last axis.
+    """One shard's pass through the layers up to `name`, and its way back; arrays have the batch as their last axis.
 
-    output: of the last layer.  pre_activation: the same layers without the activation, if they have one.
+    The last layer that has an activation is run without it first; then come the activation, and the pools and flattens
+    behind it.
+    output: of the last layer.  pre_activation: the same layers without the activation, None if they have none.
     """
 
-    def __init__(self, network: Network, cut: _Cut, x: np.ndarray) -> None:
-        self._network, self._activation = network, ACTIVATIONS[cut.activation]
-        self._trace = Trace((), (), x)
-        if cut.weighted is not None:
-            self._trace = network.forward(x, upto=cut.weighted, linear=True)
+    pre_activation: np.ndarray | None = None
+
+    def __init__(self, network: Network, name: str, x: np.ndarray) -> None:
+        self._network, self._trace, activation = network, Trace((), (), x), "linear"
+        behind: list[tuple[str, Any]] = list(zip(network.names, network.layers, strict=True))[
+            : network.names.index(name) + 1
+        ]
+        last = max((at for at, (_, layer) in enumerate(behind) if hasattr(layer, "activation")), default=None)
+        if last is not None:
+            (weighted, layer), behind = behind[last], behind[last + 1 :]
+            self._trace, activation = network.forward(x, upto=weighted, linear=True), layer.activation
             x = self._trace.output
+        self._activation = ACTIVATIONS[activation]
         activated, self._kept = self._activation.run(x)
-        self._behind, self.output = _run(cut.behind, activated)
-        if cut.activation != "linear":
-            self._linear_behind, self.pre_activation = _run(cut.behind, x)
+        self._behind, self.output = _run(behind, activated)
+        if activation != "linear":
+            self._linear_behind, self.pre_activation = _run(behind, x)
 
     def input_gradient(self, output: np.ndarray | None, pre_activation: np.ndarray | None) -> np.ndarray:
         """The gradient of the images, from those of the output and of the pre-activation; one of them may be None."""

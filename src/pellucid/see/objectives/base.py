@@ -110,9 +110,11 @@ class Objective(ABC):
         """What the target reads of the layers' outputs."""
         return outputs
 
+    silent_at_zero: ClassVar[bool] = True  # whether a value of exactly 0 shows that the job's unit is silent
+
     def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
         """Which values of the target show that the job's unit is not silent; one below zero is not."""
-        return values != 0
+        return (values != 0) | (not self.silent_at_zero)
 
     def __mul__(self, weight: float | int) -> "Weighted":
         return Weighted(((float(weight), self),))
@@ -176,6 +178,7 @@ class FunctionObjective(OwnJobs):
     names: tuple[str, ...]
     function: Any
     jobs: int = 1
+    silent_at_zero: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -188,10 +191,6 @@ class FunctionObjective(OwnJobs):
     @property
     def layers(self) -> tuple[str, ...]:
         return self.names
-
-    def is_active(self, values: Float[Tensor, "job"]) -> Bool[Tensor, "job"]:
-        """All: of a function's sign nothing is known."""
-        return torch.ones_like(values, dtype=torch.bool)
 
     def __call__(self, outputs: Outputs) -> Score:
         """What the function returns; raises PellucidError where that is not one number for each image."""

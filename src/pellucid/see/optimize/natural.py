@@ -46,6 +46,7 @@ from pellucid.see.optimize.parametrizations import (
     sphere_of,
     standardized,
 )
+from pellucid.see.validation import require_effect
 from pellucid.settings import PatternSettings
 
 LEAST_POWER, LEAST_STRENGTH = 1e-30, 1e-6
@@ -222,12 +223,7 @@ def image_of(model: Model, settings: PatternSettings, images: DataImages | None)
     """
     natural = settings.image == "natural"
     others = {"colors", "color_matrix", "pixel_range"} if natural else {"bands", "exponent", "saturation"}
-    for name in sorted(others):
-        if getattr(settings, name) != PatternSettings.model_fields[name].default:
-            advice = "choose another image" if natural else "set image to 'natural'"
-            raise PellucidError(
-                f"Setting '{name}' has no effect on the image '{settings.image}'; {advice}, or leave it out."
-            )
+    require_effect(settings, "image", others)
     return natural_of(model, settings, images) if natural else parametrization_of(model, settings, images)
 
 

@@ -13,6 +13,7 @@ from pellucid.see.optimize.optimizers import Optimizer
 from pellucid.see.optimize.parametrizations import Parametrization
 from pellucid.see.optimize.penalties import added
 from pellucid.see.optimize.transforms import in_turn
+from pellucid.see.validation import require_effect
 from pellucid.settings import PatternSettings
 
 
@@ -70,12 +71,7 @@ def parts_of(keywords: Mapping[str, Any]) -> tuple[PatternSettings, dict[str, An
     if "optimizer" not in found:
         power = {"initial_step_size", "final_step_size", "momentum", "initial_smoothing"}
         idle = {"learning_rate"} if settings.optimizer == "power" else power
-        for name in sorted(idle & named.keys()):
-            if named[name] != PatternSettings.model_fields[name].default:
-                raise PellucidError(
-                    f"Setting '{name}' has no effect on the optimizer '{settings.optimizer}'; leave it out, or choose "
-                    f"another optimizer."
-                )
+        require_effect(settings, "optimizer", idle & named.keys())
     return settings, {name: part for name, part in found.items() if part is not None}
 
 

@@ -7,7 +7,7 @@ from the seed alone, so that a job's start does not depend on the other jobs. Of
 """
 
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -70,7 +70,7 @@ def search(
     title = f"patterns of {', '.join(objective.layers)}"
     model = model.folded(objective.layers)
     with model.reading(objective.layers) as read, reporting(title, progress) as report:
-        tools = _Ascents(model, read, settings, parts, report, images, watch, diagnostics, objective)
+        tools = _Ascents(model, read, objective, settings, parts, report, images, watch, diagnostics)
         for piece in pieces:
             report.times = 0 if piece.start else jobs / piece.stop  # the first piece tells of all
             yield _search_piece(tools, torch.arange(piece.start, piece.stop), None if start is None else start[piece])
@@ -125,29 +125,28 @@ def _arrays_of(found: AscentResult) -> dict[str, np.ndarray]:
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
+@dataclass(eq=False)
 class _Ascents:
     """The ascents of one search, and all that stays the same among them."""
 
-    def __init__(
-        self,
-        model: Model,
-        read: Reader,
-        settings: PatternSettings,
-        parts: Mapping[str, Any],
-        report: Report,
-        images: Split | None,
-        watch: StepCallback | None,
-        diagnostics: Diagnostics | None,
-        objective: Objective,
-    ) -> None:
+    model: Model
+    read: Reader
+    objective: Objective
+    settings: PatternSettings
+    parts: Mapping[str, Any]
+    report: Report
+    images: Split | None = None
+    watch: StepCallback | None = None
+    diagnostics: Diagnostics | None = None
+
+    def __post_init__(self) -> None:
+        model, objective, settings, parts, images = self.model, self.objective, self.settings, self.parts, self.images
         self.was_active = torch.zeros(len(objective), dtype=torch.bool)  # for any start, or on the way
         self.silent_starts = torch.zeros(len(objective), dtype=torch.int64)
-        self.settings, self.images, self._objective, self.target = settings, images, objective, objective.target
-        self._model, self._read, self._parts, self._report = model, read, parts, report
+        self.target = objective.target
         self.sign = -1 if settings.extreme == "least" else 1  # of the target in what ascends
         keys = objective.rng_keys.cpu()  # how many jobs of the same key come before each: so many noises they take
         self._place = keys.argsort(stable=True).argsort() - torch.searchsorted(keys.sort().values, keys)
-        self._watch = watch
         measures = settings.image == "natural" or settings.colors == "decorrelated"
         measured = images.some() if measures and images is not None else None
         self._task = AscentTask(
@@ -160,7 +159,7 @@ class _Ascents:
             ),
             transforms=parts.get("transforms", transforms_of(settings, model.input_shape, model.scaling)),
             penalties=parts.get("penalties", penalties_of(settings)),
-            diagnostics=diagnostics,
+            diagnostics=self.diagnostics,
             views=settings.views,
             growing=growing_of(model, objective.layers, settings) if "image" not in parts else (),
         )
@@ -175,19 +174,19 @@ class _Ascents:
         And that noise's number: `attempt` times the candidates, and its place among them. Other noise in each attempt.
         numbers: of the jobs, each as often as the others, one after another.  noise: its settings, if not the search's.
         """
-        chosen, objective = self.settings if noise is None else noise, self._objective.select(numbers)
+        chosen, objective = self.settings if noise is None else noise, self.objective.select(numbers)
         target = objective.target
-        self._report.expect(self.candidates)
+        self.report.expect(self.candidates)
         chunks, ranks, silent = [], [], torch.zeros(len(numbers), dtype=torch.int64)
         for images in self._candidates(chosen, attempt):
             with torch.no_grad():
-                outputs = self._read(images)
+                outputs = self.read(images)
                 ranks.append(objective.score_all(outputs))
                 values = target.score_all(outputs, rank=False)
             self._note_active(values.amax(0), numbers)
             silent += (~target.is_active(values.flatten())).view_as(values).sum(0).cpu()
             chunks.append(images)
-            self._report.advance(len(images))
+            self.report.advance(len(images))
         best = torch.cat(ranks).argsort(dim=0, descending=True, stable=True)
         times, rows = int((numbers == numbers[0]).sum()), torch.arange(len(numbers))
         place = ((self._place[numbers] * times + rows % times) % self.candidates).to(best.device)
@@ -198,7 +197,7 @@ class _Ascents:
 
     def _candidates(self, settings: PatternSettings, attempt: int) -> Iterator[Tensor]:
         """Images to start from (chunk, channel, height, width): of noise, or the one that is nearly black."""
-        model = self._model
+        model = self.model
         if settings.noise == "zero":
             yield self._shown(model.prepared(np.full((1, *model.input_shape), NEARLY_BLACK, np.float32)))
             return
@@ -251,21 +250,21 @@ class _Ascents:
 
         stage: the part of the ascent, if not all of it.  watched: whether the caller's callback is called.
         """
-        chosen, task, objective = self.settings, self._task, self._objective.select(numbers)
+        chosen, task, objective = self.settings, self._task, self.objective.select(numbers)
         if stage is None:
             stage = Stage(chosen.steps, snapshot_steps(chosen.steps, chosen.snapshots))
-        self._report.expect(len(numbers) * (stage.steps + 1))
+        self.report.expect(len(numbers) * (stage.steps + 1))
         noted = None if task.diagnostics is None else task.diagnostics.select(numbers)
         found = run_ascent(
-            self._read,
+            self.read,
             objective,
             replace(task, stopping=replace(task.stopping, steps=stage.steps), diagnostics=noted),
             starts,
             batch_size=self._batch_size,
             multiple=self._multiple,
-            bfloat16_steps=bfloat16_steps(self._model, self._read, objective.layers, chosen, stage.steps),
+            bfloat16_steps=bfloat16_steps(self.model, self.read, objective.layers, chosen, stage.steps),
             snapshot_steps=stage.snapshot_steps,
-            advance=self._report.advance,
+            advance=self.report.advance,
             watch=self._watch_of(numbers, stage.made) if watched else None,
         )
         if task.stopping.keep_last and chosen.preset == "none":  # of the best, the start is one
@@ -277,14 +276,14 @@ class _Ascents:
     def _at_least(self, found: AscentResult, objective: Objective, starts: JobImages) -> AscentResult:
         """The result, with the start in place of each image that is worth less, both judged as they are."""
         task, size = replace(self._task, stopping=StoppingRule(0), diagnostics=None), self._batch_size
-        begun = run_ascent(self._read, objective, task, starts, batch_size=size, multiple=self._multiple)
+        begun = run_ascent(self.read, objective, task, starts, batch_size=size, multiple=self._multiple)
         better = begun.values > found.values
         images = torch.where(better[:, None, None, None], begun.images, found.images)
         return replace(found, images=images, values=torch.maximum(begun.values, found.values))
 
     def _watch_of(self, numbers: Jobs, made: int) -> StepCallback | None:
         """The caller's callback, given the jobs' numbers in the search, and the steps of all stages so far."""
-        watch, sign = self._watch, self.sign
+        watch, sign = self.watch, self.sign
         if watch is None:
             return None
         return lambda job, step, now, values: watch(numbers.to(job.device)[job], step + made, now, sign * values)
@@ -294,7 +293,7 @@ class _Ascents:
         """Whether the usual settings may wake what these leave silent, and further starts are wanted at all."""
         two = self.settings, PatternSettings(image="sphere")
         own, usual = (each.model_dump(exclude=NO_OTHER_ASCENT) for each in two)
-        return self.settings.silent_restarts > 0 and (own != usual or bool(self._parts))
+        return self.settings.silent_restarts > 0 and (own != usual or bool(self.parts))
 
     def from_usual(self, found: AscentResult, silent: Jobs, numbers: Jobs) -> tuple[AscentResult, int]:
         """The silent jobs once more, each from the pattern that the usual settings find for it, if they find one.
@@ -302,7 +301,7 @@ class _Ascents:
         And how many starts were tried for that. A unit is not dead for a penalty, or for a start near black.
         """
         chosen = PatternSettings(image="sphere", seed=self.settings.seed, snapshots=0)
-        usual = _Ascents(self._model, self._read, chosen, {}, self._report, None, None, None, self.target)
+        usual = _Ascents(self.model, self.read, self.target, chosen, {}, self.report)
         better = usual.best_of_restarts(numbers)
         alive = self.target.is_active(better.values)
         self.was_active[numbers] |= usual.was_active[numbers] | alive.cpu()
@@ -316,7 +315,7 @@ class _Ascents:
         if not bool(alive.any()):
             return found, alive
         assert self.images is not None
-        starts = self._model.prepared(self.images.take(best.positions[rows]).images[:])
+        starts = self.model.prepared(self.images.take(best.positions[rows]).images[:])
         return self._better(found, silent, numbers, alive, starts), alive
 
     def _better(self, found: AscentResult, silent: Jobs, numbers: Jobs, alive: Tensor, starts: Tensor) -> AscentResult:
@@ -329,7 +328,7 @@ class _Ascents:
 
     def values(self, found: AscentResult, numbers: Jobs) -> JobValues:
         """The target's value of the images, which is the objective's where nothing is subtracted."""
-        same = self.target is self._objective
+        same = self.target is self.objective
         return found.values if same else self._values(self.target.select(numbers), found.images)
 
     @cached_property
@@ -337,12 +336,12 @@ class _Ascents:
         """The image that excites each job of the whole search most, or least."""
         if self.images is None or len(self.images) == 0:
             raise PellucidError("Patterns are compared with images of one's own; give data, or leave out compare.")
-        self._report.expect(round(len(self.images) / max(1, self._report.times)))  # once for all pieces
-        found = top_images_for(self._model, self.target * self.sign, self.images, self._report.advance)
+        self.report.expect(round(len(self.images) / max(1, self.report.times)))  # once for all pieces
+        found = top_images_for(self.model, self.target * self.sign, self.images, self.report.advance)
         return replace(found, activations=self.sign * found.activations)
 
     def _values(self, objective: Objective, images: Tensor) -> JobValues:
-        return objective_values(self._read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
+        return objective_values(self.read, objective, images, batch_size=self._batch_size, multiple=self._multiple)
 
     def _shown(self, images: JobImages) -> JobImages:
         return self._task.image.images(self._task.image.points(images))
