@@ -53,9 +53,7 @@ class AscentTask:
     penalties: Penalty | None = None  # what is subtracted from the objective
     diagnostics: Diagnostics | None = None  # what is noted at every step, of each job
     views: int = 1  # transformed images of each image that are scored in a step
-    growing: tuple[
-        tuple[float, float], ...
-    ] = ()  # until which share of the steps images have which share of their size
+    growing: tuple[tuple[float, float], ...] = ()  # until which share of the steps: images' share of their size
 
     def share_at(self, step: Int64[Tensor, "row"]) -> float:
         """Of their size, for images after so many steps, where all have made as many; else they have all of it."""

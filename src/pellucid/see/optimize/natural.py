@@ -91,7 +91,6 @@ class Natural(Parametrization):
         return torch.from_numpy(times_in_whole(self.width)).to(self.strength)
 
     def images(self, points: Points) -> Images:
-        """The images of the waves."""
         return self.smaller(points, 1.0)
 
     def smaller(self, points: Points, share: float) -> Images:

@@ -131,15 +131,14 @@ class Adam(Optimizer):
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         """About the learning rate in every coordinate, whatever the gradient's scale."""
-        steps = step.tolist()
         mean = torch.lerp(gradient, memory[:, 0], self.first)
         square = torch.lerp(gradient.square(), memory[:, 1], self.second)
-        unbiased = mean / per_image(_of_steps(steps, lambda made: 1 - self.first ** (made + 1), points), points)
-        spread = (
-            square / per_image(_of_steps(steps, lambda made: 1 - self.second ** (made + 1), points), points)
-        ).sqrt()
-        moved = points + self.learning_rate * unbiased / spread.clamp_min(LEAST_SPREAD)
-        return moved, torch.stack([mean, square], dim=1)
+
+        def unbiased(average: Tensor, share: float) -> Tensor:
+            return average / per_image(_of_steps(step.tolist(), lambda made: 1 - share ** (made + 1), points), points)
+
+        spread = unbiased(square, self.second).sqrt().clamp_min(LEAST_SPREAD)
+        return points + self.learning_rate * unbiased(mean, self.first) / spread, torch.stack([mean, square], dim=1)
 
 
 @dataclass(frozen=True)
