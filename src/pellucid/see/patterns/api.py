@@ -83,14 +83,14 @@ def patterns(
     chosen, parts = parts_of(settings if near is None else {"image": "near", **settings})
     if (near is None) == (chosen.image == "near") or (near is not None and (parts or start is not None)):
         raise PellucidError(ALONE)
-    opened, images = open_model(model), None
-    if data is not None:
-        images = _checked_images(opened, data)
+    opened = open_model(model)
+    images = None if data is None else _checked_images(opened, data)
     require_working(opened, parts.get("image"), parts.get("optimizer"))
     objective, numbers = objective_of(opened, layer, units, chosen)
     jobs = torch.from_numpy(numbers).to(opened.device)
     if "image" not in parts:
-        chosen = recipe_of(opened, objective.layers, chosen, None if images is None else images.some())
+        some = None if images is None else images.some()
+        chosen = recipe_of(opened, objective.layers, chosen, some)
     chosen = with_all_steps(chosen, parts)
     film = len(numbers) * chosen.snapshots * math.prod(opened.input_shape)
     if film > FILM_NUMBERS and "snapshots" not in chosen.model_fields_set:
@@ -98,7 +98,6 @@ def patterns(
     # Without addresses, which differ from run to run.
     described = {name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)) for name, part in parts.items()}
     if near is not None:
-        some = None if images is None else images.some()
         chosen, parts, start = near_parts(opened, objective, read_near(opened, near), chosen, some)
     found = search(
         opened,
