@@ -962,7 +962,7 @@ def test_where_no_library_has_such_a_model_all_of_its_are_named(capsys, monkeypa
 def test_names_that_the_terminal_has_no_letters_for_are_written_in_others(tmp_path):
     """Rejects a traceback of Python's encoder, after the work."""
     table = tmp_path / "\u65e5.csv"
-    table.write_text("".join(f"{label},{','.join('01' * 8)}\n" for label in (0, 1) * 8), encoding="utf-8")
+    table.write_text("".join(f"{label},{','.join(['0', '255'] * 8)}\n" for label in (0, 1) * 8), encoding="utf-8")
     command = [sys.executable, "-m", "pellucid", "data", "--data", str(table)]
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=ascii_only)
