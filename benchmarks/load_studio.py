@@ -362,7 +362,7 @@ def load(windows: int = 50, seconds: float = 60, after: float = 30, *, words: tu
     if not (1 <= windows <= MOST_WINDOWS and 0 < seconds <= MOST_SECONDS):
         raise ValueError(f"{windows} windows for {seconds} s; at most {MOST_WINDOWS} for {MOST_SECONDS} s")
     figures = Figures()
-    with studio(*words) as (process, port):
+    with studio("--sessions", str(64 + windows), *words) as (process, port):
         asyncio.run(crowd(port, process, windows, seconds, after, figures))
         figures.memory[f"{after:.0f} s after all windows closed"] = first = held(process)
         asyncio.run(crowd(port, process, windows, seconds / 2, after, figures))

@@ -55,7 +55,9 @@ class StudioSettings(Settings):
     """How the studio is served, and what it lets a person do."""
 
     port: int = field(7860, ge=0, le=65_535)
-    """port of 127.0.0.1 at which the studio is served; 0 for any free port"""
+    """port at which the studio is served; 0 for any free port"""
+    host: str = field("127.0.0.1")
+    """address of this machine that the studio listens at; 0.0.0.0 for all, asking other machines for a token"""
     open: bool = field(True)
     """opening of the studio in the browser"""
     upload: int = field(20, heading="Limits", ge=1, le=1000)

@@ -61,3 +61,21 @@ def test_answers_forbid_other_addresses():
     refused = client.get("/", headers={"host": "evil.example"})
     assert refused.status_code == 421
     assert "inside" not in refused.text
+
+
+def test_a_studio_open_to_a_network_asks_for_its_token():
+    """Rejects a studio that any machine may use, a token that is only asked of the first page, one that another name of
+    the machine is refused with, and other sites that use the cookie."""
+    inner = Starlette(routes=[Route("/", lambda request: PlainTextResponse("inside"))])
+    client = TestClient(RequestFilter(inner, 1000, "right"), base_url="http://192.168.1.7:7860")
+    for path in ("/", "/?token=", "/?token=wrong", "/?token=righ%C3%A4"):
+        refused = client.get(path)
+        assert (refused.status_code, "token" in refused.text, "inside" in refused.text) == (401, True, False)
+        assert "set-cookie" not in refused.headers
+    assert client.get("/", headers={"cookie": "pellucid-token=wrong"}).status_code == 401
+    welcome = client.get("/?token=right")
+    assert (welcome.status_code, welcome.text) == (200, "inside")
+    assert {"HttpOnly", "SameSite=Strict"} <= set(welcome.headers["set-cookie"].split("; "))
+    assert client.get("/").text == "inside"  # by the cookie
+    assert client.get("/", headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.post("/", content=b"x" * 1001).status_code == 413

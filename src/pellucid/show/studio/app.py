@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -37,7 +38,7 @@ from pellucid.show.pages import render_template, template_text
 from pellucid.show.studio import html
 from pellucid.show.studio.context import Context, ModelRegistry
 from pellucid.show.studio.pattern_stream import Request, stream_patterns
-from pellucid.show.studio.request_filter import RequestFilter
+from pellucid.show.studio.request_filter import HERE, RequestFilter
 from pellucid.show.studio.sessions import Sessions
 from pellucid.show.studio.tabs.atlas_tab import AtlasTab
 from pellucid.show.studio.tabs.draw import DrawTab
@@ -53,11 +54,12 @@ THREADS = 4  # of handlers for each window, at most
 
 @dataclass(frozen=True, eq=False)
 class Studio:
-    """A studio that is ready to be served: the `app`, and what it works with."""
+    """A studio that is ready to be served: the `app`, what it works with, and what it asks of other machines."""
 
     app: ASGIApp
     context: Context
     blocks: Any
+    token: str | None
 
 
 def studio_app(
@@ -87,7 +89,8 @@ def _studio(context: Context) -> Studio:
     outer.add_route("/atlas/{key}/{path:path}", browse.serve)
     blocks = _blocks(context, browse)
     _mount(outer, blocks, context.settings)
-    return Studio(RequestFilter(outer, (context.settings.upload + 1) * 10**6), context, blocks)
+    token = None if context.settings.host in HERE else secrets.token_urlsafe(24)
+    return Studio(RequestFilter(outer, (context.settings.upload + 1) * 10**6, token), context, blocks, token)
 
 
 def _mount(outer: FastAPI, blocks: Any, settings: StudioSettings) -> None:
@@ -174,14 +177,15 @@ def warm_up(context: Context) -> None:
 def serve(
     settings: StudioSettings, models: Sequence[str | Model] = (), source: DataSettings = DataSettings(), seed: int = 0
 ) -> None:
-    """Serve the studio on 127.0.0.1 until Ctrl-C; everything that was uploaded is gone afterwards.
+    """Serve the studio, on 127.0.0.1 by default, until Ctrl-C; everything that was uploaded is gone afterwards.
 
     Raises PellucidError for a model that cannot be opened, and a port that is taken.
     """
-    with tempfile.TemporaryDirectory(prefix="pellucid-studio-") as folder, _listening(settings.port) as listening:
+    with tempfile.TemporaryDirectory(prefix="pellucid-studio-") as folder, _listening(settings) as listening:
         studio = studio_app(settings, models, Path(folder), source, seed)
         warm_up(studio.context)
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        host = socket.gethostname() if settings.host == "0.0.0.0" else settings.host
+        address = f"http://{host}:{listening.getsockname()[1]}" + (f"/?token={studio.token}" if studio.token else "")
         print(f"The studio is open at {address}; Ctrl-C closes it.", file=sys.stderr, flush=True)
         if settings.open:
             threading.Timer(0.5, webbrowser.open, [address]).start()
@@ -199,17 +203,18 @@ def _worth_telling(record: logging.LogRecord) -> bool:
     return not cancelled and not str(record.msg).startswith("Cancel ")
 
 
-def _listening(port: int) -> socket.socket:
-    """A socket on this port of 127.0.0.1."""
+def _listening(settings: StudioSettings) -> socket.socket:
+    """A socket on the port and address asked for."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", port))
+        listening.bind((settings.host, settings.port))
+        listening.listen(128)  # so that whoever comes before all models are open waits, and is not turned away
     except OSError as error:
         listening.close()
         raise PellucidError(
-            f"Port {port} of 127.0.0.1 cannot be had ({os.strerror(error.errno or 0).lower()}); choose another with "
-            f"--port, or 0 for any that is free."
+            f"Port {settings.port} of {settings.host} cannot be had ({(error.strerror or str(error)).lower()}); choose "
+            f"another with --port, or 0 for any that is free."
         ) from error
     return listening
 

@@ -82,17 +82,19 @@ class DrawTab:
                 return (gr.skip(),) * 4
             session.kept["strokes"] = strokes if strokes.any() else None
             session.kept.pop("picture", None)
-            return self._read(request, name)
+            return self._read(session, self._context.model(request, name))
 
     def drop(self, request: gr.Request, content: bytes | None, name: str) -> tuple[str, ...]:
         """What a network makes of a picture."""
-        self._context.session(request).kept["picture"] = self._context.photo(content)
-        return self._read(request, name)
+        session = self._context.session(request)
+        session.kept["picture"] = self._context.photo(content)
+        return self._read(session, self._context.model(request, name))
 
     def again(self, request: gr.Request, name: str) -> tuple[str, ...]:
         """The same strokes, or picture, as another network reads them."""
-        self._context.session(request).kept.pop("clicked", None)
-        return *self._read(request, name), HINT, ""
+        session = self._context.session(request)
+        session.kept.pop("clicked", None)
+        return *self._read(session, self._context.model(request, name)), HINT, ""
 
     def lesson(self, request: gr.Request, name: str) -> tuple[Any, str]:
         """What is drawn, worked out number by number, taken for the class that the network reads."""
@@ -115,13 +117,13 @@ class DrawTab:
         """What the unit that was clicked on answers to the drawing, and its pattern, as it evolves."""
         session, model = self._context.session(request), self._context.model(request, name)
         layer, unit = session.kept["clicked"] = _clicked(event, model)
-        yield gr.skip(), self._read(request, name)[-1], ""
+        yield gr.skip(), self._read(session, model)[-1], ""
         asked = Request(model, layer, (unit,))
         for snapshot in stream_patterns(session, "look", asked, self._context.settings.seconds):
             yield gr.skip(), gr.skip(), patterns_html(snapshot, asked)
 
-    def _read(self, request: gr.Request, name: str) -> tuple[str, str, str, str]:
-        session, model = self._context.session(request), self._context.model(request, name)
+    def _read(self, session: Session, model: Model) -> tuple[str, str, str, str]:
+        """What is drawn, read; in the session that it was drawn in, even where that has had to make room meanwhile."""
         image, note = session_image(session, model)
         if image is None:
             return html.status_line(BEGIN), "", "", ""
