@@ -95,10 +95,7 @@ def stream_patterns(session: Session, name: str, asked: Request, seconds: float)
 
 
 def patterns_html(snapshot: Snapshot, asked: Request, room: int = LARGE) -> str:
-    """The patterns as they are now, with their numbers and activations; of one also the shots of its ascent.
-
-    room: pixels that one, or a square of several, is brought near to.
-    """
+    """The patterns as they are now, one or a square of several near `room` pixels wide; of one also its ascent."""
     numbers, found = list(range(len(snapshot.images))) if asked.units is None else list(asked.units), snapshot.found
     if len(numbers) > 1:
         dead = [False] * len(numbers) if found is None else found.dead.tolist()
