@@ -32,8 +32,6 @@ from pellucid.errors import PellucidError, PellucidWarning, unknown
 FEW_COLLECTIONS = 100_000
 """New objects before garbage is looked for. Large libraries and compilers make objects that stay, and with Python's 700
 a tenth of a short command's time goes into looking at them again and again."""
-
-
 SHORT = {"-q": "--quiet", "-v": "--verbose"}
 """Of the options of all commands, those with a short name."""
 

@@ -9,30 +9,23 @@ from cyclopts import Parameter
 
 from pellucid.cli.app import print_written
 from pellucid.cli.arguments import data_and_part, given_options, images_of, initial_images, model_of
-from pellucid.cli.parameters import GROUPS, AnyModel, Flat, FurtherFile, Layer, Start, TestPart, Unit
+from pellucid.cli.parameters import GROUPS, AnyModel, Flat, FurtherFile, Layer, TestPart, Unit
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
-from pellucid.settings import AtlasDataSettings, DataSettings, ModelSettings, PatternSettings, SeedSettings
+from pellucid.settings import (
+    AtlasDataSettings,
+    DataSettings,
+    ModelSettings,
+    PatternFileSettings,
+    PatternSettings,
+    SeedSettings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pellucid.see.models.base import Model
     from pellucid.see.patterns.api import Patterns
-
-History = Annotated[
-    Path | None,
-    Parameter(help="table (.csv) of every step's activation, other units, TV, L1 and loss (default: none is written)"),
-    GROUPS["Further files"],
-]
-Answers = Annotated[
-    Path | None,
-    Parameter(
-        help="table (.csv) of what the layer and the last layer answer to the pattern, and of the probabilities, to 10 "
-        "decimals (default: none)"
-    ),
-    GROUPS["Further files"],
-]
 
 
 def layers(
@@ -64,14 +57,11 @@ def pattern(
     out: Path = Path("pattern.png"),
     multiple: Annotated[int, GROUPS["Pictures and report"]] = 8,
     film: FurtherFile = None,
-    photo: str | None = None,
-    start: Start = None,
-    history: History = None,
-    answers: Answers = None,
     whole_layer: Annotated[bool, GROUPS["Pictures and report"]] = False,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
+    beside: Flat[PatternFileSettings] = PatternFileSettings(),
 ) -> None:
     """Find the image that activates one unit most.
 
@@ -79,8 +69,6 @@ def pattern(
         out: file for the pattern: .png, .npz or .csv; its name may hold {layer} {unit} {activation}
         multiple: side of the square that each pixel of the image becomes, in pixels
         film: film of the optimization: .gif, .webp, or a strip as .png, .pdf, .svg (default: none)
-        photo: photograph, or DATA:SPLIT:NUMBER, to show in what the unit answers to: in rows of photograph, pattern and
-            where (default: none, patterns begin with noise)
         whole_layer: print what every unit of the layer answers to the pattern, not the classes alone
     """
     from pellucid.data.pixels import require_multiple
@@ -91,19 +79,19 @@ def pattern(
 
     check_output(out, export.PICTURES)
     export.check_patterns_output(out, layer, [unit])
-    _check_beside(film, export.FILMS, settings, history, answers)
+    _check_beside(film, export.FILMS, settings, beside)
     if film is not None and film.resolve() == out.resolve():
         raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
-    found = _find(seen, layer, [unit], photo, start, history, source, settings)
+    found = _find(seen, layer, [unit], source, settings, beside)
     asked = [layer] * whole_layer + ([] if seen.probabilities is None else [seen.probabilities.name])
     for name, answer in answers_of(seen, asked, found.images).items():
         print(answers_text(name, answer[0]))
     print_written(export.save_patterns(found, out, multiple))
     if film is not None:
         print_written(export.save_strip(found.one(unit), film, multiple))
-    _write_tables(seen, found, history, answers)
+    _write_tables(seen, found, beside)
 
 
 def patterns(
@@ -115,13 +103,10 @@ def patterns(
     out: Path = Path("patterns.png"),
     multiple: Annotated[int | None, GROUPS["Pictures and report"]] = None,
     film: FurtherFile = None,
-    photo: str | None = None,
-    start: Start = None,
-    history: History = None,
-    answers: Answers = None,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
+    beside: Flat[PatternFileSettings] = PatternFileSettings(),
 ) -> None:
     """Find the patterns of all units of a layer at once.
 
@@ -131,15 +116,13 @@ def patterns(
             {layer}-{unit}-{activation}.png, for a file a unit
         multiple: side of each pixel's square in a .png (then without labels), folder or film (default: to fit)
         film: film of all optimizations: .gif or .webp (default: none)
-        photo: photograph, or DATA:SPLIT:NUMBER, to show in what units answer to: in rows of photograph, pattern and
-            where (default: none, patterns begin with noise)
     """
     from pellucid.data.pixels import require_multiple
     from pellucid.see.models.open import open_model
     from pellucid.show import export
 
     check_output(out, export.WALLS)
-    _check_beside(film, export.ANIMATIONS, settings, history, answers)
+    _check_beside(film, export.ANIMATIONS, settings, beside)
     seen = open_model(model_of(model, how))
     chosen = list(units) or list(range(seen.layer(layer).units))
     export.check_patterns_output(out, layer, chosen)
@@ -150,22 +133,20 @@ def patterns(
         require_multiple(multiple, math.prod(seen.input_shape) * tiles)
     if film is not None:  # then snapshots are asked for, whatever memory they take
         settings = settings.model_copy(update={"snapshots": settings.snapshots})
-    found = _find(seen, layer, chosen, photo, start, history, source, settings)
+    found = _find(seen, layer, chosen, source, settings, beside)
     print_written(export.save_patterns(found, out, multiple, seen))
     if film is not None:
         print_written(export.save_ascents(found, film, multiple))
-    _write_tables(seen, found, history, answers)
+    _write_tables(seen, found, beside)
 
 
 def _find(
     model: "Model",
     layer: str,
     units: list[int],
-    photo: str | None,
-    start: str | None,
-    history: Path | None,
     source: AtlasDataSettings,
     settings: PatternSettings,
+    beside: PatternFileSettings,
 ) -> "Patterns":
     """The patterns, and what there is to say of them; a history on disk has all of it, data are compared with."""
     from pellucid.see.dataset.fitting import data_for
@@ -173,37 +154,39 @@ def _find(
     from pellucid.show.console import found_text
 
     asked = {"compare": source.data is not None, **given_options(settings)}
-    asked |= {} if history is None else {"report": True}
+    asked |= {} if beside.history is None else {"report": True}
     if source.data is not None:
         asked["data"] = data_for(model, source.data, source.data_dir, settings.seed)
-    initial = initial_images(start, model, source.data_dir, settings.seed)
-    near = None if photo is None else images_of(photo, model, source.data_dir, settings.seed)[0]
+    initial = initial_images(beside.start, model, source.data_dir, settings.seed)
+    near = None if beside.photo is None else images_of(beside.photo, model, source.data_dir, settings.seed)[0]
     found = find(model, layer, units=units, start=initial, near=near, **asked)
     print(found_text(found))
     return found
 
 
-def _check_beside(film: Path | None, films: Sequence[str], settings: PatternSettings, *tables: Path | None) -> None:
+def _check_beside(
+    film: Path | None, films: Sequence[str], settings: PatternSettings, beside: PatternFileSettings
+) -> None:
     """Raises PellucidError for a film or a table that could not be written."""
     from pellucid.show.export import check_film_output
 
     if film is not None:
         check_film_output(film, films, settings.snapshots)
-    for path in tables:
+    for path in (beside.history, beside.answers):
         check_output(path, (".csv",))
 
 
-def _write_tables(model: "Model", found: "Patterns", history: Path | None, answers: Path | None) -> None:
+def _write_tables(model: "Model", found: "Patterns", beside: PatternFileSettings) -> None:
     """Write the tables that were asked for, and say so."""
     from pellucid.see.dataset.activations import answers as answers_of
     from pellucid.see.patterns.pattern_files import write_answers
 
-    if history is not None:
-        print_written(found.save_history(history))
-    if answers is not None:
+    if beside.history is not None:
+        print_written(found.save_history(beside.history))
+    if beside.answers is not None:
         behind = model.readable[len(model.layers) - 1 :]
         activations = answers_of(model, [found.layer, *(one.name for one in behind)], found.images)
-        print_written(write_answers(answers, found.units, activations))
+        print_written(write_answers(beside.answers, found.units, activations))
 
 
 def inspect(

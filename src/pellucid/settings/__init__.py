@@ -22,6 +22,7 @@ from pellucid.settings.seeing import DreamSettings as DreamSettings
 from pellucid.settings.seeing import FilmSettings as FilmSettings
 from pellucid.settings.seeing import JudgeSettings as JudgeSettings
 from pellucid.settings.seeing import ModelSettings as ModelSettings
+from pellucid.settings.seeing import PatternFileSettings as PatternFileSettings
 from pellucid.settings.seeing import PatternSettings as PatternSettings
 from pellucid.settings.seeing import dream_presets as dream_presets
 from pellucid.settings.showing import UNUSED as UNUSED

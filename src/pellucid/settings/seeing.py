@@ -228,6 +228,21 @@ class PatternSettings(Settings):
         return self.of({**_presets()["natural"], **_presets()[kind]}, **{**given, "image": "natural"})
 
 
+class PatternFileSettings(Settings):
+    """What patterns begin from, and the tables that are written of them."""
+
+    photo: str | None = field(None, unset="none, patterns begin with noise")
+    """photograph, or DATA:SPLIT:NUMBER, to show in what units answer to: in rows of photograph, pattern and where"""
+    start: str | None = field(None, heading="Initial images", unset="noise")
+    """initial images: a file of patterns or pixels (.npz, .csv), a picture, an image of the data such as
+    mnist:test:123, or the mean of those taken for a class, such as mnist:average:7"""
+    history: Path | None = field(None, heading="Further files", unset="none is written")
+    """table (.csv) of every step's activation, other units, TV, L1 and loss"""
+    answers: Path | None = field(None, unset="none")
+    """table (.csv) of what the layer and the last layer answer to the pattern, and of the probabilities, to 10
+    decimals"""
+
+
 class JudgeSettings(PatternSettings):
     """How the patterns of units are found, and how they are judged."""
 
