@@ -27,7 +27,7 @@ exclude_patterns = ["**/.ipynb_checkpoints"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types of signatures, which other libraries document
 
-myst_enable_extensions = ["dollarmath", "deflist"]
+myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 4
 smartquotes = False
 nb_execution_mode = "force"  # git holds no outputs
@@ -71,7 +71,7 @@ def furo(palette: Palette) -> dict[str, str]:
 html_theme = "furo"
 html_title = "Pellucid"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files, html_js_files = ["site.css"], [("site.js", {"defer": "defer"})]
 html_theme_options = {"light_css_variables": furo(LIGHT), "dark_css_variables": furo(DARK)}
 html_math_renderer = "mathml"
 html_copy_source = html_show_sphinx = False

@@ -29,10 +29,10 @@ def pages() -> dict[Path, str]:
     """Each generated page and what it must say."""
     with patch.object(sys, "argv", ["pellucid"]):  # else `python -m pytest` gets into the usage lines
         written = re.sub(r"\n {4}(?=\S)", " ", app.generate_docs())  # the help of an option is one line
-        written = written.replace(*PRESETS, 1).replace("## Table of", f"{app.help_epilogue}\n## Table of", 1)
-    written = written.replace(
-        "#pellucid-install-completion", "#pellucid---install-completion"
-    )  # as headings are linked
+        written = written.replace(*PRESETS, 1).replace("# pellucid\n", "# Every command\n", 1)
+        written = written.replace("## Table of", f"{app.help_epilogue}\n## Table of", 1)
+    # as headings are linked
+    written = written.replace("#pellucid-install-completion", "#pellucid---install-completion")
     commands = NOTE + written.rstrip() + "\n"
     learning, peers = ((HERE / name).read_text(encoding="utf-8") for name in ("learning.md", "peers.md"))
     return {

@@ -8,9 +8,12 @@ is, for its annotations are read by cyclopts.
 import importlib
 import os
 import random
+import shutil
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Read by libraries when they are imported, so set before any of them is.
 os.environ["MPLBACKEND"] = "Agg"
@@ -25,6 +28,8 @@ from jaxtyping import install_import_hook
 
 from sources import SOURCE, module_name
 
+AXE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE += ["experimental"]  # among them label-content-name-mismatch, off by default: a name is what is read
 UNCHECKED = (
     "pellucid",
     "pellucid.__main__",
@@ -73,3 +78,34 @@ def mnist_folder() -> Path:
         if (folder / "t10k-images-idx3-ubyte.gz").is_file():
             return folder
     pytest.skip(f"MNIST is needed: PELLUCID_DATA is '{root}', which does not hold it")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A Chromium, closed after its module, since others run event loops; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives it: pip install playwright")
+    found = os.environ.get("PELLUCID_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("a Chromium is needed: install one, or set PELLUCID_CHROMIUM to its path")
+    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=found, args=[*flags.split(), "--disable-component-update"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def faults() -> Callable[[Any], list[str]]:
+    """What axe-core says against a page of a browser, its experimental rules too."""
+    core = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core: pip install axe-playwright-python"
+    )
+    asked = {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": AXE}}
+
+    def found(page: Any) -> list[str]:
+        for frame in page.frames[1:]:  # what stands in a page's frames is part of it
+            frame.evaluate(core.Axe().axe_script)
+        broken = core.Axe().run(page, options=asked).response["violations"]
+        return [f"{one['id']}, {len(one['nodes'])} times: {one['nodes'][0]['html'][:300]}" for one in broken]
+
+    return found

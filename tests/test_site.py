@@ -63,6 +63,19 @@ def test_the_site_has_every_page_and_can_be_searched(site):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("name", ["index", "atlas", "api", "search"])
+def test_pages_are_without_fault_and_fit_a_phone(site, chromium, faults, name, width, scheme):
+    """Rejects code blocks that the keyboard cannot scroll, headings without a level, and pages wider than a phone."""
+    page = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
+    page.goto(f"{(site / name).as_uri()}.html")
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_show_pictures_and_no_place_of_this_machine(site, path):
     """Rejects a notebook whose cells did not run, and one whose outputs name folders of who built the site."""

@@ -1,9 +1,4 @@
-"""An invented tour, small enough to read, with names that try to break out of the page; and a browser."""
-
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from typing import Any
+"""An invented tour, small enough to read, with names that try to break out of the page."""
 
 import numpy as np
 import pytest
@@ -18,8 +13,6 @@ from pellucid.show.tour.stages import Facts, ascent_starts
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
 HEIGHT, WIDTH = 5, 4
-AXE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-AXE += ["experimental"]  # among them label-content-name-mismatch, off by default: a name is what is read
 
 
 def invented_layer(name: str, maps: int) -> Facts:
@@ -171,34 +164,3 @@ def pictures(invented: Facts) -> Facts:
         "starts": ascent_starts(network, 0),
         "lesson": lesson_table(split.images[2], 2, HOSTILE),
     }
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A Chromium, closed after its module, since others run event loops; the test is skipped where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives it: pip install playwright")
-    found = os.environ.get("PELLUCID_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("a Chromium is needed: install one, or set PELLUCID_CHROMIUM to its path")
-    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=found, args=[*flags.split(), "--disable-component-update"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def faults() -> Callable[[Any], list[str]]:
-    """What axe-core says against a page of a browser, its experimental rules too."""
-    core = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-core: pip install axe-playwright-python"
-    )
-    asked = {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": AXE}}
-
-    def found(page: Any) -> list[str]:
-        for frame in page.frames[1:]:  # what stands in a page's frames is part of it
-            frame.evaluate(core.Axe().axe_script)
-        broken = core.Axe().run(page, options=asked).response["violations"]
-        return [f"{one['id']}, {len(one['nodes'])} times: {one['nodes'][0]['html'][:300]}" for one in broken]
-
-    return found
