@@ -308,16 +308,87 @@ def test_layers_of_any_name_have_addresses_of_their_own(page, tmp_path):
     page.wait_for_selector("h1:has-text('The card')")
 
 
-def test_the_numbers_of_a_unit_are_a_file_to_take_away(page, site):
-    """Rejects numbers of another unit, a file without the names that say whose they are, and a picture that is offered
-    where a browser gives no pixels."""
+def test_what_is_known_of_a_unit_is_there_to_take_away(page, site):
+    """Rejects files of another unit, links that lead nowhere from a folder, and a film that is offered as how the unit
+    came to be where there are no checkpoints."""
     page.goto(f"{site.as_uri()}#dense/4")
-    with page.expect_download() as kept:
-        page.click("button:has-text('numbers')")
-    assert kept.value.suggested_filename == "dense-4.json"
-    told = json.loads(Path(kept.value.path()).read_text(encoding="utf-8"))
+    page.wait_for_selector(".take a")
+    addresses = page.locator(".take a").evaluate_all("links => links.map((one) => one.href)")
+    assert [address.rpartition("/")[2] for address in addresses] == [
+        "unit-0004" + e for e in (".json", ".webp", "-film.webp")
+    ]
+    for address in addresses:
+        assert page.goto(address).ok
+    told = json.loads((site.parent / "data" / "dense" / "unit-0004.json").read_text(encoding="utf-8"))
     assert (told["layer"], told["unit"]) == ("dense", 4)
-    whole = json.loads((site.parent / "atlas.json").read_text(encoding="utf-8"))["layers"][1]
-    assert {name: told[name] for name in whole["entries"][4]} == whole["entries"][4]
-    assert told["alike"] == whole["alike"][4]
-    assert page.locator("button:has-text('picture')").count() == 0
+    page.goto(site.as_uri())
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three networks of two layers: one, another beside it, and two checkpoints."""
+    rng = np.random.default_rng(0)
+    split = Split(rng.random((30, 1, 11, 9)).astype(np.float32), np.arange(30) % 3)
+    layers = [Conv(6, 3), Flatten(), Dense(3, activation="linear")]
+    nets = [Network(layers, input_shape=(1, 11, 9), classes=3, scaling="standardized", seed=seed) for seed in (0, 1)]
+    asked = {"beside": nets[1], "checkpoints": {"step-0010": nets[1], "step-0200": nets[0]}, "least": True}
+    out = tmp_path_factory.mktemp("pairs")
+    return atlas(nets[0], out, Data(split, split, split), steps=3, variants=2, **asked, progress=lambda *_: None).page
+
+
+def columns(page: Any, tiles: str) -> list[str]:
+    return page.locator(tiles).evaluate_all("all => all.map((one) => one.style.getPropertyValue('--u'))")
+
+
+def test_a_unit_stands_beside_its_partner_and_its_past(page, pairs):
+    """Rejects a partner's picture that is another tile, checkpoints that are shown as steps of the ascent, a film that
+    does not play, and a number that is not the pair's."""
+    page.goto(f"{pairs.as_uri()}#logits/2")
+    page.wait_for_selector("h2:has-text('Beside')")
+    layer = page.evaluate("PELLUCID.layers.at(-1)")
+    last = layer["tiles"] - 1
+    assert columns(page, "section:has(h2:has-text('Beside')) .pair .tile") == ["0", str(last - 1)]
+    section = page.locator("section:has(h2:has-text('Beside'))").text_content()
+    assert f"logits {layer['beside']['units'][2]} there" in section
+    film = "section:has(h2:has-text('How it came to be'))"
+    assert columns(page, f"{film} button .tile") == [str(last - 3), str(last - 2)]
+    assert page.locator(f"{film} button .caption span").all_text_contents() == ["10", "200"]
+    page.click(f"{film} button >> nth=1")
+    assert columns(page, f"{film} .growth .tile") == [str(last - 3)]
+    page.click(f"{film} .again")
+    page.wait_for_function(
+        f"""document.querySelector(".growth .tile").style.getPropertyValue("--u") === "{last - 2}" """
+    )
+    assert page.locator(".take a").last.get_attribute("href").endswith("unit-0002-birth.webp")
+
+
+def test_a_layer_stands_beside_another_and_its_past(page, pairs):
+    """Rejects pairs in the order of units, an order that begins with the least alike, and a slider that changes the
+    words alone, or stays where it was when the order is another."""
+    page.goto(f"{pairs.as_uri()}#conv1")
+    page.wait_for_selector("h2:has-text('Beside')")
+    told = page.evaluate("PELLUCID.layers[0].beside")
+    known = sorted(
+        (value for value, unit in zip(told["likeness"], told["units"], strict=True) if unit is not None), reverse=True
+    )
+    shown = page.locator("section:has(h2:has-text('Beside')) figcaption b").all_text_contents()
+    assert [float(text) for text in shown] == pytest.approx(known, abs=0.006)
+    page.click(".sort button[value=beside]")
+    assert told["likeness"][captions(page)[0]] == max(told["likeness"])
+    page.locator(".tools input[type=range]").fill("1")
+    assert page.locator(".tools output").text_content() == "200"
+    tiles = page.evaluate("PELLUCID.layers[0].tiles")
+    page.click(".sort button[value=index]")
+    assert set(columns(page, ".wall .tile")) == {str(tiles - 3)}
+    page.locator(".tools input[type=range]").fill("2")
+    assert page.locator(".wall .tile").first.evaluate("one => one.style.backgroundImage.includes('wall-')")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_pairs_and_births_are_no_wider_than_the_window(page, pairs, width):
+    """Rejects a page that scrolls sideways on a telephone, and controls without names."""
+    page.set_viewport_size({"width": width, "height": 800})
+    for address in ("#conv1", "#conv1/1", "#logits/2"):
+        page.goto(f"{pairs.as_uri()}{address}")
+        page.wait_for_selector("h2:has-text('Beside')")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address

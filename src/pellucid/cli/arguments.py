@@ -163,6 +163,13 @@ def model_of(model: str, how: ModelSettings) -> Any:
     return open_model(model, **options)
 
 
+def other_of(path: str, model: str, how: ModelSettings) -> Any:
+    """Another model, opened with the same options; where those name weights, the same one with this file of weights."""
+    if how.weights is None:
+        return model_of(path, how)
+    return model_of(model, how.model_copy(update={"weights": path}))
+
+
 def model_options(how: ModelSettings) -> dict[str, Any]:
     """The options that say how a model is opened, as `open_model` takes them."""
     from pellucid.files import read_bytes

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from pellucid.cli.app import print_written
-from pellucid.cli.arguments import command_of, given_options, model_of
+from pellucid.cli.arguments import command_of, given_options, model_of, other_of
 from pellucid.cli.parameters import AnyModel, Flat, Layer
 from pellucid.errors import PellucidError, requiring
 from pellucid.files import check_output
@@ -41,6 +41,8 @@ def atlas(
     /,
     *,
     out: Path = Path("atlas"),
+    beside: str | None = None,
+    checkpoints: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
     source: Flat[AtlasDataSettings] = AtlasDataSettings(),
     settings: Flat[AtlasSettings] = AtlasSettings(),
@@ -52,13 +54,22 @@ def atlas(
 
     Args:
         out: folder for the site
+        beside: another model of the same input, whose units are matched by what they answer to the data (default: none)
+        checkpoints: folder of files of the same model while it learnt, in the order of their names (default: none)
     """
+    from pellucid.show.atlas.beside import checkpoint_files
     from pellucid.show.atlas.build import atlas as make
     from pellucid.spread.engines import engine_of
 
     words = ["pellucid", "atlas", model]
-    command = command_of(words, how, source, settings, without=("resume", "chunk"), out=out)
+    also = {"out": out, "beside": beside, "checkpoints": checkpoints}
+    command = command_of(words, how, source, settings, without=("resume", "chunk"), **also)
     asked = {"data_dir": source.data_dir, "command": command, **given_options(settings)}
+    if beside is not None:
+        asked["beside"] = other_of(beside, model, how)
+    if checkpoints is not None:
+        files = checkpoint_files(checkpoints)
+        asked["checkpoints"] = {name: other_of(str(path), model, how) for name, path in files.items()}
     with engine_of(**given_options(execution)) as engine:
         made = make(model_of(model, how), out, source.data, engine=engine, **asked)
     print_written(made.page)

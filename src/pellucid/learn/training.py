@@ -27,6 +27,7 @@ from pellucid.data.spectrum import spectrum_of
 from pellucid.data.splits import Data, Split
 from pellucid.data.strokes import FEW, are_strokes
 from pellucid.errors import DivergedError, PellucidError, PellucidWarning
+from pellucid.files import output_folder
 from pellucid.kernels import keep_freed_memory, single_threaded_blas
 from pellucid.learn import symptoms
 from pellucid.learn.gradient_check import GradientError, GradientReport, check_gradients
@@ -120,6 +121,7 @@ class Trainer:
             else:
                 train_step(self.network, few.images, few.labels)  # or the first step's seconds would be a compiler's
         self.save()  # what cannot be written shall be found out now
+        self._snapshot()
         while not self.done:
             yield self._epoch(len(self.history.epochs), progress, on_batch)
         facts: dict[str, Any] = {"data": self.data.name, "strokes": are_strokes(self.data.train.first(FEW).images)}
@@ -161,6 +163,12 @@ class Trainer:
             save_checkpoint(self.settings.checkpoint, *state)
             self._saved = (monotonic(), len(self.history.batches))
 
+    def _snapshot(self, epoch_ends: bool = False) -> None:
+        """Keep the network as it is now, where it is to be kept and one is due."""
+        folder, step = self.settings.snapshots, len(self.history.batches)
+        if folder is not None and (epoch_ends or step & (step - 1) == 0):
+            self.network.save(output_folder(folder) / f"step-{step:06d}.safetensors")
+
     def _resume(self, settings: TrainSettings) -> None:
         path = settings.checkpoint
         assert path is not None
@@ -197,6 +205,7 @@ class Trainer:
             for number in range(done, len(batches)):
                 self._add(self._step(epoch, number, batches))
                 self._keep()
+                self._snapshot(epoch_ends=number + 1 == len(batches))
                 if on_batch is not None:
                     on_batch(self)
                 self._warn(symptoms.of_batch(self.history, lambda: self._look()[1]))

@@ -139,9 +139,12 @@ class TrainSettings(OptimizationSettings):
     checkpoint_seconds: float = field(30, ge=0)
     """seconds from one checkpoint to the next; 0 to go by batches only"""
 
+    snapshots: Path | None = field(None, unset="none are kept")
+    """folder for the network on its way (to `pellucid atlas`): after 0, 1, 2, 4, 8 ... batches and each epoch"""
+
     def course(self) -> dict[str, Any]:
         """The settings that determine what is learnt and recorded, as JSON can hold them: not where it is kept."""
-        beside = {"check", "checkpoint", "resume", "checkpoint_batches", "checkpoint_seconds"}
+        beside = {"check", "checkpoint", "resume", "checkpoint_batches", "checkpoint_seconds", "snapshots"}
         return self.model_dump(mode="json", exclude=beside)
 
 

@@ -36,12 +36,14 @@ def save_film(
     hold: float | int = 1200,
     multiple: int = 1,
     sound: StrPath | None = None,
+    quality: int | None = None,
 ) -> Path:
     """Write frames as an endless film and return its path; the last frame stays `hold` milliseconds longer.
 
     frames: bytes (height, width) or (height, width, 3), or pictures (channel, height, width) in [0, 1], of one size.
     milliseconds: of every frame, then frames are taken one by one; or one number for all. multiple: each pixel is
     repeated so often, never interpolated. sound: a clip whose sound an MP4 gets.
+    quality: of a WebP with a little loss, 0 to 100.
     Raises PellucidError for another suffix, an MP4 without the extra `video`, no frames, or another number of durations
     than of frames.
     """
@@ -60,7 +62,8 @@ def save_film(
         if suffix == ".mp4":
             _save_mp4(bytes_of, temporary, each.tolist(), sound)
         else:
-            options = {"save_all": True, "loop": 0, "duration": (each * int(TICKS[suffix])).tolist(), "lossless": True}
+            options = {"save_all": True, "loop": 0, "duration": (each * int(TICKS[suffix])).tolist(), "method": 4}
+            options |= {"lossless": True} if quality is None else {"quality": quality}
             _Animation(map(Image.fromarray, bytes_of), len(each)).save(temporary, suffix[1:], **options)
     return target
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import KernelPCA
 from torch.nn.functional import adaptive_avg_pool2d
@@ -71,12 +72,29 @@ def unit_answers(
     return {name: model.finite(name, np.concatenate(parts)) for name, parts in found.items()}
 
 
-def answer_likeness(answers: Float[np.ndarray, "image unit"]) -> Likeness:
-    """The correlation of the units' answers."""
+def answer_likeness(
+    answers: Float[np.ndarray, "image unit"], others: Float[np.ndarray, "image other"] | None = None
+) -> Float[np.ndarray, "unit other"]:
+    """The correlation of the units' answers with each other's, or with those of `others` to the same images."""
+    ours = _of_length_one(answers)
+    return np.asarray(ours.T @ (ours if others is None else _of_length_one(others)))
+
+
+def _of_length_one(answers: Float[np.ndarray, "image unit"]) -> Float[np.ndarray, "image unit"]:
     about = answers - answers.mean(0, dtype=np.float64)
     lengths = np.linalg.norm(about, axis=0)
-    about /= np.where(lengths > 0, lengths, 1)
-    return np.asarray(about.T @ about)
+    return np.asarray(about / np.where(lengths > 0, lengths, 1))
+
+
+def matched(likeness: Float[np.ndarray, "unit other"]) -> Int64[np.ndarray, " unit"]:
+    """The unit of the others that stands for each: no one for two, and all pairs together as alike as they can be.
+
+    -1 where none is left, or it answers to nothing that the unit answers to.
+    """
+    units, others = linear_sum_assignment(np.maximum(likeness, 0), maximize=True)
+    found = np.full(len(likeness), -1)
+    found[units] = np.where(likeness[units, others] > 0, others, -1)
+    return found
 
 
 def pattern_likeness(patterns: Float[np.ndarray, "unit channel height width"]) -> Likeness:

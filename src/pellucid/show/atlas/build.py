@@ -37,6 +37,7 @@ from pellucid.see.models.open import open_model
 from pellucid.see.patterns.pieces import joined_arrays
 from pellucid.settings import UNUSED, AtlasSettings, JudgeSettings, PatternSettings
 from pellucid.show.atlas import parts
+from pellucid.show.atlas.beside import Others, others_of
 from pellucid.show.atlas.records import AtlasLayer
 from pellucid.show.atlas.site import Site
 from pellucid.show.result_cache import Arrays, ResultCache
@@ -67,6 +68,8 @@ def atlas(
     data: Any = None,
     *,
     data_dir: StrPath | None = None,
+    beside: Any = None,
+    checkpoints: StrPath | Mapping[str, Any] | None = None,
     engine: Engine | None = None,
     progress: StageCallback = print_stage,
     ticks: WorkProgress | None = None,
@@ -76,7 +79,9 @@ def atlas(
     """Write the atlas of a model into the folder `out`; open its `index.html` in any browser.
 
     model: a Model, or whatever `open_model` takes.  data: whatever `load_data` takes, with `data_dir` as its root, with
-    labels or without; its train and dev images are scanned, resized to the model.  engine: an executor, this process if
+    labels or without; its train and dev images are scanned, resized to the model.  beside: another model, whose units
+    are matched with these by what they answer to the data.  checkpoints: the model while it learnt, as a folder of
+    files in the order of their names, or models by name, the earliest first.  engine: an executor, this process if
     there is none; the site is the same.  progress: called with every stage as it begins and ends.  ticks: called with
     (done, total) of the whole, instead of a bar.  command: what the card says makes this atlas, if not the call of this
     function.  settings: fields of AtlasSettings, those of PatternSettings among them.
@@ -96,16 +101,21 @@ def atlas(
         held_out(opened, images, JudgeSettings())  # raises, before long work, for too few
     if chosen.ablate and (images is None or images.test.given is None or parts.told_classes(opened, images) is None):
         raise PellucidError("Without images labelled with the model's classes nothing can be lost; leave out 'ablate'.")
+    names = [layer.name for layer in layers]
+    others = others_of(opened, names, images, beside, checkpoints)
     folder = output_folder(out)
-    fingerprint = parts.fingerprint(opened, images, chosen, [layer.name for layer in layers])
+    fingerprint = parts.fingerprint(opened, images, others, chosen, names)
     arrays = output_folder(folder / "arrays")
     with reporting("atlas", ticks, bar_format=PERCENT, smoothing=0.1) as report:
         kept = ResultCache(arrays, fingerprint, chosen.resume, Engine() if engine is None else engine, report)
-        work = _Work(opened, layers, chosen, images, kept, clock)
+        work = _Work(opened, layers, chosen, images, others, kept, clock)
         work.plan()
         stats = work.stats()
-        words = command or _call(model, data, data_dir, chosen, folder)
-        found = Site(folder, _model_facts(opened, chosen, images, stats, words), opened, images)
+        given = {"data_dir": data_dir, "beside": beside, "checkpoints": checkpoints}
+        facts = _model_facts(opened, chosen, images, stats, command or _call(model, data, chosen, folder, **given))
+        facts |= {"beside": others[""].name} if "" in others else {}
+        facts |= {"checkpoints": born} if (born := list(filter(None, others))) else {}
+        found = Site(folder, facts, opened, images)
         work.write_layers(found, stats)
     with clock("writing the pages"):
         page = found.finish(layers)
@@ -154,6 +164,7 @@ class _Work:
     layers: tuple[LayerInfo, ...]
     settings: AtlasSettings
     data: Data | None
+    others: Others
     cache: ResultCache
     clock: StageTimer
 
@@ -188,8 +199,8 @@ class _Work:
         with self.clock("receptive fields"):
             fields = {at: field for at, name in enumerate(self.names) if (field := self.field(name)) is not None}
         with self.clock("scanning the images"):
-            shared = (self.model, self.names, self.settings, self.data)
-            list(self.cache.compute_pieces(parts.compute_share, shared, self.shares, "scanning the images"))
+            known = (self.model, self.names, self.settings, self.data)
+            list(self.cache.compute_pieces(parts.compute_share, known, self.shares, "scanning the images"))
             arrays = parts.join_shares(self.names, self.data, map(self.cache.load_piece, self.shares))
             boxes = {
                 f"boxes-{at:03d}": (self.names[at], field, arrays[f"{at}:positions"]) for at, field in fields.items()
@@ -199,13 +210,13 @@ class _Work:
                 for at, name in enumerate(self.names)
                 if name in self.linked and self.layers[at].kind != DIRECTIONS
             }
-            more = (
+            for pieces, work, *also in (
                 (boxes, parts.compute_boxes),
                 (made, parts.compute_made),
-                ({"alike": self.names}, parts.compute_alike),
-            )
-            for pieces, work in more:
-                list(self.cache.compute_pieces(work, (self.model, self.data), pieces, "what images say of units"))
+                ({"alike": self.names}, parts.compute_alike, self.others),
+            ):
+                shared = (self.model, self.data, *also)
+                list(self.cache.compute_pieces(work, shared, pieces, "what images say of units"))
         for piece in (*boxes, *made):
             arrays |= {f"{int(piece[-3:])}:{name}": one for name, one in self.cache.load_piece(piece).items()}
         with self.clock("testing"):
@@ -214,12 +225,13 @@ class _Work:
         self.cache.save_part("scan", arrays, [*self.shares, *boxes, *made, "alike"])
         return arrays
 
-    def patterns(self) -> Iterator[tuple[int, Arrays]]:
+    def patterns(self, stats: Arrays) -> Iterator[tuple[int, Arrays]]:
         """Yields each layer's number and patterns; before it is whole, those of its first units as they come.
 
         Chunks of later layers may be computed before earlier ones.
         """
-        shared = (self.model, self.settings, self.data)
+        partners = {name: stats[f"{at}:beside"] for at, name in enumerate(self.names) if f"{at}:beside" in stats}
+        shared = (self.model, self.settings, self.data, self.others, partners)
         stream = self.cache.compute_pieces(parts.compute_chunk, shared, self._missing(), "patterns")
         done: set[str] = set()
         for at, (part, chunks) in enumerate(zip(self.parts, self.chunks, strict=True)):
@@ -242,7 +254,7 @@ class _Work:
     def write_layers(self, site: Site, stats: Arrays) -> None:
         """All layers, and the page with those that are there whenever one comes that was not."""
         linked, units = self.linked, sum(layer.units for layer in self.layers)
-        for at, found in self.patterns():
+        for at, found in self.patterns(stats):
             begin, info, count = perf_counter(), self.layers[at], len(found["dead"])
             own = {key.partition(":")[2]: array for key, array in stats.items() if key.startswith(f"{at}:")}
             after = next(((name, link) for name, link in linked.items() if link.before == info.name), None)
@@ -306,15 +318,14 @@ def _model_facts(
     return facts
 
 
-def _call(model: Any, data: Any, data_dir: StrPath | None, settings: AtlasSettings, out: Path) -> str:
-    """The call in Python for the same atlas; `model` and `data` stand for objects, which have no words."""
-    given = {"out": out, "data": data, "data_dir": data_dir, **settings.model_dump(exclude_unset=True)}
+def _call(model: Any, data: Any, settings: AtlasSettings, out: Path, **inputs: Any) -> str:
+    """The call in Python for the same atlas; an object, which has no words, is called what it is given as."""
+    named = {"model": model, "data": data, **inputs}
+    objects = {name for name, value in named.items() if not isinstance(value, str | os.PathLike)}
     words = {
-        name: repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
-        for name, value in given.items()
+        name: name if name in objects else repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
+        for name, value in {"model": model, "out": out, **named, **settings.model_dump(exclude_unset=True)}.items()
         if value is not None and name not in ("resume", "chunk")
     }
-    if data is not None and not isinstance(data, str | os.PathLike):
-        words["data"] = "data"
-    first = repr(os.fspath(model)) if isinstance(model, str | os.PathLike) else "model"
+    first = words.pop("model")
     return f"pellucid.atlas({', '.join([first, *(f'{name}={value}' for name, value in words.items())])})"

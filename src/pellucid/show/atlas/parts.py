@@ -14,6 +14,8 @@ would fill a disk.
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,7 @@ from pellucid.see.patterns.pieces import unit_pieces
 from pellucid.see.patterns.results import Patterns
 from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas import pictures
+from pellucid.show.atlas.beside import Others, answers_alike, partner_tiles
 from pellucid.show.result_cache import Arrays, digest
 from pellucid.show.sprites import average_blocks
 
@@ -49,12 +52,23 @@ NEAR, ABLATED = 8, 1000  # similar units of each; test images by which it is tol
 FORMAT = 6  # of the files of arrays; another one is computed anew
 
 
-def fingerprint(model: Model, data: Data | None, settings: AtlasSettings, layers: Sequence[str]) -> str:
+def fingerprint(model: Model, data: Data | None, others: Others, settings: AtlasSettings, layers: Sequence[str]) -> str:
     """A hash of all that the arrays of an atlas follow from; settings that are not given may follow from the model."""
     chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers", "name"})
     given = sorted(settings.model_fields_set & PatternSettings.model_fields.keys() - {"seed", "snapshots"})
-    facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen, given]
+    facts = [
+        FORMAT,
+        model.name,
+        *others,
+        model.input_shape,
+        model.scaling.to_dict(),
+        list(layers),
+        chosen,
+        given,
+    ]
     arrays = model.identity() | ({} if model.spectrum is None else {"spectrum": model.spectrum})
+    for name, other in others.items():
+        arrays |= {f"{name}: {key}": array for key, array in other.identity().items()}
     if data is not None:
         facts += [data.name, data.classes]
         for name, split in {"train": data.train, "dev": data.dev, "test": data.test}.items():
@@ -72,33 +86,40 @@ def chunks(model: Model, part: str, layer: str, settings: AtlasSettings) -> dict
 
 
 def compute_chunk(
-    chunk: tuple[str, slice], model: Model, settings: AtlasSettings, data: Data | None, progress: Progress | None
+    chunk: tuple[str, slice],
+    model: Model,
+    settings: AtlasSettings,
+    data: Data | None,
+    others: Others,
+    partners: Arrays,
+    progress: Progress | None,
 ) -> Arrays:
     """Several patterns of each unit of a chunk, and the film of the one that is the first of their `order`; if they are
-    asked for, what excites it least, and columns of `judge` under `judge:robust` and so on."""
+    asked for, what excites it least, columns of `judge` under `judge:robust` and so on, and what other networks'
+    units look for.  partners: of each layer the units of the one beside."""
     layer, units = chunk[0], np.arange(chunk[1].start, chunk[1].stop)
     given = settings.model_dump(exclude_unset=True, include=set(PatternSettings.model_fields))
     given["snapshots"], most = settings.snapshots, settings.variants
-    parts = most + (settings.least or settings.judge) + settings.judge
+    parts = most + (settings.least or settings.judge) + settings.judge + (layer in partners) + sum(map(bool, others))
+    reached = count(0)
 
-    def share(part: int) -> Progress | None:  # of the whole chunk
+    def share() -> Progress | None:  # of the whole chunk
+        part = next(reached)
         return None if progress is None else lambda done, total: progress(part * total + done, parts * total)
 
-    def find(part: int, **also: Any) -> Patterns:
-        return patterns(model, layer, units=units, data=data, progress=share(part), **{**given, **also})
+    def find(one: Model = model, some: np.ndarray = units, **also: Any) -> Patterns:
+        return patterns(one, layer, units=some, data=data, progress=share(), **{**given, **also})
 
-    found = [find(at, seed=settings.seed + at) for at in range(most)]
-    more: Arrays = {}
+    found = [find(seed=settings.seed + at) for at in range(most)]
+    like = partial(find, snapshots=0, image=found[0].settings.image)
+    more = partner_tiles(others, units, partners.get(layer), like)
     if settings.least or settings.judge:
-        least = find(most, extreme="least", snapshots=0)
-        more = {"least": average_blocks(least.images, pictures.TILE), "least_activations": least.activations}
+        least = find(extreme="least", snapshots=0)
+        more |= {"least": average_blocks(least.images, pictures.TILE), "least_activations": least.activations}
         if settings.judge:
-            more |= _judged(model, found, least, data=data, seed=settings.seed, progress=share(most + 1))
+            more |= _judged(model, found, least, data=data, seed=settings.seed, progress=share())
     if settings.ablate and data is not None:
-        test = data.part("test")
-        some = test.take(np.linspace(0, len(test) - 1, min(ABLATED, len(test))).astype(np.int64))
-        drop = ablate(model, layer, units, some, progress=ignore_progress)
-        more = {**more, "ablate": drop.changes, "ablate_classes": drop.class_changes[:, told_classes(model, data)]}
+        more |= _ablated(model, layer, units, data)
     activations = np.stack([one.activations for one in found])
     order = np.argsort(activations if settings.extreme == "least" else -activations, axis=0, kind="stable")
     best, tones = order[0], found[0].tones
@@ -118,7 +139,15 @@ def compute_chunk(
     }
 
 
-def _judged(model: Model, found: Sequence[Patterns], least: Patterns, **asked: Any) -> Arrays:
+def _ablated(model: Model, layer: str, units: np.ndarray, data: Data) -> dict[str, np.ndarray]:
+    """The change of accuracy while each unit is held at zero, overall and by class."""
+    test = data.part("test")
+    some = test.take(np.linspace(0, len(test) - 1, min(ABLATED, len(test))).astype(np.int64))
+    drop = ablate(model, layer, units, some, progress=ignore_progress)
+    return {"ablate": drop.changes, "ablate_classes": drop.class_changes[:, told_classes(model, data)]}
+
+
+def _judged(model: Model, found: Sequence[Patterns], least: Patterns, **asked: Any) -> dict[str, np.ndarray]:
     """The columns of `judge` for the strongest of several patterns of each unit, and in `judges` who told them."""
     told = judge(model, least.layer, patterns=(*found, least), variants=len(found), **asked)
     facts = {"judges": told.judges, "images": told.images, "data_high": told.data_high}
@@ -167,8 +196,8 @@ def join_shares(layers: Sequence[str], data: Data, pieces: Iterable[Arrays]) -> 
             for at in range(len(layers))
         ]
         partials = list(map(PartialStats.merged_with, partials, own)) if partials else own
-    for at, partial in enumerate(partials):
-        found = merged([partial], scanned_images(data))
+    for at, joined in enumerate(partials):
+        found = merged([joined], scanned_images(data))
         arrays.update({f"{at}:{field}": array for field, array in vars(found).items()})
     return arrays
 
@@ -201,11 +230,14 @@ def compute_made(item: tuple[str, Any, np.ndarray], model: Model, data: Data, pr
     return {"made": np.stack([[*parts, bias, whole] for parts, bias, whole in found]).astype(np.float32)}
 
 
-def compute_alike(layers: Sequence[str], model: Model, data: Data, progress: Progress | None) -> Arrays:
-    """Of every layer (keys `0:near` for the first) the units nearest to each by their answers, how near; `plane`."""
-    arrays: dict[str, np.ndarray] = {}
-    for at, answers in enumerate(unit_answers(model, layers, scanned_images(data).splits.values()).values()):
-        likeness = answer_likeness(answers)
+def compute_alike(layers: list[str], model: Model, data: Data, others: Others, progress: Progress | None) -> Arrays:
+    """Of every layer (keys `0:near` for the first) the units nearest to each by their answers, how near; `plane`; and
+    what `answers_alike` says of other networks."""
+    images = scanned_images(data)
+    answers = unit_answers(model, layers, images.splits.values())
+    arrays = answers_alike(others, layers, answers, images)
+    for at, name in enumerate(layers):
+        likeness = answer_likeness(answers[name])
         near = nearest(likeness, NEAR)
         arrays |= {f"{at}:near": near, f"{at}:near_values": np.take_along_axis(likeness, near, 1)}
         arrays[f"{at}:plane"] = plane(likeness)

@@ -3,6 +3,7 @@
 pattern_tiles: images in model space -> gray tiles (tile, height, width), or colors (tile, height, width, 3)
 photo_tiles:   images of the data in [0, 1] -> the same
 unit_sheets:   a row of tiles for each unit -> sheets
+save_tiles:    tiles -> a picture or a film of a unit
 
 Tiles are at most 256 pixels a side: larger images are averaged over square blocks of whole pixels, never interpolated.
 A WebP picture has at most 16,383 pixels a side, so the units of a layer share several sheets.
@@ -20,11 +21,13 @@ from pellucid.data.scaling import Images, byte_pixels
 from pellucid.errors import PellucidError
 from pellucid.files import atomic_path
 from pellucid.show import style
+from pellucid.show.films import save_film
 from pellucid.show.sprites import average_blocks
 
 LARGEST_SHEET, PIXELS = 16_000, 2**24  # pixels a side; pixels that a browser holds at ease
 UNITS = 64  # units on one sheet, at most
 TILE = 256  # pixels a side
+ENLARGED = 256  # pixels a side of a film to take away, at most, where its tiles are smaller
 QUALITY = 82  # of pictures of many colours or large tiles
 
 Tiles = UInt8[np.ndarray, "tile height width *colour"]
@@ -88,3 +91,9 @@ def save_sheet(pixels: UInt8[np.ndarray, "tall wide *colour"], path: Path) -> No
             picture.save(temporary, "WEBP", lossless=True, quality=40)
         else:
             picture.save(temporary, "WEBP", quality=QUALITY, method=4)
+
+
+def save_tiles(tiles: Tiles, path: Path) -> None:
+    """A film of tiles to take away, and of one a picture, each pixel of small ones enlarged a whole number of times."""
+    by, gray = max(1, ENLARGED // max(tiles.shape[1:3])), tiles.ndim == 3
+    save_film(map(style.duotone, tiles) if gray else tiles, path, multiple=by, quality=None if gray else QUALITY)

@@ -1,6 +1,7 @@
 """Records of an atlas: arrays -> the numbers of its pages, as JSON can hold them.
 
 layer_record: arrays of a layer, arrays of the scan -> {facts of the layer, "entries": one record for each unit}
+unit_files:   record of a layer -> the record of each unit that is a file of its own
 
 Every number of a page is here, and so also in `atlas.json`; it follows from the arrays in `arrays/`. Numbers have five
 digits, and NaN (a class without images) is null.
@@ -8,9 +9,11 @@ digits, and NaN (a class without images) is null.
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -23,7 +26,9 @@ from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas.parts import NEAR, histogram_bins
 from pellucid.show.result_cache import Arrays
 
+FORMAT = 1  # of `atlas.json` and of the files of layers and units; see docs/atlas.md
 DIGITS = 5
+OF_UNITS = ("activation", "least", "ablate", "class", "plane", "alike")  # what a layer says of each of its units
 MOST_COMPARED = 2048  # units of a layer whose patterns are compared, each with each
 CLASS_SHARE = 0.05  # a unit whose class means differ by less than this share of the largest prefers none
 
@@ -69,6 +74,7 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
         **asdict(info),
         "shape": list(info.shape),
         "units": len(dead),
+        "folder": folder_name(info.name),
         "sought": place.settings.sought,
         "dead": np.flatnonzero(dead).tolist(),
         "mean_activation": json_number(best.mean()),
@@ -91,6 +97,8 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
         likeness, record["families"] = pattern_likeness(strongest), families(strongest)
         near = nearest(likeness, NEAR)
         record["alike"] = _pairs(near, np.take_along_axis(likeness, near, 1))
+    if "beside" in stats:
+        record["beside"] = _beside_record(stats["beside"], stats["beside_likeness"], found["beside_activations"])
     if stats:
         record["plane"] = json_number(stats["plane"])
         record["active"] = json_number(stats["active"])
@@ -100,6 +108,42 @@ def layer_record(place: AtlasLayer, settings: AtlasSettings, images: JoinedSplit
             record["class_means"] = json_number(stats["class_means"])
     record["entries"] = [unit_record(place, unit, settings, images) for unit in range(len(dead))]
     return record
+
+
+def _beside_record(partners: np.ndarray, likeness: np.ndarray, activations: np.ndarray) -> dict[str, Any]:
+    """Which units of the other network stand for these, null for none, and how alike those that have one are."""
+    paired = partners >= 0
+    return {
+        "matched": int(paired.sum()),
+        "alike": json_number(likeness[paired].mean()) if paired.any() else None,
+        "units": [unit if unit >= 0 else None for unit in partners.tolist()],
+        "likeness": json_number(likeness),
+        "activation": json_number(activations),
+    }
+
+
+def folder_name(layer: str) -> str:
+    """A folder for a layer, always the same: its name, where every disk takes that, else one like it of its own."""
+    if re.fullmatch(r"(?!(con|prn|aux|nul)(\.|$))[a-z0-9_-][a-z0-9._-]{0,60}(?<!\.)", layer):
+        return layer
+    return f"{re.sub(r'[^a-z0-9]+', '_', layer.lower())[:40]}-{crc32(layer.encode()):08x}"
+
+
+def unit_files(layer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The entry of each unit, with what else its layer says of it."""
+    facts = {name: layer[name] for name in ("kind", "shape", "sought", "receptive_field", "film_steps")}
+    tables = {"": layer, "judged": layer.get("judged", {}).get("columns", {}), "beside": layer.get("beside", {})}
+    for unit, entry in enumerate(layer["entries"]):
+        own = {
+            table: {
+                name: column[unit]
+                for name, column in columns.items()
+                if isinstance(column, list) and (table or name in OF_UNITS)
+            }
+            for table, columns in tables.items()
+        }
+        name = layer["names"][unit] if layer["names"] else None
+        yield {"layer": layer["name"], "unit": unit, "name": name, **facts, **own.pop(""), **own, **entry}
 
 
 def preferred_classes(class_means: np.ndarray) -> list[int | None]:
@@ -130,6 +174,10 @@ def unit_record(place: AtlasLayer, unit: int, settings: AtlasSettings, images: J
         "tried_images": int(found["tried_images"][unit]),
         "film": json_number(found["film_activations"][unit]),
     }
+    if "birth" in found:
+        record["birth"] = {"activation": json_number(found["birth_activations"][unit])}
+        if "birth_likeness" in stats:
+            record["birth"]["likeness"] = json_number(stats["birth_likeness"][unit])
     if "ablate" in found:
         record["ablate_classes"] = json_number(found["ablate_classes"][unit])
     if "near" in stats:

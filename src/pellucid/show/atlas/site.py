@@ -9,7 +9,7 @@ is written `\\u003c`, so that a class named `</script>` stays a name.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from pellucid.settings import AtlasSettings
 from pellucid.show import style
 from pellucid.show.atlas import pictures
 from pellucid.show.atlas.parts import scanned_images, told_classes
-from pellucid.show.atlas.records import AtlasLayer, json_number, layer_record
+from pellucid.show.atlas.records import FORMAT, AtlasLayer, json_number, layer_record, unit_files
 from pellucid.show.pages import render_template
 from pellucid.show.sprites import average_blocks
 
@@ -53,14 +53,33 @@ class Site:
         layer["names"] = list(names or (classes if is_last else ()))
         more = {key: layer.get(key) for key in ("entries", "class_means", "alike")}
         head = {key: value for key, value in layer.items() if key not in more}
-        head |= _write_sheets(self._pictures, at, place, self._model, self._images)
+        rows, sheets = _write_sheets(self._pictures, at, place, self._model, self._images)
+        head |= sheets
         write_text(self._scripts / f"layer-{at:03d}.js", f"window.pellucidLayer({at}, {_to_script(more)});\n")
         self.record["layers"][at:], self._heads[at:] = [layer], [head]
+        if len(layer["entries"]) == place.info.units:
+            self._write_files(layer, rows)
+
+    def _write_files(self, layer: dict[str, Any], rows: Sequence[pictures.Tiles]) -> None:
+        """Of a whole layer and each of its units the numbers, of a unit its picture and its films, to take away."""
+        folder, facts = output_folder(self._scripts / layer["folder"]), {"format": FORMAT, "model": self._model.name}
+        variants, shots = len(layer["entries"][0]["variants"]), len(layer["film_steps"])
+        births = len(self.record.get("checkpoints", ()))
+        end = len(rows[0]) - ("beside" in layer) - ("least" in layer)
+        for row, record in zip(rows, unit_files(layer), strict=True):
+            stem = f"unit-{record['unit']:04d}"
+            _write_json(folder / f"{stem}.json", {**facts, **record})
+            pictures.save_tiles(row[:1], folder / f"{stem}.webp")
+            film = np.concatenate([row[variants : variants + shots], row[:1]])
+            pictures.save_tiles(film, folder / f"{stem}-film.webp")
+            if births:
+                pictures.save_tiles(row[end - births : end], folder / f"{stem}-birth.webp")
+        _write_json(folder / "layer.json", {**facts, **{name: layer[name] for name in layer if name != "entries"}})
 
     def write_page(self, missing: int = 0) -> Path:
         """The page and all numbers; missing: units that are still to come."""
         also = {"missing": missing} if missing else {}
-        write_text(self._folder / "atlas.json", json.dumps({**self.record, **also}, indent=1, allow_nan=False) + "\n")
+        _write_json(self._folder / "atlas.json", {"format": FORMAT, **self.record, **also})
         write_text(self._folder / "index.html", render_page({**self.record, **also, "layers": self._heads}))
         return self._folder / "index.html"
 
@@ -82,6 +101,10 @@ def render_page(index: dict[str, Any]) -> str:
     )
 
 
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
 def _to_script(value: Any) -> str:
     """JSON that may stand inside a script element."""
     return htmlsafe_json_dumps(value, separators=(",", ":"), allow_nan=False)
@@ -89,9 +112,9 @@ def _to_script(value: Any) -> str:
 
 def _write_sheets(
     folder: Path, at: int, place: AtlasLayer, model: Model, images: JoinedSplits | None
-) -> dict[str, Any]:
-    """The wall of a layer and the sheets of its units; where each tile is: a unit's row holds its patterns, strongest
-    first, its film, its examples, and what excites it least."""
+) -> tuple[list[pictures.Tiles], dict[str, Any]]:
+    """The wall of a layer and the sheets of its units; their tiles, and where each is: a unit's row holds its patterns,
+    strongest first, its film, its examples, its patterns at checkpoints, its partner's, and what excites it least."""
     found, units, tones = place.found, place.info.units, Tones.of(place.settings, model.scaling)
     done = len(found["dead"])
     strongest = found["patterns"][found["order"][0], np.arange(done)]
@@ -105,6 +128,8 @@ def _write_sheets(
         row = [pictures.pattern_tiles(found["patterns"][found["order"][:, unit], unit], tones), found["film"][unit]]
         if images is not None:
             row.append(pictures.photo_tiles(images.take(place.stats["positions"][unit])))
+        row += [found["birth"][unit]] if "birth" in found else []
+        row += [found["beside"][unit : unit + 1]] if "beside" in found else []
         if "least" in found:
             row.append(pictures.pattern_tiles(found["least"][unit : unit + 1], tones))
         rows.append(np.concatenate(row))
@@ -112,7 +137,7 @@ def _write_sheets(
     for number, sheet in enumerate(pictures.unit_sheets(rows, units)):
         names.append(f"units-{at:03d}-{number:02d}.webp")
         pictures.save_sheet(sheet, folder / names[-1])
-    return {
+    return rows, {
         "wall": wall,
         "columns": columns,
         "rows": -(-units // columns),

@@ -25,6 +25,7 @@
     : value === 0 ? "0" : Math.abs(value) >= 0.0995 ? value.toFixed(2) : Math.abs(value) >= 0.0005 ? value.toPrecision(2) : value.toExponential(0);
   const percent = (share) => share > 0.9995 && share < 1 ? ">99.9%" : share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.1 || share > 0.995 ? 1 : 0)}%`;
   const costs = (change) => change === 0 ? "0" : `${change < 0 ? "−" : "+"}${percent(Math.abs(change))}`; // of the accuracy
+  const likely = (value) => value.toFixed(2).replace(/^(-?)0/, "$1").replace(/^1.00$/, "1"); // a correlation
   const many = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
   const label = (at) => at === null || at === undefined ? "–" : classes[at];
   const nameOf = (at, unit) => layers[at].names[unit] ?? null;
@@ -81,6 +82,11 @@
     const sheet = Math.floor(unit / layer.per_sheet);
     return tileOf(layer.sheets[sheet], layer.tile, layer.tiles, rowsOf(layer, sheet), column, unit % layer.per_sheet, k);
   };
+  // A row's last tiles: at every checkpoint, of the other network, what excites it least.
+  const births = (atlas.checkpoints || []).map((name) => name.replace(/^\D*0*(?=\d)/, ""));
+  const leastColumn = (layer) => layer.tiles - 1;
+  const besideColumn = (layer) => layer.tiles - 1 - (layer.least ? 1 : 0);
+  const birthColumn = (layer) => layer.tiles - births.length - (layer.beside ? 1 : 0) - (layer.least ? 1 : 0);
   const isDead = (at, unit) => layers[at].gone.has(unit);
   for (const layer of layers) layer.gone = new Set(layer.dead);
   const known = (at, unit) => [nameOf(at, unit), isDead(at, unit) ? "dead" : `activation ${short(layers[at].activation[unit])}`].filter((one) => one !== null);
@@ -94,7 +100,7 @@
   let order = "index";
   let only = "";
   const orders = { index: "Index", activation: "Activation", ...(classes ? { active: "Aliveness", class: "Class" } : {}),
-    ...(layers.some((layer) => layer.ablate) ? { matters: "Cost" } : {}), ...(layers.some((layer) => layer.plane) ? { plane: "Map" } : {}) };
+    ...(layers.some((layer) => layer.ablate) ? { matters: "Cost" } : {}), ...(layers.some((layer) => layer.beside) ? { beside: "Likeness" } : {}), ...(layers.some((layer) => layer.plane) ? { plane: "Map" } : {}) };
   // What judges say of the units: how a column is called, which end comes first, and how a number is shown.
   const judgments = (layer) => layer.judged ? layer.judged.columns : {};
   const columnNames = { robust: "Robustness", high: "High frequencies", against_data: "Beside the images", afc: "2-AFC", afc_real: "2-AFC by images", afc_noise: "2-AFC by noise" };
@@ -108,6 +114,7 @@
     if (order === "activation") units.sort((one, other) => layer.gone.has(one) - layer.gone.has(other) || strong(one, other));
     if (order === "active") units.sort((one, other) => layer.active[other] - layer.active[one] || one - other);
     if (order === "matters" && layer.ablate) units.sort((one, other) => layer.ablate[one] - layer.ablate[other] || strong(one, other));
+    if (order === "beside" && layer.beside) units.sort((one, other) => layer.beside.likeness[other] - layer.beside.likeness[one] || one - other);
     const column = judgments(layer)[order];
     if (column) units.sort((one, other) => (column[one] === null) - (column[other] === null) || (lowFirst(order) ? 1 : -1) * (column[one] - column[other]) || one - other);
     if (order === "class") units.sort((one, other) => (layer.class[one] ?? 1e9) - (layer.class[other] ?? 1e9) || strong(one, other));
@@ -120,6 +127,7 @@
     if (order === "active") return percent(layer.active[unit]);
     if (order === "class") return label(layer.class[unit]);
     if (order === "matters" && layer.ablate) return costs(layer.ablate[unit]);
+    if (order === "beside" && layer.beside) return layer.beside.units[unit] === null ? "–" : likely(layer.beside.likeness[unit]);
     if (order === "index" && nameOf(at, unit) !== null) return nameOf(at, unit);
     return short(layer.activation[unit]);
   };
@@ -175,6 +183,7 @@
       wall.replaceChildren(...units.map((unit) => mate(at, unit, null, remark(at, unit))));
       wall.classList.toggle("plane", order === "plane" && Boolean(layer.plane));
       if (layer.plane) units.forEach((unit, index) => { wall.children[index].style.cssText = `--x: ${layer.plane[unit][0]}; --y: ${layer.plane[unit][1]}`; });
+      if (moment < births.length) units.forEach((unit, index) => $(".tile", wall.children[index]).replaceWith(unitTile(at, unit, birthColumn(layer) + moment, times(narrow() ? 62 : 84, layer.wall_tile) * layer.wall_tile[1] / layer.tile[1])));
       planeWords.hidden = !wall.classList.contains("plane");
       $("#told").textContent = `${many(units.length, "unit")}, ${order === "plane" ? "on a map" : `by ${orders[order] ? orders[order].toLowerCase() : called(order)}`}`;
     };
@@ -187,6 +196,14 @@
     const buttons = Object.entries(orders).map(([value, words]) => h("button", { type: "button", value, "aria-pressed": String(order === value), onclick: () => choose(value) }, words));
     const belief = layer.judged && h("label", {}, "How much to believe", h("select", { onchange: (event) => choose(event.target.value || "index") },
       h("option", { value: "" }, "–"), Object.keys(judgments(layer)).map((name) => h("option", { value: name, selected: name === order }, called(name)))));
+    let moment = births.length;
+    const told = h("output", {}, "the end");
+    const slide = births.length > 0 && h("label", {}, "At checkpoint", h("input", { type: "range", min: 0, max: births.length, value: births.length, oninput: (event) => {
+      moment = Number(event.target.value);
+      told.textContent = births[moment] ?? "the end";
+      event.target.setAttribute("aria-valuetext", told.textContent);
+      fill();
+    } }), told);
     const select = classes && h("label", {}, "Prefers", h("select", { onchange: (event) => { only = event.target.value; fill(); } },
       h("option", { value: "" }, "any class"), classes.map((name, index) => h("option", { value: index, selected: String(index) === only }, name))));
     const planeWords = h("p", { class: "note" }, "Units that answer to the same images lie close to each other: the two directions in which their answers differ most, of the correlations between all of them.");
@@ -202,7 +219,7 @@
         layer.active && [percent(layer.active.reduce((sum, share) => sum + share, 0) / layer.units), "of the images make a unit positive, on average"],
         layer.dead.length ? [String(layer.dead.length), "dead", "dead"] : null,
       ]),
-      h("div", { class: "tools" }, h("div", { class: "sort", role: "group", "aria-label": "Order of the units" }, buttons), select, belief),
+      h("div", { class: "tools" }, h("div", { class: "sort", role: "group", "aria-label": "Order of the units" }, buttons), select, belief, slide),
       planeWords, wall, more,
     ];
   };
@@ -220,6 +237,7 @@
             h("td", { class: "num" }, entry.tried_images.toLocaleString("en")), h("td", { class: "num" }, short(entry.variants[0].activation))); }))))));
     }
     if (classes && classes.length <= 60) parts.push(heat(at, found.class_means));
+    if (layer.beside) parts.push(pairs(at));
     if ((layer.families || []).length) parts.push(h("section", {}, h("h2", {}, "Families"),
       h("p", { class: "note" }, "Units whose patterns are shifts, quarter turns or mirror images of each other, as far as pictures of 16 pixels a side tell."),
       h("ul", { class: "families" }, layer.families.map((family) => h("li", {}, h("ol", { class: "mates" }, family.map((unit) => mate(at, unit, icon(at), ""))))))));
@@ -270,10 +288,23 @@
     ];
   };
 
-  let playing = 0;
+  // A film: a button for each of its tiles (column, words, activation), which a large tile shows, and plays at first.
+  const playing = new Map();
+  const film = (at, unit, big, columns, plays) => {
+    const show = (frame) => {
+      big.style.setProperty("--u", columns[frame][0]);
+      frames.forEach((button, index) => button.setAttribute("aria-pressed", String(index === frame)));
+    };
+    const stop = () => clearTimeout(playing.get(big));
+    const step = (frame) => { show(frame); if (frame < columns.length - 1) playing.set(big, setTimeout(step, frame ? 140 : 420, frame + 1)); };
+    const frames = columns.map(([column, words, value], index) => h("button", { type: "button", "aria-pressed": "false", onclick: () => { stop(); show(index); } },
+      unitTile(at, unit, column, within(92, layers[at].tile)), unseen(words.startsWith("step ") ? "step " : ""), h("span", { class: "caption" }, h("span", {}, words.replace("step ", "")), unseen("activation "), h("b", {}, short(value)))));
+    if (still || !plays) show(columns.length - 1); else step(0);
+    return { frames, play: () => { stop(); step(0); } };
+  };
+
   const unitBody = (at, unit, entry) => {
     const layer = layers[at];
-    const shots = layer.film_steps.length;
     const first = entry.variants.length;
     const pictured = (column, words) => {
       const tile = withLabel(unitTile(at, unit, column), words);
@@ -285,18 +316,8 @@
     const big = pictured(0, `The pattern of ${saying(at, unit)}`);
     const under = (tile, words, value) => h("figure", {}, tile, h("figcaption", { class: "caption" }, h("span", {}, words), h("b", {}, short(value))));
     const shown = layer.least ? h("div", { class: "pair" }, under(big, "excites it most", entry.variants[0].activation),
-      under(pictured(layer.tiles - 1, `What excites ${layer.name} ${unit} least, activation ${short(layer.least[unit])}`), "excites it least", layer.least[unit])) : big;
-    const frames = [];
-    const show = (frame) => {
-      big.style.setProperty("--u", frame === shots ? 0 : first + frame);
-      frames.forEach((button, index) => button.setAttribute("aria-pressed", String(index === frame)));
-    };
-    const columns = [...layer.film_steps.map((step, index) => [first + index, `step ${step}`, entry.film[index]]), [0, "best", entry.variants[0].activation]];
-    columns.forEach(([column, words, value], index) => frames.push(h("button", { type: "button", "aria-pressed": "false", onclick: () => { clearTimeout(playing); show(index); } },
-      unitTile(at, unit, column, within(92, layer.tile)), unseen(words.startsWith("step ") ? "step " : ""), h("span", { class: "caption" }, h("span", {}, words.replace("step ", "")), unseen("activation "), h("b", {}, short(value))))));
-    clearTimeout(playing);
-    const step = (frame) => { show(frame); if (frame < shots) playing = setTimeout(step, frame ? 140 : 420, frame + 1); };
-    if (still || entry.dead) show(shots); else step(0);
+      under(pictured(leastColumn(layer), `What excites ${layer.name} ${unit} least, activation ${short(layer.least[unit])}`), "excites it least", layer.least[unit])) : big;
+    const ascent = film(at, unit, big, [...layer.film_steps.map((step, index) => [first + index, `step ${step}`, entry.film[index]]), [0, "best", entry.variants[0].activation]], !entry.dead);
     return [
       h("div", { class: "portrait" }, shown, h("div", {},
         h("h1", { tabindex: "-1" }, layer.name, " ", h("span", {}, kindOf(layer)), ` ${unit}`, nameOf(at, unit) === null ? "" : `: ${nameOf(at, unit)}`),
@@ -314,8 +335,10 @@
             h("span", { class: "caption" }, h("span", {}, `seed ${one.seed}`), h("b", {}, short(one.activation))))))))),
       layer.judged && believing(at, unit),
       h("section", { class: "film", style: { "margin-top": "3.2rem" } }, h("h2", {}, "Out of noise"),
-        h("p", { class: "note" }, "The ascent, step by step; under each picture the step and the activation."), h("div", { class: "mates" }, frames)),
-      entry.examples && !(entry.dead && entry.active === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + shots)),
+        h("p", { class: "note" }, "The ascent, step by step; under each picture the step and the activation."), h("div", { class: "mates" }, ascent.frames)),
+      entry.birth && birth(at, unit, entry),
+      layer.beside && besides(at, unit),
+      entry.examples && !(entry.dead && entry.active === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + layer.film_steps.length)),
       entry.class_means && h("div", { class: "two" },
         entry.class_means.length > 0 && h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
         h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all ${atlas.data.scanned.toLocaleString("en")} images; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),
@@ -329,28 +352,15 @@
       (entry.before || (entry.after && named(layer.after) >= 0)) && h("div", { class: "two" },
         entry.before && neighbours(named(layer.before), entry.before, "What it is made of", `The units of ${layer.before} that it weighs most; green adds, red takes away.`),
         entry.after && named(layer.after) >= 0 && neighbours(named(layer.after), entry.after, "What is made of it", `The units of ${layer.after} that weigh it most; green adds, red takes away.`)),
-      takeAway(at, unit, entry),
+      takeAway(at, unit),
     ].filter(Boolean);
   };
-  // To take away: a unit's numbers, as a file of JSON; its picture and its film as one strip, where the atlas is served (of
-  // pictures in a folder a browser gives no pixels to a page).
-  const keep = (blob, name) => { const link = h("a", { href: URL.createObjectURL(blob), download: name }); link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000); };
-  const takeAway = (at, unit, entry) => {
-    const layer = layers[at];
-    const name = `${layer.name.replace(/[^\p{L}\p{N}._-]+/gu, "_")}-${unit}`;
-    const numbers = { model: atlas.model.name, layer: layer.name, name: nameOf(at, unit), film_steps: layer.film_steps, ablate: layer.ablate && layer.ablate[unit], ...entry };
-    const strip = async (first, count, suffix) => {
-      const picture = new Image(), sheet = Math.floor(unit / layer.per_sheet), [height, width] = layer.tile;
-      picture.src = `images/${layer.sheets[sheet]}`;
-      await picture.decode();
-      const k = Math.max(1, Math.floor(512 / Math.max(...layer.tile))), canvas = h("canvas", { width: count * width * k, height: height * k }), paint = canvas.getContext("2d");
-      paint.imageSmoothingEnabled = false;
-      paint.drawImage(picture, first * width, (unit % layer.per_sheet) * height, count * width, height, 0, 0, canvas.width, canvas.height);
-      canvas.toBlob((blob) => keep(blob, `${name}${suffix}.png`));
-    };
-    const button = (words, act) => h("button", { type: "button", onclick: act }, words);
-    return h("p", { class: "take" }, "Take away: ", button("its numbers (JSON)", () => keep(new Blob([JSON.stringify(numbers, null, 1)], { type: "application/json" }), `${name}.json`)),
-      location.protocol === "file:" ? "" : [" ", button("its picture (PNG)", () => strip(0, 1, "")), " ", button("its film, as a strip (PNG)", () => strip(entry.variants.length, layer.film_steps.length, "-film"))]);
+  // To take away: a unit's own files, which lie beside the page.
+  const takeAway = (at, unit) => {
+    const layer = layers[at], stem = `unit-${String(unit).padStart(4, "0")}`;
+    const file = (words, end) => [" ", h("a", { href: `data/${layer.folder}/${stem}${end}`, download: `${layer.folder}-${stem}${end}` }, words)];
+    return layer.activation.length === layer.units && h("p", { class: "take" }, "Take away:", file("its numbers (JSON)", ".json"), file("its picture (WebP)", ".webp"),
+      file("its film (WebP)", "-film.webp"), births.length > 0 && file("how it came to be (WebP)", "-birth.webp"));
   };
   const withLabel = (element, words) => { element.setAttribute("role", "img"); element.setAttribute("aria-label", words); return element; };
 
@@ -367,6 +377,51 @@
         columns.afc && said("afc", `of pairs of a strong and a weak image are told apart by its patterns; by real images ${by("afc_real")}, by noise ${by("afc_noise")}, by chance 50%`),
         ...judges.map((name) => columns[`rank:${name}`] && said(`rank:${name}`, `is the rank that ${name} gives its class, at a probability of ${by(`probability:${name}`)}`)),
       ]));
+  };
+
+  // Born: what the unit looked for while the network learnt, and how far it answered as it does in the end.
+  const birth = (at, unit, entry) => {
+    const layer = layers[at];
+    const { activation, likeness } = entry.birth;
+    const big = withLabel(unitTile(at, unit, birthColumn(layer), large(200, layer.tile)), `What ${layer.name} ${unit} looked for while the network learnt`);
+    const { frames, play } = film(at, unit, big, births.map((name, index) => [birthColumn(layer) + index, name, activation[index]]), false);
+    const line = (values, low, high) => `M${values.map((value, index) => `${(300 * index / Math.max(1, values.length - 1)).toFixed(1)},${(60 - 58 * ((value ?? low) - low) / (high - low || 1)).toFixed(1)}`).join("L")}`;
+    return h("section", { class: "film birth" }, h("h2", {}, "How it came to be"),
+      h("p", { class: "note" }, `Its pattern in the network at ${many(births.length, "checkpoint")}, the earliest first; under each picture the checkpoint and the activation. `,
+        likeness ? "The line tells the activation, the dashed one how far its answers to images were already those of the end (their correlation)." : "The line tells the activation."),
+      h("div", { class: "growth" }, h("div", {}, big, h("button", { type: "button", class: "again", onclick: play }, "Play")),
+        curve([line(activation, Math.min(0, ...activation), Math.max(...activation)), likeness && line(likeness, Math.min(0, ...likeness), 1)],
+          `The activation grew from ${short(activation[0])} to ${short(activation.at(-1))}${likeness ? `, the likeness of its answers to those of the end from ${likely(likeness[0])} to ${likely(likeness.at(-1))}` : ""}`)),
+      h("div", { class: "mates" }, frames));
+  };
+  const curve = (lines, words) => {
+    const drawn = h("div", { role: "img", "aria-label": words });
+    drawn.innerHTML = '<svg viewBox="0 0 300 62" preserveAspectRatio="none"><path></path><path></path></svg>';
+    all("path", drawn).forEach((path, index) => path.setAttribute("d", lines[index] || ""));
+    return drawn;
+  };
+
+  // Beside another network: the unit that answers to the same images there.
+  const partner = (at, unit, k) => {
+    const { units, likeness, activation } = layers[at].beside;
+    return h("figure", {}, withLabel(unitTile(at, unit, besideColumn(layers[at]), k), `${atlas.beside}, ${layers[at].name} ${units[unit]}, activation ${short(activation[unit])}`),
+      h("figcaption", { class: "caption" }, h("span", {}, String(units[unit])), h("b", {}, likely(likeness[unit]))));
+  };
+  const besides = (at, unit) => {
+    const layer = layers[at], { units, likeness } = layer.beside, k = large(narrow() ? 160 : 200, layer.tile);
+    const title = h("h2", {}, `Beside ${atlas.beside}`);
+    if (units[unit] === null) return h("section", { class: "birth" }, title, h("p", { class: "note" }, "No unit there is left that answers to what this one answers to."));
+    return h("section", { class: "birth" }, title,
+      h("p", { class: "note" }, `Its answers to images are most like those of ${layer.name} ${units[unit]} there, with a correlation of ${likely(likeness[unit])}; no unit stands for two, and all pairs together are as alike as they can be.`),
+      h("div", { class: "pair" }, h("figure", {}, withLabel(unitTile(at, unit, 0, k), saying(at, unit)), h("figcaption", { class: "caption" }, h("span", {}, `here, ${unit}`), h("b", {}, short(layer.activation[unit])))),
+        h("figure", {}, partner(at, unit, k).firstChild, h("figcaption", { class: "caption" }, h("span", {}, `there, ${units[unit]}`), h("b", {}, short(layer.beside.activation[unit]))))));
+  };
+  const pairs = (at) => {
+    const layer = layers[at], { units, likeness, matched, alike } = layer.beside;
+    const shown = [...units.keys()].filter((unit) => units[unit] !== null && unit < layer.activation.length).sort((one, other) => likeness[other] - likeness[one] || one - other);
+    return h("section", {}, h("h2", {}, `Beside ${atlas.beside}`),
+      h("p", { class: "note" }, `${matched.toLocaleString("en")} of ${many(units.length, "unit")} have one there that answers to the same images, ${alike === null ? "" : `with a correlation of ${likely(alike)} on average, `}the most alike first. On the left the unit here, on the right its partner and their correlation.`),
+      h("ul", { class: "families" }, shown.map((unit) => h("li", {}, h("ol", { class: "mates" }, mate(at, unit, icon(at), ""), h("li", {}, partner(at, unit, icon(at) * layer.wall_tile[1] / layer.tile[1])))))));
   };
 
   const story = (at, entry) => {
@@ -537,7 +592,8 @@
     positions.set(address0, scrollY);
     const from = route;
     route = parse();
-    clearTimeout(playing);
+    playing.forEach(clearTimeout);
+    playing.clear();
     main.replaceChildren(...pages[route.page](route));
     const title = $("h1", main).textContent;
     document.title = route.page === "front" ? `${atlas.name} · an atlas` : `${title} · ${atlas.name}`;
