@@ -356,9 +356,7 @@ def test_a_unit_stands_beside_its_partner_and_its_past(page, pairs):
     page.click(f"{film} button >> nth=1")
     assert columns(page, f"{film} .growth .tile") == [str(last - 3)]
     page.click(f"{film} .again")
-    page.wait_for_function(
-        f"""document.querySelector(".growth .tile").style.getPropertyValue("--u") === "{last - 2}" """
-    )
+    page.wait_for_selector(f".growth .tile[style*='--u: {last - 2};']")
     assert page.locator(".take a").last.get_attribute("href").endswith("unit-0002-birth.webp")
 
 

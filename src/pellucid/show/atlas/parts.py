@@ -56,16 +56,7 @@ def fingerprint(model: Model, data: Data | None, others: Others, settings: Atlas
     """A hash of all that the arrays of an atlas follow from; settings that are not given may follow from the model."""
     chosen = settings.model_dump(mode="json", exclude={"resume", "chunk", "links", "layers", "name"})
     given = sorted(settings.model_fields_set & PatternSettings.model_fields.keys() - {"seed", "snapshots"})
-    facts = [
-        FORMAT,
-        model.name,
-        *others,
-        model.input_shape,
-        model.scaling.to_dict(),
-        list(layers),
-        chosen,
-        given,
-    ]
+    facts = [FORMAT, model.name, model.input_shape, model.scaling.to_dict(), list(layers), chosen, given, [*others]]
     arrays = model.identity() | ({} if model.spectrum is None else {"spectrum": model.spectrum})
     for name, other in others.items():
         arrays |= {f"{name}: {key}": array for key, array in other.identity().items()}

@@ -132,18 +132,16 @@ def folder_name(layer: str) -> str:
 def unit_files(layer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The entry of each unit, with what else its layer says of it."""
     facts = {name: layer[name] for name in ("kind", "shape", "sought", "receptive_field", "film_steps")}
-    tables = {"": layer, "judged": layer.get("judged", {}).get("columns", {}), "beside": layer.get("beside", {})}
+    tables = {"judged": layer.get("judged", {}).get("columns", {}), "beside": layer.get("beside", {})}
+    tables[""] = {name: layer[name] for name in OF_UNITS if name in layer}
     for unit, entry in enumerate(layer["entries"]):
-        own = {
-            table: {
-                name: column[unit]
-                for name, column in columns.items()
-                if isinstance(column, list) and (table or name in OF_UNITS)
-            }
-            for table, columns in tables.items()
-        }
+        own = {name: _of_unit(columns, unit) for name, columns in tables.items() if columns}
         name = layer["names"][unit] if layer["names"] else None
         yield {"layer": layer["name"], "unit": unit, "name": name, **facts, **own.pop(""), **own, **entry}
+
+
+def _of_unit(columns: Mapping[str, Any], unit: int) -> dict[str, Any]:
+    return {name: column[unit] for name, column in columns.items() if isinstance(column, list)}
 
 
 def preferred_classes(class_means: np.ndarray) -> list[int | None]:
