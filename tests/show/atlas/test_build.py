@@ -176,6 +176,7 @@ def test_a_layer_before_its_rectifier_is_not_called_dead(tmp_path, data):
     assert 0 not in make(tmp_path, data, layers=("0",)).record["layers"][0]["dead"]
 
 
+@pytest.mark.filterwarnings("ignore:The gradient is exactly zero")  # all that the last layer reads is silent here
 def test_by_default_layers_are_seen_behind_their_rectifiers(tmp_path):
     """Rejects a wall of pre-activations, and links that are lost behind a normalization."""
     torch.manual_seed(0)

@@ -70,7 +70,7 @@ def warn_of_zeros(gradient: Tensor) -> None:
     if not bool(gradient.any()):
         warnings.warn(
             "The gradient is exactly zero, so the picture stays as it began: layers that round, as those of int8 do, "
-            "let none through; choose a layer before them, or the model that was quantized.",
+            "let none through, nor do those whose every unit is silent; choose a layer before them.",
             PellucidWarning,
             stacklevel=2,
         )
