@@ -241,7 +241,7 @@ def _led(goals: Goals, model: Model, read: Reader, guide: Photo) -> Goals:
     if not takes_any_size(model, read):
         leading = resize(leading, (model.input_shape[1], model.input_shape[2]))
     with torch.no_grad():
-        return goals.led_by(read(Box(model.scaling).images(leading[None])))
+        return replace(goals, guide=read(Box(model.scaling).images(leading[None])))
 
 
 def _level_masks(

@@ -16,7 +16,7 @@ lies.
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -80,10 +80,6 @@ class Goals:
     def labels(self) -> tuple[str, ...]:
         """Each goal in words, as one asks for it."""
         return tuple(goal.layer if goal.unit == WHOLE_LAYER else f"{goal.layer}:{goal.unit}" for goal in self.goals)
-
-    def led_by(self, guide: Outputs) -> "Goals":
-        """The same, with the outputs of the layers for a guide."""
-        return replace(self, guide=guide)
 
     def values(self, outputs: Outputs) -> Float[Tensor, "goal"]:
         """The value of each goal for one image."""

@@ -19,7 +19,7 @@ from pellucid.see.models.base import Reader
 
 _FEEDING = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-Pairs = list[tuple[nn.Module, nn.Module]]
+Pairs = list[tuple[Any, Any]]
 
 
 def folded(module: nn.Module, pairs: Pairs) -> tuple[nn.Module, Callable[[nn.Module], nn.Module]] | None:
@@ -33,7 +33,10 @@ def folded(module: nn.Module, pairs: Pairs) -> tuple[nn.Module, Callable[[nn.Mod
         return None
     gone = {id(copies[id(norm)]): nn.Identity() for _, norm in pairs}
     for feeding, norm in pairs:
-        _fold(copies[id(feeding)], norm)
+        own = copies[id(feeding)]
+        with torch.no_grad():
+            parts = own.weight, own.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            own.weight, own.bias = fuse_conv_bn_weights(*parts, isinstance(own, nn.ConvTranspose2d))
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
             if id(child) in gone:
@@ -92,9 +95,3 @@ def _takers(ends: Sequence[Any]) -> dict[Any, list[Any]]:
                 takers.setdefault(before, []).append(node)
                 waiting.append(before)
     return takers
-
-
-def _fold(feeding: Any, norm: Any) -> None:
-    own = feeding.weight, feeding.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    with torch.no_grad():
-        feeding.weight, feeding.bias = fuse_conv_bn_weights(*own, isinstance(feeding, nn.ConvTranspose2d))

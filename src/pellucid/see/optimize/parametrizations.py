@@ -169,12 +169,8 @@ class Sphere(Parametrization):
 
     def points(self, images: Images) -> Points:
         """The standardized images: mean and deviation are lost."""
-        return standardized(self.around_center(images))
-
-    def around_center(self, images: Images) -> Images:
-        """How far images lie from the center, in radii."""
         pixels = images if self.scaling is None else in_pixel_space(self.scaling, images)
-        return (pixels - self.center) / self.radius
+        return standardized((pixels - self.center) / self.radius)
 
     def project(self, points: Points) -> Points:
         return standardized(points)
