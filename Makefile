@@ -6,6 +6,7 @@
 #     make bench    the benchmarks; some of them:  make bench NAMES="training patterns"
 #     make believe  which pictures to believe: docs/believe.md;  fewer of all:  make believe ARGS="--classes 10 --units 10"
 #     make fuzz     mutated files through every reader, five minutes;  make kill  commands ended at fifty moments each
+#     make trust    load and faults, measured: the table in docs/trust.md;  make trust ARGS="kills --only train --count 50"
 #     make wheel-test  the wheel, alone in an environment of its own: the tour;  make audit  known holes of what we use
 #     make zoo      200 architectures of six libraries: is a unit what it is said to be;  make zoo ARGS="--only timm"
 #     make names    logits of 37 of them, opened by a library's name, beside the library's own pipeline; docs/recipes.md
@@ -31,7 +32,7 @@ export PELLUCID_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: tour test check format bench load docs pictures believe clean fuzz kill wheel-test audit zoo names
+.PHONY: tour test check format bench load docs pictures believe clean fuzz kill trust wheel-test audit zoo names
 
 tour: $(READY)
 	$(BIN)/pellucid tour --out "$(OUT)" $(ARGS)
@@ -59,6 +60,9 @@ bench: $(DEV)
 
 believe: $(DEV)
 	$(BIN)/python -m benchmarks.believe $(ARGS)
+
+trust: $(DEV)
+	$(BIN)/python -m benchmarks.trust $(ARGS)
 
 load: $(DEV)
 	$(BIN)/python -m benchmarks.load_studio $(ARGS)

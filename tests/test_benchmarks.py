@@ -8,7 +8,7 @@ import types
 import pytest
 
 from benchmarks import __main__ as runner
-from benchmarks import harness
+from benchmarks import harness, trust
 
 
 @pytest.fixture
@@ -63,6 +63,17 @@ def test_a_missing_rival_is_named_and_the_rest_goes_on(monkeypatch):
     kept, left_out = runner.measured("sample")
     assert kept.name == "kept"
     assert "'a_rival_that_is_nowhere' is not installed" in harness.table([kept, left_out])
+
+
+def test_a_measured_row_replaces_its_own_and_no_other():
+    """Rejects a table that grows with every run, and one that forgets what was not measured again."""
+    page = f"before\n{trust.BEGIN}{trust.END}after\n"
+    for row in (("a", "1", "good", ""), ("b", "2", "good", ""), ("a", "3", "bad | worse", "7 MB")):
+        page = trust.written(page, row)
+    rows = "| a | 3 | bad / worse | 7 MB |\n| b | 2 | good |  |\n"
+    assert page == f"before\n{trust.BEGIN}{trust.HEAD}{rows}{trust.END}after\n"
+    with pytest.raises(ValueError, match="has not the two marks"):
+        trust.written("a page", ("a", "1", "good", ""))
 
 
 def test_a_bug_of_ours_is_no_missing_rival(monkeypatch):

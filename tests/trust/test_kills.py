@@ -9,6 +9,7 @@ import pytest
 from trust import kills
 
 MOMENTS = int(os.environ.get("PELLUCID_KILLS", "2"))
+FILLED = ("folder", "film")  # the disk fills; of the other commands, test_attacks.py
 
 
 def _killed(folder: str, result: "multiprocessing.Queue[kills.Told]") -> None:
@@ -16,11 +17,15 @@ def _killed(folder: str, result: "multiprocessing.Queue[kills.Told]") -> None:
     for verb in kills.WORK:
         (own := Path(folder, verb)).mkdir()
         result.put(kills.killed(verb, MOMENTS, 1, own))
+    for verb in FILLED:
+        (own := Path(folder, f"{verb}-full")).mkdir()
+        result.put(kills.filled(verb, 1, 1, own))
 
 
 @pytest.mark.slow
 def test_a_kill_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    """Rejects files that are ever half-written, work that begins anew and ends otherwise, and rubbish that stays.
+    """Rejects files that are ever half-written, work that begins anew and ends otherwise, and rubbish that stays; and a
+    full disk that is a traceback, or that what is there already does not survive.
 
     From a fresh interpreter: this one has threads, which a fork would lose.
     """
@@ -28,9 +33,9 @@ def test_a_kill_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     result: multiprocessing.Queue[kills.Told] = context.Queue()
     child = context.Process(target=_killed, args=(str(tmp_path), result), daemon=True)  # ends with this one at latest
     child.start()
-    told = [result.get(timeout=300) for _ in kills.WORK]
+    told = [result.get(timeout=300) for _ in (*kills.WORK, *FILLED)]
     assert [fault for one in told for fault in one.faults] == []
-    assert [one.kills for one in told] == [MOMENTS] * len(kills.WORK)
+    assert [one.kills for one in told] == [MOMENTS] * len(kills.WORK) + [1] * len(FILLED)
 
 
 def test_what_cannot_be_read_is_seen(tmp_path: Path) -> None:

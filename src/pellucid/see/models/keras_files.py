@@ -30,8 +30,12 @@ LARGEST_FILE, LARGEST_CONFIG = 2**35, 2**26
 LARGEST_ANSWER = 2**28  # numbers of a layer for one image
 PARTS = ("metadata.json", "config.json", "model.weights.h5")
 REHEARSAL = """
-import os, sys, zipfile
+import contextlib, os, sys, zipfile
 import h5py
+
+with contextlib.suppress(ImportError):  # Windows has none
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds := 5 + os.path.getsize(sys.argv[1]) // 10**6, seconds))
 
 def look(name, thing):
     for key in thing.attrs:
@@ -150,7 +154,7 @@ def _hdf5(path: Path, content: Any = None) -> tuple[Any, str]:
 
 
 def _require_survivable(path: Path) -> None:
-    """Raise PellucidError where a child process that reads all of the file crashes.
+    """Raise PellucidError where a child process that reads all of the file crashes, or is at it for too long.
 
     HDF5 is a library in C, which damaged files can crash: better another process than the person's. A file that it
     refuses in words is refused in words here, too, by whoever reads it next.
@@ -158,8 +162,8 @@ def _require_survivable(path: Path) -> None:
     read = subprocess.run([sys.executable, "-I", "-c", REHEARSAL, str(path)], capture_output=True, check=False)
     if read.returncode not in (0, 1):
         raise PellucidError(
-            f"The Keras file '{path}' is damaged: reading it crashed the library HDF5, in a process of its own; save "
-            f"the model once more by model.save()."
+            f"The Keras file '{path}' is damaged: reading it crashed the library HDF5, in another process, or never "
+            f"ended; save the model once more by model.save()."
         )
 
 
