@@ -4,6 +4,7 @@ Rooms are imported inside, so that `pellucid --help` does not wait for them.
 """
 
 import inspect
+import os
 import re
 import shlex
 import sys
@@ -94,7 +95,7 @@ def images_of(words: str, model: "Model", data_dir: Path | None, seed: int) -> "
     from pellucid.see.patterns.pattern_files import SUFFIXES, read_images
 
     named = re.fullmatch(r"(.+):(average|train|dev|test|all):(\d{1,9})", words)
-    if named and not Path(words).exists():
+    if named and not os.path.exists(words):
         data, number = data_for(model, named[1], data_dir, seed), int(named[3])
         if named[2] == "average":
             return _mean_image(model, data, number)
@@ -136,7 +137,7 @@ def begun(given: str, source: DataSettings, how: NetworkSettings, seeds: Setting
     from pellucid.learn.build import network_for
 
     path, options = Path(given), given_options(how)
-    is_saved = path.suffix == ".safetensors" or (path.exists() and path.suffix != ".toml")
+    is_saved = path.suffix == ".safetensors" or (os.path.exists(path) and path.suffix != ".toml")
     saved = network_of(given) if is_saved else None
     seed: int = given_options(seeds).get("seed", 0 if saved is None else saved.seed)
     data = data_of(source, seed, saved)

@@ -38,7 +38,7 @@ Timed = Iterator[tuple[Pixels, float, float]]
 def is_clip(path: StrPath) -> bool:
     """Whether the file is a film, by its name, or an animation of several frames."""
     suffix = Path(path).suffix.lower()
-    if suffix not in ANIMATIONS or not Path(path).is_file():
+    if suffix not in ANIMATIONS or not os.path.isfile(path):
         return suffix in FILMS
     wrong = suppress(OSError, ValueError, SyntaxError, LookupError, Image.DecompressionBombError)
     with wrong, Image.open(path, formats=[ANIMATIONS[suffix]]) as picture:

@@ -64,7 +64,7 @@ def find_mnist(root: StrPath | None = None) -> dict[str, Path] | None:
     """
     named, words = (root, "data folder") if root is not None else (os.environ.get(VARIABLE) or None, f"${VARIABLE}")
     place = cache_folder().parent if named is None else Path(named)
-    if named is not None and not place.is_dir():
+    if named is not None and not os.path.isdir(place):
         raise PellucidError(f"The {words} '{place}' is no folder; give the one that holds MNIST's four files.")
     found = max((_files_in(folder) for folder in (place, place / SUBFOLDER)), key=len)
     if len(found) == len(SUMS):
@@ -84,7 +84,7 @@ def cache_folder() -> Path:
 
 def _files_in(folder: Path) -> dict[str, Path]:
     """Those of the four files that lie in a folder, packed or not, by their original names."""
-    files = idx_files(folder) if folder.is_dir() else {}
+    files = idx_files(folder) if os.path.isdir(folder) else {}
     return {name: files[plain] for name in SUMS if (plain := name.removesuffix(".gz")) in files}
 
 

@@ -9,6 +9,7 @@ of a computation, so several threads may use it at once. Inside `learn` the batc
 kernels/convolution.py); images and results of the front door are `(batch, ...)`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -287,7 +288,7 @@ class Network:
     def load(cls, path: str | Path) -> Self:
         """The network of such a file, or of a folder of tables; raises PellucidError, and runs nothing, otherwise."""
         path = Path(path)
-        return cls.of_stored(read_folder(path) if path.is_dir() else read_network(path))
+        return cls.of_stored(read_folder(path) if os.path.isdir(path) else read_network(path))
 
     def export_tables(self, folder: StrPath) -> Path:
         """Write two CSV tables for each layer, and network.json, into the folder, which is made if need be."""

@@ -282,3 +282,12 @@ def test_the_command_line_speaks_its_own_language(here, capsys):
     assert "give --input-shape 3,16,16 or" in capsys.readouterr().err
     assert cli.main(["layers", "resnet50"]) == 2
     assert "such as timm:resnet50" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "net.k" + "x" * 300, *("x" * 300 + end for end in (".pt", ".safetensors", ".toml"))]
+)
+def test_a_name_too_long_for_the_system_is_one_sentence(name):
+    """Rejects asking `Path` whether such a file exists, which raises OSError; a model file may hold such a name."""
+    with pytest.raises(PellucidError, match=r"the name is too long|There is no model"):
+        open_model(name)

@@ -34,7 +34,7 @@ DEEPEST = 5  # mappings inside each other
 
 def is_named(source: str) -> bool:
     """Whether this is the name of a factory, and of no file."""
-    return NAMED.fullmatch(source) is not None and not Path(source).exists()
+    return NAMED.fullmatch(source) is not None and not os.path.exists(source)
 
 
 def made(source: str, folder: StrPath = ".") -> Any:

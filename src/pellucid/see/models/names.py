@@ -47,7 +47,7 @@ class Library:
 
 def is_named(source: str) -> bool:
     """Whether this is the name of a library's model, and of no file."""
-    return source.partition(":")[0] in LIBRARIES and ":" in source and not Path(source).exists()
+    return source.partition(":")[0] in LIBRARIES and ":" in source and not os.path.exists(source)
 
 
 def named(source: str) -> Described:

@@ -239,7 +239,7 @@ def as_scaling(scaling: str | Scaling | Mapping[str, Any] | None) -> Scaling:
 def _located(source: str) -> Path:
     """The file that a path means; raises PellucidError where it can only be a name, and there is no such model."""
     path = Path(source)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix or len(path.parts) > 1:
         return path  # Network.load says what is wrong with a file
     if source in ARCHITECTURES:
         raise PellucidError(

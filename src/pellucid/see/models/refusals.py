@@ -7,6 +7,7 @@ Nothing is run to find the reason but the module itself: a pickle is read as PyT
 names in it.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,11 +33,11 @@ Forward = Callable[[nn.Module, Tensor], Any]
 def of_file(path: Path) -> PellucidError | None:
     """The sentence for a file or folder of another tool; None where Pellucid's own reader has to judge."""
     suffix = path.suffix.lower()
-    if ".py:" in str(path) and not path.exists():
+    if ".py:" in str(path) and not os.path.exists(path):
         return PellucidError(
             f"'{path}' names a file; in the folder that holds it, write its module: '{path.name.replace('.py:', ':')}'."
         )
-    if path.is_dir():
+    if os.path.isdir(path):
         if (path / "config.json").exists():
             return PellucidError(f"The folder '{path}' is one of Hugging Face's; open it by the name 'hf:{path}'.")
         if (path / "saved_model.pb").exists():
