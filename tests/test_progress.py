@@ -7,7 +7,8 @@ import time
 import pytest
 
 from pellucid import progress
-from pellucid.progress import bar, compiling
+from pellucid.errors import PellucidError
+from pellucid.progress import StageTimer, as_callback, bar, compiling, ignore_progress
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> int:
@@ -45,3 +46,16 @@ def test_compiling_is_said_on_a_terminal_if_it_takes_long(monkeypatch, terminal,
 def test_a_notebook_without_widgets_is_not_warned():
     """Rejects the bar of `tqdm.auto`, whose import warns where a kernel runs and ipywidgets are missing."""
     assert progress.tqdm.__module__ == "tqdm.std"
+
+
+def test_progress_is_a_function_or_yes_or_no():
+    """Rejects calling False, after the work has begun."""
+    assert as_callback(None) is as_callback(True) is None
+    assert as_callback(False) is ignore_progress
+    assert as_callback(print) is print
+    told = []
+    with StageTimer(lambda stage, seconds: told.append(stage))("one"), StageTimer(False)("two"):
+        pass
+    assert told == ["one", "one"]
+    with pytest.raises(PellucidError, match="progress is 3; give True, False, or a function"):
+        as_callback(3)

@@ -117,3 +117,33 @@ def test_a_picture_says_of_which_kind_it_is():
     assert PatternSettings.of().sought == PatternSettings.of(preset="mlp-deep").sought == "whatever excites most"
     assert PatternSettings.of(image="natural", extreme="least").sought == "what excites least among natural images"
     assert PatternSettings.of(extreme="least").sought == "whatever excites least"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "ours"),
+    [(TrainSettings, "lr", "learning_rate"), (TrainSettings, "l2", "ridge"), (PatternSettings, "iterations", "steps")],
+)
+def test_the_words_of_other_tools_lead_to_ours(group, name, ours):
+    """Rejects the nearest names by their letters, where the field's word is another: 'flip' for l2."""
+    with pytest.raises(PellucidError, match=f"no setting '{name}'; it is called '{ours}' here"):
+        group.of(**{name: 1})
+
+
+def test_true_is_no_number():
+    """Rejects an epoch, or a penalty of 1, for True."""
+    with pytest.raises(PellucidError, match="Setting 'epochs' is True, but it should be a valid number"):
+        TrainSettings.of(epochs=True)
+    assert TrainSettings.of(check=False, epochs=None).epochs is None
+
+
+def test_two_results_have_two_names(capsys, tmp_path):
+    """Rejects the one that is overwritten by the other, after the work."""
+    name = str(tmp_path / "one.png")
+    assert cli.main(["train", "mlp-70-30", "--live", name, f"--curves={name}"]) == 2
+    assert "Both --live and --curves are" in capsys.readouterr().err
+
+
+def test_a_word_for_a_number_is_a_sentence(capsys):
+    """Rejects cyclopts' own words."""
+    assert cli.main(["pattern", "mnist-cnn", "conv3", "five"]) == 2
+    assert "UNIT is 'five'; give a whole number." in capsys.readouterr().err

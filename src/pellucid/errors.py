@@ -42,6 +42,16 @@ class DivergedError(PellucidError):
     """A training whose loss or gradient is no longer a finite number."""
 
 
+SYNONYMS = {
+    "learning_rate": ("lr", "eta", "step_size"), "ridge": ("l2", "lambda", "regularization"), "batch": ("batch_size",),
+    "steps": ("iterations", "iters", "n_steps", "num_steps", "max_iter"), "units": ("unit", "channel", "neuron"),
+    "epochs": ("n_epochs", "num_epochs", "iterations"), "stride": ("strides",), "dilation": ("dilation_rate",),
+    "maps": ("filters", "channels", "out_channels"), "kernel": ("kernel_size",), "window": ("size", "pool_size"),
+    "version": ("V",),
+}  # fmt: skip
+"""Names of ours -> what the field's other tools call the same."""
+
+
 def unknown(kind: str, name: object, valid: Iterable[object]) -> PellucidError:
     """The error for a name that does not exist; it lists the nearest valid names (all, if they are few).
 
@@ -49,6 +59,9 @@ def unknown(kind: str, name: object, valid: Iterable[object]) -> PellucidError:
     "There is no layer 'conv9'; choose one of 'conv1', 'conv2', 'dense'."
     """
     names, asked = [str(candidate) for candidate in valid], shortened(name)
+    word = asked.lstrip("-").replace("-", "_")
+    if same := [name for name in names if word in SYNONYMS.get(name.lstrip("-").replace("-", "_"), ())]:
+        return PellucidError(f"There is no {kind} '{asked}'; it is called '{same[0]}' here.")
     if not names:
         return PellucidError(f"There is no {kind} '{asked}', and none to choose from.")
     if len(names) <= 12:

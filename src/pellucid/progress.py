@@ -20,6 +20,8 @@ from typing import Any
 
 from tqdm import tqdm  # not of `tqdm.auto`: that warns in every notebook without ipywidgets
 
+from pellucid.errors import PellucidError
+
 DELAY = 2  # seconds before anything is shown
 OFTEN, SELDOM = 0.1, 30  # seconds between two drawings, where they replace each other and where they do not
 PERCENT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"  # of work that is counted in no unit
@@ -74,7 +76,16 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) as the work goes on; the total may grow. An exception that it raises ends the work."""
 
 
-def ignore_progress(done: int, total: int) -> None:
+def as_callback(given: object) -> Progress | None:
+    """A Progress, or None for a bar: of True and None a bar, of False nothing; PellucidError for anything else."""
+    if given is None or isinstance(given, bool):
+        return ignore_progress if given is False else None
+    if not callable(given):
+        raise PellucidError(f"progress is {given!r:.60}; give True, False, or a function of (done, total).")
+    return given
+
+
+def ignore_progress(*done: object) -> None:
     """A Progress that shows nothing, where it is told in another way."""
 
 
@@ -101,8 +112,9 @@ class Report:
 
 
 @contextmanager
-def reporting(label: str, callback: Progress | None, **options: Any) -> Iterator[Report]:
+def reporting(label: str, callback: Progress | bool | None, **options: Any) -> Iterator[Report]:
     """A Report that draws a bar of this name on stderr (options: of `bar`), or calls the callback if there is one."""
+    callback = as_callback(callback)
     with bar(total=0, desc=label, disable=callback is not None, **options) as drawn:
         yield Report(drawn, callback)
 
@@ -120,14 +132,19 @@ def print_stage(stage: str, seconds: float | None) -> None:
 class StageTimer:
     """The seconds of each stage, in the order in which they ran."""
 
-    progress: StageCallback = print_stage
+    progress: StageCallback | bool = print_stage
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Of True lines are printed, of False none; raises PellucidError for what is no function."""
+        given: Any = as_callback(self.progress)
+        self._tell: StageCallback = print_stage if given is None else given
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Time the block as this stage; a stage that fails is not recorded."""
-        self.progress(stage, None)
+        self._tell(stage, None)
         begin = perf_counter()
         yield
         self.seconds[stage] = perf_counter() - begin
-        self.progress(stage, self.seconds[stage])
+        self._tell(stage, self.seconds[stage])

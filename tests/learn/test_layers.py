@@ -348,3 +348,11 @@ def test_groups_of_other_images_are_refused():
     """Rejects pixels that are read from behind the image."""
     with pytest.raises(PellucidError, match="6 pixels"):
         Groups((0,) * 6).output_shape((1, 2, 4))
+
+
+def test_an_argument_that_a_layer_lacks_is_a_sentence():
+    """Rejects Python's own TypeError, for the names that other libraries have."""
+    with pytest.raises(PellucidError, match="no argument of Conv 'strides'; it is called 'stride' here"):
+        Conv(4, 3, strides=2)
+    with pytest.raises(PellucidError, match=r"Conv takes maps, kernel, .*: missing a required argument: 'kernel'"):
+        Conv(4)

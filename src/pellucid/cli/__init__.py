@@ -22,9 +22,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr
 from functools import partial
 from importlib import metadata
+from itertools import pairwise
 from typing import TextIO
 
-from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+from cyclopts import CoercionError, CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from pellucid.cli.app import app, verbose
 from pellucid.errors import PellucidError, PellucidWarning, unknown
@@ -32,8 +33,12 @@ from pellucid.errors import PellucidError, PellucidWarning, unknown
 FEW_COLLECTIONS = 100_000
 """New objects before garbage is looked for. Large libraries and compilers make objects that stay, and with Python's 700
 a tenth of a short command's time goes into looking at them again and again."""
-SHORT = {"-q": "--quiet", "-v": "--verbose"}
+SHORT = {"-q": "--quiet", "-v": "--verbose", "-V": "--version"}
 """Of the options of all commands, those with a short name."""
+
+
+OUTPUTS = tuple(f"--{name}" for name in ("out", "film", "history", "answers", "live", "curves", "stages", "panel",
+                                         "checkpoint", "tables", "tensorboard"))  # fmt: skip
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -66,6 +71,7 @@ def _run(tokens: list[str], said: set[str]) -> int:
                 from pellucid.cli.arguments import renamed
 
                 tokens = renamed(tokens)
+            _require_apart(tokens)
             app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
@@ -85,6 +91,16 @@ def _run(tokens: list[str], said: set[str]) -> int:
             raise
         return _refuse(f"The shell's file cannot be written ({error}); name another with --output.", debug)
     return 0
+
+
+def _require_apart(tokens: Sequence[str]) -> None:
+    """Raise PellucidError where two results would be written to one file."""
+    words = [part for token in tokens for part in (token.split("=", 1) if token.startswith("--") else [token])]
+    taken: dict[str, str] = {}
+    for option, path in pairwise(words):
+        other = taken.setdefault(os.path.abspath(path), option) if option in OUTPUTS else option
+        if other != option:
+            raise PellucidError(f"Both {other} and {option} are '{path}'; give each a name of its own.")
 
 
 def verbs() -> list[str]:
@@ -128,7 +144,11 @@ def sentence(error: CycloptsError) -> str:
         return settings.sentence(error.__cause__)
     if isinstance(error.__cause__, PellucidError):
         return of_library(str(error.__cause__))
-    return f"{' '.join(str(error).split())} See `{' '.join(['pellucid', verb]).strip()} --help`."
+    words = " ".join(str(error).split())
+    if isinstance(error, CoercionError) and error.token is not None and error.target_type in (int, float):
+        name = error.token.keyword or (error.argument.name if error.argument else "A number")
+        words = f"{name} is '{error.token.value}'; give a {'whole ' * (error.target_type is int)}number."
+    return f"{words} See `{' '.join(['pellucid', verb]).strip()} --help`."
 
 
 def _print_warning(

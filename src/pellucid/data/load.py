@@ -38,6 +38,7 @@ from pellucid.data.splits import PARTS, WHOLE, Data, Split, joined, split_off, s
 from pellucid.data.tables import read_csv, read_npz
 from pellucid.errors import PellucidError, shortened, unknown
 from pellucid.files import StrPath, input_file
+from pellucid.settings import SeedSettings
 
 NAMES = ("digits", "mnist", "shapes")
 TABLES = (".csv", ".npz")
@@ -59,6 +60,7 @@ def load_data(name: Any, root: StrPath | None = None, seed: int = 0, sizes: Sequ
         raise PellucidError(f"There are {len(sizes)} sizes of splits; give three: for training, dev and test.")
     if isinstance(name, Data):
         return name
+    seed = SeedSettings.of(seed=seed).seed
     named = isinstance(name, str) and name in NAMES
     if root is not None and not (named and name == "mnist"):
         raise PellucidError(

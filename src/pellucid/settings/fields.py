@@ -9,7 +9,7 @@ is the docstring below it, which is read alone, in `--help` and beside a control
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -76,6 +76,10 @@ class Settings(BaseModel):
         """
         merged = {**cls.renamed(defaults or {}), **cls.renamed(values)}
         require_known("setting", merged, cls.model_fields)
+        for name, value in merged.items():
+            kinds = (annotation := cls.model_fields[name].annotation, *get_args(annotation))
+            if isinstance(value, bool) and bool not in kinds and {int, float}.intersection(kinds):
+                raise PellucidError(f"Setting '{name}' is {value}, but it should be a valid number.")
         try:
             return cls(**merged)
         except ValidationError as error:

@@ -10,9 +10,10 @@ and is no layer of its own, so that bias and ReLU cost no pass over memory. In t
 by side; a layer that `couples` them sees all at once.
 """
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from inspect import signature
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pellucid import kernels
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, require_known, unknown
 
 MOST = 2**24  # of whatever a layer has; what is larger is a mistake, or somebody's joke
 
@@ -88,8 +89,24 @@ KINDS: dict[str, type["Layer"]] = {}
 """Every kind of layer by its name; one of your own is here as soon as its class is made."""
 
 
+class LayerType(ABCMeta):
+    """The kind of all kinds of layers: arguments that a layer does not have are refused in a sentence."""
+
+    def __call__(cls, *given: Any, **named: Any) -> Any:
+        """The layer; raises PellucidError for an unknown argument, and where there are too few or too many."""
+        takes = signature(cls.__init__)  # type: ignore[misc]
+        own = [name for name in takes.parameters if name != "self"]
+        if not any(one.kind is one.VAR_KEYWORD for one in takes.parameters.values()):
+            require_known(f"argument of {cls.__name__}", named, own)
+        try:
+            takes.bind(cls, *given, **named)
+        except TypeError as error:
+            raise PellucidError(f"{cls.__name__} takes {', '.join(own) or 'nothing'}: {error}.") from None
+        return super().__call__(*given, **named)
+
+
 @dataclass(frozen=True)
-class Layer(ABC):
+class Layer(metaclass=LayerType):
     """A frozen description of a layer; see the module for the arrows.
 
     kind: the layer's name in files.  couples: whether training has to see all shards of a batch at once.

@@ -66,7 +66,7 @@ def ablate(
     data: Any,
     *,
     value: str = "zero",
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Ablation:
     """What becomes of the accuracy on labelled images while one unit of a layer after another is held.
 

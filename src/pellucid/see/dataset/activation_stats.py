@@ -119,7 +119,7 @@ def partial_stats(
     *,
     classes: int,
     top: int = 16,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> dict[str, "PartialStats"]:
     """Statistics of the layers over one chunk of the images.
 

@@ -20,6 +20,7 @@ from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import require_units
 from pellucid.see.optimize.batches import batch_size_for
+from pellucid.see.validation import as_units
 
 IMAGES = 2000  # that units are compared by, at most
 SIDE = 16  # pixels that patterns are compared by
@@ -38,7 +39,7 @@ def similar(model: Any, layer: str, unit: int, data: Any = None, *, patterns: An
     """
     opened = open_model(model)
     count = opened.layer(layer).units
-    require_units(layer, torch.tensor([unit]), count, whole=False)
+    require_units(layer, as_units([unit]), count, whole=False)
     if (data is None) == (patterns is None):
         raise PellucidError("Units are compared by their answers or their pictures; give either data or patterns.")
     if patterns is None:

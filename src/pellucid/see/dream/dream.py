@@ -115,7 +115,7 @@ def dream(
     tiles: Sequence[Any] | None = None,
     guide: StrPath | Photo | ArrayLike | None = None,
     start: Float[np.ndarray, "changed start_height start_width"] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     on_round: Callable[[int, int, np.ndarray], None] | None = None,
     **settings: Any,
 ) -> Dream:

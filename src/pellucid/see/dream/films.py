@@ -49,7 +49,7 @@ def zoom(
     model: Any = None,
     *,
     frames: int = 32,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **asked: Any,
 ) -> Iterator[Pixels]:
     """Pictures (channel, height, width) in [0, 1] of one size, the photo, then `frames` dreams; or a loop of dreams.

@@ -97,7 +97,7 @@ def judge(
     patterns: Any = None,
     data: Any = None,
     judges: Any = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Judgments:
     """How much to believe the pattern of each unit of a layer, or of these `units`.

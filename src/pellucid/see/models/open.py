@@ -233,7 +233,14 @@ def as_scaling(scaling: str | Scaling | Mapping[str, Any] | None) -> Scaling:
         return Scaling("unit")
     if isinstance(scaling, Mapping):
         return Scaling.from_dict(scaling)
-    return scaling if isinstance(scaling, Scaling) else Scaling.from_dict({"kind": scaling})
+    if isinstance(scaling, Scaling):
+        return scaling
+    if not isinstance(scaling, str):
+        raise PellucidError(
+            f"scaling is {scaling!r:.60}; give 'unit', 'standardized', 'imagenet', or a mean and a deviation as "
+            f"{{'kind': 'mean-deviation', 'mean': 0.5, 'deviation': 0.25}}."
+        )
+    return Scaling.from_dict({"kind": scaling})
 
 
 def _located(source: str) -> Path:

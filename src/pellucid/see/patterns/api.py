@@ -56,7 +56,7 @@ def patterns(
     start: ArrayLike | None = None,
     near: Any = None,
     data: Any = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     watch: StepCallback | None = None,
     **settings: Any,
 ) -> Patterns:

@@ -53,7 +53,7 @@ def search(
     *,
     start: JobImages | None = None,
     images: Split | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     watch: StepCallback | None = None,
     diagnostics: Diagnostics | None = None,
 ) -> Generator[dict[str, np.ndarray]]:

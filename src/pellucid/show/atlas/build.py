@@ -71,7 +71,7 @@ def atlas(
     beside: Any = None,
     checkpoints: StrPath | Mapping[str, Any] | None = None,
     engine: Engine | None = None,
-    progress: StageCallback = print_stage,
+    progress: StageCallback | bool = print_stage,
     ticks: WorkProgress | None = None,
     command: str | None = None,
     **settings: Any,

@@ -40,7 +40,7 @@ def run_tour(
     *,
     data_dir: StrPath | None = None,
     seed: int = 0,
-    progress: StageCallback = print_stage,
+    progress: StageCallback | bool = print_stage,
 ) -> Tour:
     """Run the whole tour and write its three files into the folder `out`.
 
