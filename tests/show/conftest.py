@@ -6,10 +6,10 @@ import pytest
 from pellucid.data.splits import Split
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
-from pellucid.show.pages import lesson_table, network_table
+from pellucid.show.pages import ascent_starts, lesson_table, network_table, packed_digits
 from pellucid.show.tour import page as images
 from pellucid.show.tour.page import SpriteSheet
-from pellucid.show.tour.stages import Facts, ascent_starts
+from pellucid.show.tour.stages import Facts
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "{{ 7 * 7 }} & <b>")
 HEIGHT, WIDTH = 5, 4
@@ -160,7 +160,7 @@ def pictures(invented: Facts) -> Facts:
         "rounds": [photo, photo],
         "color": [images.photo_uri(rng.random((3, 7, 7))) for _ in invented["color"]["units"]],
         "network": network_table(network),
-        "digits": images.packed_digits(0),
+        "digits": packed_digits(0),
         "starts": ascent_starts(network, 0),
         "lesson": lesson_table(split.images[2], 2, HOSTILE),
     }

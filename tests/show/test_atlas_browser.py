@@ -18,6 +18,8 @@ from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.see.models.open import open_model
 from pellucid.show.atlas.build import atlas
+from pellucid.show.pages import MOST_BYTES, play_table
+from tests.show.tour.test_play import SHARES, draw, seen
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
 HOSTILE = ("</script><script>window.broken=1</script>", "'><img src=x onerror=window.broken=1>", "two")
@@ -27,13 +29,18 @@ FLAGS += " --disable-component-update"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rng = np.random.default_rng(0)
-    split = Split(rng.random((30, 1, 11, 9)).astype(np.float32), np.arange(30) % 3)
+def net() -> Network:
     layers = [Conv(6, 3), Pool(2), Flatten(), Dense(9), Dense(3, activation="linear")]
     net = Network(layers, input_shape=(1, 11, 9), classes=3, scaling="standardized")
     net.parameters["conv1.weight"][2] = 0
     net.parameters["conv1.bias"][2] = -1
+    return net
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, net: Network) -> Path:
+    rng = np.random.default_rng(0)
+    split = Split(rng.random((30, 1, 11, 9)).astype(np.float32), np.arange(30) % 3)
     data = Data(split, split, split, classes=HOSTILE)
     return atlas(net, tmp_path_factory.mktemp("site"), data, **QUICK, progress=lambda *_: None).page
 
@@ -390,3 +397,30 @@ def test_pairs_and_births_are_no_wider_than_the_window(page, pairs, width):
         page.goto(f"{pairs.as_uri()}{address}")
         page.wait_for_selector("h2:has-text('Beside')")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+
+
+def test_the_network_of_an_atlas_lives_in_a_page_of_its_own(page: Any, site: Path, net: Network, faults: Any):
+    """Rejects the answers of another network, a page that a name breaks out of, and a link that leads nowhere."""
+    page.click("text=Play with the network")
+    assert page.url == (site.parent / "play.html").as_uri()
+    page.wait_for_selector(".easel")
+    draw(page, (0.5, 0.2), (0.4, 0.8), (0.7, 0.6))
+    page.click(".dream")
+    playwright.expect(page.locator(".dream")).to_have_text("Dream")
+    wanted = net.predict(seen(page))[0]
+    np.testing.assert_allclose(page.eval_on_selector_all(".bench .classes .num", SHARES), 100 * wanted, atol=3)
+    page.click(".follow")
+    assert page.locator(".lesson .maps button, .lesson canvas").count() > 0
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults(page) == []
+
+
+def test_a_network_that_is_no_page_s_has_none():
+    """Rejects a page of 40 MB, and a drawing in gray for a network that sees colors."""
+    layers = [Flatten(), Dense(3, activation="linear")]
+    assert play_table(Network(layers, input_shape=(3, 9, 8))) is None
+    assert play_table(Network([Flatten(), Dense(MOST_BYTES // 400, "linear")], input_shape=(1, 10, 11))) is None
+    assert play_table(None) is None
+    assert play_table(Network(layers, input_shape=(1, 9, 8)))["parameters"] == 9 * 8 * 3 + 3

@@ -10,9 +10,9 @@ import pytest
 from pellucid.data.digits import load_digits
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
-from pellucid.show.pages import network_table
-from pellucid.show.tour.page import packed_digits, render_page
-from pellucid.show.tour.stages import ARCHITECTURE, Facts, ascent_starts
+from pellucid.show.pages import ascent_starts, network_table, packed_digits
+from pellucid.show.tour.page import render_page
+from pellucid.show.tour.stages import ARCHITECTURE, Facts
 
 SHARES = "all => all.map((one) => parseFloat(one.textContent))"
 READ = """canvas => {

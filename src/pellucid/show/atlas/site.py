@@ -23,11 +23,10 @@ from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import LayerInfo, Model
 from pellucid.settings import AtlasSettings
-from pellucid.show import style
+from pellucid.show import pages, style
 from pellucid.show.atlas import pictures
 from pellucid.show.atlas.parts import scanned_images, told_classes
 from pellucid.show.atlas.records import FORMAT, AtlasLayer, json_number, layer_record, unit_files
-from pellucid.show.pages import render_template
 from pellucid.show.sprites import average_blocks
 
 PATH_IMAGES = 10  # test images whose path is shown, one of each class
@@ -87,12 +86,17 @@ class Site:
         """The page of an atlas that is whole, with the way of some images through its layers."""
         if self._data is not None:
             self.record["path"] = _write_paths(self._pictures, self._model, layers, self._data)
+        if (table := pages.play_table(self._model.hand_written)) is not None:
+            self.record["play"] = "play.html"
+            write_text(
+                self._folder / "play.html", pages.render_template("play_page.html", title=self.record["title"], **table)
+            )
         return self.write_page()
 
 
 def render_page(index: dict[str, Any]) -> str:
     """The one page, which shows whatever its address says after the `#`."""
-    return render_template(
+    return pages.render_template(
         "atlas.html",
         index=index,
         script=_to_script(index),

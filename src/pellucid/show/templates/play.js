@@ -207,8 +207,9 @@
     };
     worker.postMessage({ table: { ...recipe, parameters: null }, train, dev, seed: Number(wish("seed").value), rate: rate(), epochs: 6 });
   });
-  $(".first").textContent = table.names[table.layers.findIndex((layer) => layer.kind === "conv")];
-  all(".play, .train").forEach((part) => { part.hidden = false; });
+  const seeing = table.layers.findIndex((layer) => layer.kind === "conv"); // whose filters are shown; without any nothing is trained here
+  $(".first").textContent = table.names[seeing] ?? "";
+  all(seeing < 0 ? ".play" : ".play, .train").forEach((part) => { part.hidden = false; });
   $(".another").hidden = !fits;
   if (fits) another(); else clear();
 })();

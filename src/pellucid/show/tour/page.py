@@ -9,7 +9,6 @@ layers) are escaped by Jinja2.
 
 import io
 import re
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +19,10 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from pellucid.data.digits import BRIGHTEST, SIZES, read_cells
 from pellucid.data.figures import own_style
 from pellucid.data.pixels import tile_sheet
 from pellucid.data.scaling import byte_pixels
-from pellucid.data.splits import Split, split_three_ways
+from pellucid.data.splits import Split
 from pellucid.learn.history import moving_average
 from pellucid.show import labels, style
 from pellucid.show.figures import curves
@@ -162,17 +160,6 @@ def filter_sheet(weights: Float[np.ndarray, "..."]) -> SpriteSheet | None:
         return None
     count, _, height, width = weights.shape
     return SpriteSheet(data_uri(tile_sheet(style.signed_tones(weights[:, 0]), count)), width, height, count, 1)
-
-
-def packed_digits(seed: int) -> dict[str, Any]:
-    """The bundled digits, for the page to train on: `sizes` of their splits, which follow each other, `labels`, and in
-    base64 `counts` of ink, 0 to 16, five bits for each of 8 x 8."""
-    parts = split_three_ways(read_cells(), seed, sizes=SIZES, name="digits")
-    counts = np.concatenate([part.images for part in parts]) * BRIGHTEST
-    bits = np.unpackbits(counts.astype(np.uint8)[..., None], axis=-1)[..., 3:]
-    labels = "".join(str(label) for part in parts for label in part.labels)
-    packed = b64encode(np.packbits(bits).tobytes()).decode()
-    return {"sizes": SIZES, "labels": labels, "counts": packed}
 
 
 def training_curves(training: Mapping[str, Any]) -> tuple[Markup, Markup]:

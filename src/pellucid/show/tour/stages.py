@@ -3,14 +3,12 @@
 run_stages: images, seed -> all results, the page, every layer's patterns
 
 The order is check_gradients -> train -> test -> one digit -> patterns of every map -> in color -> dream. Results are
-tables as JSON
-can hold them: they stand in `results.json`, and the page is rendered from them and pictures alone. Everything heavy
-(PyTorch, Numba, matplotlib) is imported with this module, which `tour.py` does as the first stage.
+tables as JSON can hold them: they stand in `results.json`, and the page is rendered from them and pictures alone.
+Everything heavy (PyTorch, Numba, matplotlib) is imported with this module, which `tour.py` does as the first stage.
 """
 
 import math
 import platform
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -31,10 +29,9 @@ from pellucid.see.dream.dream import Dream, dream
 from pellucid.see.models.base import Model
 from pellucid.see.models.open import open_model, zoo
 from pellucid.see.models.wheels import weights_of
-from pellucid.see.optimize.initial_images import multi_scale_noise
 from pellucid.see.patterns.api import Patterns, patterns
-from pellucid.settings import VIEWS, PatternSettings
-from pellucid.show.pages import lesson_table, network_table
+from pellucid.settings import VIEWS
+from pellucid.show.pages import ascent_starts, lesson_table, network_table, packed_digits
 from pellucid.show.sprites import data_uri, photo_uri
 from pellucid.show.tour import page
 
@@ -49,7 +46,6 @@ SCORES = ("train_accuracy", "dev_loss", "dev_accuracy")
 MOST_MISTAKES = 12
 COLOR_MODEL, COLOR_SIDE, CLASSES, INSIDE = "efficientnet-lite0", 128, (130, 323, 331, 290, 949, 980), "blocks.10"
 COLOR: dict[str, Any] = {"image": "natural", "steps": 128, "candidates": 32, "snapshots": 0}  # quick
-STARTS = 4  # noises that the page brings
 UNSURE = 0.8  # the digit that is followed is the one whose truth was given a probability nearest to this
 
 
@@ -141,7 +137,7 @@ def _draw_pictures(
         "after": photo_uri(dreamt.image),
         "rounds": [page.small_photo_uri(frame) for frame in (dreamt.before, *dreamt.frames)],
         "network": network_table(network),
-        "digits": page.packed_digits(results["seed"]),
+        "digits": packed_digits(results["seed"]),
         "starts": ascent_starts(network, results["seed"]),
         "lesson": lesson_table(
             data.test.images[digit := results["digit"]["image"]], data.test.labels[digit], data.classes
@@ -342,12 +338,6 @@ def choose_strips(found: Sequence[Patterns]) -> list[Facts]:
         pair = (*order[:1], *half[alike.argsort(kind="stable")[:1]])
         chosen += [{"layer": layer.layer, "unit": int(layer.units[index])} for index in pair]
     return chosen
-
-
-def ascent_starts(network: Network, seed: int) -> list[str]:
-    """Noise of all scales at once, from which a pattern grows in the page: points of the sphere, in base64."""
-    (noise,) = multi_scale_noise(network.input_shape, STARTS, (seed,), PatternSettings().scales)
-    return [b64encode(start.numpy().astype("<f4").tobytes()).decode() for start in noise]
 
 
 def likeness(
