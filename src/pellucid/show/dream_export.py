@@ -196,11 +196,19 @@ def _figures(dreamt: Dream, panel_path: StrPath | None, stages_path: StrPath | N
 
 
 def activation_lines(dreamt: Dream) -> list[str]:
-    """What a dream has gained, of each goal of octaves, or for each level of tiles, and its most frequent units."""
+    """What a dream has gained, of each goal of octaves, or for each level of tiles, and its most frequent units; first,
+    whether the photo is smaller than was asked for."""
+    high, wide = dreamt.image.shape[1:]
+    asked = dreamt.settings.size if "size" in dreamt.settings.model_fields_set else 0
+    small = f"The photo is {wide} x {high} pixels and keeps its size; enlarge it first for a dream of {asked}."
+    lines = [small] * (asked > max(high, wide))
     if len(dreamt.goals) > 1:
         gains = zip(dreamt.goals, dreamt.activations, dreamt.activations_before, strict=True)
-        return [f"Activation of {goal}: {now:.4f} for the dream, {was:.4f} for the photo." for goal, now, was in gains]
-    lines, ends = [], [sum(dreamt.counts[:level]) for level in range(1, len(dreamt.counts))]
+        lines += [
+            f"Activation of {goal}: {now:.4f} for the dream, {was:.4f} for the photo." for goal, now, was in gains
+        ]
+        return lines
+    ends = [sum(dreamt.counts[:level]) for level in range(1, len(dreamt.counts))]
     values = (dreamt.activations, dreamt.activations_before, np.array(dreamt.units))
     for level, (after, before, own) in enumerate(zip(*(np.split(each, ends) for each in values), strict=True), 1):
         units = [str(unit) for unit, _ in Counter(own.tolist()).most_common()]

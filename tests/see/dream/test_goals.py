@@ -167,3 +167,12 @@ def test_tiles_know_classes_by_name_as_well(model):
     """Rejects a second way of reading a unit, in which names are unknown."""
     found = dream(photo(), model, layer="logits", unit="owl", method="tiles", levels=1, rounds=1, steps=1)
     assert set(found.units) == {4}
+
+
+def test_a_size_that_a_small_photo_does_not_get_is_told(model):
+    """Rejects a dream of print size that stays small without a word, and the word where nobody asked for a size."""
+    asked, usual = (dream(photo(), model, layer="conv1", octaves=1, steps=1, **size) for size in ({"size": 900}, {}))
+    height, width = asked.image.shape[1:]
+    assert activation_lines(asked)[0].startswith(f"The photo is {width} x {height} pixels")
+    assert "dream of 900" in activation_lines(asked)[0]
+    assert not any("enlarge" in line for line in activation_lines(usual))
