@@ -140,7 +140,7 @@ class TrainSettings(OptimizationSettings):
     """seconds from one checkpoint to the next; 0 to go by batches only"""
 
     snapshots: Path | None = field(None, unset="none are kept")
-    """folder for the network on its way (to `pellucid atlas`): after 0, 1, 2, 4, 8 ... batches and each epoch"""
+    """folder for the network on its way, as an atlas shows it: after 0, 1, 2, 4, 8 ... batches and each epoch"""
 
     def course(self) -> dict[str, Any]:
         """The settings that determine what is learnt and recorded, as JSON can hold them: not where it is kept."""

@@ -33,10 +33,10 @@ class AtlasSettings(PatternSettings):
     is shown, too, and other networks over hundreds of images for every chunk of units"""
     ablate: bool = field(False)
     """whether each unit matters: the change of accuracy on up to 1,000 labelled test images while it is held at zero"""
-    links: int = field(8, ge=1, le=64)
-    """connected units listed for each unit, on either side, by the size of the weight"""
     chunk: int = field(128, heading="Seldom needed", ge=1, le=4096)
     """units optimized together, as one task of a cluster; fewer need less memory"""
+    links: int = field(8, ge=1, le=64)
+    """connected units listed for each unit, on either side, by the size of the weight"""
     resume: bool = field(True, heading="Common options")
     """reuse of the folder's finished layers, if model, data and settings are the same"""
 

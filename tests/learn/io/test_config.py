@@ -87,7 +87,7 @@ def test_layers_come_back_from_their_tables(layer):
         ('kind = "pool"', 'kind = "pol"', "There is no kind of layer 'pol'; choose one of 'conv', 'flatten'"),
         ('kind = "pool"', 'kind = "residul"', "'residual', or in Python import the module"),
         ("size = 3", "sise = 3", "There is no field of a pool layer 'sise'; choose one of 'size', 'method'"),
-        ("maps = 6\n", "", "A conv layer takes maps, kernel, activation, padding, stride, dilation; found"),
+        ("maps = 6\n", "", "Conv takes maps, kernel, activation, padding, stride, dilation: missing"),
         ("maps = 6", 'maps = "6"', "must be whole numbers from 1"),
         ("maps = 6", "maps = 6.5", "not 6.5"),
         ("maps = 6", "maps = true", "not True"),

@@ -232,7 +232,7 @@ def test_a_model_with_directions_travels_and_is_known_again():
     one, same, other = (
         open_model(module, input_shape=(3, 9, 7), directions={"relu": vectors}) for vectors in (rows, rows, rows + 1)
     )
-    marks = [fingerprint(model, None, AtlasSettings.of(), ["relu@directions"]) for model in (one, same, other)]
+    marks = [fingerprint(model, None, {}, AtlasSettings.of(), ["relu@directions"]) for model in (one, same, other)]
     assert marks[0] == marks[1] != marks[2]
     images = torch.rand(1, 3, 9, 7)
     travelled = pickle.loads(pickle.dumps(one)).moved_to(torch.device("cpu"))  # noqa: S301
