@@ -139,6 +139,23 @@ def test_a_tour_that_fails_leaves_the_older_one(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == "older"
 
 
+def test_the_first_chapter_is_there_while_the_others_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Rejects half a minute before an empty folder, and a page of one chapter that is left where no other follows."""
+    seen: list[str] = []
+
+    def failing(*_: object, **__: object) -> None:
+        seen.append((tmp_path / "index.html").read_text(encoding="utf-8"))
+        raise PellucidError("The hand-written gradient of 'conv1.weight' is wrong.")
+
+    monkeypatch.setattr(stages, "run_stages", failing)
+    with pytest.raises(PellucidError, match="conv1"):
+        tours.run_tour(tmp_path, progress=lambda *_: None)
+    (page,) = seen
+    assert "A digit is 784 numbers" in page
+    assert "location.reload()" in page
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_is_refused_before_the_work(tmp_path: Path):
     """Rejects half a minute of work for a page that has nowhere to go."""
     (tmp_path / "file").write_text("in the way", encoding="utf-8")

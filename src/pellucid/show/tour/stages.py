@@ -1,6 +1,7 @@
 """Stages: the tour's work, one function a stage, each giving its part of the results and what is drawn from it.
 
-run_stages: images, seed -> all results, the page, every layer's patterns
+run_stages:    images, seed -> all results, the page, every layer's patterns
+first_chapter: images -> the page as long as that takes
 
 The order is check_gradients -> train -> test -> one digit -> patterns of every map -> in color -> dream. Results are
 tables as JSON can hold them: they stand in `results.json`, and the page is rendered from them and pictures alone.
@@ -31,7 +32,7 @@ from pellucid.see.models.open import open_model, zoo
 from pellucid.see.models.wheels import weights_of
 from pellucid.see.patterns.api import Patterns, patterns
 from pellucid.settings import VIEWS
-from pellucid.show.pages import ascent_starts, lesson_table, network_table, packed_digits
+from pellucid.show.pages import ascent_starts, lesson_table, network_table, packed_digits, render_template
 from pellucid.show.sprites import data_uri, photo_uri
 from pellucid.show.tour import page
 
@@ -95,6 +96,14 @@ def run_stages(
         pictures = _draw_pictures(images, network, results, activations, found, dreamt, colored)
     kept = {one.layer: one.images for one in found} | {f"{one.model} {one.layer}": one.images for one in colored}
     return results, page.render_page(results, pictures), kept
+
+
+def first_chapter(data: Data, *, command: str) -> str:
+    """The page of a tour that is being made: what a digit is, as long as there is no more to show."""
+    image, truth = data.test.images[0], int(data.test.labels[0])
+    pictures = {"digit": data_uri(page.gray_tones(image)), "samples": page.sample_sheet(data.train, len(data.classes))}
+    results = {"data": data_facts(data), "digit": {"truth": truth, "pixels": _pixels(image)}}
+    return render_template("tour_begun.html", results=results, pictures=pictures, command=command)
 
 
 def _pattern_part(model: Model, data: Data, seed: int, clock: StageTimer) -> tuple[list[Patterns], list[Facts]]:
@@ -248,10 +257,15 @@ def trace_digit(
         "image": index,
         "truth": int(labels[index]),
         "guess": int(probabilities[index].argmax()),
-        "pixels": np.rint(99 * images[0].mean(axis=0)).astype(int).tolist(),
+        "pixels": _pixels(images[0]),
         "probabilities": probabilities[index].tolist(),
         "layers": [_layer_activity(name, activations[name]) for name in told],
     }, activations
+
+
+def _pixels(image: Float32[np.ndarray, "channel height width"]) -> list[list[int]]:
+    told: list[list[int]] = np.rint(99 * image.mean(axis=0)).astype(int).tolist()
+    return told
 
 
 def _layer_activity(name: str, values: Float[np.ndarray, "..."]) -> Facts:

@@ -4,8 +4,9 @@ run_tour: out, data, seed -> Tour: `index.html`, `results.json` (every number of
 pattern as it was found, so that its activation can be computed again)
 
 All work is done before the first file takes its place, and each does so whole: a tour that is interrupted leaves an
-older one as it was. PyTorch and the other large libraries are imported inside, as a stage of their own, so that the
-seconds on the page are the whole wait, and a wrong name is refused at once.
+older one as it was. Where there is none, the page's first chapter is there in a moment, and goes if no other follows.
+PyTorch and the other large libraries are imported inside, as a stage of their own, so that the seconds on the page are
+the whole wait, and a wrong name is refused at once.
 """
 
 import json
@@ -20,7 +21,7 @@ import numpy as np
 
 from pellucid.data.load import NAMES, load_data
 from pellucid.data.splits import Data
-from pellucid.files import StrPath, atomic_path, output_folder
+from pellucid.files import StrPath, atomic_path, output_folder, write_text
 from pellucid.progress import StageCallback, StageTimer, print_stage
 
 PAGE, NUMBERS, PATTERNS = "index.html", "results.json", "patterns.npz"
@@ -53,15 +54,22 @@ def run_tour(
         images = data if isinstance(data, Data) else load_data(data, data_dir, seed)
     folder = output_folder(out)
     with clock("opening the libraries"):
-        from pellucid.show.tour.stages import run_stages
-    results, html, arrays = run_stages(images, seed, clock, command=tour_command(data, seed))
-    with ExitStack() as files:
-        page, numbers, patterns = (
-            files.enter_context(atomic_path(folder / name)) for name in (PAGE, NUMBERS, PATTERNS)
-        )
-        page.write_text(html, encoding="utf-8")
-        numbers.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        np.savez(patterns, **arrays)  # type: ignore[arg-type]
+        from pellucid.show.tour.stages import first_chapter, run_stages
+    command = tour_command(data, seed)
+    with ExitStack() as begun:
+        if not (folder / PAGE).exists():
+            with clock(f"writing the first chapter into {PAGE}"):
+                write_text(folder / PAGE, first_chapter(images, command=command))
+            begun.callback((folder / PAGE).unlink, missing_ok=True)
+        results, html, arrays = run_stages(images, seed, clock, command=command)
+        with ExitStack() as files:
+            page, numbers, patterns = (
+                files.enter_context(atomic_path(folder / name)) for name in (PAGE, NUMBERS, PATTERNS)
+            )
+            page.write_text(html, encoding="utf-8")
+            numbers.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            np.savez(patterns, **arrays)  # type: ignore[arg-type]
+        begun.pop_all()
     return Tour(folder / PAGE, results)
 
 
