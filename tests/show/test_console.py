@@ -14,7 +14,7 @@ from pellucid.show.console import patterns_text
     ("activations", "dead", "said"),
     [
         ([0.5, 2.0, -1.0], [False, False, False], "3 have a pattern (1 negative for all that was tried), 0 are dead."),
-        ([0.5, 0.0, 0.0], [False, False, True], "1 have a pattern, 1 answer to other images but not where these"),
+        ([0.5, 0.0, 0.0], [False, False, True], "1 has a pattern, 1 answers to other images but not where these"),
     ],
     ids=["a logit may be negative", "a pattern of nothing is none"],
 )

@@ -43,12 +43,14 @@ def patterns_text(found: Patterns) -> str:
         return f"Unit {found.units[0]} of {found.layer}: {state}. {shown}"
     most = found.settings.extreme == "most"
     silent = int(((found.activations == 0) & ~found.dead).sum()) * most
-    words = f"{len(found)} units of {found.layer}: {int((~found.dead).sum()) - silent} have a pattern"
+    whole = int((~found.dead).sum()) - silent
+    words = f"{len(found)} units of {found.layer}: {whole} {'has' if whole == 1 else 'have'} a pattern"
     if most and (negative := int((found.activations < 0).sum())):
         words += f" ({negative} negative for all that was tried)"
     if silent > 0:
-        words += f", {silent} answer to other images but not where these settings lead"
-    return f"{words}, {int(found.dead.sum())} are dead. {shown}"
+        words += f", {silent} answer{'s' * (silent == 1)} to other images but not where these settings lead"
+    dead = int(found.dead.sum())
+    return f"{words}, {dead} {'is' if dead == 1 else 'are'} dead. {shown}"
 
 
 def relative_text(found: Patterns) -> str:

@@ -371,9 +371,9 @@ class Model(ABC):
         few = ", ".join(f"{name} {' '.join(f'{n:.3g}' for n in numbers)}" for name, numbers in said if len(numbers) < 5)
         lines = [f"{self.name}: images of {size}, scaling {self.scaling.kind}" + (few and f" ({few})")]
         lines += [table([heads[at] for at in used], [[row[at] for at in used] for row in rows])]
-        if len(shown) < len(self.layers):
+        if left := len(self.layers) - len(shown):
             hint = "" if inside else "name one to see what is inside it, or ask for all"
-            lines.append(f"{len(self.layers) - len(shown)} more layers are not shown{hint and f'; {hint}'}.")
+            lines.append(f"{left} more layer{' is' if left == 1 else 's are'} not shown{hint and f'; {hint}'}.")
         if any(layer.guessed for layer in shown):
             lines += ["? Nothing in the model says along which axis these have their units; set units_axis if wrong."]
         return "\n".join([*lines, *self._left_out(everything)])
