@@ -3,7 +3,7 @@
 bar:       a tqdm bar, for loops
 print_line: a line that does not break into one
 reporting: Progress callback or none -> Report, whose total may grow
-compiling: a word on a terminal while kernels are compiled, which has no known end
+compiling: a word while kernels are compiled, which has no known end
 StageTimer: named stages of long work -> StageCallback, and the seconds of each
 
 Bars appear only where the work takes over two seconds, and are gone when it is done. In a log, where drawings do not
@@ -29,8 +29,13 @@ PERCENT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go
 
 def bar(*arguments: Any, **options: Any) -> Any:
     """A tqdm bar with these arguments of tqdm's; drawn on stderr once the work has taken two seconds."""
-    replaced = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(*arguments, **{"delay": DELAY, "leave": False, "mininterval": OFTEN if replaced else SELDOM, **options})
+    often = OFTEN if _replaced() else SELDOM
+    return tqdm(*arguments, **{"delay": DELAY, "leave": False, "mininterval": often, **options})
+
+
+def _replaced() -> bool:
+    """Whether drawings on stderr replace each other, as on a terminal and in a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def print_line(words: str, *, error: bool = False) -> None:
@@ -47,18 +52,18 @@ COMPILING = "Compiling for this processor, once ..."
 
 @contextmanager
 def compiling(first: bool) -> Iterator[None]:
-    """On a terminal, a message while the block runs, if it takes over two seconds.
+    """A message while the block runs, if it takes over two seconds; wiped off a terminal, in a log it stays a line.
 
     first: whether anything may have to be compiled in the block; without it there is no message.
     """
-    if not (first and sys.stderr.isatty()):
+    if not first:
         yield
         return
-    shown = threading.Event()
+    shown, replaced = threading.Event(), _replaced()
 
     def show() -> None:
         shown.set()
-        print(f"\r{COMPILING}", end="", file=sys.stderr, flush=True)
+        print(f"\r{COMPILING}" if replaced else COMPILING, end="" if replaced else "\n", file=sys.stderr, flush=True)
 
     timer = threading.Timer(DELAY, show)
     timer.daemon = True
@@ -68,7 +73,7 @@ def compiling(first: bool) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-        if shown.is_set():
+        if shown.is_set() and replaced:
             print("\r" + " " * len(COMPILING), end="\r", file=sys.stderr, flush=True)
 
 
