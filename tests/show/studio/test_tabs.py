@@ -282,7 +282,7 @@ def test_a_preset_and_another_model_exclude_each_other(context):
     assert (strength, classes.visible, model.value, layer.value) == (0.5, False, None, None)
     assert tab.choose(window(), "fur")[1] == gr.skip()
     assert tab.choose(window(), "class:")[2].visible
-    _, layer, preset, classes = tab.other(window(), NAME)
+    ((_, layer, preset, classes),) = tab.other(window(), NAME)
     assert (layer.value, preset.value, classes.visible) == ("pool1", None, False)
 
 
@@ -356,10 +356,10 @@ def test_what_was_trained_here_is_in_this_window_only(context):
     tab, request = TrainTab(context, []), window()
     list(train(tab, request, epochs=1))
     name = context.registry.names(context.session(request))[0]
-    _, layers = context.layers(request, name)
+    ((_, layers),) = context.layers(request, name)
     assert layers.value == "flatten"
     with pytest.raises(PellucidError, match="no model"):
-        context.layers(here("two"), name)
+        list(context.layers(here("two"), name))
 
 
 def test_the_settings_shown_suit_the_architecture(context):
@@ -448,12 +448,16 @@ def test_one_types_a_path_of_ones_own_images(context, tmp_path):
 
 
 def test_a_model_is_opened_by_the_name_that_is_typed(context, tmp_path):
-    """Rejects a list of names only, a model that other windows get, a factory that runs, and typing from elsewhere."""
+    """Rejects a list of names only, a model that other windows get, a factory that runs, and typing from elsewhere;
+    and silence while a model is opened."""
     path, tab, request = str(tmp_path / "typed.safetensors"), PatternsTab(context), here()
     Network(
         [Flatten(), Dense(4), Dense(3, activation="linear")], input_shape=(1, 5, 3), classes=3, scaling="unit"
     ).save(path)
-    assert context.layers(request, path)[1].value == "flatten"
+    (opening, _), (told, layers) = context.layers(request, path)
+    assert f"Opening {path}" in opening
+    assert f"{path} is open" in told
+    assert layers.value == "flatten"
     asked = (path, "dense", "0", "noise", *values(tab, PatternSettings, steps=3, candidates=8))
     assert "1 pattern in" in list(tab.evolve(request, *asked))[-1][0]
     assert path not in context.registry.names(context.session(window("two")))
@@ -462,7 +466,7 @@ def test_a_model_is_opened_by_the_name_that_is_typed(context, tmp_path):
         ("timm:resnet5000", "timm"), ("trained here 1: mlp", "no model"),
     ):  # fmt: skip
         with pytest.raises(PellucidError, match=words):
-            context.layers(request, name)
+            list(context.layers(request, name))
     for elsewhere in (window("two"), here("two", host="10.0.0.7"), here("two", headers={"Via": "1.1 proxy"})):
         with pytest.raises(PellucidError, match="typed on another machine is not opened"):
-            context.layers(elsewhere, path)
+            list(context.layers(elsewhere, path))

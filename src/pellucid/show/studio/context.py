@@ -121,10 +121,13 @@ class Context:
         names, words = [*first, *self.data_names], DataSettings.model_fields["data"].description
         return gr.Dropdown(names, value=names[0], label="Data", info=words, allow_custom_value=True)
 
-    def layers(self, request: gr.Request, name: str) -> tuple[Any, Any]:
-        """The choice of layers of the model of that name; nothing for the first output, where errors are shown."""
+    def layers(self, request: gr.Request, name: str) -> Iterator[tuple[Any, Any]]:
+        """The choice of layers of the model of that name; before it, of one that was typed, that it is being opened."""
+        typed = bool(name) and name not in self.registry.names(self.session(request))
+        if typed:
+            yield html.status_line(f"Opening {name} …", moving=True), gr.skip()
         choices, layer = layer_choices(self.model(request, name))
-        return gr.skip(), gr.Dropdown(choices=choices, value=layer)
+        yield html.status_line(f"{name} is open.") if typed else gr.skip(), gr.Dropdown(choices=choices, value=layer)
 
     def connect_stop(self, button: Any, name: str, output: Any) -> None:
         """Let a click on the button stop the window's job of this name; errors are shown in `output`."""

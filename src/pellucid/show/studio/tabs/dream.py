@@ -120,9 +120,10 @@ class DreamTab:
         classes, none = gr.Dropdown(visible=preset == CLASS), gr.Dropdown(choices=[], value=None)
         return gr.skip(), strength, classes, gr.Dropdown(value=None), none
 
-    def other(self, request: gr.Request, name: str) -> tuple[Any, ...]:
+    def other(self, request: gr.Request, name: str) -> Iterator[tuple[Any, ...]]:
         """Another model, in place of a preset: its layers."""
-        return *self._context.layers(request, name), gr.Radio(value=None), gr.Dropdown(visible=False)
+        for told in self._context.layers(request, name):
+            yield *told, gr.Radio(value=None), gr.Dropdown(visible=False)
 
     def show_dropped(self, request: gr.Request, content: bytes | None) -> tuple[str, str, Any]:
         """A photo of one's own."""
