@@ -19,7 +19,7 @@ import pellucid as pc
 from benchmarks.harness import Row, seconds
 from pellucid.data.photos import bundled_photo
 from pellucid.data.scaling import byte_pixels, unit_pixels
-from pellucid.see.dream.films import flow, looked_up, video
+from pellucid.see.dream.video import flow, looked_up, video
 
 LIKE = 0.1
 

@@ -24,8 +24,8 @@ from .see.dataset.fitting import evaluate as evaluate
 from .see.dataset.similarity import similar as similar
 from .see.dream.dream import dream as dream
 from .see.dream.dream import octaves as octaves
-from .see.dream.films import video as video
-from .see.dream.films import zoom as zoom
+from .see.dream.video import video as video
+from .see.dream.zoom import zoom as zoom
 from .see.judge.judge import judge as judge
 from .see.models.open import open_model as open_model
 from .see.patterns.api import pattern as pattern

@@ -252,7 +252,7 @@ def require_modest(what: str, shown: StrPath, packed: int, unpacked: int) -> Non
     if unpacked > max(UNPACKED, RATIO * packed):
         raise PellucidError(
             f"The {what} '{os.fspath(shown)}' has {readable(packed)}, but claims to unpack to {readable(unpacked)}, "
-            f"more than {RATIO} times as much; if it is whole and meant so, give it in parts, or not packed."
+            f"more than {RATIO} times as much; if it is meant so, give a smaller one, or one that is not packed."
         )
 
 

@@ -11,8 +11,9 @@ from pellucid.data.splits import Data, Split
 from pellucid.errors import PellucidError
 from pellucid.kernels import cross_entropy, softmax
 from pellucid.learn import gradient_check
+from pellucid.learn.activations import ACTIVATIONS
 from pellucid.learn.gradient_check import STEP_BAR, GradientError, check_gradients
-from pellucid.learn.layers import ACTIVATIONS, Conv, Dense, Flatten, Pool
+from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.losses import LOSSES, Loss
 from pellucid.learn.network import Network
 from pellucid.learn.training import train

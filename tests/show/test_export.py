@@ -154,6 +154,7 @@ def test_any_number_of_channels_is_drawn(tmp_path, name):
         (["--multiple", "0"], "repeated 0 times"),
         (["--multiple", "100000"], "too large to be drawn"),
         (["--film", "one.png"], "Both --out and --film are 'one.png'"),
+        (["--history", "a.csv", "--answers", "./a.csv"], "Both --history and --answers are"),
         (["--film", "one.gif", "--snapshots", "0"], "no snapshots"),
         (["--film", "one.gif", "--multiple", "800"], "too large to be drawn"),
     ],

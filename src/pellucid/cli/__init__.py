@@ -18,12 +18,12 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
 from functools import partial
 from importlib import metadata
-from itertools import pairwise
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 from cyclopts import CoercionError, CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
@@ -35,10 +35,8 @@ FEW_COLLECTIONS = 100_000
 a tenth of a short command's time goes into looking at them again and again."""
 SHORT = {"-q": "--quiet", "-v": "--verbose", "-V": "--version"}
 """Of the options of all commands, those with a short name."""
-
-
-OUTPUTS = tuple(f"--{name}" for name in ("out", "film", "history", "answers", "live", "curves", "stages", "panel",
-                                         "checkpoint", "tables", "tensorboard"))  # fmt: skip
+READ = {"mask", "guide", "weights", "classes", "data_dir", "checkpoints"}
+"""Of the options that are paths, those of what is read, which may be the same; all others are written to."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -71,8 +69,10 @@ def _run(tokens: list[str], said: set[str]) -> int:
                 from pellucid.cli.arguments import renamed
 
                 tokens = renamed(tokens)
-            _require_apart(tokens)
-            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+            command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+            bound.apply_defaults()
+            _require_apart(bound.arguments)
+            command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
         return _refuse(sentence(error), debug)
@@ -93,14 +93,16 @@ def _run(tokens: list[str], said: set[str]) -> int:
     return 0
 
 
-def _require_apart(tokens: Sequence[str]) -> None:
-    """Raise PellucidError where two results would be written to one file."""
-    words = [part for token in tokens for part in (token.split("=", 1) if token.startswith("--") else [token])]
+def _require_apart(arguments: Mapping[str, Any]) -> None:
+    """Raise PellucidError where two results, of a command or its groups of settings, would be written to one file."""
     taken: dict[str, str] = {}
-    for option, path in pairwise(words):
-        other = taken.setdefault(os.path.abspath(path), option) if option in OUTPUTS else option
-        if other != option:
-            raise PellucidError(f"Both {other} and {option} are '{path}'; give each a name of its own.")
+    for argument, given in arguments.items():
+        for name, path in (vars(given) if hasattr(given, "model_fields_set") else {argument: given}).items():
+            if isinstance(path, Path) and name not in READ:
+                other = taken.setdefault(os.path.abspath(path), name)
+                if other != name:
+                    both = " and ".join(f"--{one.replace('_', '-')}" for one in (other, name))
+                    raise PellucidError(f"Both {both} are '{path}'; give each a name of its own.")
 
 
 def verbs() -> list[str]:

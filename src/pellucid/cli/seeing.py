@@ -80,8 +80,6 @@ def pattern(
     check_output(out, export.PICTURES)
     export.check_patterns_output(out, layer, [unit])
     _check_beside(film, export.FILMS, settings, beside)
-    if film is not None and film.resolve() == out.resolve():
-        raise PellucidError(f"The picture and the film would both be '{out}'; give one of them another name.")
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
     found = _find(seen, layer, [unit], source, settings, beside)

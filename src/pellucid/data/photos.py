@@ -120,7 +120,7 @@ def decoded(content: bytes, name: StrPath, make: Callable[[Image.Image], T], mos
             known = [name for name in FORMATS if name in Image.OPEN]
             # From memory, for Pillow maps files, and one that another program cuts short meanwhile would end this one.
             with Image.open(io.BytesIO(content), formats=known) as picture:
-                check_size("photo", file, picture.size, len(content), most_pixels)
+                check_size("photo", file, picture.size, len(content), most_pixels, len(picture.getbands()))
                 picture.load()
                 with suppress(*DAMAGE):  # of its EXIF
                     ImageOps.exif_transpose(picture, in_place=True)
@@ -216,7 +216,9 @@ def fit_image(
     return np.repeat(whole, channels, axis=0) if len(whole) < channels else whole
 
 
-def check_size(what: str, path: StrPath, size: tuple[int, int], held: int, most: int = MOST_PIXELS) -> None:
+def check_size(
+    what: str, path: StrPath, size: tuple[int, int], held: int, most: int = MOST_PIXELS, channels: int = 3
+) -> None:
     """Raises PellucidError for more than `most` pixels, and for far more than a file of `held` bytes has reason to."""
     width, height = size
     if width * height > most:
@@ -224,7 +226,7 @@ def check_size(what: str, path: StrPath, size: tuple[int, int], held: int, most:
             f"The {what} '{path}' has {width} x {height} pixels, more than the {most} that are read; give a smaller "
             f"one."
         )
-    require_modest(what, path, held, 3 * width * height)
+    require_modest(what, path, held, channels * width * height)
 
 
 def photo_of(picture: Image.Image, name: StrPath = "picture") -> Photo:

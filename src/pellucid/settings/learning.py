@@ -138,7 +138,6 @@ class TrainSettings(OptimizationSettings):
     """batches from one checkpoint to the next; 0 to go by seconds only"""
     checkpoint_seconds: float = field(30, ge=0)
     """seconds from one checkpoint to the next; 0 to go by batches only"""
-
     snapshots: Path | None = field(None, unset="none are kept")
     """folder for the network on its way, as an atlas shows it: after 0, 1, 2, 4, 8 ... batches and each epoch"""
 

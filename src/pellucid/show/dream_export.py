@@ -32,10 +32,10 @@ from pellucid.files import StrPath, check_output, fill_name, output_folder, read
 from pellucid.progress import Progress, ignore_progress, reporting
 from pellucid.see.dream.dream import Dream, as_photo, limit_size
 from pellucid.see.dream.dream import dream as carve
-from pellucid.see.dream.films import video
-from pellucid.see.dream.films import zoom as zoom_in
 from pellucid.see.dream.pictures import resize
 from pellucid.see.dream.presets import model_for
+from pellucid.see.dream.video import video
+from pellucid.see.dream.zoom import zoom as zoom_in
 from pellucid.see.models.base import Model
 from pellucid.settings import FilmSettings, dream_presets
 from pellucid.show import style

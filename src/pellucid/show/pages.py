@@ -97,12 +97,9 @@ def ascent_starts(network: Network, seed: int) -> list[str]:
 
 def play_table(network: Network | None) -> dict[str, Any] | None:
     """What a page of this network alone is rendered from; None for no network, too large a one, and images in color."""
-    table = (
-        None
-        if network is None or network.features is not None or network.input_shape[0] != 1
-        else network_table(network)
-    )
-    if network is None or table is None:
+    if network is None or network.features is not None or network.input_shape[0] != 1:
+        return None
+    if (table := network_table(network)) is None:
         return None
     classes = network.class_names or [str(index) for index in range(network.classes)]
     shown = load_data("digits", seed=network.seed).test.take([0])  # with which the lesson begins, where it fits

@@ -15,7 +15,7 @@ from PIL import Image
 from foreign import alike, assert_alike
 from pellucid.data.photos import Photo, read_photo, to_gray
 from pellucid.errors import PellucidError
-from pellucid.see.dream import goals
+from pellucid.see.dream import unit_choice
 from pellucid.see.dream.dream import dream
 from pellucid.see.dream.tiles import tiling
 from pellucid.see.models.open import open_model
@@ -200,7 +200,7 @@ def test_neighboring_tiles_agree_on_what_auto_takes():
     scores[:, : across // 2, 0] += 0.3
     scores[:, across // 2 :, 1] += 0.3
     scores[1, 1] = torch.tensor([1.0, 1.6])  # a speck
-    chosen = goals.preferred_units(scores.flatten(0, 1), torch.ones(2), tiles).view(down, across)
+    chosen = unit_choice.preferred_units(scores.flatten(0, 1), torch.ones(2), tiles).view(down, across)
     assert (chosen[:, : across // 2 - 1] == 0).all()
     assert (chosen[:, across // 2 + 1 :] == 1).all()
 

@@ -8,7 +8,7 @@ import torch
 
 from pellucid.data.photos import to_gray
 from pellucid.see.dream.dream import dream
-from pellucid.see.dream.films import flow, video
+from pellucid.see.dream.video import flow, video
 from pellucid.see.models.open import open_model
 from tests.see.conftest import small_cnn
 

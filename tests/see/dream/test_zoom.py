@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pellucid.errors import PellucidError
-from pellucid.see.dream.films import zoom
+from pellucid.see.dream.zoom import zoom
 from pellucid.see.models.open import open_model
 from tests.see.conftest import small_cnn
 

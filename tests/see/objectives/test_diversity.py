@@ -8,7 +8,7 @@ from foreign import alike as nearly
 from foreign import assert_alike
 from pellucid.errors import PellucidError
 from pellucid.see.models.open import open_model
-from pellucid.see.objectives.features import similarity
+from pellucid.see.objectives.diversity import similarity
 from pellucid.see.objectives.units import Units
 from pellucid.see.patterns.api import patterns
 from tests.see.conftest import small_cnn

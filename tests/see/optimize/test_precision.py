@@ -12,7 +12,7 @@ from pellucid.learn.network import Network
 from pellucid.see.models.base import LayerOutput, Reader
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
-from pellucid.see.optimize import batches
+from pellucid.see.optimize import precision
 from pellucid.see.optimize.ascent_record import StoppingRule
 from pellucid.see.optimize.loop import AscentTask, run_ascent
 from pellucid.see.optimize.optimizers import Normalized
@@ -43,9 +43,9 @@ def test_the_first_steps_are_bfloat16_and_the_last_are_not():
         assert plain.dtype == rounded.dtype == torch.float32
         assert torch.equal(rounded, rounded.bfloat16().float())
         assert not torch.equal(read(images + 0.3)["second"].output, rounded)
-        assert batches.bfloat16_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 12) == 7
-        assert batches.bfloat16_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 3) == 0
-        assert batches.bfloat16_steps(model, read, ("second",), PatternSettings(), 12) == 0
+        assert precision.bfloat16_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 12) == 7
+        assert precision.bfloat16_steps(model, read, ("second",), PatternSettings(precision="bfloat16"), 3) == 0
+        assert precision.bfloat16_steps(model, read, ("second",), PatternSettings(), 12) == 0
 
 
 def test_what_is_said_of_the_images_is_exact():
@@ -68,17 +68,17 @@ def test_the_clock_is_asked_once(monkeypatch):
         asked.append(bfloat16)
         return 1.0 if bfloat16 else 3.0
 
-    monkeypatch.setattr(batches, "_seconds", seconds)
+    monkeypatch.setattr(precision, "_seconds", seconds)
     model, settings = opened(), PatternSettings(precision="auto")
     with model.reading(["second"]) as read:
-        assert batches.bfloat16_steps(model, read, ("second",), settings, 12) == 7
-        assert batches.bfloat16_steps(model, read, ("second",), settings, 30) == 25
+        assert precision.bfloat16_steps(model, read, ("second",), settings, 12) == 7
+        assert precision.bfloat16_steps(model, read, ("second",), settings, 30) == 25
         assert asked == [True, False]
-        monkeypatch.setattr(batches, "_seconds", lambda *_, bfloat16: 3.0 if bfloat16 else 3.1)
-        assert batches.bfloat16_steps(model, read, ("second",), settings, 12) == 7
+        monkeypatch.setattr(precision, "_seconds", lambda *_, bfloat16: 3.0 if bfloat16 else 3.1)
+        assert precision.bfloat16_steps(model, read, ("second",), settings, 12) == 7
     other = opened()
     with other.reading(["second"]) as read:
-        assert batches.bfloat16_steps(other, read, ("second",), settings, 12) == 0
+        assert precision.bfloat16_steps(other, read, ("second",), settings, 12) == 0
 
 
 def test_the_clock_measures_both_ways():
@@ -88,7 +88,7 @@ def test_the_clock_measures_both_ways():
         ways = []
         way = read.bfloat16
         read.bfloat16 = lambda: ways.append(True) or way()
-        seconds = [batches._seconds(model, read, ("second",), bfloat16=which) for which in (True, False)]
+        seconds = [precision._seconds(model, read, ("second",), bfloat16=which) for which in (True, False)]
         assert min(seconds) > 0
         assert len(ways) == 3
         images = torch.zeros(8, 3, 12, 14)

@@ -11,17 +11,17 @@ by side; a layer that `couples` them sees all at once.
 """
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 from jaxtyping import Float
 
-from pellucid import kernels
 from pellucid.errors import PellucidError, require_known, unknown
+from pellucid.learn.activations import ACTIVATIONS
 
 MOST = 2**24  # of whatever a layer has; what is larger is a mistake, or somebody's joke
 
@@ -57,33 +57,6 @@ Count = Annotated[int, _require_count]  # a whole number from 1
 Size = Annotated[int | tuple[int, int], _require_size]  # for height and width, or one for each
 Share = Annotated[float, _require_share]  # from 0 to below 1
 
-ActivationName = Literal["relu", "sigmoid", "tanh", "leaky-relu", "gelu", "linear"]
-
-
-class Activation(NamedTuple):
-    """forward: z -> y, elementwise; gradient: (y, dy) -> dz, or (z, dy) -> dz where it `needs_input`.
-
-    All but GELU's need only the output y, so that no pre-activation is kept.
-    """
-
-    forward: Callable[[Array], Array]
-    gradient: Callable[[Array, Array], Array]
-    needs_input: bool = False
-
-    def run(self, z: Array) -> tuple[Array, Array]:
-        """y, and what the gradient needs."""
-        y = self.forward(z)
-        return y, z if self.needs_input else y
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "relu": Activation(kernels.relu, kernels.relu_gradient),
-    "sigmoid": Activation(kernels.sigmoid, kernels.sigmoid_gradient),
-    "tanh": Activation(np.tanh, kernels.tanh_gradient),
-    "leaky-relu": Activation(kernels.leaky_relu, kernels.leaky_relu_gradient),
-    "gelu": Activation(kernels.gelu, kernels.gelu_gradient, needs_input=True),
-    "linear": Activation(lambda z: z, lambda y, dy: dy),
-}
 
 KINDS: dict[str, type["Layer"]] = {}
 """Every kind of layer by its name; one of your own is here as soon as its class is made."""

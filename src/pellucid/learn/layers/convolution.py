@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from pellucid import kernels
 from pellucid.errors import PellucidError
+from pellucid.learn.activations import Name
 from pellucid.learn.layers.base import (
-    ActivationName,
     Array,
     Count,
     Layer,
@@ -31,7 +31,7 @@ class Conv(Layer):
 
     maps: Count
     kernel: Size
-    activation: ActivationName = "relu"
+    activation: Name = "relu"
     padding: Padding = "valid"
     stride: Size = 1
     dilation: Size = 1

@@ -12,7 +12,8 @@ import numpy as np
 
 from pellucid import kernels
 from pellucid.errors import PellucidError
-from pellucid.learn.layers.base import ActivationName, Array, Count, Layer, Parameters, Shape
+from pellucid.learn.activations import Name
+from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Dense(Layer):
     """Every unit sees every feature: y = activation(w x + b)."""
 
     units: Count
-    activation: ActivationName = "relu"
+    activation: Name = "relu"
     kind: ClassVar[str] = "dense"
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid import kernels
-from pellucid.learn.layers.base import ActivationName, Array, Given, Gradients, Layer, Parameters, Shape, Share, Wanted
+from pellucid.learn.activations import Name
+from pellucid.learn.layers.base import Array, Given, Gradients, Layer, Parameters, Shape, Share, Wanted
 
 STATISTICS = ("mean", "variance")  # parameters that no gradient moves
 PARTS = ("weight", "bias", *STATISTICS)  # all that a layer's parameters are called
@@ -27,7 +28,7 @@ class BatchNorm(Layer):
     arXiv:1502.03167).
     """
 
-    activation: ActivationName = "relu"
+    activation: Name = "relu"
     momentum: Share = 0.1
     least: Share = 1e-5
     kind: ClassVar[str] = "norm"

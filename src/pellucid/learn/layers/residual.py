@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pellucid.errors import PellucidError
-from pellucid.learn.layers.base import ActivationName, Array, Count, Layer, Parameters, Shape, require_image
+from pellucid.learn.activations import Name
+from pellucid.learn.layers.base import Array, Count, Layer, Parameters, Shape, require_image
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Residual:
     """
 
     layers: Sequence[Any]
-    activation: ActivationName = "relu"
+    activation: Name = "relu"
 
     @property
     def flat(self) -> tuple[Layer, ...]:
@@ -45,7 +46,7 @@ class Sum(Layer):
     """y = activation(x + shortcut), the shortcut being what the layer `back` layers before this one took."""
 
     back: Count
-    activation: ActivationName = "relu"
+    activation: Name = "relu"
     kind: ClassVar[str] = "sum"
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -27,8 +27,8 @@ from pellucid.data.photos import Photo, read_photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
 from pellucid.progress import PERCENT, Progress, reporting
-from pellucid.see.dream import masks
-from pellucid.see.dream.goals import Goals, read_goals, resolve_choices, resolve_tiles
+from pellucid.see.dream import masks, unit_choice
+from pellucid.see.dream.goals import Goals, read_goals
 from pellucid.see.dream.octaves import OctaveDream, as_channels, takes_any_size
 from pellucid.see.dream.pictures import Picture, at_mean_change, carved, finished, ground, resize
 from pellucid.see.dream.presets import chosen
@@ -143,7 +143,7 @@ def dream(
     shot = limit_size(given, options.size)
     working = shot.image.shape[1:]
     of_tiles = _is_of_tiles(what.unit, tiles, options)
-    cells = resolve_tiles(tiles, options.levels)
+    cells = unit_choice.resolve_tiles(tiles, options.levels)
     where = _level_masks(given.image.shape[1:], working, mask, area, cells)
     goals = read_goals(opened, what.layer, WHOLE_LAYER if of_tiles else what.unit)
     before = ground(shot.image, 1, options).to(opened.device)
@@ -164,7 +164,7 @@ def dream(
             goals = goals if guide is None else _led(goals, folded, read, limit_size(as_photo(guide), options.tile))
             running: Any = OctaveDream(folded, read, goals, options, before, seen, begun, report)
         else:
-            choices = resolve_choices(opened, goals.layers[0], what.unit, options.levels)
+            choices = unit_choice.resolve_choices(opened, goals.layers[0], what.unit, options.levels)
             running = TiledDream(folded, read, goals.layers[0], choices, cells, where, options, before, begun, report)
         return _run(running, opened, goals.layers, shot, before, seen, options, on_round)
 

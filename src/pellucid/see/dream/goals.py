@@ -1,19 +1,12 @@
-"""Goals: what a dream makes stronger, by octaves (`Goals`), and by tiles (`UnitChoice`).
+"""Goals: layers, units or a guide, with weights -> what a dream makes stronger.
 
 A goal is a unit's mean, the mean square of a whole layer, "auto" or a guide's layer. "auto" is at every position the
 unit that stands out most around it already, so that neighbors agree: its mean there, in standard deviations from its
 mean over the picture. With a guide, every position is drawn to that position of the guide whose activations agree most
 with its own. Layers differ by orders of magnitude, so what is weighed is measured by the mean size of the layer's
 activations.
-
-Of tiles, "auto" takes the unit that a tile excites most already, compared with the rest of the photo: its activation
-over its own mean on the tiles of the photo plus the layer's mean, so that neither a map that answers everything wins
-everywhere, nor a hardly active one by a trifle; and each tile listens to its neighbors. A unit for each tile is given
-for even cells, 1, 4, 16, 64 ... of a level, row by row; an overlapping tile takes that of the cell in which its middle
-lies.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,20 +18,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from pellucid.errors import PellucidError, unknown
-from pellucid.see.dream.tiles import Tiling
 from pellucid.see.models.base import LayerOutput, Model, Reader
 from pellucid.see.objectives.base import Outputs, Score
 from pellucid.see.objectives.features import MeanSquare, PreActivation
 from pellucid.see.objectives.units import WHOLE_LAYER, Units, require_units
-from pellucid.see.optimize.parametrizations import LEAST_DEVIATION
 
-AGREEING = 2  # times that a tile listens to its neighbors
 NEIGHBORHOOD = 5  # positions a side, over which "auto" looks for the unit that stands out
 SHARE = 0.04  # of a picture, from which on a unit that "auto" chose is told
 LEAST = 1e-6
 
 Unit = int | Literal["auto"]
-UnitChoice = tuple[Unit, ...]  # of one level: one for all of its tiles, or one for each cell
 
 
 @dataclass(frozen=True)
@@ -204,58 +193,3 @@ def _agreement(output: Float[Tensor, "1 unit *position"], guide: Float[Tensor, "
     with torch.no_grad():
         best = (own.T @ leading).argmax(1)
     return (own * leading[:, best]).mean()[None]
-
-
-def resolve_choices(model: Model, layer: str, unit: Any, levels: int) -> tuple[UnitChoice, ...]:
-    """A choice for each level, from a unit, "auto", or a sequence with one for each level (each one, or one per tile).
-
-    Raises PellucidError for a unit that the layer does not have, and for another number of levels or tiles.
-    """
-    found: list[UnitChoice] = []
-    choices = unit if _is_several(unit) else (unit,) * levels
-    if len(choices) != levels:
-        raise PellucidError(f"There are {len(choices)} units for {levels} levels; give one for all, or one for each.")
-    for level, choice in enumerate(choices):
-        units = choice if _is_several(choice) else (choice,)
-        if len(units) not in (1, 4**level):
-            raise PellucidError(
-                f"There are {len(units)} units for the {4**level} tiles of a level; give one for all, or one for each."
-            )
-        found.append(tuple(unit_of(model, layer, one) for one in units))
-    return tuple(found)
-
-
-def resolve_tiles(tiles: Sequence[Any] | None, levels: int) -> Sequence[Sequence[int] | None]:
-    """The numbers of the tiles of each level, None for all; raises PellucidError for another number of levels."""
-    if tiles is None:
-        return [None] * levels
-    if len(tiles) != levels or not all(own is None or _is_several(own) for own in tiles):
-        raise PellucidError(f"The tiles {tiles} are not one group, or None, for each of {levels} levels; set levels.")
-    return tiles
-
-
-def assign_units(choice: UnitChoice, tiles: Tiling, preferred: Int64[Tensor, "tile"] | None) -> Int64[Tensor, "tile"]:
-    """The unit of each tile; `preferred`: what "auto" means for each, needed where the choice holds "auto"."""
-    cells = tiles.cell_indices(math.isqrt(len(choice)))
-    own = [0] * len(tiles) if preferred is None else preferred.tolist()
-    return torch.tensor(
-        [auto if choice[cell] == "auto" else choice[cell] for cell, auto in zip(cells, own, strict=True)]
-    )
-
-
-def preferred_units(
-    scores: Float[Tensor, "tile unit"], mean_scores: Float[Tensor, "unit"], tiles: Tiling
-) -> Int64[Tensor, "tile"]:
-    """The unit that stands out most around each tile: its score over the sum of its mean score and that of all units.
-
-    Each tile takes the mean over itself and its neighbors, `AGREEING` times, so that strokes flow from one to the next.
-    """
-    relative = scores / (mean_scores + mean_scores.mean().clamp_min(LEAST_DEVIATION))
-    maps = relative.T.reshape(1, -1, len(tiles.tops), len(tiles.lefts))
-    for _ in range(AGREEING):
-        maps = functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)
-    return maps[0].flatten(1).argmax(0)
-
-
-def _is_several(choice: Any) -> bool:
-    return isinstance(choice, Sequence) and not isinstance(choice, str)

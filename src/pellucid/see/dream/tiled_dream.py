@@ -19,9 +19,9 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pellucid.progress import Report
-from pellucid.see.dream.goals import UnitChoice, assign_units, preferred_units
 from pellucid.see.dream.pictures import Change, Picture, carved, luminance, map_bands
 from pellucid.see.dream.tiles import CELL_OVERLAP, OVERLAP, Tiling, tiling
+from pellucid.see.dream.unit_choice import UnitChoice, assign_units, preferred_units
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize.ascent_record import StoppingRule

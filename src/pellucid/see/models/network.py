@@ -25,7 +25,8 @@ from torch import Tensor
 from pellucid.data.spectrum import Spectrum, checked_spectrum
 from pellucid.errors import PellucidError
 from pellucid.kernels import run_in_order, shards, single_threaded_blas, thread_count
-from pellucid.learn.layers import ACTIVATIONS, BatchNorm, Layer
+from pellucid.learn.activations import ACTIVATIONS
+from pellucid.learn.layers import BatchNorm, Layer
 from pellucid.learn.network import Network
 from pellucid.learn.passes import Trace, forward
 from pellucid.see.models.base import LayerInfo, LayerOutput, Model, Reader, UnitMeans

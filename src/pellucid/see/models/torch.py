@@ -38,7 +38,7 @@ from pellucid.see.models.hooks import (
     evaluating,
     lock,
 )
-from pellucid.see.models.refusals import found_shape, of_module
+from pellucid.see.models.inputs import found_shape, refusal
 from pellucid.see.models.unit_axis import PROBED, axis_of_change, first_tensor
 
 _CHANNELS_SECOND = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
@@ -252,7 +252,7 @@ def _probe(
         try:
             probe.look(run, shape, device, dtype)
         except Exception as error:  # whatever a person's own code raises
-            raise of_module(module, name, shape, error, forward) from error
+            raise refusal(module, name, shape, error, forward) from error
     holders = {
         path: one
         for path, one in module.named_modules()

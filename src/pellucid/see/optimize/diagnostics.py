@@ -34,9 +34,8 @@ class Diagnostics:
         self, outputs: Outputs, images: Float[Tensor, "batch channel height width"], values: Float[Tensor, "batch"]
     ) -> Float[Tensor, "batch term"]:
         """TERMS of images, as penalties see them, with the values of what is maximized; image i is of job i."""
-        means = (
-            self.objective.seen(outputs)[self.layer].unit_means[: len(images)].detach()
-        )  # of several views the first
+        seen = self.objective.seen(outputs)[self.layer]
+        means = seen.unit_means[: len(images)].detach()  # of several views the first
         own, mean, largest = unit_statistics(means, self.units)
         pixels = images.detach()
         terms = (own, mean, largest, total_variation(pixels), pixels.abs().flatten(1).sum(1), -values.detach())

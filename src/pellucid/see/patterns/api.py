@@ -26,7 +26,8 @@ from pellucid.see.models.base import Model
 from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.objectives.base import Objective, require_objective
-from pellucid.see.objectives.features import AtPosition, Diversified, PreActivation
+from pellucid.see.objectives.diversity import Diversified
+from pellucid.see.objectives.features import AtPosition, PreActivation
 from pellucid.see.objectives.units import OtherUnits, Units, require_units
 from pellucid.see.optimize.diagnostics import Diagnostics
 from pellucid.see.optimize.faults import require_working

@@ -22,13 +22,14 @@ from pellucid.progress import Progress, Report, reporting
 from pellucid.see.models.base import Model, Reader
 from pellucid.see.objectives.base import Objective
 from pellucid.see.optimize.ascent_record import AscentResult, JobImages, StoppingRule
-from pellucid.see.optimize.batches import batch_size_for, bfloat16_steps
+from pellucid.see.optimize.batches import batch_size_for
 from pellucid.see.optimize.diagnostics import TERMS, Diagnostics
 from pellucid.see.optimize.initial_images import candidates_of, noise_of
 from pellucid.see.optimize.loop import AscentTask, StepCallback, objective_values, run_ascent, snapshot_steps
 from pellucid.see.optimize.natural import growing_of, image_of
 from pellucid.see.optimize.optimizers import optimizer_of
 from pellucid.see.optimize.penalties import penalties_of
+from pellucid.see.optimize.precision import bfloat16_steps
 from pellucid.see.optimize.transforms import transforms_of
 from pellucid.see.patterns.coarse_to_fine import Stage, coarse_to_fine
 from pellucid.see.patterns.pieces import unit_pieces

@@ -20,14 +20,15 @@ from pellucid.data.splits import Data
 from pellucid.errors import PellucidError
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.dataset.similarity import answer_likeness, matched, unit_answers
+from pellucid.see.models import keras
 from pellucid.see.models.base import Model
+from pellucid.see.models.factories import TORCH_SUFFIXES
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.results import Patterns
 from pellucid.show.atlas.pictures import pattern_tiles
 
 MOST = 24  # checkpoints that are shown of a folder, evenly from the first to the last
-FILES = (".safetensors", ".pt", ".pth", ".keras", ".h5", ".toml")
-
+FILES = (".safetensors", ".toml", *TORCH_SUFFIXES, *keras.SUFFIXES)
 
 Others = Mapping[str, Model]  # "": another network; by name those of checkpoints, the earliest first
 

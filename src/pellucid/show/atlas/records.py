@@ -26,7 +26,6 @@ from pellucid.settings import AtlasSettings, PatternSettings
 from pellucid.show.atlas.parts import NEAR, histogram_bins
 from pellucid.show.result_cache import Arrays
 
-FORMAT = 1  # of `atlas.json` and of the files of layers and units; see docs/atlas.md
 DIGITS = 5
 OF_UNITS = ("activation", "least", "ablate", "class", "plane", "alike")  # what a layer says of each of its units
 MOST_COMPARED = 2048  # units of a layer whose patterns are compared, each with each

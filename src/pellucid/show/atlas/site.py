@@ -18,7 +18,7 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from pellucid.data.pixels import Tones, tile_sheet
 from pellucid.data.splits import Data, Split
-from pellucid.files import output_folder, write_text
+from pellucid.files import FORMAT, output_folder, write_text
 from pellucid.see.dataset.activation_stats import JoinedSplits
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import LayerInfo, Model
@@ -26,7 +26,7 @@ from pellucid.settings import AtlasSettings
 from pellucid.show import pages, style
 from pellucid.show.atlas import pictures
 from pellucid.show.atlas.parts import scanned_images, told_classes
-from pellucid.show.atlas.records import FORMAT, AtlasLayer, json_number, layer_record, unit_files
+from pellucid.show.atlas.records import AtlasLayer, json_number, layer_record, unit_files
 from pellucid.show.sprites import average_blocks
 
 PATH_IMAGES = 10  # test images whose path is shown, one of each class
@@ -78,7 +78,7 @@ class Site:
     def write_page(self, missing: int = 0) -> Path:
         """The page and all numbers; missing: units that are still to come."""
         also = {"missing": missing} if missing else {}
-        _write_json(self._folder / "atlas.json", {"format": FORMAT, **self.record, **also})
+        _write_json(self._folder / "atlas.json", {**self.record, **also})
         write_text(self._folder / "index.html", render_page({**self.record, **also, "layers": self._heads}))
         return self._folder / "index.html"
 

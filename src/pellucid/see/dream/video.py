@@ -1,8 +1,4 @@
-"""Films: a photo -> a zoom; the pictures of a film, one after another -> a dream on each that goes along with it.
-
-A zoom is dreams on the enlarged and turned middle of the picture before. A loop of it begins some way in; at its end
-the pictures that led there come up in the same motion, from the middle outwards, so that the last picture leads to the
-first like any to its next.
+"""Video: the pictures of a film, one after another -> a dream on each that goes along with what is seen.
 
 Dreamt one by one, the frames of a film flicker. So each begins with the change of the one before, moved as the film
 moves and a little faded, and few steps more make good what faded. The flow is DIS (T. Kroeger et al., "Fast optical
@@ -19,22 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from numpy.typing import ArrayLike
-from torch.nn import functional
 
 from pellucid.data.clips import Pixels, imported
-from pellucid.data.photos import Photo, to_gray
-from pellucid.data.scaling import byte_pixels, unit_pixels
-from pellucid.errors import PellucidError
-from pellucid.files import StrPath
-from pellucid.progress import Progress, ignore_progress, reporting
+from pellucid.data.photos import to_gray
+from pellucid.data.scaling import byte_pixels
+from pellucid.progress import ignore_progress
 from pellucid.see.dream.dream import Dream, as_photo, dream, limit_size
 from pellucid.see.dream.pictures import ENDS, carved, finished, ground, luminance
-from pellucid.see.dream.presets import chosen, model_for
-from pellucid.settings import DreamSettings, FilmSettings
+from pellucid.see.dream.presets import chosen
+from pellucid.settings import DreamSettings
 
-ZOOMING = {"steps": 2, "strength": 0.12}  # strokes of many pictures add up
-LONGEST_JOIN = 24  # pictures that a loop's end and beginning share
 KEPT = 0.85  # of the change of the frame before
 SHARE = 5  # so many times fewer steps, after the first frame
 LEVELINGS, LEAST_SLOPE = 8, 1e-6  # Newton's steps towards the brightness; three leave 1% on dark frames
@@ -42,53 +32,6 @@ MISSED = 0.01, 0.5  # squares of the distance by which ways may miss: of their l
 LEAST_SIDE = 12  # pixels of the shorter side, below which OpenCV follows nothing
 Change = Float32[np.ndarray, "changed height width"]
 CUT = 0.4, 0.2  # share of pixels that are followed, mean difference of what is seen there: beyond, nothing goes on
-
-
-def zoom(
-    photo: StrPath | Photo | ArrayLike,
-    model: Any = None,
-    *,
-    frames: int = 32,
-    progress: Progress | bool | None = None,
-    **asked: Any,
-) -> Iterator[Pixels]:
-    """Pictures (channel, height, width) in [0, 1] of one size, the photo, then `frames` dreams; or a loop of dreams.
-
-    asked: keywords of `dream`, and fields of FilmSettings: factor, rotate, loop. Where they are not given, there are
-    few and faint steps a picture.
-    Raises PellucidError as `dream` does, and for frames below 1.
-    """
-    how = FilmSettings.of(**{name: asked.pop(name) for name in FilmSettings.model_fields if name in asked})
-    if frames < 1:
-        raise PellucidError(f"A zoom of {frames} frames is none; give at least 1.")
-    opened = model_for(model, asked.get("preset"))
-    asked = {**ZOOMING, **asked, "frame": 0, "progress": ignore_progress}
-    shared, begun = max(1, min(frames // 3, LONGEST_JOIN)) if how.loop else 0, []
-    with reporting("zoom", progress, unit="frame") as report:
-        report.expect(frames + (shared or 1) - 1)
-        image = dream(photo, opened, **{**asked, "strength": 0}).image
-        for number in range(frames + (shared or 1)):
-            if number:
-                image = dream(_nearer(image, how.factor, how.rotate), opened, **asked).image
-                report.advance(1)
-            if number < shared:
-                begun.append(byte_pixels(image))
-            elif shared and number >= frames:
-                across, down = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in image.shape[:0:-1]))
-                done = 2 * (number - frames + 1) / shared - np.hypot(across, down) / math.sqrt(2)
-                yield image + np.clip(done, 0, 1) * (unit_pixels(begun[number - frames]) - image)
-            else:
-                yield image
-
-
-def _nearer(image: Pixels, factor: float, degrees: float) -> Pixels:
-    """The middle of a picture, turned, as large as the whole."""
-    _, height, width = image.shape
-    cos, sin = (function(math.radians(degrees)) / factor for function in (math.cos, math.sin))
-    matrix = torch.tensor([[[cos, -sin * height / width, 0], [sin * width / height, cos, 0]]])
-    places = functional.affine_grid(matrix, [1, 1, height, width], align_corners=False)
-    options: dict[str, Any] = {"mode": "bicubic", "padding_mode": "reflection", "align_corners": False}
-    return functional.grid_sample(torch.from_numpy(image)[None], places, **options)[0].clamp(0, 1).numpy()
 
 
 def video(
