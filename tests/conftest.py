@@ -60,6 +60,18 @@ hypothesis_settings.load_profile("pellucid")
 
 
 @pytest.fixture(autouse=True)
+def _no_kinds_are_left() -> Iterator[None]:
+    """Kinds of layers that a test makes are forgotten after it: sentences that list all would hang on the order."""
+    base: Any = sys.modules.get("pellucid.learn.layers.base")
+    before = set() if base is None else set(base.KINDS)
+    yield
+    base = sys.modules.get("pellucid.learn.layers.base")
+    for name, kind in [] if base is None else list(base.KINDS.items()):
+        if name not in before and not kind.__module__.startswith("pellucid."):
+            del base.KINDS[name]
+
+
+@pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     """Libraries' global generators start alike in every test, whichever ran before; Pellucid itself uses none."""
     random.seed(0)

@@ -23,6 +23,11 @@ from tests.show.tour.test_play import SHARES, draw, seen
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
 HOSTILE = ("</script><script>window.broken=1</script>", "'><img src=x onerror=window.broken=1>", "two")
+ANSWER = """image => {
+    const engine = pellucidEngine(Float64Array);
+    const net = engine.open(JSON.parse(document.querySelector("#network").textContent));
+    return [...engine.softmax(engine.forward(net, Float64Array.from(image)).outputs.at(-1), 1)];
+}"""
 QUICK = {"steps": 3, "variants": 2, "judge": True, "ablate": True}
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 FLAGS += " --disable-component-update"
@@ -409,6 +414,9 @@ def test_the_network_of_an_atlas_lives_in_a_page_of_its_own(page: Any, site: Pat
     playwright.expect(page.locator(".dream")).to_have_text("Dream")
     wanted = net.predict(seen(page))[0]
     np.testing.assert_allclose(page.eval_on_selector_all(".bench .classes .num", SHARES), 100 * wanted, atol=3)
+    image = np.random.default_rng(3).random((1, *net.input_shape)).astype(np.float32)
+    answered = page.evaluate(ANSWER, image.ravel().tolist())
+    np.testing.assert_allclose(answered, net.predict(image)[0], atol=1e-5)
     page.click(".follow")
     assert page.locator(".lesson .maps button, .lesson canvas").count() > 0
     for width in (390, 1440):

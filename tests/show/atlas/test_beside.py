@@ -239,6 +239,8 @@ def test_a_layer_of_any_name_has_a_folder_of_its_own():
         "layer1.0.conv1",
         "conv1",
         "a.",
+        "Conv1",
+        "CONV1",
     ]
     folders = [folder_name(name) for name in names]
     assert len({name.lower() for name in folders}) == len(names)
