@@ -360,17 +360,35 @@ def _with_strokes(config):
     return json.loads(json.dumps(_aged(config)).replace('"maps"', '"block/maps"'))
 
 
-@pytest.mark.parametrize("age", [_aged, _as_list, _with_strokes])
-def test_descriptions_of_keras_2_are_translated(tmp_path, age):
+def _branching():
+    image = keras.Input((9, 7, 2))
+    maps = keras.layers.DepthwiseConv2D(3, padding="same", name="maps")(image)
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Add()([maps, image]))))
+
+
+def _in_a_row():
+    parts = [keras.layers.DepthwiseConv2D(3, name="maps"), keras.layers.BatchNormalization(axis=3)]
+    return keras.Sequential([keras.Input((9, 7, 2)), *parts, keras.layers.Flatten(), keras.layers.Dense(3)])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "age"),
+    [
+        (_in_a_row, "Sequential", _aged),
+        (_in_a_row, "Sequential", _as_list),
+        (_in_a_row, "Sequential", _with_strokes),
+        (_branching, "Model", _aged),
+    ],
+)
+def test_descriptions_of_keras_2_are_translated(tmp_path, make, kind, age):
     """Rejects Keras' own reader, which stops at each of these, and one that loses the weights."""
     keras.utils.set_random_seed(2)
-    parts = [keras.layers.DepthwiseConv2D(3, name="maps"), keras.layers.BatchNormalization(axis=3)]
-    module = keras.Sequential([keras.Input((9, 7, 2)), *parts, keras.layers.Flatten(), keras.layers.Dense(3)])
+    module = make()
     path = saved(module, tmp_path / "new.h5")
 
     def change(text):
         config = json.loads(text)
-        return json.dumps({"class_name": "Sequential", "config": age(config["config"])})
+        return json.dumps({"class_name": kind, "config": age(config["config"])})
 
     model = open_model(with_config(path, change, tmp_path / "old.h5"))
     images = torch.rand(2, 2, 9, 7)

@@ -17,6 +17,7 @@ from pellucid.errors import PellucidError
 from pellucid.learn.layers import Conv, Dense, Flatten, Pool
 from pellucid.learn.network import Network
 from pellucid.learn.training import train
+from pellucid.see.dataset.similarity import unit_answers
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
 from pellucid.show.atlas.beside import checkpoint_files
@@ -174,6 +175,15 @@ def test_a_birth_is_told_checkpoint_by_checkpoint(born, data):
             if entry["examples"][0]["activation"] > 0:
                 assert entry["birth"]["likeness"][-1] == pytest.approx(1, abs=1e-4)
                 assert -1 <= entry["birth"]["likeness"][0] < 0.99999
+    first, last = (
+        next(iter(unit_answers(open_model(path), ["conv2"], [data.train, data.dev]).values()))
+        for path in (files[min(files)], files[max(files)])
+    )
+    wanted = [np.corrcoef(first[:, unit], last[:, unit])[0, 1] for unit in range(5) if last[:, unit].any()]
+    layer = next(one for one in record["layers"] if one["name"] == "conv2")
+    told = [entry["birth"]["likeness"][0] for entry in layer["entries"]]
+    told = [told[unit] for unit in range(5) if last[:, unit].any()]
+    np.testing.assert_allclose(told, np.nan_to_num(wanted), atol=2e-3)
     with Image.open(born / "atlas" / "data" / "conv2" / "unit-0003-birth.webp") as film:
         lasting = 0
         for frame in range(film.n_frames):  # what is the same as before is no frame of its own
