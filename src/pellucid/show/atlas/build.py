@@ -288,11 +288,11 @@ def _model_facts(
 ) -> dict[str, Any]:
     """The facts of the model, the data and this run, for the head of `atlas.json`."""
     told = (AtlasSettings.__annotations__.keys() | settings.model_fields_set | {"seed"}) - {"name", "resume", "chunk"}
-    aims = "What excites every unit of {} least" if settings.extreme == "least" else "What every unit of {} looks for"
+    title = "What excites every unit of {} least" if settings.extreme == "least" else "What every unit of {} looks for"
     facts: dict[str, Any] = {
         "format": FORMAT,
         "name": settings.name or model.name,
-        "title": settings.name or aims.format(model.name),
+        "title": settings.name or title.format(model.name),
         "command": command,
         "settings": settings.model_dump(mode="json", include=told),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},

@@ -4,7 +4,7 @@ run_tour: out, data, seed -> Tour: `index.html`, `results.json` (every number of
 pattern as it was found, so that its activation can be computed again)
 
 All work is done before the first file takes its place, and each does so whole: a tour that is interrupted leaves an
-older one as it was. Where there is none, the page's first chapter is there in a moment, and goes if no other follows.
+older one as it was. Where there is none, the page's first chapter is there in seconds, and goes if no other follows.
 PyTorch and the other large libraries are imported inside, as a stage of their own, so that the seconds on the page are
 the whole wait, and a wrong name is refused at once.
 """
