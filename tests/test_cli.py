@@ -440,7 +440,8 @@ def test_options_not_given_leave_the_architecture_its_own_defaults(monkeypatch, 
 
 def test_a_training_leaves_beside_the_network_what_was_asked_for(capsys):
     """Rejects files that are announced and not written, tables that no command reads, a picture that is never drawn."""
-    words = ["--live", "live.png", "--live-batches", "3", "--curves", "curves.png", "--history", "told.json"]
+    words = ["--epochs", "1", "--live", "live.png", "--live-batches", "3"]
+    words += ["--curves", "curves.png", "--history", "told.json"]
     plan = "[[layers]]\nkind = 'flatten'\n[[layers]]\nkind = 'dense'\nunits = 10\nactivation = 'linear'\n"
     Path("mine.toml").write_text(plan, encoding="utf-8")
     told = done(capsys, "train", "mine.toml", *words, "--tables", "tables", "--out", NET)

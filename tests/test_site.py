@@ -63,8 +63,7 @@ def test_the_site_has_every_page_and_can_be_searched(site):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 @pytest.mark.parametrize("name", ["index", "atlas", "api", "search"])
 def test_pages_are_without_fault_and_fit_a_phone(site, chromium, faults, name, width, scheme):
     """Rejects code blocks that the keyboard cannot scroll, headings without a level, and pages wider than a phone."""

@@ -372,7 +372,8 @@ def test_epochs_follow_from_the_number_of_images(images, epochs):
     assert Trainer(net, Data(one, one, one), TrainSettings()).history.settings.epochs == epochs
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
 def test_the_first_command_reads_the_digits(seed):
     """Rejects defaults that leave a newcomer's network at a fifth of the digits right."""
     data = load_data("digits", seed=seed)
