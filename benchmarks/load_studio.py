@@ -207,6 +207,16 @@ class Window:
         if stopped is not None:
             self._figures.stops.append(time.perf_counter() - stopped)
 
+    async def keep(self) -> None:
+        """Keep what is shown, which writes an archive of all that was kept."""
+        async for _ in self._queued("keep"):
+            pass
+
+    async def upload(self) -> None:
+        """Send a file, as one that is dropped on the page."""
+        sent = await self._client.post("/gradio_api/upload", files={"files": ("private.png", b"private")})
+        sent.raise_for_status()
+
     def _look(self, html: str, words: str = "") -> None:
         """Read the number from the first picture."""
         found = PNG.search(html)

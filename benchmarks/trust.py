@@ -4,7 +4,7 @@ fuzz:   mutated and hostile files of every kind, through the reader of each, in 
 kills:  SIGKILL at random moments of each long command; killed and begun again until it is through
 full:   the disk refuses at a random size of a file, in each of these commands
 load:   windows at one studio, strangers who knock, uploads that are too large
-memory: the peak of each command, in a process of its own
+memory: the peak of each command, in processes of its own, with little and with more
 
 Each measurement has a row, which it replaces; the others stay as they are, so that any part can be repeated alone.
 `--count` says of how many inputs, kills, limits or windows. How each is done stands in tests/trust and load_studio.py.
@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,17 +29,25 @@ BEGIN, END = "<!-- measured: python -m benchmarks.trust -->\n", "<!-- end -->\n"
 HEAD = "| what | how often | came out | most memory |\n|---|---:|---|---:|\n"
 REAL = 10  # every so manieth kill is of a command in an interpreter of its own
 MIB = 2**20
-VERBS = {
-    "layers": "layers efficientnet-lite0",
-    "train": "train cnn-4-4-8-16 --data digits --epochs 1 --out {out}/net.safetensors",
-    "evaluate": "evaluate mnist-cnn",
-    "inspect": "inspect efficientnet-lite0 flower.jpg --out {out}/inside.png",
-    "patterns": "patterns efficientnet-lite0 blocks.10 --units 0 --units 1 --steps 16 --out {out}/patterns.npz",
-    "atlas": "atlas mnist-cnn --data digits --steps 6 --variants 1 --layers conv1 --out {out}/atlas",
-    "dream": "dream flower.jpg --size 320 --steps 4 --out {out}/dream.png",
-    "judge": "judge mnist-cnn conv1 --units 0 --units 1 --data digits",
-    "average": "average mnist-cnn --data digits --out {out}/average.png",
+FEWEST = 20  # kills of the studio
+RUNS = 3  # of each command whose memory is measured
+VERBS: dict[str, tuple[str, str, str]] = {
+    "layers": ("layers {}", "mnist-cnn", "efficientnet-lite0"),
+    "train": ("train cnn-4-4-8-16 --epochs 1 --out {out}/net.safetensors --data {}", "digits", "mnist"),
+    "evaluate": ("evaluate mnist-cnn --data {}", "digits", "mnist"),
+    "average": ("average mnist-cnn --out {out}/average.png --data {}", "digits", "mnist"),
+    "inspect": ("inspect efficientnet-lite0 --out {out}/inside.png {}", "flower.jpg", "{out}/large.jpg"),
+    "patterns": ("patterns efficientnet-lite0 blocks.10 --steps 4 --out {out}/patterns.npz {}", "--units 0", ""),
+    "atlas": (
+        "atlas mnist-cnn --steps 6 --variants 1 --layers conv1 --out {out}/atlas --data {}",
+        "digits",
+        "mnist",
+    ),
+    "dream": ("dream --size 320 --steps 4 --out {out}/dream.png {}", "flower.jpg", "{out}/large.jpg"),
+    "dream size": ("dream flower.jpg --steps 4 --out {out}/dream.png --size {}", "320", "640"),
+    "judge": ("judge mnist-cnn conv1 --data digits {}", "--units 0", "--units 0-7"),
 }
+"""Each command, and what stands in the place of `{}`: little, and more."""
 
 Row = tuple[str, str, str, str]  # what, how often, what came out, memory
 
@@ -67,7 +74,7 @@ def kills(count: int, only: list[str]) -> Iterator[Row]:
 
     for verb in only or [*tool.WORK, "studio"]:
         if verb == "studio":
-            yield studio_kills(count // 4)
+            yield studio_kills(max(FEWEST, count // 4))
             continue
         parts = []
         for real, moments in ((False, count - count // REAL), (True, count // REAL)):
@@ -82,23 +89,31 @@ def kills(count: int, only: list[str]) -> Iterator[Row]:
 
 
 def studio_kills(count: int) -> Row:
-    """Kill a studio at work, and look at what it had written; in the end one opens and answers."""
+    """Kill a studio at work, and look at what it had written; the next one takes away what was left, uploads too."""
     from trust.kills import unreadable
 
     rng, faults, files = random.Random(7), list[str](), 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"] = folder
-        for _ in range(count):
+        for last in [False] * count + [True]:
             with load_studio.studio() as (process, port):
-                worked = asyncio.run(working(port, rng.uniform(0, 6)))
-                os.kill(process, 9)
-            faults += [] if worked else ["it did not answer"]
+                worked = asyncio.run(working(port, rng.uniform(0, 5)))
+                faults += [] if worked else ["it did not answer"]
+                left = [len(list(Path(folder).rglob("private.png"))), len(list(Path(folder).glob("pellucid-*")))]
+                faults += [f"{left} uploads and folders"] if left != [1, 1] else []
+                if not last:
+                    os.kill(process, 9)
             faults += unreadable(Path(folder))
             files += sum(path.is_file() for path in Path(folder).rglob("*"))
-            for left in Path(folder).iterdir():
-                shutil.rmtree(left)
+        faults += [f"{path.name} is left" for path in Path(folder).glob("pellucid-*")]
         del os.environ["TMPDIR"]
-    return "SIGKILL: studio", str(count), f"{files} files that it had written whole; {len(faults)} faults", ""
+    words = f"{files} files that it had written whole; the next one took them away"
+    return (
+        "SIGKILL: studio",
+        str(count),
+        f"{words}; {len(faults)} faults{': ' * bool(faults)}{'; '.join(faults[:1])}",
+        "",
+    )
 
 
 async def working(port: int, seconds: float) -> bool:
@@ -109,11 +124,13 @@ async def working(port: int, seconds: float) -> bool:
     ) as client:
         page = load_studio.Page((await client.get("/config")).json())
         async with load_studio.Window(client, page, 1, figures) as window:
+            await window.upload()
             try:
                 async with asyncio.timeout(seconds):
                     while True:
                         await window.draw()
                         await window.evolve(0.2)
+                        await window.keep()
             except TimeoutError:
                 return not figures.broken
 
@@ -122,7 +139,7 @@ def full(count: int, only: list[str]) -> Iterator[Row]:
     """A row of each long command."""
     from trust import kills as tool
 
-    for verb in only or tool.WORK:
+    for verb in only or tool.WORK | tool.WRITES:
         with tempfile.TemporaryDirectory() as folder:
             told = tool.filled(verb, count, 7, Path(folder))
         print("\n".join(told.faults), end="\n" if told.faults else "")
@@ -148,27 +165,43 @@ def load(count: int, only: list[str]) -> Iterator[Row]:
 
 
 def memory(count: int, only: list[str]) -> Iterator[Row]:
-    """A row of each command."""
+    """A row of each command: the most of three runs with little, and of three with more."""
+    from PIL import Image
+
+    from pellucid.files import bundled_file
+
     with tempfile.TemporaryDirectory() as out:
+        with Image.open(bundled_file("sklearn", "datasets/images/flower.jpg")) as small:
+            small.resize((4000, 3000)).save(Path(out, "large.jpg"))
         for verb in only or VERBS:
-            words = VERBS[verb].format(out=out)
-            child = subprocess.Popen(
-                [sys.executable, "-m", "pellucid", *words.split()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            )
-            said = child.stderr.read().decode() if child.stderr is not None else ""
-            _, status, used = os.wait4(child.pid, 0)
-            child.returncode = code = os.waitstatus_to_exitcode(status)
-            spent = f"{used.ru_utime + used.ru_stime:.0f} s of processor time"
-            result = spent if code == 0 else f"**code {code}**: {said.strip()[-200:]}"
-            yield f"`{VERBS[verb].replace('{out}/', '')}`", "1", result, f"{used.ru_maxrss / 1024:.0f} MB"
+            words, *inputs = VERBS[verb]
+            runs = [[peak(words.replace("{}", given).format(out=out)) for _ in range(count)] for given in inputs]
+            failed = [said for run in runs for _, _, said in run if said]
+            names = [given.replace("{out}/large.jpg", "12 megapixels").removeprefix("--") or "all" for given in inputs]
+            told = [f"{name}: {max(run)[0]:.0f} MB, {max(run)[1]:.0f} s" for name, run in zip(names, runs, strict=True)]
+            most = max(max(run)[0] for run in runs)
+            shown = " ".join(words.replace("{out}/", "").replace("{}", "...").split())
+            yield f"`{shown}`", f"{count} + {count}", failed[0] if failed else "; ".join(told), f"{most:.0f} MB"
+
+
+def peak(words: str) -> tuple[float, float, str]:
+    """The most memory of a command in a process of its own, MB; its seconds of processor time; what was wrong."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pellucid", *words.split()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    said = child.stderr.read().decode() if child.stderr is not None else ""
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = code = os.waitstatus_to_exitcode(status)
+    wrong = f"**code {code}**: {said.strip()[-200:]}" if code else ""
+    return used.ru_maxrss / 1024, used.ru_utime + used.ru_stime, wrong
 
 
 PARTS: dict[str, tuple[Callable[[int, list[str]], Iterator[Row]], int]] = {
     "fuzz": (fuzz, 2000),
-    "kills": (kills, 50),
+    "kills": (kills, 40),
     "full": (full, 10),
     "load": (load, 100),
-    "memory": (memory, 1),
+    "memory": (memory, RUNS),
 }
 
 

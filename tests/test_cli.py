@@ -114,6 +114,15 @@ def test_options_state_the_range_that_is_enforced(capsys):
         assert field.description in told
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
+def test_a_disk_that_is_full_of_what_is_printed_is_one_sentence(monkeypatch, capsys):
+    """Rejects a traceback where a command's output is sent to a file on a full disk."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert cli.main(["layers", "mnist-cnn"]) == 2
+    assert capsys.readouterr().err.startswith("What is printed cannot be written (No space left on device); send it")
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_lists_the_common_options_first_and_each_other_under_its_heading(verb):
     """Rejects one list of sixty options, a heading lost on its way, and one that is inherited by common options."""

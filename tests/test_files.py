@@ -269,6 +269,46 @@ def test_what_a_killed_run_left_is_taken_away_and_nothing_else(tmp_path: Path) -
     assert names(tmp_path) == [alike.name, ".pellucid-0123456789ab.part.txt", "ours.txt", "slow.txt"]
 
 
+KILLED_STUDIO = """
+import os, signal, sys
+sys.path.insert(0, {source!r})
+from pellucid.files import temporary_folder
+with temporary_folder() as folder:
+    (folder / "gradio").mkdir()
+    (folder / "gradio" / "upload.png").write_text("private")
+    if {wait}:
+        print("open", flush=True)
+        sys.stdin.readline()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_temporary_folder_of_a_killed_run_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rejects uploads that outlive their studio, taking the folder of one that is open, and what is only called so."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(files.tempfile, "tempdir", None)
+    (tmp_path / "pellucid-studio-pictures").mkdir()
+    (tmp_path / "pellucid-0123456789ab.part").symlink_to(tmp_path / "pellucid-studio-pictures")
+    os.mkfifo(tmp_path / "pellucid-ba9876543210.part")
+    words = [sys.executable, "-c", KILLED_STUDIO.format(source=str(ROOT / "src"), wait=False)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 4
+    words[2] = KILLED_STUDIO.format(source=str(ROOT / "src"), wait=True)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        assert len(list(tmp_path.rglob("upload.png"))) == 1  # its own
+        with files.temporary_folder() as folder:
+            assert folder.stat().st_mode & 0o077 == 0
+            assert len(list(tmp_path.rglob("upload.png"))) == 1
+        assert not folder.exists()
+        running.communicate(b"\n")
+    assert len(names(tmp_path)) == 3
+
+
 def test_a_folder_is_swept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rejects a look at the whole folder for each of the thousands of files that an atlas writes there."""
     looked = []

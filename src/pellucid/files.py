@@ -1,6 +1,7 @@
 """Files: how every room reads from outside and writes to disk.
 
 atomic_path:   path -> a temporary sibling that takes the path's place once it is whole
+temporary_folder: nothing -> a folder among the system's temporary files, gone at the end
 require_writable, check_output: path, formats -> nothing, or the error of writing there
 output_folder: path -> the same path, now a folder that can be written to
 read_bytes:    path -> its bytes, never more than a limit
@@ -9,7 +10,7 @@ require_format: the format that a file says -> nothing, or the error of a later 
 
 Nothing half-written is ever left under the name that was asked for: a file is written beside it and renamed at the
 end. What a run that was killed left beside, the next one that writes there takes away: a run holds a lock on each file
-that it is writing, and the system lets go of it when the run ends, however it ends.
+that it is writing (and its temporary folder), and the system lets go of it when the run ends, however it ends.
 
 Every failure that a person can mend is one sentence. Folders that do not exist are made by `output_folder` only, so
 that a misspelt path is noticed before long work and not after it.
@@ -22,10 +23,12 @@ import importlib.util
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -42,7 +45,7 @@ FORMAT = 1
 """What every file says that Pellucid writes and reads again, and every JSON; a table has its columns' names."""
 
 _BRACES = re.compile(r"\{(\w*)(?::([^{}]{0,9}))?\}")
-_UNFINISHED = re.compile(r"\.pellucid-[0-9a-f]{12}\.part(\..*)?")
+_UNFINISHED = re.compile(r"\.?pellucid-[0-9a-f]{12}\.part(\..*)?")
 _swept: set[Path] = set()  # folders in which this process has looked for what others left
 
 _REASONS = {
@@ -87,6 +90,17 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         if held is not None:
             os.close(held)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder among the temporary files, removed with all in it at the end; that of a killed run, by the next run."""
+    _sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=f"pellucid-{secrets.token_hex(6)}.part.") as folder, ExitStack() as at_end:
+        with suppress(OSError):  # of Windows, which opens no folders
+            at_end.callback(os.close, held := os.open(folder, os.O_RDONLY))
+            _locked(held)
+        yield Path(folder)
 
 
 def write_text(path: StrPath, text: str) -> None:
@@ -275,13 +289,14 @@ def _sweep(folder: Path) -> None:
     _swept.add(folder)
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if not (_UNFINISHED.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if not (_UNFINISHED.fullmatch(entry.name) and (is_folder or entry.is_file(follow_symlinks=False))):
                 continue
             with suppress(OSError):  # another run was quicker, or it is not ours to remove
                 opened = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
                 try:
                     if _locked(opened):
-                        os.unlink(entry.path)
+                        shutil.rmtree(entry.path) if is_folder else os.unlink(entry.path)
                 finally:
                     os.close(opened)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.numpy import save_file
 
 from data_files import write_csv, write_idx, write_npz
 from pellucid.data.photos import Photo
@@ -24,6 +25,7 @@ from pellucid.learn.network import Network
 from pellucid.learn.training import train
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.api import patterns
+from pellucid.show.films import save_film
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 LAYERS = (Conv(2, 3), Pool(2), Flatten(), Dense(3, "linear"))
@@ -121,6 +123,13 @@ def make(folder: Path) -> None:
     shutil.move(folder / "study" / "study.json", folder / "study-told.json")
     shutil.rmtree(folder / "study")
     np.savez(folder / "kept-part.npz", fingerprint=np.array("mark"), images=some.images, dead=np.zeros(3, bool))
+    vectors = np.random.default_rng(2).random((4, 2), np.float32)
+    np.save(folder / "directions-plain.npy", vectors)
+    encoder = {"encoder.weight": vectors, "encoder.bias": vectors[:, 0].copy()}
+    save_file(encoder, folder / "directions-encoder.safetensors", {"names": '["a", "b", "c", "d"]'})
+    for kind in ("gif", "webp") + ("mp4",) * (find_spec("av") is not None):
+        target = folder / f"{'film' if kind == 'mp4' else 'clip'}-plain.{kind}"
+        save_film(np.random.default_rng(4).integers(0, 256, (3, 8, 10, 3), np.uint8), target)
     _weights(folder)
     if find_spec("keras") is not None:
         _keras(folder)
@@ -152,10 +161,10 @@ def _photos(folder: Path) -> None:
 
 
 def _weights(folder: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save_file as save_tensors
 
     state = module().state_dict()
-    save_file(state, folder / "state-plain.safetensors")
+    save_tensors(state, folder / "state-plain.safetensors")
     torch.save(state, folder / "state-zipped.pt")
     torch.save({"epoch": 3, "state_dict": state}, folder / "state-nested.pt")
     torch.save(state, folder / "state-old.pth", _use_new_zipfile_serialization=False)

@@ -42,6 +42,7 @@ BOUND = 2**34  # bytes of address space of all, so that a fault does not stop th
 LEAK = 100 * 2**20  # bytes that may be held for good after any number of inputs
 LONGEST = 700  # letters of a sentence
 STUCK = 10  # seconds of processor time, after which the process is ended
+FORKED = "keras", "h5", "h5 of weights"  # kinds that another process reads first: here, a fork
 GRACE = 120  # seconds by the clock that a process may take to begin and to end
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -243,10 +244,10 @@ def in_process(kind: str, options: argparse.Namespace, seconds: float) -> Count:
 def report(counts: list[Count], seconds: float) -> bool:
     """Print a table; whether there is no fault."""
     total = sum(count.inputs for count in counts)
-    print(f"{'kind':<15}{'inputs':>9}{'taken':>9}{'per s':>8}{'slowest':>10}{'held':>9}{'peak':>9}")
+    print(f"{'kind':<25}{'inputs':>9}{'taken':>9}{'per s':>8}{'slowest':>10}{'held':>9}{'peak':>9}")
     for count in counts:
         print(
-            f"{count.kind:<15}{count.inputs:>9,}{count.accepted:>9,}{count.inputs / max(count.seconds, 1e-9):>8.0f}"
+            f"{count.kind:<25}{count.inputs:>9,}{count.accepted:>9,}{count.inputs / max(count.seconds, 1e-9):>8.0f}"
             f"{count.slowest * 1000:>7.0f} ms{count.grown / 2**20:>6.0f} MB{count.peak / 2**20:>6.0f} MB"
         )
     faults = [fault for count in counts for fault in count.faults]
@@ -273,7 +274,7 @@ def main() -> int:
         faulthandler.enable()
         faulthandler.register(signal.SIGPROF, chain=True)  # it says where it is stuck, and ends
         watch()
-        if options.one in ("keras", "h5"):
+        if options.one in FORKED:
             importlib.import_module("pellucid.see.models.keras_files").subprocess = SimpleNamespace(run=forked)
         chosen = {"seconds": options.seconds, "inputs": options.inputs, "seed": options.seed}
         print(json.dumps(asdict(fuzz(options.one, options.found, **chosen))))

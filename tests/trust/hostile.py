@@ -89,10 +89,73 @@ def _png() -> list[bytes]:
     ]
 
 
-def _pictures(kind: str) -> list[bytes]:
+def _pictures(kind: str, **options: Any) -> list[bytes]:
     memory = io.BytesIO()
-    Image.new("RGB", (SIDE, SIDE)).save(memory, kind, method=0)
+    Image.new("RGB", (SIDE, SIDE)).save(memory, kind, **options)
     return [memory.getvalue()]
+
+
+def _claims(suffix: str) -> list[bytes]:
+    """Pictures that say they are far larger than they are, and animations without end."""
+    gif = b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02D\x01\0"
+    circle = struct.pack("<2sHIHI", b"II", 42, 8, 0, 8)  # the next picture of a TIFF is this one
+    return {
+        ".gif": [gif + frame * 3 + b";", gif[:6] + b"\2\0\2\0" + gif[10:] + frame * 50_000 + b";"],
+        ".bmp": [
+            struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, size, size, 1, 24, 0, *[0] * 5)
+            for size in (SIDE, 2**31 - 1)
+        ],
+        ".ppm": [f"P6 {size} {size} 255\n".encode() for size in (SIDE, 2**31)],
+        ".tiff": [circle],
+    }[suffix]
+
+
+def _nested() -> list[bytes]:
+    """Trees that are too deep, and numbers that are too long."""
+    return [
+        b"[" * 10**5,
+        b'{"layers": ' * 10**5,
+        b'{"a": ' + b"9" * 10**6 + b"}",
+        b'{"format": 1, "layers": [' + b"{}," * 10**5 + b"{}]}",
+    ]
+
+
+def _headers() -> list[bytes]:
+    """Files of tensors whose headers are too deep, too long, or claim what is not there."""
+    about = lambda shape, end: json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}).encode()  # noqa: E731
+    headers = [
+        *_nested(),
+        about([2**62], 2**64),
+        about([0, 2**62], 0),
+        about([10**8], 4 * 10**8),
+        about([1] * 10**4, 4),
+    ]
+    return [*[struct.pack("<Q", len(held)) + held + bytes(8) for held in headers], struct.pack("<Q", 2**63) + b"{}"]
+
+
+def _npy() -> list[bytes]:
+    def claiming(header: str) -> bytes:
+        return b"\x93NUMPY\x02\0" + struct.pack("<I", len(header)) + header.encode()
+
+    shapes = ("(1000000000000,)", "(0, 1000000000000)", "(-1,)", "(1,) * 9", f"{'(' * 500}1{')' * 500}")
+    told = [claiming(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n") for shape in shapes]
+    return [_saved(np.save, arr=objects(), allow_pickle=True), *told]
+
+
+def _tables() -> list[bytes]:
+    return [
+        b"1," * 10**6,
+        b"9" * 10**6,
+        b'"' + b"a\n" * 10**5,
+        b"1,2\0,3\n" * 9,
+        b"label," * 10**5 + b"\n" + b"1," * 10**5,
+    ]
+
+
+def _plain_idx() -> list[bytes]:
+    shapes = ([2**32 - 1] * 3, [2**31, 0, 2**31], [1] * 255)
+    return [bytes((0, 0, 8, len(shape))) + struct.pack(f">{len(shape)}I", *shape) + bytes(90) for shape in shapes]
 
 
 @cache
@@ -189,7 +252,14 @@ def _repacked(content: bytes, changed: dict[str, bytes]) -> bytes:
 
 def _toml() -> list[bytes]:
     huge = '[[layers]]\nkind = "dense"\nunits = 1000000000\nactivation = "linear"\n'
-    return [b'factory = "os:getcwd"\n', b'factory = "evil:make"\n', huge.encode(), b"a = " + b"[" * 10**5]
+    deep = [
+        b"a = " + b"[" * 10**5,
+        b"a = " + b"{b=" * 10**5,
+        b".".join([b"a"] * 10**5) + b" = 1",
+        b"[" + b"a." * 10**5 + b"a]",
+    ]
+    many = [b"[[layers]]\nkind = 'flatten'\n" * 10**4, b"a = " + b"9" * 10**6]
+    return [b'factory = "os:getcwd"\n', b'factory = "evil:make"\n', huge.encode(), *deep, *many]
 
 
 _MAKERS: dict[str, tuple[Callable[[], list[bytes]], ...]] = {
@@ -197,7 +267,16 @@ _MAKERS: dict[str, tuple[Callable[[], list[bytes]], ...]] = {
     ".gz": (_packed_idx,),
     ".png": (_png,),
     ".jpg": (lambda: _pictures("JPEG"),),
-    ".webp": (lambda: _pictures("WEBP"),),
+    ".webp": (lambda: _pictures("WEBP", method=0),),
+    ".tiff": (lambda: _pictures("TIFF", compression="tiff_adobe_deflate"), lambda: _claims(".tiff")),
+    ".gif": (lambda: _claims(".gif"),),
+    ".bmp": (lambda: _claims(".bmp"),),
+    ".ppm": (lambda: _claims(".ppm"),),
+    ".npy": (_npy,),
+    ".json": (_nested,),
+    ".safetensors": (_headers,),
+    ".csv": (_tables,),
+    ".idx": (_plain_idx,),
     ".pt": (_torch,),
     ".pth": (_torch,),
     ".pt2": (_exported,),

@@ -63,6 +63,13 @@ WORK = {
     "film": "dream {folder}/clip.gif --model mnist-cnn --layer conv2 --unit 5 --octaves 2 --steps 3 --size 64 "
     "--out {out}/film.gif",
 }
+WRITES = {
+    "average": "average mnist-cnn --data digits --out {out}/average.npz",
+    "inspect": "inspect mnist-cnn {photo} --out {out}/inside.png --table {out}/inside.csv",
+    "tables": "train mlp-70-30 --data digits --epochs 1 --no-check --tables {out}/tables --curves {out}/curves.png "
+    "--out {out}/net.safetensors",
+}
+"""Further commands that write, which are short: for disks that fill."""
 FINISHED = ".png", ".npz"  # what of folders and films is whole once it has a name, and is not made again
 
 
@@ -82,7 +89,7 @@ def begin(verb: str, out: Path, folder: Path, *, real: bool = False, most: int |
 
     A fork of this one, so that all imports are behind it, or, where `real`, another interpreter. most: bytes of a file.
     """
-    words = [word.format(out=out, photo=folder / "photo.png", folder=folder) for word in WORK[verb].split()]
+    words = [word.format(out=out, photo=folder / "photo.png", folder=folder) for word in (WORK | WRITES)[verb].split()]
     child = os.fork()
     if child == 0:
         code = 3
@@ -248,7 +255,7 @@ def filled(verb: str, limits: int, seed: int, folder: Path) -> Told:
     for number in range(limits):
         out = folder / f"{verb}-{number}"
         out.mkdir()
-        most = int(rng.uniform(0, largest))
+        most = int(rng.uniform(min(1000, largest / 2), largest))  # what it says is a file, too
         code = ended(begin(verb, out, folder, most=most), 600)
         said = (folder / "said").read_text(errors="replace")
         if code != 2 or "Traceback" in said or "disk" not in said.splitlines()[-1]:

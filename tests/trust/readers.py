@@ -11,11 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pellucid.data.clips import is_clip, read_frames
 from pellucid.data.idx import read_idx
 from pellucid.data.load import load_data
 from pellucid.data.photos import read_photo
@@ -27,6 +29,7 @@ from pellucid.learn.io.config import read_architecture
 from pellucid.learn.layers import Dense, Flatten
 from pellucid.learn.network import Network
 from pellucid.see.models import model_files
+from pellucid.see.models.directions import with_directions
 from pellucid.see.models.factories import loaded
 from pellucid.see.models.open import open_model
 from pellucid.see.patterns.pattern_files import load_images
@@ -73,6 +76,24 @@ def photo(file: Path, _: Path) -> None:
     image = read_photo(file).over()
     assert image.min() >= 0
     assert image.max() <= 1
+
+
+def clip(file: Path, _: Path) -> None:
+    """The first frames of an animation or a film."""
+    is_clip(file)
+    for frame, start, stay in islice(read_frames(file), 3):
+        assert 0 <= frame.min() <= frame.max() <= 1
+        _sound([start, stay])
+
+
+def directions(file: Path, _: Path) -> None:
+    """Directions along the units of a layer."""
+    _sound(with_directions(_open_network(), "conv1", file).vectors)
+
+
+@cache
+def _open_network() -> Any:
+    return open_model(corpus.network())
 
 
 def network(file: Path, _: Path) -> None:
@@ -212,6 +233,8 @@ READERS: dict[str, Reader] = {
     "table": dataset,
     "arrays": dataset,
     "photo": photo,
+    "clip": clip,
+    "directions": directions,
     "network": network,
     "checkpoint": checkpoint,
     "architecture": architecture,
@@ -226,36 +249,53 @@ READERS: dict[str, Reader] = {
     "state": state,
     "export": export,
 }
+if find_spec("av") is not None:
+    READERS |= {"film": clip}
 if find_spec("keras") is not None:
     READERS |= {"keras": keras, "kerasweights": kerasweights}
 
 
 KINDS = {
-    "IDX": (".idx", ".gz"),
-    "CSV": (".csv",),
-    "NPZ": (".npz",),
-    "PNG": (".png",),
-    "JPEG": (".jpg",),
-    "WebP": (".webp",),
-    "other pictures": (".avif", ".bmp", ".gif", ".jp2", ".ppm", ".tiff"),
-    "safetensors": (".safetensors",),
-    "pt": (".pt", ".pth"),
-    "pt2": (".pt2",),
-    "keras": (".keras",),
-    "h5": (".h5", ".weights.h5"),
-    "TOML": (".toml",),
-    "JSON": (".json",),
-    "checkpoint": (".safetensors",),
+    "IDX": ("idx-*.idx",),
+    "IDX in gzip": ("idx-*.gz",),
+    "CSV of data": ("table-*.csv",),
+    "CSV of patterns": ("images-*.csv",),
+    "CSV of weights": ("weights-*.csv",),
+    "CSV of runs": ("runs-*.csv",),
+    "NPZ of data": ("arrays-*.npz",),
+    "NPZ of patterns": ("patterns-*.npz",),
+    "NPZ of an atlas": ("kept-*.npz",),
+    "NPY": ("directions-*.npy",),
+    "PNG": ("photo-*.png",),
+    "JPEG": ("photo-*.jpg",),
+    "WebP": ("photo-*.webp",),
+    "AVIF": ("photo-*.avif",),
+    "BMP": ("photo-*.bmp",),
+    "GIF": ("photo-*.gif",),
+    "JPEG 2000": ("photo-*.jp2",),
+    "PPM": ("photo-*.ppm",),
+    "TIFF": ("photo-*.tiff",),
+    "animations": ("clip-*",),
+    "MP4": ("film-*.mp4",),
+    "safetensors": ("network-*.safetensors", "state-*.safetensors", "directions-*.safetensors"),
+    "checkpoint": ("checkpoint-*.safetensors",),
+    "pt": ("state-*.pt",),
+    "pth": ("state-*.pth",),
+    "pt2": ("export-*.pt2",),
+    "keras": ("keras-*.keras",),
+    "h5": ("keras-*.h5",),
+    "h5 of weights": ("kerasweights-*.h5",),
+    "TOML of an architecture": ("architecture-*.toml",),
+    "TOML of a model": ("modelfile-*.toml",),
+    "JSON of a network": ("folder-*.json",),
+    "JSON of a study": ("study-*.json",),
 }
-"""Kinds of files, and how these end; a checkpoint is a kind of its own."""
+"""Kinds of files, and which of the corpus are of each."""
 NEVER = ("export",)  # readers that take nothing, however whole
 
 
 def seeds(kind: str) -> list[tuple[str, str, bytes]]:
     """The reader, the suffix and the content of every file of this kind in the corpus."""
-    found = []
-    for file in sorted(corpus.CORPUS.iterdir()):
-        name, suffix = file.name.partition("-")[0], "".join(file.suffixes)
-        if name in READERS and suffix in KINDS[kind] and (name == "checkpoint") == (kind == "checkpoint"):
-            found.append((name, suffix, file.read_bytes()))
-    return found
+    files = sorted(file for names in KINDS[kind] for file in corpus.CORPUS.glob(names))
+    found = [(file.name.partition("-")[0], "".join(file.suffixes), file.read_bytes()) for file in files]
+    return [seed for seed in found if seed[0] in READERS]

@@ -9,6 +9,7 @@ Rooms are imported inside the commands, and settings when there is one, so that 
 """
 
 import atexit
+import errno
 import gc
 import io
 import os
@@ -87,9 +88,14 @@ def _run(tokens: list[str], said: set[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if tokens[:1] != ["--install-completion"]:
+        if tokens[:1] == ["--install-completion"]:
+            words = f"The shell's file cannot be written ({error}); name another with --output."
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # of what is printed: files have own sentences
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            words = f"What is printed cannot be written ({error.strerror}); send it to another disk."
+        else:
             raise
-        return _refuse(f"The shell's file cannot be written ({error}); name another with --output.", debug)
+        return _refuse(words, debug)
     return 0
 
 

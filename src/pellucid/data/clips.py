@@ -21,7 +21,7 @@ from PIL import Image
 
 from pellucid.data.photos import MOST_BYTES, check_size, photo_of
 from pellucid.data.scaling import unit_pixels
-from pellucid.errors import PellucidError, refusing, requiring
+from pellucid.errors import DAMAGE, PellucidError, refusing, requiring
 from pellucid.files import StrPath, input_file, read_bytes
 
 FILMS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
@@ -40,8 +40,7 @@ def is_clip(path: StrPath) -> bool:
     suffix = Path(path).suffix.lower()
     if suffix not in ANIMATIONS or not os.path.isfile(path):
         return suffix in FILMS
-    wrong = suppress(OSError, ValueError, SyntaxError, LookupError, Image.DecompressionBombError)
-    with wrong, Image.open(path, formats=[ANIMATIONS[suffix]]) as picture:
+    with suppress(*DAMAGE, Image.DecompressionBombError), Image.open(path, formats=[ANIMATIONS[suffix]]) as picture:
         return getattr(picture, "n_frames", 1) > 1
     return False  # whoever reads it as a photo says why
 
@@ -53,12 +52,13 @@ def read_frames(path: StrPath) -> Timed:
     pictures or of too many pixels, and for a film without the extra `video`.
     """
     animated = Path(path).suffix.lower() in ANIMATIONS
-    frames, also = (_animation if animated else _film)(path), () if animated else (imported("av").FFmpegError,)
+    frames = (_animation if animated else _film)(path)
+    also = Image.DecompressionBombError if animated else imported("av").FFmpegError
     while True:
         with refusing(
             f"The clip '{path}' is damaged, cut short, or none",
             f"fetch it again, or give one of {', '.join(KINDS)}",
-            *also,
+            also,
         ):
             frame = next(frames, None)
         if frame is None:

@@ -18,6 +18,7 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +183,7 @@ def _fault(file: Path, error: Exception, words: int | None) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not text; give a CSV table"
     columns = None
-    with file.open(encoding="utf-8-sig") as text:
+    with suppress(csv.Error), file.open(encoding="utf-8-sig") as text:  # such as a field without end
         rows = csv.reader(line for line in text if line.strip())
         first = next(rows, [])
         for number, fields in enumerate(rows if _is_header(first) else itertools.chain([first], rows), 1):

@@ -13,7 +13,7 @@ from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pellucid.errors import PellucidError, require_known
+from pellucid.errors import PellucidError, require_known, shortened
 
 HEADINGS = (
     *("Common options", "Model", "Network", "Objective", "Image", "Optimization", "Regularization", "Penalties"),
@@ -109,4 +109,4 @@ def sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("Value error, ")
-    return f"Setting '{name}' is {first['input']!r}, but it {message}."
+    return f"Setting '{shortened(name)}' is {shortened(repr(first['input']))}, but it {message}."

@@ -73,7 +73,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         running.wait(60)
         rest.join(60)
     assert not any("Traceback" in line for line in lines), "".join(lines)[-2000:]
-    assert not list(folder.glob("pellucid-studio-*")), "what was dropped and made is still there"
+    assert not list(folder.glob("pellucid-*")), "what was dropped and made is still there"
 
 
 @pytest.fixture(scope="module")

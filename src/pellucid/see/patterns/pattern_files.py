@@ -19,7 +19,7 @@ from jaxtyping import Float32, Int64, Shaped
 from pellucid.data.scaling import Images32, unit_pixels
 from pellucid.data.splits import validate_images
 from pellucid.data.tables import read_arrays as read_npz_arrays
-from pellucid.errors import PellucidError, shortened
+from pellucid.errors import PellucidError, refusing, shortened
 from pellucid.files import FORMAT, StrPath, atomic_path, format_of, read_bytes, require_format, write_rows
 from pellucid.see.models.base import Model
 
@@ -128,7 +128,8 @@ def read_images(path: StrPath, shape: tuple[int, ...] | None = None) -> tuple[Im
 def _read_table(path: StrPath, shape: tuple[int, ...] | None) -> tuple[Float32[np.ndarray, "..."], bool]:
     """The pixels of a CSV file that `write_table` wrote, or of rows of numbers."""
     text = read_bytes(path, "table", CSV_LIMIT).decode("utf-8-sig", errors="replace")
-    rows = [row for row in csv.reader(text.splitlines()) if row]
+    with refusing(f"The table '{path}' cannot be read", "save it again", csv.Error):
+        rows = [row for row in csv.reader(text.splitlines()) if row]
     matched = [_PIXEL.fullmatch(name) for name in (rows[0] if rows else [])]
     first = next((i for i, match in enumerate(matched) if match), 0)
     count, last = len(matched) - first, matched[-1] if matched else None

@@ -14,14 +14,13 @@ import secrets
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import tomllib
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -30,6 +29,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pellucid.errors import PellucidError
+from pellucid.files import temporary_folder
 from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
@@ -47,7 +47,6 @@ from pellucid.show.studio.tabs.patterns import PatternsTab
 from pellucid.show.studio.tabs.train import TrainTab
 from pellucid.show.style import DARK, LIGHT
 
-T = TypeVar("T")
 TURN = 0.0005  # seconds: work that calculates lets the server answer after so long, ten times as soon as usual
 THREADS = 4  # of handlers for each window, at most
 
@@ -75,7 +74,15 @@ def studio_app(
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
     context = Context(settings, ModelRegistry(models), Sessions(settings, folder), source, seed)
-    return _in_a_loop(lambda: _studio(context))
+
+    async def made() -> Studio:
+        return _studio(context)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # without one, Gradio would make its own, and never close it
+        return asyncio.run(made())
+    return _studio(context)
 
 
 def _studio(context: Context) -> Studio:
@@ -119,21 +126,6 @@ def _mount(outer: FastAPI, blocks: Any, settings: StudioSettings) -> None:
         head=template_text("studio_head.html"),
     )
     blocks.has_launched = blocks.is_running = True
-
-
-def _in_a_loop(make: Callable[[], T]) -> T:
-    """What `make` makes while an event loop runs; without one, Gradio would make its own, and never close it."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        return make()
-
-    async def made() -> T:
-        return make()
-
-    return asyncio.run(made())
 
 
 def _blocks(context: Context, browse: AtlasTab) -> Any:
@@ -181,8 +173,8 @@ def serve(
 
     Raises PellucidError for a model that cannot be opened, and a port that is taken.
     """
-    with tempfile.TemporaryDirectory(prefix="pellucid-studio-") as folder, _listening(settings) as listening:
-        studio = studio_app(settings, models, Path(folder), source, seed)
+    with temporary_folder() as folder, _listening(settings) as listening:
+        studio = studio_app(settings, models, folder, source, seed)
         warm_up(studio.context)
         host = socket.gethostname() if settings.host == "0.0.0.0" else settings.host
         address = f"http://{host}:{listening.getsockname()[1]}" + (f"/?token={studio.token}" if studio.token else "")

@@ -16,6 +16,7 @@ import numpy as np
 from pellucid.data.photos import Photo
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.errors import PellucidError
+from pellucid.files import atomic_path
 from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
 from pellucid.show import export
@@ -199,10 +200,9 @@ def _gallery_html(gallery: list[tuple[str, np.ndarray, float, Tones]]) -> str:
 def _zip(session: Session, gallery: list[tuple[str, np.ndarray, float, Tones]]) -> Any:
     """A PNG of each."""
     path = session.path("patterns.zip")
-    folder = path.parent
-    with zipfile.ZipFile(path, "w") as archive:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for at, (name, image, _, tones) in enumerate(gallery):
             safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
-            picture = Photo(image_wall(image[None], tones, multiple=export.MULTIPLE)).save(folder / "one.png")
+            picture = Photo(image_wall(image[None], tones, multiple=export.MULTIPLE)).save(path.with_name("one.png"))
             archive.write(picture, f"{at:03d}-{safe}.png")
     return path
