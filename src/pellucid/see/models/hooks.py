@@ -9,11 +9,11 @@ Random numbers that a model draws while it runs come from a generator of its own
 """
 
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -179,42 +179,41 @@ class ForwardRecorder(Reader):
         return LayerOutput(how.units_first(output), pre_activation, prefix=how.prefix_of(output))
 
 
-class LayerProbe(ABC):
+class ModuleFacts(NamedTuple):
+    """What a framework knows of a module and of one of its outputs.
+
+    own_axis, usual_axis, inside: as of `unit_axis.Output`.  parameters: numbers of the module and of those inside it.
+    activation: the one that it ends in, where that is no module of its own.
+    """
+
+    own_axis: int | None
+    usual_axis: int
+    inside: bool
+    parameters: int
+    activation: str = ""
+
+
+Facts = Callable[[Any, Tensor, Any, Any], ModuleFacts]
+"""A module, its output, what it was given by place and by name -> ModuleFacts."""
+
+
+class LayerProbe:
     """Collects what every module gives in one forward of noise, in the order in which they end.
 
     A second forward, in which only the second image is another, shows where the images stand in outputs whose first
     axis is not the batch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, facts: Facts) -> None:
+        self._facts_of = facts
+        self._facts: list[ModuleFacts] = []
         self._outputs: list[Output] = []
         self._sites: list[tuple[Any, int]] = []
         self._runs: dict[Any, int] = {}
         self._unclear: dict[tuple[Any, int], int] = {}
         self._reasons: dict[str, str] = {}
-        self._asking = False  # while `own_axis` runs a module
+        self._asking = False  # while a module runs once more to tell its facts
         self._is_second = False  # of the two forwards
-
-    @abstractmethod
-    def own_axis(self, module: Any, output: Tensor, args: Any, kwargs: Any) -> int | None:
-        """The axis of the units in a module's output, counted from either end, where its weights say."""
-
-    @abstractmethod
-    def usual_axis(self, output: Tensor) -> int:
-        """The axis of the units in an output of which nothing else is known."""
-
-    @abstractmethod
-    def is_made_of_modules(self, module: Any) -> bool:
-        """Whether other modules run inside it."""
-
-    @abstractmethod
-    def parameters(self, module: Any) -> int:
-        """How many numbers the module and those inside it have."""
-
-    def activation(self, module: Any) -> str:
-        """The activation that a module ends in, where it is no module of its own."""
-        del module
-        return ""
 
     def look(self, run: Callable[[Tensor], None], shape: InputShape, device: torch.device, dtype: torch.dtype) -> None:
         """One forward, or two, by `run`, which has to give the output of every module to `record`."""
@@ -240,12 +239,11 @@ class LayerProbe(ABC):
         if len(tensor) != PROBED:
             self._unclear[module, run] = len(self._outputs)
         self._asking = True
-        axis = self.own_axis(module, tensor, args, kwargs)
+        facts = self._facts_of(module, tensor, args, kwargs)
         self._asking = False
         self._sites.append((module, run))
-        self._outputs.append(
-            Output(path, tensor, Images(), given, axis, self.usual_axis(tensor), self.is_made_of_modules(module))
-        )
+        self._facts.append(facts)
+        self._outputs.append(Output(path, tensor, Images(), given, *facts[:3]))
 
     def _compare(self, site: tuple[Any, int], tensor: Tensor | None, given: Tensor | None) -> None:
         """Find where the images stand, from an output of the second forward, or from what the module was given."""
@@ -273,14 +271,12 @@ class LayerProbe(ABC):
         clear = [at for at in range(len(self._outputs)) if at not in set(self._unclear.values())]
         layers, sites = [], {}
         for at, how in zip(clear, arrange([self._outputs[at] for at in clear], asked, image), strict=True):
-            site, output = self._sites[at], self._outputs[at]
-            module, run = site
+            (module, run), output, facts = self._sites[at], self._outputs[at], self._facts[at]
             name = output.name if run == last[module] else f"{output.name}:{run}"
             shape = tuple(how.units_first(output.tensor).shape[1:])
-            kind, numbers = type(module).__name__, self.parameters(module)
-            facts = how.prefix, numbers, self.activation(module), how.guessed
-            layers.append(LayerInfo(name, kind, shape[0], shape, *facts))
-            sites[name] = LayerSite(*site, how)
+            own = how.prefix, facts.parameters, facts.activation, how.guessed
+            layers.append(LayerInfo(name, type(module).__name__, shape[0], shape, *own))
+            sites[name] = LayerSite(module, run, how)
         listed = {site.module for site in sites.values()}
         unlisted = {
             path: self._reasons.get(path, "the forward does not run it, but may use its weights")

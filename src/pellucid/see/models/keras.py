@@ -34,6 +34,7 @@ from pellucid.see.models.hooks import (
     HookedModel,
     LayerProbe,
     LayerSite,
+    ModuleFacts,
     evaluating,
     lock,
 )
@@ -113,7 +114,6 @@ class _Reader(ForwardRecorder):
         self._values = _values(model.module)
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        """The model on detached views of its weights, none of which can change."""
         ordered = images.flip(1) if self._model.takes_bgr else images
         _run(self._model.module, self._model.form(ordered), self._values)
 
@@ -256,39 +256,18 @@ def _flat(name: str, count: int | None, input_shape: Sequence[int] | None) -> tu
     return shape, _FORMS["row"]
 
 
-class _Probe(LayerProbe):
-    """Asks Keras' layers for their units; `channels_last` holds for those that do not say."""
-
-    def __init__(self, channels_last: bool) -> None:
-        super().__init__()
-        self._channels_last = channels_last
-
-    def own_axis(self, module: Any, output: Tensor, args: Any, kwargs: Any) -> int | None:
-        """By its `data_format`; of another layer that has weights of its own, by its `axis`, or else the last."""
-        said = getattr(module, "data_format", None)
-        if said is not None and output.ndim > 2:
-            return 1 if said == "channels_first" else -1
-        axis = getattr(module, "axis", -1)
-        axis = axis[-1] if isinstance(axis, list | tuple) else axis
-        if not self.is_made_of_modules(module) and module.weights and isinstance(axis, int):
-            return axis
-        return None
-
-    def usual_axis(self, output: Tensor) -> int:
-        """As maps have it."""
-        return -1 if self._channels_last or output.ndim == 3 else 1
-
-    def is_made_of_modules(self, module: Any) -> bool:
-        """Whether it holds layers."""
-        return bool(module._flatten_layers(include_self=False))
-
-    def parameters(self, module: Any) -> int:
-        """Of all its weights."""
-        return int(module.count_params())
-
-    def activation(self, module: Any) -> str:
-        """As the layer says."""
-        return str(getattr(getattr(module, "activation", None), "__name__", ""))
+def _facts(layer: Any, output: Tensor, channels_last: bool) -> ModuleFacts:
+    """Units are along the axis of its `data_format`; of another layer that has weights of its own, of its `axis`, or
+    else the last. channels_last: of maps of layers that do not say."""
+    inside = bool(layer._flatten_layers(include_self=False))
+    said, axis = getattr(layer, "data_format", None), getattr(layer, "axis", -1)
+    axis = axis[-1] if isinstance(axis, list | tuple) else axis
+    own = axis if not inside and layer.weights and isinstance(axis, int) else None
+    if said is not None and output.ndim > 2:
+        own = 1 if said == "channels_first" else -1
+    usual = -1 if channels_last or output.ndim == 3 else 1
+    activation = str(getattr(getattr(layer, "activation", None), "__name__", ""))
+    return ModuleFacts(own, usual, inside, int(layer.count_params()), activation)
 
 
 def _probe(
@@ -301,7 +280,7 @@ def _probe(
     asked: Mapping[str, int],
 ) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite], dict[str, str]]:
     """Every layer with units, where it is recorded, and what is none; raises PellucidError where the forward fails."""
-    probe = _Probe(channels_last)
+    probe = LayerProbe(lambda layer, output, *_: _facts(layer, output, channels_last))
     paths = {layer: path for path, layer in reversed(list(_layers(model)))}  # of a shared layer, its first
 
     def run(images: Tensor) -> None:
@@ -320,7 +299,9 @@ def _probe(
                 f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
                 f"height, width). It said: {summary(error)}"
             ) from error
-    holders = {path: layer for layer, path in paths.items() if layer.weights and not probe.is_made_of_modules(layer)}
+    holders = {
+        path: layer for layer, path in paths.items() if layer.weights and not layer._flatten_layers(include_self=False)
+    }
     layers, sites, unlisted = probe.found(shape[1:], asked, holders)
     if not layers:
         raise PellucidError(f"The Keras model '{name}' has no layer that gives numbers for each image; check it.")

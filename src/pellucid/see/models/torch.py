@@ -35,6 +35,7 @@ from pellucid.see.models.hooks import (
     HookedModel,
     LayerProbe,
     LayerSite,
+    ModuleFacts,
     evaluating,
     lock,
 )
@@ -121,7 +122,6 @@ class _Reader(ForwardRecorder):
         self._model, self._weights = model, weights
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        """The module on detached views of its weights, and on a copy of the images."""
         weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
         ordered = images.flip(1) if self._model.takes_bgr else images
         with _slow_attention():
@@ -129,15 +129,12 @@ class _Reader(ForwardRecorder):
 
     @property
     def supports_bfloat16(self) -> bool:
-        """True for a module in float32."""
         return self._model.dtype == torch.float32
 
     def bfloat16(self) -> torch.autocast:
-        """PyTorch's autocast, which keeps float32 where sums need it."""
         return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.supports_bfloat16)
 
     def hook(self, module: nn.Module, inputs: Any, output: Any) -> Any:
-        """The forward hook of every layer asked for."""
         del inputs
         return self.record(module, output)
 
@@ -183,37 +180,29 @@ def _unwrapped(module: nn.Module) -> nn.Module:
     return module
 
 
-class _Probe(LayerProbe):
-    def own_axis(self, module: nn.Module, output: Tensor, args: Any, kwargs: Any) -> int | None:
-        """By its kind; of a person's own kind, by what the first number of a vector of weights changes."""
-        if isinstance(module, _CHANNELS_SECOND):
-            return 1
-        if isinstance(module, nn.Linear) or (
-            isinstance(module, _LAST) and type(module).__module__.startswith("torch.")
-        ):
-            return -1
-        own = dict(module.named_parameters(recurse=False))
-        vectors = {name: one for name, one in own.items() if 1 < one.numel() == max(one.shape)}
-        widths = {one.numel() for one in vectors.values()} | {getattr(module, "out_features", 0)}
-        fitting = [axis for axis in range(1, output.ndim) if output.shape[axis] in widths]
-        if len(fitting) == 1 and isinstance(module, _LAST):
-            return fitting[0]
-        if not fitting or not vectors or self.is_made_of_modules(module):
-            return None
-        found = (_axis_of_vector(module, name, one, args, kwargs) for name, one in vectors.items())
-        return next((axis for axis in found if axis is not None), None)
+def _facts(module: nn.Module, output: Tensor, args: Any, kwargs: Any) -> ModuleFacts:
+    """Units are usually the last axis of tokens, and of maps and heads the first behind the images."""
+    inside = next(module.children(), None) is not None
+    numbers = sum(parameter.numel() for parameter in module.parameters())
+    return ModuleFacts(_own_axis(module, output, args, kwargs, inside), -1 if output.ndim == 3 else 1, inside, numbers)
 
-    def usual_axis(self, output: Tensor) -> int:
-        """Of tokens the last, of maps and heads the first behind the images."""
-        return -1 if output.ndim == 3 else 1
 
-    def is_made_of_modules(self, module: nn.Module) -> bool:
-        """Whether it has children."""
-        return next(module.children(), None) is not None
-
-    def parameters(self, module: nn.Module) -> int:
-        """Of all its parameters."""
-        return sum(parameter.numel() for parameter in module.parameters())
+def _own_axis(module: nn.Module, output: Tensor, args: Any, kwargs: Any, inside: bool) -> int | None:
+    """By its kind; of a person's own kind, by what the first number of a vector of weights changes."""
+    if isinstance(module, _CHANNELS_SECOND):
+        return 1
+    if isinstance(module, nn.Linear) or (isinstance(module, _LAST) and type(module).__module__.startswith("torch.")):
+        return -1
+    own = dict(module.named_parameters(recurse=False))
+    vectors = {name: one for name, one in own.items() if 1 < one.numel() == max(one.shape)}
+    widths = {one.numel() for one in vectors.values()} | {getattr(module, "out_features", 0)}
+    fitting = [axis for axis in range(1, output.ndim) if output.shape[axis] in widths]
+    if len(fitting) == 1 and isinstance(module, _LAST):
+        return fitting[0]
+    if not fitting or not vectors or inside:
+        return None
+    found = (_axis_of_vector(module, name, one, args, kwargs) for name, one in vectors.items())
+    return next((axis for axis in found if axis is not None), None)
 
 
 def _axis_of_vector(module: nn.Module, name: str, vector: Tensor, args: Any, kwargs: Any) -> int | None:
@@ -240,7 +229,7 @@ def _probe(
     asked: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[tuple[LayerInfo, ...], dict[str, LayerSite], dict[str, str]]:
     """Every layer with units, where it is recorded, and what is none; raises PellucidError where the forward fails."""
-    probe, forward = _Probe(), partial(_forward, device=device, dtype=dtype)
+    probe, forward = LayerProbe(_facts), partial(_forward, device=device, dtype=dtype)
 
     def run(images: Tensor) -> None:
         with ExitStack() as hooks:
@@ -253,11 +242,8 @@ def _probe(
             probe.look(run, shape, device, dtype)
         except Exception as error:  # whatever a person's own code raises
             raise refusal(module, name, shape, error, forward) from error
-    holders = {
-        path: one
-        for path, one in module.named_modules()
-        if [*one.parameters(recurse=False), *one.buffers(recurse=False)]
-    }
+    own = {path: [*one.parameters(recurse=False), *one.buffers(recurse=False)] for path, one in module.named_modules()}
+    holders = {path: one for path, one in module.named_modules() if own[path]}
     layers, sites, unlisted = probe.found(shape[1:], asked, holders)
     if not layers:
         raise PellucidError(
