@@ -5,6 +5,7 @@ evaluate: network of `learn`, labelled images -> Scores;  scored: any judge of i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int64
 from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.splits import Split
 from pellucid.learn.layers import Array
-from pellucid.learn.network import Network, Opened, hand_written
+from pellucid.learn.network import hand_written
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,8 +54,8 @@ class Scores:
         return text_tag(f"{self!r}\n{lines}") + picture_tag(picture[None], words, 12)
 
 
-def evaluate(network: Network | Opened, split: Split) -> Scores:
-    """Accuracy, loss and confusion on a split; raises PellucidError where shapes or labels do not fit the network."""
+def evaluate(network: Any, split: Split) -> Scores:
+    """Accuracy, loss and confusion of a network of `learn`; raises PellucidError where shapes or labels do not fit."""
     network = hand_written(network)
     network.checked_labels(split.labels, len(split))
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -35,15 +35,6 @@ from pellucid.learn.losses import Loss, loss_named
 from pellucid.learn.passes import Trace
 
 MOST_SHOWN = 32  # filters or neurons of the first layer that a notebook shows
-
-
-@runtime_checkable
-class Opened(Protocol):
-    """A model that has a network of `learn` inside, or none."""
-
-    @property
-    def hand_written(self) -> "Network | None":
-        """The network; None for a model of another library."""
 
 
 class Network:
@@ -177,10 +168,6 @@ class Network:
     def rerun(self, trace: Trace, name: str, output: Batch) -> Trace:
         """The same pass from behind the layer `name` on, had that one given this output."""
         return passes.rerun(trace, trace.names.index(name), output, self.parameters_of)
-
-    def backward_shards(self, traces: Sequence[Trace], gradients: Sequence[Array]) -> list[Parameters]:
-        """Of every shard the gradients of the parameters by name, summed over its batch."""
-        return [own for own, _ in passes.backward(self.parameters_of, traces, gradients, wanted="parameters")]
 
     def backward(
         self, trace: Trace, gradient: Batch, *, wanted: Wanted = "both", outputs: dict[str, Batch] | None = None
@@ -357,10 +344,10 @@ class Network:
         return found
 
 
-def hand_written(model: Network | Opened) -> Network:
-    """The network itself, or that of a model; raises PellucidError for a model of another library."""
+def hand_written(model: Any) -> Network:
+    """The network itself, or that of a model that was opened; raises PellucidError for one of another library."""
     network = model if isinstance(model, Network) else getattr(model, "hand_written", None)
-    if network is None:
+    if not isinstance(network, Network):
         raise PellucidError(
             f"The model '{getattr(model, 'name', model)!s:.80}' was not trained by Pellucid, so it has no hand-written "
             f"parts; give one that was."

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Float64, Integer
 from pellucid.kernels import run_in_order
 from pellucid.learn.layers import Array, BatchNorm, Layer, Parameters
 from pellucid.learn.network import Network
-from pellucid.learn.passes import Trace
+from pellucid.learn.passes import Trace, backward
 from pellucid.learn.robust import perturbed
 
 EachLayer = Float64[Array, " layer"]
@@ -118,7 +118,7 @@ def train_step(
     judged = [_judged(network, trace, labels[part], smoothing) for trace, part in zip(traces, parts, strict=True)]
     losses, right, correct = (np.concatenate(found) for found in zip(*(one[:3] for one in judged), strict=True))
     mean = [dlogits / dlogits.dtype.type(len(labels)) for *_, dlogits in judged]
-    gradients, *more = network.backward_shards(traces, mean)
+    gradients, *more = (own for own, _ in backward(network.parameters_of, traces, mean, wanted="parameters"))
     for shard in more:
         for name, value in shard.items():
             gradients[name] += value

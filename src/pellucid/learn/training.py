@@ -35,7 +35,7 @@ from pellucid.learn.history import TIMES, Batch, Epoch, History, MovingAverage, 
 from pellucid.learn.io.checkpoints import fingerprint, load_checkpoint, require_in_order, require_same, save_checkpoint
 from pellucid.learn.layers import Array, Parameters
 from pellucid.learn.metrics import evaluate
-from pellucid.learn.network import Network, Opened, hand_written
+from pellucid.learn.network import Network, hand_written
 from pellucid.learn.optimizers import Optimizer, overflow, plateaus, rate_at, ridge_term, warmup_factor
 from pellucid.learn.robust import distance_at
 from pellucid.learn.train_step import StepResult, gradient_norms, layer_stats, train_step, update_ratios
@@ -49,7 +49,7 @@ LOOKED_AT = 256
 
 
 def train(
-    network: Network | Opened,
+    network: Any,
     data: Any,
     *,
     progress: bool = True,

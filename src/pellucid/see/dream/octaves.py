@@ -145,8 +145,7 @@ class OctaveDream:
     def _tile_gradient(self, piece: Picture) -> Picture:
         with torch.enable_grad():
             seen = piece.detach().clone().requires_grad_(True)
-            value = self._goals.maximized(self._outputs(seen), self._read)
-            found = gradient_of(value, seen) if value.requires_grad else None
+            found = gradient_of(self._goals.maximized(self._outputs(seen), self._read), seen)
             return torch.zeros_like(piece) if found is None else found
 
     def _outputs(self, piece: Picture) -> dict[str, LayerOutput]:

@@ -156,7 +156,8 @@ class FeatureMatch(LayerObjective):
     @property
     def rng_keys(self) -> Int64[Tensor, "job"]:
         """Checksums of what is wanted, so that equal jobs have equal keys."""
-        return _checksums(self.wanted)
+        rows = self.wanted.cpu().float().contiguous().numpy()
+        return torch.tensor([zlib.crc32(row.tobytes()) for row in rows], dtype=torch.int64)
 
     def __call__(self, outputs: Outputs) -> Score:
         return Score.never_silent(self._match(outputs[self.layer].output.flatten(1), self.wanted.flatten(1)))
@@ -191,9 +192,3 @@ def likeness(model: Model, layer: str, images: ArrayLike | Tensor, *, caricature
     with model.reading([model.layer(layer).name]) as read, torch.no_grad():
         wanted = read(given)[layer].output
     return FeatureMatch(layer, wanted.detach().clone(), float(caricature))
-
-
-def _checksums(rows: Float[Tensor, "job *number"]) -> Int64[Tensor, "job"]:
-    return torch.tensor(
-        [zlib.crc32(row.numpy().tobytes()) for row in rows.cpu().float().contiguous()], dtype=torch.int64
-    )

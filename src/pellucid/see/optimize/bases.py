@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.data.scaling import Images
@@ -44,13 +44,6 @@ def wave_pixels(coefficients: Coefficients, strength: Float[Tensor, "*channel he
     return pixels
 
 
-def _spectrum(pixels: Pixels) -> Shaped[Tensor, "batch channel height frequency"]:
-    if len(pixels) == 0:  # which MKL refuses
-        return torch.zeros(*pixels.shape[:3], pixels.shape[3] // 2 + 1, dtype=torch.complex64, device=pixels.device)
-    waves: Tensor = torch.fft.rfft2(pixels, norm="ortho")
-    return waves
-
-
 @dataclass(frozen=True, eq=False)
 class Spectrum(Basis):
     """Real and imaginary parts side by side, (width // 2 + 1) of each; `scale` is 1 / frequency, on average 1."""
@@ -71,7 +64,7 @@ class Spectrum(Basis):
         return wave_pixels(coefficients, self.scale, self.width)
 
     def coefficients(self, pixels: Pixels) -> Coefficients:
-        spectrum = _spectrum(pixels) / self.scale
+        spectrum = torch.fft.rfft2(pixels, norm="ortho") / self.scale
         return torch.cat([spectrum.real, spectrum.imag], dim=3)
 
 

@@ -1,7 +1,7 @@
 """Faults: what goes wrong in an ascent -> one sentence that names the part which is at fault.
 
 require_working: objects of a person's own, tried on two images before the work
-gradient_of: value, points -> gradient
+gradient_of: values, points -> gradient
 warn_of_zeros: gradient -> a warning where nothing but zero is in it
 require_finite, no_gradient: images, activations, a value -> the first that is wrong
 """
@@ -53,10 +53,13 @@ def require_finite(images: Tensor, outputs: Outputs, value: Tensor) -> None:
     raise PellucidError("The objective or a penalty gives NaN or infinity; look for a root or quotient of 0.")
 
 
-def gradient_of(value: Tensor, points: Tensor) -> Tensor | None:
-    """The gradient of a number for points, None where they have no part in it; PellucidError where backward fails."""
+def gradient_of(values: Tensor, points: Tensor) -> Tensor | None:
+    """The gradient of the sum of some values for points, None where they have no part in it; PellucidError where
+    backward fails."""
+    if not values.requires_grad:
+        return None
     try:
-        return torch.autograd.grad(value, points, allow_unused=True)[0]
+        return torch.autograd.grad(values, points, torch.ones_like(values), allow_unused=True)[0]
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:

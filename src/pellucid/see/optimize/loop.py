@@ -153,13 +153,8 @@ def run_ascent(
     """
     keep_freed_memory()
     record = AscentRecord(starts, task.stopping, tuple(snapshot_steps), 0 if task.diagnostics is None else len(TERMS))
-    batch, waiting = _first_batch(starts[:0], 0, task), 0
-    while True:
-        chosen = starts[waiting : waiting + batch_size - len(batch.job)]
-        batch, waiting = batch.join(_first_batch(chosen, waiting, task)), waiting + len(chosen)
-        real = len(batch.job)
-        if real == 0:
-            return record.result
+    batch, waiting = _first_batch(starts[:batch_size], 0, task), batch_size
+    while (real := len(batch.job)) > 0:
         batch = batch.select(_padded(torch.arange(real, device=starts.device), multiple))
         selected = objective.select(batch.job)
         done = torch.zeros(real, dtype=torch.bool, device=starts.device)
@@ -186,6 +181,10 @@ def run_ascent(
                 advance(real)
         record.finish(batch.job[:real][done], images[:real][done], batch.step[:real][done] - 1)
         batch = batch.select(torch.nonzero(~done).flatten())
+        if waiting < len(starts):
+            chosen = starts[waiting : waiting + batch_size - len(batch.job)]
+            batch, waiting = batch.join(_first_batch(chosen, waiting, task)), waiting + len(chosen)
+    return record.result
 
 
 def objective_values(
@@ -278,7 +277,7 @@ def _scored(
     if not gradient:
         return images.detach(), score.detach(), None
     read.override_relu((batch.stuck | (score.silent & score.needs_relu_override)).repeat(views))
-    found = _gradient(score, points)
+    found = gradient_of(score.maximized, points)
     if found is None:
         raise no_gradient(received, outputs)
     if not bool(batch.step.any()) and not bool(score.silent.all()):
@@ -308,15 +307,6 @@ def _over_views(objective: Objective, outputs: Outputs, views: int) -> Score:
     counted = ~silent | asleep  # a silent view says how to wake it, which is another scale than its value
     followed = torch.where(counted, maximized, 0).sum(0) / counted.sum(0)
     return Score(value.mean(0), asleep, followed, override.all(0))
-
-
-def _gradient(score: Score, points: Tensor) -> Tensor | None:
-    """The gradient of what is maximized for the points; None where none reaches them."""
-    with torch.enable_grad():
-        maximized = score.maximized
-    if not maximized.requires_grad:
-        return None
-    return gradient_of(maximized.sum(), points)
 
 
 def _after_step(batch: _Batch, gradient: Tensor | None, score: Score, task: AscentTask) -> _Batch:
