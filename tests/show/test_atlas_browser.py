@@ -216,8 +216,7 @@ def test_controls_have_names(page, site):
         assert nameless == []
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_the_atlas_is_for_everybody(page, site, faults, width, scheme):
     """Rejects contrasts that are too low, and names that are not what is read, of a page of each kind."""
     page.set_viewport_size({"width": width, "height": 850})

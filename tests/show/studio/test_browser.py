@@ -304,8 +304,7 @@ def test_there_is_light_and_dark(page):
     assert page.evaluate(colour) != before
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1440, False)])
 def test_every_tab_is_for_everybody(page, faults, width, dark):
     """Rejects contrasts that are too low, names that are not what is read, and roles that do not hold, in any tab."""
     page.set_viewport_size({"width": width, "height": 850})
@@ -394,8 +393,7 @@ def test_a_network_that_the_lesson_cannot_follow_is_named(page):
     said(page, "which efficientnet-lite0 is not")
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1440, False)])
 def test_patterns_fill_the_page(page, faults, width, dark):
     """Rejects small tiles in a corner of a wide page, a picture wider than the page, tab labels that are cut, and boxes
     of numbers at uneven heights."""

@@ -410,8 +410,7 @@ def test_the_code_beside_the_numbers_is_the_references_own(page: Any):
     assert page.text_content(".quoted pre:not([hidden])") == inspect.getsource(reference.convolve_input_gradient)
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_the_tour_is_for_everybody(page: Any, faults: Any, width: int, scheme: str):
     """Rejects contrasts that are too low, a name that is not what is read, a paragraph that plays a heading, and a
     table that keys cannot scroll: of the page as it opens, of the way back, and of a map enlarged."""
