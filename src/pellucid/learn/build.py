@@ -1,8 +1,4 @@
-"""Build: an architecture and what is to be changed of it -> a network that fits data.
-
-network_for:   architecture, Data, keywords of NetworkSettings -> Network
-grouped:       layers, a group for each pixel -> the same layers on the groups' means
-"""
+"""Build: an architecture and what is to be changed of it -> a network that fits data."""
 
 from collections.abc import Sequence
 from dataclasses import replace

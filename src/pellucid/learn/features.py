@@ -1,11 +1,8 @@
 """Features: images -> distances to cluster centres, or groups of pixels; what a network may learn from instead.
 
-ClusterFeatures: centres found in training images;  images -> features (image, K, 1, 1) in [0, 1]
-pixel_groups:    images, K -> a group for each pixel, for a layer of `Groups`
-k_means:         points -> their clusters, by mini-batch k-means (Sculley 2010, "Web-scale k-means clustering")
-
-The normalization of the distances matters much (see `ClusterFeatures`): they go up and down together, and a network
-that is given them as they are takes long to find what is in their differences.
+Clusters are those of mini-batch k-means (Sculley 2010, "Web-scale k-means clustering"). The normalization of the
+distances matters much (see `ClusterFeatures`): they go up and down together, and a network that is given them as they
+are takes long to find what is in their differences.
 """
 
 from collections.abc import Mapping

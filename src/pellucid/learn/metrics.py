@@ -1,7 +1,4 @@
-"""Metrics: a network and labelled images -> how often it is right, and what it takes for what.
-
-evaluate: network of `learn`, labelled images -> Scores;  scored: any judge of images -> the same, batch by batch
-"""
+"""Metrics: a network and labelled images -> how often it is right, and what it takes for what."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,14 +66,8 @@ def evaluate(network: Any, split: Split) -> Scores:
 
 def scored(split: Split, classes: int, judge: Callable[[Array, Array], tuple[Array, Array]]) -> Scores:
     """The scores of whatever judges images: images, labels -> (losses, guesses), a batch at a time."""
-    losses: list[Array] = []
-    guesses: list[Array] = []
-    truths: list[Array] = []
-    for positions, images in split.batches():
-        truths.append(split.labels[positions])
-        for found, kept in zip(judge(images, truths[-1]), (losses, guesses), strict=True):
-            kept.append(found)
-    loss, truth, guess = (np.concatenate(parts) for parts in (losses, truths, guesses))
+    judged = [(split.labels[at], *judge(images, split.labels[at])) for at, images in split.batches()]
+    truth, loss, guess = map(np.concatenate, zip(*judged, strict=True))
     confusion = np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
     names = class_names(split.classes, classes)
     return Scores(float(np.mean(guess == truth)), float(loss.mean()), confusion, guess, names)

@@ -1,9 +1,5 @@
 """Assembly: what a person gives -> layers, shapes and parameters that fit each other, or one sentence.
 
-plan_of:       a preset's name, a TOML file, layers -> Architecture
-shapes_of:     layers, input shape -> the shape of every output and of every parameter
-drawn:         shapes of parameters -> the parameters to begin with
-
 All that can be wrong with a network is found here, before anything large is made.
 """
 

@@ -50,8 +50,8 @@ def test_probabilities_are_not_softened_twice():
     ("image", "message"),
     [
         (np.zeros((2, 1, 13, 9)), "give one image"),
-        (np.full((1, 13, 9), 2.0), r"run from 2 to 2; give values in \[0, 1\]"),
-        (np.full((1, 13, 9), np.nan), r"give values in \[0, 1\]"),
+        (np.full((1, 13, 9), 2.0), r"Pixels run from 2 to 2; need \[0, 1\]"),
+        (np.full((1, 13, 9), np.nan), r"Images hold NaN"),
         (np.zeros((1, 9, 13)), r"takes \(1, 13, 9\)"),
     ],
 )

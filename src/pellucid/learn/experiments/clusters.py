@@ -1,11 +1,5 @@
 """Clusters: images -> how many clusters they fall into, and networks that learn from these instead of pixels.
 
-scan_clusters:       Data, counts K -> Scan: seconds, inertia and silhouettes of each K, and a K to choose
-cluster_data:        Data of images -> Data of features, the centres fitted on its training images alone
-network_on_clusters: architecture, Data, ClusterSettings -> a network on distances to centres or on groups of pixels,
-                     and the data that it learns from
-compare_clusters:    Data -> Comparison of two learning curves, and the network that learnt from clusters
-
 The silhouette (Rousseeuw 1987) of an image is (b - a) / max(a, b), a its mean distance to its own cluster and b to the
 next one. It is quadratic in the images, so it is taken over a sample. The suggested K is the knee of the inertia
 (Satopaa et al. 2011, "Finding a 'Kneedle' in a haystack"): the K furthest below the straight line from the first to

@@ -1,7 +1,5 @@
 """Studies: a grid of settings -> a network trained for every combination of them, and what became of each.
 
-study: architecture, Data, grid -> Study: one run for each combination
-
 With a folder, a study is kept while it grows: `runs.csv` has a line for each run that is over, written whole or not at
 all, and a run under way has a checkpoint. A study that was killed goes on with the same call, in the middle of the
 run it was in; a grid may also grow by values that it did not have. `study.json` says what is the same in all runs, so

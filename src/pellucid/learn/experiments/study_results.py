@@ -1,9 +1,4 @@
-"""Study results: the runs of a study -> means and spreads over the seeds, and tables.
-
-Study.summaries: runs -> mean and spread over the seeds, for each combination of everything else
-Study.save:      -> summary.csv
-write_runs, read_runs: runs <-> runs.csv, a line for each
-"""
+"""Study results: the runs of a study -> means and spreads over the seeds, and tables (runs.csv, summary.csv)."""
 
 import csv
 import io

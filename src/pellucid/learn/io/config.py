@@ -1,11 +1,9 @@
 """Descriptions: layers and whole architectures <-> plain tables, as JSON and TOML hold them.
 
-layer_to_dict, layer_from_dict: Conv(4, 5) <-> {"kind": "conv", "maps": 4, "kernel": 5, ...}
-read_architecture: a TOML file -> Architecture;  ARCHITECTURES: those in presets/ by name
-
-Such a file holds `layers`, a list of tables of a kind ("conv", "residual" ...) and the fields of its class in layers/;
-and, if wanted, `name` (the file's, if not given), `scaling` ("unit", if not given), `initialization`, `loss`, and a
-table `training` of settings that suit it. Those in presets/ are examples, whose first lines say what they are.
+Conv(4, 5) is {"kind": "conv", "maps": 4, "kernel": 5, ...}. A TOML file holds `layers`, a list of such tables (a block
+is of the kind "residual"); and, if wanted, `name` (the file's, if not given), `scaling` ("unit", if not given),
+`initialization`, `loss`, and a table `training` of settings that suit it. Those in presets/ are examples, whose first
+lines say what they are.
 
 Whatever else a table holds is refused with the nearest valid names. Sizes are bounded before anything is made of them.
 """

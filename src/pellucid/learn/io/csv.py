@@ -1,8 +1,5 @@
 """CSV tables: all of a network <-> a folder with a table of weights and one of biases for each layer.
 
-write_folder: folder, StoredNetwork -> the folder;  read_folder: folder -> StoredNetwork
-read_tables:  folder, shapes by name -> parameters, of tables that something else wrote, without network.json
-
 weights0.csv, biases0.csv, weights1.csv ...: a row of weights for each input of the layer, (channel, height, width) in
 that order, a column for each unit, as `x @ weights + biases` takes them; a row for each bias. Any names that hold
 "weights" or "biases" and the layer's number are read: c_weights0_saved.csv is of the deep MLP's write-up. network.json:

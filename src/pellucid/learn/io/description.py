@@ -1,8 +1,4 @@
-"""Descriptions: all of a network that files hold, as plain data; what builds a network of it is `Network` itself.
-
-describe:       StoredNetwork -> a table that JSON can hold (everything but the parameters)
-described:      such a table, what reads parameters -> StoredNetwork, checked
-parsed:         text of a file -> Python objects, checked
+"""Descriptions: all of a network <-> plain data, as files hold it; what builds a network of it is `Network` itself.
 
 Nothing of a file is ever run, and parameters are known to fit the layers before a network is made of them.
 """

@@ -1,7 +1,5 @@
 """Safetensors: all of a network <-> one file.
 
-read_network: path -> StoredNetwork;  write_network: path, StoredNetwork, what lies beside it -> a file
-
 Parameters are tensors under their names; the metadata's entry `pellucid` is JSON with the description of the network
 (see description.py). What is large and no parameter is a tensor with a colon in its name: the numbers of a scaling, and
 all that makes a checkpoint (see checkpoints.py), which opens as a network, too. So the metadata stay small, and a

@@ -1,6 +1,4 @@
-"""Ablation: does a unit matter? What becomes of a model's accuracy while a unit is held at one value.
-
-ablate: model, layer, units, labelled images -> Ablation: the change of accuracy, overall and by class, unit by unit
+"""Ablation: a model, units, labelled images -> what becomes of its accuracy while a unit is held at one value.
 
 The unit's map is the value at every position, for every image, and all layers behind it see that. At zero, what the
 unit adds is missing; at its mean over the images, only what it tells of an image is.

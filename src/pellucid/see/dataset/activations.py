@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from pellucid.data.html import picture_tag, text_tag
 from pellucid.data.photos import read_photo
 from pellucid.data.pixels import Tones, image_wall
-from pellucid.data.splits import Split
+from pellucid.data.splits import Split, validate_images
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath, write_rows
 from pellucid.learn.losses import probabilities_of
@@ -101,13 +101,10 @@ def answers(
 ) -> dict[str, Float32[np.ndarray, "image unit"]]:
     """The units' activations for images in model space, such as patterns; of a map, its mean over positions."""
     rows, _ = batch_size_for(model, layers)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
-    with model.reading(list(found)) as read, torch.no_grad():
-        for begin in range(0, len(images), rows):
-            readings = read(torch.from_numpy(images[begin : begin + rows]).to(model.device))
-            for name, parts in found.items():
-                parts.append(readings[name].unit_means.cpu().numpy())
-    return {name: model.finite(name, np.concatenate(parts)) for name, parts in found.items()}
+    with model.reading(layers) as read, torch.no_grad():
+        readings = (read(some.to(model.device)) for some in torch.split(torch.from_numpy(images), rows))
+        found = [{name: reading[name].unit_means.cpu() for name in layers} for reading in readings]
+    return {name: model.finite(name, torch.cat([one[name] for one in found]).numpy()) for name in layers}
 
 
 @own_defaults()
@@ -129,11 +126,7 @@ def inspect(
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3:
         raise PellucidError(f"The image has shape {array.shape}; give one image, (channel, height, width).")
-    if not (array.min() >= 0 and array.max() <= 1):
-        raise PellucidError(
-            f"The image's values run from {array.min():g} to {array.max():g}; give values in [0, 1], which the "
-            f"model's own scaling then takes to model space."
-        )
+    validate_images(array[None])
     note = ""
     if isinstance(image, str | os.PathLike) or (opened.reads_strokes and not as_is):
         array, note = opened.read_picture(array, as_is)

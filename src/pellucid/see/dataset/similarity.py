@@ -62,15 +62,12 @@ def unit_answers(
     model: Model, layers: Sequence[str], splits: Iterable[Split], most: int = IMAGES
 ) -> dict[str, Float[np.ndarray, "image unit"]]:
     """The mean over each unit's map for images from all over the splits, `most` of each at most."""
-    found: dict[str, list[np.ndarray]] = {name: [] for name in layers}
-    size, _ = batch_size_for(model, layers)
+    found, (size, _) = [], batch_size_for(model, layers)
     with model.unit_means(layers) as read:
         for split in splits:
             chosen = np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)
-            for begin in range(0, len(chosen), size):
-                for name, means in read(split.read(chosen[begin : begin + size])[1]).items():
-                    found[name].append(means)
-    return {name: model.finite(name, np.concatenate(parts)) for name, parts in found.items()}
+            found += [read(split.read(chosen[at : at + size])[1]) for at in range(0, len(chosen), size)]
+    return {name: model.finite(name, np.concatenate([one[name] for one in found])) for name in layers}
 
 
 def answer_likeness(

@@ -1,6 +1,4 @@
-"""Dream: the pattern that a unit looks for, in a photograph.
-
-dream: photo -> Dream: the picture, the photo, a frame for every round
+"""Dream: a photograph -> the pattern that a unit looks for, in it.
 
 A dream is a change of the logits of pixels, by one of two methods. `octaves` works on the whole picture at several
 sizes, in color where the model sees color. `tiled_dream` carves luminance, colors are the photo's: its levels 1, 2, 3

@@ -1,6 +1,4 @@
-"""Masks: where in a picture to dream, and where not.
-
-rectangle_mask, tile_mask, photo_mask: pixel rectangle, tile numbers, picture -> mask (1, height, width) in [0, 1]
+"""Masks: a rectangle, tiles or a picture -> where in a picture to dream, (1, height, width) in [0, 1].
 
 Where a mask is 0, not one bit of the picture changes; where it is 1, all of the dream is seen. A rectangle and tiles
 fade in softly over their inner edge (not along the border of the picture), so that no line shows; a picture is taken

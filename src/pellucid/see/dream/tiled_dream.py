@@ -1,6 +1,4 @@
-"""Tiled dream: patterns that units look for, carved into a picture, round by round.
-
-TiledDream: model, the units of each level, a picture -> `run_rounds()`: the change of logits after each round
+"""Tiled dream: a picture, units -> the change of its logits that carves their patterns into it, round by round.
 
 In every round, level by level, the picture is cut into overlapping tiles; each is scaled down to the model's size
 (bicubic, with antialiasing), standardized, and ascended in small steps (the classic ascent), all tiles of a level

@@ -1,6 +1,4 @@
-"""Connections: how strongly each unit weighs each unit of the layer before it.
-
-connections: model, layers -> {layer: Connection}: the layer before, and strengths (unit, unit before)
+"""Connections: a model, layers -> how strongly each unit weighs each unit of the layer before it.
 
 A strength is the L2 norm of the weights between two units, over the window of a convolution or the positions of a
 flattened map, with the sign of their sum. Layers whose weights cannot be read are left out.

@@ -1,6 +1,4 @@
-"""Directions: vectors along a layer's units (concepts, a sparse autoencoder's features) as one more layer of a Model.
-
-with_directions: a Model, one of its layers, vectors or a file of them -> the same Model with a layer of directions
+"""Directions: vectors along a layer's units (concepts, a sparse autoencoder's features) -> one more layer of a Model.
 
 A direction is a unit like others, so all that is done with units is done with it. An encoder ends in a ReLU behind its
 bias; its pre-activation is known, so that features are woken as other silent units are.

@@ -1,8 +1,4 @@
-"""Inputs: what images a PyTorch module takes, and why it takes none.
-
-found_shape: module -> (channel, height, width), by what it says of itself, or by trying until a second size fits
-refusal:     module, an error -> the sentence that says what is in the way, and what helps
-"""
+"""Inputs: a PyTorch module -> the shape of the images that it takes, or the sentence that says why it takes none."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -1,6 +1,4 @@
-"""Keras: a `keras.Model` on its PyTorch backend as a Model, without converting it.
-
-open_keras: keras.Model -> Model (keras_files.py reads .keras and .h5)
+"""Keras: a `keras.Model` on its PyTorch backend -> a Model, without converting it.
 
 On that backend a Keras model is differentiable by PyTorch as it is. Layers are recorded by wrapping their `call` while
 a `with` block lasts, and the model runs in Keras' `StatelessScope`, on detached views of its weights, so that nothing

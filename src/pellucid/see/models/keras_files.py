@@ -1,7 +1,5 @@
 """Keras files: .keras and .h5 -> keras.Model, without running anything that a file holds.
 
-load_model: path -> keras.Model;  load_weights: model, .h5 -> the same model with these weights
-
 A Keras file describes layers by name, and some of them *are* code: a Lambda is marshalled Python, a wrapped module a
 pickle. Keras' `safe_mode` refuses these; but its history of holes is long (CVE-2025-1550, -8747, -9905, -9906, -12058),
 so a file is read here first, as plain JSON and HDF5, and Keras sees only what is built of its own layers, or of classes

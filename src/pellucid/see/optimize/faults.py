@@ -1,10 +1,4 @@
-"""Faults: what goes wrong in an ascent -> one sentence that names the part which is at fault.
-
-require_working: objects of a person's own, tried on two images before the work
-gradient_of: values, points -> gradient
-warn_of_zeros: gradient -> a warning where nothing but zero is in it
-require_finite, no_gradient: images, activations, a value -> the first that is wrong
-"""
+"""Faults: what goes wrong in an ascent -> one sentence that names the part which is at fault."""
 
 import warnings
 from typing import Any
