@@ -70,7 +70,5 @@ def model_name(preset: str | None) -> str:
 def inner_layer(model: Model) -> str:
     """The block of maps at DEPTH of all of them, where units answer to parts of things; of few, the deepest."""
     blocks = model.blocks(MOST_BLOCKS)
-    maps = [layer.name for layer in blocks if len(layer.shape) == 3 and layer.shape[-1] > 1] or [
-        layer.name for layer in blocks
-    ]
-    return maps[round(DEPTH * (len(maps) - 1))] if len(maps) >= MANY else maps[-1]
+    maps = [layer for layer in blocks if len(layer.shape) == 3 and layer.shape[-1] > 1] or blocks
+    return maps[round(DEPTH * (len(maps) - 1)) if len(maps) >= MANY else -1].name

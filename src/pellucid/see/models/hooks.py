@@ -295,17 +295,15 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     before = [
         (
             submodule,
-            submodule.training,
-            {name: value for name, value in vars(submodule).items() if torch.is_tensor(value)},
+            {name: value for name, value in vars(submodule).items() if name == "training" or torch.is_tensor(value)},
         )
         for submodule in module.modules()
     ]
-    for submodule, *_ in before:
+    for submodule, _ in before:
         submodule.training = False
     try:
         with torch.inference_mode(False):
             yield
     finally:
-        for submodule, training, tensors in before:
-            submodule.training = training
-            vars(submodule).update(tensors)
+        for submodule, own in before:
+            vars(submodule).update(own)

@@ -304,20 +304,18 @@ def _weights(module: nn.Module, channels_last: bool, device: torch.device) -> di
 
 def _home(module: nn.Module, name: str) -> tuple[torch.device, torch.dtype]:
     """Device and dtype of a module's first floating-point parameter or buffer; CPU and float32 where it has none."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if is_lazy(tensor):
-            raise PellucidError(
-                f"The module '{name}' has lazy layers, whose weights do not exist yet; call it once on images first."
-            )
-        if tensor.is_meta:
-            raise PellucidError(
-                f"The module '{name}' lies on the device 'meta', where weights have no numbers; make it elsewhere, or "
-                f"use module.to_empty(device='cpu') and load its weights."
-            )
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(map(is_lazy, tensors)):
+        raise PellucidError(
+            f"The module '{name}' has lazy layers, whose weights do not exist yet; call it once on images first."
+        )
+    if any(tensor.is_meta for tensor in tensors):
+        raise PellucidError(
+            f"The module '{name}' lies on the device 'meta', where weights have no numbers; make it elsewhere, or use "
+            f"module.to_empty(device='cpu') and load its weights."
+        )
+    floats = ((tensor.device, tensor.dtype) for tensor in tensors if tensor.is_floating_point())
+    return next(floats, (torch.device("cpu"), torch.float32))
 
 
 def _weighted(model: TorchModel, layer: str) -> str | None:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.data.scaling import Images
+from pellucid.data.spectrum import frequencies
 from pellucid.errors import PellucidError
 
 LEAST_SPREAD = 1e-3  # of a color's deviation: a channel that never varies in the images still can
@@ -54,9 +55,7 @@ class Spectrum(Basis):
     @classmethod
     def of(cls, height: int, width: int, device: torch.device | None = None) -> Self:
         """For images of this size; the constant counts as much as the longest wave."""
-        down = np.fft.fftfreq(height)[:, None]
-        right = np.fft.rfftfreq(width)[None]
-        scale = 1 / np.maximum(np.hypot(down, right), 1 / max(height, width))
+        scale = 1 / np.maximum(frequencies(height, width), 1 / max(height, width))
         scale /= np.sqrt(np.square(scale).mean())
         return cls(width, torch.as_tensor(scale, dtype=torch.float32, device=device))
 

@@ -91,12 +91,9 @@ class _Found:
     def measure(self) -> str:
         """What `history` and `film` hold: "activation"; "objective" where penalties, other units or likeness count."""
         chosen = self.settings
-        weights = (chosen.others, chosen.diversity, chosen.tv, chosen.l1, chosen.l2, chosen.blur)
-        return (
-            "objective"
-            if any(weights) or chosen.image == "near" or self.parts.keys() & {"penalties", "objective"}
-            else "activation"
-        )
+        counted = any((chosen.others, chosen.diversity, chosen.tv, chosen.l1, chosen.l2, chosen.blur))
+        counted = counted or chosen.image == "near" or bool(self.parts.keys() & {"penalties", "objective"})
+        return "objective" if counted else "activation"
 
     @property
     def _sign(self) -> int:
@@ -291,9 +288,9 @@ class Pattern(_Found):
     @property
     def relative(self) -> float | None:
         """The activation over that of the strongest image; None where no image excites the unit, or none was seen."""
-        return (
-            self.activation / self.strongest if self.strongest is not None and self.strongest * self._sign > 0 else None
-        )
+        if self.strongest is None or not self.strongest * self._sign > 0:
+            return None
+        return self.activation / self.strongest
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.image, dtype=dtype, copy=copy)
@@ -334,10 +331,9 @@ class Pattern(_Found):
 _SHARED = ("model", "layer", "settings", "parts", "scaling")  # by all units
 _LATER = ("silent_starts", "start", "converged")  # not in files of the first release
 _COUNTS = ("steps", "tried_starts", "tried_images", *_LATER)
-_PER_UNIT = {"unit": "units", "image": "images", "activation": "activations", "raw_start": "raw_starts"}
-_PER_UNIT |= {"photo": "photos"} | {
-    name: name for name in ("dead", "strongest", "where", *_COUNTS)
-}  # fields of Pattern and of Patterns
+_PLURAL = ("unit", "image", "activation", "raw_start", "photo")
+_PER_UNIT = {name: f"{name}s" for name in _PLURAL} | {name: name for name in ("dead", "strongest", "where", *_COUNTS)}
+"""Fields of Pattern -> of Patterns."""
 _KINDS: dict[str, tuple[int, type[np.generic], int]] = {  # in a file: how many axes, the type, the axis of the units
     **dict.fromkeys(("units", *_COUNTS), (1, np.int64, 0)),
     **dict.fromkeys(("activations", "strongest"), (1, np.float32, 0)),
