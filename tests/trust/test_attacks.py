@@ -74,9 +74,10 @@ def test_pickles_inside_npz(pickled: Path) -> None:
     assert ResultCache(pickled.parent, "mark", True, Engine()).load_part("part") is None
 
 
-@pytest.mark.parametrize(
-    "name", ["x.npz", "x.npy", "x.csv", "x.idx", "x.safetensors", "x.toml", "x.png", "network.json"]
-)
+BARE = ("x.npz", "x.npy", "x.csv", "x.idx", "x.safetensors", "x.toml", "x.png", "network.json", "x.joblib", "x.pkl")
+
+
+@pytest.mark.parametrize("name", [*BARE, "x.onnx", "x.keras", "x.h5", "x.pt2", "x.gguf"])
 def test_a_bare_pickle_under_any_name(tmp_path: Path, name: str) -> None:
     """Rejects what `np.load` does with a file that is no array: it unpickles it."""
     path = tmp_path / name
@@ -103,6 +104,23 @@ def test_pickles_of_pytorch_are_refused_by_name(tmp_path: Path, suffix: str) -> 
         loaded(corpus.module(), path)
     with pytest.raises(PellucidError, match=r"nothing of it was run|is no network that Pellucid can open"):
         pc.open_model(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pt2", ".ts"])
+@pytest.mark.parametrize("member", ["data.pkl", "constants.pkl", "attributes.pkl", "data/0"])
+def test_a_pickle_in_any_member_of_torchscript(tmp_path: Path, suffix: str, member: str) -> None:
+    """Rejects opening a compiled module, whose members are pickles and code, to find out that it is one."""
+    with pytest.warns(DeprecationWarning, match="jit"):
+        torch.jit.save(torch.jit.script(corpus.module()), tmp_path / "whole.pt")
+    path = tmp_path / f"evil{suffix}"
+    with zipfile.ZipFile(tmp_path / "whole.pt") as archive, zipfile.ZipFile(path, "w") as evil:
+        for name in archive.namelist():
+            if not name.endswith(member):
+                evil.writestr(name, archive.read(name))
+        evil.writestr(f"whole/{member}", bare())
+    for read in (pc.open_model, lambda file: loaded(corpus.module(), file)):
+        with pytest.raises(PellucidError):
+            read(path)
 
 
 def test_a_pickle_as_weights_inside_a_keras_file(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    from starlette.testclient import TestClient
+    from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from pellucid.errors import PellucidError
 from pellucid.settings import StudioSettings
 from pellucid.show.studio import app as studio
 from pellucid.show.studio.app import serve, warm_up
+from pellucid.show.studio.request_filter import RequestFilter
 from pellucid.show.style import DARK, LIGHT
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio", "ignore::DeprecationWarning:starlette")
@@ -43,6 +44,45 @@ def test_nothing_is_offered_to_programs(client):
     assert client.get("/gradio_api/info").json()["named_endpoints"] == {}
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert client.get(path).text.count("paths") == 0
+
+
+ASKED = ("GET", "/"), ("GET", "/config"), ("GET", "/theme.css"), ("GET", "/gradio_api/queue/data?session_hash=x")
+ASKED = (
+    *ASKED,
+    ("POST", "/gradio_api/queue/join"),
+    ("POST", "/gradio_api/run/predict"),
+    ("POST", "/gradio_api/upload"),
+)
+ASKED = (*ASKED, ("GET", "/gradio_api/heartbeat/x"), ("GET", "/gradio_api/file=/etc/passwd"), ("GET", "/atlas/x/y"))
+
+
+@pytest.mark.parametrize("given", ["", "?token=", "?token=wrong", "?token=right&token=wrong"])
+def test_no_part_of_a_studio_open_to_a_network_answers_without_the_token(studio, given):
+    """Rejects a guard of the page alone: queues, streams, uploads, files, an atlas and sockets are asked as well."""
+    strange = TestClient(RequestFilter(studio.app._app, 10**6, "right"), base_url="http://192.168.1.7:7860")
+    for method, path in ASKED:
+        asked = path + given.replace("?", "&" if "?" in path else "?")
+        assert strange.request(method, asked).status_code == 401, path
+    with pytest.raises(WebSocketDenialResponse), strange.websocket_connect(f"/gradio_api/queue/join{given}"):
+        pass
+    assert strange.get("/config?token=right").status_code == 200
+
+
+def test_no_way_leads_out_of_what_was_uploaded(client, tmp_path):
+    """Rejects dots, links and encoded signs in a path that begins where uploads lie, and in the name of an upload."""
+    (path,) = client.post("/gradio_api/upload", files={"files": ("../../../escaped.png", b"mine")}).json()
+    folder, secret = Path(path).parent, tmp_path / "secret.txt"
+    assert client.get(f"/gradio_api/file={path}").content == b"mine"
+    secret.write_text("secret")
+    (folder / "link.png").symlink_to(secret)
+    dots = "/".join([".."] * (len(folder.parts) - 1))
+    for way in (
+        f"{dots}{secret}",
+        f"{dots}{secret}".replace("/", "%2f"),
+        f"{dots}{secret}".replace(".", "%2e"),
+        "link.png",
+    ):
+        assert client.get(f"/gradio_api/file={folder}/{way}").status_code in (400, 403, 404), way
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", str(Path(__file__)), str(Path("pyproject.toml").resolve()), "../x"])
