@@ -99,13 +99,12 @@ def studio_kills(count: int) -> Row:
             with load_studio.studio() as (process, port):
                 worked = asyncio.run(working(port, rng.uniform(0, 5)))
                 faults += [] if worked else ["it did not answer"]
-                left = [len(list(Path(folder).rglob("private.png"))), len(list(Path(folder).glob("pellucid-*")))]
-                faults += [f"{left} uploads and folders"] if left != [1, 1] else []
                 if not last:
                     os.kill(process, 9)
+            left = [len(list(Path(folder).rglob("private.png"))), len(list(Path(folder).glob("pellucid-*")))]
+            faults += [f"{left} uploads and folders"] if left != [1 - last, 1 - last] else []
             faults += unreadable(Path(folder))
             files += sum(path.is_file() for path in Path(folder).rglob("*"))
-        faults += [f"{path.name} is left" for path in Path(folder).glob("pellucid-*")]
         del os.environ["TMPDIR"]
     words = f"{files} files that it had written whole; the next one took them away"
     return (

@@ -76,30 +76,25 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
     target = _writable(shown)
     _sweep(target.parent)
     temporary = target.with_name(f".pellucid-{secrets.token_hex(6)}.part{target.suffix}")
-    held = None
     try:
-        held = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        _locked(held)
-        yield temporary
-        os.replace(temporary, target)
+        with _lock(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL):
+            yield temporary
+            os.replace(temporary, target)
     except OSError as error:
         if error.errno is None or error.filename not in (None, os.fspath(temporary)):
             raise  # the block's own business: a file that it reads, say
         raise PellucidError(f"Cannot write '{shown}': {_reason(error)}.") from error
     finally:
         temporary.unlink(missing_ok=True)
-        if held is not None:
-            os.close(held)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder among the temporary files, removed with all in it at the end; that of a killed run, by the next run."""
     _sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=f"pellucid-{secrets.token_hex(6)}.part.") as folder, ExitStack() as at_end:
+    with tempfile.TemporaryDirectory(prefix=f"pellucid-{secrets.token_hex(6)}.part.") as folder, ExitStack() as held:
         with suppress(OSError):  # of Windows, which opens no folders
-            at_end.callback(os.close, held := os.open(folder, os.O_RDONLY))
-            _locked(held)
+            held.enter_context(_lock(folder))
         yield Path(folder)
 
 
@@ -292,24 +287,23 @@ def _sweep(folder: Path) -> None:
             is_folder = entry.is_dir(follow_symlinks=False)
             if not (_UNFINISHED.fullmatch(entry.name) and (is_folder or entry.is_file(follow_symlinks=False))):
                 continue
-            with suppress(OSError):  # another run was quicker, or it is not ours to remove
-                opened = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-                try:
-                    if _locked(opened):
-                        shutil.rmtree(entry.path) if is_folder else os.unlink(entry.path)
-                finally:
-                    os.close(opened)
+            with suppress(OSError), _lock(entry.path) as ours:  # another run was quicker, or it is not ours to remove
+                if ours:
+                    shutil.rmtree(entry.path) if is_folder else os.unlink(entry.path)
 
 
-def _locked(opened: int) -> bool:
-    """Whether the lock on an open file, which it keeps until it is closed, could be had; never where there is none."""
-    if sys.platform == "win32":
-        return False
+@contextmanager
+def _lock(path: StrPath, flags: int = os.O_RDONLY) -> Iterator[bool]:
+    """Open a file or a folder, and hold its lock; whether that could be had: never where there is none."""
+    opened, had = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666), False
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another run has it, or the disk knows no locks
-        return False
-    return True
+        if sys.platform != "win32":
+            with suppress(OSError):  # another run has it, or the disk knows no locks
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                had = True
+        yield had
+    finally:
+        os.close(opened)
 
 
 def _writable(shown: str) -> Path:

@@ -66,8 +66,7 @@ WORK = {
 WRITES = {
     "average": "average mnist-cnn --data digits --out {out}/average.npz",
     "inspect": "inspect mnist-cnn {photo} --out {out}/inside.png --table {out}/inside.csv",
-    "tables": "train mlp-70-30 --data digits --epochs 1 --no-check --tables {out}/tables --curves {out}/curves.png "
-    "--out {out}/net.safetensors",
+    "tables": "train mlp-70-30 --data digits --epochs 1 --no-check --tables {out}/tables --out {out}/net.safetensors",
 }
 """Further commands that write, which are short: for disks that fill."""
 FINISHED = ".png", ".npz"  # what of folders and films is whole once it has a name, and is not made again
