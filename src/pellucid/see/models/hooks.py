@@ -9,7 +9,6 @@ Random numbers that a model draws while it runs come from a generator of its own
 """
 
 import threading
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -106,10 +105,15 @@ class FixedRng:
 
 
 class ForwardRecorder(Reader):
-    """A Reader of the layers at the sites in `wanted`, of the model called `name`, one unit of which may be held."""
+    """A Reader of a model's layers at the sites in `wanted`; `run` is its forward, whose layers have to call `record`.
 
-    def __init__(self, name: str, wanted: Mapping[str, LayerSite], held: HeldUnit | None = None) -> None:
-        self._name, self._wanted, self._held = name, wanted, held
+    run: images, in the order of colors that the model takes -> nothing.
+    """
+
+    def __init__(
+        self, model: HookedModel, wanted: Mapping[str, LayerSite], run: Callable[[Float[Tensor, "..."]], None]
+    ) -> None:
+        self.model, self._wanted, self._run = model, wanted, run
         self._relus = ReluOverride()
         self._runs: dict[Any, int] = {}
         self._recorded: dict[str, LayerOutput] = {}
@@ -117,25 +121,21 @@ class ForwardRecorder(Reader):
         self._recording = False  # another Reader of the same module may run while this one waits
         self._dtype = torch.float32
 
-    @abstractmethod
-    def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        """Run the model's forward; its layers have to call `record`."""
-
     def __call__(self, images: Float[Tensor, "batch channel height width"]) -> dict[str, LayerOutput]:
         """Runs the model as far as the deepest layer that is asked for; raises PellucidError where that fails."""
         self._runs, self._recorded, self._recording, self._dtype = {}, {}, True, images.dtype
         self._rng = FixedRng(images.device) if self._rng is None else self._rng
         try:
             with self._relus, self._rng:
-                self.run(images)
+                self._run(images.flip(1) if self.model.takes_bgr else images)
         except StopForward:
             pass
         except PellucidError:
             raise
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
-                f"The model '{self._name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, though "
-                f"it ran when it was opened; make its forward bear any number of images and gradients, or give "
+                f"The model '{self.model.name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, "
+                f"though it ran when it was opened; make its forward bear any number of images and gradients, or give "
                 f"images of the size that it takes. It said: {summary(error)}"
             ) from error
         finally:
@@ -144,7 +144,7 @@ class ForwardRecorder(Reader):
         for name in self._wanted:
             if name not in self._recorded:
                 raise PellucidError(
-                    f"Layer '{name}' of '{self._name}' did not run this time, though it did when the model was "
+                    f"Layer '{name}' of '{self.model.name}' did not run this time, though it did when the model was "
                     f"opened; choose a layer that always runs."
                 )
         return {name: self._recorded[name] for name in self._wanted}
@@ -159,8 +159,9 @@ class ForwardRecorder(Reader):
         if not self._recording:
             return output
         self._runs[module] = run = self._runs.get(module, 0) + 1
-        if self._held is not None and self._held.site.module is module and self._held.site.run == run:
-            output = self._held.in_place_of(output)
+        held = self.model.held
+        if held is not None and held.site.module is module and held.site.run == run:
+            output = held.in_place_of(output)
         for name, site in self._wanted.items():
             if site.module is module and site.run == run:
                 given = first_tensor(output)

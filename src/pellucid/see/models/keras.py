@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.data.scaling import Scaling
@@ -100,20 +99,10 @@ class KerasModel(HookedModel):
     def reading(self, layers: Sequence[str]) -> Iterator[Reader]:
         """A Reader of these layers; inside the block their calls are recorded."""
         wanted = {self.layer(name).name: self.sites[name] for name in layers}
-        reader = _Reader(self, wanted)
+        values = _values(self.module)
+        reader = ForwardRecorder(self, wanted, lambda images: _run(self.module, self.form(images), values))
         with lock, evaluating(self.module), recording_calls(self.modules(wanted), reader.record):
             yield reader
-
-
-class _Reader(ForwardRecorder):
-    def __init__(self, model: KerasModel, wanted: Mapping[str, LayerSite]) -> None:
-        super().__init__(model.name, wanted, model.held)
-        self._model = model
-        self._values = _values(model.module)
-
-    def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        ordered = images.flip(1) if self._model.takes_bgr else images
-        _run(self._model.module, self._model.form(ordered), self._values)
 
 
 def stated_scaling(model: Any) -> Scaling | None:

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
@@ -61,9 +60,16 @@ class TorchModel(HookedModel):
         """A Reader of these layers; inside the block the module is in eval mode and carries forward hooks."""
         wanted = {self.layer(name).name: self.sites[name] for name in layers}
         with lock, evaluating(self.module), ExitStack() as hooks:
-            reader = _Reader(self, wanted, _weights(self.module, self.channels_last, self.device))
+            weights = _weights(self.module, self.channels_last, self.device)
+
+            def run(images: Tensor) -> None:
+                views = {name: weight.detach() for name, weight in weights.items()}  # a forward may put others there
+                with _slow_attention():
+                    functional_call(self.module, views, (images.to(self.dtype, copy=True),), tie_weights=False)
+
+            reader = _Reader(self, wanted, run)
             for module in self.modules(wanted):
-                hooks.enter_context(module.register_forward_hook(reader.hook))
+                hooks.enter_context(module.register_forward_hook(lambda one, _, output: reader.record(one, output)))
             yield reader
 
     def folded(self, layers: Sequence[str]) -> "TorchModel":
@@ -117,26 +123,14 @@ class TorchModel(HookedModel):
 
 
 class _Reader(ForwardRecorder):
-    def __init__(self, model: TorchModel, wanted: dict[str, LayerSite], weights: dict[str, Tensor]) -> None:
-        super().__init__(model.name, wanted, model.held)
-        self._model, self._weights = model, weights
-
-    def run(self, images: Float[Tensor, "batch channel height width"]) -> None:
-        weights = {name: weight.detach() for name, weight in self._weights.items()}  # a forward may put others there
-        ordered = images.flip(1) if self._model.takes_bgr else images
-        with _slow_attention():
-            functional_call(self._model.module, weights, (ordered.to(self._model.dtype, copy=True),), tie_weights=False)
+    model: TorchModel
 
     @property
     def supports_bfloat16(self) -> bool:
-        return self._model.dtype == torch.float32
+        return self.model.dtype == torch.float32
 
     def bfloat16(self) -> torch.autocast:
-        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self.supports_bfloat16)
-
-    def hook(self, module: nn.Module, inputs: Any, output: Any) -> Any:
-        del inputs
-        return self.record(module, output)
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.supports_bfloat16)
 
 
 def open_module(
