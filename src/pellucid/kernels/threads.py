@@ -46,13 +46,9 @@ def shards(count: int, size: int = SHARD) -> list[slice]:
 _worker = threading.local()
 
 
-def _become_worker() -> None:
-    _worker.busy = True
-
-
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="pellucid", initializer=_become_worker)
+    return ThreadPoolExecutor(threads, "pellucid", setattr, (_worker, "busy", True))
 
 
 if hasattr(os, "register_at_fork"):  # threads do not come along into a process that is forked

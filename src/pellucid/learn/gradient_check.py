@@ -228,8 +228,6 @@ def _with_ridge(network: Network, gradients: Parameters, strength: float) -> Par
 
 
 def _doubled(trace: Trace) -> Trace:
-    """The pass with all that it found in double precision."""
-
     def doubled(found: Any) -> Any:
         if isinstance(found, tuple):
             return tuple(map(doubled, found))

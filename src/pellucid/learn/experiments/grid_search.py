@@ -175,7 +175,8 @@ class _Plan:
         else:
             net, data = network_for(architecture, self.data, **own), self.data
         seconds = perf_counter() - begin
-        path = None if folder is None else folder / f".{_digest(self.names, values)}.safetensors"
+        digest = hashlib.blake2b(repr((self.names, as_text(values))).encode(), digest_size=8).hexdigest()
+        path = None if folder is None else folder / f".{digest}.safetensors"
         settings = settings.model_copy(update={"test": True, "checkpoint": path, "resume": path is not None})
         trainer = Trainer(net, data, settings)
         try:
@@ -224,10 +225,6 @@ def _listed(name: str, values: object) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Iterable) or not (found := list(values)):
         raise PellucidError(f"Setting '{name}' is to take {values!r:.60}; give a list of at least one value.")
     return found
-
-
-def _digest(names: tuple[str, ...], values: Values) -> str:
-    return hashlib.blake2b(repr((names, as_text(values))).encode(), digest_size=8).hexdigest()
 
 
 def _resumed(folder: Path, plan: _Plan) -> dict[tuple[str, ...], Run]:

@@ -83,7 +83,6 @@ TABLES = {"weight": "weights", "bias": "biases", "mean": "means", "variance": "v
 
 
 def _weighted(names: Mapping[str, object]) -> list[str]:
-    """The layers with weights, in their order."""
     return [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
 
 

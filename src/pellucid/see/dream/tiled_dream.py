@@ -121,7 +121,6 @@ class TiledDream:
     def _make_level(
         self, number: int, choice: UnitChoice, cells: Sequence[int] | None, area: Change | None, means: Tensor | None
     ) -> TileLevel:
-        """The tiles that are dreamt, each with its unit."""
         tiles = self._tiling(2**number, even=cells is not None)
         dreamt = torch.ones(len(tiles), dtype=torch.bool)
         if area is not None:

@@ -86,18 +86,13 @@ def load_model(keras: Any, path: StrPath) -> Any:
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         if is_zipped:
             model.load_weights(checked)
-        else:
-            _load_legacy_weights(model, checked)
+        else:  # Keras' own door takes such a file for another kind by its name
+            import h5py
+            from keras.src.legacy.saving.legacy_h5_format import load_weights_from_hdf5_group
+
+            with h5py.File(checked, "r") as file:
+                load_weights_from_hdf5_group(file["model_weights"], model)
     return model
-
-
-def _load_legacy_weights(model: Any, path: Path) -> None:
-    """Fill a model from an .h5 file that holds it; Keras' own door takes such a file for another kind by its name."""
-    import h5py
-    from keras.src.legacy.saving.legacy_h5_format import load_weights_from_hdf5_group
-
-    with h5py.File(path, "r") as file:
-        load_weights_from_hdf5_group(file["model_weights"], model)
 
 
 def load_weights(model: Any, path: StrPath) -> Any:

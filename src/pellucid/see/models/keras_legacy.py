@@ -67,7 +67,6 @@ def _input_shape(part: Mapping[str, Any]) -> Any:
 
 
 def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a layer of Keras 3 is made with."""
     kept = {key: value for key, value in config.items() if key not in UNUSED and not key.endswith(TRAINING)}
     kept = {key: value for key, value in kept.items() if key not in GONE or value != GONE[key]}
     if "theta" in kept:

@@ -154,7 +154,6 @@ class _Pass(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, network: Network, layer: str) -> tuple[Tensor, Tensor | None]:
-        """Shard by shard."""
         batch = images.detach().numpy()
         # Without convolutions a batch stays whole: its products are what threads share.
         parts = shards(len(batch), _shard(len(batch))) if network.sharded else network.shards(len(batch))
@@ -171,7 +170,6 @@ class _Pass(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
-        """Shard by shard."""
         given = [None if gradient is None else gradient.numpy() for gradient in gradients]
         dtype = next((gradient.dtype for gradient in given if gradient is not None), None)
         if dtype is None:

@@ -87,13 +87,11 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, before: Tensor, after: Tensor, mode: ReluOverride) -> Tensor:
-        """`after`, as it is."""
         ctx.mode = mode
         return after.view_as(after)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """The gradient, sent to one of the two inputs image by image."""
         passing = ctx.mode.passing
         if passing is None or len(passing) != len(gradient):
             return None, gradient, None

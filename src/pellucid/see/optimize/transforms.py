@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -31,6 +32,7 @@ Keys and steps are whole numbers from which an image's random numbers follow, as
 
 USUAL = {"jitter": 4.0, "zoom": 0.05, "rotate": 5.0, "pixel_noise": 0.0, "pad": 0.0}
 _DRAWS = 9  # numbers for a view: scale, angle, shift; a crop's share, and four for where its middle is
+_STEP, _FIRST, _SECOND = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB]).view(np.int64).tolist()
 _CROP_SPREAD = 0.3  # of the middles of crops, in half sides of the image
 
 
@@ -38,7 +40,7 @@ def uniform(keys: Int64[Tensor, "batch"], step: Int64[Tensor, "batch"], count: i
     """`count` numbers in [0, 1) for each image, from its key and step alone."""
     counter = torch.arange(count, dtype=torch.int64, device=keys.device)
     state = _mixed(_mixed(keys)[:, None] + step[:, None])
-    bits = _mixed(state + counter * _constant(0x9E3779B97F4A7C15))
+    bits = _mixed(state + counter * _STEP)
     return ((bits >> 40) & 0xFFFFFF).to(torch.float32) / 2**24
 
 
@@ -140,16 +142,12 @@ def _moved(images: Tensor, affine: Tensor, beyond: str) -> Tensor:
 
 def _mixed(bits: Tensor) -> Tensor:
     """SplitMix64's finalizer; int64 wraps around as it has to."""
-    bits = bits + _constant(0x9E3779B97F4A7C15)
-    bits = (bits ^ _shifted(bits, 30)) * _constant(0xBF58476D1CE4E5B9)
-    bits = (bits ^ _shifted(bits, 27)) * _constant(0x94D049BB133111EB)
+    bits = bits + _STEP
+    bits = (bits ^ _shifted(bits, 30)) * _FIRST
+    bits = (bits ^ _shifted(bits, 27)) * _SECOND
     return bits ^ _shifted(bits, 31)
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
     """To the right, zeros coming in: int64 has a sign, which `>>` would copy."""
     return (bits >> places) & ((1 << (64 - places)) - 1)
-
-
-def _constant(unsigned: int) -> int:
-    return unsigned - 2**64 if unsigned >= 2**63 else unsigned

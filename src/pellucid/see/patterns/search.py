@@ -355,7 +355,6 @@ class _Ascents:
         return torch.nonzero(silent).flatten()
 
     def note_start(self, images: JobImages, numbers: Jobs) -> None:
-        """Remember which of these jobs are active for their starts."""
         self._note_active(self._values(self.target.select(numbers), self._shown(images)), numbers)
 
     def _note_active(self, values: JobValues, numbers: Jobs) -> None:
