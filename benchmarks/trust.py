@@ -37,7 +37,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("evaluate mnist-cnn --data {}", "digits", "mnist"),
     "average": ("average mnist-cnn --out {out}/average.png --data {}", "digits", "mnist"),
     "inspect": ("inspect efficientnet-lite0 --out {out}/inside.png {}", "flower.jpg", "{out}/large.jpg"),
-    "patterns": ("patterns efficientnet-lite0 blocks.10 --steps 4 --out {out}/patterns.npz {}", "--units 0", ""),
+    "patterns": ("patterns efficientnet-lite0 blocks.0 --steps 4 --out {out}/patterns.npz {}", "--units 0", ""),
     "atlas": (
         "atlas mnist-cnn --steps 6 --variants 1 --layers conv1 --out {out}/atlas --data {}",
         "digits",
@@ -45,7 +45,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "dream": ("dream --size 320 --steps 4 --out {out}/dream.png {}", "flower.jpg", "{out}/large.jpg"),
     "dream size": ("dream flower.jpg --steps 4 --out {out}/dream.png --size {}", "320", "640"),
-    "judge": ("judge mnist-cnn conv1 --data digits {}", "--units 0", "--units 0-7"),
+    "judge": ("judge mnist-cnn conv1 --data digits {}", "--units 0", ""),
 }
 """Each command, and what stands in the place of `{}`: little, and more."""
 
