@@ -10,7 +10,7 @@ from pellucid.data import mnist
 from pellucid.data.load import load_data
 from pellucid.data.scaling import unit_pixels
 from pellucid.data.splits import Data, Split
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, PellucidWarning
 
 BYTES = np.random.default_rng(0).integers(0, 256, (60, 3, 5), np.uint8)
 LABELS = np.repeat(np.arange(3), 20)
@@ -114,9 +114,9 @@ def test_what_is_no_data_set_is_one_sentence(
 
 def test_files_that_make_no_data_are_one_sentence(tmp_path: Path) -> None:
     """Rejects images that were scaled twice, labels of another length, and pixels that are no bytes."""
-    write_csv(tmp_path / "dark.csv", Split(WHOLE.images / 255, LABELS))
+    np.savez(tmp_path / "dark.npz", images=WHOLE.images / 255, labels=LABELS)
     with pytest.raises(PellucidError, match="brightest pixel of 'dark' is 1 of 255, as if it were scaled twice"):
-        load_data(tmp_path / "dark.csv")
+        load_data(tmp_path / "dark.npz")
     write_idx(tmp_path / "images", BYTES)
     with pytest.raises(PellucidError, match="not one clear pair of IDX files"):
         load_data(tmp_path)
@@ -127,6 +127,21 @@ def test_files_that_make_no_data_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PellucidError, match="holds int16 numbers"):
         load_data(tmp_path)
     assert mnist.SUBFOLDER == "mnist"
+
+
+@pytest.mark.parametrize(("levels", "white"), [(1, 1), (15, 16), (16, 16), (63, 64), (100, 128)])
+def test_whole_numbers_of_another_range_are_told_and_read_as_such(tmp_path: Path, levels: int, white: int) -> None:
+    """Rejects digits from 0 to 16 that are nearly black, a white of each split's own, and one that is guessed in
+    silence."""
+    numbers = np.rint(WHOLE.images * levels).astype(np.uint8)
+    numbers[30:] //= 2
+    for name, part in ("train", numbers[:30]), ("test", numbers[30:]):
+        write_csv(tmp_path / f"{name}.csv", Split(part / 255, LABELS[:30]))
+    with pytest.warns(
+        PellucidWarning, match=rf"largest pixel of .* is {levels}, so {white} is taken for white; if 255"
+    ):
+        data = load_data(tmp_path)
+    assert data.test.images == pytest.approx(numbers[30:] / white)
 
 
 @pytest.fixture

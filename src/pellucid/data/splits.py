@@ -364,7 +364,7 @@ def validate_images(images: np.ndarray) -> np.ndarray:
         raise PellucidError("Images hold NaN; every pixel must be a number in [0, 1].")
     if low < 0 or high > 1:
         raise PellucidError(
-            f"Pixels run from {low:g} to {high:g}; need [0, 1], so rescale them (bytes: divide by 255)."
+            f"Pixels run from {low:g} to {high:g}; need [0, 1], so divide them by what white is, 255 of bytes."
         )
     return images.astype(np.float32, copy=False)
 

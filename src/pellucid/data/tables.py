@@ -8,8 +8,8 @@ header has one such as "28x28" (height x width) or "3x32x32", as the widely pass
 square of one channel. Labels are numbers, or words, which name the classes; their column is the one
 that is called so, or the end with fewer gaps and more even counts. pandas' column of row numbers is left out. In an
 NPZ, the names of Keras (x_train, y_train) and MedMNIST (val_images) are known, too.
-Pixels of a CSV and of integer arrays are always 0 to 255, those of floats always 0 to 1; nothing is guessed from the
-values. No pickle is ever read.
+Pixels of a CSV and of integer arrays are 0 to 255 here, those of floats 0 to 1; `load` finds a lower white than 255.
+No pickle is ever read.
 """
 
 import csv
