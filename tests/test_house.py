@@ -11,9 +11,10 @@ import pytest
 from sources import SOURCE, module_name
 
 # What each room may import beside itself.
-BASE = {"errors", "files", "settings", "progress", "executors"}
+BASE = {"errors", "signatures", "files", "settings", "progress", "executors"}
 ROOMS = {
     "errors": set(),
+    "signatures": {"errors"},
     "files": {"errors"},
     "settings": {"errors"},
     "progress": {"errors"},

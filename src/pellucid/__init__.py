@@ -7,6 +7,8 @@ neither PyTorch nor Numba, so that scripts and `pellucid --help` start at once.
 """
 
 import os
+import sys
+from typing import Any
 
 import lazy_loader
 
@@ -16,12 +18,23 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _from_room, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 _OLD_NAMES = {"zoomed": "zoom"}  # of the last release
+_CHECKED: set[str] = {"PellucidError"}
 
 
 def __getattr__(name: str) -> object:
-    """The object of that name, imported from its room; AttributeError for a name that the front door lacks."""
+    """The object of that name, imported from its room; AttributeError for a name that the front door lacks.
+
+    From then on, in its room, too, it refuses in a sentence what does not fit its signature.
+    """
     if name == "__version__":
         from importlib.metadata import version
 
         return version("pellucid")
-    return _from_room(_OLD_NAMES.get(name, name))
+    found: Any = _from_room(name := _OLD_NAMES.get(name, name))
+    if found.__name__ not in _CHECKED:
+        from pellucid.signatures import checked
+
+        _CHECKED.add(name)
+        globals()[name] = found = checked(found)
+        setattr(sys.modules[found.__module__], name, found)
+    return found

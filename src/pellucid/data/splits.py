@@ -53,7 +53,7 @@ class Split:
     given: Int64[np.ndarray, "image"] | None
     classes: tuple[str, ...]
 
-    def __init__(self, images: Any, labels: Any = None, classes: Any = ()) -> None:
+    def __init__(self, images: Any, labels: Any = None, classes: Iterable[Any] = ()) -> None:
         images = images if isinstance(images, Pictures) else validate_images(np.asarray(images))
         object.__setattr__(self, "images", images)
         if labels is not None and np.asarray(labels).dtype.kind == "U":

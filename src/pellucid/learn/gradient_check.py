@@ -172,6 +172,7 @@ def check_gradients(
     network.checked_labels(labels, len(images))
     ridge = float(network.recipe.get("ridge", 0.0)) if ridge is None else ridge
     smoothing = float(network.recipe.get("label_smoothing", 0.0)) if smoothing is None else smoothing
+    TrainSettings.of(seed=seed, ridge=ridge, label_smoothing=smoothing)  # raises where one is out of range
     double = network.astype(np.float64)
     x = double.to_batch_last(double.checked(images))
     rng = np.random.default_rng(seed)

@@ -107,6 +107,7 @@ def scan_clusters(
     own = {name: value for name, value in settings.items() if name in KMeansSettings.model_fields}
     wanted = KMeansSettings.of(**own)
     scan = ScanSettings.of(**{name: value for name, value in settings.items() if name not in own})
+    seed = TrainSettings.of(seed=seed).seed
     points = points_of(np.asarray(data.train.images), clustered, wanted, seed)
     chosen = np.random.default_rng(seed).permutation(len(points))[: scan.sample]
     for count in scan.counts:

@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from pellucid.errors import PellucidError, require_known, unknown
+from pellucid.errors import PellucidError
 from pellucid.learn.activations import ACTIVATIONS
+from pellucid.signatures import require_fit
 
 MOST = 2**24  # of whatever a layer has; what is larger is a mistake, or somebody's joke
 
@@ -67,14 +68,7 @@ class LayerType(ABCMeta):
 
     def __call__(cls, *given: Any, **named: Any) -> Any:
         """The layer; raises PellucidError for an unknown argument, and where there are too few or too many."""
-        takes = signature(cls.__init__)  # type: ignore[misc]
-        own = [name for name in takes.parameters if name != "self"]
-        if not any(one.kind is one.VAR_KEYWORD for one in takes.parameters.values()):
-            require_known(f"argument of {cls.__name__}", named, own)
-        try:
-            takes.bind(cls, *given, **named)
-        except TypeError as error:
-            raise PellucidError(f"{cls.__name__} takes {', '.join(own) or 'nothing'}: {error}.") from None
+        require_fit(cls.__name__, signature(cls.__init__), (cls, *given), named)  # type: ignore[misc]
         return super().__call__(*given, **named)
 
 
@@ -96,11 +90,9 @@ class Layer(metaclass=LayerType):
             KINDS[kind] = cls
 
     def __post_init__(self) -> None:
-        """Raises PellucidError for a field that is not as its type says: a Count, a Size, a Share, a Literal's word."""
+        """Raises PellucidError for a field that is not as its type says: a Count, a Size, a Share."""
         for item in fields(self):
             given, kinds = getattr(self, item.name), (item.type, *get_args(item.type))
-            if get_origin(item.type) is Literal and given not in kinds:
-                raise unknown(item.name, given, kinds[1:])
             checks = [check for kind in kinds for check in getattr(kind, "__metadata__", ())]
             for check in checks if given is not None or NoneType not in kinds else ():
                 check(f"A {self.kind} layer's {item.name}", given)

@@ -23,6 +23,7 @@ from pellucid.see.models.base import Model
 from pellucid.see.models.devices import own_defaults
 from pellucid.see.models.open import open_model
 from pellucid.see.optimize.batches import batch_size_for
+from pellucid.see.validation import as_array
 
 MOST_SHOWN = 128  # maps or neurons of a layer that a notebook shows
 LARGEST = 512  # images worked on at once
@@ -122,7 +123,7 @@ def inspect(
     with NaN or infinity.
     """
     opened = open_model(model)
-    array = read_photo(image).over() if isinstance(image, str | os.PathLike) else np.asarray(image, dtype=np.float32)
+    array = read_photo(image).over() if isinstance(image, str | os.PathLike) else as_array(image, "The image")
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3:
         raise PellucidError(f"The image has shape {array.shape}; give one image, (channel, height, width).")

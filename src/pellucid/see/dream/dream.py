@@ -35,6 +35,7 @@ from pellucid.see.models.base import Model, Reader
 from pellucid.see.models.devices import own_defaults
 from pellucid.see.objectives.units import WHOLE_LAYER
 from pellucid.see.optimize.parametrizations import Box
+from pellucid.see.validation import as_array
 from pellucid.settings import DreamSettings
 
 ONLY_OF = {"tiles": {"levels", "rounds", "tolerance", "patience"}, "octaves": {"octaves", "scale", "jitter", "tile"}}
@@ -277,7 +278,7 @@ def as_photo(photo: StrPath | Photo | ArrayLike, what: str = "photo") -> Photo:
         return photo
     if isinstance(photo, str | os.PathLike):
         return read_photo(photo)
-    array = np.asarray(photo, dtype=np.float32)
+    array = as_array(photo, f"The {what}")
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3 or len(array) not in (1, 3) or array.size == 0:
         raise PellucidError(f"The {what} has shape {np.shape(photo)}; give (1 or 3, height, width) or (height, width).")

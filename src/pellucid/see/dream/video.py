@@ -48,7 +48,7 @@ def video(
     options = what.settings.for_octaves()
     asked = {"method": "octaves", **asked, "frame": 0, "progress": ignore_progress}
     for picture in pictures:
-        start = None if before is None else _moved(*before, limit_size(as_photo(picture), options.size).image)
+        start = None if not before else _moved(*before, limit_size(as_photo(picture), options.size).image)
         steps = options.steps if start is None else math.ceil(options.steps / SHARE)
         dreamt = _leveled(dream(picture, what.model, **{**asked, "start": start, "steps": steps}))
         before = dreamt.before, dreamt.change

@@ -127,7 +127,7 @@ def judge(
     elif units is not None:
         raise PellucidError("Patterns that are given have their own units; leave out units.")
     found = list(patterns) if isinstance(patterns, list | tuple) else [patterns]
-    for one in found:
+    for one in found or [None]:
         if not isinstance(one, Patterns) or one.layer != layer or one.images.shape[1:] != opened.input_shape:
             raise PellucidError(f"The patterns are {one!r:.100}; give those of '{layer}' of '{opened.name}'.")
     if len(found) == 1:
