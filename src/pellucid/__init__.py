@@ -8,7 +8,6 @@ neither PyTorch nor Numba, so that scripts and `pellucid --help` start at once.
 
 import os
 import sys
-from typing import Any
 
 import lazy_loader
 
@@ -18,7 +17,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _from_room, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 _OLD_NAMES = {"zoomed": "zoom"}  # of the last release
-_CHECKED: set[str] = {"PellucidError"}
 
 
 def __getattr__(name: str) -> object:
@@ -30,11 +28,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("pellucid")
-    found: Any = _from_room(name := _OLD_NAMES.get(name, name))
-    if found.__name__ not in _CHECKED:
-        from pellucid.signatures import checked
+    from pellucid.signatures import checked
 
-        _CHECKED.add(name)
-        globals()[name] = found = checked(found)
-        setattr(sys.modules[found.__module__], name, found)
+    found = globals()[name] = checked(_from_room(_OLD_NAMES.get(name, name)))
+    setattr(sys.modules[found.__module__], found.__name__, found)
     return found

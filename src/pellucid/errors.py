@@ -47,7 +47,7 @@ SYNONYMS = {
     "steps": ("iterations", "iters", "n_steps", "num_steps", "max_iter"), "units": ("unit", "channel", "neuron"),
     "epochs": ("n_epochs", "num_epochs", "iterations"), "stride": ("strides",), "dilation": ("dilation_rate",),
     "maps": ("filters", "channels", "out_channels"), "kernel": ("kernel_size",), "window": ("size", "pool_size"),
-    "version": ("V",),
+    "version": ("V",), "input_shape": ("shape",),
 }  # fmt: skip
 """Names of ours -> what the field's other tools call the same."""
 

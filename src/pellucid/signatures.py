@@ -17,25 +17,36 @@ UNJUDGED = (Any, Annotated, Parameter.empty)
 
 
 def checked(thing: Any) -> Any:
-    """The function, or the class with its public methods, which raises PellucidError as `require_fit` does."""
+    """The function, or the class with its public methods, which raises PellucidError as `require_fit` does.
+
+    So do then the classes of ours that it says it returns.
+    """
+    if "_is_checked" in vars(thing):
+        return thing
     if isinstance(thing, type):
+        thing._is_checked = True  # type: ignore[attr-defined]
         for name, own in [*vars(thing).items()]:
-            if isinstance(own, FunctionType) and (name == "__init__" or name[0] != "_"):
+            if isinstance(own, classmethod):
+                setattr(thing, name, classmethod(checked(own.__func__)))
+            elif isinstance(own, FunctionType) and (name == "__init__" or name[0] != "_"):
                 setattr(thing, name, checked(own))
         return thing
     takes, what = signature(thing), thing.__qualname__.removesuffix(".__init__")
+    if isinstance(takes.return_annotation, type) and takes.return_annotation.__module__.startswith("pellucid"):
+        checked(takes.return_annotation)
 
     @wraps(thing)
     def judged(*given: Any, **named: Any) -> Any:
         require_fit(what, takes, given, named)
         return thing(*given, **named)
 
+    judged._is_checked = True  # type: ignore[attr-defined]
     return judged
 
 
 def require_fit(what: str, takes: Signature, given: Sequence[Any], named: Mapping[str, Any]) -> None:
     """Raise PellucidError for an argument that is unknown, missing, or not as the signature of `what` has it."""
-    own = [name for name in takes.parameters if name != "self"]
+    own = [name for name in takes.parameters if name not in ("self", "cls")]
     if not any(one.kind is one.VAR_KEYWORD for one in takes.parameters.values()):
         require_known(f"argument of {what}", named, own)
     try:
