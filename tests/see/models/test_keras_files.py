@@ -57,6 +57,20 @@ def saved(model, path):
     return path
 
 
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_operators_between_layers_come_back(tmp_path, suffix):
+    """Rejects x + y that is taken for the layer Add, of the same name: no ConvNeXt that was saved today opens."""
+    given = keras.Input((8, 6, 2))
+    maps = keras.layers.Conv2D(2, 3, padding="same", name="conv")(given)
+    out = keras.layers.Dense(3)(keras.layers.Flatten()(maps * 2.0 + (keras.layers.Add()([maps, given]) - given)))
+    model = keras.Model(given, out)
+    images = np.random.default_rng(0).random((3, 2, 8, 6), np.float32)
+    opened = open_model(saved(model, tmp_path / f"sums.{suffix}"))
+    with opened.reading([opened.layers[-1].name]) as read:
+        found = read(opened.prepared(images))[opened.layers[-1].name].output
+    assert found.detach().numpy() == pytest.approx(model.predict(np.moveaxis(images, 1, -1), verbose=0), abs=1e-5)
+
+
 def with_config(path, change, out):
     """The same file with another description, whatever its kind."""
     shutil.copy(path, out)

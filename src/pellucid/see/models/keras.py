@@ -282,9 +282,10 @@ def _probe(
         try:
             probe.look(run, shape, device, torch.float32)
         except Exception as error:  # whatever a person's own code raises
+            is_told = None not in (getattr(model, "input_shape", None) or (None, None))[1:]
+            fix = "though it says so: make it run in Keras on PyTorch" if is_told else "give its own input_shape"
             raise PellucidError(
-                f"The Keras model '{name}' does not run on images of shape {shape}; give its own input_shape=(channel, "
-                f"height, width). It said: {summary(error)}"
+                f"The Keras model '{name}' does not run on images of shape {shape}; {fix}. It said: {summary(error)}"
             ) from error
     holders = {
         path: layer for layer, path in paths.items() if layer.weights and not layer._flatten_layers(include_self=False)

@@ -8,6 +8,7 @@ training needs (initializers, regularizers, constraints) is left out.
 import json
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 MODULES = {"Sequential": "keras", "Model": "keras"} | dict.fromkeys(
@@ -22,6 +23,7 @@ GONE = {"groups": 1, "noise_shape": None} | dict.fromkeys(
 """Arguments that some layers no longer have -> the value at which they do nothing."""
 UNUSED = ("batch_input_shape", "trainable", "rng_type", "query_shape", "key_shape", "value_shape")
 SINGLE = ("axis", "input_layers", "output_layers")  # which were lists, even of one
+OPERATIONS = "keras.src.ops.numpy"
 TRAINING = ("_initializer", "_regularizer", "_constraint")
 
 
@@ -44,7 +46,11 @@ def _modern(keras: Any, part: Any) -> Any:
     if name == "Policy":  # of precision
         return config["name"]
     is_layer = isinstance(name, str) and isinstance(getattr(keras.layers, name, None), type)
-    is_foreign = not re.match(r"(tf_)?keras\b", str(part.get("module", "keras")))
+    nodes = part.get("inbound_nodes") or [None]
+    several = isinstance(nodes[0], Mapping) and len(nodes[0].get("args", ())) > 1
+    if several and "module" not in part and hasattr(import_module(OPERATIONS), str(name)):  # x + y, not the layer Add
+        return {**part, "module": OPERATIONS, "registered_name": None}
+    is_foreign = not re.match(r"(tf_)?keras\b(?!.*\bops\b)", str(part.get("module", "keras")))
     if is_foreign or not (is_layer or name in MODULES):
         return part
     config = _arguments({"name": None, "layers": config} if isinstance(config, list) else config)

@@ -3,7 +3,7 @@
 import copy
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from numbers import Integral
@@ -30,12 +30,6 @@ from pellucid.see.models.network import open_network
 from pellucid.see.models.torch import open_module
 
 _known: WeakSet[Model] = WeakSet()  # of kinds of a person's own, which give what they declare
-_KINDS: dict[str, tuple[Any, str]] = {  # of options, and what they are in words
-    "weights": (str | os.PathLike, "a file"),
-    "classes": (Iterable, "a list of their names"),
-    "units_axis": (Mapping, "layers' names, each with a whole number"),
-    "directions": (Mapping, "layers' names, each with vectors or a file"),
-}
 _RANDOM = ("timm", "torchvision")  # libraries whose functions make random weights unless told otherwise
 
 
@@ -82,11 +76,10 @@ def open_model(
     given: dict[str, Any] = {"input_shape": input_shape, "scaling": scaling, "weights": weights, "classes": classes,
              "units_axis": units_axis, "directions": directions, "spectrum": spectrum}  # fmt: skip
     options = {**options, **{name: value for name, value in given.items() if value is not None}}
-    for name, (kind, words) in _KINDS.items():
-        if name in options and not isinstance(options[name], kind):
-            raise PellucidError(f"{name} is {options[name]!r:.60}; give {words}.")
     if not all(isinstance(axis, Integral) for axis in options.get("units_axis", {}).values()):
-        raise PellucidError(f"units_axis is {options['units_axis']!r:.60}; give {_KINDS['units_axis'][1]}.")
+        raise PellucidError(
+            f"units_axis is {options['units_axis']!r:.60}; give layers' names, each with a whole number."
+        )
     if "weights" in options:
         found = replace(found, model=_with_weights(found, options["weights"], source), random="")
     if found.random:
