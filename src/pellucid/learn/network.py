@@ -221,9 +221,8 @@ class Network:
         return np.ascontiguousarray(x, self.dtype) if self.sharded else x.astype(self.dtype, copy=False)
 
     def measure_scaling(self, images: Float[Array, "batch channel height width"]) -> None:
-        """Where the scaling is by the features of the training images, and was not measured yet: of these."""
-        if self.scaling is None:
-            self.scaling = Scaling.measured(images, per="feature", least=FAINT)
+        """Scale by the features of these, the training images."""
+        self.scaling = Scaling.measured(images, per="feature", least=FAINT)
 
     def checked(self, images: Array) -> Array:
         """The images, or a PellucidError where their shape is not that of the network's input."""

@@ -3,9 +3,9 @@
 Tensors that lie on another device, require gradients or are bfloat16 are refused by NumPy itself; here they are copied.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -63,12 +63,15 @@ def require_effect(settings: PatternSettings, kind: str, idle: Iterable[str]) ->
             )
 
 
-def require_in_range(owner: Any, **others: Any) -> None:
-    """Raises PellucidError for a field of a dataclass that is out of the range of the setting of its name.
+class InRange:
+    """A dataclass that raises PellucidError for a field out of the range of the setting of its name.
 
-    others: more settings to hold to their ranges.
+    called: fields -> the settings that they are, where these have other names.
     """
-    named = {field.name: getattr(owner, field.name) for field in fields(owner)}
-    PatternSettings.of(
-        **{name: given for name, given in named.items() if name in PatternSettings.model_fields}, **others
-    )
+
+    called: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        own: Any = self
+        named = {self.called.get(field.name, field.name): getattr(self, field.name) for field in fields(own)}
+        PatternSettings.of(**{name: given for name, given in named.items() if name in PatternSettings.model_fields})

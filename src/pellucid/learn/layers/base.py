@@ -97,12 +97,12 @@ class Layer(metaclass=LayerType):
             for check in checks if given is not None or NoneType not in kinds else ():
                 check(f"A {self.kind} layer's {item.name}", given)
 
-    @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
-        """The shape of one image's output for that of its input, both without the batch.
+        """The shape of one image's output for that of its input, both without the batch; the same, unless overridden.
 
         Raises PellucidError where the input does not fit.
         """
+        return shape
 
     def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
         """Name -> shape of the parameters for an input of this shape; weights have two axes or more, biases one."""

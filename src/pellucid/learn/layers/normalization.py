@@ -34,9 +34,6 @@ class BatchNorm(Layer):
     kind: ClassVar[str] = "norm"
     couples: ClassVar[bool] = True
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
-
     def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
         return dict.fromkeys(PARTS, shape[:1])
 
@@ -91,9 +88,6 @@ class Dropout(Layer):
     rate: Share = 0.5
     kind: ClassVar[str] = "dropout"
     couples: ClassVar[bool] = True
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
         return x, None

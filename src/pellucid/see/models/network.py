@@ -1,7 +1,4 @@
-"""Networks of `learn` as Models: their passes forward and backward are learn's own, PyTorch only calls them.
-
-open_network: Network -> NetworkModel
-_Pass: images (batch, channel, height, width) in model space -> a layer's output and pre-activation; backward: learn's
+"""Networks: one of `learn` -> a Model; its passes forward and backward are learn's own, PyTorch only calls them.
 
 One `torch.autograd.Function` is all that autograd sees of the network, so every objective and parametrization works on
 it and no formula is written twice. The network runs with the last activation left out, and then applies it, and the

@@ -1,6 +1,4 @@
-"""Receptive fields: which pixels each position of a map can see at all.
-
-field_by_nan: images -> a map, by running the model -> ReceptiveField
+"""Receptive fields: a map, by running the model -> which pixels each of its positions can see at all.
 
 Rows of pixels are set to NaN, and every position that becomes NaN depends on them. Unlike a gradient, NaN passes
 maxima, silent rectifiers and weights of zero, so the result is what the architecture sees, not what one image happened

@@ -1,6 +1,4 @@
-"""PyTorch: any `torch.nn.Module` as a Model, its layers found by one forward and recorded by hooks.
-
-open_module: module -> Model;  its Reader: images -> the module's forward, stopped at the deepest layer asked for
+"""PyTorch: any `torch.nn.Module` -> a Model, its layers found by one forward and recorded by hooks.
 
 Every submodule whose output has units is a layer under its own dotted name; one that runs several times in a forward is
 listed once for each earlier run as well ("relu:1", "relu:2"; plain "relu" is the last). Hooks and training flags are

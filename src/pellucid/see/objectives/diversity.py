@@ -1,7 +1,4 @@
-"""Diversity: several images of one unit, kept unlike each other, so that they show different sides of it.
-
-Diversified: an objective -> the same, less the similarity of each image's features to those of the unit's other images
-similarity:  a layer's output, groups -> each image's mean cosine similarity to the others of its group
+"""Diversity: an objective -> the same, less how alike the images of a unit are, so that they show its different sides.
 
 Features are how the layer's units go together: for maps the inner products of each two over positions (their Gram
 matrix), for a dense layer its outputs; the cosine is from -1 to 1 (Olah, Mordvintsev and Schubert, "Feature

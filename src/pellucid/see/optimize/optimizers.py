@@ -14,7 +14,7 @@ PlainGradient: point + learning rate * gradient, of the objective to the letter.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, per_image, rescale_small, standardized
-from pellucid.see.validation import require_in_range
+from pellucid.see.validation import InRange
 from pellucid.settings import PatternSettings
 
 LEAST_SPREAD = 1e-19  # the root of the smallest square that float32 has
@@ -60,7 +60,7 @@ class Optimizer(ABC):
 
 
 @dataclass(frozen=True)
-class Power(Optimizer):
+class Power(InRange, Optimizer):
     """Annealed power ascent over `steps` steps; the memory is the averaged direction.
 
     initial_step_size, final_step_size: of the first and the last step.  momentum: the share of the last direction in
@@ -73,9 +73,6 @@ class Power(Optimizer):
     final_step_size: float = 0.1
     momentum: float = 0.5
     initial_smoothing: float = 2.0
-
-    def __post_init__(self) -> None:
-        require_in_range(self)
 
     def memory(self, points: Points) -> Memory:
         return torch.zeros_like(points)
@@ -100,13 +97,11 @@ class Power(Optimizer):
 
 
 @dataclass(frozen=True)
-class Normalized(Optimizer):
+class Normalized(InRange, Optimizer):
     """Classic ascent: every step has the root mean square `size`."""
 
     size: float = 0.01
-
-    def __post_init__(self) -> None:
-        require_in_range(self, learning_rate=self.size)
+    called: ClassVar[Mapping[str, str]] = {"size": "learning_rate"}
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         gradient = rescale_small(gradient)
@@ -115,15 +110,12 @@ class Normalized(Optimizer):
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
+class Adam(InRange, Optimizer):
     """Adam, each image by itself; the memory holds the averages of its gradients and of their squares."""
 
     learning_rate: float = 0.05
     first: float = 0.9
     second: float = 0.999
-
-    def __post_init__(self) -> None:
-        require_in_range(self)
 
     def memory(self, points: Points) -> Memory:
         """Both averages, zero: (batch, 2, *point)."""
@@ -142,14 +134,11 @@ class Adam(Optimizer):
 
 
 @dataclass(frozen=True)
-class PlainGradient(Optimizer):
+class PlainGradient(InRange, Optimizer):
     """The gradient times the learning rate; what penalties put to sleep stays asleep."""
 
     rescues: ClassVar[bool] = False
     learning_rate: float = 0.1
-
-    def __post_init__(self) -> None:
-        require_in_range(self)
 
     def step(self, points: Points, gradient: Points, step: Steps, memory: Memory) -> tuple[Points, Memory]:
         return points + self.learning_rate * gradient, memory

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.see.validation import require_in_range
+from pellucid.see.validation import InRange
 from pellucid.settings import PatternSettings
 
 Penalty = Callable[[Tensor, Tensor], Tensor]
@@ -37,7 +37,7 @@ def roughness(images: Float[Tensor, "batch channel height width"]) -> Float[Tens
 
 
 @dataclass(frozen=True)
-class Penalties:
+class Penalties(InRange):
     """Weights of the total variation, the sum of absolute values, the sum of squares, and the roughness."""
 
     tv: float = 0.0
@@ -45,9 +45,6 @@ class Penalties:
     l2: float = 0.0
     relative: bool = True
     blur: float = 0.0
-
-    def __post_init__(self) -> None:
-        require_in_range(self)
 
     def __call__(
         self, images: Float[Tensor, "batch channel height width"], values: Float[Tensor, "batch"]

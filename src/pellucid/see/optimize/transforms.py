@@ -19,7 +19,7 @@ from torch.nn import functional
 from pellucid.data.scaling import Scaling
 from pellucid.see.models.base import InputShape
 from pellucid.see.optimize.parametrizations import in_model_space, in_pixel_space
-from pellucid.see.validation import require_in_range
+from pellucid.see.validation import InRange
 from pellucid.settings import PatternSettings
 
 LARGE = 64  # pixels of the shorter side from which transforms are on by default
@@ -45,7 +45,7 @@ def uniform(keys: Int64[Tensor, "batch"], step: Int64[Tensor, "batch"], count: i
 
 
 @dataclass(frozen=True)
-class Transforms:
+class Transforms(InRange):
     """How far images are changed; all zero is the identity.
 
     jitter: pixels, each way.  zoom: share of the size, larger or smaller.  rotate: degrees, each way.  pixel_noise:
@@ -60,9 +60,6 @@ class Transforms:
     pixel_noise: float | int = 0.0
     pad: float | int = 0.0
     crop: float | int = 1.0
-
-    def __post_init__(self) -> None:
-        require_in_range(self)
 
     def __call__(
         self, images: Float[Tensor, "batch channel height width"], keys: Int64[Tensor, "batch"], step: Tensor
