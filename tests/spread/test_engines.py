@@ -2,11 +2,13 @@
 
 import socket
 import sys
+import threading
 
 import pytest
 
 from pellucid.errors import PellucidError
 from pellucid.executors import Engine
+from pellucid.settings import EngineSettings
 from pellucid.spread.engines import engine_of
 
 
@@ -28,6 +30,27 @@ def test_without_ray_one_sentence(monkeypatch):
     monkeypatch.delitem(sys.modules, "pellucid.spread.ray_engine", raising=False)
     with pytest.raises(PellucidError, match=r"pip install 'pellucid\[spread\]'"), engine_of(engine="ray"):
         pass
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_listens_and_is_not_ray_is_told_at_once(monkeypatch):
+    """Rejects Ray's own half minute of trying, and a cluster of this machine that is long gone."""
+    engine = pytest.importorskip("pellucid.spread.ray_engine")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+
+        def answer():
+            with other.accept()[0] as caller:
+                caller.recv(100)
+                caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.setattr(engine, "read_ray_address", lambda: address)
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        with pytest.raises(PellucidError, match=r"No Ray cluster answers at 'auto' \(something else listens there\)"):
+            engine._connect(EngineSettings.of(address="auto"))
 
 
 @pytest.mark.slow

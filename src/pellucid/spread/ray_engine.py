@@ -37,6 +37,7 @@ if "ray" not in sys.modules and (
 import ray
 import torch
 from ray import cloudpickle
+from ray._private.utils import read_ray_address
 from ray.exceptions import RayError, RayTaskError
 from threadpoolctl import threadpool_limits
 
@@ -48,6 +49,7 @@ from pellucid.progress import Progress, bar, ignore_progress
 from pellucid.see.models.base import Model
 from pellucid.settings import EngineSettings
 
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"  # of gRPC, which answers with such a frame, of kind 4
 CONNECT_SECONDS = 5.0  # after which a cluster's head counts as unreachable
 TASKS_PER_WORKER = 2  # submitted at a time
 THREADS = ("PELLUCID_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -246,14 +248,21 @@ def _connect(settings: EngineSettings) -> None:
 
 
 def _require_answer(address: str) -> None:
-    """Raise PellucidError for an address in another form, or one where nothing listens: Ray would try for minutes."""
+    """Raise PellucidError for an address in another form, OSError where no Ray answers: Ray would try for minutes.
+
+    "auto" is the cluster that was last started on this machine, which may be gone.
+    """
+    address = (read_ray_address() or address) if address == "auto" else address
     if address == "auto":
         return
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or "/" in host:
         raise PellucidError(f"The address is '{address}'; give auto, or host:port of the cluster's head.")
-    with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
-        pass
+    with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS) as opened:
+        if os.environ.get("RAY_USE_TLS", "0") == "0":
+            opened.sendall(GREETING)
+            if opened.recv(9)[3:4] != b"\4":
+                raise ConnectionError("something else listens there")
 
 
 def _run_task(payload: Payload, item: Any, threads: int) -> Any:
