@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -63,7 +64,9 @@ def made(source: str, folder: StrPath = ".") -> Any:
 def called(factory: Callable[[], Any], source: str) -> Any:
     """What a factory, or a class, makes; raises PellucidError where it fails."""
     try:
-        return factory()
+        with warnings.catch_warnings():  # PyTorch's own, of itself, as it opens an archive of torch.export
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+            return factory()
     except (Exception, SystemExit) as error:  # whatever a person's own code raises
         raise PellucidError(
             f"The factory '{source}' failed with {type(error).__name__}: {summary(error)}; let it make the model "
