@@ -111,9 +111,8 @@ def write_rows(path: StrPath, rows: Iterable[Iterable[object]]) -> Path:
     disk refuses.
     """
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(
-            ["" if str(value) == "nan" else value for value in row] for row in rows
-        )
+        cells = (["" if str(value) == "nan" else value for value in row] for row in rows)
+        csv.writer(file, lineterminator="\n").writerows(cells)
     return Path(path)
 
 
@@ -178,9 +177,7 @@ def output_folder(path: StrPath) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise PellucidError(
-            f"Cannot make the folder '{folder}': a file is in the way; choose another name or remove the file."
-        ) from error
+        raise PellucidError(f"Cannot make the folder '{folder}': a file is in the way; choose another name.") from error
     except (OSError, ValueError) as error:
         raise PellucidError(f"Cannot make the folder '{folder}': {_reason(error)}.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -251,9 +248,7 @@ def bundled_file(package: str, relative: str) -> Path:
 
 def too_large(what: str, shown: str, size: int, limit: int) -> PellucidError:
     """The error for a file (or what it unpacks to) of more than `limit` bytes."""
-    return PellucidError(
-        f"The {what} '{shown}' has {readable(size)}, but at most {readable(limit)} are read; give a smaller one."
-    )
+    return PellucidError(f"The {what} '{shown}' has {readable(size)}, more than {readable(limit)}; give a smaller one.")
 
 
 def require_modest(what: str, shown: StrPath, packed: int, unpacked: int) -> None:

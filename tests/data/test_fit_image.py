@@ -51,5 +51,5 @@ def test_other_channels_are_refused():
     """Rejects a guess at what a fourth channel means."""
     with pytest.raises(PellucidError, match="4 channels"):
         fit_image(np.zeros((4, 6, 6), np.float32), (1, 6, 6))
-    with pytest.raises(PellucidError, match="image of 2"):
+    with pytest.raises(PellucidError, match="the model 2"):
         fit_image(np.zeros((1, 6, 6), np.float32), (2, 6, 6))

@@ -75,7 +75,7 @@ def header(*sizes: int, kind: int = 8) -> bytes:
         (header(2, 0), "declares 2 x 0 numbers, so none"),
         (header(2, 3) + bytes(5), r"ends after 5 bytes of the 6 bytes that its header declares \(2 x 3\)|can hold"),
         (header(2, 3) + bytes(7), r"goes on after the 6 bytes that its header declares \(2 x 3\)"),
-        (header(*[2**32 - 1] * 8), "more than a file of its size can hold"),
+        (header(*[2**32 - 1] * 8), "is too small for"),
     ],
 )
 def test_damaged_files_are_one_sentence(tmp_path: Path, content: bytes, words: str, packed: bool) -> None:
@@ -109,7 +109,7 @@ def test_a_header_that_declares_too_much_takes_no_memory(tmp_path: Path, packed:
     """Rejects making room for what a small file declares (here 4 GB) before looking at the file's size."""
     content = header(2**16, 2**16) + bytes(1000)
     (tmp_path / "file").write_bytes(gzip.compress(content) if packed else content)
-    assert peak_of_refusal(tmp_path / "file", "more than a file of its size can hold") < 5e6
+    assert peak_of_refusal(tmp_path / "file", "is too small for") < 5e6
 
 
 @pytest.mark.parametrize("name", ["a.idx", "a.idx.gz"])

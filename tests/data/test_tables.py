@@ -98,8 +98,8 @@ def test_the_shape_is_the_headers(tmp_path: Path) -> None:
         ("0,1\n1,nan\n", "row 2 has 'nan'"),
         ("0,1\n1,\n", "row 2 has '', but"),
         ("0,1\n1,99999999999999999999999\n", "row 2 has '99999"),
-        ("0,256\n", "run from 256 to 256; need whole numbers 0 to 255"),
-        ("0,-1\n", "run from -1 to -1"),
+        ("0,256\n", "has pixels 256 to 256; need whole numbers 0 to 255"),
+        ("0,-1\n", "has pixels -1 to -1"),
         ("-1,1\n", "smallest label is -1"),
         ("0,1,2,3,4,5\n", "5 pixels a row, which is no square; name the last pixel's column"),
         ("label,1x1,1x2\n0,1,2\n1,2,3\n".replace("1x2", "2x2"), r"2 pixels a row, which do not make \(1, 2, 2\)"),
@@ -286,7 +286,7 @@ def test_a_bomb_and_a_strange_packing_are_refused(tmp_path: Path, monkeypatch: p
     with pytest.raises(PellucidError, match="packed in a way that NumPy does not write"):
         read_npz(pack(tmp_path, bytes(1000), zipfile.ZIP_LZMA))
     monkeypatch.setattr("pellucid.data.tables.NPZ_LIMIT", 10**6)
-    with pytest.raises(PellucidError, match=r"images\.npy' has 10 MB, but at most 1 MB are read"):
+    with pytest.raises(PellucidError, match=r"images\.npy' has 10 MB, more than 1 MB"):
         read_npz(pack(tmp_path, bytes(10**7)))
 
 

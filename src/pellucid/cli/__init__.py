@@ -64,7 +64,7 @@ def _run(tokens: list[str], said: set[str]) -> int:
     debug, stderr = "--debug" in said, sys.stderr
     try:
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()) if "--quiet" in said else nullcontext():
-            warnings.showwarning = partial(_print_warning, stderr)
+            warnings.showwarning = partial(_warn, stderr)
             warnings.simplefilter("default", PellucidWarning)
             if tokens and not tokens[0].startswith("-"):
                 from pellucid.cli.arguments import renamed
@@ -140,9 +140,8 @@ def sentence(error: CycloptsError) -> str:
         return str(unknown(f"option of '{verb}'", found.partition("=")[0], [o for o in options if o.startswith("--")]))
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         stray = error.unused_tokens[0]
-        fix = (
-            "join two files of data by a comma" if stray.endswith((".csv", ".npz")) else f"see `pellucid {verb} --help`"
-        )
+        is_table = stray.endswith((".csv", ".npz"))
+        fix = "join two files of data by a comma" if is_table else f"see `pellucid {verb} --help`"
         return f"'{verb}' has no use for '{stray}'; {fix}."
     from pydantic import ValidationError
 
@@ -159,13 +158,11 @@ def sentence(error: CycloptsError) -> str:
     return f"{words} See `{' '.join(['pellucid', verb]).strip()} --help`."
 
 
-def _print_warning(
-    stream: TextIO, message: Warning | str, category: type[Warning], filename: str, line: int, *_: object
-) -> None:
+def _warn(stream: TextIO, message: Warning | str, category: type[Warning], file: str, line: int, *_: Any) -> None:
     """A warning on a stream, which may be quiet else: ours is one line, as an error is."""
     from pellucid.progress import print_line
 
-    foreign = warnings.formatwarning(message, category, filename, line).rstrip()
+    foreign = warnings.formatwarning(message, category, file, line).rstrip()
     with redirect_stderr(stream):
         print_line(str(message) if issubclass(category, PellucidWarning) else foreign, error=True)
 

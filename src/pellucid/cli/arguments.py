@@ -68,9 +68,7 @@ def data_and_part(
     return found, found.part(name), name
 
 
-def initial_images(
-    start: StrPath | None, model: "Model", data_dir: Path | None = None, seed: int = 0
-) -> "np.ndarray | None":
+def initial_images(start: StrPath | None, model: "Model", data_dir: Path | None, seed: int) -> "np.ndarray | None":
     """Images (unit, channel, height, width) in model space; None for no start. The words are those of `images_of`."""
     if start is None:
         return None
@@ -145,8 +143,7 @@ def begun(given: str, source: DataSettings, how: NetworkSettings, seeds: Setting
         return network_for(given, data, seed=seed, **options), data, seed
     if options:
         raise PellucidError(
-            f"'{given}' has its layers and weights; leave out --{min(options).replace('_', '-')}, or give an "
-            f"architecture."
+            f"'{given}' is a network; leave out --{min(options).replace('_', '-')}, or give an architecture."
         )
     before = saved.provenance.get("data", data.name)
     if before != data.name:
@@ -186,9 +183,7 @@ def model_options(how: ModelSettings) -> dict[str, Any]:
     if "scaling" in options and "," in options["scaling"]:
         numbers = _numbers("scaling", options["scaling"], float, "mean,deviation")
         if len(numbers) % 2:
-            raise PellucidError(
-                f"Option '--scaling' has {len(numbers)} numbers; give as many deviations as means: mean,deviation."
-            )
+            raise PellucidError(f"'--scaling' has {len(numbers)} numbers; need as many deviations as means.")
         half = len(numbers) // 2
         mean, deviation = (part[0] if half == 1 else list(part) for part in (numbers[:half], numbers[half:]))
         options["scaling"] = {"kind": "mean-deviation", "mean": mean, "deviation": deviation}

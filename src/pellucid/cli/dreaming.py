@@ -97,17 +97,10 @@ def dream(
         return
     with engine_of(**given_options(execution)) as engine:
         asked = {**asked, "engine": engine}
-        for path in dream_export.save_dreams(
-            photo,
-            opened,
-            out=out,
-            film=film,
-            zoom=zoom,
-            panel_path=panel,
-            stages_path=stages,
-            note=command,
-            **asked,
-        ):
+        written = dream_export.save_dreams(
+            photo, opened, out=out, film=film, zoom=zoom, panel_path=panel, stages_path=stages, note=command, **asked
+        )
+        for path in written:
             print_written(path)
 
 

@@ -20,12 +20,8 @@ T = TypeVar("T")
 Flat = Annotated[T, Parameter(name="*")]  # the fields of a group become options of the command
 FurtherFile = Annotated[Path | None, GROUPS["Further files"]]
 Architecture = Annotated[str, Parameter(help="architecture: a name, such as cnn-4-4-8-16, or a TOML file")]
-AnyModel = Annotated[
-    str,
-    Parameter(
-        help="model: a name of `pellucid models`, such as mnist-cnn or timm:resnet50, a file, or package.module:factory"
-    ),
-]
+_MODEL = "model: a name of `pellucid models`, such as mnist-cnn or timm:resnet50, a file, or package.module:factory"
+AnyModel = Annotated[str, Parameter(help=_MODEL)]
 Layer = Annotated[str, Parameter(help="name of the layer, as `pellucid layers MODEL` lists it")]
 Unit = Annotated[int, Parameter(help="unit of the layer, counted from 0; -1 for the mean of the whole layer")]
 _PART = (

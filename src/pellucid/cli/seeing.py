@@ -79,7 +79,7 @@ def pattern(
 
     check_output(out, export.PICTURES)
     export.check_patterns_output(out, layer, [unit])
-    _check_beside(film, export.FILMS, settings, beside)
+    _check_files(film, export.FILMS, settings.snapshots, beside)
     seen = open_model(model_of(model, how))
     require_multiple(multiple, math.prod(seen.input_shape) * (1 if film is None else settings.snapshots))
     found = _find(seen, layer, [unit], source, settings, beside)
@@ -120,7 +120,7 @@ def patterns(
     from pellucid.show import export
 
     check_output(out, export.WALLS)
-    _check_beside(film, export.ANIMATIONS, settings, beside)
+    _check_files(film, export.ANIMATIONS, settings.snapshots, beside)
     seen = open_model(model_of(model, how))
     chosen = list(units) or list(range(seen.layer(layer).units))
     export.check_patterns_output(out, layer, chosen)
@@ -162,14 +162,12 @@ def _find(
     return found
 
 
-def _check_beside(
-    film: Path | None, films: Sequence[str], settings: PatternSettings, beside: PatternFileSettings
-) -> None:
-    """Raises PellucidError for a film or a table that could not be written."""
+def _check_files(film: Path | None, films: Sequence[str], snapshots: int, beside: PatternFileSettings) -> None:
+    """Raises PellucidError for a film of so many snapshots, or a table, that could not be written."""
     from pellucid.show.export import check_film_output
 
     if film is not None:
-        check_film_output(film, films, settings.snapshots)
+        check_film_output(film, films, snapshots)
     for path in (beside.history, beside.answers):
         check_output(path, (".csv",))
 

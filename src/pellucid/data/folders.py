@@ -19,11 +19,7 @@ from pellucid.errors import PellucidError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
             ".jp2", ".avif")  # fmt: skip
-WORDS = {
-    "train": ("train", "training"),
-    "dev": ("dev", "val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
+WORDS = {"train": ("train", "training"), "dev": ("dev", "val", "valid", "validation"), "test": ("test", "testing")}
 
 
 def split_word(name: str) -> str:
@@ -92,9 +88,7 @@ def _entries(folder: Path) -> tuple[list[str], list[str]]:
         with os.scandir(folder) as entries:
             seen = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
     except OSError as error:
-        raise PellucidError(
-            f"The folder '{folder}' cannot be read ({error.strerror}); change its permissions."
-        ) from error
+        raise PellucidError(f"The folder '{folder}' cannot be read ({error.strerror}); allow reading it.") from error
     return [name for name, is_folder in seen if not is_folder], [name for name, is_folder in seen if is_folder]
 
 

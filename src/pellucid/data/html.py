@@ -3,12 +3,15 @@
 table:       heads and rows -> lines of columns as wide as they must be, numbers to the right;  text_tag: the lines
 picture_tag: a picture -> an image that carries its own bytes
 curve_tag:   numbers along the epochs, and those of the images kept aside -> a small plot
+template:    a room and a name -> Jinja's template, which escapes its values; one that is missing is an error
 """
 
 import base64
 import html
 import io
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -78,20 +81,28 @@ def curve_tag(
         return [(round(WIDE * a / end, 1), round(HIGH * (1 - b / top), 1)) for a, b in zip(x, y, strict=True)]
 
     few = np.unique(np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).round().astype(int))
-    path = " ".join(f"{x},{y}" for x, y in points(epochs[few], train[few]))
-    dots = "".join(
-        f'<circle cx="{x}" cy="{y}" r="3.5" fill="#c1440e"/>' for x, y in points(epochs[judged], dev[judged])
-    )
+    numbers: dict[str, Any] = {
+        "top": form(top),
+        "last": form(float(train[-1])),
+        "epochs": end,
+        "wide": WIDE,
+        "high": HIGH,
+    }
+    numbers |= {"path": points(epochs[few], train[few]), "dots": points(epochs[judged], dev[judged])}
     beside = f", dev {form(float(dev[judged][-1]))}" if judged.any() else ""
-    last = form(float(train[-1]))
-    numbers = [(0, 10, "start", form(top)), (0, HIGH - 4, "start", "0"), (WIDE, HIGH + 14, "end", f"{end:.3g} epochs")]
-    texts = "".join(
-        f'<text x="{x}" y="{y}" font-size="11" fill="currentColor" opacity=".6" text-anchor="{at}">{text}</text>'
-        for x, y, at, text in numbers
+    return str(template("data", "curve.html").render(words=words, beside=beside, **numbers))
+
+
+@cache
+def template(room: str, name: str) -> Any:
+    """The template of that name in a room of Pellucid; its macros are the attributes of its `module`."""
+    import jinja2  # here, as it takes a while and most results are no pages
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(f"pellucid.{room}"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return (
-        f'<figure><figcaption>{words} <b>{last}</b>{beside}</figcaption><svg width="{WIDE}" '
-        f'viewBox="-4 -4 {WIDE + 8} {HIGH + 24}" role="img" aria-label="{words}: {last}{beside}">'
-        f'<path class="ground" stroke="currentColor" stroke-opacity=".3" d="M0 {HIGH}H{WIDE}"/>'
-        f'<polyline fill="none" stroke="#0c6068" stroke-width="2" points="{path}"/>{dots}{texts}</svg></figure>'
-    )
+    return environment.get_template(name)

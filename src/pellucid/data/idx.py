@@ -58,19 +58,15 @@ def _read(file: Path, stream: io.BufferedIOBase, held: int, packed: bool) -> Sha
     """The array in an open IDX stream, of a file of `held` bytes."""
     kind, shape = _header(file, stream)
     size = math.prod(shape) * kind.itemsize
+    declared = f"the {readable(size)} that its header declares ({_times(shape)})"
+    damaged = "it is cut short or damaged, so fetch it again"
     if size > held * (DEFLATE_RATIO if packed else 1):
-        raise PellucidError(
-            f"The IDX file '{file}' declares {_times(shape)} numbers ({readable(size)}), more than a file of its size "
-            f"can hold; it is cut short or damaged, so fetch it again."
-        )
+        raise PellucidError(f"The IDX file '{file}' is too small for {declared}; {damaged}.")
     require_modest("IDX file", file, held, size)
     content = stream.read(size + 1)  # at the end of a gzip stream the one too many checks its checksum
     if len(content) != size:
         ends = f"ends after {readable(len(content))} of" if len(content) < size else "goes on after"
-        raise PellucidError(
-            f"The IDX file '{file}' {ends} the {readable(size)} that its header declares ({_times(shape)}); it is cut "
-            f"short or damaged, so fetch it again."
-        )
+        raise PellucidError(f"The IDX file '{file}' {ends} {declared}; {damaged}.")
     return np.frombuffer(content, kind).reshape(shape).astype(kind.newbyteorder("="))
 
 

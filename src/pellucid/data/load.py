@@ -65,10 +65,7 @@ def load_data(name: Any, root: StrPath | None = None, seed: int = 0, sizes: Sequ
     seed = SeedSettings.of(seed=seed).seed
     named = isinstance(name, str) and name in NAMES
     if root is not None and not (named and name == "mnist"):
-        raise PellucidError(
-            f"The folder '{root}' is where MNIST's files lie, but the data are '{name}'; give 'mnist', or the folder "
-            f"itself as the data."
-        )
+        raise PellucidError(f"'{root}' is MNIST's folder, but the data are '{name}'; give 'mnist', or the folder only.")
     if named:
         if name == "shapes":
             return load_shapes(seed) if sizes is None else load_shapes(seed, sizes)
@@ -234,13 +231,8 @@ def _idx_split(images: Path, labels: Path) -> Split:
     """Images of bytes (n, height, width) or (n, channel, height, width), and their labels."""
     pixels, numbers = read_idx(images), read_idx(labels)
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
-        raise PellucidError(
-            f"The IDX file '{images}' holds {pixels.dtype} numbers of shape {pixels.shape}; need bytes of "
-            f"shape (n, height, width)."
-        )
+        raise PellucidError(f"'{images}' holds {pixels.dtype} of shape {pixels.shape}; need bytes (n, height, width).")
     try:
         return Split(unit_images(pixels), numbers)
     except PellucidError as error:
-        raise PellucidError(
-            f"The IDX files '{images.name}' and '{labels.name}' in '{images.parent}' do not fit: {error}"
-        ) from error
+        raise PellucidError(f"The IDX files '{images}' and '{labels.name}' do not fit: {error}") from error

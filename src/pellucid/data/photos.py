@@ -80,9 +80,7 @@ class Photo:
                 raise PellucidError(f"Pixels for '{path}' run from {low:g} to {high:g}; need [0, 1], so rescale them.")
         _, height, width = planes.shape
         if max(width, height) > LONGEST.get(kind, 2**31 - 1):
-            raise PellucidError(
-                f"'{path}' cannot hold {width} x {height} pixels: {kind} ends at {LONGEST[kind]} a side; save a .png."
-            )
+            raise PellucidError(f"{kind} has at most {LONGEST[kind]} pixels a side, not {width} x {height}; save .png.")
         with atomic_path(path) as temporary:
             options = options | self.metadata.options(kind, len(self.image))
             pillow_of(planes).save(temporary, format=kind, **options)
@@ -198,9 +196,7 @@ def fit_image(
     """
     channels, height, width = shape
     if image.shape[0] not in (1, 3) or channels not in (1, 3):
-        raise PellucidError(
-            f"A picture of {image.shape[0]} channels cannot become an image of {channels}; both must be 1 or 3."
-        )
+        raise PellucidError(f"The picture has {image.shape[0]} channels, the model {channels}; both must be 1 or 3.")
     planes = image.astype(np.float32, copy=False)
     if channels == 1:
         planes = to_gray(planes)
@@ -222,10 +218,7 @@ def check_size(
     """Raises PellucidError for more than `most` pixels, and for far more than a file of `held` bytes has reason to."""
     width, height = size
     if width * height > most:
-        raise PellucidError(
-            f"The {what} '{path}' has {width} x {height} pixels, more than the {most} that are read; give a smaller "
-            f"one."
-        )
+        raise PellucidError(f"The {what} '{path}' has {width} x {height} pixels, over {most}; give a smaller one.")
     require_modest(what, path, held, channels * width * height)
 
 
@@ -246,7 +239,5 @@ def _deep_gray(file: Path, pixels: np.ndarray) -> np.ndarray:
     scale = 1.0 if pixels.dtype.kind == "f" else 65_535.0
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0 and high <= scale):
-        raise PellucidError(
-            f"The pixels of '{file}' run from {low:g} to {high:g}; need 0 to {scale:g}, so save it with 8 or 16 bits."
-        )
+        raise PellucidError(f"Pixels of '{file}' run from {low:g} to {high:g}, not 0 to {scale:g}; save 8 or 16 bits.")
     return (pixels / scale).astype(np.float32)

@@ -54,18 +54,14 @@ class Scaling:
             raise unknown("scaling", self.kind, (*KINDS, *NAMED))
         if self.kind != "mean-deviation":
             if self.mean is not None or self.deviation is not None:
-                raise PellucidError(
-                    f"Scaling '{self.kind}' takes no mean or deviation; use 'mean-deviation' for these."
-                )
+                raise PellucidError(f"'{self.kind}' takes no mean or deviation; use 'mean-deviation' for these.")
             return
         if self.mean is None or self.deviation is None:
             raise PellucidError("Scaling 'mean-deviation' needs both a mean and a deviation; give both.")
         object.__setattr__(self, "mean", _constants("mean", self.mean))
         object.__setattr__(self, "deviation", _constants("deviation", self.deviation))
         if not (self.deviation > 0).all():
-            raise PellucidError(
-                f"The deviation of a scaling is {self.deviation.min():g} somewhere; it must be positive."
-            )
+            raise PellucidError(f"A deviation of a scaling is {self.deviation.min():g} somewhere; it must be positive.")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scaling) and self.to_dict() == other.to_dict()
@@ -115,9 +111,7 @@ class Scaling:
         if self.kind == "unit":
             return images
         if self.kind in ("standardized", "unit-norm"):
-            raise PellucidError(
-                f"Scaling '{self.kind}' forgets each image's own brightness and contrast, so it cannot be inverted."
-            )
+            raise PellucidError(f"'{self.kind}' forgets an image's brightness and contrast, so it cannot be inverted.")
         self.require_fit(images.shape[1:])
         unscaled: np.ndarray = images * self.deviation + self.mean
         return unscaled
@@ -189,13 +183,9 @@ def _constants(name: str, numbers: Any) -> Float32[np.ndarray, "..."]:
     try:
         array = np.asarray(numbers, dtype=np.float32)
     except (ValueError, TypeError, OverflowError) as error:
-        raise PellucidError(
-            f"The {name} of a scaling is {numbers!r:.80}; need a number or an array of them."
-        ) from error
+        raise PellucidError(f"The {name} of a scaling is {numbers!r:.80}; need a number or several.") from error
     if array.ndim not in (0, 1, 3) or array.size == 0:
-        raise PellucidError(
-            f"The {name} of a scaling has shape {array.shape}; need a number, (channel,) or (channel, height, width)."
-        )
+        raise PellucidError(f"The {name} of a scaling has shape {array.shape}; need a number, (channel,) or 3 axes.")
     if not np.isfinite(array).all():
         raise PellucidError(f"The {name} of a scaling is not finite everywhere; give finite numbers.")
     return array.reshape(-1, 1, 1) if array.ndim == 1 else array

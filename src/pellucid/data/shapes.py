@@ -10,6 +10,7 @@ and ground are drawn for every image.
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from colorsys import hsv_to_rgb
 
 import numpy as np
 from jaxtyping import Float32
@@ -114,7 +115,7 @@ def _image(name: str, rng: np.random.Generator) -> Float32[Array, "3 side side"]
     draw(ImageDraw.Draw(mask), rng)
     share = np.asarray(mask.reduce(FINE), np.float32) / 255
     hue = rng.random() if hue is None else (hue + rng.normal(0, 0.02)) % 1
-    color = _rgb(hue, rng.uniform(0.6, 1), rng.uniform(0.6, 1))
+    color = np.array(hsv_to_rgb(hue, rng.uniform(0.6, 1), rng.uniform(0.6, 1)), np.float32)
     image = (1 - share) * _ground(rng) + share * color[:, None, None]
     noisy: Array = np.clip(image + rng.normal(0, 0.02, image.shape), 0, 1)
     return noisy.astype(np.float32)
@@ -124,15 +125,10 @@ def _ground(rng: np.random.Generator) -> Float32[Array, "3 side side"]:
     """From one muted color to another, in any direction."""
     turn, places = rng.uniform(0, 2 * math.pi), np.linspace(-0.5, 0.5, SIDE, dtype=np.float32)
     way = np.clip(0.5 + math.cos(turn) * places[None, :] + math.sin(turn) * places[:, None], 0, 1)
-    one, other = (_rgb(rng.random(), rng.uniform(0, 0.4), rng.uniform(0.15, 0.55)) for _ in range(2))
-    ground: Array = one[:, None, None] * (1 - way) + other[:, None, None] * way
+    hues = [(rng.random(), rng.uniform(0, 0.4), rng.uniform(0.15, 0.55)) for _ in range(2)]
+    one, other = (np.array(hsv_to_rgb(*hue), np.float32)[:, None, None] for hue in hues)
+    ground: Array = one * (1 - way) + other * way
     return ground.astype(np.float32)
-
-
-def _rgb(hue: float, saturation: float, value: float) -> Float32[Array, "3"]:
-    """A color by its hue in turns; saturation and value in [0, 1]."""
-    wheel: Array = np.clip(np.abs((hue + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1, 0, 1)
-    return (value * (1 - saturation + saturation * wheel)).astype(np.float32)
 
 
 def _place(rng: np.random.Generator) -> tuple[float, float, float, float]:

@@ -81,13 +81,11 @@ def spectrum_of(images: Images) -> Spectrum:
     strength = np.abs(np.fft.rfft2(some, norm="ortho")).mean(0)
     known = frequencies(*some.shape[2:])
     known[0, 0] = 2.0 ** KNOTS[0]  # the mean is no wave, and counts nowhere
-    knot = np.clip(np.rint((np.log2(known) - KNOTS[0]) * 2).astype(np.int64), 0, len(KNOTS) - 1).ravel()
-    weight = np.ones(len(knot))
-    weight[0] = 0
-    counts = np.bincount(knot, weight, len(KNOTS))
-    logs = np.log2(np.maximum(strength, _LEAST)).reshape(len(strength), -1)
+    knot = np.clip(np.rint((np.log2(known) - KNOTS[0]) * 2).astype(np.int64), 0, len(KNOTS) - 1).ravel()[1:]
+    counts = np.bincount(knot, minlength=len(KNOTS))
+    logs = np.log2(np.maximum(strength, _LEAST)).reshape(len(strength), -1)[:, 1:]
     there = counts > 0
-    means = [np.bincount(knot, weight * color, len(KNOTS))[there] / counts[there] for color in logs]
+    means = [np.bincount(knot, color, len(KNOTS))[there] / counts[there] for color in logs]
     return np.stack([np.interp(KNOTS, KNOTS[there], color) for color in means])
 
 

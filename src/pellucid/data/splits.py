@@ -61,9 +61,7 @@ class Split:
         object.__setattr__(self, "given", None if labels is None else _validate_labels(np.asarray(labels)))
         object.__setattr__(self, "classes", tuple(map(str, classes)))
         if self.given is not None and len(self.images) != len(self.given):
-            raise PellucidError(
-                f"There are {len(self.images)} images but {len(self.given)} labels; each image needs one label."
-            )
+            raise PellucidError(f"There are {len(self.images)} images but {len(self.given)} labels; each needs one.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -165,9 +163,7 @@ class Split:
             which = range(which)
         positions = np.asarray(which)
         if positions.ndim != 1 or positions.dtype.kind not in "iu" or positions.size == 0:
-            raise PellucidError(
-                f"Positions have shape {positions.shape} and type {positions.dtype}; give whole numbers in one row."
-            )
+            raise PellucidError(f"Positions are {positions.dtype} of {positions.shape}; give whole numbers in one row.")
         low, high = int(positions.min()), int(positions.max())
         if low < 0 or high >= len(self):
             raise PellucidError(f"Positions run from {low} to {high}; there are only 0 to {len(self) - 1}.")
@@ -204,16 +200,10 @@ class Data:
         names = self.classes or next((split.classes for split in splits.values() if split.classes), ())
         if not names:
             if largest >= MOST_CLASSES:
-                raise PellucidError(
-                    f"The largest label of '{self.name}' is {largest}; without class names it must be below "
-                    f"{MOST_CLASSES}, so number the classes from 0."
-                )
+                raise PellucidError(f"'{self.name}' has the label {largest}; number the classes from 0, or name them.")
             names = tuple(str(label) for label in range(largest + 1))
         if largest >= len(names):
-            raise PellucidError(
-                f"The largest label of '{self.name}' is {largest}, but there are {len(names)} classes; "
-                f"labels must be 0 to {len(names) - 1}."
-            )
+            raise PellucidError(f"Label {largest} of '{self.name}' has no class; labels are 0 to {len(names) - 1}.")
         object.__setattr__(self, "classes", tuple(map(str, names)))
 
     def resized(self, shape: tuple[int, int, int], fit: Callable[[np.ndarray], np.ndarray] | None = None) -> "Data":
@@ -281,15 +271,11 @@ def split_three_ways(
     not add up.
     """
     if len(whole) < 3:
-        raise PellucidError(
-            f"'{name}' has {len(whole)} images; at least 3 are needed to split into train, dev and test."
-        )
+        raise PellucidError(f"'{name}' has {len(whole)} images; at least 3 are needed for train, dev and test.")
     tenth = max(1, len(whole) // 10)
     train, dev, test = sizes if sizes is not None else (len(whole) - 2 * tenth, tenth, tenth)
     if min(train, test) < 1 or dev < 0 or train + dev + test != len(whole):
-        raise PellucidError(
-            f"Sizes {train}, {dev} and {test} must be positive and add up to {len(whole)} images; dev alone may be 0."
-        )
+        raise PellucidError(f"Sizes {train}, {dev}, {test} must make up {len(whole)} images; dev alone may be 0.")
     order = stratified_order(_strata(whole), seed)
     judged = whole.take(order[train + dev :])
     return whole.take(order[:train]), whole.take(order[train : train + dev]) if dev else judged, judged
@@ -343,10 +329,8 @@ def summarize(data: Data) -> str:
         return f"{head}\n{table(['', 'images', 'mean', 'deviation', *data.classes], rows)}"
     lines = table(["", "images", "mean", "deviation"], [row[:4] for row in rows])
     columns = zip(*(row[4:] for row in rows), strict=True)
-    by_class = table(
-        ["class", "train", "dev", "test"], [[name, *own] for name, own in zip(data.classes, columns, strict=True)]
-    )
-    return f"{head}\n{lines}\n{by_class}"
+    by_class = [[name, *own] for name, own in zip(data.classes, columns, strict=True)]
+    return f"{head}\n{lines}\n{table(['class', 'train', 'dev', 'test'], by_class)}"
 
 
 def validate_images(images: np.ndarray) -> np.ndarray:

@@ -57,10 +57,7 @@ def read_csv(path: StrPath) -> Split:
     column = named[0] if named else _label_column(file, numbers)
     pixels = numbers if column is None else np.delete(numbers, column, axis=1)
     if pixels.min() < 0 or pixels.max() > 255:
-        raise PellucidError(
-            f"The pixels of the table '{file}' run from {pixels.min():.0f} to {pixels.max():.0f}; need whole numbers 0 "
-            f"to 255 beside the label."
-        )
+        raise PellucidError(f"'{file}' has pixels {pixels.min():g} to {pixels.max():g}; need whole numbers 0 to 255.")
     images = unit_pixels(pixels.astype(np.uint8)).reshape(-1, *_image_shape(file, names, pixels.shape[1]))
     labels = None if column is None else numbers[:, column].astype(np.int64)
     return Split(images, labels if labels is None or words is None else words[labels])
@@ -239,8 +236,7 @@ def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray, c
     if images.dtype.kind in "iu" and images.size > 0:
         if images.min() < 0 or images.max() > 255:
             raise PellucidError(
-                f"'{name}' in the NPZ file '{file}' runs from {images.min()} to {images.max()}; need whole numbers 0 "
-                f"to 255, or floats from 0 to 1."
+                f"'{name}' of '{file}' runs from {images.min()} to {images.max()}; need whole numbers 0 to 255."
             )
         images = images.astype(np.uint8, copy=False)
     if images.ndim == 4 and _channels_are_last(file, name, images.shape[1:]):

@@ -6,6 +6,7 @@ from pellucid.settings.fields import field as field
 from pellucid.settings.fields import sentence as sentence
 from pellucid.settings.learning import AUGMENTATION as AUGMENTATION
 from pellucid.settings.learning import VIEWS as VIEWS
+from pellucid.settings.learning import AtlasDataSettings as AtlasDataSettings
 from pellucid.settings.learning import CallbackSettings as CallbackSettings
 from pellucid.settings.learning import ClusterSettings as ClusterSettings
 from pellucid.settings.learning import DataSettings as DataSettings
@@ -26,7 +27,6 @@ from pellucid.settings.seeing import PatternFileSettings as PatternFileSettings
 from pellucid.settings.seeing import PatternSettings as PatternSettings
 from pellucid.settings.seeing import dream_presets as dream_presets
 from pellucid.settings.showing import UNUSED as UNUSED
-from pellucid.settings.showing import AtlasDataSettings as AtlasDataSettings
 from pellucid.settings.showing import AtlasSettings as AtlasSettings
 from pellucid.settings.showing import EngineSettings as EngineSettings
 from pellucid.settings.showing import StudioSettings as StudioSettings

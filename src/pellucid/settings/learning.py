@@ -211,14 +211,20 @@ IMAGES = (
 )
 
 
-class DataSettings(Settings):
-    """Which images are used, and where they lie."""
+class AtlasDataSettings(Settings):
+    """Which images go with a model, if any."""
 
-    data: str = field("digits", IMAGES)
+    data: str | None = field(None, IMAGES, unset="none, and what needs images is left out")
     data_dir: Path | None = field(
         None, heading="Seldom needed", unset="$PELLUCID_DATA, else the user's cache, with a download"
     )
     """folder of MNIST's files"""
+
+
+class DataSettings(AtlasDataSettings):
+    """Which images are used, and where they lie."""
+
+    data: str = field("digits", IMAGES)
 
 
 class SplitSettings(DataSettings):

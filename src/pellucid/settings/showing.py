@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pellucid.settings.fields import Settings, field
-from pellucid.settings.learning import IMAGES
 from pellucid.settings.seeing import PatternSettings
 
 UNUSED = ("report", "report_ema", "compare", "palette", "near_layer", "near_weight")
@@ -39,16 +37,6 @@ class AtlasSettings(PatternSettings):
     """connected units listed for each unit, on either side, by the size of the weight"""
     resume: bool = field(True, heading="Common options")
     """reuse of the folder's finished layers, if model, data and settings are the same"""
-
-
-class AtlasDataSettings(Settings):
-    """Which images go with a model, if any."""
-
-    data: str | None = field(None, IMAGES, unset="none, and what needs images is left out")
-    data_dir: Path | None = field(
-        None, heading="Seldom needed", unset="$PELLUCID_DATA, else the user's cache, with a download"
-    )
-    """folder of MNIST's files"""
 
 
 class StudioSettings(Settings):

@@ -114,17 +114,15 @@ def _starts_words(found: Patterns) -> list[str]:
     kind = {"zero": "0.01 everywhere", "normal": "N(0.5, 0.1)", "fourier": "a random spectrum"}.get(chosen.noise)
     if kind is None:
         kind = f"{' + '.join(map(str, chosen.scales))} cells"
-        kind += (
-            f", weights {' '.join(f'{weight:g}' for weight in chosen.scale_weights)}" if chosen.scale_weights else ""
-        )
+        if chosen.scale_weights:
+            kind += f", weights {' '.join(f'{weight:g}' for weight in chosen.scale_weights)}"
     other = f"; {(found.start < 0).sum()} in the end from another image" if (found.start < 0).any() else ""
     if count == 1:
         return [(f"from noise of {kind}" if chosen.noise != "zero" else f"from {kind}") + other]
     silent = found.silent_starts / np.maximum(found.tried_starts, 1)
     if len(found) > 1:
-        return [
-            f"each from its best of {count} noises ({kind}), of which {silent.mean():.0%} left a unit silent{other}"
-        ]
+        left = f"{silent.mean():.0%} left a unit silent{other}"
+        return [f"each from its best of {count} noises ({kind}), of which {left}"]
     won = f"number {int(found.start[0]) % count}"
     if chosen.noise == "scales" and not chosen.stages:
         won += f", {' + '.join(map(str, mixture_of(chosen, count, int(found.start[0]) % count)))} cells"
@@ -172,12 +170,8 @@ def _mistakes_text(scores: Scores, names: Sequence[str]) -> str:
     """The commonest mistakes of a model of many classes."""
     wrong = scores.confusion - np.diag(np.diag(scores.confusion))
     order = np.argsort(-wrong, axis=None, kind="stable")[:COMMONEST]
-    pairs = [
-        (truth, guess)
-        for truth, guess in zip(*np.unravel_index(order, wrong.shape), strict=True)
-        if wrong[truth, guess]
-    ]
-    rows = [[names[truth], names[guess], int(wrong[truth, guess])] for truth, guess in pairs]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    rows = [[names[truth], names[guess], int(count)] for truth, guess in pairs if (count := wrong[truth, guess])]
     return f"The commonest mistakes, of {int(wrong.sum()):,}:\n{table(['class', 'taken for', 'images'], rows)}"
 
 
@@ -209,12 +203,8 @@ def comparison_text(found: Comparison, target: float | None = None) -> str:
     heads = ["learning from", "test", "dev", "s before the first step", "s in all"]
     heads += [f"s to dev {wanted:.2%}", "s to stay"]
     ratio = found.ratio(wanted)
-    lines = table(heads, rows)
-    return (
-        lines
-        if ratio is None
-        else f"{lines}\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
-    )
+    told = "" if ratio is None else f"\nWith clusters, it takes {ratio:.2f} times as long to get there as without."
+    return table(heads, rows) + told
 
 
 def study_text(found: Study) -> str:
@@ -228,9 +218,8 @@ def study_text(found: Study) -> str:
         scores = [text for value, off in means for text in (f"{value:.2%}", f"{off:.2%}" if summary.runs > 1 else "-")]
         numbers = [mean.converged, *(getattr(mean, name) for name in targets), mean.seconds]
         own = [*scores, f"{mean.ridge_share:.2%}", *("-" if math.isnan(n) else f"{n:.2f}" for n in numbers)]
-        rows.append(
-            [*map(str, summary.values), summary.runs, summary.diverged, *(own if summary.runs else ["-"] * len(own))]
-        )
+        own = own if summary.runs else ["-"] * len(own)
+        rows.append([*map(str, summary.values), summary.runs, summary.diverged, *own])
     heads = [*found.varied, "runs", "diverged", "dev", "+-", "test", "+-", "ridge share", "converged"]
     lines = table([*heads, *targets.values(), "seconds"], rows)
     best = found.best

@@ -204,10 +204,8 @@ def activation_lines(dreamt: Dream) -> list[str]:
     lines = [small] * (asked > max(high, wide))
     if len(dreamt.goals) > 1:
         gains = zip(dreamt.goals, dreamt.activations, dreamt.activations_before, strict=True)
-        lines += [
-            f"Activation of {goal}: {now:.4f} for the dream, {was:.4f} for the photo." for goal, now, was in gains
-        ]
-        return lines
+        words = "Activation of {}: {:.4f} for the dream, {:.4f} for the photo."
+        return lines + [words.format(*gain) for gain in gains]
     ends = [sum(dreamt.counts[:level]) for level in range(1, len(dreamt.counts))]
     values = (dreamt.activations, dreamt.activations_before, np.array(dreamt.units))
     for level, (after, before, own) in enumerate(zip(*(np.split(each, ends) for each in values), strict=True), 1):

@@ -131,6 +131,4 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
 
 def _require_snapshots(count: int, path: StrPath) -> None:
     if count == 0:
-        raise PellucidError(
-            f"There is nothing to write to '{path}': no snapshots of the optimization are kept; set snapshots above 0."
-        )
+        raise PellucidError(f"There is nothing to write to '{path}': no snapshots were kept; set snapshots above 0.")

@@ -48,15 +48,3 @@ def log_share(number: float, low: float = 1e-12, high: float = 1.0) -> str:
     """
     position = math.log(max(number, low) / low) / math.log(high / low)
     return f"{min(1.0, position):.4f}"
-
-
-def cell_shade(share: float, right: bool) -> float:
-    """How strongly a cell of the confusion matrix is coloured: 0, up to 0.4 (words in ink), or 1 (words in paper).
-
-    One mistake in a hundred must still be seen, and the count be readable, which in between it is in neither colour.
-    """
-    if share == 0:
-        return 0.0
-    if share >= 0.6:
-        return 1.0
-    return round(0.15 + 0.4 * share, 3) if right else round(min(0.4, 0.1 + share**0.5), 3)

@@ -10,15 +10,14 @@ Values from outside (names of classes and layers) are escaped by Jinja2; a value
 
 from base64 import b64encode
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
+from functools import partial
 from typing import Any
 
-import jinja2
 import numpy as np
 from jaxtyping import Float32
 
 from pellucid.data.digits import BRIGHTEST, SIZES, read_cells
+from pellucid.data.html import template as room_template
 from pellucid.data.load import load_data
 from pellucid.data.splits import split_three_ways
 from pellucid.kernels import source_of
@@ -34,29 +33,12 @@ QUOTED = (  # kernels whose code stands beside their numbers
     *("standardize_images", "convolve", "relu", "max_pool", "dense_forward", "softmax", "cross_entropy"),
     *("dense_gradients", "max_pool_gradient", "relu_gradient", "convolve_input_gradient", "convolve_weight_gradient"),
 )
-
-
-@cache
-def template(name: str) -> jinja2.Template:
-    """The template of that name; its macros are the attributes of its `module`."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pellucid.show"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
-
-
-def template_text(name: str) -> str:
-    """A file that lies among the templates, as it is."""
-    return resources.files("pellucid.show").joinpath("templates", name).read_text(encoding="utf-8")
+template = partial(room_template, "show")
 
 
 def render_template(name: str, **values: Any) -> str:
     """The template of that name with these values, and with `style`, the palette and the type of all pages."""
-    return template(name).render(**values, style=style)
+    return str(template(name).render(**values, style=style))
 
 
 def network_table(network: Network, most: int = MOST_BYTES) -> dict[str, Any] | None:

@@ -42,9 +42,12 @@ class Palette:
     wrong: str  # a wrong guess, a failed check
 
 
-_TABLE = tomllib.loads(
-    resources.files("pellucid.show").joinpath("templates", "palette.toml").read_text(encoding="utf-8")
-)
+def template_text(name: str) -> str:
+    """A file that lies among the templates, as it is."""
+    return resources.files("pellucid.show").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+_TABLE = tomllib.loads(template_text("palette.toml"))
 LIGHT, DARK = (Palette(**_TABLE[name]) for name in ("light", "dark"))
 
 

@@ -105,8 +105,7 @@ def serialize(name: str, shared: tuple[Any, ...]) -> Payload:
         serializer.dump(shared)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         raise PellucidError(
-            f"The model cannot be sent to other processes ({summary(error)}); make it of what pickle can hold, or "
-            f"use the engine 'local'."
+            f"The model cannot be sent to other processes ({summary(error)}); use the engine 'local'."
         ) from error
     return Payload(name, tuple(sys.path), ray.put(file.getvalue()), tuple(serializer.references))
 
@@ -120,9 +119,7 @@ def deserialize(payload: Payload) -> tuple[Any, ...]:
     try:
         shared: tuple[Any, ...] = _Deserializer(ray.get(payload.pickled), payload.splits).load()
     except ModuleNotFoundError as error:
-        raise PellucidError(
-            f"The workers have no module '{error.name}', which the model needs; install it on every machine."
-        ) from error
+        raise PellucidError(f"The workers have no module '{error.name}'; install it on every machine.") from error
     cuda = torch.device("cuda") if ray.get_gpu_ids() else None
     return tuple(
         thing.moved_to(cuda) if cuda and isinstance(thing, Model) and thing.device.type == "cpu" else thing
@@ -191,15 +188,10 @@ class RayEngine(Engine):
         gpus = chosen.gpus if models and there.get("GPU", 0) >= chosen.gpus else 0.0
         for model in models:
             if model.device.type == "cuda" and gpus == 0:
-                raise PellucidError(
-                    f"'{model.name}' lies on '{model.device}', but the workers have no GPU; open it with --device cpu."
-                )
+                raise PellucidError(f"'{model.name}' is on '{model.device}', but workers lack a GPU; use --device cpu.")
         most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
         if most < chosen.threads:
-            raise PellucidError(
-                f"A worker is to have {chosen.threads} threads, but no machine of the cluster has more than {most:g} "
-                f"processors; give fewer --threads."
-            )
+            raise PellucidError(f"Workers have {chosen.threads} threads, machines {most:g}; give fewer --threads.")
         return {"num_cpus": float(chosen.threads), "num_gpus": gpus}
 
     def _max_in_flight(self, needs: dict[str, float]) -> int:

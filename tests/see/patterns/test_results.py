@@ -216,9 +216,9 @@ def test_a_box_image_is_drawn_as_it_is_and_comes_back_as_a_start(tmp_path, scali
     else:
         assert np.abs(pixels - found.scaling.invert(found.image[None])[0]).max() <= 0.5001 / 255
         assert "stretched" not in found.plot().get_title()
-    start = initial_images(path, model)
+    start = initial_images(path, model, None, 0)
     np.testing.assert_allclose(start[0], found.image, atol=0.05 if scaling == "standardized" else 0.01)
-    np.testing.assert_array_equal(initial_images(large, model), start)  # each square is one pixel again
+    np.testing.assert_array_equal(initial_images(large, model, None, 0), start)  # each square is one pixel again
     again = Pattern.load(found.save(tmp_path / "box.npz"))
     assert again.scaling == found.scaling
     assert again._repr_html_() == found._repr_html_()

@@ -115,7 +115,7 @@ REFUSED = {
     "another network without images": ({"beside": network(1)}, "matched by what they answer to images"),
     "another input": (
         {"checkpoints": {"a": Network(LAYERS, input_shape=(2, 9, 9), classes=3)}},
-        "'a' has another input or other layers than",
+        "'a' has another input, or layers, than",
     ),
     "no files": ({"checkpoints": "nowhere"}, "There are no files of networks in 'nowhere'"),
 }

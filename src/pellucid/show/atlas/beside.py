@@ -66,9 +66,7 @@ def _fitting(model: Model, other: Model, layers: list[str], name: str) -> Model:
     units = {layer.name: layer.units for layer in other.layers}
     fits = all(units.get(one) == model.layer(one).units for one in layers) if name else units.keys() & {*layers}
     if other.input_shape != model.input_shape or not fits:
-        raise PellucidError(
-            f"'{name or other.name}' has another input or other layers than '{model.name}'; leave it out."
-        )
+        raise PellucidError(f"'{name or other.name}' has another input, or layers, than '{model.name}'; leave it out.")
     return replace(other, spectrum=model.spectrum if other.spectrum is None else other.spectrum)
 
 

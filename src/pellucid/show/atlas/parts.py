@@ -25,13 +25,7 @@ from jaxtyping import Int64
 from pellucid.data.splits import Data
 from pellucid.progress import Progress, ignore_progress
 from pellucid.see.dataset.ablation import ablate
-from pellucid.see.dataset.activation_stats import (
-    ImageChunk,
-    JoinedSplits,
-    PartialStats,
-    merged,
-    partial_stats,
-)
+from pellucid.see.dataset.activation_stats import ImageChunk, JoinedSplits, PartialStats, merged, partial_stats
 from pellucid.see.dataset.fitting import class_places, evaluate
 from pellucid.see.dataset.similarity import answer_likeness, nearest, plane, unit_answers
 from pellucid.see.judge.judge import judge
@@ -168,12 +162,8 @@ def compute_share(
     progress: Progress | None,
 ) -> Arrays:
     """What a share of the images says of every layer (keys `0:sums` for the first of `layers`)."""
-    found = partial_stats(
-        *(model, layers, scanned_images(data), share),
-        classes=len(data.classes),
-        top=settings.examples,
-        progress=progress,
-    )
+    also: dict[str, Any] = {"classes": len(data.classes), "top": settings.examples, "progress": progress}
+    found = partial_stats(model, layers, scanned_images(data), share, **also)
     return {f"{at}:{name}": np.asarray(a) for at, layer in enumerate(layers) for name, a in vars(found[layer]).items()}
 
 
@@ -260,6 +250,5 @@ def histogram_bins(
         return 0.0, width, np.zeros(0, np.int64)
     first, last = int(used[0]), int(used[-1]) + 1
     merge = -(-(last - first) // most)
-    padded = np.zeros(-(-(last - first) // merge) * merge, np.int64)
-    padded[: last - first] = counts[first:last]
-    return first * width - bound, merge * width, padded.reshape(-1, merge).sum(1)
+    few = np.add.reduceat(counts[first:last], np.arange(0, last - first, merge))
+    return first * width - bound, merge * width, few

@@ -55,10 +55,7 @@ def wall_columns(tiles: int, height: int, width: int) -> int:
     """Columns of a sheet that is about square; raises PellucidError where that is too large for a picture."""
     columns: int = max(1, min(tiles, round((tiles * height / width) ** 0.5)))
     if max(columns * width, -(-tiles // columns) * height) > LARGEST_SHEET:
-        raise PellucidError(
-            f"A wall of {tiles} units with tiles of {height} x {width} pixels is larger than a picture can be; "
-            f"leave that layer out with the setting 'layers'."
-        )
+        raise PellucidError(f"{tiles} tiles of {height} x {width} are larger than a picture; leave its layer out.")
     return columns
 
 

@@ -88,9 +88,8 @@ class Site:
             self.record["path"] = _write_paths(self._pictures, self._model, layers, self._data)
         if (table := pages.play_table(self._model.hand_written)) is not None:
             self.record["play"] = "play.html"
-            write_text(
-                self._folder / "play.html", pages.render_template("play_page.html", title=self.record["title"], **table)
-            )
+            playing = pages.render_template("play_page.html", title=self.record["title"], **table)
+            write_text(self._folder / "play.html", playing)
         return self.write_page()
 
 
@@ -163,10 +162,8 @@ def _write_paths(folder: Path, model: Model, layers: Sequence[LayerInfo], data: 
     pictures.save_sheet(tile_sheet(pixels, len(chosen)), folder / "path.webp")
     facts = []
     for index, inside in zip(chosen, insides, strict=True):
-        fact: dict[str, Any] = {
-            "index": index,
-            "label": None if data.test.given is None else int(data.test.given[index]),
-        }
+        label = None if data.test.given is None else int(data.test.given[index])
+        fact: dict[str, Any] = {"index": index, "label": label}
         if classes is not None:
             fact["probabilities"] = json_number(inside.probabilities[classes])
         facts.append(fact)

@@ -11,6 +11,7 @@ A curve is named at its own end. Averages reach over a twentieth of the run, or 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -71,9 +72,8 @@ def curves_figure(history: History) -> Figure:
     for (title, lines, log), (left, top) in zip(panels, places, strict=False):
         draw_lines(add_plot(figure, left, top, PANEL[0], title, PANEL[1]), lines, log=log)
     left, top = places[len(panels)]
-    _seconds(
-        add_plot(figure, left + 16, top, PANEL[0], "seconds in each layer: forward; pale: backward", PANEL[1]), history
-    )
+    title = "seconds in each layer: forward; pale: backward"
+    _seconds(add_plot(figure, left + 16, top, PANEL[0], title, PANEL[1]), history)
     return figure
 
 
@@ -125,10 +125,8 @@ def layer_lines(history: History, column: str, times: int = 1, per_epoch: int | 
     x, values = history.progress(per_epoch), times * history.column(column)
     own = [index for index, name in enumerate(history.layers) if not name.startswith(("pool", "flatten"))]
     own = [index for index in own if not np.isnan(values[:, index]).all()]
-    looks = [
-        (COLORS[place % len(COLORS)], 1.4, DASHES[place // len(COLORS) % len(DASHES)]) for place in range(len(own))
-    ]
-    return [Line(history.layers[index], x, values[:, index], *look) for index, look in zip(own, looks, strict=True)]
+    looks = zip(own, cycle(product(DASHES, COLORS)), strict=False)
+    return [Line(history.layers[index], x, values[:, index], color, 1.4, dash) for index, (dash, color) in looks]
 
 
 def draw_lines(
@@ -215,20 +213,16 @@ def _seconds(axes: Axes, history: History) -> None:
 def loss_curve(steps: Sequence[int], losses: Sequence[float], smoothed: Sequence[float]) -> Figure:
     """The loss of each batch, on a logarithmic scale, and its moving average."""
     x = np.array(steps, float)
-    lines = [
-        Line("", x, np.array(losses, float), LIGHT.muted, 0.7),
-        Line("", x, np.array(smoothed, float), LIGHT.accent, 2.2),
-    ]
-    return _small_plot("loss", "step", lines, log=True)
+    each, average = Line("", x, np.array(losses, float), LIGHT.muted, 0.7), np.array(smoothed, float)
+    return _small_plot("loss", "step", [each, Line("", x, average, LIGHT.accent, 2.2)], log=True)
 
 
 def accuracy_curve(epochs: Sequence[float | int], accuracies: Mapping[str, Sequence[float]]) -> Figure:
     """Accuracy in percent after every epoch, by names."""
     x, colors = np.array(epochs, float), (LIGHT.muted, LIGHT.accent, LIGHT.truth)
     named = zip(accuracies.items(), colors, strict=False)
-    return _small_plot(
-        "accuracy, %", "epoch", [Line(name, x, 100 * np.array(y, float), color, 2.2) for (name, y), color in named]
-    )
+    lines = [Line(name, x, 100 * np.array(y, float), color, 2.2) for (name, y), color in named]
+    return _small_plot("accuracy, %", "epoch", lines)
 
 
 @own_style()

@@ -40,9 +40,7 @@ def class_means_figure(found: ClassMeans) -> Figure:
     names = class_names(found.classes, len(found.counts))
     shown = np.arange(len(names)) if len(names) <= MANY else np.flatnonzero(found.counts)
     if len(shown) == 0:
-        raise PellucidError(
-            f"No image has a probability above {found.threshold:g} for any class; give a lower threshold."
-        )
+        raise PellucidError(f"No image has a probability above {found.threshold:g}; give a lower threshold.")
     across = min(ACROSS, len(shown))
     images = average_blocks(found.images[shown], TILE)
     multiple = pixel_multiple(images.shape, TILE)
@@ -72,9 +70,8 @@ def dream_panel(dream: Dream) -> Figure:
     """The photo, gray, the dream, and the dream with its contrast, two by two."""
     photo = torch.from_numpy(dream.before)
     above = [("photo", photo), ("gray", luminance(photo, dream.settings.gray))]
-    return _rows(
-        [above, [("dream", torch.from_numpy(dream.plain)), ("dream, contrast", torch.from_numpy(dream.image))]], PANEL
-    )
+    below = [("dream", torch.from_numpy(dream.plain)), ("dream, contrast", torch.from_numpy(dream.image))]
+    return _rows([above, below], PANEL)
 
 
 @own_style()
@@ -144,8 +141,6 @@ def captioned_figure(cells: Sequence[tuple[str, str, Float32[np.ndarray, "channe
 def _at_width(picture: Float[Tensor, "channel height width"], width: int) -> Float[Tensor, "channel _ _"]:
     """The picture at this width; a small one with its pixels as squares."""
     size = max(1, round(width * picture.shape[1] / picture.shape[2])), width
-    return (
-        functional.interpolate(picture[None], size)[0]
-        if picture.shape[2] < width
-        else resize(picture, size).clamp(0, 1)
-    )
+    if picture.shape[2] < width:
+        return functional.interpolate(picture[None], size)[0]
+    return resize(picture, size).clamp(0, 1)

@@ -123,9 +123,8 @@ def _strip(values: np.ndarray, *, signed: bool = False) -> Picture:
             break
     across = -(-count // -(-count // across)) if across * down >= count else across  # rows of one length
     few = enlarge((signed_tones(tiles) if signed else activation_tones(tiles))[: across * down], times)
-    return tile_sheet(
-        few, across, gap=2, background=0 if signed else GROUND
-    ), f"{_size(values)}{_part(len(few), count)}"
+    sheet = tile_sheet(few, across, gap=2, background=0 if signed else GROUND)
+    return sheet, f"{_size(values)}{_part(len(few), count)}"
 
 
 def _size(values: np.ndarray) -> str:

@@ -34,7 +34,7 @@ from pellucid.see.dataset.activations import inspect
 from pellucid.see.models.base import Model
 from pellucid.settings import DataSettings, StudioSettings
 from pellucid.show import style
-from pellucid.show.pages import render_template, template_text
+from pellucid.show.pages import render_template
 from pellucid.show.studio import html
 from pellucid.show.studio.context import Context, ModelRegistry
 from pellucid.show.studio.pattern_stream import Request, stream_patterns
@@ -45,7 +45,7 @@ from pellucid.show.studio.tabs.draw import DrawTab
 from pellucid.show.studio.tabs.dream import DreamTab
 from pellucid.show.studio.tabs.patterns import PatternsTab
 from pellucid.show.studio.tabs.train import TrainTab
-from pellucid.show.style import DARK, LIGHT
+from pellucid.show.style import DARK, LIGHT, template_text
 
 TURN = 0.0005  # seconds: work that calculates lets the server answer after so long, ten times as soon as usual
 THREADS = 4  # of handlers for each window, at most
@@ -205,8 +205,7 @@ def _listening(settings: StudioSettings) -> socket.socket:
     except OSError as error:
         listening.close()
         raise PellucidError(
-            f"Port {settings.port} of {settings.host} cannot be had ({(error.strerror or str(error)).lower()}); choose "
-            f"another with --port, or 0 for any that is free."
+            f"Port {settings.port} of {settings.host} cannot be had ({error.strerror or error}); choose another --port."
         ) from error
     return listening
 

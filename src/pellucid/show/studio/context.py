@@ -104,9 +104,7 @@ class Context:
         if isinstance(name, str) and name and name not in self.registry.names(session):
             _require_here(request)
             if factories.is_named(name) and not libraries.is_named(name):
-                raise PellucidError(
-                    f"'{name}' would run code; name it where the studio is started: pellucid studio {name}"
-                )
+                raise PellucidError(f"'{name}' would run code; give it at the start: pellucid studio {name}")
             session.add(name, open_model(name))
         return self.registry.model(session, name)
 
@@ -144,10 +142,7 @@ class Context:
             raise PellucidError("No picture arrived; drop one again.")
         megabytes = len(content) / 10**6
         if megabytes > self.settings.upload:
-            raise PellucidError(
-                f"The picture has {megabytes:.1f} MB, more than the {self.settings.upload} that are taken; drop a "
-                f"smaller one."
-            )
+            raise PellucidError(f"The picture has {megabytes:.1f} MB, over {self.settings.upload}; drop a smaller one.")
         return decode_photo(content, "dropped picture", self.settings.pixels * 10**6)
 
 

@@ -51,7 +51,9 @@ def control(group: type[Settings], name: str, value: Any = None) -> Any:
     if choices:
         return gr.Dropdown(choices, **options)
     if kinds & {int, float} and not kinds & {tuple, types.NoneType}:  # an empty Number of Gradio's is a 0
-        return _number(field, kinds, options, REACH.get(name))
+        number = _number(field, kinds, options, REACH.get(name))
+        number.preprocess = lambda payload: payload  # the settings refuse a value, in their own words
+        return number
     return gr.Textbox(**options, placeholder="none" if shown == "" else None, max_lines=1)
 
 
@@ -102,18 +104,8 @@ def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any], reach: f
         step = 1 if whole else 0.01 if high - low <= 1 else 0.1
         places = (options["value"] - low) / step
         if (high - low) / step <= AIMABLE and abs(places - round(places)) < 1e-9:
-            return _without_checks(
-                gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **options)
-            )
-    return _without_checks(
-        gr.Number(minimum=low, maximum=limits.get("lt", limits.get("le")), step=1 if whole else 0.01, **options)
-    )
-
-
-def _without_checks(part: Any) -> Any:
-    """The same control, which leaves it to the settings to refuse a value, in their own words."""
-    part.preprocess = lambda payload: payload
-    return part
+            return gr.Slider(low + step if "gt" in limits else low, high, step=step, buttons=[], **options)
+    return gr.Number(minimum=low, maximum=limits.get("lt", limits.get("le")), step=1 if whole else 0.01, **options)
 
 
 def _choices(field: FieldInfo) -> list[Any]:

@@ -109,9 +109,8 @@ def patterns_html(snapshot: Snapshot, asked: Request, room: int = LARGE) -> str:
     film = None
     if found is not None and len(found.film.steps) > 1:
         words = [html.activation_text(value) for value in found.film.activations[:, 0].tolist()]
-        film = html.tile_gallery(
-            html.image_grays(found.film.images[:, 0], found.tones), found.film.steps, words, target=56
-        )
+        shots = html.image_grays(found.film.images[:, 0], found.tones)
+        film = html.tile_gallery(shots, found.film.steps, words, target=56)
     return html.part("portrait", shown, title, _caption(snapshot, asked), film)
 
 

@@ -46,7 +46,8 @@ class RequestFilter:
         brought = QueryParams(scope["query_string"]).get("token", "")
         refused = refusal(Headers(scope=scope), self._most, self._token, brought)
         if refused is not None:
-            await _answer(*refused)(scope, receive, send)
+            status, words = refused  # the line is closed with it, so that what else is on its way is not even read
+            await PlainTextResponse(f"{words}\n", status, {"Connection": "close"})(scope, receive, send)
             return
 
         async def send_safely(message: Message) -> None:
@@ -82,11 +83,6 @@ def refusal(headers: Headers, most: int, token: str | None = None, brought: str 
     if not length.isascii() or not length.isdigit() or int(length) > most:
         return 413, f"That is too large, or of unknown length; at most {most // 10**6} MB are taken."
     return None
-
-
-def _answer(status: int, words: str) -> PlainTextResponse:
-    """A refusal; the line is closed with it, so that what else is on its way is not even read."""
-    return PlainTextResponse(f"{words}\n", status, {"Connection": "close"})
 
 
 def _name(address: str) -> str | None:

@@ -103,9 +103,8 @@ def themed_svg(figure: Figure, name: str) -> Markup:
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r' xmlns(:xlink)?="[^"]*"', "", drawing)
-    drawing = re.sub(
-        r'<svg[^>]*viewBox="([^"]*)"[^>]*>', r'<svg class="chart" viewBox="\1" aria-hidden="true">', drawing, count=1
-    )
+    head = r'<svg class="chart" viewBox="\1" aria-hidden="true">'
+    drawing = re.sub(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', head, drawing, count=1)
     drawing = re.sub(r'(id="|"#|url\(#)', rf"\g<1>{name}-", drawing)
     for role, colour in vars(style.LIGHT).items():
         drawing = drawing.replace(colour, f"var(--{role})")

@@ -107,12 +107,13 @@ def first_chapter(data: Data, *, command: str) -> str:
 
 
 def _pattern_part(model: Model, data: Data, seed: int, clock: StageTimer) -> tuple[list[Patterns], list[Facts]]:
-    """The pattern of every map of every convolution."""
+    """The pattern of every map of every convolution; a silent one is shown the images before it is called dead."""
+    shown = data if data.input_shape == model.input_shape else None
     found, layers = [], []
     for layer in convolutions(model):
         stage = f"patterns of {layer}"
         with clock(stage):
-            found.append(find_patterns(model, layer, data, seed))
+            found.append(patterns(model, layer, data=shown, seed=seed))
         layers.append(layer_patterns(found[-1], clock.seconds[stage]))
     return found, layers
 
@@ -132,10 +133,11 @@ def _draw_pictures(
     convolution's filters, where it looks straight at a gray image; path: layer -> its maps for the digit.
     """
     loss, accuracy = page.training_curves(results["training"])
+    digit = data.test.images[results["digit"]["image"]]
     return {
         "films": [page.film_sheet(film_frames(one)) for one in found],
         "samples": page.sample_sheet(data.train, len(data.classes)),
-        "digit": data_uri(page.gray_tones(data.test.images[results["digit"]["image"]])),
+        "digit": data_uri(page.gray_tones(digit)),
         "mistakes": page.mistake_uris(data.test, results["test"]["mistakes"]),
         "windows": page.filter_sheet(network.parameters["conv1.weight"]),
         "path": page.map_sheets(activations),
@@ -148,9 +150,7 @@ def _draw_pictures(
         "network": network_table(network),
         "digits": packed_digits(results["seed"]),
         "starts": ascent_starts(network, results["seed"]),
-        "lesson": lesson_table(
-            data.test.images[digit := results["digit"]["image"]], data.test.labels[digit], data.classes
-        ),
+        "lesson": lesson_table(digit, results["digit"]["truth"], data.classes),
     }
 
 
@@ -291,12 +291,6 @@ def warm_up(model: Model, seed: int) -> None:
     """One short ascent from the deepest map, after which everything is compiled that an ascent needs."""
     layer = convolutions(model)[-1]
     patterns(model, layer, units=[0], steps=1, candidates=1, silent_restarts=0, seed=seed, progress=ignore_progress)
-
-
-def find_patterns(model: Model, layer: str, data: Data, seed: int) -> Patterns:
-    """The patterns of all maps of a layer; a silent map is shown the training images before it is called dead."""
-    shown = data if data.input_shape == model.input_shape else None
-    return patterns(model, layer, data=shown, seed=seed)
 
 
 def color_patterns(seed: int) -> tuple[Facts, list[Patterns]]:

@@ -22,7 +22,7 @@ from pellucid.errors import PellucidError
 from pellucid.see.dataset.activations import Activations, inspect
 from pellucid.see.models.base import Model
 from pellucid.show import style
-from pellucid.show.pages import lesson_table, network_table, render_template, template_text
+from pellucid.show.pages import lesson_table, network_table, render_template
 from pellucid.show.studio import html
 from pellucid.show.studio.context import Context, connect, dropzone, look
 from pellucid.show.studio.pattern_stream import LARGE, Request, patterns_html, stream_patterns
@@ -46,7 +46,8 @@ class DrawTab:
         with gr.Row(elem_classes="sheet"):
             with gr.Column(scale=4, min_width=300):
                 canvas = look(
-                    html_template=template_text("studio_canvas.html"), js_on_load=template_text("studio_canvas.js")
+                    html_template=style.template_text("studio_canvas.html"),
+                    js_on_load=style.template_text("studio_canvas.js"),
                 )
             with gr.Column(scale=7, min_width=300):
                 status = look(html.status_line(BEGIN))
@@ -55,7 +56,7 @@ class DrawTab:
                 self.model = self._context.models("which network reads")
                 dropped = dropzone("or drop a picture")
         with gr.Row(elem_classes="beside"):
-            inside = look("", "layers", js_on_load=template_text("studio_clicks.js"), elem_id="inside")
+            inside = look("", "layers", js_on_load=style.template_text("studio_clicks.js"), elem_id="inside")
             with gr.Column(elem_classes="aside"):
                 asked = look(elem_id="asked")
                 wanted = look(HINT, elem_id="wanted")
@@ -106,9 +107,7 @@ class DrawTab:
         table = None if network is None else network_table(network, LESSON_BYTES)
         if network is None or table is None:
             kind = f"networks of pellucid.learn of at most {LESSON_BYTES // 10**6} MB"
-            raise PellucidError(
-                f"The lesson follows {kind}, which {model.name} is not; choose mnist-cnn, or train one."
-            )
+            raise PellucidError(f"The lesson follows {kind}, unlike {model.name}; choose mnist-cnn, or train one.")
         guess = int(network.predict(image[None])[0].argmax())
         told = lesson_table(image, guess, model.classes or [*map(str, range(network.classes))])
         return gr.skip(), html.part("lesson", render_template("lesson_page.html", network=table, **told))
@@ -163,9 +162,8 @@ def _guess_line(inside: Activations, note: str) -> str:
     if not _classes(inside):
         return html.status_line(f"{inside.model} answers with maps, not with classes.")
     guess = int(inside.probabilities.argmax())
-    return html.status_line(
-        f"{inside.model} reads {guess}, at {100 * float(inside.probabilities[guess]):.1f}%. {note}".rstrip()
-    )
+    sure = 100 * float(inside.probabilities[guess])
+    return html.status_line(f"{inside.model} reads {guess}, at {sure:.1f}%. {note}".rstrip())
 
 
 def _answer_html(inside: Activations) -> str:

@@ -67,9 +67,8 @@ class PatternsTab:
         self.model = self._context.models("whose units are asked")
         choices, layer = layer_choices(self._context.registry.model(None, self.model.value))
         self._layer = gr.Dropdown(choices, value=layer, label="Layer", info="where the units are")
-        units = gr.Textbox(
-            value="0-15", label="Units", info="numbers, as in 3 7 20-30; all; -1 for the whole layer at once"
-        )
+        words = "numbers, as in 3 7 20-30; all; -1 for the whole layer at once"
+        units = gr.Textbox(value="0-15", label="Units", info=words)
         start = gr.Radio([NOISE, DRAWING, SHOWN], value=NOISE, label="Start", info="what the ascent begins from")
         made = controls.settings_panel(PatternSettings, self._names, len(FIRST), seed=self._context.seed)
         return [self.model, self._layer, units, start, *[made[name] for name in self._names]]
@@ -91,11 +90,8 @@ class PatternsTab:
             yield html.status_line("Stopped before the first step."), ""
             return
         session.kept["patterns"] = (asked, snapshot)
-        yield (
-            html.status_line(_status(snapshot, ended=True)),
-            patterns_html(snapshot, asked, PAGE),
-            *_files(session, asked, snapshot),
-        )
+        line = html.status_line(_status(snapshot, ended=True))
+        yield line, patterns_html(snapshot, asked, PAGE), *_files(session, asked, snapshot)
 
     def keep(self, request: gr.Request) -> tuple[str, str, Any]:
         """Put what is shown among what is kept."""
@@ -110,11 +106,7 @@ class PatternsTab:
         for unit, image, value in zip(units, snapshot.images, snapshot.activations.tolist(), strict=True):
             gallery.append((f"{asked.model.name}-{asked.layer}-{unit}", image, value, asked.tones))
         words = f"{len(gallery)} pattern{'s are' if len(gallery) > 1 else ' is'} kept."
-        return (
-            html.status_line(words),
-            _gallery_html(gallery),
-            gr.DownloadButton(value=str(_zip(session, gallery)), visible=True),
-        )
+        return html.status_line(words), _gallery_html(gallery), *offered(_zip(session, gallery))
 
     def _start(self, session: Session, model: Model, start: str) -> np.ndarray | None:
         """The images that the ascent begins from, in model space; None for noise."""
@@ -189,11 +181,8 @@ def _gallery_html(gallery: list[tuple[str, np.ndarray, float, Tones]]) -> str:
     for _, run in itertools.groupby(gallery, key=lambda kept: (kept[1].shape, kept[3])):
         names, images, values, tones = zip(*run, strict=True)
         units = [int(name.removeprefix("-").rpartition("-")[2]) for name in names]
-        walls.append(
-            html.tile_gallery(
-                html.image_grays(np.stack(images), tones[0]), units, [*map(html.activation_text, values)], target=56
-            )
-        )
+        grays = html.image_grays(np.stack(images), tones[0])
+        walls.append(html.tile_gallery(grays, units, [*map(html.activation_text, values)], target=56))
     return html.part("kept", walls)
 
 

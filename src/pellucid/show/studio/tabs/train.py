@@ -23,7 +23,7 @@ from pellucid.show.figures.training import HEADS, layer_pictures
 from pellucid.show.labels import percent
 from pellucid.show.sprites import data_uri
 from pellucid.show.studio import controls, html
-from pellucid.show.studio.context import Context, connect, download, look
+from pellucid.show.studio.context import Context, connect, download, look, offered
 from pellucid.show.studio.sessions import Job, Session
 
 FIRST = ("epochs", "batch", "learning_rate", "optimizer", "seed")
@@ -67,9 +67,8 @@ class TrainTab:
     def _asked(self) -> list[Any]:
         """The controls, in the order in which `train` takes them."""
         self._data = self._context.images()
-        self._architecture = gr.Dropdown(
-            list(ARCHITECTURES), value=ARCHITECTURE, label="Architecture", info="the layers, from image to classes"
-        )
+        names, words = list(ARCHITECTURES), "the layers, from image to classes"
+        self._architecture = gr.Dropdown(names, value=ARCHITECTURE, label="Architecture", info=words)
         suits = self._suited(None, self._context.data_names[0], ARCHITECTURE)
         made = controls.settings_panel(TrainSettings, self._names, len(FIRST), **suits)
         return [self._data, self._architecture, *[made[name] for name in self._names]]
@@ -132,7 +131,7 @@ class TrainTab:
         choices = self._context.registry.names(session)
         words = f"{_summary(trainer)} The other tabs have it as '{name}'."
         picked = [gr.Dropdown(choices=choices) for _ in self._pickers]
-        yield html.status_line(words), _picture(trainer), gr.DownloadButton(value=str(file), visible=True), *picked
+        yield html.status_line(words), _picture(trainer), *offered(file), *picked
 
 
 def _run(job: Job, trainer: Trainer) -> None:
