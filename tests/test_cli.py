@@ -402,7 +402,7 @@ def test_a_saved_network_is_trained_on_with_other_rates_on_the_same_split(capsys
     assert history["batches"]["loss"][0] < 0.7 * np.log(10)
     assert told.splitlines()[0].startswith("Gradients are right: ")
     line = refused(capsys, "train", NET, "--hidden", "9")
-    assert line == f"'{NET}' has its layers and weights; leave out --hidden, or give an architecture."
+    assert line == f"'{NET}' is a network; leave out --hidden, or give an architecture."
 
 
 def test_going_on_with_other_data_is_told(capsys):
@@ -464,7 +464,7 @@ def test_a_training_leaves_beside_the_network_what_was_asked_for(capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--history", "told.txt"], "Cannot write 'told.txt': its name ends in '.txt'; let it end in .json, .csv."),
+        (["--history", "told.txt"], "Cannot write 'told.txt': it ends in '.txt'; let it end in .json, .csv."),
         (["--curves", "no/curves.png"], "the folder"),
         (["--live", "live.bmp"], "let it end in .png"),
         (["--resume"], "There is no checkpoint to resume from; give its file with checkpoint."),

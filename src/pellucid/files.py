@@ -107,8 +107,7 @@ def write_text(path: StrPath, text: str) -> None:
 def write_rows(path: StrPath, rows: Iterable[Iterable[object]]) -> Path:
     """Write a CSV table, its header first, whole or not at all; None and NaN are empty cells.
 
-    A number has as many digits as bring it back exactly. Raises PellucidError where the
-    disk refuses.
+    A number has as many digits as bring it back exactly. Raises PellucidError where the disk refuses.
     """
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         cells = (["" if str(value) == "nan" else value for value in row] for row in rows)
@@ -156,9 +155,7 @@ def format_of(path: StrPath, formats: Sequence[str]) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in formats:
         ends = f"ends in '{suffix}'" if suffix else "has no suffix"
-        raise PellucidError(
-            f"Cannot write '{path}': its name {ends}; let it end in {', '.join(filter(None, formats))}."
-        )
+        raise PellucidError(f"Cannot write '{path}': it {ends}; let it end in {', '.join(filter(None, formats))}.")
     return suffix
 
 

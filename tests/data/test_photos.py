@@ -290,8 +290,8 @@ FINE = np.zeros((3, 2, 2), np.float32)
 @pytest.mark.parametrize(
     ("name", "image", "alpha", "words"),
     [
-        ("a.tiff", FINE, None, r"its name ends in '\.tiff'; let it end in \.png, \.jpg"),
-        ("a", FINE, None, "its name has no suffix"),
+        ("a.tiff", FINE, None, r"it ends in '\.tiff'; let it end in \.png, \.jpg"),
+        ("a", FINE, None, "it has no suffix"),
         ("a.png", FINE + 2, None, r"run from 2 to 2; need \[0, 1\]"),
         ("a.png", FINE * np.nan, None, "run from nan"),
         ("a.png", FINE, FINE[0] - 1, "run from -1 to -1"),

@@ -48,7 +48,7 @@ def test_colour_frames_come_back_as_they_were(tmp_path: Path):
 
 def test_a_refused_film_leaves_nothing_behind(tmp_path: Path):
     """Rejects a half-written file, and an unknown suffix that is taken for GIF."""
-    with pytest.raises(PellucidError, match=r"its name ends in '\.avi'"):
+    with pytest.raises(PellucidError, match=r"it ends in '\.avi'"):
         save_film(numbers(1, 2, 2), tmp_path / "film.avi")
     with pytest.raises(PellucidError, match="no frames"):
         save_film(numbers(0, 2, 2), tmp_path / "film.gif")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pellucid.show import style
+from pellucid.show.pages import template
 
 TEXT = ("ink", "muted", "accent", "truth", "wrong")
 
@@ -75,4 +76,4 @@ def test_duotone_keeps_every_gray_apart():
 def test_css_variables_name_every_colour():
     """Rejects a colour that the palette has and the page's stylesheet never hears of."""
     for name, colour in asdict(style.DARK).items():
-        assert f"--{name}: {colour};" in style.css_variables(style.DARK)
+        assert f"--{name}: {colour};" in template("palette.css").module.variables(style.DARK)

@@ -81,5 +81,4 @@ def recolor(images: Images, brightness: Each, contrast: Each, saturation: Each) 
     mean = x.mean(axis=(1, 2, 3), keepdims=True)
     x = mean + c * (x - mean)
     gray = x.mean(axis=1, keepdims=True)
-    recolored: Images = np.clip(gray + s * (x - gray), 0, 1)
-    return recolored
+    return np.asarray(np.clip(gray + s * (x - gray), 0, 1))

@@ -41,5 +41,4 @@ def scale_up(cells: Float32[np.ndarray, "image 8 8"]) -> Float32[np.ndarray, "im
     """Small digits in [0, 1] scaled smoothly, with a dark margin of one cell; the overshoot of bicubic is clipped."""
     framed = np.pad(cells, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))
     large = [np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for image in framed]
-    clipped: np.ndarray = np.clip(np.stack(large), 0, 1)
-    return clipped
+    return np.asarray(np.clip(np.stack(large), 0, 1))

@@ -62,8 +62,7 @@ class Photo:
         """The picture laid over an even ground (1 is white): alpha x image + (1 - alpha) x ground."""
         if self.alpha is None:
             return self.image
-        laid: np.ndarray = self.image * self.alpha + (1 - self.alpha) * np.float32(ground)
-        return laid
+        return np.asarray(self.image * self.alpha + (1 - self.alpha) * np.float32(ground))
 
     def save(self, path: StrPath) -> Path:
         """Write the picture as PNG (exact to a byte), JPEG or WebP, by the suffix of `path`, which is given back.
@@ -175,8 +174,7 @@ def to_gray(image: Float32[np.ndarray, "*batch channel height width"]) -> Float3
         return image
     if channels != 3:
         raise PellucidError(f"An image to turn gray has {channels} channels; need 1 or 3.")
-    gray: np.ndarray = weighted_gray(image)
-    return gray
+    return np.asarray(weighted_gray(image))
 
 
 def weighted_gray(image: Any, weights: Sequence[float] = GRAY) -> Any:

@@ -113,8 +113,7 @@ class Scaling:
         if self.kind in ("standardized", "unit-norm"):
             raise PellucidError(f"'{self.kind}' forgets an image's brightness and contrast, so it cannot be inverted.")
         self.require_fit(images.shape[1:])
-        unscaled: np.ndarray = images * self.deviation + self.mean
-        return unscaled
+        return np.asarray(images * self.deviation + self.mean)
 
     def to_pixels(self, images: Images) -> Images32:
         """Images in model space as pixels in [0, 1], clipped, which `apply` takes back to them.
@@ -157,8 +156,7 @@ class Scaling:
 
 def unit_pixels(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     """Bytes 0 to 255 as float32 in [0, 1], each divided by 255 (times 1/255 would not round alike)."""
-    scaled: np.ndarray = np.divide(pixels, np.float32(255), dtype=np.float32)
-    return scaled
+    return np.asarray(np.divide(pixels, np.float32(255), dtype=np.float32))
 
 
 def unit_images(array: np.ndarray) -> np.ndarray:

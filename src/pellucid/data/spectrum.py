@@ -34,8 +34,7 @@ PHOTOGRAPHS: Spectrum = np.stack([np.interp(KNOTS, np.arange(-9, 0), color) for 
 
 def frequencies(height: int, width: int) -> Float[np.ndarray, "height frequency"]:
     """Of every wave of an image of this size, in cycles for each pixel; half of them, as `rfft2` gives them."""
-    found: np.ndarray = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    return found
+    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]))
 
 
 def times_in_whole(width: int) -> Float[np.ndarray, "frequency"]:
@@ -48,8 +47,7 @@ def times_in_whole(width: int) -> Float[np.ndarray, "frequency"]:
 def octaves_of(height: int, width: int) -> Int64[np.ndarray, "height frequency"]:
     """The octave of each of these waves: 0 for fewer than two in the longer side, 1 for fewer than four, and so on."""
     waves = np.maximum(frequencies(height, width) * max(height, width), 1)
-    found: np.ndarray = np.log2(waves).astype(np.int64)
-    return found
+    return np.asarray(np.log2(waves).astype(np.int64))
 
 
 def falling(colors: int, exponent: float) -> Spectrum:

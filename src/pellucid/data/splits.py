@@ -83,8 +83,7 @@ class Split:
     @property
     def content(self) -> np.ndarray:
         """What the images follow from: themselves, or of pictures, which are read as needed, a hash."""
-        content: np.ndarray = self.images.identity if isinstance(self.images, Pictures) else self.images
-        return content
+        return np.asarray(self.images.identity if isinstance(self.images, Pictures) else self.images)
 
     @property
     def contents(self) -> Iterable[np.ndarray]:

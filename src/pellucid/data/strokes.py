@@ -104,8 +104,7 @@ def _thickened(strokes: Gray) -> Float32[np.ndarray, "taller wider"]:
     lit = strokes >= strokes.max() / 2
     depth = ndimage.distance_transform_edt(np.pad(lit, 1))[1:-1, 1:-1][lit].mean()  # a quarter of the thickness
     more = max(0, round(THICKNESS * max(lit.shape) - (4 * depth - 1)))
-    thick: np.ndarray = ndimage.maximum_filter(np.pad(strokes, more), more + 1)
-    return thick
+    return np.asarray(ndimage.maximum_filter(np.pad(strokes, more), more + 1))
 
 
 def _box(strokes: Gray) -> tuple[slice, slice]:

@@ -21,9 +21,7 @@ AUGMENTATION = ("shift", "flip", "rotate", "crop", "color")
 class OptimizationSettings(Settings):
     """How a network is trained; architectures bring their own defaults."""
 
-    epochs: int | None = field(
-        None, unset=f"the architecture's, else as many as show {VIEWS:,} images", ge=0, le=10_000
-    )
+    epochs: int | None = field(None, unset=f"the architecture's, or as many as show {VIEWS:,} images", ge=0, le=10_000)
     """passes over all training images"""
     batch: int = field(128, ge=1, le=65_536)
     """images in a batch; the last batch of an epoch may be smaller"""
@@ -215,9 +213,7 @@ class AtlasDataSettings(Settings):
     """Which images go with a model, if any."""
 
     data: str | None = field(None, IMAGES, unset="none, and what needs images is left out")
-    data_dir: Path | None = field(
-        None, heading="Seldom needed", unset="$PELLUCID_DATA, else the user's cache, with a download"
-    )
+    data_dir: Path | None = field(None, heading="Seldom needed", unset="$PELLUCID_DATA, or a download, which is kept")
     """folder of MNIST's files"""
 
 

@@ -48,9 +48,9 @@ def _rising(given: tuple[float, float]) -> tuple[float, float]:
 
 
 @cache
-def _presets() -> dict[str, dict[str, Any]]:
-    """The settings of each preset of patterns."""
-    return tomllib.loads((Path(__file__).parent / "pattern_presets.toml").read_text(encoding="utf-8"))
+def _presets(of: str = "pattern") -> dict[str, dict[str, Any]]:
+    """The settings of each preset, of patterns or dreams."""
+    return tomllib.loads((Path(__file__).parent / f"{of}_presets.toml").read_text(encoding="utf-8"))
 
 
 class ModelSettings(Settings):
@@ -268,9 +268,7 @@ class DreamSettings(Settings):
     """longer side of the dream, in pixels; a smaller photo keeps its size"""
     strength: float = field(0.35, ge=0, le=1)
     """strength of the dream: 0 returns the photo, 1 leaves little of it"""
-    octaves: int | None = field(
-        None, heading="Octaves", unset="as many as lead from 180 pixels to the full size", ge=1, le=20
-    )
+    octaves: int | None = field(None, heading="Octaves", unset="as many as lead up from 180 pixels", ge=1, le=20)
     """image sizes, from small to the full one, that are dreamt at in turn, by the method octaves"""
     scale: float = field(1.4, gt=1, le=4)
     """ratio of each octave's size to that of the one before"""
@@ -328,7 +326,6 @@ class FilmSettings(Settings):
     """a zoom without beginning or end, whose last picture leads to the first"""
 
 
-@cache
 def dream_presets() -> dict[str, dict[str, Any]]:
     """Each preset of dreams: its words, model, layers, units, and settings."""
-    return tomllib.loads((Path(__file__).parent / "dream_presets.toml").read_text(encoding="utf-8"))
+    return _presets("dream")

@@ -143,10 +143,9 @@ def scores_text(scores: Scores) -> str:
     if len(shown) > LISTED:
         shown = shown[np.argsort(scores.recall[shown], kind="stable")][:COMMONEST]
         heading += f"; the {COMMONEST} classes of least recall"
-    shares = [
-        [f"{share:.2%}" if share >= 0 else "-" for share in (scores.precision[at], scores.recall[at])] for at in shown
-    ]
-    rows = [[names[at], int(counts[at]), *own] for at, own in zip(shown.tolist(), shares, strict=True)]
+    shares = np.stack([scores.precision, scores.recall], axis=1)[shown].tolist()
+    words = [[f"{share:.2%}" if share >= 0 else "-" for share in both] for both in shares]
+    rows = [[names[at], int(counts[at]), *both] for at, both in zip(shown.tolist(), words, strict=True)]
     return "\n".join([*lines, f"{heading}:", table(["class", "images", "precision", "recall"], rows)])
 
 

@@ -6,7 +6,7 @@ Grays are shown as a duotone from ink to ivory: the numbers stay those of the gr
 """
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
@@ -51,19 +51,12 @@ _TABLE = tomllib.loads(template_text("palette.toml"))
 LIGHT, DARK = (Palette(**_TABLE[name]) for name in ("light", "dark"))
 
 
-def css_variables(palette: Palette) -> str:
-    """The palette as CSS custom properties: `--paper: #f8f5ee; ...`."""
-    return " ".join(f"--{field.name}: {getattr(palette, field.name)};" for field in fields(palette))
-
-
-def activation_tones(
-    activations: Float[np.ndarray, "*shape"], largest: float | None = None
-) -> UInt8[np.ndarray, "*shape"]:
+def activation_tones(values: Float[np.ndarray, "*shape"], largest: float | None = None) -> UInt8[np.ndarray, "*shape"]:
     """Grays 0..255 of activations: 0 (and below) is dark, `largest` (default: the largest of them) is full light."""
-    top = float(activations.max(initial=0.0)) if largest is None else largest
+    top = float(values.max(initial=0.0)) if largest is None else largest
     if top <= 0:
-        return np.zeros(activations.shape, np.uint8)
-    return np.rint(255 * np.clip(activations / top, 0, 1)).astype(np.uint8)
+        return np.zeros(values.shape, np.uint8)
+    return np.rint(255 * np.clip(values / top, 0, 1)).astype(np.uint8)
 
 
 def signed_tones(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:

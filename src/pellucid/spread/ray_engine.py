@@ -232,10 +232,8 @@ def _connect(settings: EngineSettings) -> None:
     except Exception as error:  # Ray raises nothing narrower where it does not come up
         why = f"Ray cannot be started on this machine ({summary(error)}); free some memory, or ports."
         if address is not None:
-            why = (
-                f"No Ray cluster answers at '{address}' ({summary(error)}); start one with: ray start --head, and give "
-                f"this machine its token, if it has one."
-            )
+            start = "start one with: ray start --head, and give this machine its token, if it has one"
+            why = f"No Ray cluster answers at '{address}' ({summary(error)}); {start}."
         raise PellucidError(why) from error
 
 

@@ -112,7 +112,7 @@ def atlas(
         work.plan()
         stats = work.stats()
         given = {"data_dir": data_dir, "beside": beside, "checkpoints": checkpoints}
-        facts = _model_facts(opened, chosen, images, stats, command or _call(model, data, chosen, folder, **given))
+        facts = _head(opened, chosen, images, stats, command or _call(model, data, chosen, folder, **given))
         facts |= {"beside": others[""].name} if "" in others else {}
         facts |= {"checkpoints": born} if (born := list(filter(None, others))) else {}
         found = Site(folder, facts, opened, images)
@@ -173,9 +173,8 @@ class _Work:
         self.written, self.cost = 0.0, 0.0  # when a page was written, and the seconds that it took
         self.parts = [f"layer-{at:03d}" for at in range(len(self.layers))]
         self.there = [self.cache.has_part(part) for part in self.parts]
-        self.chunks = [
-            parts.chunks(self.model, *named, self.settings) for named in zip(self.parts, self.names, strict=True)
-        ]
+        both = zip(self.parts, self.names, strict=True)
+        self.chunks = [parts.chunks(self.model, part, name, self.settings) for part, name in both]
         images = None if self.data is None else parts.scanned_images(self.data)
         cuts = [] if images is None else image_chunks(self.model, self.names, images)
         self.shares = {f"scan-{one.number:05d}": one for one in cuts}
@@ -202,9 +201,7 @@ class _Work:
             known = (self.model, self.names, self.settings, self.data)
             list(self.cache.compute_pieces(parts.compute_share, known, self.shares, "scanning the images"))
             arrays = parts.join_shares(self.names, self.data, map(self.cache.load_piece, self.shares))
-            boxes = {
-                f"boxes-{at:03d}": (self.names[at], field, arrays[f"{at}:positions"]) for at, field in fields.items()
-            }
+            boxes = {f"boxes-{at:03d}": (self.names[at], one, arrays[f"{at}:positions"]) for at, one in fields.items()}
             made = {
                 f"made-{at:03d}": (name, self.linked[name].before, arrays[f"{at}:positions"])
                 for at, name in enumerate(self.names)
@@ -283,9 +280,7 @@ class _Work:
         return joined_arrays(map(self.cache.load_piece, pieces), chunks[pieces[-1]][1].stop, parts.AXES)
 
 
-def _model_facts(
-    model: Model, settings: AtlasSettings, data: Data | None, stats: Arrays, command: str
-) -> dict[str, Any]:
+def _head(model: Model, settings: AtlasSettings, data: Data | None, stats: Arrays, command: str) -> dict[str, Any]:
     """The facts of the model, the data and this run, for the head of `atlas.json`."""
     told = (AtlasSettings.__annotations__.keys() | settings.model_fields_set | {"seed"}) - {"name", "resume", "chunk"}
     title = "What excites every unit of {} least" if settings.extreme == "least" else "What every unit of {} looks for"

@@ -11,6 +11,7 @@ A WebP picture has at most 16,383 pixels a side, so the units of a layer share s
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -83,11 +84,9 @@ def save_sheet(pixels: UInt8[np.ndarray, "tall wide *colour"], path: Path) -> No
     """Write a sheet: grays without loss, as a duotone from ink to ivory; colours with a little loss."""
     gray = pixels.ndim == 2
     picture = Image.fromarray(style.duotone(pixels) if gray else pixels)
+    options: dict[str, Any] = {"lossless": True, "quality": 40} if gray else {"quality": QUALITY, "method": 4}
     with atomic_path(path) as temporary:
-        if gray:
-            picture.save(temporary, "WEBP", lossless=True, quality=40)
-        else:
-            picture.save(temporary, "WEBP", quality=QUALITY, method=4)
+        picture.save(temporary, "WEBP", **options)
 
 
 def save_tiles(tiles: Tiles, path: Path) -> None:

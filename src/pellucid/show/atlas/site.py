@@ -95,13 +95,7 @@ class Site:
 
 def render_page(index: dict[str, Any]) -> str:
     """The one page, which shows whatever its address says after the `#`."""
-    return pages.render_template(
-        "atlas.html",
-        index=index,
-        script=_to_script(index),
-        units=sum(layer["units"] for layer in index["layers"]),
-        dead=sum(len(layer["dead"]) for layer in index["layers"]),
-    )
+    return pages.render_template("atlas.html", index=index, script=_to_script(index))
 
 
 def _write_json(path: Path, record: Mapping[str, Any]) -> None:

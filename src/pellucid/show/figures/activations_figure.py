@@ -175,16 +175,14 @@ def _bars(axes: Axes, values: np.ndarray, left: int, top: int, width: int) -> No
     axes.plot([left, left + width], [top + BARS] * 2, color=LIGHT.muted, lw=0.8)
 
 
-def _classes(
-    axes: Axes, probabilities: np.ndarray, names: Sequence[str], truth: int | None, left: int, top: int
-) -> None:
-    guess, drawn = int(probabilities.argmax()), list(range(len(names)))
+def _classes(axes: Axes, shares: np.ndarray, names: Sequence[str], truth: int | None, left: int, top: int) -> None:
+    guess, drawn = int(shares.argmax()), list(range(len(names)))
     if len(names) > MOST_CLASSES:
-        drawn = np.argsort(-probabilities, kind="stable")[:LIKELIEST].tolist()
+        drawn = np.argsort(-shares, kind="stable")[:LIKELIEST].tolist()
         drawn += [] if truth is None or truth in drawn else [truth]
     left, span = left + max(40, 7 * max(len(names[index]) for index in drawn)), 320  # pixels, 7 for a letter
     for place, index in enumerate(drawn):
-        colour, share, down = class_color(index, guess, truth), float(probabilities[index]), top + place * CLASS
+        colour, share, down = class_color(index, guess, truth), float(shares[index]), top + place * CLASS
         draw_text(axes, names[index], left - 10, down, colour=colour, at="right")
         axes.barh(down + 6, span, CLASS - 6, left=left, color=LIGHT.line, lw=0)
         axes.barh(down + 6, span * share, CLASS - 6, left=left, color=colour, lw=0)

@@ -15,6 +15,7 @@ features, which is drawn as a bar at the foot.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -76,13 +77,11 @@ def _curves(left: Axes, right: Axes, found: Study, summaries: Sequence[Summary])
     right.set_ylim(bottom=0)
 
 
-def _points(
-    axes: Axes, x: Sequence[int], means: Sequence[tuple[float, float]], colour: str, name: str, at: int
-) -> None:
+def _points(axes: Axes, x: Sequence[int], means: Sequence[tuple[float, float]], color: str, name: str, at: int) -> None:
     """A curve with bars of one standard deviation either way, and its name on the right."""
     middle, spread = [100 * mean for mean, _ in means], [100 * deviation for _, deviation in means]
-    axes.errorbar(x, middle, spread, color=colour, lw=1.8, marker="o", ms=4, elinewidth=1, capsize=2)
-    axes.annotate(name, (1.02, 0.97 - 0.07 * at), xycoords="axes fraction", color=colour, size=9, va="top")
+    axes.errorbar(x, middle, spread, color=color, lw=1.8, marker="o", ms=4, elinewidth=1, capsize=2)
+    axes.annotate(name, (1.02, 0.97 - 0.07 * at), xycoords="axes fraction", color=color, size=9, va="top")
 
 
 def _lines(figure: Figure, words: Axes, found: Study, summaries: Sequence[Summary]) -> None:
@@ -179,6 +178,5 @@ def _course(axes: Axes, course: LearningCurve, colour: str, place: int, target: 
     if reached is not None:
         axes.plot(reached, 100 * course.dev[course.seconds.index(reached)], "o", ms=9, color=colour)
     words = f"{course.name}\n{when}\ntest {course.test[-1]:.2%}" if course.test else f"{course.name}\n{when}"
-    axes.annotate(
-        words, (1.03, 0.92 - 0.3 * place), xycoords="axes fraction", color=colour, size=9, va="top", linespacing=1.5
-    )
+    look: dict[str, Any] = {"color": colour, "size": 9, "va": "top", "linespacing": 1.5}
+    axes.annotate(words, (1.03, 0.92 - 0.3 * place), xycoords="axes fraction", **look)

@@ -46,7 +46,9 @@ def strip_figure(
     tiles = image_tones(frames, tones)
     count, height, width = tiles.shape[:3]
     if not len(captions) == len(activations) == count or len(changes) not in (0, count):
-        raise PellucidError(f"There are {count} frames, but other numbers of captions, activations or changes.")
+        raise PellucidError(
+            f"{count} frames, {len(captions)} captions, {len(activations)} activations and {len(changes)} changes."
+        )
     labels = [f"{change:+.1%}" if math.isfinite(change) else "" for change in changes] or [""] * count
     step_x = width * multiple + GAP
     note = f"{note}{tones.note}" if note else tones.note.removeprefix(", ")

@@ -66,9 +66,8 @@ def draw_wall(
     step_x, step_y = width * multiple + GAP, height * multiple + GAP + 14
     note = tones.note.removeprefix(", ")
     top = MARGIN + (30 if title else 0) + (14 if note else 0)
-    board: Any = kind(
-        2 * MARGIN + max(across * step_x - GAP, 280 if note else 0), top + MARGIN + -(-count // across) * step_y - GAP
-    )
+    wide = 2 * MARGIN + max(across * step_x - GAP, 280 if note else 0)
+    board: Any = kind(wide, top + MARGIN + -(-count // across) * step_y - GAP)
     if title:
         board.draw_text(title, MARGIN, MARGIN - 6, size=15, colour=LIGHT.ink, serif=True)
     if note:

@@ -96,9 +96,8 @@ def _setting_value(field: FieldInfo, value: Any) -> Any:
 def _number(field: FieldInfo, kinds: set[Any], options: dict[str, Any], reach: float | int | None) -> Any:
     """A slider where the range has few steps, on which the value lies; else a number."""
     whole = float not in kinds
-    limits = {
-        key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(part, key)
-    }
+    bounds = ("ge", "gt", "le", "lt")
+    limits = {name: getattr(part, name) for part in field.metadata for name in bounds if hasattr(part, name)}
     low, high = limits.get("ge", limits.get("gt")), reach or limits.get("le")
     if low is not None and high is not None:
         step = 1 if whole else 0.01 if high - low <= 1 else 0.1

@@ -86,8 +86,7 @@ def layer_sections(activations: Mapping[str, Float[np.ndarray, "..."]], class_co
 
 def image_grays(images: Images, tones: Tones = DEVIATIONS) -> UInt8[np.ndarray, "image height wide"]:
     """Images in model space as grays; colours are averaged."""
-    grays: np.ndarray = np.rint(tone_images(images, replace(tones, palette="gray")).mean(axis=1)).astype(np.uint8)
-    return grays
+    return np.asarray(np.rint(tone_images(images, replace(tones, palette="gray")).mean(axis=1)).astype(np.uint8))
 
 
 def pattern_picture(

@@ -168,9 +168,8 @@ class Sessions:
                 self._sessions[key] = Session(self._folder, self._executor, self._settings.frames)
             found = self._sessions[key]
             self._sessions.move_to_end(key)
-            surplus = [
-                self._sessions.popitem(last=False)[1] for _ in range(len(self._sessions) - self._settings.sessions)
-            ]
+            count = len(self._sessions) - self._settings.sessions
+            surplus = [self._sessions.popitem(last=False)[1] for _ in range(count)]
         for session in surplus:
             session.close()
         return found

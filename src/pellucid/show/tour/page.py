@@ -52,7 +52,7 @@ class SpriteSheet:
 
 def render_page(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
     """The whole page as one string of HTML; a number that is not in the results cannot get onto it."""
-    layers, stages = results["layers"], results["seconds"].values()
+    layers = results["layers"]
     walls = [
         {
             "layer": layer["layer"],
@@ -64,19 +64,8 @@ def render_page(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
         }
         for layer in layers
     ]
-    return render_template(
-        "tour.html",
-        results=results,
-        pictures=pictures,
-        walls=walls,
-        frieze=list(frieze_places(layers)),
-        layer_index={layer["layer"]: index for index, layer in enumerate(layers)},
-        maps=sum(len(layer["maps"]) for layer in layers),
-        dead=sum(layer["dead"] for layer in layers),
-        total_seconds=sum(stages),
-        longest_stage=max(stages),
-        labels=labels,
-    )
+    made = {"walls": walls, "frieze": list(frieze_places(layers)), "labels": labels}
+    return render_template("tour.html", results=results, pictures=pictures, **made)
 
 
 def frieze_places(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, int]]:

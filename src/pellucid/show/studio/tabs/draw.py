@@ -204,5 +204,4 @@ def decode_drawing(address: object) -> Float32[np.ndarray, "height width"]:
         content = base64.b64decode(address[len(PREFIX) :], validate=True)
     except binascii.Error as error:
         raise PellucidError("The drawing arrived damaged; clear it and draw again.") from error
-    gray: np.ndarray = to_gray(decode_photo(content, "drawing", MOST_PIXELS).over(0.0))[0]
-    return gray
+    return np.asarray(to_gray(decode_photo(content, "drawing", MOST_PIXELS).over(0.0))[0])

@@ -114,8 +114,7 @@ class PatternsTab:
             image, _ = session_image(session, model)
             if image is None:
                 raise PellucidError("Nothing is drawn yet; draw something in the first tab, or start from noise.")
-            begin: np.ndarray = model.prepared(image[None]).cpu().numpy()[0]
-            return begin
+            return np.asarray(model.prepared(image[None]).cpu().numpy()[0])
         if start == SHOWN:
             if "patterns" not in session.kept:
                 raise PellucidError("No pattern is shown yet; start from noise.")

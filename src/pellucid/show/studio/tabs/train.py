@@ -181,9 +181,8 @@ def _picture(trainer: Trainer) -> str:
 
 def _register(session: Session, trainer: Trainer) -> tuple[str, Any]:
     """Keep the network as it is now among the session's models, under one name for each training; and its file."""
-    network = trainer.network.with_parameters(
-        {name: value.copy() for name, value in trainer.network.parameters.items()}
-    )
+    parameters = {name: value.copy() for name, value in trainer.network.parameters.items()}
+    network = trainer.network.with_parameters(parameters)
     kept = session.kept.setdefault("names", {})
     if id(trainer) not in kept:
         kept.clear()
