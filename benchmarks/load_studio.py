@@ -214,7 +214,7 @@ class Window:
 
     async def upload(self) -> None:
         """Send a file, as one that is dropped on the page."""
-        sent = await self._client.post("/gradio_api/upload", files={"files": ("private.png", b"private")})
+        sent = await self._client.post("/gradio_api/upload", files={"files": ("private.txt", b"private")})
         sent.raise_for_status()
 
     def _look(self, html: str, words: str = "") -> None:

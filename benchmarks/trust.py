@@ -101,7 +101,7 @@ def studio_kills(count: int) -> Row:
                 faults += [] if worked else ["it did not answer"]
                 if not last:
                     os.kill(process, 9)
-            left = [len(list(Path(folder).rglob("private.png"))), len(list(Path(folder).glob("pellucid-*")))]
+            left = [len(list(Path(folder).rglob("private.txt"))), len(list(Path(folder).glob("pellucid-*")))]
             faults += [f"{left} uploads and folders"] if left != [1 - last, 1 - last] else []
             faults += unreadable(Path(folder))
             files += sum(path.is_file() for path in Path(folder).rglob("*"))
