@@ -28,8 +28,10 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("pellucid")
+    from pellucid.progress import saying
     from pellucid.signatures import checked
 
-    found = globals()[name] = checked(_from_room(_OLD_NAMES.get(name, name)))
+    with saying("Opening the libraries", "torch" not in sys.modules):
+        found = globals()[name] = checked(_from_room(_OLD_NAMES.get(name, name)))
     setattr(sys.modules[found.__module__], found.__name__, found)
     return found

@@ -123,5 +123,11 @@ def summary(error: BaseException) -> str:
     return shortened(said, 160) if said else type(error).__name__
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """A number of things in words: `1 unit`, `2,000 classes`, or of "is" and "are" `2 are`."""
+    several = more or one + ("es" if one.endswith(("s", "tch")) else "s")
+    return f"{number:,} {one if number == 1 else several}"
+
+
 def _quoted(names: list[str]) -> str:
     return ", ".join(f"'{shortened(name)}'" for name in names)

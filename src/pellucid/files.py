@@ -33,7 +33,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from pellucid.errors import PellucidError, summary, unknown
+from pellucid.errors import PellucidError, counted, summary, unknown
 
 if sys.platform != "win32":
     import fcntl
@@ -264,7 +264,7 @@ def readable(size: int) -> str:
     ('1 byte', '999 bytes', '47.04 MB')
     """
     if size < 1000:
-        return f"{size} byte" + ("" if size == 1 else "s")
+        return counted(size, "byte")
     power = min(4, (len(str(size)) - 1) // 3)
     return f"{size / 1000**power:.4g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 

@@ -1,36 +1,82 @@
 """Progress: how far long work is -> a bar on a terminal or in a notebook, lines in a log, or a caller's own function.
 
-bar:       a tqdm bar, for loops
+bar:       a bar for loops, its unit in words
 print_line: a line that does not break into one
+saying:    what is being done -> a word on it, while that has no known end
 reporting: Progress callback or none -> Report, whose total may grow
-compiling: a word while kernels are compiled, which has no known end
 StageTimer: named stages of long work -> StageCallback, and the seconds of each
 
-Bars appear only where the work takes over two seconds, and are gone when it is done. In a log, where drawings do not
-replace each other, there is one every half minute.
+Both appear only where the work takes over a second, whether a first part of it is done or not, and are gone when it is
+done. In a log, where drawings do not replace each other, there is a line at once and one every half minute.
 """
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from tqdm import tqdm  # not of `tqdm.auto`: that warns in every notebook without ipywidgets
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 
-DELAY = 2  # seconds before anything is shown
-OFTEN, SELDOM = 0.1, 30  # seconds between two drawings, where they replace each other and where they do not
-PERCENT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"  # of work that is counted in no unit
+SOON, DELAY = 0.3, 1  # seconds before words are shown that a terminal forgets, and before anything else is
+OFTEN, STILL, SELDOM = 0.1, 1, 30  # seconds between two drawings: as it moves, or not; where they stay, as in a log
+compiling = threading.Event()  # set by kernels while one of them is compiled
 
 
-def bar(*arguments: Any, **options: Any) -> Any:
-    """A tqdm bar with these arguments of tqdm's; drawn on stderr once the work has taken two seconds."""
-    often = OFTEN if _replaced() else SELDOM
-    return tqdm(*arguments, **{"delay": DELAY, "leave": False, "mininterval": often, **options})
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """tqdm's, its unit in words, that shows in time though nothing be done yet; where it cannot be drawn, lines."""
+
+    over: threading.Event
+    watcher: threading.Thread | None = None
+
+    @property
+    def format_dict(self) -> Any:
+        found = super().format_dict
+        done = f"{found['n']:,} of {counted(found['total'], self.unit)}, " if self.unit and found["total"] else ""
+        share = "{desc}: {percentage:3.0f}%" + ("|{bar}| " if _replaced() else ", ")
+        form = share + done + "{elapsed} so far, {remaining} to go{postfix}" if found["total"] else "{desc} ..."
+        return {**found, "bar_format": "{desc}: compiling for this processor, once ..." if compiling.is_set() else form}
+
+    def watch(self) -> None:
+        """Draw it until it is closed: a step may take long. It goes on from the first time, as a beginning is slow."""
+        if not self.over.wait(self.delay):
+            self.refresh()
+            self.last_print_n, self.last_print_t = self.n, time()
+        while not self.over.wait(STILL if _replaced() else SELDOM):
+            self.refresh()
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> Any:
+        """Draw it, or print a line of it, if its time has come; an empty message wipes it."""
+        if _replaced() and (msg == "" or time() - self.start_t >= (self.delay or 0)):
+            return super().display(msg, pos)
+        return None if _replaced() or msg == "" else print(self, file=self.fp, flush=True)
+
+    def close(self) -> None:
+        """Wipe it."""
+        if self.watcher is not None:
+            self.over.set()
+            self.watcher.join()
+        super().close()
+
+
+def bar(*arguments: Any, unit: str = "", **options: Any) -> Any:
+    """A bar on stderr, by tqdm's arguments; unit: what is counted, one of it, or nothing where it is no number."""
+    often = OFTEN if _replaced() else math.inf  # in a log nothing but the watcher's lines
+    drawn = _Bar(*arguments, **{"delay": DELAY, "mininterval": often, "leave": False, "unit": unit, **options})
+    if not drawn.disable:
+        drawn.over, drawn.watcher = threading.Event(), threading.Thread(target=drawn.watch, daemon=True)
+        drawn.watcher.start()
+    return drawn
+
+
+def saying(words: str, shown: bool = True) -> Any:
+    """A bar that only says what is being done (or nothing, if not to be shown), while that has no known end."""
+    return bar(total=0, desc=words, disable=not shown, delay=SOON if sys.stderr.isatty() else DELAY)
 
 
 def _replaced() -> bool:
@@ -45,36 +91,6 @@ def print_line(words: str, *, error: bool = False) -> None:
         tqdm.write(words, file=stream)
     else:  # where tqdm would draw a bar whose time has not come
         print(words, file=stream, flush=True)
-
-
-COMPILING = "Compiling for this processor, once ..."
-
-
-@contextmanager
-def compiling(first: bool) -> Iterator[None]:
-    """A message while the block runs, if it takes over two seconds; wiped off a terminal, in a log it stays a line.
-
-    first: whether anything may have to be compiled in the block; without it there is no message.
-    """
-    if not first:
-        yield
-        return
-    shown, replaced = threading.Event(), _replaced()
-
-    def show() -> None:
-        shown.set()
-        print(f"\r{COMPILING}" if replaced else COMPILING, end="" if replaced else "\n", file=sys.stderr, flush=True)
-
-    timer = threading.Timer(DELAY, show)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        if shown.is_set() and replaced:
-            print("\r" + " " * len(COMPILING), end="\r", file=sys.stderr, flush=True)
 
 
 Progress = Callable[[int, int], None]

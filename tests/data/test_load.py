@@ -121,7 +121,7 @@ def test_files_that_make_no_data_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PellucidError, match="not one clear pair of IDX files"):
         load_data(tmp_path)
     write_idx(tmp_path / "labels", LABELS[1:].astype(np.uint8))
-    with pytest.raises(PellucidError, match=r"images' and 'labels' do not fit: There are 60 images but 59"):
+    with pytest.raises(PellucidError, match=r"images' and 'labels' do not fit: Got 60 images but 59"):
         load_data(tmp_path)
     write_idx(tmp_path / "images", BYTES.astype(np.int16))
     with pytest.raises(PellucidError, match="holds int16 of shape"):

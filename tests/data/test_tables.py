@@ -224,7 +224,7 @@ def test_channels_stand_last_where_only_that_can_be(tmp_path: Path) -> None:
         ({"x": BYTES, "y": LABELS}, "holds 'x', 'y'; need 'images' and 'labels'"),
         ({"images": BYTES}, "holds 'images' but no 'labels'"),
         ({"x_train": BYTES, "y_train": LABELS}, "holds 'x_train', 'y_train'; need"),
-        ({"images": BYTES, "labels": LABELS[:1]}, "'images' in the NPZ file .* does not fit: There are 2 images but 1"),
+        ({"images": BYTES, "labels": LABELS[:1]}, "'images' in the NPZ file .* does not fit: Got 2 images but 1"),
         ({"images": BYTES / 1.0, "labels": LABELS}, "does not fit: Pixels run from 0 to 59"),
         ({"images": BYTES.astype(int) + 200, "labels": LABELS}, "runs from 200 to 259; need whole numbers"),
         ({"images": BYTES[0], "labels": LABELS}, "does not fit: Images have shape"),

@@ -22,14 +22,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
 from functools import partial
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, TextIO
 
 from cyclopts import CoercionError, CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from pellucid.cli.app import app, verbose
-from pellucid.errors import PellucidError, PellucidWarning, unknown
+from pellucid.errors import PellucidError, PellucidWarning, counted, unknown
+from pellucid.progress import print_line, saying
 
 FEW_COLLECTIONS = 100_000
 """New objects before garbage is looked for. Large libraries and compilers make objects that stay, and with Python's 700
@@ -73,6 +74,7 @@ def _run(tokens: list[str], said: set[str]) -> int:
             command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
             bound.apply_defaults()
             _require_apart(bound.arguments)
+            _open_libraries(bound.arguments)
             command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
@@ -97,6 +99,13 @@ def _run(tokens: list[str], said: set[str]) -> int:
             raise
         return _refuse(words, debug)
     return 0
+
+
+def _open_libraries(arguments: Mapping[str, Any]) -> None:
+    """Import what any model needs, PyTorch above all, where there is one; it takes its time, so a word says so."""
+    if arguments.get("model") or arguments.get("photo"):
+        with saying("Opening the libraries"):
+            import_module("pellucid.see.models.open")
 
 
 def _require_apart(arguments: Mapping[str, Any]) -> None:
@@ -160,8 +169,6 @@ def sentence(error: CycloptsError) -> str:
 
 def _warn(stream: TextIO, message: Warning | str, category: type[Warning], file: str, line: int, *_: Any) -> None:
     """A warning on a stream, which may be quiet else: ours is one line, as an error is."""
-    from pellucid.progress import print_line
-
     foreign = warnings.formatwarning(message, category, file, line).rstrip()
     with redirect_stderr(stream):
         print_line(str(message) if issubclass(category, PellucidWarning) else foreign, error=True)
@@ -172,7 +179,8 @@ def _circumstances(seconds: float) -> str:
     libraries = [sys.modules[name] for name in ("numpy", "numba", "torch", "keras") if name in sys.modules]
     versions = [f"Python {platform.python_version()}", *(f"{one.__name__} {one.__version__}" for one in libraries)]
     where = f"Pellucid {metadata.version('pellucid')}, {', '.join(versions)}, {platform.platform()}"
-    return f"{where}, {os.cpu_count()} cores: {seconds:.1f} s, {time.process_time():.1f} s of processors."
+    where += f", {counted(os.cpu_count() or 1, 'core')}"
+    return f"{where}: {seconds:.1f} s, {time.process_time():.1f} s of processors."
 
 
 def _refuse(words: str, debug: bool) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from pellucid.data.scaling import pillow_of
+from pellucid.errors import counted
 
 WIDE, HIGH = 360, 150  # of a curve, in the units of its own drawing
 POINTS = 240  # of a curve
@@ -105,4 +106,4 @@ def template(room: str, name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name)
+    return environment.get_template(name, globals={"counted": counted})

@@ -37,8 +37,9 @@ from pellucid.data.scaling import unit_images
 from pellucid.data.shapes import load_shapes
 from pellucid.data.splits import PARTS, WHOLE, Data, Split, joined, split_off, split_three_ways
 from pellucid.data.tables import read_csv, read_npz
-from pellucid.errors import PellucidError, PellucidWarning, shortened, unknown
+from pellucid.errors import PellucidError, PellucidWarning, counted, shortened, unknown
 from pellucid.files import StrPath, input_file
+from pellucid.progress import saying
 from pellucid.settings import SeedSettings
 
 NAMES = ("digits", "mnist", "shapes")
@@ -59,7 +60,7 @@ def load_data(name: Any, root: StrPath | None = None, seed: int = 0, sizes: Sequ
     sizes that do not fit.
     """
     if sizes is not None and len(sizes) != 3:
-        raise PellucidError(f"There are {len(sizes)} sizes of splits; give three: for training, dev and test.")
+        raise PellucidError(f"Got {counted(len(sizes), 'size')} of splits; give three: for training, dev and test.")
     if isinstance(name, Data):
         return name
     seed = SeedSettings.of(seed=seed).seed
@@ -69,7 +70,8 @@ def load_data(name: Any, root: StrPath | None = None, seed: int = 0, sizes: Sequ
     if named:
         if name == "shapes":
             return load_shapes(seed) if sizes is None else load_shapes(seed, sizes)
-        data = load_digits(seed) if name == "digits" else load_mnist(root)
+        with saying(f"Reading {name}"):
+            data = load_digits(seed) if name == "digits" else load_mnist(root)
         splits = {"train": data.train, "dev": data.dev, "test": data.test}
         return data if sizes is None else _make_splits(splits, seed, name, sizes)
     splits, called = _found(name)
@@ -147,7 +149,8 @@ def _table(path: Path) -> dict[str, Split]:
         return {WHOLE: Split(Pictures.of([str(path)]))}
     if suffix not in TABLES:
         raise PellucidError(f"The data set '{path}' is neither .csv nor .npz; give one of these, or a folder of files.")
-    return {WHOLE: read_csv(path)} if suffix == ".csv" else read_npz(path)
+    with saying(f"Reading {path}"):
+        return {WHOLE: read_csv(path)} if suffix == ".csv" else read_npz(path)
 
 
 def _alone(path: Path) -> Split:

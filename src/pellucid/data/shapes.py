@@ -95,7 +95,7 @@ def load_shapes(seed: int = 0, sizes: Sequence[int] = SIZES) -> Data:
     """
     if sizes[0] < 1 or sizes[1] < 0 or sizes[2] < 1 or max(sizes) > MOST:
         raise PellucidError(f"The sizes of the splits are {tuple(sizes)}; give 1 to {MOST:,}, or 0 for the second.")
-    with bar(total=sum(sizes), desc="drawing shapes", unit="image", delay=2) as drawn:
+    with bar(total=sum(sizes), desc="drawing shapes", unit="image") as drawn:
         parts = [_split(count, (seed, number), drawn.update) for number, count in enumerate(sizes) if count > 0]
     return Data(parts[0], parts[1], parts[-1], name="shapes", classes=tuple(CLASSES))
 

@@ -28,7 +28,8 @@ from jaxtyping import Float32, Int64
 from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.pictures import Pictures, tell_skipped
 from pellucid.data.pixels import Tones, image_wall
-from pellucid.errors import PellucidError, PellucidWarning, unknown
+from pellucid.errors import PellucidError, PellucidWarning, counted, unknown
+from pellucid.progress import bar
 
 MOST_CLASSES = 100_000
 BATCH, BATCH_NUMBERS, LAZY_NUMBERS = 2048, 2**23, 2**20  # images at a time; numbers that they, or pictures, may hold
@@ -61,14 +62,15 @@ class Split:
         object.__setattr__(self, "given", None if labels is None else _validate_labels(np.asarray(labels)))
         object.__setattr__(self, "classes", tuple(map(str, classes)))
         if self.given is not None and len(self.images) != len(self.given):
-            raise PellucidError(f"There are {len(self.images)} images but {len(self.given)} labels; each needs one.")
+            found = f"{counted(len(self.images), 'image')} but {counted(len(self.given), 'label')}"
+            raise PellucidError(f"Got {found}; each image needs one label.")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
         unlabelled = ", without labels" if self.given is None else ""
-        return f"Split({len(self)} images of {self.images.shape[1:]}{unlabelled})"
+        return f"Split({counted(len(self), 'image')} of {self.images.shape[1:]}{unlabelled})"
 
     @property
     def labels(self) -> Int64[np.ndarray, "image"]:
@@ -97,21 +99,24 @@ class Split:
         return positions, np.take(self.images, positions, axis=0)
 
     def batches(
-        self, size: int = BATCH, begin: int = 0, end: int | None = None
+        self, size: int = BATCH, begin: int = 0, end: int | None = None, *, label: str = ""
     ) -> Iterator[tuple[Int64[np.ndarray, "read"], Float32[np.ndarray, "read channel height width"]]]:
         """(positions, images), `size` at a time (fewer of large ones), of all or of those from `begin` to before `end`.
 
+        label: of a bar, where there is to be one.
         Pictures that cannot be read are left out, which a warning says at the end; where none can be, PellucidError.
         """
         lazy, each = isinstance(self.images, Pictures), math.prod(self.images.shape[1:])
         size = min(size, max(16, LAZY_NUMBERS // each) if lazy else max(1, BATCH_NUMBERS // each))
         end, count = len(self) if end is None else min(end, len(self)), 0
-        for at in range(begin, end, size):
-            positions = np.arange(at, min(at + size, end))
-            found = self.read(positions) if lazy else (positions, self.images[at : at + len(positions)])
-            count += len(found[0])
-            if len(found[0]) > 0:
-                yield found
+        with bar(total=end - begin, desc=label, unit="image", disable=not label) as drawn:
+            for at in range(begin, end, size):
+                positions = np.arange(at, min(at + size, end))
+                found = self.read(positions) if lazy else (positions, self.images[at : at + len(positions)])
+                count += len(found[0])
+                if len(found[0]) > 0:
+                    yield found
+                drawn.update(len(positions))
         if isinstance(self.images, Pictures):
             tell_skipped(self.images.skipped)
             if count == 0 and (begin, end) == (0, len(self)):
@@ -270,7 +275,8 @@ def split_three_ways(
     not add up.
     """
     if len(whole) < 3:
-        raise PellucidError(f"'{name}' has {len(whole)} images; at least 3 are needed for train, dev and test.")
+        held = counted(len(whole), "image")
+        raise PellucidError(f"'{name}' has {held}; at least 3 are needed for train, dev and test.")
     tenth = max(1, len(whole) // 10)
     train, dev, test = sizes if sizes is not None else (len(whole) - 2 * tenth, tenth, tenth)
     if min(train, test) < 1 or dev < 0 or train + dev + test != len(whole):
@@ -316,14 +322,14 @@ def summarize(data: Data) -> str:
         counts = np.bincount(_strata(split), minlength=len(data.classes))[: len(data.classes)].tolist()
         moments = [
             [len(x) * x[0].size, x.sum(dtype=np.float64), np.square(x).sum(dtype=np.float64)]
-            for _, x in split.batches()
+            for _, x in split.batches(label=f"measuring {name}")
         ]
         numbers, sums, squares = np.sum(moments, axis=0)
         mean = sums / numbers
         deviation = math.sqrt(max(0.0, squares / numbers - mean**2))
         labelled = counts if split.given is not None else ["-"] * len(data.classes)
         rows.append([name, len(split), f"{mean:.3f}", f"{deviation:.3f}", *labelled])
-    head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {len(data.classes) or 'no'} classes"
+    head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {counted(len(data.classes), 'class')}"
     if len(data.classes) <= FEW_CLASSES:
         return f"{head}\n{table(['', 'images', 'mean', 'deviation', *data.classes], rows)}"
     lines = table(["", "images", "mean", "deviation"], [row[:4] for row in rows])

@@ -22,6 +22,7 @@ from numba.core.runtime.nrt import rtsys
 from platformdirs import user_cache_path
 
 from pellucid.errors import DAMAGE
+from pellucid.progress import compiling
 
 ROOM = Path(__file__).parent
 DIGEST = 16  # bytes
@@ -98,9 +99,13 @@ class _Cache(FunctionCache):
         """What is kept, without all that Numba imports and registers first, which only a compilation needs."""
         rtsys.initialize(context)
         with self._guard_against_spurious_io_errors():
-            return self._load_overload(signature, context)  # type: ignore[no-untyped-call]
+            if (found := self._load_overload(signature, context)) is not None:  # type: ignore[no-untyped-call]
+                return found
+        compiling.set()
+        return None
 
     def save_overload(self, signature: Any, code: Any) -> None:
+        compiling.clear()
         try:
             super().save_overload(signature, code)  # type: ignore[no-untyped-call]
         except OSError:

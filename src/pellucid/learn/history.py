@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
 from pellucid.data.html import curve_tag, table, text_tag
-from pellucid.errors import require_known
+from pellucid.errors import counted, require_known
 from pellucid.files import FORMAT, StrPath, format_of, write_rows, write_text
 from pellucid.learn.gradient_check import GradientReport
 from pellucid.learn.layers import Array
@@ -160,7 +160,7 @@ class History:
 
     def __repr__(self) -> str:
         dev = f", dev accuracy {self.final.dev_accuracy:.2%}" if self.final else ""
-        return f"History({len(self.epochs)} epochs, {len(self.batches)} batches{dev})"
+        return f"History({counted(len(self.epochs), 'epoch')}, {counted(len(self.batches), 'batch')}{dev})"
 
     def _repr_html_(self) -> str:
         if not self.batches:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 
 from pellucid.data.html import picture_tag, table, text_tag
 from pellucid.data.splits import Split
+from pellucid.errors import counted
 from pellucid.learn.layers import Array
 from pellucid.learn.network import hand_written
 
@@ -39,7 +40,7 @@ class Scores:
         return _share(np.diag(self.confusion), self.confusion.sum(axis=1))
 
     def __repr__(self) -> str:
-        return f"Scores(accuracy {self.accuracy:.2%}, loss {self.loss:.4g}, {len(self.predictions):,} images)"
+        return f"Scores(accuracy {self.accuracy:.2%}, loss {self.loss:.4g}, {counted(len(self.predictions), 'image')})"
 
     def _repr_html_(self) -> str:
         names = class_names(self.classes, len(self.confusion))
@@ -51,7 +52,7 @@ class Scores:
         return text_tag(f"{self!r}\n{lines}") + picture_tag(picture[None], words, 12)
 
 
-def evaluate(network: Any, split: Split) -> Scores:
+def evaluate(network: Any, split: Split, label: str = "") -> Scores:
     """Accuracy, loss and confusion of a network of `learn`; raises PellucidError where shapes or labels do not fit."""
     network = hand_written(network)
     network.checked_labels(split.labels, len(split))
@@ -61,12 +62,12 @@ def evaluate(network: Any, split: Split) -> Scores:
         losses, _ = network.loss_function.value_and_gradient(logits.T.astype(np.float64), labels)
         return losses, logits.argmax(axis=1)
 
-    return scored(split, network.classes, judge)
+    return scored(split, network.classes, judge, label)
 
 
-def scored(split: Split, classes: int, judge: Callable[[Array, Array], tuple[Array, Array]]) -> Scores:
+def scored(split: Split, classes: int, judge: Callable[[Array, Array], tuple[Array, Array]], label: str) -> Scores:
     """The scores of whatever judges images: images, labels -> (losses, guesses), a batch at a time."""
-    judged = [(split.labels[at], *judge(images, split.labels[at])) for at, images in split.batches()]
+    judged = [(split.labels[at], *judge(images, split.labels[at])) for at, images in split.batches(label=label)]
     truth, loss, guess = map(np.concatenate, zip(*judged, strict=True))
     confusion = np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
     names = class_names(split.classes, classes)

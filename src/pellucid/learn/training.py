@@ -39,7 +39,7 @@ from pellucid.learn.network import Network, hand_written
 from pellucid.learn.optimizers import Optimizer, overflow, plateaus, rate_at, ridge_term, warmup_factor
 from pellucid.learn.robust import distance_at
 from pellucid.learn.train_step import StepResult, gradient_norms, layer_stats, train_step, update_ratios
-from pellucid.progress import bar, compiling
+from pellucid.progress import bar, saying
 from pellucid.settings import TrainSettings
 
 STATS_EVERY = 10  # batches from one reading of the layer statistics to the next: it costs about a hundredth of a step
@@ -115,7 +115,7 @@ class Trainer:
         """Train epoch by epoch; yields each epoch's record once it is done."""
         keep_freed_memory()
         few = self.data.train.first(4)
-        with single_threaded_blas(), compiling(first=progress):
+        with single_threaded_blas(), saying("Checking the gradients" if self.settings.check else "Beginning", progress):
             if self.settings.check and self.history.gradients is None:
                 self.history.gradients = self._checked(few)
             else:
@@ -196,7 +196,6 @@ class Trainer:
         batches = [order[begin : begin + self.settings.batch] for begin in range(0, len(order), self.settings.batch)]
         done = sum(batch.epoch == epoch for batch in self.history.batches[-len(batches) :])
         label = f"epoch {epoch + 1}/{self.settings.epochs}"
-        shown = max(1, len(batches) // 10)
         with (
             single_threaded_blas(),
             deferred_interrupts() as interrupt,
@@ -212,8 +211,7 @@ class Trainer:
                 if interrupt.is_set():
                     break
                 drawn.update()
-                if number % shown == shown - 1:
-                    drawn.set_postfix(loss=f"{self.average:.3f}", refresh=False)
+                drawn.set_postfix(loss=f"{self.average:.3f}", refresh=False)
             else:
                 self.history.epochs.append(self._record(epoch, len(self.history.batches) - len(batches)))
                 if self.settings.patience > 0 and self.history.final is self.history.epochs[-1]:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from pellucid.data.html import table
+from pellucid.errors import counted
 from pellucid.learn.experiments.clusters import Comparison, Scan, ScanRow
 from pellucid.learn.experiments.study_results import Study
 from pellucid.learn.metrics import Scores, class_names
@@ -44,13 +45,12 @@ def patterns_text(found: Patterns) -> str:
     most = found.settings.extreme == "most"
     silent = int(((found.activations == 0) & ~found.dead).sum()) * most
     whole = int((~found.dead).sum()) - silent
-    words = f"{len(found)} units of {found.layer}: {whole} {'has' if whole == 1 else 'have'} a pattern"
+    words = f"{len(found)} units of {found.layer}: {counted(whole, 'has', 'have')} a pattern"
     if most and (negative := int((found.activations < 0).sum())):
         words += f" ({negative} negative for all that was tried)"
     if silent > 0:
-        words += f", {silent} answer{'s' * (silent == 1)} to other images but not where these settings lead"
-    dead = int(found.dead.sum())
-    return f"{words}, {dead} {'is' if dead == 1 else 'are'} dead. {shown}"
+        words += f", {counted(silent, 'answers', 'answer')} to other images but not where these settings lead"
+    return f"{words}, {counted(int(found.dead.sum()), 'is', 'are')} dead. {shown}"
 
 
 def relative_text(found: Patterns) -> str:
@@ -96,11 +96,11 @@ def search_text(found: Patterns) -> str:
     rate = {"normalized": 0.01, "adam": 0.05, "gradient": 0.1}.get(chosen.optimizer)
     if rate is not None:
         size = f" of {rate if chosen.learning_rate is None else chosen.learning_rate:g}"
-    words = [f"{chosen.steps} {chosen.optimizer} steps{size}"]
+    words = [f"{counted(chosen.steps, f'{chosen.optimizer} step')}{size}"]
     done = found.converged[found.converged >= 0]
     if chosen.tolerance > 0:
         what = "it" if one else f"{len(done)} of {len(found)} units"
-        when = f"{what} converged after {np.median(done):.0f} steps" if len(done) else "none converged"
+        when = f"{what} converged after {counted(round(np.median(done)), 'step')}" if len(done) else "none converged"
         words.append(when + (" (the median)" if len(done) > 1 else ""))
     return "; ".join([*words, *_starts_words(found)]) + "."
 
@@ -185,8 +185,8 @@ def scan_line(row: ScanRow | None) -> str:
 def scan_text(scan: Scan) -> str:
     """The number of clusters to choose, and what silhouettes are over."""
     return (
-        f"{scan.suggested} clusters are suggested, the knee of the inertia (silhouettes over {scan.sampled:,} "
-        f"{scan.clustered}: of these, and of their distances to the centres)."
+        f"{counted(scan.suggested, 'cluster is', 'clusters are')} suggested, the knee of the inertia (silhouettes "
+        f"over {scan.sampled:,} {scan.clustered}: of these, and of their distances to the centres)."
     )
 
 

@@ -175,7 +175,7 @@ def _preset_sheet(source: StrPath, model: Any, out: StrPath, asked: Mapping[str,
     check_output(out, style.FIGURES)
     photo = limit_size(as_photo(source), min(int(asked.get("size", SHEET)), SHEET))
     cells = [("photo", Path(source).stem, photo.over())]
-    with reporting("presets", None) as report:
+    with reporting("presets", None, unit="preset") as report:
         shown = {name: preset for name, preset in dream_presets().items() if preset.get("color", True)}
         report.expect(len(shown))
         for name, preset in shown.items():
@@ -242,7 +242,7 @@ def _dream_many(
         else:
             yield dreamt.save(path)
     if all(photos.values()):
-        raise PellucidError(f"None of {len(photos)} files can be read, such as '{next(iter(photos))}'; give pictures.")
+        raise PellucidError(f"None of the files can be read, such as '{next(iter(photos))}'; give pictures.")
     tell_skipped(photos, "the files")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from pellucid.data.pixels import image_wall, tone_images
 from pellucid.data.scaling import byte_pixels
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.files import StrPath, check_output, fill_name, format_of, output_folder
 from pellucid.see.models.base import Model
 from pellucid.see.patterns.results import SUFFIXES, Pattern, Patterns
@@ -112,7 +112,7 @@ def save_strip(found: Pattern, path: StrPath, multiple: int = MULTIPLE) -> Path:
 
         last = int(found.history.steps[0])
         title = f"{found.model}, {found.layer}, unit {found.unit}"
-        title += "" if found.converged < 0 else f", converged after {found.converged} steps"
+        title += "" if found.converged < 0 else f", converged after {counted(found.converged, 'step')}"
         note = f"below: {found.measure}, its change in that step"
         kept = sum(step < last for step in found.film.steps) + 1  # of a stopped ascent, the last image only once
         steps = [min(step, last) for step in found.film.steps[:kept]]

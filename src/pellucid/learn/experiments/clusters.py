@@ -116,7 +116,7 @@ def scan_clusters(
     with calm_threads():
         distances = pairwise_distances(points[chosen])
         np.fill_diagonal(distances, 0)
-        for count in bar(sorted(set(scan.counts)), desc="clusters", disable=not progress):
+        for count in bar(sorted(set(scan.counts)), desc="clusters", unit="clustering", disable=not progress):
             begin = perf_counter()
             model = k_means(points, count, seed, wanted, labels=True)
             seconds, labels = perf_counter() - begin, model.labels_[chosen]

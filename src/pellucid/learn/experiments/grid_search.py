@@ -10,7 +10,7 @@ table with its reason and without scores.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -84,17 +84,9 @@ def study(
     folder = None if out is None else output_folder(out).resolve()
     done = {} if folder is None else _resumed(folder, plan)
     missing = [values for values in plan.combinations if as_text(values) not in done]
-    with bar(missing, unit="run", delay=1, disable=not progress) as drawn:
-
-        def begun() -> Iterator[Values]:
-            for values in missing:
-                drawn.set_description(
-                    ", ".join(f"{name} {value}" for name, value in zip(plan.names, values, strict=True))
-                )
-                yield values
-
+    with bar(total=len(missing), desc="study", unit="training", disable=not progress) as drawn:
         where = Engine() if engine is None else engine
-        for number, run in where.map(_trained, (plan, folder), begun(), len(missing), progress=ignore_progress):
+        for number, run in where.map(_trained, (plan, folder), missing, len(missing), progress=ignore_progress):
             drawn.update()
             done[as_text(missing[number])] = run
             if folder is not None:

@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike
 
 from pellucid.data.html import table
-from pellucid.errors import unknown
+from pellucid.errors import counted, unknown
 from pellucid.learn.metrics import class_names
 from pellucid.learn.validation import checked_labels
 from pellucid.progress import Progress, reporting
@@ -52,7 +52,7 @@ class Ablation:
             worst = np.nanargmin(self.class_changes[at])
             lost = f"{self.classes[worst]} {self.class_changes[at, worst]:+.1%}"
             rows.append([self.units[at], f"{self.values[at]:.3g}", f"{self.changes[at]:+.2%}", lost])
-        head = f"{self.accuracy:.2%} of {self.images:,} images are right; with a unit of '{self.layer}' held:"
+        head = f"{self.accuracy:.2%} of {counted(self.images, 'image')} right; with a unit of '{self.layer}' held:"
         return f"{head}\n{table(['unit', 'held at', 'accuracy', 'class that loses most'], rows)}"
 
 
@@ -87,7 +87,7 @@ def ablate(
     if value == "mean":
         values = unit_answers(opened, [layer], [split], len(split))[layer][:, chosen].mean(0, dtype=np.float64)
     held, right, truths = dict(zip(chosen.tolist(), values.tolist(), strict=True)), [], []
-    with reporting("holding units", progress) as report:
+    with reporting("holding units", progress, unit="image") as report:
         report.expect(len(split))
         for positions, images in split.batches():
             truths.append(split.labels[positions])

@@ -126,7 +126,7 @@ def partial_stats(
     Raises PellucidError for unknown layers, a wrong image shape, and NaN from a layer.
     """
     partials = {name: PartialStats.empty(model.layer(name).units, classes, min(top, len(images))) for name in layers}
-    with reporting("scanning the images", progress) as report, model.unit_means(layers) as read:
+    with reporting("scanning the images", progress, unit="image") as report, model.unit_means(layers) as read:
         report.expect(min(len(images), share.count * share.size))
         for positions, batch, labels in share.batches(images):
             for name, values in read(batch).items():

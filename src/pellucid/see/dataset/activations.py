@@ -15,7 +15,7 @@ from pellucid.data.html import picture_tag, text_tag
 from pellucid.data.photos import read_photo
 from pellucid.data.pixels import Tones, image_wall
 from pellucid.data.splits import Split, validate_images
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.files import StrPath, write_rows
 from pellucid.learn.losses import probabilities_of
 from pellucid.learn.metrics import class_names
@@ -80,7 +80,8 @@ class Activations:
         says = ""
         if last.ndim == 1:
             says = f"; it says {class_names(self.classes, len(last))[last.argmax()]}, {self.probabilities.max():.1%}"
-        return f"Activations({len(self.activations)} layers of '{self.model}'{says}){self.note and ' ' + self.note}"
+        layers = counted(len(self.activations), "layer")
+        return f"Activations({layers} of '{self.model}'{says}){self.note and ' ' + self.note}"
 
     def _repr_html_(self) -> str:
         shown, before = text_tag(repr(self)), self.image
@@ -147,5 +148,6 @@ def inspect(
 def find_wrong(model: Model, split: Split) -> Int64[np.ndarray, "wrong"]:
     """The positions of the images whose label is not the class of the model's largest output."""
     labels = split.labels
-    wrong = [at[model.predict(images).argmax(axis=1) != labels[at]] for at, images in split.batches(LARGEST)]
+    batches = split.batches(LARGEST, label="judging")
+    wrong = [at[model.predict(images).argmax(axis=1) != labels[at]] for at, images in batches]
     return np.concatenate(wrong)

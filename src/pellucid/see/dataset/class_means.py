@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.files import StrPath, atomic_path, write_rows
 from pellucid.learn.metrics import class_names
 from pellucid.see.dataset.fitting import split_for
@@ -51,11 +51,11 @@ class ClassMeans:
         names = class_names(self.classes, len(self.counts))
         none = f"no image has a probability above {self.threshold:g}"
         said = [
-            (name, f"the mean of {count:,} image{'s' * (count > 1)}" if count else none)
+            (name, f"the mean of {counted(count, 'image')}" if count else none)
             for name, count in zip(names, self.counts.tolist(), strict=True)
             if count or len(names) <= MANY
         ]
-        rest = [f"{len(names) - len(said):,} other classes: {none}"] * (len(said) < len(names))
+        rest = [f"{counted(len(names) - len(said), 'other class')}: {none}"] * (len(said) < len(names))
         return [f"class '{name}': {words}" for name, words in said] + rest
 
 
@@ -73,7 +73,7 @@ def average(model: Any, images: Any, threshold: float = 0.9) -> ClassMeans:
     means = np.zeros((classes, *split.images.shape[1:]), np.float32)
     sums: dict[int, np.ndarray] = {}  # of the classes that are seen: a thousand large images would not fit
     counts = np.zeros(classes, np.int64)
-    for _, batch in split.batches():
+    for _, batch in split.batches(label="averaging"):
         sure = opened.predict(batch) > threshold
         counts += sure.sum(axis=0)
         for label in np.flatnonzero(sure.any(axis=0)).tolist():

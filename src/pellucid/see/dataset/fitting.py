@@ -102,7 +102,7 @@ def evaluate(model: Any, images: Any) -> Scores:
             f"'{opened.name}' by name, so nothing can be scored; name them as the model does."
         )
     if opened.hand_written is not None:
-        return metrics.evaluate(opened.hand_written, split)
+        return metrics.evaluate(opened.hand_written, split, "evaluating")
     checked_labels(split.labels, len(split), opened.class_count)
 
     def judge(batch: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,4 +110,4 @@ def evaluate(model: Any, images: Any) -> Scores:
         own = np.maximum(shares[np.arange(len(labels)), labels], np.finfo(np.float32).tiny)
         return -np.log(own, dtype=np.float64), shares.argmax(axis=1)
 
-    return metrics.scored(split, opened.class_count, judge)
+    return metrics.scored(split, opened.class_count, judge, "evaluating")

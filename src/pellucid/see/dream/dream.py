@@ -24,7 +24,7 @@ from pellucid.data.metadata import Metadata
 from pellucid.data.photos import Photo, read_photo
 from pellucid.errors import PellucidError
 from pellucid.files import StrPath
-from pellucid.progress import PERCENT, Progress, reporting
+from pellucid.progress import Progress, reporting
 from pellucid.see.dream import masks, unit_choice
 from pellucid.see.dream.goals import Goals, read_goals
 from pellucid.see.dream.octaves import OctaveDream, as_channels, takes_any_size
@@ -150,7 +150,7 @@ def dream(
     seen = torch.stack(masked).amax(0).to(opened.device) if len(masked) == len(where) else None
     folded = opened.folded(goals.layers)
     begun = None if start is None else resize(torch.as_tensor(start, device=before.device), working)
-    with folded.reading(goals.layers) as read, reporting("dream", progress, bar_format=PERCENT) as report:
+    with folded.reading(goals.layers) as read, reporting("dream", progress) as report:
         method = _method(folded, read, of_tiles, guide, options)
         for name in settings:
             if name in ONLY_OF["tiles" if method == "octaves" else "octaves"]:

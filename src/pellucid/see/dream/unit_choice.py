@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.see.dream.goals import Unit, unit_of
 from pellucid.see.dream.tiles import Tiling
 from pellucid.see.models.base import Model
@@ -34,13 +34,14 @@ def resolve_choices(model: Model, layer: str, unit: Any, levels: int) -> tuple[U
     found: list[UnitChoice] = []
     choices = unit if _is_several(unit) else (unit,) * levels
     if len(choices) != levels:
-        raise PellucidError(f"There are {len(choices)} units for {levels} levels; give one for all, or one for each.")
+        raise PellucidError(
+            f"Got {counted(len(choices), 'unit')} for {counted(levels, 'level')}; give one for all, or one each."
+        )
     for level, choice in enumerate(choices):
         units = choice if _is_several(choice) else (choice,)
         if len(units) not in (1, 4**level):
-            raise PellucidError(
-                f"There are {len(units)} units for the {4**level} tiles of a level; give one for all, or one for each."
-            )
+            got = f"{counted(len(units), 'unit')} for the {counted(4**level, 'tile')} of a level"
+            raise PellucidError(f"Got {got}; give one for all, or one each.")
         found.append(tuple(unit_of(model, layer, one) for one in units))
     return tuple(found)
 

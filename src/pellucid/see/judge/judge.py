@@ -20,7 +20,7 @@ from pellucid.data.load import load_split
 from pellucid.data.photos import photograph_crops
 from pellucid.data.pictures import Pictures
 from pellucid.data.splits import Split, joined
-from pellucid.errors import PellucidError, PellucidWarning
+from pellucid.errors import PellucidError, PellucidWarning, counted
 from pellucid.files import StrPath, format_of, write_rows
 from pellucid.progress import Progress, Report, reporting
 from pellucid.see.dataset.fitting import sized
@@ -82,7 +82,7 @@ class Judgments:
         means = [(name, *numbers) for name, numbers in self.summary().items()]
         tables = [(list(self.columns), rows)] * (len(rows) <= LISTED) + [(["mean of the units", "", "+-"], means)]
         by = " and ".join(self.judges) if self.judges else "no network"
-        lines = [f"{len(rows)} units of '{self.layer}' in '{self.model}', judged by {by}:"]
+        lines = [f"{counted(len(rows), 'unit')} of '{self.layer}' in '{self.model}', judged by {by}:"]
         lines += [table(heads, [list(map(_shown, row)) for row in several]) for heads, several in tables]
         high = f"The {self.images} held-out images have a share of {self.data_high:.3f} of high frequencies."
         return "\n".join([*lines, high])
@@ -133,7 +133,7 @@ def judge(
     if len(found) == 1:
         same = {**found[0].settings.model_dump(), **searched, "snapshots": 0, "extreme": "least"}
         found.append(find(opened, layer, units=found[0].units, data=data, progress=progress, **same))
-    with reporting("judging", progress) as report:
+    with reporting("judging", progress, unit="image") as report:
         return _judged(opened, found, images, others, chosen, report)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Int64
 
 from pellucid.data.photos import to_gray
 from pellucid.data.splits import Split
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.see.dataset.fitting import class_places, sized
 from pellucid.see.models.base import Model
 from pellucid.see.objectives.base import Objective
@@ -87,7 +87,7 @@ def choose(answers: Answers, owners: Places, units: Places, chosen: JudgeSetting
     explain = np.isin(owners, np.random.default_rng(chosen.seed).permutation(every)[: len(every) // 2])
     half, few = int((~explain).sum()) // 2, min(REAL, int(explain.sum()) // 2)
     if len(owners) < REAL or min(half, few) == 0:
-        raise PellucidError(f"There are {len(owners)} images, of which half may explain; give {REAL} or more.")
+        raise PellucidError(f"Of {counted(len(owners), 'image')} half may explain; give {REAL} or more.")
     for own, unit in zip(answers.T, units.tolist(), strict=True):
         order = np.argsort(own, kind="stable")
         told, order = order[explain[order]], order[~explain[order]]

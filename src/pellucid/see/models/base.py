@@ -28,7 +28,7 @@ from pellucid.data.photos import fit_image
 from pellucid.data.scaling import Images, Scaling, pillow_of
 from pellucid.data.spectrum import Spectrum
 from pellucid.data.strokes import read_strokes
-from pellucid.errors import PellucidError, summary, unknown
+from pellucid.errors import PellucidError, counted, summary, unknown
 from pellucid.learn.losses import probabilities_of
 from pellucid.learn.network import Network
 from pellucid.see.models.receptive_field import ReceptiveField, field_by_nan
@@ -273,7 +273,7 @@ class Model(ABC):
         for layer, shape in given.items():
             if layer.shape != shape or layer.units != shape[0]:
                 raise PellucidError(
-                    f"Layer '{layer.name}' of '{self.name}' is declared with {layer.units} units and shape "
+                    f"Layer '{layer.name}' of '{self.name}' is declared with {counted(layer.units, 'unit')} and shape "
                     f"{layer.shape}, but gives {shape} for an image; correct its LayerInfo."
                 )
 
@@ -373,7 +373,7 @@ class Model(ABC):
         lines += [table([heads[at] for at in used], [[row[at] for at in used] for row in rows])]
         if left := len(self.layers) - len(shown):
             hint = "" if inside else "name one to see what is inside it, or ask for all"
-            lines.append(f"{left} more layer{' is' if left == 1 else 's are'} not shown{hint and f'; {hint}'}.")
+            lines.append(f"{counted(left, 'more layer is', 'more layers are')} not shown{hint and f'; {hint}'}.")
         if any(layer.guessed for layer in shown):
             lines += ["? Nothing in the model says along which axis these have their units; set units_axis if wrong."]
         return "\n".join([*lines, *self._left_out(everything)])
@@ -384,7 +384,7 @@ class Model(ABC):
             reasons.setdefault(reason, []).append(name)
         few = None if everything else 3
         return [
-            f"{len(names)} with weights {'is' if len(names) == 1 else 'are'} no layer: {', '.join(names[:few])}"
+            f"{counted(len(names), 'with weights is', 'with weights are')} no layer: {', '.join(names[:few])}"
             f"{', ...' if len(names[:few]) < len(names) else ''}: {reason}."
             for reason, names in reasons.items()
         ]

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pellucid.data.tables import read_arrays
-from pellucid.errors import PellucidError, refusing
+from pellucid.errors import PellucidError, counted, refusing
 from pellucid.files import input_file
 from pellucid.see.models.base import DIRECTIONS, LayerInfo, LayerOutput, Model, Reader
 from pellucid.see.validation import as_array
@@ -47,7 +47,7 @@ def with_directions(model: Model, layer: str, source: Any) -> Model:
     if vectors.ndim != 2 or len(vectors) == 0 or vectors.shape[1] != base.units:
         raise PellucidError(
             f"Directions have shape {tuple(vectors.shape)}; give (direction, unit), with a number for each of the "
-            f"{base.units} units of layer '{base.name}'."
+            f"{counted(base.units, 'unit')} of layer '{base.name}'."
         )
     count, is_encoder = len(vectors), bias is not None or key != "weight"
     offsets = torch.from_numpy(as_array(np.zeros(count) if bias is None else bias, "The bias of directions"))
@@ -55,7 +55,7 @@ def with_directions(model: Model, layer: str, source: Any) -> Model:
     if not bool(torch.isfinite(vectors).all()) or not bool(torch.isfinite(offsets).all()):
         raise PellucidError(f"The directions of '{name}' hold NaN or infinity; every number must be finite.")
     if offsets.shape != (count,) or len(names) not in (0, count):
-        raise PellucidError(f"'{name}' has {count} directions; give a bias and a name for each, or none.")
+        raise PellucidError(f"'{name}' has {counted(count, 'direction')}; give a bias and a name for each, or none.")
     facts = base.prefix, vectors.numel(), "relu" if is_encoder else "", base.guessed, names
     own = LayerInfo(name, DIRECTIONS, count, (count, *base.shape[1:]), *facts)
     shared = {one.name: getattr(model, one.name) for one in fields(Model)}

@@ -134,7 +134,7 @@ class ForwardRecorder(Reader):
             raise
         except Exception as error:  # whatever a person's own code raises
             raise PellucidError(
-                f"The model '{self.model.name}' failed on {len(images)} images of shape {tuple(images.shape[1:])}, "
+                f"The model '{self.model.name}' failed on images of shape {tuple(images.shape)}, "
                 f"though it ran when it was opened; make its forward bear any number of images and gradients, or give "
                 f"images of the size that it takes. It said: {summary(error)}"
             ) from error

@@ -18,9 +18,10 @@ from torch import nn
 
 from pellucid.data.scaling import Scaling
 from pellucid.data.spectrum import checked_spectrum
-from pellucid.errors import PellucidError, PellucidWarning, shortened, unknown
+from pellucid.errors import PellucidError, PellucidWarning, counted, shortened, unknown
 from pellucid.learn.io.config import ARCHITECTURES
 from pellucid.learn.network import Network
+from pellucid.progress import saying
 from pellucid.see.models import factories, keras, keras_files, model_files, names, refusals, wheels
 from pellucid.see.models.base import Model
 from pellucid.see.models.described import Described, stated
@@ -72,7 +73,8 @@ def open_model(
     one image of that shape, and a device that is not there.
     """
     place = chosen_device(device)
-    found, options = _described(source, trust)
+    with saying(f"{_shown(source)} is being opened"):
+        found, options = _described(source, trust)
     given: dict[str, Any] = {"input_shape": input_shape, "scaling": scaling, "weights": weights, "classes": classes,
              "units_axis": units_axis, "directions": directions, "spectrum": spectrum}  # fmt: skip
     options = {**options, **{name: value for name, value in given.items() if value is not None}}
@@ -143,8 +145,7 @@ def _completed(opened: Model, found: Described, options: Mapping[str, Any]) -> M
     named = found.classes if classes is None else tuple(map(str, classes))
     if classes is not None and len(named) != units:
         raise PellucidError(
-            f"There are {len(named)} names of classes, but the last layer of '{opened.name}' has {units} units; give a "
-            f"name for each."
+            f"Got {counted(len(named), 'name')} for the {counted(units, 'class')} of '{opened.name}'; give one each."
         )
     changes: dict[str, Any] = {"takes_bgr": True} if found.takes_bgr else {}
     changes |= {"classes": named} if named and len(named) == units else {}

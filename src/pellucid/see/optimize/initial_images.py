@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from torch import Tensor
 from torch.nn import functional
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.see.models.base import InputShape
 from pellucid.see.optimize.bases import Spectrum
 from pellucid.see.optimize.parametrizations import LEAST_DEVIATION, UNIT_RADIUS, standardized
@@ -47,7 +47,8 @@ def multi_scale_noise(
     if not scales or any(isinstance(scale, int) and scale < 1 for scale in scales):
         raise PellucidError(f"Setting 'scales' is {tuple(scales)}; give one or more numbers of cells, each at least 1.")
     if weights and len(weights) != len(scales):
-        raise PellucidError(f"There are {len(weights)} weights for {len(scales)} scales; give one for each, or none.")
+        got = f"{counted(len(weights), 'weight')} for {counted(len(scales), 'scale')}"
+        raise PellucidError(f"Got {got}; give one for each, or none.")
     stream = generator(*seed)
     for begin in range(0, count, CHUNK):
         total = torch.zeros(min(CHUNK, count - begin), *shape)

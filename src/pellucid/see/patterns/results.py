@@ -17,7 +17,7 @@ from pellucid.data.html import picture_tag
 from pellucid.data.photos import Photo
 from pellucid.data.pixels import Tones, heated, image_wall
 from pellucid.data.scaling import Scaling
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.files import StrPath, format_of
 from pellucid.see.optimize.diagnostics import TERMS
 from pellucid.see.patterns.pattern_files import read_arrays, write_arrays, write_history, write_table
@@ -160,7 +160,7 @@ class Patterns(_Found):
 
     def __repr__(self) -> str:
         dead = int(self.dead.sum())
-        return f"Patterns({len(self)} units of '{self.layer}' in '{self.model}', {dead} dead)"
+        return f"Patterns({counted(len(self), 'unit')} of '{self.layer}' in '{self.model}', {dead} dead)"
 
     def save(self, path: StrPath, multiple: int = MULTIPLE) -> Path:
         """Write a picture (`.png`, each pixel a square of `multiple` a side), everything (`.npz`), or a table (`.csv`).
@@ -237,7 +237,7 @@ class Patterns(_Found):
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """All images on Matplotlib's axes (new ones of a figure of their own, where none are given)."""
         dead = f", {self.dead.sum()} dead" if self.dead.any() else ""
-        title = f"{self.model}, {self.layer}: {len(self)} units{dead}{self.tones.note}"
+        title = f"{self.model}, {self.layer}: {counted(len(self), 'unit')}{dead}{self.tones.note}"
         return _plotted(self.wall(), title, axes)
 
     def _repr_html_(self) -> str:
@@ -247,7 +247,7 @@ class Patterns(_Found):
         """The pattern of this unit; raises PellucidError where it is not among `units`."""
         found = np.flatnonzero(self.units == unit)
         if len(found) == 0:
-            raise PellucidError(f"Unit {unit} of '{self.layer}' is not among the {len(self)} units asked for.")
+            raise PellucidError(f"Unit {unit} of '{self.layer}' is not among those asked for.")
         return self._at(int(found[0]))
 
     def _at(self, i: int) -> "Pattern":

@@ -70,7 +70,7 @@ def search(
     pieces = [slice(0, jobs)] if settings.diversity > 0 else unit_pieces(jobs, model.input_shape, held)
     title = f"patterns of {', '.join(objective.layers)}"
     model = model.folded(objective.layers)
-    with model.reading(objective.layers) as read, reporting(title, progress) as report:
+    with model.reading(objective.layers) as read, reporting(title, progress, unit="step") as report:
         tools = _Ascents(model, read, objective, settings, parts, report, images, watch, diagnostics)
         for piece in pieces:
             report.times = 0 if piece.start else jobs / piece.stop  # the first piece tells of all

@@ -22,11 +22,11 @@ from time import perf_counter
 from typing import Any
 
 from pellucid.data.splits import Data
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.executors import Engine
 from pellucid.files import FORMAT, StrPath, output_folder
-from pellucid.progress import PERCENT, StageCallback, StageTimer, print_stage, reporting
 from pellucid.progress import Progress as WorkProgress
+from pellucid.progress import StageCallback, StageTimer, print_stage, reporting
 from pellucid.see.dataset.activation_stats import image_chunks
 from pellucid.see.dataset.fitting import data_for
 from pellucid.see.judge.judge import held_out
@@ -58,7 +58,7 @@ class Atlas:
 
     def __repr__(self) -> str:
         units = sum(layer["units"] for layer in self.record["layers"])
-        return f"Atlas({units} units of '{self.record['model']['name']}', '{self.page}')"
+        return f"Atlas({counted(units, 'unit')} of '{self.record['model']['name']}', '{self.page}')"
 
 
 @own_defaults()
@@ -106,7 +106,7 @@ def atlas(
     folder = output_folder(out)
     fingerprint = parts.fingerprint(opened, images, others, chosen, names)
     arrays = output_folder(folder / "arrays")
-    with reporting("atlas", ticks, bar_format=PERCENT, smoothing=0.1) as report:
+    with reporting("atlas", ticks, smoothing=0.1) as report:
         kept = ResultCache(arrays, fingerprint, chosen.resume, Engine() if engine is None else engine, report)
         work = _Work(opened, layers, chosen, images, others, kept, clock)
         work.plan()
@@ -236,7 +236,7 @@ class _Work:
             if old is not None:
                 yield at, old
                 continue
-            with self.clock(f"{self.layers[at].units} units of {self.names[at]}"):
+            with self.clock(f"{counted(self.layers[at].units, 'unit')} of {self.names[at]}"):
                 while not chunks.keys() <= done:
                     done.add(next(stream))
                     first = list(takewhile(done.__contains__, chunks))

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from pellucid.data.figures import ShownFigure, own_style
 from pellucid.files import StrPath, atomic_path, format_of
+from pellucid.progress import saying
 from pellucid.show import style
 from pellucid.show.figures.wall import Pixels
 from pellucid.show.style import FIGURES, LIGHT
@@ -96,6 +97,6 @@ def style_plot(axes: Axes, size: float = 7.5, line: float = 0.7) -> None:
 def save_figure(figure: Figure, path: StrPath) -> Path:
     """Write a figure; raises PellucidError for another format than PNG, PDF or SVG, and where the disk refuses."""
     suffix = format_of(path, FIGURES)
-    with atomic_path(path) as temporary:
+    with saying(f"Drawing {path}"), atomic_path(path) as temporary:
         figure.savefig(temporary, format=suffix[1:], dpi=SHARPNESS)
     return Path(path)

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from pellucid.data.figures import own_style
+from pellucid.errors import counted
 from pellucid.learn.history import History
 from pellucid.show.figures.axes import DPI, SANS, add_plot, draw_text, pixel_figure, style_plot
 from pellucid.show.labels import scientific
@@ -80,7 +81,7 @@ def curves_figure(history: History) -> Figure:
 def _summary(history: History) -> str:
     """How long it was, and what is averaged."""
     batches, epochs, window = len(history.batches), len(history.epochs), history.window
-    done = f"{epochs:,} epoch{'s' * (epochs != 1)}, {batches:,} batch{'es' * (batches != 1)}"
+    done = f"{counted(epochs, 'epoch')}, {counted(batches, 'batch')}"
     strong = f"the average of the last {window} batches" if window > 1 else "the same"
     return f"{done}.   Pale: each batch.   Strong: {strong}; train accuracy: of an epoch; dev, test: all their images."
 

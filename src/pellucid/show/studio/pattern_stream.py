@@ -19,6 +19,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from pellucid.data.pixels import Tones
+from pellucid.errors import counted
 from pellucid.see.models.base import Model
 from pellucid.see.optimize.natural import recipe_of
 from pellucid.see.patterns.api import patterns
@@ -118,6 +119,6 @@ def _caption(snapshot: Snapshot, asked: Request) -> str:
     """What is said of a single unit, behind its name."""
     step, found = int(snapshot.steps[0]), snapshot.found
     if found is not None and found.dead[0]:
-        return f"is dead: none of {int(found.tried_starts[0])} starts made it answer"
-    done = f"step {max(0, step)}" if found is None else f"found in {step} steps"
+        return f"is dead: none of {counted(int(found.tried_starts[0]), 'start')} made it answer"
+    done = f"step {max(0, step)}" if found is None else f"found in {counted(step, 'step')}"
     return f"{asked.recipe.sought} · activation {html.activation_text(float(snapshot.activations[0]))} · {done}"

@@ -251,7 +251,7 @@
     order = "class"; only = "";
     const units = sorted(at);
     order = kept; only = chosen;
-    const canvas = h("canvas", { style: { height: `${1.25 * classes.length}rem` }, width: units.length, height: classes.length, role: "img", "aria-label": `Mean activation of the ${layer.units} units of ${layer.name} for each of ${classes.length} classes` });
+    const canvas = h("canvas", { style: { height: `${1.25 * classes.length}rem` }, width: units.length, height: classes.length, role: "img", "aria-label": `Mean activation of the ${many(layer.units, "unit")} of ${layer.name} for each of ${many(classes.length, "class", "classes")}` });
     const paint = canvas.getContext("2d");
     const pixels = paint.createImageData(units.length, classes.length);
     units.forEach((unit, x) => {
@@ -341,7 +341,7 @@
       entry.examples && !(entry.dead && entry.active === 0) && h("section", { style: { "margin-top": "3.2rem" } }, h("h2", {}, "The images that excite it most"), exampleWall(at, unit, entry, first + layer.film_steps.length)),
       entry.class_means && h("div", { class: "two" },
         entry.class_means.length > 0 && h("section", {}, h("h2", {}, "Class by class"), h("p", { class: "note" }, "Its mean activation over the images of each class."), classBars(entry.class_means)),
-        h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all ${atlas.data.scanned.toLocaleString("en")} images; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),
+        h("section", {}, h("h2", {}, "All its answers"), h("p", { class: "note" }, `The activations for all of ${many(atlas.data.scanned, "image")}; the bars’ heights are square roots of the counts, so that few can be seen beside many.`), histogram(entry.histogram))),
       entry.made && made(at, unit, entry),
       (entry.near || entry.alike) && h("div", { class: "two" },
         entry.near && alike(at, entry.near, "It answers like", `The units of ${layer.name} whose answers to images rise and fall most with its own, and their correlation.`),
@@ -426,7 +426,7 @@
 
   const story = (at, entry) => {
     if (entry.dead) {
-      return `No start woke it, of ${entry.tried_starts.toLocaleString("en")} tried${entry.tried_images ? `, and none of ${entry.tried_images.toLocaleString("en")} images` : ""}. It is dead; the picture is as near as an ascent came.`;
+      return `No start woke it, of ${entry.tried_starts.toLocaleString("en")} tried${entry.tried_images ? `, and none of ${many(entry.tried_images, "image")}` : ""}. It is dead; the picture is as near as an ascent came.`;
     }
     const [low, high] = [entry.film[0], entry.variants[0].activation];
     const kind = layers[at].sought;
@@ -516,7 +516,7 @@
         const bars = values.map((value, unit) => h(few ? "a" : "span", { ...(few ? { href: address(at, unit), "aria-label": `Unit ${unit}, ${short(value)}` } : {}),
           class: value === 0 ? "silent" : null, title: `${unit}: ${short(value)}`, "data-unit": unit }, h("i", { style: { "--v": (value - low) / span } })));
         const silent = values.filter((value) => value === 0).length;
-        return h("div", { class: few ? "columns few" : "columns", ...(few ? {} : { role: "img", "aria-label": `The answers of ${values.length} units, ${silent} of them silent, the largest ${short(Math.max(...values))}`,
+        return h("div", { class: few ? "columns few" : "columns", ...(few ? {} : { role: "img", "aria-label": `The answers of ${many(values.length, "unit")}, ${silent} of them silent, the largest ${short(Math.max(...values))}`,
           onclick: (event) => { const bar = event.target.closest("[data-unit]"); if (bar) location.hash = address(at, bar.dataset.unit); } }) }, bars);
       }
       const count = layer.units[pick].length;

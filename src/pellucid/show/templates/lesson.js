@@ -245,7 +245,7 @@ The image is that of the page, or any that the event "follow" brings: {image, la
       const list = row(stop, place[0]), sum = total(list.map((one) => one.product)), bias = stop.bias[place[0]], [unit] = place;
       const short = (one) => (one.place.length === 1 ? `unit ${one.place[0]}` : `map ${one.place[0]}: ${one.place[1]}, ${one.place[2]}`);
       return {
-        say: `${stop.relu ? "This unit" : `The logit of ${data.classes[unit]}`} weighs all ${list.length} numbers of ${stop.before.name}. These ${MOST} count most.${stop.relu ? "" : " Nothing is rectified: a logit may be below zero."}`,
+        say: `${stop.relu ? "This unit" : `The logit of ${data.classes[unit]}`} weighs all ${list.length} number${list.length === 1 ? "" : "s"} of ${stop.before.name}. These ${MOST} count most.${stop.relu ? "" : " Nothing is rectified: a logit may be below zero."}`,
         formulas: [stop.relu ? "dense" : "logits"], code: ["dense_forward"],
         figures: [listing(list, `z ${stop.name} ${unit}`, { of: "weight", name: short }), ledger([`all ${list.length} products`, num(`products ${stop.name} ${unit}`, sum)], ["the bias", num(is("b", stop, place), bias)],
           ["z", num(is("z", stop, place), sum + bias), stop.relu ? "line" : "sum"], stop.relu && ["the rectifier: y = max(z, 0)", num(is("y", stop, place), value(stop, "y", place)), "sum"])],

@@ -151,7 +151,7 @@
     button.ariaPressed = "true";
     const net = nets[asked], start = new Float32Array(engine.bytes(brought.starts[turn++ % brought.starts.length]).buffer);
     play((function* () {
-      for (const { step, value, image: x } of engine.ascend(net, index, unit, start)) yield { image: engine.toPixels(net, x), says: `${what}: activation ${value.toFixed(2)} after ${step} steps.`, last: step === 30 };
+      for (const { step, value, image: x } of engine.ascend(net, index, unit, start)) yield { image: engine.toPixels(net, x), says: `${what}: activation ${value.toFixed(2)} after ${step} step${step === 1 ? "" : "s"}.`, last: step === 30 };
     })(), 90);
   };
   const wanted = $(".dream ~ label select");
@@ -164,7 +164,7 @@
     $(".dream").textContent = "Stop";
     const net = nets[asked], to = Number(wanted.value), label = to < 0 ? -1 - to : null;
     play((function* () {
-      for (const { step, pixels: seen } of engine.dream(net, image, to < 0 ? net.layers.length - 1 : to, label)) yield { image: seen, says: `Dreamt for ${step} steps.`, last: step === 20 };
+      for (const { step, pixels: seen } of engine.dream(net, image, to < 0 ? net.layers.length - 1 : to, label)) yield { image: seen, says: `Dreamt for ${step} step${step === 1 ? "" : "s"}.`, last: step === 20 };
     })(), 90);
   });
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from pellucid.errors import counted
 from pellucid.settings import UNUSED, AtlasSettings
 from pellucid.show.atlas.build import Atlas, atlas
 from pellucid.show.studio import controls, html
@@ -80,7 +81,7 @@ class AtlasTab:
             return
         units = sum(layer["units"] for layer in made.record["layers"])
         site = html.part("site", self._published(made.page.parent), model.name)
-        yield html.status_line(f"{units} units of {model.name}."), site
+        yield html.status_line(f"{counted(units, 'unit')} of {model.name}."), site
 
     async def serve(self, request: Request) -> Response:
         """A file of a site that was built here."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from pellucid.data.photos import Photo
 from pellucid.data.pixels import Tones, image_wall
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.files import atomic_path
 from pellucid.see.models.base import Model
 from pellucid.settings import PatternSettings
@@ -152,10 +152,9 @@ def _status(snapshot: Snapshot, *, ended: bool = False) -> str:
     if not ended:
         return f"Step {max(steps, 0)}, mean activation {mean}."
     if snapshot.found is None:
-        return f"Stopped after {steps} steps, at a mean activation of {mean}; what was reached stays."
+        return f"Stopped after {counted(steps, 'step')}, at a mean activation of {mean}; what was reached stays."
     dead = int(snapshot.found.dead.sum())
-    count = len(snapshot.images)
-    result = f"{count} pattern{'s' if count > 1 else ''} in {snapshot.seconds:.1f} s, mean activation {mean}"
+    result = f"{counted(len(snapshot.images), 'pattern')} in {snapshot.seconds:.1f} s, mean activation {mean}"
     result += f", {snapshot.found.settings.sought}"
     return f"{result}; {dead} dead." if dead else f"{result}."
 
