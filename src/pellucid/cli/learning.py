@@ -9,6 +9,7 @@ from pellucid.cli.arguments import begun, data_and_part, data_of, given_options,
 from pellucid.cli.parameters import AnyModel, Architecture, Flat, FurtherFile, TestPart, TrainPart
 from pellucid.errors import PellucidError
 from pellucid.files import check_output, require_writable, write_rows
+from pellucid.progress import saying
 from pellucid.settings import (
     CallbackSettings,
     ClusterSettings,
@@ -150,7 +151,9 @@ def check(
 
     net, data, seed = begun(network, source, options, random)
     few = data.train.take(images)
-    print(check_gradients(net, np.asarray(few.images), few.labels, samples=samples, seed=seed))
+    with saying("Checking the gradients"):
+        report = check_gradients(net, np.asarray(few.images), few.labels, samples=samples, seed=seed)
+    print(report)
 
 
 def clusters(
