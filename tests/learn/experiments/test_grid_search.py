@@ -142,7 +142,7 @@ def test_a_grid_may_grow_and_a_smaller_one_loses_nothing(tmp_path):
     data = small.data()
     few = study(PLAN, data, {"ridge": [0.4], "seed": [0]}, out=tmp_path, **SHARED)
     more = study(PLAN, data, GRID, out=tmp_path, **SHARED)
-    assert more.runs[2] == few.runs[0]
+    assert repr(more.runs[2]) == repr(few.runs[0])  # since Python 3.13 a NaN of one run is no longer that of another
     study(PLAN, data, {"ridge": [0.01], "seed": [3]}, out=tmp_path, **SHARED)
     assert len(table(tmp_path)) == 4
     assert len(table(tmp_path, "summary.csv")) == 1
