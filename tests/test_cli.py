@@ -427,10 +427,8 @@ def test_a_dead_layer_fails_the_check_and_is_told_by_train(capsys):
         "conv3.weight",
         "conv3.bias",
     ]
-    assert line.startswith(
-        "Layer 'conv3' is dead for these images (and so are 'conv4', 'dense'): none of its units answers"
-    )
-    assert line.count("\n") == 1
+    dead = "Layer 'conv3' is dead for these images (and so are 'conv4', 'dense'): none of its units answers"
+    assert line.splitlines()[-1].startswith(dead)  # on a slow machine after what was being done
     assert cli.main(["train", NET, "--epochs", "1", "--out", "on.safetensors"]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Layer ")]
     assert lines[0].startswith("Layer 'conv3' is dead in epoch 1, batch 1: ")

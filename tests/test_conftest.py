@@ -38,4 +38,4 @@ def test_shapes_of_kernels_and_layers_are_checked():
     with pytest.raises(TypeCheckError):
         kernels.convolve(image, np.zeros((4, 3, 3), np.float32), np.zeros(4, np.float32))
     with pytest.raises(TypeCheckError):
-        Pool(2).forward({}, np.float32(3))
+        Pool(2).forward({}, np.zeros(3, np.float32))

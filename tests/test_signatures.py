@@ -68,7 +68,7 @@ def test_a_wrong_value_for_an_argument_is_a_sentence_or_taken(tmp_path: Path) ->
             "no argument of Network 'shape'; it is called 'input_shape'",
         ),
         (lambda: NETWORK.save(5), "Argument 'path' of Network.save is 5; give one of type str or Path"),
-        (lambda: pc.Network("mlp-70-30", scaling="units"), "no scaling of Network 'units'; choose one of 'unit'"),
+        (lambda: pc.Network("mlp-70-30", scaling="units"), "no scaling 'units'; choose one of 'unit'"),
         (lambda: pc.load_data("digits").part(3), "Argument 'name' of Data.part is 3; give one of type str"),
         (lambda: pc.Network.load(None), "Argument 'path' of Network.load is None"),
         (lambda: pc.Live(every=2.5), "Argument 'every' of Live is 2.5; give one of type int"),

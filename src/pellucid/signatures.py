@@ -59,7 +59,7 @@ def require_fit(what: str, takes: Signature, given: Sequence[Any], named: Mappin
         if value is default or any(_fits(kind, value) for kind in kinds):
             continue
         if words := [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]:
-            raise unknown(f"{name} of {what}", value, words)
+            raise unknown(name, value, words)
         types = " or ".join(getattr(get_origin(kind) or kind, "__name__", str(kind)) for kind in kinds)
         raise PellucidError(f"Argument '{name}' of {what} is {shortened(repr(value), 80)}; give one of type {types}.")
 

@@ -131,17 +131,19 @@ def test_files_that_make_no_data_are_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("levels", "white"), [(1, 1), (15, 16), (16, 16), (63, 64), (100, 128)])
 def test_whole_numbers_of_another_range_are_told_and_read_as_such(tmp_path: Path, levels: int, white: int) -> None:
-    """Rejects digits from 0 to 16 that are nearly black, a white of each split's own, and one that is guessed in
-    silence."""
+    """Rejects digits from 0 to 16 that are nearly black, a white that is guessed in silence, and advice that changes
+    nothing: floats mean what they are."""
     numbers = np.rint(WHOLE.images * levels).astype(np.uint8)
-    numbers[30:] //= 2
-    for name, part in ("train", numbers[:30]), ("test", numbers[30:]):
-        write_csv(tmp_path / f"{name}.csv", Split(part / 255, LABELS[:30]))
-    with pytest.warns(
-        PellucidWarning, match=rf"largest pixel of .* is {levels}, so {white} is taken for white; if 255"
-    ):
-        data = load_data(tmp_path)
-    assert data.test.images == pytest.approx(numbers[30:] / white)
+    write_csv(tmp_path / "train.csv", Split(numbers / 255, LABELS))
+    write_csv(tmp_path / "test.csv", Split(numbers[:30] / 255, LABELS[:30]))
+    np.savez(tmp_path / "whole.npz", images=numbers.astype(np.int64), labels=LABELS)
+    told = rf"largest pixel of .* is {levels}, so {white} is taken for white; if 255"
+    for source in (tmp_path, tmp_path / "whole.npz"):
+        with pytest.warns(PellucidWarning, match=told):
+            data = load_data(source)
+        assert data.test.images.max() == np.float32(levels / white)
+    np.savez(tmp_path / "floats.npz", images=np.float32(numbers + 2) / 255, labels=LABELS)
+    assert load_data(tmp_path / "floats.npz").train.images.max() == np.float32(levels + 2) / np.float32(255)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def scripted():
     ("made", "sentence"),
     [
         (lambda: Forward(fails), "four channels, please"),
-        (lambda: Forward(fails_later), "failed on 2 images.*Can't call numpy"),
+        (lambda: Forward(fails_later), r"failed on images of shape \(2, .*Can't call numpy"),
         (lambda: nn.Bilinear(3, 3, 2), "its forward has to take float images"),
         (lambda: nn.Sequential(nn.LazyConv2d(4, 3)), "lazy layers"),
         (scripted, "TorchScript"),

@@ -17,7 +17,8 @@ from pellucid.see.models.open import open_model
 from pellucid.see.objectives.units import Units
 from pellucid.see.optimize.loop import ascend
 from pellucid.see.optimize.parametrizations import sphere_of
-from pellucid.show.pages import MOST_BYTES, network_table, packed_digits, template_text
+from pellucid.show.pages import MOST_BYTES, network_table, packed_digits
+from pellucid.show.style import template_text
 
 RUN = """([table, images, labels]) => {
   const engine = pellucidEngine(), net = engine.open(table);

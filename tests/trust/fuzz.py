@@ -128,13 +128,14 @@ class Attempt(NamedTuple):
 
 def attempt(read: object, file: Path, scratch: Path) -> Attempt:
     """Whether a file was taken, and what was wrong with how it was dealt with, if anything was."""
-    from pellucid.errors import PellucidError
+    from pellucid.errors import PellucidError, PellucidWarning
 
     RESET.write_text("5", encoding="ascii")  # the peak is counted anew
     held, begin = told("VmRSS"), processor_time()
     fault, taken = "", False
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="error"):
+            warnings.simplefilter("ignore", PellucidWarning)  # which is told to a person, and no fault
             read(file, scratch)
         taken = True
     except PellucidError as error:

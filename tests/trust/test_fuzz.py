@@ -151,9 +151,9 @@ def test_a_fault_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             pass
 
     def hoarded(*_: Path) -> None:
-        np.ones(2**24, np.uint8)
+        np.ones(2**26, np.uint8)  # more than the process has freed and kept
 
-    monkeypatch.setattr(fuzz, "HUGE", 2**23)
+    monkeypatch.setattr(fuzz, "HUGE", 2**25)
     assert fuzz.attempt(looked_up, tmp_path, tmp_path).fault.startswith("KeyError: 'x' (test_fuzz.py:")
     assert "no sentence, but 2000 letters" in fuzz.attempt(refused, tmp_path, tmp_path).fault
     assert "seconds of processor time" in fuzz.attempt(waited, tmp_path, tmp_path).fault

@@ -20,7 +20,6 @@ that is called "mnist" is reached as "./mnist".
 
 import os
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,11 @@ from pellucid.data.folders import SUFFIXES, picture_splits, split_word
 from pellucid.data.idx import idx_files, read_idx
 from pellucid.data.mnist import load_mnist
 from pellucid.data.pictures import Pictures
-from pellucid.data.scaling import unit_images
+from pellucid.data.scaling import unit_images, unit_numbers
 from pellucid.data.shapes import load_shapes
 from pellucid.data.splits import PARTS, WHOLE, Data, Split, joined, split_off, split_three_ways
 from pellucid.data.tables import read_csv, read_npz
-from pellucid.errors import PellucidError, PellucidWarning, counted, shortened, unknown
+from pellucid.errors import PellucidError, counted, shortened, unknown
 from pellucid.files import StrPath, input_file
 from pellucid.progress import saying
 from pellucid.settings import SeedSettings
@@ -46,7 +45,6 @@ NAMES = ("digits", "mnist", "shapes")
 TABLES = (".csv", ".npz")
 KINDS = (*NAMES, "FILE.csv", "FILE.npz", "FOLDER")
 DEV_SHARE = 6
-DARK = 100  # of 255: images whose largest pixel is no more are of another range
 
 
 def load_data(name: Any, root: StrPath | None = None, seed: int = 0, sizes: Sequence[int] | None = None) -> Data:
@@ -90,38 +88,6 @@ def load_split(source: Any) -> Split:
 
 def _found(source: Any) -> tuple[dict[str, Split], str]:
     """The splits of what is no name of ours, {"all": ...} where they are one, and what they are called."""
-    splits, name = _read(source)
-    return splits if isinstance(source, Split) else _ranged(splits, name), name
-
-
-def _ranged(splits: dict[str, Split], name: str) -> dict[str, Split]:
-    """The splits with pixels in [0, 1], though their whole numbers, read as of 255, go up to less; that is told.
-
-    All have the same white, the power of two that the largest number of all needs. Raises PellucidError for pixels that
-    are no such numbers and as good as black.
-    """
-    arrays = {which: split.images for which, split in splits.items() if isinstance(split.images, np.ndarray)}
-    largest = max((float(images.max()) for images in arrays.values()), default=1.0) * 255
-    if largest > DARK + 0.5:
-        return splits
-    whole = {which: np.rint(images * np.float32(255)) for which, images in arrays.items()}
-    if largest == 0 or not all(np.array_equal(whole[which] / np.float32(255), arrays[which]) for which in arrays):
-        if largest >= 1.5:
-            return splits
-        raise PellucidError(
-            f"The brightest pixel of '{name}' is {largest:.2g} of 255, as if it were scaled twice; save bytes from 0 "
-            f"to 255, or floats from 0 to 1."
-        )
-    white = 1 << (round(largest) - 1).bit_length()
-    words = f"The largest pixel of '{name}' is {largest:.0f}, so {white} is taken for white; if 255 is, save x / 255"
-    warnings.warn(f"{words} as floats in an NPZ file.", PellucidWarning, stacklevel=4)
-    read = {which: Split(images / np.float32(white), splits[which].given, splits[which].classes)
-            for which, images in whole.items()}  # fmt: skip
-    return {**splits, **read}
-
-
-def _read(source: Any) -> tuple[dict[str, Split], str]:
-    """The same, with whole numbers as of 255."""
     several: Any = [source] if isinstance(source, str | os.PathLike) else source
     are_paths = isinstance(several, list | tuple) and all(isinstance(one, str | os.PathLike) for one in several)
     if not (are_paths and several):
@@ -169,6 +135,13 @@ def _two_tables(train: Path, test: Path) -> dict[str, Split]:
 
 def _make_splits(splits: dict[str, Split], seed: int, name: str, sizes: Sequence[int] | None) -> Data:
     """Data from the splits that a file has: all in one, or train and test, or these with dev."""
+    arrays = [split.images for split in splits.values() if isinstance(split.images, np.ndarray)]
+    brightest = max((float(images.max()) for images in arrays), default=1.0) * 255
+    if brightest < 1.5:
+        raise PellucidError(
+            f"The brightest pixel of '{name}' is {brightest:.2g} of 255, as if it were scaled twice; save bytes from 0 "
+            f"to 255, or floats from 0 to 1."
+        )
     if len({split.classes for split in splits.values() if split.classes}) > 1:  # each counts the words that it has
         names = tuple(sorted({name for split in splits.values() for name in split.classes}))
         for which, split in splits.items():
@@ -236,6 +209,6 @@ def _idx_split(images: Path, labels: Path) -> Split:
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
         raise PellucidError(f"'{images}' holds {pixels.dtype} of shape {pixels.shape}; need bytes (n, height, width).")
     try:
-        return Split(unit_images(pixels), numbers)
+        return Split(unit_images(unit_numbers(pixels, images)), numbers)
     except PellucidError as error:
         raise PellucidError(f"The IDX files '{images}' and '{labels.name}' do not fit: {error}") from error

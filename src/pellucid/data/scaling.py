@@ -5,6 +5,7 @@ standardized:   (x - mean) / deviation, image by image, over all its pixels, the
 unit-norm:      x / |x|, image by image, over all its pixels; a black image stays black
 mean-deviation: (x - mean) / deviation, with fixed numbers, one for all, one per channel, or one per feature
 unit_pixels, byte_pixels: bytes -> [0, 1] -> bytes
+unit_numbers:   whole numbers of a file -> [0, 1], by what their white seems to be
 
 The floor is that of TensorFlow's `per_image_standardization`: an even image becomes zeros, not amplified noise. A
 scaling of one axis is per channel, (channel,) -> (channel, 1, 1), as the field lists means for R, G, B, and not along
@@ -12,6 +13,7 @@ the width, as NumPy alone would have it.
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,12 +22,14 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-from pellucid.errors import PellucidError, unknown
+from pellucid.errors import PellucidError, PellucidWarning, unknown
+from pellucid.files import StrPath
 from pellucid.kernels import standardize_images
 
 KINDS = ("unit", "standardized", "unit-norm", "mean-deviation")
 NAMED = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}  # of RGB, as most networks of photographs have it
 LEAST_DEVIATION = 1 / 255
+DARK = 100  # of 255: whole numbers of a file that go no further are of another range
 Images = Float[np.ndarray, "image channel height width"]
 Images32 = Float32[np.ndarray, "image channel height width"]
 FAINT = 0.1
@@ -157,6 +161,18 @@ class Scaling:
 def unit_pixels(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     """Bytes 0 to 255 as float32 in [0, 1], each divided by 255 (times 1/255 would not round alike)."""
     return np.asarray(np.divide(pixels, np.float32(255), dtype=np.float32))
+
+
+def unit_numbers(numbers: UInt8[np.ndarray, "*shape"], name: StrPath) -> Float32[np.ndarray, "*shape"]:
+    """The whole numbers of a file in [0, 1], by their white: 255, or where the largest is far lower, the power of two
+    that it needs, which is told."""
+    largest = int(numbers.max(initial=0))
+    if largest == 0 or largest > DARK:
+        return unit_pixels(numbers)
+    white = 1 << (largest - 1).bit_length()
+    words = f"The largest pixel of '{name}' is {largest}, so {white} is taken for white; if 255 is, save x / 255"
+    warnings.warn(f"{words} as floats in an NPZ file.", PellucidWarning, stacklevel=2)
+    return numbers.astype(np.float32) / np.float32(white)
 
 
 def unit_images(array: np.ndarray) -> np.ndarray:

@@ -329,7 +329,8 @@ def summarize(data: Data) -> str:
         deviation = math.sqrt(max(0.0, squares / numbers - mean**2))
         labelled = counts if split.given is not None else ["-"] * len(data.classes)
         rows.append([name, len(split), f"{mean:.3f}", f"{deviation:.3f}", *labelled])
-    head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {counted(len(data.classes), 'class')}"
+    classes = counted(len(data.classes), "class") if data.classes else "no classes"
+    head = f"{data.name}: images of {channel} x {height} x {width} in [0, 1], {classes}"
     if len(data.classes) <= FEW_CLASSES:
         return f"{head}\n{table(['', 'images', 'mean', 'deviation', *data.classes], rows)}"
     lines = table(["", "images", "mean", "deviation"], [row[:4] for row in rows])

@@ -8,7 +8,7 @@ header has one such as "28x28" (height x width) or "3x32x32", as the widely pass
 square of one channel. Labels are numbers, or words, which name the classes; their column is the one
 that is called so, or the end with fewer gaps and more even counts. pandas' column of row numbers is left out. In an
 NPZ, the names of Keras (x_train, y_train) and MedMNIST (val_images) are known, too.
-Pixels of a CSV and of integer arrays are 0 to 255 here, those of floats 0 to 1; `load` finds a lower white than 255.
+Pixels of a CSV and of integer arrays are 0 to 255 (or to a lower white: `unit_numbers`), those of floats always 0 to 1.
 No pickle is ever read.
 """
 
@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from pellucid.data.scaling import unit_images, unit_pixels
+from pellucid.data.scaling import unit_images, unit_numbers
 from pellucid.data.splits import WHOLE, Split
-from pellucid.errors import PellucidError, refusing, summary
+from pellucid.errors import PellucidError, counted, refusing, summary
 from pellucid.files import StrPath, input_file, require_modest, too_large
 
 CSV_LIMIT = 2 * 10**9
@@ -58,8 +58,9 @@ def read_csv(path: StrPath) -> Split:
     pixels = numbers if column is None else np.delete(numbers, column, axis=1)
     if pixels.min() < 0 or pixels.max() > 255:
         raise PellucidError(f"'{file}' has pixels {pixels.min():g} to {pixels.max():g}; need whole numbers 0 to 255.")
-    images = unit_pixels(pixels.astype(np.uint8)).reshape(-1, *_image_shape(file, names, pixels.shape[1]))
+    shape = _image_shape(file, names, pixels.shape[1])
     labels = None if column is None else numbers[:, column].astype(np.int64)
+    images = unit_numbers(pixels.astype(np.uint8), file).reshape(-1, *shape)
     return Split(images, labels if labels is None or words is None else words[labels])
 
 
@@ -186,7 +187,7 @@ def _fault(file: Path, error: Exception, words: int | None) -> str:
         for number, fields in enumerate(rows if _is_header(first) else itertools.chain([first], rows), 1):
             columns = columns or len(fields)
             if len(fields) != columns:
-                return f"row {number} has {len(fields)} columns, but the first has {columns}; all need as many"
+                return f"row {number} has {counted(len(fields), 'column')}, the first {columns}; all need as many"
             for column, field in enumerate(fields):
                 if column != words and not NUMBER.fullmatch(field):
                     return f"row {number} has {field.strip()!r:.40}, but whole numbers are needed"
@@ -238,7 +239,7 @@ def _make_split(file: Path, name: str, images: np.ndarray, labels: np.ndarray, c
             raise PellucidError(
                 f"'{name}' of '{file}' runs from {images.min()} to {images.max()}; need whole numbers 0 to 255."
             )
-        images = images.astype(np.uint8, copy=False)
+        images = unit_numbers(images.astype(np.uint8, copy=False), file)
     if images.ndim == 4 and _channels_are_last(file, name, images.shape[1:]):
         images = images.transpose(0, 3, 1, 2)
     if labels.ndim == 2 and labels.shape[1] == 1:

@@ -26,7 +26,7 @@ from pellucid.data.clips import FILMS, frame_times, read_frames
 from pellucid.data.folders import pictures_in
 from pellucid.data.photos import MOST_BYTES, WRITERS, Photo, decode_photo, read_photo, to_gray
 from pellucid.data.pictures import UNREADABLE, tell_skipped
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.executors import Engine
 from pellucid.files import StrPath, check_output, fill_name, output_folder, read_bytes
 from pellucid.progress import Progress, ignore_progress, reporting
@@ -242,7 +242,8 @@ def _dream_many(
         else:
             yield dreamt.save(path)
     if all(photos.values()):
-        raise PellucidError(f"None of the files can be read, such as '{next(iter(photos))}'; give pictures.")
+        held = counted(len(photos), "file")
+        raise PellucidError(f"None of {held} can be read, such as '{next(iter(photos))}'; give pictures.")
     tell_skipped(photos, "the files")
 
 

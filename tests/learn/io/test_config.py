@@ -129,7 +129,7 @@ def test_a_missing_file_a_folder_and_a_large_one(tmp_path):
         Network(tmp_path / "mine.toml")
     with pytest.raises(PellucidError, match="is a folder"):
         Network(tmp_path)
-    with pytest.raises(PellucidError, match=r"at most 262\.1 kB are read"):
+    with pytest.raises(PellucidError, match=r"more than 262\.1 kB"):
         Network(written(tmp_path, "#" * 300_000))
     path = tmp_path / "binary.toml"
     path.write_bytes(b"\xff\xfe\x00")

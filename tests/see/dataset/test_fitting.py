@@ -78,7 +78,7 @@ def test_other_names_are_counted_in_their_order():
         scores = evaluate(model, Split(IMAGES, LABELS, ("w", "x", "y", "z")))
     assert scores.classes == ("w", "x", "y", "z")
     assert evaluate(model, Split(IMAGES, LABELS)).classes == model.classes
-    assert evaluate(brightest_quarter(), Split(IMAGES, LABELS, "wxyz")).classes == ("w", "x", "y", "z")
+    assert evaluate(brightest_quarter(), Split(IMAGES, LABELS, tuple("wxyz"))).classes == ("w", "x", "y", "z")
 
 
 def test_strange_names_that_are_more_or_fewer_are_refused():

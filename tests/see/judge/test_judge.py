@@ -196,7 +196,7 @@ def test_the_command_prints_the_table_and_writes_the_file(tmp_path, capsys):
     options = ["--units", "1", "--steps", "2", "--candidates", "16", "--variants", "1", "--images", "40"]
     assert main(["judge", "mnist-cnn", "logits", *options, "--out", str(tmp_path / "judge.csv")]) == 0
     said = capsys.readouterr().out
-    assert "1 units of 'logits' in 'mnist-cnn', judged by mnist-robust:" in said
+    assert "1 unit of 'logits' in 'mnist-cnn', judged by mnist-robust:" in said
     assert "rank:mnist-robust" in said
     assert (tmp_path / "judge.csv").read_text(encoding="utf-8").startswith("unit,activation,robust,high,")
     assert main(["judge", "mnist-cnn", "logits", "--out", str(tmp_path / "judge.txt")]) == 2

@@ -448,7 +448,7 @@ def test_what_an_atlas_would_ignore_is_refused(tmp_path, case):
 
 def test_too_few_images_to_judge_by_are_refused_at_once(tmp_path):
     """Rejects an hour of patterns before the word that they cannot be judged."""
-    with pytest.raises(PellucidError, match=r"There are 5 images.*give 8 or more"):
+    with pytest.raises(PellucidError, match=r"Only half of 5 images.*give 8 or more"):
         make(tmp_path / "new", Data(*[Split(np.zeros((5, *SHAPE), np.float32))] * 3), judge=True)
     assert not (tmp_path / "new").exists()
 

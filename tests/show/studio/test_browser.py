@@ -390,7 +390,7 @@ def test_a_network_that_the_lesson_cannot_follow_is_named(page):
     page.keyboard.press("Enter")
     said(page, "efficientnet-lite0 reads")
     page.locator("#work").click()
-    said(page, "which efficientnet-lite0 is not")
+    said(page, "unlike efficientnet-lite0")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, True), (1440, False)])

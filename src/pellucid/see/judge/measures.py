@@ -87,7 +87,7 @@ def choose(answers: Answers, owners: Places, units: Places, chosen: JudgeSetting
     explain = np.isin(owners, np.random.default_rng(chosen.seed).permutation(every)[: len(every) // 2])
     half, few = int((~explain).sum()) // 2, min(REAL, int(explain.sum()) // 2)
     if len(owners) < REAL or min(half, few) == 0:
-        raise PellucidError(f"Of {counted(len(owners), 'image')} half may explain; give {REAL} or more.")
+        raise PellucidError(f"Only half of {counted(len(owners), 'image')} may explain; give {REAL} or more.")
     for own, unit in zip(answers.T, units.tolist(), strict=True):
         order = np.argsort(own, kind="stable")
         told, order = order[explain[order]], order[~explain[order]]

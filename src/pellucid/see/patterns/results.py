@@ -91,9 +91,9 @@ class _Found:
     def measure(self) -> str:
         """What `history` and `film` hold: "activation"; "objective" where penalties, other units or likeness count."""
         chosen = self.settings
-        counted = any((chosen.others, chosen.diversity, chosen.tv, chosen.l1, chosen.l2, chosen.blur))
-        counted = counted or chosen.image == "near" or bool(self.parts.keys() & {"penalties", "objective"})
-        return "objective" if counted else "activation"
+        weights = (chosen.others, chosen.diversity, chosen.tv, chosen.l1, chosen.l2, chosen.blur)
+        more = any(weights) or chosen.image == "near" or self.parts.keys() & {"penalties", "objective"}
+        return "objective" if more else "activation"
 
     @property
     def _sign(self) -> int:
@@ -206,14 +206,13 @@ class Patterns(_Found):
         `pellucid.see.patterns.pattern_files.load_images`.
         """
         perhaps = {"strongest", "raw_starts", "photos", "where", *_LATER}
-        names = [name for name in (*_KINDS, "moments") if name not in perhaps]
+        names = [name for name in _KINDS if name not in perhaps]
         arrays, about = read_arrays(path, names, [*perhaps, *(f"term:{name}" for name in TERMS)])
-        count = len(arrays["units"]) if arrays["units"].ndim == 1 else -1
-        wrong = [name for name, array in arrays.items() if not _fits(name, array, count)]
+        wrong = _misfit(arrays)
         known = isinstance(about.get("settings"), dict) and {"model", "layer"} <= about.keys()
         if wrong or not known:
             raise PellucidError(
-                f"The file '{path}' holds {'no settings' if not wrong else f'a {wrong[0]!r} that does not fit'}; "
+                f"The file '{path}' holds {f'a {wrong!r} that does not fit' if wrong else 'no settings'}; "
                 f"give one that patterns were saved to."
             )
         steps = tuple(arrays.pop("moments").tolist())
@@ -222,7 +221,7 @@ class Patterns(_Found):
         parts = about.get("parts")
         texts = {str(name): str(text) for name, text in parts.items()} if isinstance(parts, Mapping) else {}
         shared |= {"parts": texts, "settings": settings}
-        unknown = {name: np.full(count, -1, np.int64) for name in _LATER}
+        unknown = {name: np.full_like(arrays["units"], -1) for name in _LATER}
         scaling = Scaling.from_dict(about.get("scaling", {"kind": "unit"}))
         return cls.of({**unknown, **arrays}, steps, scaling=scaling, **shared)
 
@@ -316,7 +315,7 @@ class Pattern(_Found):
         own: dict[str, Any] = {name: getattr(self, name) for name in _SHARED}
         for name, plural in _PER_UNIT.items():
             value = getattr(self, name)
-            own[plural] = None if value is None else np.asarray(value, _KINDS[plural][1])[None]
+            own[plural] = None if value is None else np.asarray(value, _KINDS[plural][0])[None]
         return Patterns(history=self.history, film=self.film, **own)
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
@@ -334,24 +333,30 @@ _COUNTS = ("steps", "tried_starts", "tried_images", *_LATER)
 _PLURAL = ("unit", "image", "activation", "raw_start", "photo")
 _PER_UNIT = {name: f"{name}s" for name in _PLURAL} | {name: name for name in ("dead", "strongest", "where", *_COUNTS)}
 """Fields of Pattern -> of Patterns."""
-_KINDS: dict[str, tuple[int, type[np.generic], int]] = {  # in a file: how many axes, the type, the axis of the units
-    **dict.fromkeys(("units", *_COUNTS), (1, np.int64, 0)),
-    **dict.fromkeys(("activations", "strongest"), (1, np.float32, 0)),
-    **dict.fromkeys(("images", "raw_starts", "photos"), (4, np.float32, 0)),
-    "where": (3, np.float32, 0),
-    "dead": (1, np.bool_, 0),
-    "history": (2, np.float32, 0),
-    "film": (5, np.float32, 1),
-    "shown": (2, np.float32, 1),
+_KINDS: dict[str, tuple[type[np.generic], str]] = {  # in a file: the type, the axes
+    **dict.fromkeys(("units", *_COUNTS), (np.int64, "unit")),
+    **dict.fromkeys(("activations", "strongest"), (np.float32, "unit")),
+    **dict.fromkeys(("images", "raw_starts", "photos"), (np.float32, "unit channel height width")),
+    "where": (np.float32, "unit height width"),
+    "dead": (np.bool_, "unit"),
+    "history": (np.float32, "unit step"),
+    "film": (np.float32, "snapshot unit channel height width"),
+    "shown": (np.float32, "snapshot unit"),
+    "moments": (np.int64, "snapshot"),
 }
-UNIT_AXES = {name: axis for name, (_, _, axis) in _KINDS.items()}
+UNIT_AXES = {name: axes.split().index("unit") for name, (_, axes) in _KINDS.items() if "unit" in axes}
 
 
-def _fits(name: str, array: np.ndarray, count: int) -> bool:
-    if name == "moments":
-        return array.ndim == 1 and array.dtype == np.int64
-    axes, dtype, units = _KINDS["history" if name.startswith("term:") else name]
-    return array.ndim == axes and array.dtype == dtype and array.shape[units] == count
+def _misfit(arrays: Mapping[str, np.ndarray]) -> str:
+    """The first array that is not of its kind, or not of one length with another along an axis; "" where all fit."""
+    lengths: dict[str, int] = {}
+    for name, array in arrays.items():
+        dtype, words = _KINDS["history" if name.startswith("term:") else name]
+        axes = words.split()
+        fits = array.dtype == dtype and array.ndim == len(axes)
+        if not fits or any(lengths.setdefault(*each) != each[1] for each in zip(axes, array.shape, strict=True)):
+            return name
+    return ""
 
 
 def ratio(
