@@ -199,7 +199,7 @@ def test_a_wall_names_its_units_and_counts_the_others(tmp_path, monkeypatch):
     few = {"steps": 2, "candidates": 4, "silent_restarts": 0, "image": "sphere"}
     last = model.layers[-1].name
     export.save_patterns(patterns(model, last, units=[0, 2], **few), tmp_path / "a.png", model=model)
-    assert told[0].endswith(f"{last}, +2 more")
+    assert told[0].endswith(f"{last}, 2 of 4 units")
     assert told[1] == "whatever excites most"
     assert told[2] in ("tench", "ten")
     assert 3 <= len(told[4]) < 12

@@ -9,7 +9,7 @@ from pellucid.cli.arguments import begun, data_and_part, data_of, given_options,
 from pellucid.cli.parameters import AnyModel, Architecture, Flat, FurtherFile, TestPart, TrainPart
 from pellucid.errors import PellucidError
 from pellucid.files import check_output, require_writable, write_rows
-from pellucid.progress import saying
+from pellucid.progress import print_line, saying
 from pellucid.settings import (
     CallbackSettings,
     ClusterSettings,
@@ -208,7 +208,7 @@ def clusters(
         images,
         clustered=of,
         seed=settings.seed,
-        on_row=lambda row: print(*head, scan_line(row), sep="\n", flush=True),
+        on_row=lambda row: print_line("\n".join([*head, scan_line(row)])),
         **given_options(scan),
         **k_means,
     )

@@ -15,7 +15,7 @@ from jaxtyping import Float32, Int64
 from threadpoolctl import threadpool_limits
 
 from pellucid.data.scaling import FAINT, Images32, Scaling
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, counted
 from pellucid.kernels import run_in_order, shards
 from pellucid.learn.layers import Array
 from pellucid.settings import KMeansSettings
@@ -169,4 +169,6 @@ def _distances(
 def require_count(clusters: int, points: int, what: str = "images") -> None:
     """Raise PellucidError where so many images or pixels cannot be put into so many clusters."""
     if not 2 <= clusters < points:
-        raise PellucidError(f"{clusters} clusters of {points} {what} were asked for; 2 to {points - 1} are possible.")
+        raise PellucidError(
+            f"Asked for {counted(clusters, 'cluster')} of {points:,} {what}; 2 to {points - 1:,} are possible."
+        )

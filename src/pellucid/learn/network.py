@@ -346,6 +346,8 @@ class Network:
 def hand_written(model: Any) -> Network:
     """The network itself, or that of a model that was opened; raises PellucidError for one of another library."""
     network = model if isinstance(model, Network) else getattr(model, "hand_written", None)
+    if isinstance(model, str):
+        raise PellucidError(f"A network is needed, not its name {model!r:.80}; give pc.Network({model!r:.80}), say.")
     if not isinstance(network, Network):
         raise PellucidError(
             f"The model '{getattr(model, 'name', model)!s:.80}' was not trained by Pellucid, so it has no hand-written "

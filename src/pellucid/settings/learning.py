@@ -212,7 +212,9 @@ IMAGES = (
 class AtlasDataSettings(Settings):
     """Which images go with a model, if any."""
 
-    data: str | None = field(None, IMAGES, unset="none, and what needs images is left out")
+    data: str | None = field(
+        None, IMAGES, unset="none, and what needs images is left out, but of `judge` scikit-learn's"
+    )
     data_dir: Path | None = field(None, heading="Seldom needed", unset="$PELLUCID_DATA, or a download, which is kept")
     """folder of MNIST's files"""
 

@@ -67,8 +67,9 @@ def save_patterns(found: Patterns, path: StrPath, multiple: int | None = None, m
         return found.save(path, 1 if multiple is None else multiple)
     if suffix:
         names = () if model is None else model.unit_names(found.layer)
-        more = 0 if model is None else model.layer(found.layer).units - len(found.units)
-        title = f"{found.model}, {found.layer}" + (f", +{more} more" if more > 0 else "")
+        every = len(found) if model is None else model.layer(found.layer).units
+        share = f", {len(found)} of {counted(every, 'unit')}" if every > len(found) else ""
+        title = f"{found.model}, {found.layer}{share}"
         units = [names[unit].split(",")[0] if names else int(unit) for unit in found.units]
         shown: tuple[Any, ...] = found.images, found.activations, found.dead
         if suffix == ".png":
