@@ -61,7 +61,7 @@ def class_means_figure(found: ClassMeans) -> Figure:
 
 PANEL, STAGE = 480, 200  # pixels: the width of each picture of a panel, of stages
 WIDEST, CAPTION = 1700, 48  # pixels of a row; below a picture, for its name and words
-LETTER = 6  # pixels of a letter, about
+LETTER = 7  # pixels of a letter, about
 FOOT = 22  # pixels below a picture, for its words
 
 
