@@ -191,7 +191,10 @@ class RayEngine(Engine):
                 raise PellucidError(f"'{model.name}' is on '{model.device}', but workers lack a GPU; use --device cpu.")
         most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
         if most < chosen.threads:
-            raise PellucidError(f"Workers have {chosen.threads} threads, machines {most:g}; give fewer --threads.")
+            raise PellucidError(
+                f"A worker is to have {chosen.threads} threads, but no machine of the cluster has more than {most:g} "
+                f"processors; give fewer --threads."
+            )
         return {"num_cpus": float(chosen.threads), "num_gpus": gpus}
 
     def _max_in_flight(self, needs: dict[str, float]) -> int:
