@@ -309,6 +309,17 @@ def test_the_temporary_folder_of_a_killed_run_goes_with_the_next_one(
     assert len(names(tmp_path)) == 3
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs the list of open files")
+def test_nothing_is_held_open_where_that_forbids_to_rename_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejects a lock's handle that Windows, which has no such locks, would refuse to rename the file under."""
+    monkeypatch.setattr(files.sys, "platform", "win32")
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        opened = {os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()}
+        temporary.write_text("x")
+        assert str(temporary) not in opened
+    assert names(tmp_path) == ["a.txt"]
+
+
 def test_a_folder_is_swept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rejects a look at the whole folder for each of the thousands of files that an atlas writes there."""
     looked = []

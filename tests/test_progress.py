@@ -91,6 +91,16 @@ def test_compiling_is_told_in_place_of_the_time_to_go(monkeypatch, tmp_path, ter
         assert "compiling" not in str(one)
 
 
+def test_a_compilation_that_fails_is_over(monkeypatch, tmp_path):
+    """Rejects a word on compiling that stays with all bars after it."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    kernel = cache.keep(numba.njit(lambda number: number.nowhere))
+    with saying("work"), pytest.raises(numba.TypingError):
+        kernel(1)
+    with bar(total=3, desc="work", unit="step") as one:
+        assert "compiling" not in str(one)
+
+
 @pytest.mark.parametrize(("shown", "seconds"), [(True, 0), (False, 0.1)])
 def test_nothing_is_said_of_what_is_quick_or_not_to_be_shown(monkeypatch, shown, seconds):
     """Rejects words that flash up, and words where progress=False was asked for."""

@@ -288,11 +288,14 @@ def _sweep(folder: Path) -> None:
 def _lock(path: StrPath, flags: int = os.O_RDONLY) -> Iterator[bool]:
     """Open a file or a folder, and hold its lock; whether that could be had: never where there is none."""
     opened, had = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666), False
+    if sys.platform == "win32":  # where what is open can be neither renamed nor removed
+        os.close(opened)
+        yield False
+        return
     try:
-        if sys.platform != "win32":
-            with suppress(OSError):  # another run has it, or the disk knows no locks
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                had = True
+        with suppress(OSError):  # another run has it, or the disk knows no locks
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            had = True
         yield had
     finally:
         os.close(opened)

@@ -61,6 +61,7 @@ class _Bar(tqdm):  # type: ignore[type-arg]
         if self.watcher is not None:
             self.over.set()
             self.watcher.join()
+            compiling.clear()  # which a compilation that failed does not do
         super().close()
 
 

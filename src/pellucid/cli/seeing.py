@@ -13,9 +13,9 @@ from pellucid.cli.parameters import GROUPS, AnyModel, Flat, FurtherFile, Layer, 
 from pellucid.errors import PellucidError
 from pellucid.files import check_output
 from pellucid.settings import (
-    AtlasDataSettings,
     DataSettings,
     ModelSettings,
+    OptionalDataSettings,
     PatternFileSettings,
     PatternSettings,
     SeedSettings,
@@ -59,7 +59,7 @@ def pattern(
     film: FurtherFile = None,
     whole_layer: Annotated[bool, GROUPS["Pictures and report"]] = False,
     how: Flat[ModelSettings] = ModelSettings(),
-    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
+    source: Flat[OptionalDataSettings] = OptionalDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
     beside: Flat[PatternFileSettings] = PatternFileSettings(),
 ) -> None:
@@ -102,7 +102,7 @@ def patterns(
     multiple: Annotated[int | None, GROUPS["Pictures and report"]] = None,
     film: FurtherFile = None,
     how: Flat[ModelSettings] = ModelSettings(),
-    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
+    source: Flat[OptionalDataSettings] = OptionalDataSettings(),
     settings: Flat[PatternSettings] = PatternSettings(),
     beside: Flat[PatternFileSettings] = PatternFileSettings(),
 ) -> None:
@@ -142,7 +142,7 @@ def _find(
     model: "Model",
     layer: str,
     units: list[int],
-    source: AtlasDataSettings,
+    source: OptionalDataSettings,
     settings: PatternSettings,
     beside: PatternFileSettings,
 ) -> "Patterns":

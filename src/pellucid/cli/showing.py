@@ -9,12 +9,13 @@ from pellucid.cli.parameters import AnyModel, Flat, Layer
 from pellucid.errors import PellucidError, requiring
 from pellucid.files import check_output
 from pellucid.settings import (
-    AtlasDataSettings,
     AtlasSettings,
     DataSettings,
     EngineSettings,
+    JudgeDataSettings,
     JudgeSettings,
     ModelSettings,
+    OptionalDataSettings,
     SeedSettings,
     StudioSettings,
 )
@@ -44,7 +45,7 @@ def atlas(
     beside: str | None = None,
     checkpoints: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
-    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
+    source: Flat[OptionalDataSettings] = OptionalDataSettings(),
     settings: Flat[AtlasSettings] = AtlasSettings(),
     execution: Flat[EngineSettings] = EngineSettings(),
 ) -> None:
@@ -84,7 +85,7 @@ def judge(
     judges: tuple[str, ...] = (),
     out: Path | None = None,
     how: Flat[ModelSettings] = ModelSettings(),
-    source: Flat[AtlasDataSettings] = AtlasDataSettings(),
+    source: Flat[JudgeDataSettings] = JudgeDataSettings(),
     settings: Flat[JudgeSettings] = JudgeSettings(),
 ) -> None:
     """Tell how much to believe patterns, by other networks, and images that had no part in them.

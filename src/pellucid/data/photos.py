@@ -237,5 +237,7 @@ def _deep_gray(file: Path, pixels: np.ndarray) -> np.ndarray:
     scale = 1.0 if pixels.dtype.kind == "f" else 65_535.0
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0 and high <= scale):
-        raise PellucidError(f"Pixels of '{file}' run from {low:g} to {high:g}, not 0 to {scale:g}; save 8 or 16 bits.")
+        raise PellucidError(
+            f"The pixels of '{file}' run from {low:g} to {high:g}, not 0 to {scale:g}; save it with 8 or 16 bits."
+        )
     return (pixels / scale).astype(np.float32)

@@ -44,7 +44,9 @@ def require_multiple(multiple: int, pixels: int) -> None:
     if multiple < 1:
         raise PellucidError(f"Pixels were to be repeated {multiple} times, but the multiple is at least 1.")
     if pixels * multiple**2 > MOST_DRAWN:
-        raise PellucidError(f"{pixels} pixels, each {multiple} x {multiple}, are too large to be drawn; repeat less.")
+        raise PellucidError(
+            f"{pixels} pixels, each {multiple} x {multiple}, are too many to be drawn; give a smaller multiple."
+        )
 
 
 def columns_for(tiles: int, *, height: int = 1, width: int = 1, aspect: float | int = 1.6) -> int:

@@ -6,14 +6,15 @@ from pellucid.settings.fields import field as field
 from pellucid.settings.fields import sentence as sentence
 from pellucid.settings.learning import AUGMENTATION as AUGMENTATION
 from pellucid.settings.learning import VIEWS as VIEWS
-from pellucid.settings.learning import AtlasDataSettings as AtlasDataSettings
 from pellucid.settings.learning import CallbackSettings as CallbackSettings
 from pellucid.settings.learning import ClusterSettings as ClusterSettings
 from pellucid.settings.learning import DataSettings as DataSettings
 from pellucid.settings.learning import FeatureSettings as FeatureSettings
+from pellucid.settings.learning import JudgeDataSettings as JudgeDataSettings
 from pellucid.settings.learning import KMeansSettings as KMeansSettings
 from pellucid.settings.learning import NetworkSettings as NetworkSettings
 from pellucid.settings.learning import OptimizationSettings as OptimizationSettings
+from pellucid.settings.learning import OptionalDataSettings as OptionalDataSettings
 from pellucid.settings.learning import ScanSettings as ScanSettings
 from pellucid.settings.learning import SeedSettings as SeedSettings
 from pellucid.settings.learning import SplitSettings as SplitSettings

@@ -209,17 +209,21 @@ IMAGES = (
 )
 
 
-class AtlasDataSettings(Settings):
+class OptionalDataSettings(Settings):
     """Which images go with a model, if any."""
 
-    data: str | None = field(
-        None, IMAGES, unset="none, and what needs images is left out, but of `judge` scikit-learn's"
-    )
+    data: str | None = field(None, IMAGES, unset="none, and what needs images is left out")
     data_dir: Path | None = field(None, heading="Seldom needed", unset="$PELLUCID_DATA, or a download, which is kept")
     """folder of MNIST's files"""
 
 
-class DataSettings(AtlasDataSettings):
+class JudgeDataSettings(OptionalDataSettings):
+    """Which images patterns are judged by."""
+
+    data: str | None = field(None, IMAGES, unset="scikit-learn's digits, or in color crops of its photographs")
+
+
+class DataSettings(OptionalDataSettings):
     """Which images are used, and where they lie."""
 
     data: str = field("digits", IMAGES)

@@ -152,9 +152,12 @@ def test_other_and_damaged_files_are_refused_in_a_sentence(found, tmp_path):
     np.savez(tmp_path / "other.npz", images=found.images)
     arrays = dict(np.load(tmp_path / "all.npz"))
     np.savez(tmp_path / "wrong.npz", **{**arrays, "dead": arrays["steps"]})
+    np.savez(tmp_path / "short.npz", **{**arrays, "moments": arrays["moments"][1:]})
+    np.savez(tmp_path / "wide.npz", **{**arrays, "film": arrays["film"][..., 1:]})
     np.savez(tmp_path / "later.npz", **{**arrays, "about": np.frombuffer(b'{"format": 2}', np.uint8)})
     np.savez(tmp_path / "torn.npz", **{**arrays, "about": np.frombuffer(b"{", np.uint8)})
     expected = {"cut": "damaged", "other": "no 'about'", "wrong": "'dead' that does not fit", "later": "format 1"}
+    expected |= {"short": "that does not fit", "wide": "that does not fit"}
     for name, message in (*expected.items(), ("torn", "cannot be read"), ("missing", "There is no NPZ file")):
         with pytest.raises(PellucidError, match=message):
             Patterns.load(tmp_path / f"{name}.npz")
