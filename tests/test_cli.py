@@ -801,8 +801,9 @@ def test_atlas_writes_a_site(capsys, small_net):
     assert "--engine ray" in refused(capsys, "atlas", small_net, "--address", "auto", "--out", "other")
 
 
-def test_clusters_scans_compares_and_draws(capsys):
-    """Rejects a scan of other numbers, a comparison with another K than the suggested, settings that do not arrive."""
+def test_clusters_scans_compares_and_draws(capsys, monkeypatch):
+    """Rejects a scan of other numbers, a comparison with another K than the suggested, settings that do not arrive,
+    and rows that break into the bar."""
     words = ["clusters", "--counts", 5, 9, 40, "--epochs", 2, "--copies", 0, "--sample", 300]
     told = done(capsys, *words, "--target", 0.05).splitlines()
     assert [line.split()[0] for line in told[1:4]] == ["5", "9", "40"]
@@ -813,7 +814,10 @@ def test_clusters_scans_compares_and_draws(capsys):
     assert told[5].endswith("s to dev 5.00%  s to stay")
     assert told[-1] == "Wrote clusters.png"
     assert Path("clusters.png").exists()
+    rows = []
+    monkeypatch.setattr("pellucid.cli.learning.print_line", rows.append)  # which does not break into a bar
     assert "6 clusters" in done(capsys, "clusters", "--counts", 5, "--clusters", 6, "--epochs", 1, "--copies", 0)
+    assert [len(row.splitlines()) for row in rows] == [2]  # a head and one row
 
 
 @pytest.mark.parametrize(

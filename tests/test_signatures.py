@@ -26,6 +26,32 @@ def test_an_unknown_argument_and_a_missing_one_are_a_sentence(name: str) -> None
             getattr(pc, name)()
 
 
+class Part:
+    """Stands for a class of ours, which only a function gives."""
+
+    __module__ = "pellucid.elsewhere"
+
+    def times(self, number: int) -> int:
+        return number
+
+
+def whole(number: int, share: float = 1.0) -> Part:
+    """A function of which nothing is checked but its signature."""
+    return Part()
+
+
+@pytest.mark.parametrize("given", [True, 2.5, "2", None, [2]])
+def test_what_is_no_whole_number_is_a_sentence_also_for_what_a_function_gives(given: object) -> None:
+    """Rejects True for 1, and methods that are left to Python's own errors."""
+    ours = checked(whole)
+    assert ours(np.int64(2), 1).times(3) == 3
+    for wrong in (lambda: ours(given), lambda: ours(1).times(given), lambda: ours(1).times()):
+        with pytest.raises(PellucidError, match=r"Argument 'number' of (whole|Part\.times) is|missing a required"):
+            wrong()
+    with pytest.raises(PellucidError, match="Argument 'share' of whole is True; give one of type float"):
+        ours(1, True)
+
+
 SWEEP = """
 import numpy as np
 import pellucid as pc

@@ -392,6 +392,8 @@ def test_what_open_model_gives_is_trained_and_judged(tmp_path):
         train(each, small.data(), epochs=2, **QUICK)
     assert small.same(net, opened.network)
     foreign = open_model(nn.Sequential(nn.Flatten(), nn.Linear(np.prod(small.SHAPE), 3)), input_shape=small.SHAPE)
+    with pytest.raises(PellucidError, match=r"not its name 'cnn-4-4-8-16'; give pc\.Network\('cnn-4-4-8-16'\)"):
+        train("cnn-4-4-8-16", small.data())
     for refused in (lambda: train(foreign, small.data()), lambda: evaluate(foreign, small.data().dev)):
         with pytest.raises(PellucidError, match="The model 'Sequential' was not trained by Pellucid"):
             refused()

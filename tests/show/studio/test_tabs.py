@@ -211,6 +211,23 @@ def test_what_is_kept_stays_and_comes_along(context):
         tab.keep(window("two"))
 
 
+def test_an_archive_that_was_not_finished_is_not_there(context, monkeypatch):
+    """Rejects an archive that lies half-written where the disk is full."""
+    tab = PatternsTab(context)
+    evolve(tab, window(), "1 4")
+    tab.keep(window())
+
+    def refuse(*_):
+        raise PellucidError("Cannot write: the disk is full.")
+
+    monkeypatch.setattr("pellucid.show.studio.tabs.patterns.Photo.save", refuse)
+    with pytest.raises(PellucidError, match="disk is full"):
+        tab.keep(window())
+    folder = context.session(window()).path("x").parent.parent
+    assert len(list(folder.rglob("patterns.zip"))) == 1  # that of before
+    assert list(folder.rglob(".pellucid-*")) == []
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [("3", (3,)), ("3 3,5", (3, 5)), ("0-3", (0, 1, 2, 3)), ("all", None), ("-1", (-1,)), ("5-5", (5,))],
