@@ -45,7 +45,7 @@ def require_multiple(multiple: int, pixels: int) -> None:
         raise PellucidError(f"Pixels were to be repeated {multiple} times, but the multiple is at least 1.")
     if pixels * multiple**2 > MOST_DRAWN:
         raise PellucidError(
-            f"{pixels} pixels, each {multiple} x {multiple}, are too many to be drawn; give a smaller multiple."
+            f"{pixels} pixels, each {multiple} x {multiple}, are too large to be drawn; give a smaller multiple."
         )
 
 
